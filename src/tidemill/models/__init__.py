@@ -1,0 +1,1 @@
+"""What moves: one file a model, each with its columns, key, versions and table layout."""

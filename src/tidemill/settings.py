@@ -1,0 +1,67 @@
+"""Settings: every environment variable that Tidemill reads, with its default.
+
+The home directory (`./.tidemill`, or ``$TIDEMILL_HOME``) holds the embedded PostgreSQL, the event store's
+Parquet files, the secret key and the embedded BigQuery. Nothing is written outside of it.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pydantic_settings
+from pydantic import Field
+
+MEGABYTE = 1_000_000
+
+
+class Settings(pydantic_settings.BaseSettings):
+    """Read from the environment (prefix ``TIDEMILL_``); frozen for the life of the process."""
+
+    model_config = pydantic_settings.SettingsConfigDict(env_prefix="TIDEMILL_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".tidemill"), description="Where everything of this installation lies.")
+    database_url: str | None = Field(
+        default=None,
+        description="A PostgreSQL of your own, postgresql://user:password@host/database. Unset: the embedded one.",
+    )
+    event_data: str | None = Field(
+        default=None, description="Folder of the event store's Parquet files. Unset: `events/` in the home directory."
+    )
+    secret_keys: str | None = Field(
+        default=None,
+        description="Comma-separated Fernet keys, newest first. Unset: the file `secret.key` in the home directory.",
+    )
+    duckdb_threads: int = Field(default=0, ge=0, description="Threads of the event store; 0 means one a core.")
+    duckdb_memory_mb: int = Field(default=400, ge=100, description="Memory that DuckDB may use, in MB.")
+    commit_rows: int = Field(default=100_000, ge=1, description="Most rows in one commit of the event store.")
+    commit_bytes: int = Field(default=128 * MEGABYTE, ge=1000, description="Most bytes of JSON in one commit.")
+    chunk_bytes: int = Field(default=100 * MEGABYTE, ge=1000, description="Target size of one load job's file, bytes.")
+    parallel_loads: int = Field(default=4, ge=1, le=16, description="Load jobs of one run at once.")
+    max_event_bytes: int = Field(
+        default=20 * MEGABYTE, ge=1000, description="An event whose JSON is larger is set aside when it is read."
+    )
+    max_row_bytes: int = Field(
+        default=100 * MEGABYTE,
+        ge=1000,
+        description="A row larger than this is set aside on export (BigQuery's limit is 100 MB a row).",
+    )
+    retry_deadline_seconds: float = Field(
+        default=600.0, gt=0, description="How long a call to BigQuery is retried before the run fails."
+    )
+
+    @property
+    def home_path(self) -> Path:
+        """The home directory, absolute, so that a later change of the working directory does not move it."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def event_data_path(self) -> Path:
+        """Folder of the event store's Parquet files, absolute."""
+        return Path(self.event_data).expanduser().absolute() if self.event_data else self.home_path / "events"
+
+
+@functools.cache
+def current() -> Settings:
+    """The settings of this process."""
+    return Settings()
