@@ -1,0 +1,234 @@
+"""Writes one chunk of events to a file that a BigQuery load job takes: Parquet, or JSON Lines for JSON columns.
+
+A chunk is a fixed set of events (a range of snapshots, less what the filters leave out), so writing it again after a
+crash gives the same rows. Parquet goes straight from DuckDB to the file. JSON columns need JSON Lines, because
+BigQuery refuses Parquet there ("JSON data", batch load formats); the line is put together from the text as it came,
+and only rows that may not fit the JSON type are taken apart in Python (see json_repair).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.errors import RowError
+from tidemill.events import duck, json_repair
+from tidemill.models.model import Column
+from tidemill.models.types import Type
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from tidemill.events.lake import Lake
+
+#: SQL of each column of the events model over the store's table; `$handed_at` is the moment of writing.
+EXPRESSIONS = {
+    "uuid": "uuid",
+    "event": "event",
+    "properties": "properties",
+    "elements": "elements",
+    "set": '"set"',
+    "set_once": "set_once",
+    "distinct_id": "distinct_id",
+    "team_id": "team_id",
+    "ip": "ip",
+    "site_url": "''",
+    "timestamp": "timestamp",
+    "bq_ingested_timestamp": "$handed_at::TIMESTAMPTZ",
+}
+
+#: Texts that may not fit BigQuery's JSON type: halves of surrogate pairs, NUL, numbers of 16 digits or more.
+_SUSPECT = r"\\u([dD][89a-fA-F]|0000)|(^|[:\[,])\s*-?([0-9][0-9.]{15}|[0-9.]+[eE][+-]?[0-9]{3})"
+_ROW_GROUP_ROWS = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which events: snapshots in (after, upto], optionally a half-open range of event time, names and a team."""
+
+    after: int
+    upto: int
+    time_from: dt.datetime | None = None
+    time_to: dt.datetime | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    team_id: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RejectedRow:
+    """A row that cannot be delivered. `raw` is the start of its properties, for a person to look at."""
+
+    uuid: str
+    code: str
+    message: str
+    raw: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What was written. `bytes` is the size of the file; `repaired` counts rows by json_repair's rules."""
+
+    format: str
+    rows: int
+    bytes: int
+    rejected: tuple[RejectedRow, ...]
+    repaired: Counter[str]
+
+
+def file_format(columns: Sequence[Column]) -> str:
+    """``PARQUET``, or ``NEWLINE_DELIMITED_JSON`` if a column is of type JSON."""
+    return "NEWLINE_DELIMITED_JSON" if any(column.type is Type.JSON for column in columns) else "PARQUET"
+
+
+def write(
+    lake: Lake,
+    selection: Selection,
+    columns: Sequence[Column],
+    path: Path,
+    *,
+    handed_at: dt.datetime,
+    max_row_bytes: int,
+) -> Written:
+    """Write the selected events to `path`, replacing what a crashed attempt left there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    format_ = file_format(columns)
+    with lake.cursor() as cursor:
+        rejected = list(_too_large(cursor, selection, max_row_bytes))
+        where = f"{_where(selection)} AND bytes <= {max_row_bytes}"
+        used = "bq_ingested_timestamp" in {column.name for column in columns}
+        parameters: dict[str, object] = {"handed_at": handed_at} if used else {}
+        if format_ == "PARQUET":
+            rows = _copy_parquet(cursor, columns, where, path, parameters)
+            repaired: Counter[str] = Counter()
+        else:
+            rows = _copy_json_lines(cursor, columns, where, path, parameters)
+            more, repaired, bad = _append_suspects(cursor, columns, where, path, parameters)
+            rows += more
+            rejected += bad
+    return Written(format_, rows, path.stat().st_size, tuple(rejected), repaired)
+
+
+def _where(selection: Selection) -> str:
+    parts = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}"]
+    if selection.time_from is not None:
+        parts.append(f"timestamp >= {_moment(selection.time_from)}")
+    if selection.time_to is not None:
+        parts.append(f"timestamp < {_moment(selection.time_to)}")
+    for names, word in ((selection.include, "IN"), (selection.exclude, "NOT IN")):
+        if names:
+            parts.append(f"event {word} ({', '.join(duck.literal(name) for name in names)})")
+    if selection.team_id is not None:
+        parts.append(f"team_id = {selection.team_id}")
+    return " AND ".join(parts)
+
+
+def _moment(value: dt.datetime) -> str:
+    return f"TIMESTAMPTZ '{value.astimezone(dt.UTC).isoformat(sep=' ')}'"
+
+
+def _too_large(cursor: duckdb.DuckDBPyConnection, selection: Selection, limit: int) -> Iterator[RejectedRow]:
+    found = cursor.execute(
+        f"SELECT uuid, bytes, left(properties, 1000) FROM lake.events WHERE {_where(selection)} AND bytes > {limit}"
+    ).fetchall()
+    for uuid, size, start in found:
+        yield RejectedRow(uuid, "row_too_large", f"The row has {size:,} bytes; the limit is {limit:,}.", start)
+
+
+def _copy_parquet(
+    cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], where: str, path: Path, parameters: dict[str, object]
+) -> int:
+    names = ", ".join(f'{EXPRESSIONS[column.name]} AS "{column.name}"' for column in columns)
+    # Level 1: twice as fast as the default and no larger here; small row groups bound the memory.
+    return _copy(
+        cursor,
+        f"SELECT {names} FROM lake.events WHERE {where}",
+        path,
+        f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROW_GROUP_ROWS}",
+        parameters,
+    )
+
+
+def _copy_json_lines(
+    cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], where: str, path: Path, parameters: dict[str, object]
+) -> int:
+    fields = " || ',' || ".join(f"'\"{column.name}\":' || {_json_text(column)}" for column in columns)
+    # "CSV" without quotes writes a text as it is. The delimiter is a character that no JSON text can hold raw.
+    return _copy(
+        cursor,
+        f"SELECT '{{' || {fields} || '}}' AS line FROM lake.events WHERE {where} AND NOT {_suspect(columns)}",
+        path,
+        "FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01'",
+        parameters,
+    )
+
+
+def _copy(
+    cursor: duckdb.DuckDBPyConnection, select: str, path: Path, options: str, parameters: dict[str, object]
+) -> int:
+    found = cursor.execute(f"COPY ({select}) TO {duck.literal(str(path))} ({options})", parameters).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _json_text(column: Column) -> str:
+    expression = EXPRESSIONS[column.name]
+    match column.type:
+        case Type.JSON:  # raw line breaks can only stand between the tokens of a JSON text
+            text = f"replace(replace({expression}, chr(10), ' '), chr(13), ' ')"
+        case Type.TIMESTAMP:
+            text = f"'\"' || strftime(timezone('UTC', {expression}), '%Y-%m-%dT%H:%M:%S.%fZ') || '\"'"
+        case _:
+            text = f"to_json({expression})::VARCHAR"
+    return f"coalesce({text}, 'null')"
+
+
+def _suspect(columns: Sequence[Column]) -> str:
+    tests = [
+        f"coalesce(NOT json_valid({name}) OR regexp_matches({name}, '{_SUSPECT}'), false)"
+        for name in (EXPRESSIONS[column.name] for column in columns if column.type is Type.JSON)
+    ]
+    return f"({' OR '.join(tests)})"
+
+
+def _append_suspects(
+    cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], where: str, path: Path, parameters: dict[str, object]
+) -> tuple[int, Counter[str], list[RejectedRow]]:
+    """Take apart the rows that may not fit, one by one, and append what fits to the file."""
+    rows, repaired, rejected = 0, Counter[str](), []
+    fields = ", ".join(
+        f'{EXPRESSIONS[column.name] if column.type is Type.JSON else _json_text(column)} AS "{column.name}"'
+        for column in columns
+    )
+    select = f"SELECT uuid AS row_uuid, {fields} FROM lake.events WHERE {where} AND {_suspect(columns)}"
+    result = cursor.execute(select, parameters)
+    with path.open("a", encoding="utf-8") as file:
+        while batch := result.fetchmany(500):
+            for uuid, *values in batch:
+                try:
+                    line, rules = _line(columns, values)
+                except RowError as error:
+                    raw = next((str(v) for c, v in zip(columns, values, strict=True) if c.type is Type.JSON and v), "")
+                    rejected.append(RejectedRow(uuid, error.code, error.message, raw[:1000]))
+                    continue
+                file.write(line)
+                repaired += rules
+                rows += 1
+    return rows, repaired, rejected
+
+
+def _line(columns: Sequence[Column], values: Sequence[str | None]) -> tuple[str, Counter[str]]:
+    rules: Counter[str] = Counter()
+    parts = []
+    for column, value in zip(columns, values, strict=True):
+        text = value
+        if column.type is Type.JSON and value is not None:
+            fit = json_repair.repair(value)
+            text = fit.text.replace("\n", " ").replace("\r", " ")
+            rules += Counter(dict.fromkeys(fit.rules, 1))
+        parts.append(f"{json.dumps(column.name)}:{'null' if text is None else text}")
+    return "{" + ",".join(parts) + "}\n", rules

@@ -1,0 +1,65 @@
+"""Opens DuckDB as we use it: extensions from their wheels, never the network; bounded memory; spills at home."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.errors import ConfigError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from tidemill.settings import Settings
+
+
+def extension_file(name: str) -> Path:
+    """The file of a DuckDB extension inside its wheel, for the DuckDB that is installed.
+
+    Raises
+    ------
+    ConfigError
+        If the wheel is missing or was made for another DuckDB.
+    """
+    import duckdb  # noqa: PLC0415 - 60 ms
+
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    version, wheel = duckdb.__version__, f"duckdb-extension-{name.replace('_', '-')}"
+    hint = f"pip install 'duckdb=={version}' '{wheel}=={version}'"
+    if spec is None or spec.origin is None:
+        raise ConfigError("duckdb_extension_missing", f"The DuckDB extension {name} is not installed.", hint=hint)
+    folder = Path(spec.origin).parent / "extensions" / f"v{version}"
+    path = folder / f"{name}.duckdb_extension"
+    if not path.exists():
+        raise ConfigError(
+            "duckdb_extension_version", f"The DuckDB extension {name} was made for another DuckDB.", hint=hint
+        )
+    return path
+
+
+def literal(text: str) -> str:
+    """`text` as a SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory with DuckLake and PostgreSQL support, that never goes over its memory or onto the network."""
+    import duckdb  # noqa: PLC0415 - 60 ms
+
+    spill = settings.home_path / "spill"
+    spill.mkdir(parents=True, exist_ok=True)
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{settings.duckdb_memory_mb}MB",
+        "temp_directory": str(spill),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": False,
+    }
+    if settings.duckdb_threads:
+        config["threads"] = settings.duckdb_threads
+    connection = duckdb.connect(":memory:", config=config)
+    for name in ("icu", "postgres_scanner", "ducklake"):
+        connection.execute(f"LOAD {literal(str(extension_file(name)))}")
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
