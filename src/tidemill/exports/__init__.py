@@ -1,0 +1,1 @@
+"""Batch exports: a model, by intervals, into a BigQuery table."""

@@ -1,0 +1,143 @@
+"""What a user says of an export; validated here, for the command line, the API and the forms alike."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import AfterValidator, Field
+
+from tidemill.errors import ConfigError
+from tidemill.models import registry
+from tidemill.models.types import Type
+
+NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
+MAX_CLUSTER_COLUMNS = 4  # BigQuery, "Clustered tables"
+
+
+class Interval(enum.StrEnum):
+    """How much time one run of a scheduled export covers."""
+
+    MINUTES_5 = "every 5 minutes"
+    MINUTES_15 = "every 15 minutes"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+
+
+class Granularity(enum.StrEnum):
+    """Size of a partition, as BigQuery's `timePartitioning.type`."""
+
+    HOUR = "HOUR"
+    DAY = "DAY"
+    MONTH = "MONTH"
+    YEAR = "YEAR"
+
+
+class Partitioning(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """By which TIMESTAMP column a new table is partitioned."""
+
+    column: str
+    granularity: Granularity = Granularity.DAY
+
+    @classmethod
+    def parse(cls, text: str) -> Partitioning | None:
+        """``timestamp``, ``timestamp:month`` or ``none``.
+
+        Raises
+        ------
+        ConfigError
+            If the granularity is none of BigQuery's.
+        """
+        if text.strip().lower() == "none":
+            return None
+        column, _, granularity = text.partition(":")
+        try:
+            return cls(column=column.strip(), granularity=Granularity((granularity or "DAY").strip().upper()))
+        except ValueError:
+            sizes = ", ".join(size.value.lower() for size in Granularity)
+            raise ConfigError(
+                "partition_granularity",
+                f"{granularity!r} is not a size of partitions.",
+                hint=f"Write COLUMN or COLUMN:SIZE with a size of {sizes}; or 'none'.",
+            ) from None
+
+
+def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+Names = Annotated[tuple[str, ...], AfterValidator(_unique)]
+
+
+class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """One export. Model, table and JSON type are fixed once it is made; the rest can be edited."""
+
+    name: str = Field(pattern=NAME_RULE, description="Unique name of the export.")
+    model: str = Field(default="events", description="What is exported; see `tidemill model list`.")
+    table: str = Field(min_length=1, description="Table id, without project and dataset.")
+    interval: Interval = Field(default=Interval.HOUR, description="How often it runs once it is scheduled.")
+    json_type: bool = Field(default=False, description="JSON columns of type JSON instead of STRING.")
+    include_events: Names = Field(default=(), description="Only events of these names.")
+    exclude_events: Names = Field(default=(), description="No events of these names.")
+    team_id: int | None = Field(default=None, ge=0, description="Only events of this team.")
+    partition_by: Partitioning | None = Field(default=None, description="Partitioning of a new table.")
+    cluster_by: Names = Field(default=(), description="Clustering of a new table: up to four columns.")
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> ExportSpec:
+        model = registry.get(self.model)
+        columns = {column.name: column for column in model.columns_for(json_type=self.json_type)}
+        both = sorted(set(self.include_events) & set(self.exclude_events))
+        if both:
+            raise ConfigError(
+                "event_filter", f"Included and excluded at once: {', '.join(both)}.", hint="Name it once."
+            )
+        if len(self.cluster_by) > MAX_CLUSTER_COLUMNS:
+            raise ConfigError("cluster_columns", "BigQuery clusters by four columns at most.", hint="Name fewer.")
+        for name in (*self.cluster_by, *([self.partition_by.column] if self.partition_by else [])):
+            if name not in columns:
+                raise ConfigError(
+                    "column_unknown",
+                    f"The {model.name} model has no column {name!r}.",
+                    hint=f"Columns: {', '.join(columns)}.",
+                )
+        for name in self.cluster_by:
+            if columns[name].type in {Type.JSON, Type.FLOAT64}:
+                raise ConfigError(
+                    "cluster_type",
+                    f"BigQuery cannot cluster by {name!r}: it is {columns[name].type}.",
+                    hint="Choose another.",
+                )
+        if self.partition_by and columns[self.partition_by.column].type is not Type.TIMESTAMP:
+            raise ConfigError(
+                "partition_type",
+                f"A table cannot be partitioned by {self.partition_by.column!r}: it is no TIMESTAMP.",
+                hint="Use timestamp or bq_ingested_timestamp, or 'none'.",
+            )
+        return self
+
+
+def make(**fields: Any) -> ExportSpec:
+    """An ExportSpec of these fields; partitioning and clustering default to the model's.
+
+    Raises
+    ------
+    ConfigError
+        That names the field and what is wrong with it.
+    """
+    model = registry.get(str(fields.get("model") or "events"))
+    if "partition_by" not in fields and model.partition_by:
+        fields["partition_by"] = Partitioning(column=model.partition_by)
+    fields.setdefault("cluster_by", model.cluster_by)
+    try:
+        return ExportSpec(**fields)
+    except pydantic.ValidationError as error:
+        raise from_validation(error, "export") from None
+
+
+def from_validation(error: pydantic.ValidationError, what: str) -> ConfigError:
+    """Our error for pydantic's: each field with what is wrong."""
+    problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or what}: {item['msg']}" for item in error.errors())
+    return ConfigError(f"{what}_invalid", f"This {what} is not valid. {problems}.", hint="Correct it and try again.")
