@@ -102,6 +102,10 @@ class Lake:
         finally:
             cursor.close()
 
+    def turn(self) -> contextlib.AbstractContextManager[None]:
+        """The right to change the store, one process at a time, first come first served."""
+        return self._lock("event-store")
+
     def close(self) -> None:
         """Close the store; a later call opens it again."""
         with self._opening:
@@ -117,7 +121,7 @@ class Lake:
             f"ATTACH {duck.literal('ducklake:postgres:' + self._dsn)} AS lake (DATA_PATH {duck.literal(str(folder))}, "
             "METADATA_SCHEMA 'tidemill_events', DATA_INLINING_ROW_LIMIT 10)"
         )
-        with self._lock("event-store"):
+        with self.turn():
             connection.execute(attach)
             known = connection.execute(
                 "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'commits'"
@@ -132,7 +136,7 @@ class Lake:
         `batch` has BATCH_COLUMNS. Events whose (team_id, uuid) the store holds already, or that come twice in the
         batch, are counted as duplicates and left out.
         """
-        with self._lock("event-store"), self.cursor() as cursor:
+        with self.turn(), self.cursor() as cursor:
             cursor.execute("BEGIN")
             try:
                 fresh = _without_known(cursor, batch)

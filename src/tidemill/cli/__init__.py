@@ -1,0 +1,1 @@
+"""The command line: parses, calls a service, renders. No SQL, no rule of the business."""

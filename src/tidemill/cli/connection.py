@@ -1,0 +1,222 @@
+"""`tidemill connection`: named BigQuery datasets and the credentials for them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tidemill.cli import output, session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tidemill.bigquery.access import Step
+    from tidemill.connections.service import Connection
+
+app = typer.Typer(no_args_is_help=True, help="BigQuery projects and datasets, and the credentials for them.")
+
+DATE_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+
+
+def _auth(key: str | None, adc: bool, impersonate: str | None) -> dict[str, Any] | None:
+    """The credential as the user gave it; None if none was given."""
+    from tidemill.errors import ConfigError  # noqa: PLC0415
+
+    if key is not None and adc:
+        raise ConfigError("credential_twice", "Both --key and --adc are given.", hint="Choose one of them.")
+    fields: dict[str, Any] = {}
+    if key is not None:
+        fields["key"] = _read_key(key)
+    if adc:
+        fields["adc"] = True
+    if impersonate:
+        fields["impersonate"] = impersonate
+        fields["adc"] = key is None
+    return fields or None
+
+
+def _read_key(source: str) -> str:
+    from tidemill.errors import ConfigError  # noqa: PLC0415
+
+    if source == "-":
+        if sys.stdin.isatty():
+            output.say("Paste the service account key (JSON), then press Ctrl-D:")
+        return sys.stdin.read()
+    if source.lstrip().startswith("{"):
+        return source
+    try:
+        return Path(source).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
+        raise ConfigError(
+            "key_file",
+            f"The key file {source} cannot be read: {reason}.",
+            hint="Give the path of the JSON key file, or -.",
+        ) from None
+
+
+@app.command(
+    epilog="Example: tidemill connection add warehouse --project my-project --dataset analytics --key key.json"
+)
+def add(
+    name: str = typer.Argument(help="A unique name for the connection."),
+    project: str = typer.Option(None, help="Google Cloud project id. Default: the key's project."),
+    dataset: str = typer.Option(..., help="Dataset id; project:dataset is understood too."),
+    key: str = typer.Option(None, help="Service account key: a file, - for standard input, or the JSON itself."),
+    adc: bool = typer.Option(False, "--adc", help="Use the Application Default Credentials of this machine."),
+    impersonate: str = typer.Option(None, help="E-mail of a service account to act as."),
+    location: str = typer.Option(None, help="Only with --create-dataset: where to create it, such as EU."),
+    create_dataset: bool = typer.Option(False, "--create-dataset", help="Create the dataset if it does not exist."),
+    test: bool = typer.Option(True, "--test/--no-test", help="Test the connection before it is saved."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Save a connection, after testing it."""
+    with session.app() as opened:
+        auth = _auth(key, adc, impersonate) or {"key": _read_key("-")}
+        draft = opened.connections.draft(name=name, project=project, dataset=dataset, **auth)
+        for remark in draft.notes:
+            output.note(remark)
+        if create_dataset:
+            output.done(opened.connections.create_dataset(draft, location))
+        if test and not _show_steps(opened.connections.test_draft(draft), as_json=False):
+            output.say("Not saved. Correct it and try again, or save it untested with --no-test.")
+            raise typer.Exit(3)
+        _saved(opened.connections.add(draft, by=session.user()), as_json)
+
+
+def _saved(connection: Connection, as_json: bool) -> None:
+    if as_json:
+        output.print_json(connection)
+    else:
+        output.done(f"Connection {connection.name} is saved: {connection.project}.{connection.dataset}.")
+
+
+@app.command("list", epilog="Example: tidemill connection list --connected-by ana --connected-after 2026-01-01")
+def list_(
+    connected_after: dt.datetime = typer.Option(None, formats=DATE_FORMATS, help="Only those made after that moment."),
+    connected_before: dt.datetime = typer.Option(None, formats=DATE_FORMATS, help="Only those made before it."),
+    connected_by: str = typer.Option(None, help="Only those made by that user."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """List connections, with when and by whom each was made."""
+    with session.app() as opened:
+        found = opened.connections.list(after=_aware(connected_after), before=_aware(connected_before), by=connected_by)
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ("NAME", "PROJECT", "DATASET", "LOCATION", "ACCOUNT", "CONNECTED ON", "CONNECTED BY")
+    rows = [(c.name, c.project, c.dataset, c.location, c.account, c.connected_at, c.connected_by) for c in found]
+    output.print_table(columns, rows, empty="No connections. Make one: tidemill connection add --help")
+
+
+def _aware(moment: dt.datetime | None) -> dt.datetime | None:
+    return moment.astimezone() if moment else None
+
+
+@app.command(epilog="Example: tidemill connection show warehouse")
+def show(name: str = typer.Argument(help="Name of the connection."), as_json: bool = output.JSON_OPTION) -> None:
+    """Show one connection. The key itself is never shown."""
+    with session.app() as opened:
+        connection = opened.connections.get(name)
+        used_by = opened.exports.using(connection.id)
+    if as_json:
+        output.print_json({**vars(connection), "exports": used_by})
+        return
+    output.print_fields(
+        {
+            "name": connection.name,
+            "project": connection.project,
+            "dataset": connection.dataset,
+            "location": connection.location or "not read yet; the test reads it",
+            "credential": connection.credential,
+            "account": connection.account,
+            "connected on": connection.connected_at,
+            "connected by": connection.connected_by,
+            "changed on": connection.updated_at,
+            "exports": used_by,
+        }
+    )
+
+
+@app.command(epilog="Example: tidemill connection test warehouse")
+def test(name: str = typer.Argument(help="Name of the connection."), as_json: bool = output.JSON_OPTION) -> None:
+    """Test a connection step by step, with a test upload that leaves nothing behind."""
+    with session.app() as opened:
+        good = _show_steps(opened.connections.test(name), as_json=as_json)
+    if not good:
+        raise typer.Exit(3)
+
+
+_MARKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]", "warning": "[yellow]![/]"}
+
+
+def _show_steps(steps: Iterable[Step], *, as_json: bool) -> bool:
+    """Show each step as it ends. True if none failed."""
+    from rich.markup import escape  # noqa: PLC0415
+
+    seen = []
+    for step in steps:
+        seen.append(step)
+        if as_json:
+            continue
+        message = f" [dim]{escape(step.message)}[/]" if step.message else ""
+        output.out.print(f"{_MARKS[step.status]} {escape(step.title)}{message}")
+        if step.hint and step.status in {"failed", "warning"}:
+            output.out.print(f"    {escape(step.hint).replace(chr(10), chr(10) + '    ')}")
+    good = all(step.status != "failed" for step in seen)
+    if as_json:
+        output.print_json({"passed": good, "steps": seen})
+    return good
+
+
+@app.command(epilog="Example: tidemill connection edit warehouse --key new-key.json")
+def edit(
+    name: str = typer.Argument(help="Name of the connection."),
+    rename: str = typer.Option(None, help="A new name."),
+    dataset: str = typer.Option(None, help="Another dataset."),
+    project: str = typer.Option(None, help="Another project."),
+    key: str = typer.Option(None, help="Another key: a file, - for standard input, or the JSON itself."),
+    adc: bool = typer.Option(False, "--adc", help="Use the Application Default Credentials of this machine."),
+    impersonate: str = typer.Option(None, help="E-mail of a service account to act as."),
+    test: bool = typer.Option(True, "--test/--no-test", help="Test it before it is saved."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Change a connection. What is not named stays as it is."""
+    with session.app() as opened:
+        auth = _auth(key, adc, impersonate) or {}
+        draft = opened.connections.changed(name, rename=rename, project=project, dataset=dataset, **auth)
+        for remark in draft.notes:
+            output.note(remark)
+        if test and not _show_steps(opened.connections.test_draft(draft), as_json=False):
+            output.say("Not changed. Correct it and try again, or save it untested with --no-test.")
+            raise typer.Exit(3)
+        _saved(opened.connections.save(name, draft), as_json)
+
+
+@app.command(epilog="Example: tidemill connection delete warehouse --yes")
+def delete(
+    name: str = typer.Argument(help="Name of the connection."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+) -> None:
+    """Delete a connection and its credential. Refused while an export uses it."""
+    with session.app() as opened:
+        connection = opened.connections.get(name)
+        if not yes:
+            typer.confirm(f"Delete the connection {connection.name} and its credential?", abort=True)
+        opened.connections.delete(name)
+    output.done(f"Connection {connection.name} is deleted.")
+
+
+@app.command(epilog="Example: tidemill connection datasets warehouse")
+def datasets(name: str = typer.Argument(help="Name of the connection."), as_json: bool = output.JSON_OPTION) -> None:
+    """List the datasets that the credential can see, with their locations."""
+    with session.app() as opened:
+        found = opened.connections.datasets(name)
+    if as_json:
+        output.print_json([{"dataset": dataset, "location": location} for dataset, location in found])
+    else:
+        output.print_table(("DATASET", "LOCATION"), found, empty="The credential can see no dataset.")

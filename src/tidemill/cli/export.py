@@ -1,0 +1,266 @@
+"""`tidemill export`: make exports, run them, see what each run did."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tidemill.cli import output, progress, session
+
+if TYPE_CHECKING:
+    from tidemill.exports.service import ExportService, RunView
+
+app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and their runs.")
+
+INTERVALS = "every 5 minutes, every 15 minutes, hour, day, week"
+
+
+@app.command(epilog="Example: tidemill export create daily --connection warehouse --table events --exclude-event debug")
+def create(
+    name: str = typer.Argument(help="A unique name for the export."),
+    connection: str = typer.Option(..., help="Name of the connection."),
+    model: str = typer.Option("events", help="What is exported; see tidemill model list."),
+    table: str = typer.Option(..., help="Table id; project:dataset.table is understood too."),
+    interval: str = typer.Option("hour", help=f"How often, once it is scheduled: {INTERVALS}."),
+    json_type: bool = typer.Option(False, "--json-type", help="Columns that hold JSON get type JSON, not STRING."),
+    include_event: list[str] = typer.Option([], help="Only events of this name. May be repeated."),
+    exclude_event: list[str] = typer.Option([], help="No events of this name. May be repeated."),
+    team: int = typer.Option(None, help="Only events of this team."),
+    partition_by: str = typer.Option(None, help="COLUMN, COLUMN:hour|day|month|year, or none. Default: the model's."),
+    cluster_by: list[str] = typer.Option([], help="Up to four columns, repeated; or none. Default: the model's."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Make an export. Nothing is sent yet: that is what a run does."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "model": model,
+        "table": table,
+        "interval": interval,
+        "json_type": json_type,
+    }
+    fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
+    if partition_by is not None:
+        fields["partition_by"] = partition_by
+    if cluster_by:
+        fields["cluster_by"] = () if cluster_by == ["none"] else tuple(cluster_by)
+    with session.app() as opened:
+        made, remarks = opened.exports.create(connection, fields, by=session.user())
+    for remark in remarks:
+        output.note(remark)
+    if as_json:
+        output.print_json(made)
+    else:
+        output.done(f"Export {made.name} into {made.target} is made. Run it: tidemill export run {made.name}")
+
+
+@app.command("list", epilog="Example: tidemill export list --connection warehouse")
+def list_(
+    connection: str = typer.Option(None, help="Only those of this connection."), as_json: bool = output.JSON_OPTION
+) -> None:
+    """List exports, with how each one's last run ended."""
+    with session.app() as opened:
+        found = opened.exports.list(connection=connection)
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ("NAME", "MODEL", "INTO", "INTERVAL", "LAST RUN", "ENDED", "WAITING")
+    rows = [(e.name, e.model, e.target, e.interval, e.last_status, e.last_finished_at, e.waiting_rows) for e in found]
+    output.print_table(columns, rows, empty="No exports. Make one: tidemill export create --help")
+
+
+@app.command(epilog="Example: tidemill export show daily")
+def show(name: str = typer.Argument(help="Name of the export."), as_json: bool = output.JSON_OPTION) -> None:
+    """Show one export."""
+    with session.app() as opened:
+        export = opened.exports.get(name)
+    if as_json:
+        output.print_json(export)
+    else:
+        output.print_fields({field.replace("_", " "): value for field, value in vars(export).items()})
+
+
+@app.command(epilog="Example: tidemill export edit daily --exclude-event debug --interval day")
+def edit(
+    name: str = typer.Argument(help="Name of the export."),
+    rename: str = typer.Option(None, help="A new name."),
+    interval: str = typer.Option(None, help=f"How often: {INTERVALS}."),
+    include_event: list[str] = typer.Option(None, help="Only events of this name; repeated; 'none' to clear."),
+    exclude_event: list[str] = typer.Option(None, help="No events of this name; repeated; 'none' to clear."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Change an export. Model, table and JSON type stay: make another export for those."""
+    changes: dict[str, Any] = {"name": rename, "interval": interval}
+    for field, names in (("include_events", include_event), ("exclude_events", exclude_event)):
+        changes[field] = None if not names else () if names == ["none"] else tuple(names)
+    given = {field: value for field, value in changes.items() if value is not None}
+    with session.app() as opened:
+        export = opened.exports.edit(name, given)
+    if as_json:
+        output.print_json(export)
+    else:
+        output.done(f"Export {export.name} is changed. It holds for runs from now on.")
+
+
+@app.command(epilog="Example: tidemill export delete daily --yes")
+def delete(
+    name: str = typer.Argument(help="Name of the export."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+) -> None:
+    """Delete an export and stop its run. The table in BigQuery stays."""
+    with session.app() as opened:
+        export = opened.exports.get(name)
+        if not yes:
+            typer.confirm(f"Delete the export {export.name}? The table {export.target} stays.", abort=True)
+        opened.exports.delete(name)
+    output.done(f"Export {export.name} is deleted. The table {export.target} stays as it is.")
+
+
+@app.command(epilog="Example: tidemill export runs daily --limit 5")
+def runs(
+    name: str = typer.Argument(None, help="Name of the export. Default: all exports."),
+    limit: int = typer.Option(20, min=1, help="How many, newest first."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """List runs, newest first."""
+    with session.app() as opened:
+        found = opened.exports.runs(name, limit=limit)
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ("RUN", "EXPORT", "STATUS", "ROWS", "REJECTED", "BYTES", "STARTED", "SECONDS", "ERROR")
+    rows = [
+        (
+            r.short_id,
+            r.export,
+            r.status,
+            r.rows_done,
+            r.rows_rejected,
+            output.size(r.bytes_done),
+            r.started_at,
+            r.seconds,
+            r.error_code,
+        )
+        for r in found
+    ]
+    output.print_table(columns, rows, empty="No runs yet. Start one: tidemill export run NAME")
+
+
+class _RunGroup(TyperGroup):
+    """``export run NAME`` starts a run, next to ``export run show|retry|cancel``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put in the word `start` where the first word is not a command of the group."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["start", *args]
+        return super().parse_args(ctx, args)
+
+
+run_app = typer.Typer(
+    cls=_RunGroup,
+    no_args_is_help=True,
+    help="Start a run (tidemill export run NAME), or show, retry, cancel one.",
+)
+app.add_typer(run_app, name="run")
+
+
+@run_app.command("start", epilog="Example: tidemill export run daily")
+def run_start(name: str = typer.Argument(help="Name of the export."), as_json: bool = output.JSON_OPTION) -> None:
+    """Export what is new since the last run; finish an interrupted run first. Ctrl-C cancels."""
+    with session.app() as opened:
+        exports = opened.exports
+        _follow(lambda report: exports.run(name, by=session.user(), progress=report), exports, name, as_json)
+
+
+@run_app.command("show", epilog="Example: tidemill export run show 01a2b3c4")
+def run_show(
+    run_id: str = typer.Argument(help="Id of the run, or its beginning."), as_json: bool = output.JSON_OPTION
+) -> None:
+    """Show one run: its range, chunks, BigQuery jobs and rejected rows."""
+    with session.app() as opened:
+        view = opened.exports.run_show(run_id)
+    _show_run(view, as_json)
+
+
+def _show_run(view: RunView, as_json: bool) -> None:
+    if as_json:
+        output.print_json(view)
+        return
+    hidden = {"chunks", "rejects", "notes"}
+    output.print_fields(
+        {k.replace("_", " "): v for k, v in vars(view).items() if k not in hidden and v not in (None, "")}
+    )
+    for remark in view.notes:
+        output.note(remark)
+    columns = ("CHUNK", "STATUS", "ROWS", "REJECTED", "REPAIRED", "BYTES", "BIGQUERY JOB")
+    rows = [(c.number, c.status, c.rows, c.rejected, c.repaired, output.size(c.bytes), c.job_id) for c in view.chunks]
+    output.print_table(columns, rows, empty="No chunks: there was nothing to export.")
+    if view.rejects:
+        output.print_table(("REJECTED ROW", "REASON", "MESSAGE"), view.rejects, empty="")
+
+
+@run_app.command("retry", epilog="Example: tidemill export run retry 01a2b3c4")
+def run_retry(
+    run_id: str = typer.Argument(help="Id of the run, or its beginning."), as_json: bool = output.JSON_OPTION
+) -> None:
+    """Go on with a run that failed or was cancelled. What is loaded already is not loaded again."""
+    with session.app() as opened:
+        exports = opened.exports
+        name = exports.run_show(run_id).export
+        _follow(lambda report: [exports.retry(run_id, progress=report)], exports, name, as_json)
+
+
+@run_app.command("cancel", epilog="Example: tidemill export run cancel 01a2b3c4")
+def run_cancel(run_id: str = typer.Argument(help="Id of the run, or its beginning.")) -> None:
+    """Cancel a run, wherever it runs, and its BigQuery jobs."""
+    with session.app() as opened:
+        view = opened.exports.cancel(run_id)
+    output.done(f"Run {view.short_id} of {view.export}: {view.status}.")
+
+
+def _follow(
+    start: Callable[[Callable[[Any], None]], list[RunView]], exports: ExportService, name: str, as_json: bool
+) -> None:
+    """Run in the foreground with a bar. The first Ctrl-C cancels the run and waits for its end, a second one leaves."""
+    stopping = threading.Event()
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        if stopping.is_set():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            raise KeyboardInterrupt
+        stopping.set()
+        output.say("\nCancelling the run and its BigQuery job (Ctrl-C again leaves at once)")
+        exports.interrupt()
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with progress.bar(f"Exporting {name}") as bar:
+            views = start(bar.running)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if as_json:
+        output.print_json(views)
+        return
+    if not views:
+        output.done(f"{name}: nothing new to export.")
+    for view in views:
+        _summary(view)
+
+
+def _summary(view: RunView) -> None:
+    parts = [f"{view.rows_done:,} rows", output.size(view.bytes_done), f"{view.seconds or 0:.1f} s"]
+    if view.rows_rejected:
+        parts.append(f"{view.rows_rejected:,} set aside (tidemill export run show {view.short_id})")
+    if view.rows_repaired:
+        parts.append(f"{view.rows_repaired:,} repaired")
+    output.done(f"Run {view.short_id} into {view.target}: {', '.join(parts)}.")
+    for chunk in view.chunks:
+        if chunk.job_id:
+            output.say(f"  BigQuery job {chunk.job_id}: {chunk.rows:,} rows")
+    for remark in view.notes:
+        output.note(remark)

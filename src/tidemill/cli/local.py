@@ -1,0 +1,83 @@
+"""`tidemill local`: the embedded BigQuery, to try things and to test without a Google project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from tidemill.cli import output
+
+if TYPE_CHECKING:
+    from tidemill.bigquery.local.service import LocalBigQuery
+
+app = typer.Typer(no_args_is_help=True, help="The embedded BigQuery, and service account keys for it.")
+
+
+def _local() -> LocalBigQuery:
+    from tidemill.app import local_bigquery  # noqa: PLC0415
+    from tidemill.settings import current  # noqa: PLC0415
+
+    return local_bigquery(current())
+
+
+@app.command(epilog="Example: tidemill local start")
+def start(
+    port: int = typer.Option(None, help="Port on 127.0.0.1. Default: the one it had, or a free one."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Start the embedded BigQuery in the background. Does nothing if it runs."""
+    with output.err.status("Starting the embedded BigQuery"):
+        state = _local().start(port=port)
+    _show(state, as_json)
+
+
+@app.command(epilog="Example: tidemill local stop")
+def stop() -> None:
+    """Stop the embedded BigQuery. Its data stays."""
+    _local().stop()
+    output.done("The embedded BigQuery is stopped.")
+
+
+@app.command(epilog="Example: tidemill local status --json")
+def status(as_json: bool = output.JSON_OPTION) -> None:
+    """Say whether the embedded BigQuery runs, where, and where its log is."""
+    _show(_local().status(), as_json)
+
+
+def _show(state: object, as_json: bool) -> None:
+    if as_json:
+        output.print_json(state)
+    else:
+        output.print_fields({name.replace("_", " "): value for name, value in vars(state).items()})
+
+
+@app.command(epilog="Example: tidemill local key --deny bigquery.jobs.create --out limited.json --name limited")
+def key(
+    name: str = typer.Option("tidemill", help="Name of the service account; the same name gives the same key."),
+    out: Path = typer.Option(None, help="Write the key to this file (readable by you only) instead of printing it."),
+    allow: list[str] = typer.Option(None, help="Only these permissions. May be repeated. Default: all it may need."),
+    deny: list[str] = typer.Option(None, help="All but these permissions. May be repeated."),
+) -> None:
+    """Make a service account key for the embedded BigQuery, or change its permissions."""
+    text = _local().key(name, allow=allow or None, deny=deny or ())
+    if out is None:
+        output.print_json(text)
+        return
+    import json  # noqa: PLC0415
+
+    out.touch(mode=0o600)
+    out.chmod(0o600)
+    out.write_text(json.dumps(text, indent=2) + "\n")
+    output.done(f"Key of {text['client_email']} is in {out}.")
+
+
+@app.command(epilog="Example: tidemill local dataset analytics --location EU")
+def dataset(
+    name: str = typer.Argument(help="Dataset id."),
+    location: str = typer.Option("US", help="Its location."),
+) -> None:
+    """Make a dataset in the embedded BigQuery."""
+    _local().create_dataset(name, location)
+    output.done(f"Dataset {name} is there.")

@@ -1,0 +1,90 @@
+"""The `tidemill` command: its groups, and how errors become exit codes.
+
+Exit codes: 0 done; 1 something failed; 2 the command, a setting or a file must be corrected; 3 access is missing;
+4 the named thing does not exist; 5 something else holds the name, the table or the run; 6 rows were refused;
+7 a service did not answer; 70 a bug in Tidemill; 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import typer
+
+from tidemill.cli import connection, events, export, local, model, setup
+
+VERBOSE = "--verbose"
+BUG = 70
+
+app = typer.Typer(
+    name="tidemill",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Moves product data into Google BigQuery and back out, exactly once.\n\nTry it: [bold]tidemill demo[/]",
+    epilog="--verbose, anywhere, shows the original text of an error. Exit codes: docs/reference/exit-codes.md",
+)
+setup.register(app)
+app.add_typer(local.app, name="local")
+app.add_typer(connection.app, name="connection")
+app.add_typer(events.app, name="events")
+app.add_typer(model.app, name="model")
+app.add_typer(export.app, name="export")
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    if version:
+        from tidemill import __version__  # noqa: PLC0415 - only here
+
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Entry point: runs the command line and ends the process with the documented exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verbose = VERBOSE in words or bool(os.environ.get("TIDEMILL_VERBOSE"))
+    words = [word for word in words if word != VERBOSE]
+    sys.exit(_run(words, verbose=verbose))
+
+
+def _run(words: list[str], *, verbose: bool) -> int:
+    from tidemill.errors import TidemillError  # noqa: PLC0415 - keep the module's import light
+
+    try:
+        command = typer.main.get_command(app)
+        result = command.main(args=words, prog_name="tidemill", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except TidemillError as error:
+        from tidemill.cli import output  # noqa: PLC0415 - rich, only when there is something to say
+
+        output.print_error(error, verbose=verbose, as_json="--json" in words)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("\nStopped.\n")
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the outermost door: everything else is a bug, and says so
+        return _other(error)
+
+
+def _other(error: Exception) -> int:
+    show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if callable(show) and isinstance(code, int):  # the parser's own errors: a wrong option, a missing argument
+        show()
+        return code
+    traceback.print_exc()
+    sys.stderr.write("\nThis is a bug in Tidemill. Nothing is half-done: running the command again is safe.\n")
+    sys.stderr.write("Please report it with the lines above (they hold no secrets).\n")
+    return BUG

@@ -1,0 +1,53 @@
+"""`tidemill model`: what can be exported, column by column."""
+
+from __future__ import annotations
+
+import typer
+
+from tidemill.cli import output
+
+app = typer.Typer(no_args_is_help=True, help="What can be exported: columns, BigQuery types, descriptions.")
+
+
+@app.command("list", epilog="Example: tidemill model list")
+def list_(as_json: bool = output.JSON_OPTION) -> None:
+    """List the models."""
+    from tidemill.models.registry import MODELS  # noqa: PLC0415
+
+    if as_json:
+        output.print_json(
+            [{"name": m.name, "title": m.title, "description": m.description, "key": m.key} for m in MODELS.values()]
+        )
+        return
+    rows = [(m.name, ", ".join(m.key), "merged" if m.versions else "appended", m.description) for m in MODELS.values()]
+    output.print_table(("NAME", "KEY", "ROWS ARE", "DESCRIPTION"), rows, empty="No models.")
+
+
+@app.command(epilog="Example: tidemill model show events")
+def show(
+    name: str = typer.Argument(help="Name of the model."),
+    json_type: bool = typer.Option(False, "--json-type", help="Show the types of an export made with --json-type."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Show the columns of a model, as its table will have them."""
+    from tidemill.models import registry  # noqa: PLC0415
+
+    model = registry.get(name)
+    columns = model.columns_for(json_type=json_type)
+    if as_json:
+        fields = [
+            {
+                "name": c.name,
+                "type": c.type,
+                "may_be_json": c.json,
+                "repeated": c.repeated,
+                "description": c.description,
+            }
+            for c in columns
+        ]
+        layout = {"key": model.key, "partition_by": model.partition_by, "cluster_by": model.cluster_by}
+        output.print_json({"name": model.name, "description": model.description, **layout, "columns": fields})
+        return
+    rows = [(c.name, "STRING or JSON" if c.json and not json_type else c.type.value, c.description) for c in columns]
+    output.print_table(("FIELD", "TYPE", "DESCRIPTION"), rows, empty="")
+    output.say(f"Partitioned by day of {model.partition_by}, clustered by {', '.join(model.cluster_by)}; settable.")

@@ -1,0 +1,129 @@
+"""How the command line speaks: tables and sentences for people, JSON for programs, errors with what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import json
+import sys
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tidemill.errors import Cancelled, TidemillError
+
+#: For people who read along. Data goes to standard output, everything else to standard error.
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+JSON_OPTION = typer.Option(False, "--json", help="Print JSON to standard output and nothing else.")
+
+
+def say(text: str) -> None:
+    """One line for the person, on standard error so that it never mixes with data."""
+    err.print(text)
+
+
+def note(text: str) -> None:
+    """A remark about something that was done for the user, or that they may want to know."""
+    err.print(f"[yellow]Note:[/] {escape(text)}")
+
+
+def done(text: str) -> None:
+    """A thing that was done."""
+    err.print(f"[green]✓[/] {escape(text)}")
+
+
+def print_json(data: Any) -> None:
+    """`data` as JSON on standard output."""
+    sys.stdout.write(json.dumps(_plain(data), indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case enum.Enum():
+            return value.value
+        case dt.datetime() | dt.date():
+            return value.isoformat()
+        case uuid.UUID() | Path():
+            return str(value)
+        case bytes():
+            return value.decode("utf-8", "replace")
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if hasattr(value, "model_dump"):
+        return _plain(value.model_dump())
+    return value
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
+    """A table on standard output, or the sentence `empty` on standard error."""
+    rows = list(rows)
+    if not rows:
+        say(empty)
+        return
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(escape(text(cell)) for cell in row))
+    out.print(table)
+
+
+def print_fields(fields: Mapping[str, Any]) -> None:
+    """Names and values, one a line, on standard output."""
+    width = max(len(name) for name in fields)
+    for name, value in fields.items():
+        out.print(f"[bold]{name.ljust(width)}[/]  {escape(text(value))}")
+
+
+def text(value: Any) -> str:
+    """A value as a person reads it: local times without fractions, numbers with separators."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case dt.datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.2f}"
+        case enum.Enum():
+            return str(value.value)
+        case list() | tuple():
+            return ", ".join(map(text, value)) or "-"
+    return str(value)
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them (1 MB is 1,000,000)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def print_error(error: TidemillError, *, verbose: bool, as_json: bool = False) -> None:
+    """What is wrong, and what to do; the cause's own words only when asked for."""
+    if as_json:
+        print_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
+    if isinstance(error, Cancelled):
+        err.print(f"[yellow]{escape(error.message)}[/]")
+    else:
+        err.print(f"[bold red]Error:[/] {escape(error.message)} [dim]\\[{error.code}][/]")
+    if error.hint:
+        err.print(f"[bold]What to do:[/] {escape(error.hint)}")
+    if verbose and error.raw:
+        err.print(f"[dim]{escape(error.raw)}[/]")

@@ -1,0 +1,81 @@
+"""Progress bars on standard error; on a pipe, nothing but the summary lines."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from tidemill.cli import output
+
+if TYPE_CHECKING:
+    from tidemill.events.load import LoadProgress
+    from tidemill.exports.service import RunProgress
+
+
+class Bar:
+    """One bar that shows whatever moves: bytes of a file, or rows of a run."""
+
+    def __init__(self, progress: Progress, title: str) -> None:
+        self._progress = progress
+        self._title = title
+        self._task: TaskID | None = None
+
+    def loading(self, state: LoadProgress) -> None:
+        """Called while a file is read."""
+        rate = f"{state.rows / state.seconds:,.0f} rows/s" if state.seconds else ""
+        detail = f"{state.rows:,} rows, {output.size(state.bytes_read)} of {output.size(state.bytes_total)} {rate}"
+        self._show(f"{self._title} {state.file}", state.bytes_read, state.bytes_total, detail)
+        if state.bytes_read >= state.bytes_total:
+            self._end()
+
+    def running(self, state: RunProgress) -> None:
+        """Called while a run moves."""
+        detail = (
+            f"{state.rows_done:,} of {state.rows_planned:,} rows, chunk {state.chunks_done} of {state.chunks}, "
+            f"{output.size(state.bytes_sent)} sent"
+        )
+        self._show(f"{self._title}: {state.doing}", state.rows_done, state.rows_planned, detail)
+
+    def line(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        self._end()
+        self._progress.console.print(f"[green]✓[/] {escape(text)}")
+
+    def _show(self, description: str, completed: float, total: float, detail: str) -> None:
+        if self._task is None:
+            self._task = self._progress.add_task(escape(description), total=total or None, detail="")
+        self._progress.update(
+            self._task, description=escape(description), completed=completed, total=total or None, detail=escape(detail)
+        )
+
+    def _end(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+
+@contextlib.contextmanager
+def bar(title: str) -> Iterator[Bar]:
+    """A progress bar for the time of the block."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=output.err, transient=True, disable=not output.err.is_terminal) as progress:
+        yield Bar(progress, title)

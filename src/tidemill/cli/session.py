@@ -1,0 +1,34 @@
+"""Opens the installation for one command: `with session.app() as app:`. Everything heavy is imported here, late."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+
+
+@contextlib.contextmanager
+def app() -> Iterator[App]:
+    """The installation in the home directory; made if there is none."""
+    from tidemill.app import App  # noqa: PLC0415 - the command line's --help must not pay for it
+    from tidemill.cli import output  # noqa: PLC0415
+    from tidemill.settings import current  # noqa: PLC0415
+
+    settings = current()
+    if not settings.home_path.exists():
+        output.note(f"Making a new installation in {settings.home_path} (tidemill init does only that).")
+    with App(settings) as opened:
+        yield opened
+
+
+def user() -> str:
+    """Who is asking: $TIDEMILL_USER, or the name of the account."""
+    try:
+        return os.environ.get("TIDEMILL_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -1,0 +1,1 @@
+"""Connections: a named BigQuery project and dataset, with the credential for it."""
