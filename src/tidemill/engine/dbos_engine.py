@@ -1,0 +1,135 @@
+"""The engine on DBOS 3.4, in the same PostgreSQL (schema `dbos`).
+
+DBOS remembers steps; who is alive and who takes over is ours (liveness.py), since the open library has neither.
+The application version is pinned: DBOS would compute it from the code, and an upgrade would strand unfinished runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import error as dbos_error
+
+from tidemill.engine.liveness import Liveness
+from tidemill.engine.port import Handle
+from tidemill.errors import Cancelled, TidemillError
+
+#: Raised by one when the steps of a workflow change, so that no unfinished run goes on with other steps.
+APPLICATION_VERSION = "1"
+
+
+class _Started:
+    """A handle on a workflow."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def wait(self) -> Any:
+        """See port.Handle. Errors of ours come back as they were raised."""
+        try:
+            return _open(self._handle.get_result(polling_interval_sec=0.05))
+        except (dbos_error.DBOSAwaitedWorkflowCancelledError, dbos_error.DBOSWorkflowCancelledError):
+            raise Cancelled from None
+
+
+class DbosEngine:
+    """See port.Engine."""
+
+    def __init__(self, dsn: str, url: str) -> None:
+        """`dsn`: libpq keywords; `url`: the same database for SQLAlchemy. Both may hold a password."""
+        self._liveness = Liveness(dsn)
+        self._url = url
+        self._workflows: dict[str, Callable[..., Any]] = {}
+        self._registered: dict[str, Callable[..., Any]] = {}
+        self._launched = False
+
+    @property
+    def worker(self) -> str:
+        """See port.Engine."""
+        return self._liveness.worker
+
+    def register(self, name: str, workflow: Callable[..., Any]) -> None:
+        """See port.Engine."""
+        self._workflows[name] = workflow
+
+    def launch(self) -> None:
+        """See port.Engine."""
+        if self._launched:
+            return
+        logging.getLogger("dbos").setLevel(logging.CRITICAL)
+        config = DBOSConfig(
+            name="tidemill",
+            system_database_url=self._url,
+            application_version=APPLICATION_VERSION,
+            executor_id=self.worker,
+            log_level="CRITICAL",
+            enable_otlp=False,
+            sys_db_pool_size=10,
+        )
+        DBOS(config=config)
+        for name, workflow in self._workflows.items():
+            self._registered[name] = DBOS.workflow(name=name)(_sealed(workflow))
+        self._liveness.enter()
+        DBOS.launch()
+        self._launched = True
+
+    def start(self, name: str, workflow_id: str, *arguments: Any) -> Handle:
+        """See port.Engine."""
+        self.launch()
+        with SetWorkflowID(workflow_id):
+            return _Started(DBOS.start_workflow(self._registered[name], *arguments))
+
+    def step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """See port.Engine."""
+        self._liveness.assert_alive()
+        return _open(DBOS.run_step({"name": name}, _sealed(function), *arguments))
+
+    def recover(self) -> dict[str, Handle]:
+        """See port.Engine."""
+        self.launch()
+        with self._liveness.claim_dead() as dead:
+            if not dead:
+                return {}
+            handles = DBOS._recover_pending_workflows(dead)  # private, but the only call there is: hence the pin
+        return {handle.workflow_id: _Started(handle) for handle in handles}
+
+    def alive(self, worker: str) -> bool:
+        """See port.Engine."""
+        return self._liveness.alive(worker)
+
+    def close(self) -> None:
+        """See port.Engine."""
+        if self._launched:
+            with contextlib.suppress(dbos_error.DBOSException):
+                DBOS.destroy(destroy_registry=True)
+            self._liveness.leave()
+            self._launched = False
+
+
+_ERROR = "tidemill-error:"
+
+
+def _sealed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with our own errors as results: DBOS would otherwise wrap, log and sometimes retry them."""
+
+    def sealed(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except TidemillError as error:
+            return _ERROR + b64encode(pickle.dumps(error)).decode()
+
+    sealed.__name__ = sealed.__qualname__ = getattr(function, "__name__", "step")
+    return sealed
+
+
+def _open(result: Any) -> Any:
+    """The result, or the error that was sealed in it, raised."""
+    if isinstance(result, str) and result.startswith(_ERROR):
+        raise pickle.loads(b64decode(result[len(_ERROR) :]))  # noqa: S301 - we wrote it, into our own database
+    return result

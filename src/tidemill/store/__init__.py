@@ -1,0 +1,1 @@
+"""The metadata database (PostgreSQL, embedded or given) and the secrets in it."""

@@ -1,0 +1,91 @@
+"""The metadata database: its connections, and its migrations."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from importlib import resources
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from tidemill.errors import ConfigError, UnavailableError
+from tidemill.store import locks
+from tidemill.store.postgres import Postgres
+from tidemill.store.tables import SCHEMA
+
+#: The newest migration. A test holds it against the files.
+HEAD = "0001"
+
+
+class Database:
+    """Opens transactions on the metadata database."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self.postgres = postgres
+        self._engine = sa.create_engine(postgres.url, pool_size=5, max_overflow=10, pool_pre_ping=True)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """A transaction: committed at the end of the block, rolled back if it raises.
+
+        Raises
+        ------
+        UnavailableError
+            The database went away.
+        """
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except (exc.OperationalError, exc.InterfaceError) as error:
+            raise UnavailableError(
+                "database_unavailable",
+                "The metadata database does not answer.",
+                hint="Run the command again; if it stays so, look at `tidemill doctor`.",
+                raw=str(error.orig),
+            ) from error
+
+    def migrate(self) -> None:
+        """Bring the tables up to date; at once if they are. Two processes at once take turns.
+
+        Raises
+        ------
+        ConfigError
+            If a newer Tidemill has changed the tables.
+        """
+        if self._revision() == HEAD:
+            return
+        with locks.hold(self.postgres, "migrate"):
+            found = self._revision()
+            if found == HEAD:
+                return
+            if found is not None and found > HEAD:
+                raise ConfigError(
+                    "database_newer",
+                    f"The database was made by a newer Tidemill (revision {found}, this one knows {HEAD}).",
+                    hint="Install the newer Tidemill: pip install --upgrade tidemill",
+                )
+            self._upgrade()
+
+    def _revision(self) -> str | None:
+        with self.begin() as connection:
+            known = connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": f"{SCHEMA}.alembic_version"})
+            if known is None:
+                return None
+            found = connection.scalar(sa.text(f"SELECT version_num FROM {SCHEMA}.alembic_version"))
+            return str(found) if found is not None else None
+
+    def _upgrade(self) -> None:
+        from alembic import command, config  # noqa: PLC0415 - 150 ms, only when there is something to migrate
+
+        with self.begin() as connection:
+            connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            with resources.as_file(resources.files("tidemill.store") / "migrations") as folder:
+                settings = config.Config()
+                settings.set_main_option("script_location", str(folder).replace("%", "%%"))
+                settings.attributes["connection"] = connection
+                command.upgrade(settings, HEAD)

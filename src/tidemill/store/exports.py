@@ -1,0 +1,88 @@
+"""Saved exports."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from tidemill.errors import ConflictError, NotFoundError
+from tidemill.store.database import Database
+from tidemill.store.records import Export
+from tidemill.store.tables import exports as table
+
+
+class Exports:
+    """The repository of exports."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, **fields: Any) -> Export:
+        """Save a new one.
+
+        Raises
+        ------
+        ConflictError
+            If the name is taken, or another export writes into that table.
+        """
+        return self._write(sa.insert(table).values(id=uuid.uuid4(), **fields).returning(*table.c), fields)
+
+    def change(self, export_id: uuid.UUID, **fields: Any) -> Export:
+        """Change fields of one."""
+        change = sa.update(table).where(table.c.id == export_id).values(updated_at=sa.func.now(), **fields)
+        return self._write(change.returning(*table.c), fields)
+
+    def _write(self, statement: Any, fields: dict[str, Any]) -> Export:
+        try:
+            with self._database.begin() as connection:
+                return Export(**connection.execute(statement).one()._mapping)
+        except exc.IntegrityError as error:
+            if "exports_target" in str(error.orig):
+                target = f"{fields['project']}.{fields['dataset']}.{fields['table_id']}"
+                raise ConflictError(
+                    "table_taken",
+                    f"Another export writes into {target} already: rows would be there twice.",
+                    hint="Choose another table, or use that export: tidemill export list",
+                ) from None
+            raise ConflictError(
+                "export_exists",
+                f"There is an export {fields.get('name')!r} already.",
+                hint="Choose another name; tidemill export list shows those there are.",
+            ) from None
+
+    def get(self, name: str) -> Export:
+        """The one of that name, whatever its case.
+
+        Raises
+        ------
+        NotFoundError
+            With the names that there are.
+        """
+        with self._database.begin() as connection:
+            row = connection.execute(sa.select(table).where(sa.func.lower(table.c.name) == name.lower())).first()
+            if row is not None:
+                return Export(**row._mapping)
+            names: list[str] = list(connection.scalars(sa.select(table.c.name).order_by(table.c.name)))
+        known = f"Exports: {', '.join(names)}." if names else "Make one: tidemill export create --help"
+        raise NotFoundError("export_unknown", f"There is no export {name!r}.", hint=known)
+
+    def by_id(self, export_id: uuid.UUID) -> Export:
+        """The one with that id."""
+        with self._database.begin() as connection:
+            return Export(**connection.execute(sa.select(table).where(table.c.id == export_id)).one()._mapping)
+
+    def find(self, connection_id: uuid.UUID | None = None) -> list[Export]:
+        """All, or those of one connection, by name."""
+        query = sa.select(table).order_by(sa.func.lower(table.c.name))
+        if connection_id is not None:
+            query = query.where(table.c.connection_id == connection_id)
+        with self._database.begin() as connection:
+            return [Export(**row._mapping) for row in connection.execute(query)]
+
+    def delete(self, export_id: uuid.UUID) -> None:
+        """Delete one, with its runs."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.id == export_id))

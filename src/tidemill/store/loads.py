@@ -1,0 +1,82 @@
+"""Files that were loaded, and rows that were set aside."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from tidemill.store.database import Database
+from tidemill.store.records import Load, Reject
+from tidemill.store.tables import loads, rejects
+
+
+class Loads:
+    """The repository of loads, by the key of a file's content and of how it was read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, file_key: str, **fields: Any) -> Load:
+        """The load of that file: a new one, or the one that was begun (or completed) before."""
+        insert = pg.insert(loads).values(id=uuid.uuid4(), file_key=file_key, status="running", **fields)
+        with self._database.begin() as connection:
+            connection.execute(insert.on_conflict_do_nothing(index_elements=["file_key"]))
+            return Load(**connection.execute(sa.select(loads).where(loads.c.file_key == file_key)).one()._mapping)
+
+    def add(self, file_key: str, *, rows: int, duplicates: int, rejects: int) -> None:
+        """Count what a commit added."""
+        change = sa.update(loads).where(loads.c.file_key == file_key)
+        values = {
+            "rows": loads.c.rows + rows,
+            "duplicates": loads.c.duplicates + duplicates,
+            "rejects": loads.c.rejects + rejects,
+        }
+        with self._database.begin() as connection:
+            connection.execute(change.values(**values))
+
+    def complete(self, file_key: str) -> None:
+        """The whole file is in."""
+        change = sa.update(loads).where(loads.c.file_key == file_key)
+        with self._database.begin() as connection:
+            connection.execute(change.values(status="completed", finished_at=sa.func.now()))
+
+
+class Rejects:
+    """The repository of rows that were set aside. Writing the same one twice leaves one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, items: Sequence[dict[str, Any]]) -> int:
+        """Save rejects: dicts with source, part, kind, place, code, message, raw, whole. Gives how many were new."""
+        if not items:
+            return 0
+        with self._database.begin() as connection:
+            insert = pg.insert(rejects).on_conflict_do_nothing(index_elements=["source", "part"])
+            return len(connection.execute(insert.returning(rejects.c.id), list(items)).all())
+
+    def find(
+        self, *, kind: str, code: str | None = None, source: str | None = None, limit: int | None = None, after: int = 0
+    ) -> list[Reject]:
+        """Unresolved ones: newest first, or, with `after`, in order from that id on."""
+        order = rejects.c.id if after or limit is None else rejects.c.id.desc()
+        query = sa.select(rejects).where(rejects.c.kind == kind, rejects.c.resolved_at.is_(None)).order_by(order)
+        if code is not None:
+            query = query.where(rejects.c.code == code)
+        if source is not None:
+            query = query.where(rejects.c.source == source)
+        if after:
+            query = query.where(rejects.c.id > after)
+        if limit is not None:
+            query = query.limit(limit)
+        with self._database.begin() as connection:
+            return [Reject(**row._mapping) for row in connection.execute(query)]
+
+    def resolve(self, ids: Sequence[int]) -> None:
+        """These were taken in after all."""
+        with self._database.begin() as connection:
+            connection.execute(sa.update(rejects).where(rejects.c.id.in_(ids)).values(resolved_at=sa.func.now()))

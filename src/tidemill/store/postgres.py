@@ -1,0 +1,102 @@
+"""Opens PostgreSQL: the embedded one under the home directory, or the one that TIDEMILL_DATABASE_URL names.
+
+fsync and synchronous_commit are PostgreSQL's defaults: on. What it acknowledged is on disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import urllib.parse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.errors import ConfigError, UnavailableError
+from tidemill.store import embedded
+
+if TYPE_CHECKING:
+    from tidemill.settings import Settings
+
+MINIMUM_VERSION = 14
+
+
+@dataclasses.dataclass(frozen=True)
+class Postgres:
+    """How to reach the database. Neither field may be shown: a given URL can hold a password."""
+
+    dsn: str = dataclasses.field(repr=False)  #: libpq keywords, for psycopg and DuckDB
+    url: str = dataclasses.field(repr=False)  #: for SQLAlchemy
+    embedded: bool
+
+
+def open_postgres(settings: Settings) -> Postgres:
+    """The running database of this installation; the embedded one is made and started if need be.
+
+    Raises
+    ------
+    ConfigError
+        The home directory cannot be used, or the given URL is not a PostgreSQL that we can use.
+    UnavailableError
+        The database does not answer.
+    """
+    if settings.database_url:
+        return _given(settings.database_url)
+    return _embedded(settings.home_path)
+
+
+def _given(url: str) -> Postgres:
+    import psycopg  # noqa: PLC0415 - 40 ms
+    from psycopg import conninfo  # noqa: PLC0415
+
+    hint = "Set TIDEMILL_DATABASE_URL to postgresql://user:password@host:5432/database, or unset it."
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ConfigError("database_url", "TIDEMILL_DATABASE_URL is no PostgreSQL URL.", hint=hint)
+    try:
+        keywords = conninfo.conninfo_to_dict(url)
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            version = connection.info.server_version // 10_000
+    except psycopg.Error as error:
+        password = _password(url)
+        text = str(error).strip().replace(password, "********") if password else str(error).strip()
+        raise UnavailableError(
+            "database_unreachable", "The database of TIDEMILL_DATABASE_URL does not answer.", hint=hint, raw=text
+        ) from None
+    if version < MINIMUM_VERSION:
+        raise ConfigError(
+            "database_version",
+            f"PostgreSQL {version} is too old.",
+            hint=f"Tidemill needs PostgreSQL {MINIMUM_VERSION} or newer.",
+        )
+    dsn = conninfo.make_conninfo("", **{name: str(value) for name, value in keywords.items() if value is not None})
+    return Postgres(dsn=dsn, url="postgresql+psycopg://" + url.split("://", 1)[1], embedded=False)
+
+
+def _password(url: str) -> str | None:
+    from psycopg import ProgrammingError, conninfo  # noqa: PLC0415
+
+    try:
+        found = conninfo.conninfo_to_dict(url).get("password")
+    except ProgrammingError:
+        return None
+    return str(found) if found else None
+
+
+def _embedded(home: Path) -> Postgres:
+    from psycopg import conninfo  # noqa: PLC0415
+
+    try:
+        host = embedded.ensure_running(home / "postgres")
+    except PermissionError as error:
+        raise ConfigError(
+            "home_not_writable",
+            f"{error.filename or home} cannot be written to.",
+            hint="Set TIDEMILL_HOME to a directory of yours.",
+        ) from None
+    except OSError as error:
+        raise UnavailableError(
+            "database_not_started", f"The embedded PostgreSQL cannot be started: {error}.", hint="Look at the disk."
+        ) from None
+    return Postgres(
+        dsn=conninfo.make_conninfo(host=str(host), user="postgres", dbname="postgres"),
+        url=f"postgresql+psycopg://postgres@/postgres?host={urllib.parse.quote(str(host))}",
+        embedded=True,
+    )

@@ -1,0 +1,132 @@
+"""What the repositories give out: frozen records, never rows of the database."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """A saved connection. `key` is the encrypted service account key."""
+
+    id: uuid.UUID
+    name: str
+    project: str
+    dataset: str
+    location: str | None
+    adc: bool
+    impersonate: str | None
+    account: str | None
+    key: bytes | None = dataclasses.field(repr=False)
+    connected_at: dt.datetime
+    connected_by: str
+    updated_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """A saved export. `position` is the snapshot of the event store up to which it has exported."""
+
+    id: uuid.UUID
+    name: str
+    connection_id: uuid.UUID
+    model: str
+    project: str
+    dataset: str
+    table_id: str
+    spec: dict[str, Any]
+    position: int
+    created_at: dt.datetime
+    created_by: str
+    updated_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run: a range of snapshots of one export."""
+
+    id: uuid.UUID
+    export_id: uuid.UUID
+    number: int
+    status: str
+    mode: str
+    attempt: int
+    spec: dict[str, Any]
+    snapshot_after: int
+    snapshot_upto: int
+    interval_start: dt.datetime | None
+    interval_end: dt.datetime | None
+    rows_planned: int
+    rows_merged: int | None
+    notes: list[str]
+    layout: dict[str, Any] | None
+    error_code: str | None
+    error_message: str | None
+    error_hint: str | None
+    cancel_requested: bool
+    worker: str | None
+    created_at: dt.datetime
+    created_by: str
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """One chunk of a run: a fixed set of events, loaded by one BigQuery job."""
+
+    run_id: uuid.UUID
+    number: int
+    snapshot_after: int
+    snapshot_upto: int
+    time_from: dt.datetime | None
+    time_to: dt.datetime | None
+    rows_planned: int
+    status: str
+    rows_written: int
+    rows_loaded: int
+    rows_rejected: int
+    rows_repaired: int
+    bytes: int
+    job_id: str | None
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """One file that was, or is being, loaded into the event store."""
+
+    id: uuid.UUID
+    file_key: str
+    file: str
+    format: str
+    team_id: int
+    mapping: dict[str, Any]
+    bytes: int
+    status: str
+    rows: int
+    duplicates: int
+    rejects: int
+    started_at: dt.datetime
+    finished_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reject:
+    """A row that was set aside. `raw` is its text, whole or (if not `whole`) its beginning."""
+
+    id: int
+    source: str
+    part: str
+    kind: str
+    place: str
+    code: str
+    message: str
+    raw: bytes
+    whole: bool
+    created_at: dt.datetime
+    resolved_at: dt.datetime | None

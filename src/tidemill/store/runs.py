@@ -1,0 +1,202 @@
+"""Runs and their chunks: the truth about what happened. Every change of state is guarded."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql as pg
+
+from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
+from tidemill.store.database import Database
+from tidemill.store.records import Chunk, Run
+from tidemill.store.tables import chunks, exports, runs
+
+
+class Runs:
+    """The repository of runs and chunks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def plan(self, export_id: uuid.UUID, run: dict[str, Any], parts: Sequence[dict[str, Any]]) -> Run:
+        """Save a new run with its chunks, in one transaction. It is running from now on.
+
+        Raises
+        ------
+        ConflictError
+            If another run of the export is running, or moved its position meanwhile.
+        """
+        try:
+            with self._database.begin() as connection:
+                position = connection.scalar(
+                    sa.select(exports.c.position).where(exports.c.id == export_id).with_for_update()
+                )
+                if position != run["snapshot_after"]:
+                    raise _busy()
+                last = connection.scalar(sa.select(sa.func.max(runs.c.number)).where(runs.c.export_id == export_id))
+                values = {"id": uuid.uuid4(), "export_id": export_id, "number": (last or 0) + 1, "status": "running"}
+                row = connection.execute(
+                    sa.insert(runs).values(**values, **run, started_at=sa.func.now()).returning(*runs.c)
+                ).one()
+                if parts:
+                    connection.execute(sa.insert(chunks), [{"run_id": row.id, **part} for part in parts])
+        except exc.IntegrityError:
+            raise _busy() from None
+        return Run(**row._mapping)
+
+    def resume(self, run_id: uuid.UUID, worker: str) -> Run:
+        """A failed or cancelled run is running again; one whose worker died is taken over.
+
+        Raises
+        ------
+        ConflictError
+            If the run is completed, or another run of the export is running.
+        """
+        change = (
+            sa.update(runs)
+            .where(runs.c.id == run_id, runs.c.status != "completed")
+            .values(
+                status="running",
+                attempt=runs.c.attempt + 1,
+                cancel_requested=False,
+                worker=worker,
+                error_code=None,
+                error_message=None,
+                error_hint=None,
+                finished_at=None,
+            )
+        )
+        try:
+            with self._database.begin() as connection:
+                row = connection.execute(change.returning(*runs.c)).first()
+        except exc.IntegrityError:
+            raise _busy() from None
+        if row is None:
+            raise ConflictError("run_completed", "The run is completed: there is nothing to go on with.")
+        return Run(**row._mapping)
+
+    def get(self, run_id: str) -> Run:
+        """The run with that id, or the only one whose id begins so.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        ConfigError
+            If there are several.
+        """
+        begins = sa.cast(runs.c.id, sa.Text).like(run_id.lower().replace("%", "").replace("_", "") + "%")
+        with self._database.begin() as connection:
+            found = connection.execute(sa.select(runs).where(begins).limit(2)).all()
+        if not found or not run_id:
+            raise NotFoundError("run_unknown", f"There is no run {run_id!r}.", hint="tidemill export runs lists them.")
+        if len(found) > 1:
+            raise ConfigError("run_ambiguous", f"Several runs begin with {run_id!r}.", hint="Give more of the id.")
+        return Run(**found[0]._mapping)
+
+    def by_id(self, run_id: uuid.UUID) -> Run:
+        """The run with that id."""
+        with self._database.begin() as connection:
+            return Run(**connection.execute(sa.select(runs).where(runs.c.id == run_id)).one()._mapping)
+
+    def last(self, export_id: uuid.UUID) -> Run | None:
+        """The newest run of an export."""
+        found = self.newest(export_id, limit=1)
+        return found[0] if found else None
+
+    def newest(self, export_id: uuid.UUID | None = None, *, limit: int) -> list[Run]:
+        """Runs, newest first, of one export or of all."""
+        query = sa.select(runs).order_by(runs.c.created_at.desc(), runs.c.number.desc()).limit(limit)
+        if export_id is not None:
+            query = query.where(runs.c.export_id == export_id)
+        with self._database.begin() as connection:
+            return [Run(**row._mapping) for row in connection.execute(query)]
+
+    def chunks(self, run_id: uuid.UUID) -> list[Chunk]:
+        """The chunks of a run, in order."""
+        with self._database.begin() as connection:
+            found = connection.execute(sa.select(chunks).where(chunks.c.run_id == run_id).order_by(chunks.c.number))
+            return [Chunk(**row._mapping) for row in found]
+
+    def chunk(self, run_id: uuid.UUID, number: int) -> Chunk:
+        """One chunk of a run."""
+        query = sa.select(chunks).where(chunks.c.run_id == run_id, chunks.c.number == number)
+        with self._database.begin() as connection:
+            return Chunk(**connection.execute(query).one()._mapping)
+
+    def note_chunk(self, run_id: uuid.UUID, number: int, **fields: Any) -> None:
+        """Record what became of a chunk. A chunk that is loaded stays loaded."""
+        change = sa.update(chunks).where(chunks.c.run_id == run_id, chunks.c.number == number)
+        with self._database.begin() as connection:
+            connection.execute(change.where(chunks.c.status != "loaded").values(**fields))
+
+    def note(self, run_id: uuid.UUID, **fields: Any) -> None:
+        """Record something of a run other than its state."""
+        with self._database.begin() as connection:
+            connection.execute(sa.update(runs).where(runs.c.id == run_id).values(**fields))
+
+    def remark(self, run_id: uuid.UUID, text: str) -> None:
+        """Add a remark for the user, once."""
+        addition = sa.cast(sa.literal([text], pg.JSONB), pg.JSONB)
+        change = sa.update(runs).where(runs.c.id == run_id, ~runs.c.notes.contains([text]))
+        with self._database.begin() as connection:
+            connection.execute(change.values(notes=runs.c.notes.op("||")(addition)))
+
+    def request_cancel(self, run_id: uuid.UUID) -> None:
+        """Ask the worker of a run to stop."""
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(runs).where(runs.c.id == run_id, runs.c.status == "running").values(cancel_requested=True)
+            )
+
+    def cancel_requested(self, run_id: uuid.UUID) -> bool:
+        """Whether somebody asked for it."""
+        with self._database.begin() as connection:
+            return bool(connection.scalar(sa.select(runs.c.cancel_requested).where(runs.c.id == run_id)))
+
+    def complete(self, run_id: uuid.UUID) -> None:
+        """The run is completed and its export's position moves to its end: one transaction, all chunks loaded."""
+        with self._database.begin() as connection:
+            missing = connection.scalar(
+                sa.select(sa.func.count()).where(chunks.c.run_id == run_id, chunks.c.status != "loaded")
+            )
+            if missing:
+                raise RuntimeError(f"run {run_id} has {missing} chunks that are not loaded")
+            row = connection.execute(
+                sa.update(runs)
+                .where(runs.c.id == run_id, runs.c.status == "running")
+                .values(status="completed", finished_at=sa.func.now())
+                .returning(runs.c.export_id, runs.c.snapshot_upto)
+            ).first()
+            if row is None:
+                return
+            connection.execute(
+                sa.update(exports)
+                .where(exports.c.id == row.export_id, exports.c.position < row.snapshot_upto)
+                .values(position=row.snapshot_upto)
+            )
+
+    def fail(self, run_id: uuid.UUID, error: TidemillError, *, cancelled: bool) -> None:
+        """The run has failed, or was cancelled. What is loaded stays recorded as loaded."""
+        values = {
+            "status": "cancelled" if cancelled else "failed",
+            "error_code": error.code,
+            "error_message": error.message,
+            "error_hint": error.hint,
+            "finished_at": dt.datetime.now(dt.UTC),
+        }
+        with self._database.begin() as connection:
+            connection.execute(sa.update(runs).where(runs.c.id == run_id, runs.c.status == "running").values(**values))
+
+
+def _busy() -> ConflictError:
+    return ConflictError(
+        "run_running",
+        "A run of this export is running already.",
+        hint="Wait for it, or cancel it: tidemill export runs, tidemill export run cancel ID",
+    )

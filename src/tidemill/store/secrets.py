@@ -1,0 +1,84 @@
+"""Secrets at rest: Fernet, with keys that can be rotated. The key file is `secret.key` in the home directory, 0600."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
+    from tidemill.settings import Settings
+
+
+class Secrets:
+    """Encrypts and decrypts what is kept secret."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._fernet: MultiFernet | None = None
+
+    @property
+    def path(self) -> Path:
+        """The key file; not used if TIDEMILL_SECRET_KEYS is set."""
+        return self._settings.home_path / "secret.key"
+
+    def ensure(self) -> None:
+        """Make the key file if there is none. Two processes at once agree on one key."""
+        if self._settings.secret_keys or self.path.exists():
+            return
+        from cryptography.fernet import Fernet  # noqa: PLC0415 - 40 ms
+
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".secret")  # mode 0600
+        with os.fdopen(handle, "wb") as file:
+            file.write(Fernet.generate_key())
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(name, self.path)  # unlike a rename, it fails if somebody else was first
+        Path(name).unlink()
+
+    def encrypt(self, text: str) -> bytes:
+        """`text`, encrypted by the newest key."""
+        return self._open().encrypt(text.encode())
+
+    def decrypt(self, token: bytes) -> str:
+        """The text of `token`.
+
+        Raises
+        ------
+        ConfigError
+            If none of the keys fits.
+        """
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415
+
+        try:
+            return self._open().decrypt(token).decode()
+        except InvalidToken:
+            raise ConfigError(
+                "secret_key_wrong",
+                "The secret key does not fit what was encrypted with it.",
+                hint=f"Put back {self.path} or set TIDEMILL_SECRET_KEYS; or give the keys anew",
+            ) from None
+
+    def _open(self) -> MultiFernet:
+        if self._fernet is None:
+            from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
+
+            self.ensure()
+            keys = (self._settings.secret_keys or self.path.read_text()).split(",")
+            try:
+                self._fernet = MultiFernet([Fernet(key.strip()) for key in keys if key.strip()])
+            except ValueError:
+                raise ConfigError(
+                    "secret_key_invalid",
+                    "The secret key is not a Fernet key (32 bytes in URL-safe base64).",
+                    hint=f"Look at {self.path} and TIDEMILL_SECRET_KEYS.",
+                ) from None
+        return self._fernet

@@ -1,0 +1,141 @@
+"""The tables of the metadata database, in the schema `tidemill`. A change needs a file in `migrations/versions`."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+SCHEMA = "tidemill"
+metadata = sa.MetaData(schema=SCHEMA)
+
+_NOW = sa.text("now()")
+_MOMENT = sa.DateTime(timezone=True)
+
+
+def _id() -> sa.Column[object]:
+    return sa.Column("id", pg.UUID(as_uuid=True), primary_key=True)
+
+
+connections = sa.Table(
+    "connections",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("location", sa.Text),
+    sa.Column("adc", sa.Boolean, nullable=False),
+    sa.Column("impersonate", sa.Text),
+    sa.Column("account", sa.Text),  # e-mail of the service account, not secret
+    sa.Column("key", sa.LargeBinary),  # the service account key, encrypted
+    sa.Column("connected_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("connected_by", sa.Text, nullable=False),
+    sa.Column("updated_at", _MOMENT, nullable=False, server_default=_NOW),
+)
+sa.Index("connections_name", sa.func.lower(connections.c.name), unique=True)
+
+exports = sa.Table(
+    "exports",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("connection_id", sa.ForeignKey(connections.c.id, ondelete="RESTRICT"), nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("table_id", sa.Text, nullable=False),
+    sa.Column("spec", pg.JSONB, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False, server_default="0"),  # snapshot up to which it has exported
+    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("updated_at", _MOMENT, nullable=False, server_default=_NOW),
+)
+sa.Index("exports_name", sa.func.lower(exports.c.name), unique=True)
+sa.Index("exports_target", exports.c.project, exports.c.dataset, exports.c.table_id, unique=True)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    _id(),
+    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),  # running, completed, failed, cancelled
+    sa.Column("mode", sa.Text, nullable=False),  # append, merge
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("spec", pg.JSONB, nullable=False),  # the export's, frozen when the run was planned
+    sa.Column("snapshot_after", sa.BigInteger, nullable=False),
+    sa.Column("snapshot_upto", sa.BigInteger, nullable=False),
+    sa.Column("interval_start", _MOMENT),  # first and last commit of the range
+    sa.Column("interval_end", _MOMENT),
+    sa.Column("rows_planned", sa.BigInteger, nullable=False),
+    sa.Column("rows_merged", sa.BigInteger),  # rows that a MERGE added; null for append
+    sa.Column("notes", pg.JSONB, nullable=False, server_default="[]"),
+    sa.Column("layout", pg.JSONB),  # columns to load, found when the table was prepared
+    sa.Column("error_code", sa.Text),
+    sa.Column("error_message", sa.Text),
+    sa.Column("error_hint", sa.Text),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("worker", sa.Text),
+    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("started_at", _MOMENT),
+    sa.Column("finished_at", _MOMENT),
+    sa.UniqueConstraint("export_id", "number"),
+)
+sa.Index("runs_one_at_a_time", runs.c.export_id, unique=True, postgresql_where=runs.c.status == "running")
+
+chunks = sa.Table(
+    "chunks",
+    metadata,
+    sa.Column("run_id", sa.ForeignKey(runs.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("snapshot_after", sa.BigInteger, nullable=False),
+    sa.Column("snapshot_upto", sa.BigInteger, nullable=False),
+    sa.Column("time_from", _MOMENT),
+    sa.Column("time_to", _MOMENT),
+    sa.Column("rows_planned", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False, server_default="planned"),  # planned, written, loaded
+    sa.Column("rows_written", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rows_loaded", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rows_rejected", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rows_repaired", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("job_id", sa.Text),
+    sa.Column("started_at", _MOMENT),
+    sa.Column("finished_at", _MOMENT),
+)
+
+loads = sa.Table(
+    "loads",
+    metadata,
+    _id(),
+    sa.Column("file_key", sa.Text, nullable=False, unique=True),  # content, format, team and mapping
+    sa.Column("file", sa.Text, nullable=False),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("team_id", sa.BigInteger, nullable=False),
+    sa.Column("mapping", pg.JSONB, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),  # running, completed
+    sa.Column("rows", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("duplicates", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rejects", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("started_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("finished_at", _MOMENT),
+)
+
+rejects = sa.Table(
+    "rejects",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),  # file_key of a load, or id of a run
+    sa.Column("part", sa.Text, nullable=False),  # record in the file, or uuid of the event
+    sa.Column("kind", sa.Text, nullable=False),  # load, run
+    sa.Column("place", sa.Text, nullable=False),  # for people: file and line
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("raw", sa.LargeBinary, nullable=False),
+    sa.Column("whole", sa.Boolean, nullable=False),  # raw is the whole text, not its beginning
+    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("resolved_at", _MOMENT),
+    sa.UniqueConstraint("source", "part"),
+)
