@@ -1,0 +1,246 @@
+"""The facade over Google's client: everything that other parts may ask of BigQuery. It raises only our errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from google.api_core import exceptions as api
+from google.api_core.client_options import ClientOptions
+from google.auth.transport.requests import AuthorizedSession
+
+from tidemill import __version__
+from tidemill.bigquery import credentials, jobs, tables
+from tidemill.bigquery.credentials import Auth
+from tidemill.bigquery.errors import Target
+from tidemill.bigquery.jobs import ONCE
+from tidemill.bigquery.retry import Policy, never
+from tidemill.bigquery.tables import Layout, Table
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """An existing dataset. `table_expiration`: new tables vanish after that time, if it is set."""
+
+    location: str
+    table_expiration: dt.timedelta | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a query gave. `affected` is the number of rows that a DML statement changed."""
+
+    job_id: str
+    rows: list[tuple[Any, ...]]
+    columns: tuple[str, ...]
+    affected: int | None
+    bytes_billed: int
+
+
+class Client:
+    """BigQuery, as one credential sees it. May be used by several threads."""
+
+    def __init__(self, auth: Auth, project: str, location: str | None = None, policy: Policy | None = None) -> None:
+        """`location`: of the dataset that jobs work on; needed for jobs (`get_dataset` tells it)."""
+        self._auth = auth
+        self.project = project
+        self.location = location
+        self.policy = policy or Policy()
+        self.account = credentials.account(auth)
+        self._google: bigquery.Client | None = None
+        self._opening = threading.Lock()
+
+    def google(self) -> bigquery.Client:
+        """Google's client, made at the first call."""
+        with self._opening:
+            if self._google is None:
+                from google.api_core.client_info import ClientInfo  # noqa: PLC0415 - heavy
+                from google.cloud import bigquery  # noqa: PLC0415
+
+                self._google = bigquery.Client(
+                    project=self.project,
+                    credentials=credentials.build(self._auth),
+                    client_options=ClientOptions(api_endpoint=credentials.endpoint(self._auth)),
+                    client_info=ClientInfo(user_agent=f"tidemill/{__version__}"),
+                )
+            return self._google
+
+    @property
+    def endpoint(self) -> str:
+        """Where the API is."""
+        return credentials.endpoint(self._auth) or "https://bigquery.googleapis.com"
+
+    def upload_session(self) -> AuthorizedSession:
+        """An HTTP session of its own, signed in, for one upload."""
+        return AuthorizedSession(self.google()._credentials)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._google is not None:
+            self._google.close()
+            self._google = None
+
+    def target(self, permission: str = "", dataset: str | None = None, table: str | None = None) -> Target:
+        """What a call is about, for errors."""
+        return Target(self.project, dataset, table, self.account, permission)
+
+    def _call(self, target: Target, function: Callable[[], Result], cancelled: Callable[[], bool] = never) -> Result:
+        return self.policy.call(target, function, cancelled)
+
+    def get_token(self) -> None:
+        """Sign in, now.
+
+        Raises
+        ------
+        AccessError
+            If Google does not accept the credential.
+        """
+        from google.auth.transport.requests import Request  # noqa: PLC0415
+
+        signed = credentials.build(self._auth)
+        self._call(self.target(), lambda: signed.refresh(Request()))
+
+    def check_project(self) -> None:
+        """Ask for the project's datasets, one at most: it fails if the project is not there or not reachable."""
+        target = self.target("bigquery.datasets.get")
+        self._call(target, lambda: list(self.google().list_datasets(max_results=1, **ONCE)))
+
+    def list_datasets(self) -> list[tuple[str, str]]:
+        """The datasets that the account may see, each with its location."""
+
+        def ask() -> list[tuple[str, str]]:
+            found = self.google().list_datasets(**ONCE)
+            return [(item.dataset_id, str(item._properties.get("location") or "")) for item in found]
+
+        datasets = self._call(self.target("bigquery.datasets.get"), ask)
+        return [(name, location or self.get_dataset(name).location) for name, location in datasets]
+
+    def get_dataset(self, dataset: str) -> Dataset:
+        """The dataset; NotFoundError if there is none."""
+        target = self.target("bigquery.datasets.get", dataset)
+        name = f"{self.project}.{dataset}"
+        found = self._call(target, lambda: self.google().get_dataset(name, **ONCE))
+        expires = found.default_table_expiration_ms
+        return Dataset(str(found.location), dt.timedelta(milliseconds=expires) if expires else None)
+
+    def create_dataset(self, dataset: str, location: str) -> None:
+        """Make a dataset; nothing happens if it is there already."""
+        from google.cloud import bigquery  # noqa: PLC0415
+
+        wanted = bigquery.Dataset(f"{self.project}.{dataset}")
+        wanted.location = location
+        target = self.target("bigquery.datasets.create", dataset)
+        self._call(target, lambda: self.google().create_dataset(wanted, exists_ok=True, **ONCE))
+
+    def get_table(self, dataset: str, table: str) -> Table | None:
+        """The table, or None if there is none."""
+
+        def ask() -> Table | None:
+            try:
+                return tables.from_google(self.google().get_table(self._name(dataset, table), **ONCE))
+            except api.NotFound as error:
+                if "dataset" in str(error.message).lower():
+                    raise
+                return None
+
+        return self._call(self.target("bigquery.tables.get", dataset, table), ask)
+
+    def list_tables(self, dataset: str) -> list[str]:
+        """Ids of the tables in a dataset."""
+        target = self.target("bigquery.tables.list", dataset)
+        name = f"{self.project}.{dataset}"
+        found = self._call(target, lambda: list(self.google().list_tables(name, **ONCE)))
+        return [item.table_id for item in found]
+
+    def create_table(self, dataset: str, table: str, layout: Layout) -> Table:
+        """Make a table; one that is there already stays as it is."""
+        from google.cloud import bigquery  # noqa: PLC0415
+
+        wanted = bigquery.Table(self._name(dataset, table), schema=tables.schema(layout.columns))
+        wanted.description = layout.description or None
+        wanted.labels = dict(layout.labels)
+        if layout.partition:
+            wanted.time_partitioning = bigquery.TimePartitioning(type_=layout.partition[1], field=layout.partition[0])
+        if layout.cluster_by:
+            wanted.clustering_fields = list(layout.cluster_by)
+        if layout.expires_seconds:
+            wanted.expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=layout.expires_seconds)
+        target = self.target("bigquery.tables.create", dataset, table)
+        # Asked to tolerate an existing table, Google's client reads it back, whoever made it.
+        made = self._call(target, lambda: self.google().create_table(wanted, exists_ok=True, **ONCE))
+        return tables.from_google(made)
+
+    def delete_table(self, dataset: str, table: str) -> None:
+        """Delete a table; nothing happens if there is none."""
+        name = self._name(dataset, table)
+        target = self.target("bigquery.tables.delete", dataset, table)
+        self._call(target, lambda: self.google().delete_table(name, not_found_ok=True, **ONCE))
+
+    def _name(self, dataset: str, table: str) -> str:
+        return f"{self.project}.{dataset}.{table}"
+
+    def load(
+        self,
+        path: Path,
+        job: jobs.Load,
+        *,
+        sent: Callable[[int], None] = lambda _: None,
+        cancelled: Callable[[], bool] = never,
+    ) -> jobs.Loaded:
+        """Load one file by one job, once, however often this is called for the same job id; see `jobs.run_load`."""
+        return jobs.run_load(self, path, job, sent=sent, cancelled=cancelled)
+
+    def query(
+        self,
+        sql: str,
+        *,
+        job_id: str,
+        permission: str = "bigquery.jobs.create",
+        dataset: str | None = None,
+        table: str | None = None,
+        parameters: Sequence[bigquery.ScalarQueryParameter] = (),
+        labels: dict[str, str] | None = None,
+        cancelled: Callable[[], bool] = never,
+    ) -> Answer:
+        """Run a statement, once for a job id: a second call finds the first one's job and its result."""
+        from google.cloud import bigquery  # noqa: PLC0415
+
+        config = bigquery.QueryJobConfig(query_parameters=list(parameters), labels=labels or {}, use_query_cache=False)
+        target = self.target(permission, dataset, table)
+        job = jobs.run_query(self, sql, config, job_id, target, cancelled)
+        found: Iterable[Any] = self._call(target, lambda: list(job.result(job_retry=None, **ONCE)))
+        columns = tuple(field.name for field in job.schema or ())
+        rows = [tuple(row.values()) for row in found]
+        return Answer(str(job.job_id), rows, columns, job.num_dml_affected_rows, int(job.total_bytes_billed or 0))
+
+    def dry_run(self, sql: str) -> int:
+        """Check a statement, for which nothing is billed. Gives the bytes it would read."""
+        from google.cloud import bigquery  # noqa: PLC0415
+
+        config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
+
+        def ask() -> int:
+            job = self.google().query(sql, job_config=config, location=self.location, job_retry=None, **ONCE)
+            return int(job.total_bytes_processed or 0)
+
+        return self._call(self.target("bigquery.jobs.create"), ask)
+
+    def read(self, dataset: str, table: str, limit: int) -> list[tuple[Any, ...]]:
+        """The first rows of a table, by `tabledata.list`: free, and without a job."""
+        target = self.target("bigquery.tables.getData", dataset, table)
+
+        def ask() -> list[tuple[Any, ...]]:
+            source = self.google().get_table(self._name(dataset, table), **ONCE)
+            rows = self.google().list_rows(source, max_results=limit, **ONCE)
+            return [tuple(row.values()) for row in rows]
+
+        return self._call(target, ask)

@@ -1,0 +1,153 @@
+"""How we sign in: a service account key, the machine's own credentials, or an account to act as."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import urllib.parse
+from typing import TYPE_CHECKING, Any
+
+from tidemill.errors import AccessError, ConfigError
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
+
+SCOPES = ("https://www.googleapis.com/auth/bigquery",)
+_FIELDS = ("client_email", "private_key", "private_key_id", "project_id", "token_uri")
+_HINT = (
+    "Create one in Google Cloud: gcloud iam service-accounts keys create key.json --iam-account=ACCOUNT_EMAIL, "
+    "and give the file as it is."
+)
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Auth:
+    """A credential. Exactly one of `key` (the JSON text) and `adc` is set."""
+
+    key: str | None = dataclasses.field(default=None, repr=False)
+    adc: bool = False
+    impersonate: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyInfo:
+    """What a key says that is not secret. `endpoint`: where the API is, if not at Google."""
+
+    account: str
+    project: str
+    endpoint: str | None
+
+
+def parse_key(text: str) -> KeyInfo:
+    """Check a service account key. No part of it is ever put into an error.
+
+    Raises
+    ------
+    ConfigError
+        That says what the text is instead, or which field is missing.
+    """
+    fields = _fields(text)
+    missing = [name for name in _FIELDS if not isinstance(fields.get(name), str) or not fields[name]]
+    if missing:
+        raise ConfigError("key_incomplete", f"The service account key lacks {', '.join(missing)}.", hint=_HINT)
+    endpoint = _endpoint(str(fields["token_uri"]))
+    _check_private_key(str(fields["private_key"]))
+    return KeyInfo(str(fields["client_email"]), str(fields["project_id"]), endpoint)
+
+
+def _fields(text: str) -> dict[str, Any]:
+    if not text.strip():
+        raise ConfigError("key_empty", "The service account key is empty.", hint=_HINT)
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        raise ConfigError("key_not_json", "The service account key is not JSON.", hint=_HINT) from None
+    if not isinstance(fields, dict):
+        raise ConfigError("key_not_json", "The service account key is not a JSON object.", hint=_HINT)
+    kind = fields.get("type")
+    if kind != "service_account":
+        others = {
+            "authorized_user": "the credential of a person (gcloud auth application-default login)",
+            "external_account": "a workload identity federation file",
+            "impersonated_service_account": "an impersonation file",
+        }
+        what = others.get(str(kind)) or (
+            "an OAuth client file" if {"installed", "web"} & set(fields) else "not of type service_account"
+        )
+        extra = " For that, use --adc." if kind in others else ""
+        raise ConfigError("key_kind", f"This is no service account key: it is {what}.", hint=_HINT + extra)
+    return fields
+
+
+def _endpoint(token_uri: str) -> str | None:
+    """None for Google. A key whose token address is on this machine is one of the embedded BigQuery."""
+    parts = urllib.parse.urlsplit(token_uri)
+    if parts.scheme == "https" and parts.hostname and parts.hostname.endswith((".googleapis.com", ".google.com")):
+        return None
+    if parts.scheme == "http" and parts.hostname in _LOOPBACK:
+        return f"http://{parts.netloc}"
+    raise ConfigError(
+        "key_token_uri",
+        "The key's token_uri is not Google's: signed requests would go to somebody else.",
+        hint="Use the key file as Google made it (token_uri https://oauth2.googleapis.com/token).",
+    )
+
+
+def _check_private_key(pem: str) -> None:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - 40 ms
+
+    try:
+        serialization.load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError):
+        raise ConfigError(
+            "key_damaged",
+            "The private key in the service account key is damaged.",
+            hint="Give the file as it was downloaded; pasting often loses the \\n in private_key.",
+        ) from None
+
+
+def endpoint(auth: Auth) -> str | None:
+    """Where the API is, if not at Google."""
+    return parse_key(auth.key).endpoint if auth.key else None
+
+
+def account(auth: Auth) -> str | None:
+    """The e-mail address that BigQuery will see, as far as the credential says it."""
+    if auth.impersonate:
+        return auth.impersonate
+    return parse_key(auth.key).account if auth.key else None
+
+
+def build(auth: Auth) -> Credentials:
+    """Google's credentials object.
+
+    Raises
+    ------
+    ConfigError
+        The key is none.
+    AccessError
+        This machine has no Application Default Credentials.
+    """
+    import google.auth  # noqa: PLC0415 - heavy
+    from google.auth import exceptions, impersonated_credentials  # noqa: PLC0415
+    from google.oauth2 import service_account  # noqa: PLC0415
+
+    if auth.key:
+        parse_key(auth.key)
+        own: Any = service_account.Credentials.from_service_account_info(json.loads(auth.key), scopes=SCOPES)
+    else:
+        try:
+            own, _ = google.auth.default(scopes=SCOPES)
+        except exceptions.DefaultCredentialsError as error:
+            raise AccessError(
+                "no_default_credentials",
+                "This machine has no Application Default Credentials.",
+                hint="gcloud auth application-default login, or use a service account key.",
+                raw=str(error),
+            ) from None
+    if auth.impersonate:
+        where = endpoint(auth)
+        override = f"{where}/v1/projects/-/serviceAccounts/{auth.impersonate}:generateAccessToken" if where else None
+        return impersonated_credentials.Credentials(own, auth.impersonate, list(SCOPES), iam_endpoint_override=override)
+    return own

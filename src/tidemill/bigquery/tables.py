@@ -1,0 +1,128 @@
+"""Tables as we see them, and whether a model's columns fit into one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from tidemill.errors import ConfigError
+from tidemill.models.model import Column
+from tidemill.models.types import Type, from_rest
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A column of an existing table; `type` is GoogleSQL's name."""
+
+    name: str
+    type: str
+    mode: str = "NULLABLE"
+    has_default: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """An existing table. `partition` is (column, HOUR|DAY|MONTH|YEAR)."""
+
+    fields: tuple[Field, ...]
+    rows: int
+    partition: tuple[str, str] | None = None
+    cluster_by: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a new table is made. `expires_seconds`: from now on, for tables that must not stay."""
+
+    columns: tuple[Column, ...]
+    partition: tuple[str, str] | None = None
+    cluster_by: tuple[str, ...] = ()
+    description: str = ""
+    expires_seconds: int | None = None
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """Which columns of a model go into a table, which it lacks; which it has besides."""
+
+    columns: tuple[Column, ...]
+    missing: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def match(columns: Sequence[Column], table: Table, name: str) -> Match:
+    """Hold a model's columns against an existing table's.
+
+    Raises
+    ------
+    ConfigError
+        If a type does not fit, or the table wants a value that we do not have.
+    """
+    fields = {field.name.lower(): field for field in table.fields}
+    used, missing, wrong = [], [], []
+    for column in columns:
+        field = fields.pop(column.name.lower(), None)
+        if field is None:
+            missing.append(column.name)
+        elif field.type != column.type or (field.mode == "REPEATED") != column.repeated:
+            wrong.append(f"{field.name} is {field.type}{_mode(field)}, and the export has {column.type}")
+        else:
+            used.append(column)
+    if wrong:
+        json_hint = " An export's JSON type is chosen with --json-type." if "JSON" in " ".join(wrong) else ""
+        raise ConfigError(
+            "column_type",
+            f"The table {name} does not fit: {'; '.join(wrong)}.",
+            hint=f"Export into another table, or change the columns.{json_hint} Nothing was loaded.",
+        )
+    required = [field.name for field in fields.values() if field.mode == "REQUIRED" and not field.has_default]
+    if required:
+        raise ConfigError(
+            "column_required",
+            f"The table {name} requires values for {', '.join(required)}, which the model does not have.",
+            hint=f"ALTER TABLE … ALTER COLUMN {required[0]} DROP NOT NULL, or export into another table.",
+        )
+    if not used:
+        raise ConfigError("no_columns", f"The table {name} has none of the model's columns.", hint="Check its name.")
+    return Match(tuple(used), tuple(missing), tuple(field.name for field in fields.values()))
+
+
+def _mode(field: Field) -> str:
+    return " REPEATED" if field.mode == "REPEATED" else ""
+
+
+def schema(columns: Sequence[Column]) -> list[bigquery.SchemaField]:
+    """Google's schema of these columns."""
+    from google.cloud import bigquery  # noqa: PLC0415 - heavy
+
+    modes = {True: "REPEATED", False: "NULLABLE"}
+    return [
+        bigquery.SchemaField(
+            column.name, column.type.value, mode=modes[column.repeated], description=column.description
+        )
+        for column in columns
+    ]
+
+
+def from_google(table: bigquery.Table) -> Table:
+    """Our view of Google's table."""
+    partition = table.time_partitioning
+    return Table(
+        fields=tuple(
+            Field(f.name, from_rest(f.field_type), f.mode or "NULLABLE", f.default_value_expression is not None)
+            for f in table.schema
+        ),
+        rows=int(table.num_rows or 0),
+        partition=(partition.field, partition.type_) if partition and partition.field else None,
+        cluster_by=tuple(table.clustering_fields or ()),
+    )
+
+
+def scratch_columns() -> tuple[Column, ...]:
+    """The one column of the table that the connection test makes."""
+    return (Column("event", Type.STRING, "Written by Tidemill's connection test; can be deleted."),)
