@@ -104,7 +104,7 @@ def list_(
 ) -> None:
     """List connections, with when and by whom each was made."""
     with session.app() as opened:
-        found = opened.connections.list(after=_aware(connected_after), before=_aware(connected_before), by=connected_by)
+        found = opened.connections.find(after=_aware(connected_after), before=_aware(connected_before), by=connected_by)
     if as_json:
         output.print_json(found)
         return

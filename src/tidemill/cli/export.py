@@ -64,7 +64,7 @@ def list_(
 ) -> None:
     """List exports, with how each one's last run ended."""
     with session.app() as opened:
-        found = opened.exports.list(connection=connection)
+        found = opened.exports.find(connection=connection)
     if as_json:
         output.print_json(found)
         return

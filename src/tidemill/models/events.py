@@ -23,7 +23,7 @@ EVENTS = Model(
         Column("timestamp", Type.TIMESTAMP, "When the event happened."),
         Column("bq_ingested_timestamp", Type.TIMESTAMP, "When the row was handed to BigQuery."),
     ),
-    key=("uuid",),
+    key=("team_id", "uuid"),
     partition_by="timestamp",
     cluster_by=("event",),
 )

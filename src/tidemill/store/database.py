@@ -49,6 +49,12 @@ class Database:
                 raw=str(error.orig),
             ) from error
 
+    def server(self) -> tuple[str, bool]:
+        """The server's version, and whether what it acknowledges is on disk (fsync)."""
+        with self.begin() as connection:
+            version = str(connection.scalar(sa.text("SHOW server_version")))
+            return version, connection.scalar(sa.text("SHOW fsync")) == "on"
+
     def migrate(self) -> None:
         """Bring the tables up to date; at once if they are. Two processes at once take turns.
 

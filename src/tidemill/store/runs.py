@@ -36,7 +36,10 @@ class Runs:
                 position = connection.scalar(
                     sa.select(exports.c.position).where(exports.c.id == export_id).with_for_update()
                 )
-                if position != run["snapshot_after"]:
+                unfinished = connection.scalar(
+                    sa.select(runs.c.id).where(runs.c.export_id == export_id, runs.c.status != "completed")
+                )
+                if position != run["snapshot_after"] or unfinished is not None:
                     raise _busy()
                 last = connection.scalar(sa.select(sa.func.max(runs.c.number)).where(runs.c.export_id == export_id))
                 values = {"id": uuid.uuid4(), "export_id": export_id, "number": (last or 0) + 1, "status": "running"}
@@ -49,7 +52,7 @@ class Runs:
             raise _busy() from None
         return Run(**row._mapping)
 
-    def resume(self, run_id: uuid.UUID, worker: str) -> Run:
+    def resume(self, run_id: uuid.UUID, worker: str, *, expected_attempt: int) -> Run:
         """A failed or cancelled run is running again; one whose worker died is taken over.
 
         Raises
@@ -59,7 +62,13 @@ class Runs:
         """
         change = (
             sa.update(runs)
-            .where(runs.c.id == run_id, runs.c.status != "completed")
+            .where(
+                runs.c.id == run_id,
+                runs.c.status != "completed",
+                runs.c.attempt == expected_attempt,
+                runs.c.snapshot_after
+                == sa.select(exports.c.position).where(exports.c.id == runs.c.export_id).scalar_subquery(),
+            )
             .values(
                 status="running",
                 attempt=runs.c.attempt + 1,
@@ -77,7 +86,11 @@ class Runs:
         except exc.IntegrityError:
             raise _busy() from None
         if row is None:
-            raise ConflictError("run_completed", "The run is completed: there is nothing to go on with.")
+            raise ConflictError(
+                "run_taken_over",
+                "The run is completed, or another process took it over.",
+                hint="tidemill export runs shows how it stands.",
+            )
         return Run(**row._mapping)
 
     def get(self, run_id: str) -> Run:
@@ -129,11 +142,25 @@ class Runs:
         with self._database.begin() as connection:
             return Chunk(**connection.execute(query).one()._mapping)
 
-    def note_chunk(self, run_id: uuid.UUID, number: int, **fields: Any) -> None:
-        """Record what became of a chunk. A chunk that is loaded stays loaded."""
+    def note_chunk(self, run_id: uuid.UUID, number: int, *, attempt: int, **fields: Any) -> None:
+        """Record what became of a chunk. A chunk that is loaded stays loaded.
+
+        Raises
+        ------
+        ConflictError
+            If another attempt took the run over.
+        """
         change = sa.update(chunks).where(chunks.c.run_id == run_id, chunks.c.number == number)
         with self._database.begin() as connection:
+            _own(connection, run_id, attempt)
             connection.execute(change.where(chunks.c.status != "loaded").values(**fields))
+
+    def reset_chunks(self, run_id: uuid.UUID, *, attempt: int) -> None:
+        """All chunks are to be written and loaded anew."""
+        fresh = {"status": "planned", "rows_written": 0, "rows_loaded": 0, "rows_rejected": 0, "rows_repaired": 0}
+        with self._database.begin() as connection:
+            _own(connection, run_id, attempt)
+            connection.execute(sa.update(chunks).where(chunks.c.run_id == run_id).values(bytes=0, job_id=None, **fresh))
 
     def note(self, run_id: uuid.UUID, **fields: Any) -> None:
         """Record something of a run other than its state."""
@@ -159,9 +186,10 @@ class Runs:
         with self._database.begin() as connection:
             return bool(connection.scalar(sa.select(runs.c.cancel_requested).where(runs.c.id == run_id)))
 
-    def complete(self, run_id: uuid.UUID) -> None:
+    def complete(self, run_id: uuid.UUID, *, attempt: int) -> None:
         """The run is completed and its export's position moves to its end: one transaction, all chunks loaded."""
         with self._database.begin() as connection:
+            _own(connection, run_id, attempt)
             missing = connection.scalar(
                 sa.select(sa.func.count()).where(chunks.c.run_id == run_id, chunks.c.status != "loaded")
             )
@@ -181,7 +209,7 @@ class Runs:
                 .values(position=row.snapshot_upto)
             )
 
-    def fail(self, run_id: uuid.UUID, error: TidemillError, *, cancelled: bool) -> None:
+    def fail(self, run_id: uuid.UUID, error: TidemillError, *, cancelled: bool, attempt: int) -> None:
         """The run has failed, or was cancelled. What is loaded stays recorded as loaded."""
         values = {
             "status": "cancelled" if cancelled else "failed",
@@ -191,7 +219,19 @@ class Runs:
             "finished_at": dt.datetime.now(dt.UTC),
         }
         with self._database.begin() as connection:
+            _own(connection, run_id, attempt)
             connection.execute(sa.update(runs).where(runs.c.id == run_id, runs.c.status == "running").values(**values))
+
+
+def _own(connection: sa.Connection, run_id: uuid.UUID, attempt: int) -> None:
+    """Hold the run's row, if this attempt is still the one that moves it."""
+    found = connection.scalar(sa.select(runs.c.attempt).where(runs.c.id == run_id).with_for_update())
+    if found != attempt:
+        raise ConflictError(
+            "run_taken_over",
+            "Another process took the run over, or its export was deleted.",
+            hint="Nothing is lost: tidemill export runs shows how it stands.",
+        )
 
 
 def _busy() -> ConflictError:

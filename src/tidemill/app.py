@@ -1,0 +1,146 @@
+"""The composition root: the only place that picks implementations and puts them together.
+
+Each part is opened when it is first needed, so that a command pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tidemill.health import Check
+from tidemill.settings import Settings
+
+if TYPE_CHECKING:
+    from tidemill.bigquery.client import Client
+    from tidemill.bigquery.local.service import LocalBigQuery
+    from tidemill.connections.service import ConnectionService
+    from tidemill.engine.port import Engine
+    from tidemill.events.lake import Lake
+    from tidemill.events.service import EventService
+    from tidemill.exports.service import ExportService
+    from tidemill.store.database import Database
+    from tidemill.store.postgres import Postgres
+    from tidemill.store.records import Connection
+    from tidemill.store.secrets import Secrets
+
+
+class App:
+    """One installation, open for use: ``with App(settings) as app: app.exports.run(…)``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._closing = contextlib.ExitStack()
+
+    def __enter__(self) -> App:
+        """Open the database: it is made if there is none."""
+        _ = self.database
+        self.secrets.ensure()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    @functools.cached_property
+    def postgres(self) -> Postgres:
+        """The running PostgreSQL."""
+        from tidemill.store.postgres import open_postgres  # noqa: PLC0415
+
+        return open_postgres(self.settings)
+
+    @functools.cached_property
+    def database(self) -> Database:
+        """The metadata database, up to date."""
+        from tidemill.store.database import Database  # noqa: PLC0415
+
+        database = Database(self.postgres)
+        self._closing.callback(database.close)
+        database.migrate()
+        return database
+
+    @functools.cached_property
+    def secrets(self) -> Secrets:
+        """Encryption of what is kept secret."""
+        from tidemill.store.secrets import Secrets  # noqa: PLC0415
+
+        return Secrets(self.settings)
+
+    @functools.cached_property
+    def lake(self) -> Lake:
+        """The event store."""
+        from tidemill.events.lake import Lake  # noqa: PLC0415
+        from tidemill.store.locks import Locks  # noqa: PLC0415
+
+        lake = Lake(self.settings, self.postgres.dsn, Locks(self.postgres))
+        self._closing.callback(lake.close)
+        return lake
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        """The durable engine. It begins with the first workflow."""
+        from tidemill.engine.lazy import LazyEngine  # noqa: PLC0415
+
+        engine = LazyEngine(self.postgres.dsn, self.postgres.url)
+        self._closing.callback(engine.close)
+        return engine
+
+    @functools.cached_property
+    def connections(self) -> ConnectionService:
+        """Connections."""
+        from tidemill.connections.service import ConnectionService  # noqa: PLC0415
+        from tidemill.store.connections import Connections  # noqa: PLC0415
+
+        return ConnectionService(self.settings, Connections(self.database), self.secrets)
+
+    @functools.cached_property
+    def events(self) -> EventService:
+        """Events and rejects."""
+        from tidemill.events.service import EventService  # noqa: PLC0415
+        from tidemill.store.loads import Loads, Rejects  # noqa: PLC0415
+
+        return EventService(self.settings, self.lake, Loads(self.database), Rejects(self.database))
+
+    @functools.cached_property
+    def exports(self) -> ExportService:
+        """Exports and runs."""
+        from tidemill.exports.service import ExportService  # noqa: PLC0415
+        from tidemill.store.connections import Connections  # noqa: PLC0415
+        from tidemill.store.exports import Exports  # noqa: PLC0415
+        from tidemill.store.loads import Rejects  # noqa: PLC0415
+        from tidemill.store.runs import Runs  # noqa: PLC0415
+
+        return ExportService(
+            self.settings,
+            self.lake,
+            self.engine,
+            Connections(self.database),
+            Exports(self.database),
+            Runs(self.database),
+            Rejects(self.database),
+            self._client,
+        )
+
+    def _client(self, connection: Connection, project: str) -> Client:
+        return self.connections.client(connection, project)
+
+    @property
+    def local(self) -> LocalBigQuery:
+        """The embedded BigQuery."""
+        return local_bigquery(self.settings)
+
+    def doctor(self) -> list[Check]:
+        """Look at every part and say how it is."""
+        from tidemill import health  # noqa: PLC0415
+
+        return health.examine(self)
+
+
+def local_bigquery(settings: Settings) -> LocalBigQuery:
+    """The embedded BigQuery of an installation; needs no database."""
+    from tidemill.bigquery.local.service import LocalBigQuery  # noqa: PLC0415
+
+    return LocalBigQuery(settings.home_path / "bigquery")

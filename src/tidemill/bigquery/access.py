@@ -1,0 +1,219 @@
+"""The connection test: named steps, each shown by doing it, with a test upload that leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tidemill.bigquery import credentials, grants
+from tidemill.bigquery.client import Client
+from tidemill.bigquery.credentials import Auth
+from tidemill.bigquery.jobs import Load
+from tidemill.bigquery.retry import Policy
+from tidemill.bigquery.tables import Layout, scratch_columns
+from tidemill.errors import TidemillError
+
+#: The scratch table goes away by itself, even if this process dies or may not delete it.
+SCRATCH_EXPIRES_SECONDS = 3600
+_DEADLINE = 30.0  # a test does not wait ten minutes for a service that is down
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One step of the test, done. `status`: passed, failed, skipped or warning. `found`: what it read, if anything."""
+
+    name: str
+    title: str
+    status: str
+    message: str = ""
+    hint: str = ""
+    seconds: float = 0.0
+    found: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """A step to do: what it needs to have passed, and the permission that it shows."""
+
+    name: str
+    title: str
+    action: Callable[[], str]
+    needs: tuple[str, ...] = ()
+    optional: bool = False
+
+
+def required_permissions(feature: str) -> tuple[str, ...]:
+    """The permissions that a feature needs. Only ``batch_export`` is known."""
+    return {"batch_export": grants.BATCH_EXPORT}[feature]
+
+
+class _Test:
+    """The state of one test."""
+
+    def __init__(self, auth: Auth, project: str, dataset: str) -> None:
+        self.auth, self.project, self.dataset = auth, project, dataset
+        self.client = Client(auth, project, policy=Policy(deadline=_DEADLINE))
+        self.table = f"tidemill_test_{secrets.token_hex(6)}"
+        self.made = False
+        self.expiration = ""
+
+    def plans(self) -> list[_Plan]:
+        """The steps, in order."""
+        table = ("dataset", "tables.create")
+        return [
+            _Plan("key", "The credential can be read", self._key),
+            _Plan("token", "Google grants a token", self._token, ("key",)),
+            _Plan("project", f"The project {self.project} is reachable", self._project, ("token",)),
+            _Plan("dataset", f"bigquery.datasets.get: the dataset {self.dataset} exists", self._dataset, ("token",)),
+            _Plan("expiration", "New tables do not expire", self._expiration, ("dataset",)),
+            _Plan("jobs.create", "bigquery.jobs.create: jobs may be run", self._jobs_create, ("token", "dataset")),
+            _Plan("tables.create", "bigquery.tables.create: a table can be made", self._create, ("dataset",)),
+            _Plan("tables.get", "bigquery.tables.get: its schema can be read", self._get, table),
+            _Plan("tables.list", "bigquery.tables.list: tables can be listed", self._list, ("dataset",)),
+            _Plan(
+                "tables.updateData",
+                "bigquery.tables.updateData: test upload, one row loaded",
+                self._upload,
+                (*table, "jobs.create"),
+            ),
+            _Plan(
+                "tables.getData",
+                "bigquery.tables.getData: the row can be read back",
+                self._read,
+                (*table, "tables.get", "tables.updateData"),
+            ),
+            _Plan(
+                "tables.delete", "bigquery.tables.delete: the table can be dropped", self._delete, table, optional=True
+            ),
+        ]
+
+    def _key(self) -> str:
+        if self.auth.key:
+            return credentials.parse_key(self.auth.key).account
+        return "Application Default Credentials of this machine"
+
+    def _token(self) -> str:
+        self.client.get_token()
+        return f"as {self.auth.impersonate}" if self.auth.impersonate else ""
+
+    def _project(self) -> str:
+        self.client.check_project()
+        return ""
+
+    def _dataset(self) -> str:
+        found = self.client.get_dataset(self.dataset)
+        self.client.location = found.location
+        if found.table_expiration:
+            self.expiration = str(found.table_expiration)
+        return found.location
+
+    def _expiration(self) -> str:
+        return ""
+
+    def _jobs_create(self) -> str:
+        self.client.dry_run("SELECT 1")
+        return ""
+
+    def _create(self) -> str:
+        layout = Layout(
+            scratch_columns(),
+            description="Tidemill's connection test. Can be deleted.",
+            expires_seconds=SCRATCH_EXPIRES_SECONDS,
+        )
+        self.made = True  # also if the answer is lost: then the table may be there
+        try:
+            self.client.create_table(self.dataset, self.table, layout)
+        except TidemillError as error:
+            self.made = error.code != "permission_missing"
+            raise
+        return self.table
+
+    def _get(self) -> str:
+        found = self.client.get_table(self.dataset, self.table)
+        return f"{len(found.fields)} column" if found else ""
+
+    def _list(self) -> str:
+        self.client.list_tables(self.dataset)
+        return ""
+
+    def _upload(self) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "row.jsonl"
+            path.write_text(json.dumps({"event": self.table}) + "\n")
+            load = Load(
+                job_id=f"tidemill_test_{secrets.token_hex(12)}",
+                dataset=self.dataset,
+                table=self.table,
+                columns=scratch_columns(),
+                format="NEWLINE_DELIMITED_JSON",
+                labels={"tidemill_test": "upload"},
+            )
+            return f"job {self.client.load(path, load).job_id}"
+
+    def _read(self) -> str:
+        rows = self.client.read(self.dataset, self.table, 2)
+        if rows != [(self.table,)]:
+            raise TidemillError("row_not_read_back", f"The row that was loaded did not come back: {len(rows)} rows.")
+        return ""
+
+    def _delete(self) -> str:
+        self.client.delete_table(self.dataset, self.table)
+        self.made = False
+        return "nothing is left behind"
+
+    def clean(self) -> None:
+        """Remove what is left; where that is not allowed, the table expires within the hour."""
+        if self.made:
+            with contextlib.suppress(TidemillError):
+                self.client.delete_table(self.dataset, self.table)
+        self.client.close()
+
+
+def test(auth: Auth, project: str, dataset: str) -> Iterator[Step]:
+    """Test a credential, a project and a dataset. Yields each step when it is done; cleans up in any case."""
+    state = _Test(auth, project, dataset)
+    passed: set[str] = set()
+    try:
+        for plan in state.plans():
+            missing = [name for name in plan.needs if name not in passed]
+            if missing:
+                yield Step(plan.name, plan.title, "skipped", f"because the step {missing[0]} did not pass")
+                continue
+            step = _do(plan, state)
+            if step.status in {"passed", "warning"} and not (plan.optional and step.status == "warning"):
+                passed.add(plan.name)
+            yield step
+    finally:
+        state.clean()
+
+
+def _do(plan: _Plan, state: _Test) -> Step:
+    began = time.monotonic()
+    try:
+        message = plan.action()
+    except TidemillError as error:
+        seconds = time.monotonic() - began
+        if plan.optional:
+            extra = "It is needed for models that change (persons, sessions). The test table expires within the hour."
+            return Step(plan.name, plan.title, "warning", f"{error.message} {extra}", error.hint, seconds)
+        return Step(plan.name, plan.title, "failed", error.message, error.hint, seconds)
+    seconds = time.monotonic() - began
+    if plan.name == "expiration" and state.expiration:
+        return Step(
+            plan.name,
+            plan.title,
+            "warning",
+            f"The dataset deletes new tables after {state.expiration}: history would be lost.",
+            f"In BigQuery: ALTER SCHEMA `{state.project}.{state.dataset}` "
+            "SET OPTIONS (default_table_expiration_days = NULL);",
+            seconds,
+        )
+    found = message if plan.name == "dataset" else ""
+    shown = f"in {message}" if plan.name == "dataset" else message
+    return Step(plan.name, plan.title, "passed", shown, "", seconds, found)

@@ -1,0 +1,249 @@
+"""What a user can do with connections: add, see, change, delete and test them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pydantic
+
+from tidemill.bigquery import access, credentials, names
+from tidemill.bigquery.client import Client
+from tidemill.bigquery.credentials import Auth
+from tidemill.connections.spec import ConnectionSpec
+from tidemill.errors import ConfigError
+from tidemill.settings import Settings
+from tidemill.store import records
+from tidemill.store.connections import Connections
+from tidemill.store.secrets import Secrets
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """A saved connection, without its secret."""
+
+    id: uuid.UUID
+    name: str
+    project: str
+    dataset: str
+    location: str | None
+    credential: str
+    account: str | None
+    connected_at: dt.datetime
+    connected_by: str
+    updated_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """A connection as the user described it, checked but not saved. `notes`: what was understood how."""
+
+    spec: ConnectionSpec
+    notes: tuple[str, ...]
+
+
+class ConnectionService:
+    """Connections."""
+
+    def __init__(self, settings: Settings, connections: Connections, secrets: Secrets) -> None:
+        self._settings, self._connections, self._secrets = settings, connections, secrets
+
+    def draft(
+        self,
+        *,
+        name: str,
+        dataset: str,
+        project: str | None = None,
+        location: str | None = None,
+        key: str | None = None,
+        adc: bool = False,
+        impersonate: str | None = None,
+    ) -> Draft:
+        """Check a description. `dataset` may be a fully-qualified name; the project defaults to the key's.
+
+        Raises
+        ------
+        ConfigError
+            That says which part is wrong.
+        """
+        found = names.parse_dataset(dataset)
+        info = credentials.parse_key(key) if key is not None else None
+        if project and found.project and project != found.project:
+            raise ConfigError(
+                "two_projects", f"The project is {project}, but the dataset names {found.project}.", hint="Name one."
+            )
+        chosen = project or found.project or (info.project if info else None)
+        if not chosen:
+            raise ConfigError("project_missing", "No project is named.", hint="Add --project PROJECT_ID.")
+        notes = [found.note] if found.note else []
+        if not project and not found.project:
+            notes.append(f"The project is the key's: {chosen}.")
+        try:
+            spec = ConnectionSpec(
+                name=name,
+                project=names.check_project(chosen),
+                dataset=str(found.dataset),
+                location=location,
+                key=pydantic.SecretStr(key) if key is not None else None,
+                adc=adc,
+                impersonate=impersonate,
+            )
+        except pydantic.ValidationError as error:
+            # The errors' own texts may quote the input, and the input may be a key.
+            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'credential'}: {e['msg']}" for e in error.errors())
+            raise ConfigError(
+                "connection_invalid",
+                f"This connection is not valid. {problems}.",
+                hint="tidemill connection add --help",
+            ) from None
+        return Draft(spec, tuple(notes))
+
+    def changed(self, name: str, *, rename: str | None = None, **changes: Any) -> Draft:
+        """The saved connection with changes, checked but not saved."""
+        saved = self._connections.get(name)
+        new_credential = {field: changes.pop(field) for field in ("key", "adc", "impersonate") if changes.get(field)}
+        changes.pop("key", None), changes.pop("adc", None), changes.pop("impersonate", None)
+        given = {field: value for field, value in changes.items() if value is not None}
+        if not given and not new_credential and not rename:
+            raise ConfigError(
+                "nothing_to_change", "Nothing to change was named.", hint="tidemill connection edit --help"
+            )
+        credential = new_credential or {"key": self._key(saved), "adc": saved.adc, "impersonate": saved.impersonate}
+        if set(new_credential) == {"impersonate", "adc"} and not saved.adc and saved.key:
+            credential = {"key": self._key(saved), "impersonate": new_credential["impersonate"]}
+        fields = {"project": saved.project, "dataset": saved.dataset, **given}
+        if "dataset" in given and "project" not in given and names.parse_dataset(given["dataset"]).project:
+            fields["project"] = None
+        return self.draft(name=rename or saved.name, **fields, **credential)
+
+    def _key(self, saved: records.Connection) -> str | None:
+        return self._secrets.decrypt(saved.key) if saved.key else None
+
+    def add(self, draft: Draft, *, by: str) -> Connection:
+        """Save a new connection; ConflictError if its name is taken."""
+        return _view(self._connections.add(connected_by=by, **self._fields(draft.spec)))
+
+    def save(self, name: str, draft: Draft) -> Connection:
+        """Save the changes to a connection."""
+        saved = self._connections.get(name)
+        return _view(self._connections.change(saved.id, **self._fields(draft.spec)))
+
+    def _fields(self, spec: ConnectionSpec) -> dict[str, Any]:
+        key = spec.key.get_secret_value() if spec.key else None
+        return {
+            "name": spec.name,
+            "project": spec.project,
+            "dataset": spec.dataset,
+            "location": self._location(spec),
+            "adc": spec.adc,
+            "impersonate": spec.impersonate,
+            "account": credentials.account(_auth(spec)),
+            "key": self._secrets.encrypt(key) if key else None,
+        }
+
+    def _location(self, spec: ConnectionSpec) -> str | None:
+        """Where the dataset is, if it can be asked now."""
+        from tidemill.errors import TidemillError  # noqa: PLC0415
+
+        client = Client(_auth(spec), spec.project)
+        try:
+            return client.get_dataset(spec.dataset).location
+        except TidemillError:
+            return None
+        finally:
+            client.close()
+
+    def get(self, name: str) -> Connection:
+        """The connection of that name; NotFoundError if there is none."""
+        return _view(self._connections.get(name))
+
+    def find(
+        self, *, after: dt.datetime | None = None, before: dt.datetime | None = None, by: str | None = None
+    ) -> list[Connection]:
+        """Connections, all or by when and by whom they were made; oldest first."""
+        return [_view(saved) for saved in self._connections.find(after=after, before=before, by=by)]
+
+    def delete(self, name: str) -> None:
+        """Delete a connection and its credential; ConflictError while exports use it."""
+        self._connections.delete(self._connections.get(name).id)
+
+    def client(self, saved: records.Connection, project: str | None = None) -> Client:
+        """BigQuery, as a saved connection sees it."""
+        return Client(
+            Auth(self._key(saved), saved.adc, saved.impersonate),
+            project or saved.project,
+            saved.location,
+            policy=_policy(self._settings),
+        )
+
+    def datasets(self, name: str) -> list[tuple[str, str]]:
+        """The datasets that a connection's account may see, with their locations."""
+        client = self.client(self._connections.get(name))
+        try:
+            return client.list_datasets()
+        finally:
+            client.close()
+
+    def create_dataset(self, draft: Draft, location: str | None) -> str:
+        """Make the draft's dataset. Gives a sentence about it.
+
+        Raises
+        ------
+        ConfigError
+            No location is named: it cannot be changed later, so it is not guessed.
+        """
+        if not location:
+            raise ConfigError(
+                "location_missing",
+                "A new dataset needs a location, which cannot be changed later.",
+                hint="Add --location EU, US, or a region such as europe-west1.",
+            )
+        client = Client(_auth(draft.spec), draft.spec.project, location)
+        try:
+            client.create_dataset(draft.spec.dataset, location)
+        finally:
+            client.close()
+        return f"The dataset {draft.spec.project}.{draft.spec.dataset} is there."
+
+    def test(self, name: str) -> Iterator[access.Step]:
+        """Test a saved connection, step by step; keeps the location that the test read."""
+        saved = self._connections.get(name)
+        auth = Auth(self._key(saved), saved.adc, saved.impersonate)
+        tested = access.test(auth, saved.project, saved.dataset)
+        for step in tested:
+            yield step
+            if step.name == "dataset" and step.found and step.found != saved.location:
+                self._connections.change(saved.id, location=step.found)
+
+    def test_draft(self, draft: Draft) -> Iterator[access.Step]:
+        """Test a connection that is not saved."""
+        return access.test(_auth(draft.spec), draft.spec.project, draft.spec.dataset)
+
+
+def _auth(spec: ConnectionSpec) -> Auth:
+    return Auth(spec.key.get_secret_value() if spec.key else None, spec.adc, spec.impersonate)
+
+
+def _policy(settings: Settings) -> Any:
+    from tidemill.bigquery.retry import Policy  # noqa: PLC0415
+
+    return Policy(deadline=settings.retry_deadline_seconds)
+
+
+def _view(saved: records.Connection) -> Connection:
+    own = "service account key" if saved.key else "application default credentials"
+    return Connection(
+        id=saved.id,
+        name=saved.name,
+        project=saved.project,
+        dataset=saved.dataset,
+        location=saved.location,
+        credential=f"impersonation by {own}" if saved.impersonate else own,
+        account=saved.account,
+        connected_at=saved.connected_at,
+        connected_by=saved.connected_by,
+        updated_at=saved.updated_at,
+    )

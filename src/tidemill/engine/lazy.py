@@ -1,0 +1,63 @@
+"""An engine that begins when it is first used: most commands of the command line never run a workflow."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tidemill.engine.port import Handle
+
+if TYPE_CHECKING:
+    from tidemill.engine.dbos_engine import DbosEngine
+
+
+class LazyEngine:
+    """See port.Engine."""
+
+    def __init__(self, dsn: str, url: str) -> None:
+        self._dsn, self._url = dsn, url
+        self._workflows: dict[str, Callable[..., Any]] = {}
+
+    @functools.cached_property
+    def _engine(self) -> DbosEngine:
+        from tidemill.engine.dbos_engine import DbosEngine  # noqa: PLC0415 - 0.4 s
+
+        engine = DbosEngine(self._dsn, self._url)
+        for name, workflow in self._workflows.items():
+            engine.register(name, workflow)
+        return engine
+
+    @property
+    def worker(self) -> str:
+        """See port.Engine."""
+        return self._engine.worker
+
+    def register(self, name: str, workflow: Callable[..., Any]) -> None:
+        """See port.Engine."""
+        self._workflows[name] = workflow
+
+    def launch(self) -> None:
+        """See port.Engine."""
+        self._engine.launch()
+
+    def start(self, name: str, workflow_id: str, *arguments: Any) -> Handle:
+        """See port.Engine."""
+        return self._engine.start(name, workflow_id, *arguments)
+
+    def step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """See port.Engine."""
+        return self._engine.step(name, function, *arguments)
+
+    def recover(self) -> dict[str, Handle]:
+        """See port.Engine."""
+        return self._engine.recover()
+
+    def alive(self, worker: str) -> bool:
+        """See port.Engine."""
+        return self._engine.alive(worker)
+
+    def close(self) -> None:
+        """See port.Engine."""
+        if "_engine" in self.__dict__:
+            self._engine.close()

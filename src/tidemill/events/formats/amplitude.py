@@ -1,0 +1,78 @@
+"""Amplitude: exported events, one a line, and bodies of its HTTP V2 and Batch APIs.
+
+An exported event has a `uuid` of its own; a body's event has at most an `insert_id`. `user_properties` that use
+operations are person properties by them (``$set``, ``$setOnce``; if there are others, the whole is kept in the envelope
+too); plain ones are set. The person is the `user_id`, else the `device_id`. Everything else (device, place, session,
+groups, Amplitude's own ids) is kept in the envelope.
+Facts: Amplitude's Export API (times are "2023-08-24 07:00:00.000000", UTC) and HTTP V2 (milliseconds) pages.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidemill.errors import RowError
+from tidemill.events.formats import text, timestamps
+from tidemill.events.formats.event import Event
+
+_TAKEN = frozenset(
+    {"uuid", "event_type", "event_properties", "user_properties", "ip", "ip_address", "api_key", "events"}
+)
+_NOTHING = msgspec.Raw(b"")
+
+
+class Amplitude:
+    """See the module."""
+
+    name = "amplitude"
+    title = "Amplitude exports and HTTP V2 bodies"
+
+    def parse(self, record: bytes, now: int) -> list[Event | RowError]:
+        """See event.Format."""
+        given = text.fields(text.mend(record))
+        if "events" not in given:
+            return [_event(given, now)]
+        parsed: list[Event | RowError] = []
+        for member in text.members(given["events"]):
+            try:
+                parsed.append(_event(text.fields(member), now))
+            except RowError as error:
+                parsed.append(error)
+        return parsed
+
+
+def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
+    def first(*names: str) -> object:
+        return next((found for name in names if (found := text.value(given.get(name))) not in (None, "")), None)
+
+    time = first("event_time", "time", "client_event_time")
+    to_set, set_once, whole = _person_properties(given.get("user_properties", _NOTHING))
+    ip = first("ip_address", "ip")
+    return Event(
+        uuid=text.identifier(first("uuid", "$insert_id", "insert_id")),
+        event=text.event_name(first("event_type")),
+        distinct_id=text.person(first("user_id"), first("device_id")),
+        timestamp=timestamps.parse(time) if isinstance(time, str | int | float) else now,
+        has_time=time is not None,
+        properties=text.json_object(given.get("event_properties", _NOTHING), "event_properties") or "{}",
+        set=to_set,
+        set_once=set_once,
+        ip=text.clean(ip) if isinstance(ip, str) and ip != "$remote" else None,
+        kind="identify" if first("event_type") == "$identify" else "track",
+        envelope=text.rest(given, _TAKEN if whole else _TAKEN - {"user_properties"}),
+    )
+
+
+def _person_properties(raw: msgspec.Raw) -> tuple[str | None, str | None, bool]:
+    """What is set, what is set only if it is not there, and whether that is all: else there are other operations."""
+    whole = text.json_object(raw, "user_properties")
+    if whole is None or whole == "{}":
+        return None, None, True
+    given = text.fields(whole.encode())
+    if not any(name.startswith("$") for name in given):
+        return whole, None, True
+    return _object(given.get("$set")), _object(given.get("$setOnce")), set(given) <= {"$set", "$setOnce"}
+
+
+def _object(raw: msgspec.Raw | None) -> str | None:
+    return text.json_object(raw, "user_properties") if raw is not None else None

@@ -1,0 +1,57 @@
+"""What every reader makes of what it reads."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Protocol
+
+import msgspec
+
+from tidemill.errors import RowError
+
+
+class Event(msgspec.Struct, gc=False):
+    """One event, ready for the store. Texts are clean (see text.py); JSON texts are as they came."""
+
+    uuid: str  #: the sender's own id, or "" if it sent none: then it is derived
+    event: str
+    distinct_id: str
+    timestamp: int  #: microseconds since 1970-01-01 UTC
+    has_time: bool  #: False if the event carried no time: `timestamp` is then when it was read
+    properties: str = "{}"  #: a JSON object
+    set: str | None = None  #: person properties, a JSON object
+    set_once: str | None = None
+    ip: str | None = None
+    elements: str | None = None
+    team_id: int | None = None  #: None: the team that the load names
+    kind: str = "capture"  #: which call it was: capture, track, identify, page, screen, group, alias
+    envelope: str | None = None  #: what else was sent, a JSON object; never keys or tokens
+
+
+class Format(Protocol):
+    """A reader."""
+
+    name: str
+    title: str
+
+    def parse(self, record: bytes, now: int) -> list[Event | RowError]:
+        """The events of one JSON document, or why one of them cannot be taken. `now`: microseconds since 1970.
+
+        Raises
+        ------
+        RowError
+            If nothing of the document can be taken.
+        """
+
+
+def derive_uuid(team_id: int, record: bytes, ordinal: int, index: int, file_key: str, *, has_time: bool) -> str:
+    """An id for an event that brought none: from its content and its place.
+
+    The place is the number of the record in its file and of the event in the record, so two equal lines of one file
+    are two events. The file itself counts only if the event has no time of its own: the same line at the same place of
+    a copy, or of a file that has grown, is the same event; two files of untimed lines are not.
+    """
+    digest = hashlib.blake2b(record, digest_size=16, person=b"tidemill-event")
+    digest.update(f"|{team_id}|{ordinal}|{index}|{'' if has_time else file_key}".encode())
+    return str(uuid.UUID(bytes=digest.digest(), version=8))

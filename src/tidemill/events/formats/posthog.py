@@ -1,0 +1,142 @@
+"""PostHog: bodies of its capture API (one event, an array, a batch), and exported events, one a line.
+
+Facts: PostHog's capture service (payload shapes, where the distinct_id may stand, `offset`) and its export columns.
+`$set` and `$set_once` may stand in the properties or beside them; those in the properties win, as there.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidemill.errors import RowError
+from tidemill.events.formats import text, timestamps
+from tidemill.events.formats.event import Event
+
+_NONE = msgspec.Raw(b"")
+_Id = str | int | float | None
+
+
+class _Record(msgspec.Struct, gc=False):
+    event: str | None = None
+    uuid: str | None = None
+    distinct_id: msgspec.Raw = _NONE
+    dollar_distinct_id: msgspec.Raw = msgspec.field(name="$distinct_id", default=_NONE)
+    timestamp: str | int | float | None = None
+    offset: int | float | None = None
+    sent_at: str | int | float | None = None
+    properties: msgspec.Raw = _NONE
+    set: msgspec.Raw = msgspec.field(name="$set", default=_NONE)
+    set_once: msgspec.Raw = msgspec.field(name="$set_once", default=_NONE)
+    person_set: msgspec.Raw = msgspec.field(name="set", default=_NONE)
+    person_set_once: msgspec.Raw = msgspec.field(name="set_once", default=_NONE)
+    ip: str | None = None
+    elements: msgspec.Raw = _NONE
+    elements_chain: str | None = None
+    team_id: int | None = None
+    batch: list[msgspec.Raw] | None = None
+
+
+class _Properties(msgspec.Struct, gc=False):
+    distinct_id: msgspec.Raw = _NONE
+    set: msgspec.Raw = msgspec.field(name="$set", default=_NONE)
+    set_once: msgspec.Raw = msgspec.field(name="$set_once", default=_NONE)
+    ip: msgspec.Raw = msgspec.field(name="$ip", default=_NONE)
+
+
+_RECORD = msgspec.json.Decoder(_Record)
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_PROPERTIES = msgspec.json.Decoder(_Properties)
+_ANY = msgspec.json.Decoder(_Id)
+
+
+class PostHog:
+    """See the module."""
+
+    name = "posthog"
+    title = "PostHog capture bodies and exported events"
+
+    def parse(self, record: bytes, now: int) -> list[Event | RowError]:
+        """See event.Format."""
+        record = text.mend(record)
+        if record[:1] == b"[":
+            return _members(text.decode(_LIST, record), None, now)
+        found = text.decode(_RECORD, record)
+        if found.batch is not None:
+            return _members(found.batch, found.sent_at, now)
+        return [_event(found, found.sent_at, now)]
+
+
+def _members(members: list[msgspec.Raw], sent_at: str | float | None, now: int) -> list[Event | RowError]:
+    parsed: list[Event | RowError] = []
+    for member in members:
+        try:
+            parsed.append(_event(text.decode(_RECORD, bytes(member)), sent_at, now))
+        except RowError as error:
+            parsed.append(error)
+    return parsed
+
+
+def _event(found: _Record, sent_at: str | float | None, now: int) -> Event:
+    properties = text.json_object(found.properties, "properties") or "{}"
+    inner = _PROPERTIES.decode(properties)
+    timestamp, has_time = _time(found, sent_at, now)
+    ip = found.ip or _text(inner.ip)
+    return Event(
+        uuid=text.identifier(found.uuid),
+        event=text.event_name(found.event),
+        distinct_id=_distinct_id(found, inner),
+        timestamp=timestamp,
+        has_time=has_time,
+        properties=properties,
+        set=_object(inner.set, found.set, found.person_set),
+        set_once=_object(inner.set_once, found.set_once, found.person_set_once),
+        ip=text.clean(ip) if ip else None,
+        elements=_elements(found),
+        team_id=found.team_id,
+    )
+
+
+def _distinct_id(found: _Record, inner: _Properties) -> str:
+    raw = bytes(found.distinct_id)
+    if raw[:1] == b'"' and len(raw) > 2 and b"\\" not in raw and len(raw) <= text.MAX_ID:
+        return raw[1:-1].decode()  # nearly always; the rest is rare, and slower
+    given = (found.distinct_id, found.dollar_distinct_id, inner.distinct_id)
+    return text.person(*(text.value(candidate) for candidate in given))
+
+
+def _time(found: _Record, sent_at: str | float | None, now: int) -> tuple[int, bool]:
+    if found.timestamp is not None and found.timestamp != "":
+        return timestamps.parse(found.timestamp), True
+    if found.offset is not None and sent_at:
+        return timestamps.parse(sent_at) - int(found.offset * 1000), True
+    if sent_at:
+        return timestamps.parse(sent_at), True
+    return now, False
+
+
+def _object(*candidates: msgspec.Raw) -> str | None:
+    """The first of them that is a JSON object (or a text of one); what is none is no person property."""
+    for candidate in candidates:
+        if bytes(candidate)[:1] in {b"{", b'"'}:
+            try:
+                found = text.json_object(candidate, "$set")
+            except RowError:
+                continue
+            if found and found != "{}":
+                return found
+    return None
+
+
+def _text(raw: msgspec.Raw) -> str | None:
+    found = text.value(raw)
+    return found if isinstance(found, str) else None
+
+
+def _elements(found: _Record) -> str | None:
+    if found.elements_chain:
+        return text.clean(found.elements_chain)
+    raw = bytes(found.elements)
+    if not raw or raw in {b"null", b"[]", b'""'}:
+        return None
+    inner = text.value(found.elements)
+    return text.clean(inner) if isinstance(inner, str) else raw.decode()

@@ -1,0 +1,70 @@
+"""Segment calls: track, identify, page, screen, group, alias, and batches of them (RudderStack's are the same).
+
+Calls other than track get PostHog's names for the same thing: identify is ``$identify``, page ``$pageview``, screen
+``$screen``, group ``$groupidentify``, alias ``$create_alias``. Traits of an identify call are person properties.
+The time is `timestamp`, else `originalTimestamp`, `sentAt`, `receivedAt`. Everything else that was sent (context,
+integrations, both user ids, …) is kept in the envelope.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidemill.errors import RowError
+from tidemill.events.formats import text, timestamps
+from tidemill.events.formats.event import Event
+
+NAMES = {
+    "identify": "$identify",
+    "page": "$pageview",
+    "screen": "$screen",
+    "group": "$groupidentify",
+    "alias": "$create_alias",
+}
+_TIMES = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
+#: What becomes a column, or must not be kept.
+_TAKEN = frozenset({"messageId", "event", "properties", "timestamp", "type", "writeKey", "batch"})
+
+
+class Segment:
+    """See the module."""
+
+    name = "segment"
+    title = "Segment and RudderStack calls"
+
+    def parse(self, record: bytes, now: int) -> list[Event | RowError]:
+        """See event.Format."""
+        given = text.fields(text.mend(record))
+        if "batch" not in given:
+            return [_event(given, now)]
+        shared = {name: raw for name, raw in given.items() if name in {"context", "integrations", "sentAt"}}
+        parsed: list[Event | RowError] = []
+        for member in text.members(given["batch"]):
+            try:
+                parsed.append(_event({**shared, **text.fields(member)}, now))
+            except RowError as error:
+                parsed.append(error)
+        return parsed
+
+
+def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
+    kind = text.value(given.get("type")) or "track"
+    if kind != "track" and kind not in NAMES:
+        raise RowError("call_unknown", f"{str(kind)[:60]!r} is no type of Segment call.")
+    time = next((found for name in _TIMES if (found := text.value(given.get(name)))), None)
+    traits = text.json_object(given.get("traits", msgspec.Raw(b"")), "traits")
+    context = text.fields(bytes(given["context"])) if bytes(given.get("context", b""))[:1] == b"{" else {}
+    ip = text.value(context.get("ip"))
+    taken = _TAKEN | {"traits"} if kind == "identify" else _TAKEN
+    return Event(
+        uuid=text.identifier(text.value(given.get("messageId"))),
+        event=NAMES.get(kind) or text.event_name(text.value(given.get("event"))),
+        distinct_id=text.person(text.value(given.get("userId")), text.value(given.get("anonymousId"))),
+        timestamp=timestamps.parse(time) if time is not None else now,
+        has_time=time is not None,
+        properties=text.json_object(given.get("properties", msgspec.Raw(b"")), "properties") or "{}",
+        set=traits if kind == "identify" else None,
+        ip=text.clean(ip) if isinstance(ip, str) and ip else None,
+        kind=kind,
+        envelope=text.rest(given, taken),
+    )

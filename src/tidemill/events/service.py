@@ -1,0 +1,186 @@
+"""What a user can do with events: load files, look, count, mend what was refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from tidemill.errors import RowError
+from tidemill.events import files, maintenance, queries
+from tidemill.events.formats import registry
+from tidemill.events.formats.event import Event, derive_uuid
+from tidemill.events.formats.generic import Mapping
+from tidemill.events.lake import Lake, Place
+from tidemill.events.load import Loading, LoadProgress, Refused, Result, to_arrow
+from tidemill.settings import Settings
+
+_PAGE = 500
+
+
+class Loads(Protocol):
+    """The repository of loads, as far as it is needed here."""
+
+    def begin(self, file_key: str, **fields: Any) -> Any:
+        """The load of that file, new or known."""
+
+    def add(self, file_key: str, *, rows: int, duplicates: int, rejects: int) -> None:
+        """Count."""
+
+    def complete(self, file_key: str) -> None:
+        """The file is in."""
+
+
+class Rejects(Protocol):
+    """The repository of rejects, as far as it is needed here."""
+
+    def add(self, items: Sequence[dict[str, Any]]) -> int:
+        """Save them; tells how many were new."""
+
+    def find(
+        self, *, kind: str, code: str | None = None, source: str | None = None, limit: int | None = None, after: int = 0
+    ) -> list[Any]:
+        """Unresolved ones."""
+
+    def resolve(self, ids: Sequence[int]) -> None:
+        """They were taken in."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Retried:
+    """What came of trying rejects again."""
+
+    rows: int
+    duplicates: int
+    rejects: int
+
+
+def _quiet(_: LoadProgress) -> None:
+    return None
+
+
+class EventService:
+    """Events and rejects."""
+
+    def __init__(self, settings: Settings, lake: Lake, loads: Loads, rejects: Rejects) -> None:
+        self._settings, self._lake, self._loads, self._rejects = settings, lake, loads, rejects
+
+    def load(
+        self,
+        file: str,
+        format_name: str = "auto",
+        *,
+        team_id: int = 1,
+        mapping: dict[str, str] | None = None,
+        progress: Callable[[LoadProgress], None] = _quiet,
+    ) -> Result:
+        """Load one file; `-` is standard input. Only what the store does not hold yet is added.
+
+        Raises
+        ------
+        ConfigError
+            The file or its format cannot be read.
+        """
+        spool = self._settings.home_path / "spool"
+        source = files.open_source(file, spool)
+        try:
+            given = Mapping.of(mapping or {})
+            loading = Loading(self._settings, self._lake, source, format_name, team_id, given, self._refuse)
+            load = self._loads.begin(
+                loading.key,
+                file=source.name,
+                format=format_name,
+                team_id=team_id,
+                mapping=given.model_dump(exclude_none=True),
+                bytes=source.size,
+            )
+            if load.status == "completed":
+                return Result(source.name, load.format, 0, 0, 0, 0.0, already_loaded=True)
+            result = loading.run(progress)
+            self._loads.add(loading.key, rows=result.rows, duplicates=result.duplicates, rejects=result.rejects)
+            self._loads.complete(loading.key)
+        finally:
+            if file == "-":
+                source.path.unlink(missing_ok=True)
+        if maintenance.small_files(self._lake) >= maintenance.SMALL_FILES:
+            maintenance.compact(self._lake)
+        return result
+
+    def _refuse(self, file_key: str, refused: Sequence[Refused]) -> int:
+        rows = [{"source": file_key, "kind": "load", **dataclasses.asdict(item)} for item in refused]
+        return self._rejects.add(rows)
+
+    def show(self, *, limit: int = 10, **which: Any) -> list[dict[str, Any]]:
+        """The newest events; `which`: fields of queries.Filter."""
+        return queries.show(self._lake, queries.Filter(**which), limit)
+
+    def count(self, *, by: str | None = None, **which: Any) -> list[tuple[Any, int]]:
+        """Numbers of events; see queries.count."""
+        return queries.count(self._lake, by, queries.Filter(**which))
+
+    def compact(self) -> maintenance.Compacted:
+        """Join small files; see maintenance."""
+        return maintenance.compact(self._lake)
+
+    def rejects(self, *, code: str | None = None, limit: int = 50) -> list[Any]:
+        """What was set aside, newest first."""
+        return self._rejects.find(kind="load", code=code, limit=limit)
+
+    def export_rejects(self, out: Path, *, code: str | None = None) -> int:
+        """Write the texts that were set aside to a file, one a line. Gives their number."""
+        number = after = 0
+        with out.open("wb") as file:
+            while page := self._rejects.find(kind="load", code=code, limit=_PAGE, after=after or -1):
+                for reject in page:
+                    file.write(reject.raw.replace(b"\n", b" ") + b"\n")
+                number += len(page)
+                after = page[-1].id
+        return number
+
+    def retry_rejects(self, *, code: str | None = None, mapping: dict[str, str] | None = None) -> Retried:
+        """Read the texts that were set aside once more; what can be taken now is added and no longer listed."""
+        given = Mapping.of(mapping or {})
+        rows = duplicates = left = after = 0
+        while page := self._rejects.find(kind="load", code=code, limit=_PAGE, after=after or -1):
+            after = page[-1].id
+            events, resolved = self._taken(page, given)
+            left += len(page) - len(resolved)
+            if events:
+                place = Place(f"rejects-{resolved[0]}-{resolved[-1]}-{len(resolved)}", after)
+                appended = self._lake.append(to_arrow(events, 1), place)
+                rows, duplicates = rows + appended.rows, duplicates + appended.duplicates
+            if resolved:
+                self._rejects.resolve(resolved)
+        return Retried(rows, duplicates, left)
+
+    def _taken(self, page: Sequence[Any], mapping: Mapping) -> tuple[list[Event], list[int]]:
+        """The events of a page of rejects, and the ids of those rejects."""
+        now = int(dt.datetime.now(dt.UTC).timestamp() * 1_000_000)
+        events: list[Event] = []
+        resolved: list[int] = []
+        for reject in page:
+            if not reject.whole:
+                continue
+            try:
+                chosen, _, _ = registry.get("auto", mapping, reject.raw, rows=None)
+                parsed = chosen.parse(reject.raw, now)
+            except Exception as error:
+                if not isinstance(error, RowError) and getattr(error, "exit_code", None) is None:
+                    raise
+                continue
+            ordinal, _, index = reject.part.partition(".")
+            wanted = parsed[int(index) : int(index) + 1] if index else parsed
+            taken = [event for event in wanted if isinstance(event, Event)]
+            if len(taken) != len(wanted):
+                continue
+            for number, event in enumerate(taken):
+                place = int(index or number)
+                if not event.uuid:
+                    event.uuid = derive_uuid(
+                        event.team_id or 1, reject.raw, int(ordinal), place, reject.source, has_time=event.has_time
+                    )
+            events += taken
+            resolved.append(reject.id)
+        return events, resolved

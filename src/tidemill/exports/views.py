@@ -1,0 +1,131 @@
+"""What the service tells the shells about exports and runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+
+from tidemill.store import records
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportView:
+    """An export, with how its last run ended and how much is waiting. `waiting_rows` is before filters."""
+
+    id: uuid.UUID
+    name: str
+    model: str
+    connection: str
+    target: str
+    interval: str
+    json_type: bool
+    include_events: tuple[str, ...]
+    exclude_events: tuple[str, ...]
+    team_id: int | None
+    partition_by: str
+    cluster_by: tuple[str, ...]
+    created_at: dt.datetime
+    created_by: str
+    position: int
+    last_status: str | None
+    last_finished_at: dt.datetime | None
+    waiting_rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ChunkView:
+    """One chunk of a run."""
+
+    number: int
+    status: str
+    rows: int
+    rejected: int
+    repaired: int
+    bytes: int
+    job_id: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class RunView:
+    """One run. Snapshots are those of the event store; the interval is when they were committed."""
+
+    id: uuid.UUID
+    short_id: str
+    export: str
+    target: str
+    number: int
+    status: str
+    mode: str
+    attempt: int
+    snapshot_after: int
+    snapshot_upto: int
+    interval_start: dt.datetime | None
+    interval_end: dt.datetime | None
+    rows_planned: int
+    rows_done: int
+    rows_rejected: int
+    rows_repaired: int
+    bytes_done: int
+    created_at: dt.datetime
+    created_by: str
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    seconds: float | None
+    error_code: str | None
+    error_message: str | None
+    error_hint: str | None
+    notes: tuple[str, ...]
+    chunks: tuple[ChunkView, ...]
+    rejects: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class RunProgress:
+    """How far a run is, while it runs."""
+
+    doing: str
+    rows_done: int
+    rows_planned: int
+    chunks_done: int
+    chunks: int
+    bytes_sent: int
+
+
+def target(export: records.Export) -> str:
+    """The table, as SQL names it."""
+    return f"{export.project}.{export.dataset}.{export.table_id}"
+
+
+def run_view(
+    run: records.Run,
+    export: records.Export,
+    chunks: list[records.Chunk],
+    rejects: tuple[tuple[str, str, str], ...] = (),
+) -> RunView:
+    """The view of a run."""
+    ended = run.finished_at or (dt.datetime.now(dt.UTC) if run.status == "running" else None)
+    return RunView(
+        **{
+            name: getattr(run, name)
+            for name in (
+                *("id", "number", "status", "mode", "attempt", "snapshot_after", "snapshot_upto", "rows_planned"),
+                *("interval_start", "interval_end", "created_at", "created_by", "started_at", "finished_at"),
+                *("error_code", "error_message", "error_hint"),
+            )
+        },
+        short_id=run.id.hex[:8],
+        export=export.name,
+        target=target(export),
+        rows_done=run.rows_merged if run.rows_merged is not None else sum(chunk.rows_loaded for chunk in chunks),
+        rows_rejected=sum(chunk.rows_rejected for chunk in chunks),
+        rows_repaired=sum(chunk.rows_repaired for chunk in chunks),
+        bytes_done=sum(chunk.bytes for chunk in chunks if chunk.status == "loaded"),
+        seconds=(ended - run.started_at).total_seconds() if run.started_at and ended else None,
+        notes=tuple(run.notes),
+        chunks=tuple(
+            ChunkView(c.number, c.status, c.rows_loaded, c.rows_rejected, c.rows_repaired, c.bytes, c.job_id)
+            for c in chunks
+        ),
+        rejects=rejects,
+    )

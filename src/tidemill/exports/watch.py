@@ -1,0 +1,94 @@
+"""What this process knows of the runs that it moves: whom to tell, whether to stop, and their BigQuery clients."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+from tidemill.bigquery.client import Client
+from tidemill.errors import Cancelled
+from tidemill.exports.views import RunProgress
+from tidemill.store.records import Export
+from tidemill.store.runs import Runs
+
+Report = Callable[[RunProgress], None]
+_ASK_EVERY_SECONDS = 0.5
+
+
+@dataclasses.dataclass
+class _Watch:
+    report: Report = lambda _: None
+    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
+    asked_at: float = 0.0
+    sent: dict[int, int] = dataclasses.field(default_factory=dict)
+    client: Client | None = None
+    guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+
+class Watches:
+    """One watch for each run that this process moves."""
+
+    def __init__(self, runs: Runs, client_for: Callable[[Export], Client]) -> None:
+        self._runs = runs
+        self._client_for = client_for
+        self._watches: dict[uuid.UUID, _Watch] = collections.defaultdict(_Watch)
+
+    @contextlib.contextmanager
+    def watching(self, run_id: uuid.UUID, report: Report) -> Iterator[None]:
+        """Tell `report` how far the run is, for the time of the block; forget the run then."""
+        self._watches[run_id].report = report
+        try:
+            yield
+        finally:
+            watch = self._watches.pop(run_id)
+            if watch.client:
+                watch.client.close()
+
+    def interrupt(self) -> None:
+        """Cancel all of them."""
+        for watch in list(self._watches.values()):
+            watch.stop.set()
+
+    def client(self, run_id: uuid.UUID, export: Export) -> Client:
+        """The run's client; it knows where the dataset is."""
+        watch = self._watches[run_id]
+        with watch.guard:
+            if watch.client is None:
+                client = self._client_for(export)
+                client.location = client.get_dataset(export.dataset).location
+                watch.client = client
+            return watch.client
+
+    def cancelled(self, run_id: uuid.UUID) -> bool:
+        """Whether to stop: said here, or (asked for twice a second) in the database."""
+        watch = self._watches[run_id]
+        now = time.monotonic()
+        if not watch.stop.is_set() and now - watch.asked_at > _ASK_EVERY_SECONDS:
+            watch.asked_at = now
+            if self._runs.cancel_requested(run_id):
+                watch.stop.set()
+        return watch.stop.is_set()
+
+    def check(self, run_id: uuid.UUID) -> None:
+        """Raise Cancelled if the run is to stop."""
+        if self.cancelled(run_id):
+            raise Cancelled("The run was cancelled.", hint="Go on with it: tidemill export run NAME")
+
+    def sent(self, run_id: uuid.UUID, number: int, count: int) -> None:
+        """So many bytes of a chunk are sent."""
+        self._watches[run_id].sent[number] = count
+        self.report(run_id, "loading")
+
+    def report(self, run_id: uuid.UUID, doing: str) -> None:
+        """Tell how far the run is."""
+        watch = self._watches[run_id]
+        parts = self._runs.chunks(run_id)
+        done = [part for part in parts if part.status == "loaded"]
+        planned = sum(part.rows_planned if part.status == "planned" else part.rows_written for part in parts)
+        rows = sum(part.rows_loaded for part in done)
+        watch.report(RunProgress(doing, rows, planned, len(done), len(parts), sum(watch.sent.values())))

@@ -1,0 +1,112 @@
+"""The doctor: looks at every part of an installation and says how it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tidemill.errors import TidemillError
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+
+_LOW_DISK_BYTES = 2_000_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """How one part is. `status`: ok, warning or wrong."""
+
+    name: str
+    status: str
+    detail: str
+    hint: str = ""
+
+
+def examine(app: App) -> list[Check]:
+    """Look at every part. A part that fails does not hide the others."""
+    checks: list[tuple[str, Callable[[App], Check]]] = [
+        ("Python packages", _packages),
+        ("home directory", _home),
+        ("PostgreSQL", _postgres),
+        ("secret key", _secrets),
+        ("event store", _events),
+        ("exports", _exports),
+        ("embedded BigQuery", _local),
+    ]
+    found = []
+    for name, check in checks:
+        try:
+            found.append(check(app))
+        except TidemillError as error:
+            found.append(Check(name, "wrong", error.message, error.hint))
+    return found
+
+
+def _packages(_: App) -> Check:
+    names = ("tidemill", "duckdb", "dbos", "google-cloud-bigquery", "pyarrow")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    return Check("Python packages", "ok", f"Python {platform.python_version()}, {versions}")
+
+
+def _home(app: App) -> Check:
+    home = app.settings.home_path
+    free = shutil.disk_usage(home).free
+    detail = f"{home}, {free / 1e9:.1f} GB free"
+    if free < _LOW_DISK_BYTES:
+        return Check("home directory", "warning", detail, "Less than 2 GB is left: loads and exports may stop.")
+    return Check("home directory", "ok", detail)
+
+
+def _postgres(app: App) -> Check:
+    version, durable = app.database.server()
+    kind = "embedded" if app.postgres.embedded else "given by TIDEMILL_DATABASE_URL"
+    if not durable:
+        return Check(
+            "PostgreSQL", "wrong", f"{version}, {kind}", "fsync is off: a power cut would lose events. Turn it on."
+        )
+    return Check("PostgreSQL", "ok", f"{version}, {kind}")
+
+
+def _secrets(app: App) -> Check:
+    token = app.secrets.encrypt("x")
+    app.secrets.decrypt(token)
+    if app.settings.secret_keys:
+        return Check("secret key", "ok", "from TIDEMILL_SECRET_KEYS")
+    mode = app.secrets.path.stat().st_mode & 0o777
+    if mode & 0o077:
+        return Check(
+            "secret key", "warning", f"{app.secrets.path} can be read by others", f"chmod 600 {app.secrets.path}"
+        )
+    return Check("secret key", "ok", str(app.secrets.path))
+
+
+def _events(app: App) -> Check:
+    count = app.events.count()[0][1]
+    rejects = len(app.events.rejects(limit=1000))
+    detail = f"{count:,} events in {app.settings.event_data_path}"
+    if rejects:
+        return Check("event store", "warning", f"{detail}, {rejects:,} set aside", "tidemill events rejects list")
+    return Check("event store", "ok", detail)
+
+
+def _exports(app: App) -> Check:
+    exports = app.exports.find()
+    failed = [export.name for export in exports if export.last_status == "failed"]
+    detail = f"{len(exports)} exports, {len(app.connections.find())} connections"
+    if failed:
+        return Check("exports", "warning", f"{detail}; last run failed: {', '.join(failed)}", "tidemill export runs")
+    return Check("exports", "ok", detail)
+
+
+def _local(app: App) -> Check:
+    if importlib.util.find_spec("bqemulator") is None:
+        return Check("embedded BigQuery", "ok", "not installed (pip install 'tidemill[local]')")
+    status = app.local.status()
+    where = f"runs at {status.url}" if status.running else "not running (tidemill local start)"
+    return Check("embedded BigQuery", "ok", where)
