@@ -14,17 +14,18 @@ from google.api_core.client_options import ClientOptions
 from google.auth.transport.requests import AuthorizedSession
 
 from tidemill import __version__
-from tidemill.bigquery import credentials, jobs, tables
+from tidemill.bigquery import credentials, errors, jobs, tables
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.errors import Target
 from tidemill.bigquery.jobs import ONCE
-from tidemill.bigquery.retry import Policy, never
+from tidemill.bigquery.retry import Policy, never, understand
 from tidemill.bigquery.tables import Layout, Table
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
 Result = TypeVar("Result")
+USER_AGENT = f"tidemill/{__version__}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Client:
                     project=self.project,
                     credentials=credentials.build(self._auth),
                     client_options=ClientOptions(api_endpoint=credentials.endpoint(self._auth)),
-                    client_info=ClientInfo(user_agent=f"tidemill/{__version__}"),
+                    client_info=ClientInfo(user_agent=USER_AGENT),
                 )
             return self._google
 
@@ -81,7 +82,9 @@ class Client:
 
     def upload_session(self) -> AuthorizedSession:
         """An HTTP session of its own, signed in, for one upload."""
-        return AuthorizedSession(self.google()._credentials)
+        session = AuthorizedSession(self.google()._credentials)
+        session.headers["User-Agent"] = USER_AGENT
+        return session
 
     def close(self) -> None:
         """Close the connections."""
@@ -143,16 +146,18 @@ class Client:
 
     def get_table(self, dataset: str, table: str) -> Table | None:
         """The table, or None if there is none."""
+        target = self.target("bigquery.tables.get", dataset, table)
 
         def ask() -> Table | None:
             try:
                 return tables.from_google(self.google().get_table(self._name(dataset, table), **ONCE))
             except api.NotFound as error:
-                if "dataset" in str(error.message).lower():
+                # The exception's own text holds the address, which names the dataset in any case.
+                if errors.missing(understand(error, target).message) in {"project", "dataset"}:
                     raise
                 return None
 
-        return self._call(self.target("bigquery.tables.get", dataset, table), ask)
+        return self._call(target, ask)
 
     def list_tables(self, dataset: str) -> list[str]:
         """Ids of the tables in a dataset."""

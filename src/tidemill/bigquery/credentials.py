@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import urllib.parse
+import re
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import AccessError, ConfigError
@@ -18,7 +18,9 @@ _HINT = (
     "Create one in Google Cloud: gcloud iam service-accounts keys create key.json --iam-account=ACCOUNT_EMAIL, "
     "and give the file as it is."
 )
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_GOOGLE = re.compile(r"https://([a-z0-9\-]+\.)+(googleapis|google)\.com(/[\w./\-]*)?")
+_LOCAL = re.compile(r"(http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?)(/[\w./\-]*)?")
+_EMAIL = re.compile(r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,10 @@ def parse_key(text: str) -> KeyInfo:
     missing = [name for name in _FIELDS if not isinstance(fields.get(name), str) or not fields[name]]
     if missing:
         raise ConfigError("key_incomplete", f"The service account key lacks {', '.join(missing)}.", hint=_HINT)
+    if not _EMAIL.fullmatch(fields["client_email"]):  # it is printed in commands to copy
+        raise ConfigError("key_damaged", "The client_email in the service account key is no address.", hint=_HINT)
+    if fields.get("universe_domain", "googleapis.com") != "googleapis.com":
+        raise ConfigError("key_universe", "The key is for another cloud than Google's public one.", hint=_HINT)
     endpoint = _endpoint(str(fields["token_uri"]))
     _check_private_key(str(fields["private_key"]))
     return KeyInfo(str(fields["client_email"]), str(fields["project_id"]), endpoint)
@@ -61,7 +67,7 @@ def _fields(text: str) -> dict[str, Any]:
         raise ConfigError("key_empty", "The service account key is empty.", hint=_HINT)
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConfigError("key_not_json", "The service account key is not JSON.", hint=_HINT) from None
     if not isinstance(fields, dict):
         raise ConfigError("key_not_json", "The service account key is not a JSON object.", hint=_HINT)
@@ -82,11 +88,11 @@ def _fields(text: str) -> dict[str, Any]:
 
 def _endpoint(token_uri: str) -> str | None:
     """None for Google. A key whose token address is on this machine is one of the embedded BigQuery."""
-    parts = urllib.parse.urlsplit(token_uri)
-    if parts.scheme == "https" and parts.hostname and parts.hostname.endswith((".googleapis.com", ".google.com")):
+    # The whole address is matched: parsers differ in what they take for the host of "https://evil\\.google.com".
+    if _GOOGLE.fullmatch(token_uri):
         return None
-    if parts.scheme == "http" and parts.hostname in _LOOPBACK:
-        return f"http://{parts.netloc}"
+    if local := _LOCAL.fullmatch(token_uri):
+        return local[1]
     raise ConfigError(
         "key_token_uri",
         "The key's token_uri is not Google's: signed requests would go to somebody else.",
@@ -95,16 +101,20 @@ def _endpoint(token_uri: str) -> str | None:
 
 
 def _check_private_key(pem: str) -> None:
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - 40 ms
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - 40 ms
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
 
     try:
-        serialization.load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError):
+        usable = isinstance(serialization.load_pem_private_key(pem.encode(), password=None), rsa.RSAPrivateKey)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        usable = False
+    if not usable:
         raise ConfigError(
             "key_damaged",
             "The private key in the service account key is damaged.",
             hint="Give the file as it was downloaded; pasting often loses the \\n in private_key.",
-        ) from None
+        )
 
 
 def endpoint(auth: Auth) -> str | None:

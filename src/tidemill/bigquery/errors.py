@@ -40,8 +40,13 @@ JOB = {
     "jobRateLimitExceeded": Again.NEW_ID,
     "tableUnavailable": Again.NEW_ID,
 }
+#: Reasons that come with status 403 and that no permission would change.
+_NO_MATTER_OF_ACCESS = {"blocked", "responseTooLarge", "resourcesExceeded", "billingTierLimitExceeded", "timeout"}
 _TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
-_DAILY = re.compile(r"per day|daily|imports per table|table modifications", re.IGNORECASE)
+_DAILY = re.compile(
+    r"per ?day|daily|imports per|appends per table|(table|partition) modifications|bytes scanned", re.IGNORECASE
+)
+_MISSING = re.compile(r"Not found: (Project|Dataset|Table|Job|Routine)\b")
 _PERMISSION = re.compile(r"\b(bigquery\.[a-zA-Z]+\.[a-zA-Z]+|iam\.[a-zA-Z]+\.[a-zA-Z]+)\b")
 
 
@@ -120,11 +125,7 @@ def translate(problem: Problem, target: Target) -> TidemillError:
             hint="It refills over the day; nothing is lost. Longer intervals need fewer table changes.",
             raw=raw,
         )
-    if problem.status == 403 or problem.reason == "accessDenied":
-        return denied(problem, target)
-    if problem.status == 404 or problem.reason == "notFound":
-        return _not_found(problem, target, raw)
-    if again(problem, job=False) is not Again.NO:
+    if any(again(problem, job=job) is not Again.NO for job in (False, True)):
         return RetryableError(
             "bigquery_unavailable",
             f"BigQuery did not do it for now ({problem.reason or problem.status}): {problem.message}",
@@ -132,6 +133,17 @@ def translate(problem: Problem, target: Target) -> TidemillError:
             raw=raw,
             after=problem.retry_after,
         )
+    if problem.reason == "accessNotConfigured":
+        return AccessError(
+            "api_disabled",
+            f"The BigQuery API is not enabled in the project {target.project}.",
+            hint=f"gcloud services enable bigquery.googleapis.com --project={target.project}",
+            raw=raw,
+        )
+    if problem.reason == "accessDenied" or (problem.status == 403 and problem.reason not in _NO_MATTER_OF_ACCESS):
+        return denied(problem, target)
+    if problem.status == 404 or problem.reason == "notFound":
+        return _not_found(problem, target, raw)
     codes = {"invalidQuery": "query_invalid", "invalid": "bigquery_invalid", "stopped": "job_stopped"}
     return ConfigError(
         codes.get(problem.reason, "bigquery_refused"),
@@ -159,22 +171,28 @@ def denied(problem: Problem, target: Target) -> AccessError:
     )
 
 
+def missing(message: str) -> str:
+    """What is not there, as BigQuery says it: project, dataset, table, job or routine; empty if it does not say."""
+    found = _MISSING.search(message)
+    return found[1].lower() if found else ""
+
+
 def _not_found(problem: Problem, target: Target, raw: str) -> NotFoundError:
-    if "location" in problem.message.lower():
+    what = missing(problem.message) or target.resource.split(" ")[0]
+    if "not found in location" in problem.message:
         return NotFoundError(
             "wrong_location",
             f"The {target.resource} is not in that location: {problem.message}",
             hint="tidemill connection test NAME reads the location anew.",
             raw=raw,
         )
-    if "project" in problem.message.lower() and "dataset" not in problem.message.lower():
+    if what == "project":
         return NotFoundError(
             "project_not_found",
             f"There is no project {target.project}, or the account may not see it.",
             hint="The project id is beside the project's name in the console.",
             raw=raw,
         )
-    what = "dataset" if "dataset" in problem.message.lower() else target.resource.split(" ")[0]
     make = f"CREATE SCHEMA `{target.project}.{target.dataset}`;" if what == "dataset" else "Check the name."
     return NotFoundError(
         f"{what}_not_found",

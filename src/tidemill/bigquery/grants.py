@@ -19,6 +19,7 @@ OPTIONAL = ("bigquery.tables.delete",)
 
 _PROJECT_ROLES = {
     "bigquery.jobs.create": "roles/bigquery.jobUser",
+    "bigquery.jobs.get": "roles/bigquery.resourceViewer",  # another account's job; one's own need nothing
     "bigquery.datasets.create": "roles/bigquery.user",
     "bigquery.readsessions.create": "roles/bigquery.readSessionUser",
 }

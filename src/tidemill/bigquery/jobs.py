@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import urllib.parse
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import requests
 from google.api_core import exceptions as api
-from google.auth.transport.requests import AuthorizedSession
-from google.resumable_media import common
-from google.resumable_media import requests as resumable
 
-from tidemill.bigquery import errors, tables
+from tidemill.bigquery import errors, tables, upload
 from tidemill.bigquery.errors import Again, Problem, Target
 from tidemill.bigquery.retry import understand
 from tidemill.errors import Cancelled, ConflictError, UnavailableError
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
 
 MAX_TRIES = 20
-#: Bytes of a file that are held and sent at a time: a multiple of 256 KiB ("Resumable uploads").
-UPLOAD_CHUNK = 8 * 1024 * 1024
 #: Once an id is taken, `jobs.get` may answer 404 for a moment (python-bigquery, issue 2134).
 _APPEARS_WITHIN = 20
 _POLL_FIRST, _POLL_LONGEST = 0.05, 2.0
@@ -80,9 +74,9 @@ def run_load(
     target = client.target("bigquery.tables.updateData", load.dataset, load.table)
 
     def submit(job_id: str) -> None:
-        _upload(client, path, load, job_id, sent)
+        upload.send(client, path, _description(client, load, job_id), target, sent=sent, cancelled=cancelled)
 
-    job = _run(client, load.job_id, target, submit, cancelled)
+    job = _run(client, load.job_id, "load", target, submit, cancelled)
     return Loaded(str(job.job_id), int(job.output_rows or 0), int(job.input_file_bytes or 0), job.ended)
 
 
@@ -107,14 +101,14 @@ def run_query(
             **ONCE,
         )
 
-    return _run(client, job_id, target, submit, cancelled)
+    return _run(client, job_id, "query", target, submit, cancelled)
 
 
 def _run(
-    client: Client, base: str, target: Target, submit: Callable[[str], None], cancelled: Callable[[], bool]
+    client: Client, base: str, kind: str, target: Target, submit: Callable[[str], None], cancelled: Callable[[], bool]
 ) -> Any:
-    waits = client.policy.waits(cancelled)
-    for number in range(MAX_TRIES):
+    waits, failures = None, 0
+    for number in itertools.count():
         job_id = f"{base}_t{number}" if number else base
         job = _find(client, job_id, target)
         history = job is not None and job.state == "DONE"
@@ -122,7 +116,7 @@ def _run(
             if cancelled():
                 raise Cancelled
             job = _submit(client, job_id, target, submit, cancelled)
-        job = _check(job, target)
+        job = _check(job, kind, target)
         job, stopped = _wait(client, job, target, cancelled)
         if not job.error_result:
             return job
@@ -133,6 +127,10 @@ def _run(
             continue
         if errors.again(problem, job=True) is Again.NO:
             raise errors.translate(_with_details(problem, job), target)
+        failures += 1
+        if failures == MAX_TRIES:
+            break
+        waits = waits or client.policy.waits(cancelled)  # the time that a job takes is no waiting
         waits(errors.translate(problem, target))
     raise UnavailableError(
         "job_keeps_failing",
@@ -169,6 +167,8 @@ def _submit(
         problem = None
         try:
             submit(job_id)
+        except Cancelled:
+            return _found_or_cancelled(client, job_id, target)
         except Exception as error:  # noqa: BLE001 - `understand` raises again what is not from Google
             problem = understand(error, target)
         if problem and problem.status != 409 and errors.again(problem, job=False) is Again.NO:
@@ -178,7 +178,18 @@ def _submit(
             job = _find(client, job_id, target)
         if job is not None:
             return job
-        waits(errors.translate(problem or Problem(503, "", "The job cannot be found."), target))
+        try:
+            waits(errors.translate(problem or Problem(503, "", "The job cannot be found."), target))
+        except Cancelled:
+            return _found_or_cancelled(client, job_id, target)
+
+
+def _found_or_cancelled(client: Client, job_id: str, target: Target) -> Any:
+    """The job, if the last that was sent has started it after all: then it must be cancelled like any other."""
+    job = _find_soon(client, job_id, target)
+    if job is None:
+        raise Cancelled
+    return job
 
 
 def _find_soon(client: Client, job_id: str, target: Target) -> Any:
@@ -191,15 +202,16 @@ def _find_soon(client: Client, job_id: str, target: Target) -> Any:
     return None
 
 
-def _check(job: Any, target: Target) -> Any:
-    """A job that was found under our id must be ours: a load job into the same table."""
-    destination = getattr(job, "destination", None)
-    if job.job_type != "load" or destination is None:
-        return job
-    if (destination.dataset_id, destination.table_id) != (target.dataset, target.table):
+def _check(job: Any, kind: str, target: Target) -> Any:
+    """A job that was found under our id must be ours: of the kind that we started, and a load into the same table."""
+    ours = job.job_type == kind
+    if ours and kind == "load":
+        into = job.destination
+        ours = (into.project, into.dataset_id, into.table_id) == (target.project, target.dataset, target.table)
+    if not ours:
         raise ConflictError(
             "job_id_taken",
-            f"The BigQuery job {job.job_id} loads another table ({destination}).",
+            f"The BigQuery job {job.job_id} is not the {kind} job into the {target.resource} that it should be.",
             hint="Somebody else uses our job ids; please report it.",
         )
     return job
@@ -218,37 +230,6 @@ def _wait(client: Client, job: Any, target: Target, cancelled: Callable[[], bool
         pause = min(pause * 1.5, _POLL_LONGEST)
         job = client.policy.call(target, lambda: client.google().get_job(job_id, **where))
     return job, stopped
-
-
-def _upload(client: Client, path: Path, load: Load, job_id: str, sent: Callable[[int], None]) -> None:
-    """Send the file with the job's description, 8 MB at a time; Google's own client would hold 100 MB of it."""
-    session = client.upload_session()
-    base = client.endpoint.rstrip("/")
-    url = f"{base}/upload/bigquery/v2/projects/{urllib.parse.quote(client.project)}/jobs?uploadType=resumable"
-    upload = resumable.ResumableUpload(url, UPLOAD_CHUNK)
-    with path.open("rb") as file:
-        upload.initiate(
-            session,
-            file,
-            _description(client, load, job_id),
-            "application/octet-stream",
-            total_bytes=path.stat().st_size,
-            timeout=TIMEOUT,
-        )
-        while not upload.finished:
-            _send_piece(upload, session)
-            sent(upload.bytes_uploaded)
-
-
-def _send_piece(upload: resumable.ResumableUpload, session: AuthorizedSession) -> None:
-    try:
-        upload.transmit_next_chunk(session, timeout=TIMEOUT)
-    except (requests.RequestException, common.InvalidResponse, ConnectionError) as error:
-        status = error.response.status_code if isinstance(error, common.InvalidResponse) else 503
-        if status < 500:
-            raise
-        # Ask the session how far it got, and go on from there; if it cannot tell, the caller starts anew.
-        upload.recover(session)
 
 
 def _description(client: Client, load: Load, job_id: str) -> dict[str, Any]:

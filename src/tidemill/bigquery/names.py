@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 
 from tidemill.errors import ConfigError
 
 _PROJECT = re.compile(r"([a-z0-9.\-]+:)?[a-z][a-z0-9\-]{4,61}[a-z0-9]")
 _DATASET = re.compile(r"[A-Za-z0-9_\-]{1,1024}")
-_BAD_IN_TABLE = re.compile(r"[`.:/\\\x00-\x1f$@*]")
+_IN_TABLE = ("L", "M", "N", "Pc", "Pd", "Zs")  # Unicode categories ("Creating and using tables", table naming)
 _MAX_TABLE_BYTES = 1024
 
 
@@ -93,7 +94,8 @@ def check_dataset(dataset: str) -> str:
 
 def check_table(table: str) -> str:
     """The table id, if it can be one."""
-    if not table or _BAD_IN_TABLE.search(table) or len(table.encode()) > _MAX_TABLE_BYTES:
+    known = all(unicodedata.category(character).startswith(_IN_TABLE) for character in table)
+    if not table or not known or len(table.encode()) > _MAX_TABLE_BYTES:
         raise ConfigError(
             "table_name", f"{table!r} is no table id.", hint="Letters, digits, underscores, hyphens and spaces."
         )

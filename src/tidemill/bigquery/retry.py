@@ -95,7 +95,7 @@ def understand(error: Exception, target: Target) -> Problem:
             message = str(details.get("message") or error.message or error)
             return Problem(int(error.code or 0), reason, message, float(after) if after.isdigit() else None)
         case common.InvalidResponse():
-            return errors.from_response(error.response.status_code, _json(error.response), error.response.headers)
+            return errors.from_response(error.response.status_code, json_of(error.response), error.response.headers)
         case auth.RefreshError() if not error.retryable:
             raise _refused(error, target) from None
         case auth.GoogleAuthError() | requests.RequestException() | ConnectionError() | common.DataCorruption():
@@ -105,7 +105,8 @@ def understand(error: Exception, target: Target) -> Problem:
     raise error
 
 
-def _json(response: requests.Response) -> object:
+def json_of(response: requests.Response) -> object:
+    """The body as JSON; None if it is none, such as the page of a proxy."""
     try:
         return response.json()
     except ValueError:

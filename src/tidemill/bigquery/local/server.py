@@ -1,0 +1,87 @@
+"""The background process of the embedded BigQuery: ``python -m tidemill.bigquery.local.server --directory D``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from tidemill.bigquery.local.service import DEFAULT_PROJECT, read_projects
+
+_EXPIRE_EVERY_SECONDS = 60
+
+
+async def serve(directory: Path, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    import uvicorn  # noqa: PLC0415 - after TMPDIR is set
+
+    from tidemill.bigquery.local.emulator import Emulator, allow_spatial  # noqa: PLC0415
+    from tidemill.bigquery.local.gate import Gate  # noqa: PLC0415
+
+    allow_spatial()
+    emulator = Emulator(directory, DEFAULT_PROJECT)
+    await emulator.start()
+    port = listener.getsockname()[1]
+    secret = secrets.token_urlsafe(24)
+    gate = Gate(directory, emulator, f"http://127.0.0.1:{port}", read_projects(directory), secret)
+    server = uvicorn.Server(uvicorn.Config(gate, log_config=None, access_log=False, lifespan="off"))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    expiring = asyncio.create_task(_expire(emulator))
+    _write_state(directory, port, emulator.grpc_port, secret)
+    await serving
+    expiring.cancel()
+    await emulator.stop()
+    (directory / "state.json").unlink(missing_ok=True)
+
+
+async def _expire(emulator: object) -> None:
+    while True:
+        await emulator.remove_expired()  # type: ignore[attr-defined]  # an Emulator, imported late
+        await asyncio.sleep(_EXPIRE_EVERY_SECONDS)
+
+
+def _write_state(directory: Path, port: int, grpc_port: int, secret: str) -> None:
+    state = {"pid": os.getpid(), "port": port, "grpc_port": grpc_port, "secret": secret}
+    part = directory / "state.part"
+    part.touch(mode=0o600)
+    part.write_text(json.dumps(state))
+    part.replace(directory / "state.json")
+
+
+def main() -> None:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    arguments = parser.parse_args()
+    directory = arguments.directory
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # The emulator keeps uploads in the temporary directory, the same for every emulator of a machine.
+    temporary = directory / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = str(temporary)
+    tempfile.tempdir = None
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", arguments.port))
+    except OSError as error:
+        sys.stderr.write(f"port {arguments.port} cannot be used: {error}\n")
+        sys.exit(98)
+    listener.listen(128)
+    asyncio.run(serve(directory, listener))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""Starts and stops the embedded BigQuery, and makes keys for it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tidemill.bigquery.local.accounts import Accounts
+from tidemill.errors import ConfigError, ConflictError, UnavailableError
+
+DEFAULT_PROJECT = "tidemill-local"
+_MAX_LOG_BYTES = 10_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """How the embedded BigQuery is. `project`: the one that its keys are for."""
+
+    running: bool
+    url: str
+    project: str
+    grpc_port: int | None
+    pid: int | None
+    directory: Path
+    log: Path
+
+
+class LocalBigQuery:
+    """The embedded BigQuery of one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._log = directory / "server.log"
+
+    def start(self, *, port: int | None = None, timeout: float = 60.0) -> Status:
+        """Start it in the background, if it does not run. Keeps its port from start to start, so keys stay good.
+
+        Raises
+        ------
+        ConfigError
+            The extra `local` is not installed.
+        ConflictError
+            The port that was asked for is taken.
+        UnavailableError
+            It does not come up; `raw` has the end of its log.
+        """
+        if importlib.util.find_spec("bqemulator") is None:
+            raise ConfigError(
+                "local_missing", "The embedded BigQuery is not installed.", hint="pip install 'tidemill[local]'"
+            )
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locked():
+            status = self.status()
+            if status.running:
+                if port not in {None, int(status.url.rsplit(":", 1)[1])}:
+                    raise ConflictError(
+                        "local_running", f"It runs already, at {status.url}.", hint="tidemill local stop, then start."
+                    )
+                return status
+            return self._start(port, timeout)
+
+    def _start(self, port: int | None, timeout: float) -> Status:
+        chosen = port or self._port()
+        if _taken(chosen):
+            if port is not None:
+                raise ConflictError(
+                    "port_taken", f"The port {port} is taken by another program.", hint="Choose another, or none."
+                )
+            chosen = _free_port()
+        self._remember_port(chosen)
+        if self._log.exists() and self._log.stat().st_size > _MAX_LOG_BYTES:
+            self._log.unlink()
+        command = [sys.executable, "-m", "tidemill.bigquery.local.server"]
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - ourselves
+                [*command, "--directory", str(self.directory), "--port", str(chosen)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+            )
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if process.poll() is not None:
+                break
+            status = self.status()
+            if status.running and status.pid == process.pid:
+                self._renew_keys(status.url)
+                return status
+            time.sleep(0.05)
+        process.kill()
+        tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+        raise UnavailableError(
+            "local_not_started",
+            "The embedded BigQuery does not come up.",
+            hint=f"Its log says why: {self._log}",
+            raw=tail,
+        )
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """Stop it, if it runs."""
+        with self._locked():
+            status = self.status()
+            if status.pid is None:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(status.pid, signal.SIGTERM)
+                end = time.monotonic() + timeout
+                while _alive(status.pid) and time.monotonic() < end:
+                    time.sleep(0.02)
+                if _alive(status.pid):
+                    os.kill(status.pid, signal.SIGKILL)
+            (self.directory / "state.json").unlink(missing_ok=True)
+
+    def status(self) -> Status:
+        """Whether it runs, and where."""
+        state = self._state()
+        url = f"http://127.0.0.1:{state.get('port') or self._port()}"
+        running = bool(state) and _healthy(url)
+        pid = state.get("pid") if state and _alive(int(state["pid"])) else None
+        grpc = state.get("grpc_port") if running else None
+        return Status(running, url, DEFAULT_PROJECT, grpc, pid, self.directory, self._log)
+
+    def key(
+        self, name: str = "tidemill", *, allow: Sequence[str] | None = None, deny: Sequence[str] = ()
+    ) -> dict[str, str]:
+        """A service account key for it, as Google would give it; for the same name the same key, with new permissions.
+
+        Raises
+        ------
+        ConfigError
+            The name or a permission is none.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        url = self.status().url
+        return Accounts(self.directory).key(name, DEFAULT_PROJECT, f"{url}/token", allow, deny)
+
+    def create_dataset(self, name: str, location: str = "US") -> None:
+        """Make a dataset, unless it is there."""
+        from tidemill.bigquery.client import Client  # noqa: PLC0415 - heavy
+        from tidemill.bigquery.credentials import Auth  # noqa: PLC0415
+        from tidemill.bigquery.retry import Policy  # noqa: PLC0415
+
+        auth = Auth(key=json.dumps(self.key("tidemill-admin")))
+        client = Client(auth, DEFAULT_PROJECT, location, Policy(deadline=20))
+        client.create_dataset(name, location)
+        client.close()
+
+    def set_faults(self, plan: list[dict[str, Any]]) -> None:
+        """Put a fault plan in force; see faults."""
+        self._ask("PUT", json.dumps(plan).encode())
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The fault plan in force, with what has happened of it."""
+        found: list[dict[str, Any]] = json.loads(self._ask("GET", None))
+        return found
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The requests that it has answered, oldest first."""
+        path = self.directory / "requests.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def _ask(self, method: str, body: bytes | None) -> bytes:
+        url = f"{self.status().url}/_tidemill/faults"
+        headers = {"x-tidemill-secret": self._state().get("secret", "")}
+        request = urllib.request.Request(url, data=body, method=method, headers=headers)  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return bytes(answer.read())
+
+    def _renew_keys(self, url: str) -> None:
+        """Keys name the address to sign in at: if the port had to change, they change with it."""
+        for path in (self.directory / "keys").glob("*.json"):
+            key = json.loads(path.read_text())
+            if key["token_uri"] != f"{url}/token":
+                key["token_uri"] = f"{url}/token"
+                path.write_text(json.dumps(key, indent=2))
+
+    def _state(self) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = json.loads((self.directory / "state.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return state
+
+    def _port(self) -> int:
+        file = self.directory / "port"
+        if not file.exists():
+            self._remember_port(_free_port())
+        return int(file.read_text())
+
+    def _remember_port(self, port: int) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.directory / "port").write_text(str(port))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.directory / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def read_projects(directory: Path) -> set[str]:
+    """The projects that there are: the default one, and those in `projects.json`."""
+    file = directory / "projects.json"
+    return {DEFAULT_PROJECT} | (set(json.loads(file.read_text())) if file.exists() else set())
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/_tidemill/health", timeout=2) as answer:  # noqa: S310 - loopback
+            return bool(json.loads(answer.read()).get("ready"))
+    except (OSError, ValueError):
+        return False
+
+
+def _alive(pid: int) -> bool:
+    import psutil  # noqa: PLC0415
+
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
