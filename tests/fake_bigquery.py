@@ -22,6 +22,8 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tidemill.bigquery.retry import Policy
+
 PROJECT, DATASET, ACCOUNT = "project-123", "analytics", "loader@project-123.iam.gserviceaccount.com"
 GOOGLE_TOKENS = "https://oauth2.googleapis.com/token"
 Answer = tuple[int, Any, dict[str, str]]
@@ -51,6 +53,28 @@ def key_fields(token_uri: str = GOOGLE_TOKENS) -> dict[str, Any]:
 def google_error(status: int, reason: str, message: str) -> dict[str, Any]:
     """The body of an error as BigQuery writes it."""
     return {"error": {"code": status, "message": message, "errors": [{"reason": reason, "message": message}]}}
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.most: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+    def jitter(self, least: float, most: float) -> float:
+        """The longest wait there can be; it must begin at 0 (full jitter)."""
+        assert least == 0
+        self.most.append(most)
+        return most
+
+    def policy(self, deadline: float = 600) -> Policy:
+        """Retries by this clock."""
+        return Policy(deadline, clock=lambda: self.now, sleep=self.sleep, jitter=self.jitter)
 
 
 @dataclasses.dataclass

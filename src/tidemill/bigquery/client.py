@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -222,8 +222,12 @@ class Client:
         config = bigquery.QueryJobConfig(query_parameters=list(parameters), labels=labels or {}, use_query_cache=False)
         target = self.target(permission, dataset, table)
         job = jobs.run_query(self, sql, config, job_id, target, cancelled)
-        found: Iterable[Any] = self._call(target, lambda: list(job.result(job_retry=None, **ONCE)))
-        columns = tuple(field.name for field in job.schema or ())
+
+        def read() -> tuple[tuple[str, ...], list[Any]]:
+            found = job.result(job_retry=None, **ONCE)
+            return tuple(field.name for field in found.schema or ()), list(found)
+
+        columns, found = self._call(target, read)
         rows = [tuple(row.values()) for row in found]
         return Answer(str(job.job_id), rows, columns, job.num_dml_affected_rows, int(job.total_bytes_billed or 0))
 

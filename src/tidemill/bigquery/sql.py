@@ -47,7 +47,7 @@ def count(table: tuple[str, str, str], key: Sequence[str]) -> str:
     return f"SELECT COUNT(*) AS row_count, COUNT(DISTINCT CONCAT({keys})) AS key_count FROM {quoted(*table)}"
 
 
-def events_by_name(table: tuple[str, str, str], limit: int) -> str:
+def top_events(table: tuple[str, str, str], limit: int) -> str:
     """An example: the most frequent events, with how many people sent them."""
     return (
         "SELECT event, COUNT(*) AS events, COUNT(DISTINCT distinct_id) AS people,\n"

@@ -53,6 +53,6 @@ def doctor(as_json: bool = output.JSON_OPTION) -> None:
 
 def demo() -> None:
     """Run the main job on embedded parts: real events, through the event store, into a BigQuery table."""
-    from tidemill.cli import demo as story  # noqa: PLC0415
+    from tidemill.cli import story  # noqa: PLC0415
 
     story.tell()

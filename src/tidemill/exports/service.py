@@ -12,7 +12,7 @@ from tidemill.errors import ConfigError, ConflictError, TidemillError
 from tidemill.events import chunks as chunk_files
 from tidemill.events import queries
 from tidemill.events.lake import Lake
-from tidemill.exports import plan, spec, views
+from tidemill.exports import check, plan, spec, views
 from tidemill.exports.run import Runner
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.views import ExportView, RunProgress, RunView
@@ -294,6 +294,16 @@ class ExportService:
 
     def _run_view(self, run: Run, rejects: tuple[tuple[str, str, str], ...] = ()) -> RunView:
         return views.run_view(run, self._exports.by_id(run.export_id), self._runs.chunks(run.id), rejects)
+
+    def check(self, name: str) -> check.Checked:
+        """Hold the table of an export without filters against the event store, by queries in BigQuery."""
+        export = self._exports.get(name)
+        expected = sum(commit.rows for commit in self._lake.commits(0, export.position))
+        client = self._client(export)
+        try:
+            return check.check(client, export, expected, registry.get(export.model).key)
+        finally:
+            client.close()
 
     def retry(self, run_id: str, *, progress: Report = _quiet) -> RunView:
         """Go on with a run that failed, was cancelled or was interrupted.

@@ -59,6 +59,7 @@ def test_the_endpoint_of_a_key_of_the_embedded_bigquery_is_its_token_address(hos
         (_changed(client_email=f'x"; {SECRET}'), "key_damaged", "client_email"),
         (_changed(universe_domain=f"{SECRET}.example"), "key_universe", "another cloud"),
     ],
+    ids=lambda value: value if len(value) < 30 else "text",
 )
 def test_a_wrong_key_is_explained_and_nothing_of_it_is_shown(text: str, code: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -7,30 +7,12 @@ import requests
 from google.auth import exceptions as auth
 from google.cloud import exceptions as cloud
 
+from tests.fake_bigquery import Clock
 from tidemill.bigquery.errors import Target
-from tidemill.bigquery.retry import LONGEST_WAIT, Policy
+from tidemill.bigquery.retry import LONGEST_WAIT
 from tidemill.errors import AccessError, Cancelled, ConfigError, UnavailableError
 
 TARGET = Target("project-123", "analytics", "events", "a@b.example")
-
-
-class Clock:
-    """Time that passes only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.most: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    def jitter(self, least: float, most: float) -> float:
-        assert least == 0, "full jitter"
-        self.most.append(most)
-        return most
-
-    def policy(self, deadline: float = 600) -> Policy:
-        return Policy(deadline, clock=lambda: self.now, sleep=self.sleep, jitter=self.jitter)
 
 
 class Failing:

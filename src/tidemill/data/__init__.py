@@ -1,0 +1,1 @@
+"""The sample that `tidemill demo` loads: real events, see NOTICE."""
