@@ -108,6 +108,7 @@ class FakeBigQuery:
         self.polls_until_done = 0
         self.hidden_polls = 0  # how often jobs.get says 404 of a job that is there
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.log: list[dict[str, Any]] = []  # the same, as tests.discovery wants them
         self.on_request: Callable[[str, str], None] = lambda _method, _path: None
         self.sessions: dict[str, tuple[dict[str, Any], bytearray]] = {}
         self._lock = threading.RLock()
@@ -147,6 +148,7 @@ class FakeBigQuery:
         """The answer, or None to cut the connection."""
         with self._lock:
             self.requests.append((method, path, headers))
+            self._note(method, path, headers, body)
             self.on_request(method, path)
             for fault in self.faults:
                 if fault.times and fault.method == method and re.search(fault.path, path):
@@ -155,6 +157,12 @@ class FakeBigQuery:
                         self._route(method, path, headers, body)
                     return (fault.status, fault.body, fault.headers) if fault.status else None
             return self._route(method, path, headers, body)
+
+    def _note(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+        where = urllib.parse.urlsplit(path)
+        parsed = json.loads(body) if headers.get("content-type", "").startswith("application/json") and body else None
+        query = dict(urllib.parse.parse_qsl(where.query))
+        self.log.append({"method": method, "path": where.path, "query": query, "body": parsed})
 
     def _route(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         where = urllib.parse.urlsplit(path)
@@ -317,6 +325,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # one packet an answer: or else each waits 40 ms for the acknowledgement of its headers
     server: _Server
 
     def _serve(self) -> None:

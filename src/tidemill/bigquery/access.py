@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import secrets
 import tempfile
@@ -61,11 +62,15 @@ class _Test:
 
     def __init__(self, auth: Auth, project: str, dataset: str) -> None:
         self.auth, self.project, self.dataset = auth, project, dataset
-        self.client = Client(auth, project, policy=Policy(deadline=_DEADLINE))
         self.table = f"tidemill_test_{secrets.token_hex(6)}"
         self.made = False
         self.unseen = False
         self.expiration = ""
+
+    @functools.cached_property
+    def client(self) -> Client:
+        """BigQuery; made when the first step needs it, because a key that cannot be read is that step's failure."""
+        return Client(self.auth, self.project, policy=Policy(deadline=_DEADLINE))
 
     def plans(self) -> list[_Plan]:
         """The steps, in order."""
@@ -98,7 +103,7 @@ class _Test:
         ]
 
     def _key(self) -> str:
-        if self.auth.key:
+        if self.auth.key is not None:
             return credentials.parse_key(self.auth.key).account
         return "Application Default Credentials of this machine"
 
@@ -188,7 +193,8 @@ class _Test:
         if self.made:
             with contextlib.suppress(TidemillError):
                 self.client.delete_table(self.dataset, self.table)
-        self.client.close()
+        if "client" in self.__dict__:
+            self.client.close()
 
 
 def test(auth: Auth, project: str, dataset: str) -> Iterator[Step]:

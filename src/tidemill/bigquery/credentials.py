@@ -119,14 +119,14 @@ def _check_private_key(pem: str) -> None:
 
 def endpoint(auth: Auth) -> str | None:
     """Where the API is, if not at Google."""
-    return parse_key(auth.key).endpoint if auth.key else None
+    return parse_key(auth.key).endpoint if auth.key is not None else None
 
 
 def account(auth: Auth) -> str | None:
     """The e-mail address that BigQuery will see, as far as the credential says it."""
     if auth.impersonate:
         return auth.impersonate
-    return parse_key(auth.key).account if auth.key else None
+    return parse_key(auth.key).account if auth.key is not None else None
 
 
 def build(auth: Auth) -> Credentials:
@@ -143,7 +143,7 @@ def build(auth: Auth) -> Credentials:
     from google.auth import exceptions, impersonated_credentials  # noqa: PLC0415
     from google.oauth2 import service_account  # noqa: PLC0415
 
-    if auth.key:
+    if auth.key is not None:
         parse_key(auth.key)
         own: Any = service_account.Credentials.from_service_account_info(json.loads(auth.key), scopes=SCOPES)
     else:
@@ -156,8 +156,16 @@ def build(auth: Auth) -> Credentials:
                 hint="gcloud auth application-default login, or use a service account key.",
                 raw=str(error),
             ) from None
+    where = endpoint(auth)
     if auth.impersonate:
-        where = endpoint(auth)
         override = f"{where}/v1/projects/-/serviceAccounts/{auth.impersonate}:generateAccessToken" if where else None
-        return impersonated_credentials.Credentials(own, auth.impersonate, list(SCOPES), iam_endpoint_override=override)
-    return own
+        own = impersonated_credentials.Credentials(own, auth.impersonate, list(SCOPES), iam_endpoint_override=override)
+    return _kept_local(own) if where else own
+
+
+def _kept_local(made: Any) -> Any:
+    """google-auth asks Google for an account's regions in the background; an embedded account is none of Google's."""
+    for one in (made, getattr(made, "_source_credentials", None)):
+        if one is not None:
+            one._is_regional_access_boundary_lookup_required = lambda: False
+    return made

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from tidemill.bigquery import grants
-from tidemill.errors import AccessError, ConfigError, NotFoundError, RetryableError, TidemillError
+from tidemill.errors import AccessError, ConfigError, ConflictError, NotFoundError, RetryableError, TidemillError
 
 
 class Again(enum.Enum):
@@ -46,6 +46,8 @@ _TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 _DAILY = re.compile(
     r"per ?day|daily|imports per|appends per table|(table|partition) modifications|bytes scanned", re.IGNORECASE
 )
+#: A statement that lost against another one on the same table. It comes with the reason `invalidQuery`.
+_LOST = re.compile(r"could not serialize access|due to concurrent update", re.IGNORECASE)
 _MISSING = re.compile(r"Not found: (Project|Dataset|Table|Job|Routine)\b")
 _PERMISSION = re.compile(r"\b(bigquery\.[a-zA-Z]+\.[a-zA-Z]+|iam\.[a-zA-Z]+\.[a-zA-Z]+)\b")
 
@@ -98,6 +100,8 @@ def again(problem: Problem, *, job: bool) -> Again:
     if problem.reason == "quotaExceeded":
         # Daily quotas fill up over hours: waiting in a loop would only hold everything up.
         return Again.NO if _DAILY.search(problem.message) else (Again.NEW_ID if job else Again.SAME_ID)
+    if job and _LOST.search(problem.message):
+        return Again.NEW_ID
     known = (JOB if job else CALL).get(problem.reason)
     if known is not None:
         return known
@@ -144,7 +148,14 @@ def translate(problem: Problem, target: Target) -> TidemillError:
         return denied(problem, target)
     if problem.status == 404 or problem.reason == "notFound":
         return _not_found(problem, target, raw)
-    codes = {"invalidQuery": "query_invalid", "invalid": "bigquery_invalid", "stopped": "job_stopped"}
+    if problem.reason == "stopped":
+        return ConflictError(
+            "job_stopped",
+            f"Somebody cancelled the BigQuery job on the {target.resource}: {problem.message}",
+            hint="Nothing of it landed. Run it again, and it goes on where it stopped.",
+            raw=raw,
+        )
+    codes = {"invalidQuery": "query_invalid", "invalid": "bigquery_invalid"}
     return ConfigError(
         codes.get(problem.reason, "bigquery_refused"),
         f"BigQuery refuses it for the {target.resource}: {problem.message}",

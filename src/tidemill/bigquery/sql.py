@@ -43,7 +43,7 @@ def moment(value: dt.datetime) -> str:
 
 def count(table: tuple[str, str, str], key: Sequence[str]) -> str:
     """Rows, and distinct keys, of a table."""
-    keys = ", ".join(f"CAST(`{name}` AS STRING)" for name in key)
+    keys = ", ':', ".join(f"CAST(`{name}` AS STRING)" for name in key)
     return f"SELECT COUNT(*) AS row_count, COUNT(DISTINCT CONCAT({keys})) AS key_count FROM {quoted(*table)}"
 
 

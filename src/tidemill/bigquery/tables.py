@@ -64,7 +64,7 @@ def match(columns: Sequence[Column], table: Table, name: str) -> Match:
         If a type does not fit, or the table wants a value that we do not have.
     """
     fields = {field.name.lower(): field for field in table.fields}
-    used, missing, wrong = [], [], []
+    used, missing, wrong, required = [], [], [], []
     for column in columns:
         field = fields.pop(column.name.lower(), None)
         if field is None:
@@ -73,6 +73,8 @@ def match(columns: Sequence[Column], table: Table, name: str) -> Match:
             wrong.append(f"{field.name} is {field.type}{_mode(field)}, and the export has {column.type}")
         else:
             used.append(column)
+            # A load says NULLABLE of its columns, and BigQuery takes that for an attempt to change the table.
+            required += [field.name] if field.mode == "REQUIRED" else []
     if wrong:
         json_hint = " An export's JSON type is chosen with --json-type." if "JSON" in " ".join(wrong) else ""
         raise ConfigError(
@@ -80,11 +82,11 @@ def match(columns: Sequence[Column], table: Table, name: str) -> Match:
             f"The table {name} does not fit: {'; '.join(wrong)}.",
             hint=f"Export into another table, or change the columns.{json_hint} Nothing was loaded.",
         )
-    required = [field.name for field in fields.values() if field.mode == "REQUIRED" and not field.has_default]
+    required += [field.name for field in fields.values() if field.mode == "REQUIRED" and not field.has_default]
     if required:
         raise ConfigError(
             "column_required",
-            f"The table {name} requires values for {', '.join(required)}, which the model does not have.",
+            f"The table {name} requires values for {', '.join(required)}, which exports cannot promise.",
             hint=f"ALTER TABLE … ALTER COLUMN {required[0]} DROP NOT NULL, or export into another table.",
         )
     if not used:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -100,7 +100,7 @@ class Reader:
         except ValueError:
             return self._source.size
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Generator[Record, None, None]:
         """Yield each record. A file that breaks off yields what it holds and then raises ConfigError."""
         with self._source.path.open("rb") as file:
             self._file = file

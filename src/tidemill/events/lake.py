@@ -123,10 +123,11 @@ class Lake:
         )
         with self.turn():
             connection.execute(attach)
+            # Fetched whole: a result that is left open keeps a transaction open in PostgreSQL, and others wait for it.
             known = connection.execute(
-                "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'commits'"
-            ).fetchone()
-            if known == (0,):
+                "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'commits'"
+            ).fetchall()
+            if not known:
                 _create(connection)
         return connection
 

@@ -7,9 +7,11 @@ everything is committed, in the same transaction as the events. Rejects are save
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -153,24 +155,23 @@ class Loading:
         now = int(dt.datetime.now(dt.UTC).timestamp() * 1_000_000)
         batch = _Batch()
         broken: ConfigError | None = None
-        records = enumerate(reader, 1)
         max_rows, max_bytes = self._settings.commit_rows, self._settings.commit_bytes
-        while True:
-            try:
-                found = next(records, None)
-            except ConfigError as error:
-                found, broken = None, error
-            if found is None:
-                break
-            ordinal, record = found
-            if self._format is None and record.error is None:
-                self._choose(record, reader.rows)
-            if ordinal <= after:
-                continue
-            self._parse(record, ordinal, now, batch)
-            if len(batch.events) >= max_rows or batch.bytes >= max_bytes or len(batch.refused) >= max_rows:
-                yield batch
-                batch = _Batch()
+        with contextlib.closing(iter(reader)) as records:
+            for ordinal in itertools.count(1):
+                try:
+                    record = next(records, None)
+                except ConfigError as error:
+                    record, broken = None, error
+                if record is None:
+                    break
+                if self._format is None and record.error is None:
+                    self._choose(record, reader.rows)
+                if ordinal <= after:
+                    continue
+                self._parse(record, ordinal, now, batch)
+                if len(batch.events) >= max_rows or batch.bytes >= max_bytes or len(batch.refused) >= max_rows:
+                    yield batch
+                    batch = _Batch()
         if batch.last_ordinal:
             yield batch
         if broken is not None:

@@ -181,6 +181,7 @@ class ExportService:
             A run of this export is running.
         """
         export = self._exports.get(name)
+        self._engine.launch()
         moved = self._finish_interrupted(export, progress)
         fresh = self._plan(self._exports.by_id(export.id), by)
         if fresh is not None:
@@ -206,7 +207,6 @@ class ExportService:
 
     def _go_on(self, run: Run, progress: Report) -> RunView:
         """Another attempt. If a dead process left a workflow, that is recovered; else a new one is begun."""
-        self._engine.launch()
         if run.status == "running":
             workflow = f"{run.id}:{run.attempt}"
             with self._runner.watching(run.id, progress):
@@ -256,7 +256,7 @@ class ExportService:
             "interval_end": commits[-1].committed_at,
             "rows_planned": sum(commit.rows for commit in commits),
             "created_by": by,
-            "worker": self._launched_worker(),
+            "worker": self._engine.worker,
         }
         rows = [
             {"number": c.number, "snapshot_after": c.after, "snapshot_upto": c.upto, "rows_planned": c.rows}
@@ -264,11 +264,6 @@ class ExportService:
             for c in cut
         ]
         return self._runs.plan(export.id, run, rows)
-
-    def _launched_worker(self) -> str:
-        """What this process is known as. It must be alive to others before a run bears its name."""
-        self._engine.launch()
-        return self._engine.worker
 
     def _mode(self, export: Export) -> str:
         """``merge`` for a first run into a table that holds rows: some of them may be ours, of an export before."""
@@ -315,6 +310,7 @@ class ExportService:
         """
         run = self._runs.get(run_id)
         export = self._exports.by_id(run.export_id)
+        self._engine.launch()
         if run.status == "completed":
             raise ConflictError(
                 "run_completed",

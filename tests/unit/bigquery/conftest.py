@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
+from tests import discovery
 from tests.fake_bigquery import PROJECT, Clock, FakeBigQuery
+
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
 
@@ -15,6 +16,8 @@ from tidemill.bigquery.credentials import Auth
 def bigquery() -> Iterator[FakeBigQuery]:
     with FakeBigQuery() as server:
         yield server
+    for request in server.log:
+        assert discovery.problems(request) == [], request
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
 from tests.fake_bigquery import ACCOUNT, PROJECT, key_fields, private_key
+
 from tidemill.bigquery import credentials
 from tidemill.bigquery.credentials import Auth
 from tidemill.errors import ConfigError

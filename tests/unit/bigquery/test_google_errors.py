@@ -6,7 +6,7 @@ import pytest
 
 from tidemill.bigquery import errors
 from tidemill.bigquery.errors import Again, Problem, Target
-from tidemill.errors import AccessError, ConfigError, NotFoundError, RetryableError, TidemillError
+from tidemill.errors import AccessError, ConfigError, ConflictError, NotFoundError, RetryableError, TidemillError
 
 TARGET = Target("project-123", "analytics", "events", "loader@project-123.example", "bigquery.tables.updateData")
 
@@ -78,6 +78,18 @@ def test_a_short_quota_is_waited_for() -> None:
     problem = Problem(403, "quotaExceeded", "Quota exceeded: concurrent api requests per user per method")
     assert errors.again(problem, job=False) is Again.SAME_ID
     assert errors.again(problem, job=True) is Again.NEW_ID
+
+
+def test_a_statement_that_lost_against_another_is_run_again() -> None:
+    problem = Problem(200, "invalidQuery", "Could not serialize access to table p:d.t due to concurrent update")
+    assert errors.again(problem, job=True) is Again.NEW_ID
+    assert isinstance(errors.translate(problem, TARGET), RetryableError)
+
+
+def test_a_job_that_somebody_cancelled_is_no_fault_of_the_configuration() -> None:
+    said = errors.translate(Problem(200, "stopped", "Job execution was cancelled: User requested"), TARGET)
+    assert isinstance(said, ConflictError)
+    assert said.code == "job_stopped"
 
 
 def test_a_rate_limit_is_not_taken_for_a_missing_permission() -> None:

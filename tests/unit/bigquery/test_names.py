@@ -55,7 +55,9 @@ def test_what_is_no_dataset_is_refused_with_a_hint(text: str) -> None:
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["", "a.b.c.d", "a..b", "ev`ents", "events$20240101", "it's", "a;b", "a\nb", "50%", "a/b"])
+@pytest.mark.parametrize(
+    "text", ["", "a.b.c.d", "a..b", "ev`ents", "events$20240101", "it's", "a;b", "a\nb", "50%", "a/b"]
+)
 def test_what_is_no_table_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         names.parse_table(text)

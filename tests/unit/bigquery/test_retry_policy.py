@@ -6,8 +6,8 @@ import pytest
 import requests
 from google.auth import exceptions as auth
 from google.cloud import exceptions as cloud
-
 from tests.fake_bigquery import Clock
+
 from tidemill.bigquery.errors import Target
 from tidemill.bigquery.retry import LONGEST_WAIT
 from tidemill.errors import AccessError, Cancelled, ConfigError, UnavailableError

@@ -52,6 +52,13 @@ def test_a_required_column_that_we_cannot_fill_is_refused_unless_it_has_a_defaul
     assert tables.match(COLUMNS, filled, "t").others == ("mine",)
 
 
+def test_a_column_of_ours_that_is_required_is_refused_before_bigquery_refuses_the_load() -> None:
+    with pytest.raises(ConfigError) as caught:
+        tables.match(COLUMNS, Table((Field("uuid", "STRING", "REQUIRED"), *FIELDS[1:]), 0), "t")
+    assert caught.value.code == "column_required"
+    assert "ALTER COLUMN uuid DROP NOT NULL" in caught.value.hint
+
+
 def test_a_table_with_nothing_of_the_model_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         tables.match(COLUMNS, Table((Field("mine", "STRING"),), 0), "t")

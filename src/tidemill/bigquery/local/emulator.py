@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tidemill.bigquery.local.answers import Refusal
+from tidemill.bigquery.local.loads import duckdb_type
 from tidemill.bigquery.local.permissions import Place
 
 
@@ -147,9 +148,20 @@ class Emulator:
         if not reference:
             return response
         at = Place(reference["projectId"], reference["datasetId"], reference["tableId"], "")
+        if request.method in {"PATCH", "PUT"}:
+            self._add_columns(at)
         self._keep_expiration(await request.body(), f"{at.project}.{at.dataset}.{at.table}")
         self._complete(table, at)
         return Response(json.dumps(table), 200, media_type="application/json")
+
+    def _add_columns(self, at: Place) -> None:
+        """The emulator notes columns that are added to a table, but does not add them."""
+        cursor = self.connection.cursor()
+        known = {row[0].lower() for row in cursor.execute(f"DESCRIBE {self.quoted(at)}").fetchall()}
+        for field in self.fields(at) or ():
+            if field["name"].lower() not in known:
+                column = f'"{field["name"]}" {duckdb_type(field)}'
+                cursor.execute(f"ALTER TABLE {self.quoted(at)} ADD COLUMN {column}")
 
     def _keep_expiration(self, body: bytes, name: str) -> None:
         expires = json.loads(body).get("expirationTime") if body[:1] == b"{" else None

@@ -120,7 +120,7 @@ def _source(
         return f"read_parquet({path})", _check_columns({row[0]: row[1] for row in described}, fields)
     if kind == "NEWLINE_DELIMITED_JSON":
         _inflate(file)
-        columns = ", ".join(f"'{field['name']}': '{_json_column(field)}'" for field in fields)
+        columns = ", ".join(f"'{field['name']}': '{duckdb_type(field)}'" for field in fields)
         reader = (
             f"read_json({path}, format = 'newline_delimited', columns = {{{columns}}}, maximum_object_size = 134217728)"
         )
@@ -176,7 +176,8 @@ def _check_json_fields(cursor: duckdb.DuckDBPyConnection, path: str, fields: lis
         )
 
 
-def _json_column(field: dict[str, Any]) -> str:
+def duckdb_type(field: dict[str, Any]) -> str:
+    """DuckDB's type for a BigQuery column."""
     types = {
         "STRING": "VARCHAR",
         "INT64": "BIGINT",

@@ -44,6 +44,7 @@ class LocalBigQuery:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._log = directory / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None  # only if this process started it
 
     def start(self, *, port: int | None = None, timeout: float = 60.0) -> Status:
         """Start it in the background, if it does not run. Keeps its port from start to start, so keys stay good.
@@ -93,6 +94,7 @@ class LocalBigQuery:
                 start_new_session=True,
                 cwd="/",
             )
+        self._process = process
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if process.poll() is not None:
@@ -103,6 +105,7 @@ class LocalBigQuery:
                 return status
             time.sleep(0.05)
         process.kill()
+        process.wait()
         tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
         raise UnavailableError(
             "local_not_started",
@@ -124,6 +127,9 @@ class LocalBigQuery:
                     time.sleep(0.02)
                 if _alive(status.pid):
                     os.kill(status.pid, signal.SIGKILL)
+            if self._process is not None:
+                self._process.wait()
+                self._process = None
             (self.directory / "state.json").unlink(missing_ok=True)
 
     def status(self) -> Status:

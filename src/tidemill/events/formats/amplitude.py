@@ -9,6 +9,8 @@ Facts: Amplitude's Export API (times are "2023-08-24 07:00:00.000000", UTC) and 
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tidemill.errors import RowError
@@ -29,11 +31,14 @@ class Amplitude:
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""
-        given = text.fields(text.mend(record))
-        if "events" not in given:
-            return [_event(given, now)]
+        record = text.mend(record)
+        if record[:1] != b"[":
+            given = text.fields(record)
+            if "events" not in given:
+                return [_event(given, now)]
+            record = given["events"]
         parsed: list[Event | RowError] = []
-        for member in text.members(given["events"]):
+        for member in text.members(record):
             try:
                 parsed.append(_event(text.fields(member), now))
             except RowError as error:
@@ -42,7 +47,7 @@ class Amplitude:
 
 
 def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
-    def first(*names: str) -> object:
+    def first(*names: str) -> Any:
         return next((found for name in names if (found := text.value(given.get(name))) not in (None, "")), None)
 
     time = first("event_time", "time", "client_event_time")
@@ -52,7 +57,7 @@ def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
         uuid=text.identifier(first("uuid", "$insert_id", "insert_id")),
         event=text.event_name(first("event_type")),
         distinct_id=text.person(first("user_id"), first("device_id")),
-        timestamp=timestamps.parse(time) if isinstance(time, str | int | float) else now,
+        timestamp=timestamps.parse(time) if time is not None else now,
         has_time=time is not None,
         properties=text.json_object(given.get("event_properties", _NOTHING), "event_properties") or "{}",
         set=to_set,

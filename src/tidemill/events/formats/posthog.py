@@ -2,9 +2,13 @@
 
 Facts: PostHog's capture service (payload shapes, where the distinct_id may stand, `offset`) and its export columns.
 `$set` and `$set_once` may stand in the properties or beside them; those in the properties win, as there.
+A file does not say when a server received it, so a time is taken as it was sent; `sent_at` counts only for events that
+have no time, less their `offset`. Other fields (an export's person properties, say) are kept in the envelope.
 """
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import msgspec
 
@@ -13,7 +17,6 @@ from tidemill.events.formats import text, timestamps
 from tidemill.events.formats.event import Event
 
 _NONE = msgspec.Raw(b"")
-_Id = str | int | float | None
 
 
 class _Record(msgspec.Struct, gc=False):
@@ -32,8 +35,14 @@ class _Record(msgspec.Struct, gc=False):
     ip: str | None = None
     elements: msgspec.Raw = _NONE
     elements_chain: str | None = None
-    team_id: int | None = None
+    team_id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     batch: list[msgspec.Raw] | None = None
+    api_key: msgspec.Raw = _NONE
+    token: msgspec.Raw = _NONE
+
+
+class _Usual(_Record, gc=False, forbid_unknown_fields=True):
+    """A record without other fields: nothing is left for an envelope."""
 
 
 class _Properties(msgspec.Struct, gc=False):
@@ -44,9 +53,13 @@ class _Properties(msgspec.Struct, gc=False):
 
 
 _RECORD = msgspec.json.Decoder(_Record)
+_USUAL: msgspec.json.Decoder[_Record] = msgspec.json.Decoder(_Usual)
+_TAKEN = frozenset(_Record.__struct_encode_fields__) | {"$token", "personal_api_key"}
+#: What in the text of properties makes it worth taking apart; `\u0024` is a dollar.
+_TELLING = ('"$set', '"$ip"', "\\u00")
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _PROPERTIES = msgspec.json.Decoder(_Properties)
-_ANY = msgspec.json.Decoder(_Id)
+_NO_PROPERTIES = _Properties()
 
 
 class PostHog:
@@ -60,25 +73,37 @@ class PostHog:
         record = text.mend(record)
         if record[:1] == b"[":
             return _members(text.decode(_LIST, record), None, now)
-        found = text.decode(_RECORD, record)
+        found, envelope = _read(record)
         if found.batch is not None:
             return _members(found.batch, found.sent_at, now)
-        return [_event(found, found.sent_at, now)]
+        return [_event(found, envelope, found.sent_at, now)]
+
+
+def _read(record: bytes) -> tuple[_Record, str | None]:
+    """A record, and what is not known of it."""
+    try:
+        return text.decode(_USUAL, record), None
+    except RowError as error:
+        if error.code != "field_type":
+            raise
+    return text.decode(_RECORD, record), text.rest(text.fields(record), _TAKEN)
 
 
 def _members(members: list[msgspec.Raw], sent_at: str | float | None, now: int) -> list[Event | RowError]:
     parsed: list[Event | RowError] = []
     for member in members:
         try:
-            parsed.append(_event(text.decode(_RECORD, bytes(member)), sent_at, now))
+            parsed.append(_event(*_read(bytes(member)), sent_at, now))
         except RowError as error:
             parsed.append(error)
     return parsed
 
 
-def _event(found: _Record, sent_at: str | float | None, now: int) -> Event:
+def _event(found: _Record, envelope: str | None, sent_at: str | float | None, now: int) -> Event:
     properties = text.json_object(found.properties, "properties") or "{}"
-    inner = _PROPERTIES.decode(properties)
+    # An id of less than 5 bytes may be missing, null or "".
+    telling = len(found.distinct_id) < 5 or any(mark in properties for mark in _TELLING)
+    inner = text.decode(_PROPERTIES, properties.encode()) if telling else _NO_PROPERTIES
     timestamp, has_time = _time(found, sent_at, now)
     ip = found.ip or _text(inner.ip)
     return Event(
@@ -93,12 +118,13 @@ def _event(found: _Record, sent_at: str | float | None, now: int) -> Event:
         ip=text.clean(ip) if ip else None,
         elements=_elements(found),
         team_id=found.team_id,
+        envelope=envelope,
     )
 
 
 def _distinct_id(found: _Record, inner: _Properties) -> str:
     raw = bytes(found.distinct_id)
-    if raw[:1] == b'"' and len(raw) > 2 and b"\\" not in raw and len(raw) <= text.MAX_ID:
+    if raw[:1] == b'"' and b"\\" not in raw and len(raw) <= text.MAX_ID and raw[1:-1].strip():
         return raw[1:-1].decode()  # nearly always; the rest is rare, and slower
     given = (found.distinct_id, found.dollar_distinct_id, inner.distinct_id)
     return text.person(*(text.value(candidate) for candidate in given))
@@ -108,7 +134,7 @@ def _time(found: _Record, sent_at: str | float | None, now: int) -> tuple[int, b
     if found.timestamp is not None and found.timestamp != "":
         return timestamps.parse(found.timestamp), True
     if found.offset is not None and sent_at:
-        return timestamps.parse(sent_at) - int(found.offset * 1000), True
+        return timestamps.checked(timestamps.parse(sent_at) - int(found.offset * 1000), found.offset), True
     if sent_at:
         return timestamps.parse(sent_at), True
     return now, False

@@ -77,7 +77,7 @@ def detect(first: bytes) -> str:
     if "type" in names and {"userId", "anonymousId", "messageId"} & names:
         return "segment"
     if "event" in names and "properties" in names:
-        inside = set(text.fields(given["properties"])) if bytes(given["properties"])[:1] == b"{" else set()
+        inside = set(text.fields(bytes(given["properties"]))) if bytes(given["properties"])[:1] == b"{" else set()
         posthog = {"distinct_id", "$distinct_id", "timestamp", "api_key", "token", "uuid", "offset"} & names
         return "mixpanel" if "time" in inside and not posthog else "posthog"
     return "jsonl"

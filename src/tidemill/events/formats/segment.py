@@ -34,26 +34,33 @@ class Segment:
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""
-        given = text.fields(text.mend(record))
+        record = text.mend(record)
+        if record[:1] == b"[":
+            return _members(text.members(record), {}, now)
+        given = text.fields(record)
         if "batch" not in given:
             return [_event(given, now)]
         shared = {name: raw for name, raw in given.items() if name in {"context", "integrations", "sentAt"}}
-        parsed: list[Event | RowError] = []
-        for member in text.members(given["batch"]):
-            try:
-                parsed.append(_event({**shared, **text.fields(member)}, now))
-            except RowError as error:
-                parsed.append(error)
-        return parsed
+        return _members(text.members(given["batch"]), shared, now)
+
+
+def _members(members: list[bytes], shared: dict[str, msgspec.Raw], now: int) -> list[Event | RowError]:
+    parsed: list[Event | RowError] = []
+    for member in members:
+        try:
+            parsed.append(_event({**shared, **text.fields(member)}, now))
+        except RowError as error:
+            parsed.append(error)
+    return parsed
 
 
 def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
     kind = text.value(given.get("type")) or "track"
-    if kind != "track" and kind not in NAMES:
+    if not isinstance(kind, str) or (kind != "track" and kind not in NAMES):
         raise RowError("call_unknown", f"{str(kind)[:60]!r} is no type of Segment call.")
     time = next((found for name in _TIMES if (found := text.value(given.get(name)))), None)
-    traits = text.json_object(given.get("traits", msgspec.Raw(b"")), "traits")
-    context = text.fields(bytes(given["context"])) if bytes(given.get("context", b""))[:1] == b"{" else {}
+    traits = text.json_object(given.get("traits", msgspec.Raw(b"")), "traits") if kind == "identify" else None
+    context = text.fields(given["context"]) if bytes(given.get("context", b""))[:1] == b"{" else {}
     ip = text.value(context.get("ip"))
     taken = _TAKEN | {"traits"} if kind == "identify" else _TAKEN
     return Event(
@@ -63,7 +70,7 @@ def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
         timestamp=timestamps.parse(time) if time is not None else now,
         has_time=time is not None,
         properties=text.json_object(given.get("properties", msgspec.Raw(b"")), "properties") or "{}",
-        set=traits if kind == "identify" else None,
+        set=traits,
         ip=text.clean(ip) if isinstance(ip, str) and ip else None,
         kind=kind,
         envelope=text.rest(given, taken),

@@ -21,6 +21,8 @@ _HALF = re.compile("[\ud800-\udfff]")
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\."
 )
+#: A bracket or a string; one that does not end reaches to the end, or a search for it would begin at each quote.
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 T = TypeVar("T")
 
@@ -107,7 +109,7 @@ def mend(record: bytes) -> bytes:
 def check_depth(record: bytes) -> None:
     """Raise RowError ``json_too_deep`` for a document of more than 500 levels, without recursion."""
     depth = 0
-    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', record):
+    for token in _TOKENS.finditer(record):
         first = token[0][:1]
         if first in b"[{":
             depth += 1
@@ -139,9 +141,9 @@ def json_object(raw: msgspec.Raw | bytes, field: str) -> str | None:
     return text.decode()
 
 
-def fields(record: bytes) -> dict[str, msgspec.Raw]:
+def fields(record: msgspec.Raw | bytes) -> dict[str, msgspec.Raw]:
     """The fields of a JSON object, each as its text. Of equal names the last one counts."""
-    return decode(_FIELDS, record)
+    return decode(_FIELDS, bytes(record))
 
 
 def rest(given: dict[str, msgspec.Raw], without: frozenset[str]) -> str | None:

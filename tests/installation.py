@@ -1,0 +1,119 @@
+"""An installation of Tidemill with an embedded BigQuery, for tests that go all the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidemill.app import App
+from tidemill.bigquery.client import Client
+from tidemill.bigquery.credentials import Auth
+from tidemill.bigquery.local.service import DEFAULT_PROJECT, LocalBigQuery
+from tidemill.settings import Settings
+
+CONNECTION = "warehouse"
+
+
+@pytest.fixture(scope="session")
+def local_bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBigQuery]:
+    """One embedded BigQuery for the whole test run."""
+    local = LocalBigQuery(tmp_path_factory.mktemp("bigquery"))
+    local.start()
+    yield local
+    local.stop()
+
+
+@dataclasses.dataclass
+class Installation:
+    """A home directory with a connection into a dataset of its own."""
+
+    home: Path
+    local: LocalBigQuery
+    dataset: str
+    environment: dict[str, str]
+
+    def settings(self, **fields: Any) -> Settings:
+        """Settings of this home; small batches, so that small tests have several of everything."""
+        return Settings(home=self.home, **fields)
+
+    def app(self, **fields: Any) -> App:
+        """The installation, to be used in a `with` statement."""
+        return App(self.settings(**fields))
+
+    def connect(self, app: App, *, account: str = "tidemill", **permissions: Any) -> None:
+        """Save a connection into the dataset."""
+        key = json.dumps(self.local.key(account, **permissions))
+        app.connections.add(app.connections.draft(name=CONNECTION, dataset=self.dataset, key=key), by="tester")
+
+    def client(self) -> Client:
+        """BigQuery, seen with all permissions."""
+        client = Client(Auth(key=json.dumps(self.local.key("tidemill-admin"))), DEFAULT_PROJECT)
+        client.location = client.get_dataset(self.dataset).location
+        return client
+
+    def uuids(self, table: str = "events") -> list[str]:
+        """The uuids in a table of BigQuery, asked through Google's client."""
+        client = self.client()
+        try:
+            rows = client.google().list_rows(f"{DEFAULT_PROJECT}.{self.dataset}.{table}")
+            return sorted(str(row["uuid"]) for row in rows)
+        finally:
+            client.close()
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line's words."""
+        return [sys.executable, "-m", "tidemill", *arguments]
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start the command line."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line to its end."""
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=180)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@pytest.fixture
+def installation(tmp_path: Path, local_bigquery: LocalBigQuery) -> Installation:
+    """A fresh home and a fresh dataset."""
+    dataset = f"d_{os.urandom(6).hex()}"
+    local_bigquery.set_faults([])
+    local_bigquery.create_dataset(dataset, "EU")
+    home = tmp_path / "home"
+    environment = {**os.environ, "TIDEMILL_HOME": str(home), "COLUMNS": "200"}
+    return Installation(home, local_bigquery, dataset, environment)
+
+
+def write_events(path: Path, count: int, *, first: int = 0, size: int = 200) -> list[str]:
+    """A file of PostHog-like events; gives their uuids, sorted."""
+    uuids = []
+    with path.open("w") as file:
+        for number in range(first, first + count):
+            uuid = f"00000000-0000-7000-8000-{number:012d}"
+            uuids.append(uuid)
+            event = {
+                "uuid": uuid,
+                "event": f"event {number % 7}",
+                "distinct_id": f"user-{number % 100}",
+                "timestamp": f"2026-01-{1 + number % 28:02d}T00:00:{number % 60:02d}Z",
+                "properties": {"number": number, "filler": os.urandom(size // 2).hex()},
+            }
+            file.write(json.dumps(event) + "\n")
+    return sorted(uuids)

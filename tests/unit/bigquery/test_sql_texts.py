@@ -1,0 +1,89 @@
+"""Every statement that we emit: its text, and what Google's analyzer says of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.zetasql_check import analyze
+
+from tidemill.bigquery import sql
+from tidemill.models.events import EVENTS
+
+FINAL = ("project-123", "my-dataset", "events")
+STAGE = ("project-123", "my-dataset", "events stage")
+FIRST, LAST = dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
+COLUMNS = [column.name for column in EVENTS.columns]
+
+#: Name of the function, the statement.
+STATEMENTS = [
+    ("insert_missing", sql.insert_missing(FINAL, STAGE, COLUMNS, EVENTS.key, ("timestamp", FIRST, LAST))),
+    ("insert_missing", sql.insert_missing(FINAL, STAGE, ["uuid", "team_id"], EVENTS.key, None)),
+    ("count", sql.count(FINAL, EVENTS.key)),
+    ("count", sql.count(FINAL, ["uuid"])),
+    ("top_events", sql.top_events(FINAL, 5)),
+]
+
+
+@pytest.mark.parametrize("json_type", [True, False])
+@pytest.mark.parametrize("statement", [text for _, text in STATEMENTS])
+def test_google_understands_it(statement: str, json_type: bool) -> None:
+    columns = {column.name: column.type.value for column in EVENTS.columns_for(json_type=json_type)}
+    assert analyze(statement, {".".join(FINAL): columns, ".".join(STAGE): columns})
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("SELECT nope FROM `p.d.t`", "Unrecognized name: nope"),
+        ("SELECT SUM(name) FROM `p.d.t`", "No matching signature"),
+        ("SELEC 1", "Syntax error"),
+        ("SELECT 1 FROM `p.d.other`", "Table not found"),
+    ],
+)
+def test_the_analyzer_would_find_a_mistake(statement: str, says: str) -> None:
+    with pytest.raises(AssertionError, match=says):
+        analyze(statement, {"p.d.t": {"name": "STRING"}})
+
+
+def test_no_statement_is_left_out() -> None:
+    public = {
+        name
+        for name, function in inspect.getmembers(sql, inspect.isfunction)
+        if function.__module__ == sql.__name__ and not name.startswith("_")
+    }
+    assert public - {"moment"} == {name for name, _ in STATEMENTS}
+
+
+def test_the_text_of_the_merge() -> None:
+    text = sql.insert_missing(FINAL, STAGE, ["uuid", "team_id", "timestamp"], EVENTS.key, ("timestamp", FIRST, LAST))
+    assert text == (
+        "MERGE `project-123.my-dataset.events` AS final\n"
+        "USING (SELECT `uuid`, `team_id`, `timestamp` FROM `project-123.my-dataset.events stage` WHERE TRUE "
+        "QUALIFY ROW_NUMBER() OVER (PARTITION BY `team_id`, `uuid` ORDER BY `team_id`, `uuid`) = 1) AS stage\n"
+        "ON final.`team_id` = stage.`team_id` AND final.`uuid` = stage.`uuid` "
+        "AND final.`timestamp` BETWEEN TIMESTAMP '2024-01-01 00:00:00.000000+00:00' "
+        "AND TIMESTAMP '2024-01-02 03:04:05.678901+00:00'\n"
+        "WHEN NOT MATCHED THEN INSERT (`uuid`, `team_id`, `timestamp`) "
+        "VALUES (stage.`uuid`, stage.`team_id`, stage.`timestamp`)"
+    )
+
+
+@given(st.datetimes(timezones=st.just(dt.UTC)))
+def test_a_moment_is_the_same_when_it_is_read_back(value: dt.datetime) -> None:
+    text = sql.moment(value).removeprefix("TIMESTAMP '").removesuffix("'")
+    assert dt.datetime.fromisoformat(text) == value
+
+
+def test_a_moment_is_written_in_utc_with_four_digits_of_year() -> None:
+    east = dt.timezone(dt.timedelta(hours=2))
+    assert sql.moment(dt.datetime(2024, 1, 1, 1, tzinfo=east)) == "TIMESTAMP '2023-12-31 23:00:00.000000+00:00'"
+    assert sql.moment(dt.datetime(33, 1, 1, tzinfo=dt.UTC)) == "TIMESTAMP '0033-01-01 00:00:00.000000+00:00'"
+
+
+def test_two_keys_that_read_the_same_when_joined_are_two() -> None:
+    """(1, "23") and (12, "3"): their parts must not run together."""
+    assert "CAST(`team_id` AS STRING), ':', CAST(`uuid` AS STRING)" in sql.count(FINAL, EVENTS.key)
