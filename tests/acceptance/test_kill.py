@@ -1,4 +1,4 @@
-"""Exactly once, however often it is killed: load and export are ended by `kill -9` at random moments and begun again."""
+"""Exactly once, however often it is killed: `kill -9` at random moments of load and export, and begun again."""
 
 from __future__ import annotations
 

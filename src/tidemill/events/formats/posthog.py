@@ -8,7 +8,7 @@ have no time, less their `offset`. Other fields (an export's person properties, 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -22,8 +22,8 @@ _NONE = msgspec.Raw(b"")
 class _Record(msgspec.Struct, gc=False):
     event: str | None = None
     uuid: str | None = None
-    distinct_id: msgspec.Raw = _NONE
-    dollar_distinct_id: msgspec.Raw = msgspec.field(name="$distinct_id", default=_NONE)
+    distinct_id: Any = None
+    dollar_distinct_id: Any = msgspec.field(name="$distinct_id", default=None)
     timestamp: str | int | float | None = None
     offset: int | float | None = None
     sent_at: str | int | float | None = None
@@ -46,7 +46,7 @@ class _Usual(_Record, gc=False, forbid_unknown_fields=True):
 
 
 class _Properties(msgspec.Struct, gc=False):
-    distinct_id: msgspec.Raw = _NONE
+    distinct_id: Any = None
     set: msgspec.Raw = msgspec.field(name="$set", default=_NONE)
     set_once: msgspec.Raw = msgspec.field(name="$set_once", default=_NONE)
     ip: msgspec.Raw = msgspec.field(name="$ip", default=_NONE)
@@ -55,11 +55,8 @@ class _Properties(msgspec.Struct, gc=False):
 _RECORD = msgspec.json.Decoder(_Record)
 _USUAL: msgspec.json.Decoder[_Record] = msgspec.json.Decoder(_Usual)
 _TAKEN = frozenset(_Record.__struct_encode_fields__) | {"$token", "personal_api_key"}
-#: What in the text of properties makes it worth taking apart; `\u0024` is a dollar.
-_TELLING = ('"$set', '"$ip"', "\\u00")
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _PROPERTIES = msgspec.json.Decoder(_Properties)
-_NO_PROPERTIES = _Properties()
 
 
 class PostHog:
@@ -101,15 +98,13 @@ def _members(members: list[msgspec.Raw], sent_at: str | float | None, now: int) 
 
 def _event(found: _Record, envelope: str | None, sent_at: str | float | None, now: int) -> Event:
     properties = text.json_object(found.properties, "properties") or "{}"
-    # An id of less than 5 bytes may be missing, null or "".
-    telling = len(found.distinct_id) < 5 or any(mark in properties for mark in _TELLING)
-    inner = text.decode(_PROPERTIES, properties.encode()) if telling else _NO_PROPERTIES
+    inner = _PROPERTIES.decode(properties)  # cheaper than a search for what could be in it
     timestamp, has_time = _time(found, sent_at, now)
     ip = found.ip or _text(inner.ip)
     return Event(
         uuid=text.identifier(found.uuid),
         event=text.event_name(found.event),
-        distinct_id=_distinct_id(found, inner),
+        distinct_id=text.person(found.distinct_id, found.dollar_distinct_id, inner.distinct_id),
         timestamp=timestamp,
         has_time=has_time,
         properties=properties,
@@ -120,14 +115,6 @@ def _event(found: _Record, envelope: str | None, sent_at: str | float | None, no
         team_id=found.team_id,
         envelope=envelope,
     )
-
-
-def _distinct_id(found: _Record, inner: _Properties) -> str:
-    raw = bytes(found.distinct_id)
-    if raw[:1] == b'"' and b"\\" not in raw and len(raw) <= text.MAX_ID and raw[1:-1].strip():
-        return raw[1:-1].decode()  # nearly always; the rest is rare, and slower
-    given = (found.distinct_id, found.dollar_distinct_id, inner.distinct_id)
-    return text.person(*(text.value(candidate) for candidate in given))
 
 
 def _time(found: _Record, sent_at: str | float | None, now: int) -> tuple[int, bool]:

@@ -17,6 +17,8 @@ from tidemill.errors import RowError
 
 MAX_ID = 200
 MAX_DEPTH = 500
+#: An object takes 5 bytes at least, {"":}; so there are not more levels in a text of this size without arrays.
+_SHALLOW = 5 * MAX_DEPTH
 _HALF = re.compile("[\ud800-\udfff]")
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\."
@@ -85,7 +87,7 @@ def decode(decoder: msgspec.json.Decoder[T], record: bytes) -> T:
     RowError
         ``invalid_utf8``, ``json_invalid``, ``json_too_deep`` or ``field_type``.
     """
-    if record.count(b"{") + record.count(b"[") > MAX_DEPTH:
+    if len(record) > _SHALLOW or b"[" in record:
         check_depth(record)
     try:
         if not record.isascii():
@@ -101,13 +103,15 @@ def decode(decoder: msgspec.json.Decoder[T], record: bytes) -> T:
 
 def mend(record: bytes) -> bytes:
     """The record with halves of surrogate pairs in escapes replaced; itself if there is none."""
-    if b"\\ud" not in record and b"\\uD" not in record:
+    if b"\\" not in record or (b"\\ud" not in record and b"\\uD" not in record):
         return record
     return _ESCAPES.sub(lambda match: match[0] if len(match[0]) != 6 else b"\\ufffd", record)
 
 
 def check_depth(record: bytes) -> None:
     """Raise RowError ``json_too_deep`` for a document of more than 500 levels, without recursion."""
+    if record.count(b"{") + record.count(b"[") <= MAX_DEPTH:
+        return
     depth = 0
     for token in _TOKENS.finditer(record):
         first = token[0][:1]
