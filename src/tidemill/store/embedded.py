@@ -3,7 +3,7 @@
 It listens on a Unix socket only. Every process that uses it holds a shared lock on a file for as long as it lives, so
 the kernel knows who is left, also after `kill -9`: whoever ends and finds nobody else stops the server. The wheel's own
 launcher is not used: it cannot handle spaces in paths, opens parent directories to everybody's eyes when run as root,
-and never stops a server one of whose users was killed.
+and never stops a server one of whose users was killed. See docs/decisions/0006-embedded-postgresql.md.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import hashlib
 import importlib.util
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -24,13 +27,16 @@ from typing import IO
 from tidemill.errors import ConfigError, UnavailableError
 
 VERSION = "18"
-_SOCKET_PATH_LIMIT = 100  # of 107 characters on Linux and 103 on macOS
+PORT = 5432  # of the socket's name; nothing listens on TCP
+_SOCKET_PATH_LIMIT = 100  # bytes, of 107 on Linux and 103 on macOS
 _SYSTEM_USER = "nobody"  # PostgreSQL refuses to run as root
-_users: dict[Path, IO[bytes]] = {}
+_READY_WITHIN_SECONDS = 60
+_users: dict[Path, tuple[int, IO[bytes]]] = {}  # by folder: the process that entered, and its lock
+_guard = threading.Lock()
 
 
 def ensure_running(folder: Path) -> Path:
-    """Start the server of that data directory if need be, and use it until this process ends. Gives its socket folder.
+    """Start the server of that directory if need be, and use it until this process ends. Gives its socket folder.
 
     Raises
     ------
@@ -41,35 +47,32 @@ def ensure_running(folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     socket = _socket_folder(folder)
-    if folder in _users:
-        return socket
-    with _exclusive(folder):
-        version = folder / "data" / "PG_VERSION"
-        if not version.exists():
-            _init(folder)
-        elif (found := version.read_text().strip()) != VERSION:
-            raise ConfigError(
-                "database_version",
-                f"{folder} holds data of PostgreSQL {found}; this Tidemill brings {VERSION}.",
-                hint="Use the Tidemill that made it, dump the database, and load it into a new home.",
-            )
-        if not _answers(folder):
-            _start(folder, socket)
-        _users[folder] = _lock(folder, "users.lock", fcntl.LOCK_SH)
-    atexit.register(_leave, folder)
+    with _guard:
+        entered = _users.get(folder)
+        if entered and entered[0] == os.getpid() and _ready(socket):
+            return socket
+        with _exclusive(folder):
+            _make_data(folder)
+            _bring_up(folder, socket)
+            if not entered or entered[0] != os.getpid():
+                _users[folder] = (os.getpid(), _lock(folder, "users.lock", fcntl.LOCK_SH))
+                atexit.register(_leave, folder)
     return socket
 
 
 def _leave(folder: Path) -> None:
-    """At the end of the process: stop the server if nobody else uses it."""
-    users = _users.pop(folder)
+    """At the end of the process: stop the server if nobody else uses it. A forked child leaves that to its parent."""
+    owner, users = _users.get(folder, (0, None))
+    if users is None or owner != os.getpid():
+        return
+    del _users[folder]
     with contextlib.suppress(OSError, subprocess.SubprocessError), _exclusive(folder):
         fcntl.flock(users, fcntl.LOCK_UN)
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        _run("pg_ctl", "-D", str(folder / "data"), "-m", "fast", "-w", "stop")
+        _run(folder, "pg_ctl", "-D", ".", "-m", "fast", "-w", "stop")
 
 
 @contextlib.contextmanager
@@ -86,50 +89,73 @@ def _lock(folder: Path, name: str, kind: int) -> IO[bytes]:
 
 
 def _socket_folder(folder: Path) -> Path:
-    """The folder itself, or one of ours under the temporary directory if its path is too long for a socket."""
-    if len(str(folder)) <= _SOCKET_PATH_LIMIT - len("/.s.PGSQL.5432"):
-        return folder
-    digest = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
-    short = Path(tempfile.gettempdir()) / f"tidemill-{os.getuid()}-{digest}"
-    short.mkdir(exist_ok=True, mode=0o700)
-    if short.stat().st_uid not in {os.getuid(), _owner()[0]} or short.is_symlink():
-        raise ConfigError(
-            "socket_folder", f"{short} belongs to somebody else.", hint="Set TMPDIR to a folder of yours."
-        )
-    return short
+    """The folder itself, or one of ours under the temporary directory if its path is too long for a socket.
+
+    Which one is noted at the first start: TMPDIR may be another one then.
+    """
+    note = folder / "socket"
+    if note.exists():
+        noted = Path(note.read_text())
+        noted.mkdir(exist_ok=True, mode=0o700)
+        return noted
+    chosen = folder
+    if len(os.fsencode(folder)) > _SOCKET_PATH_LIMIT - len("/.s.PGSQL.5432"):
+        digest = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
+        chosen = Path(tempfile.gettempdir()) / f"tidemill-{os.getuid()}-{digest}"
+        chosen.mkdir(exist_ok=True, mode=0o700)
+        if chosen.is_symlink() or chosen.stat().st_uid not in {os.getuid(), _owner(folder)[0]}:
+            raise ConfigError(
+                "socket_folder", f"{chosen} belongs to somebody else.", hint="Set TMPDIR to a folder of yours."
+            )
+    part = folder / f".socket-{os.getpid()}"
+    part.write_text(str(chosen))
+    part.replace(note)
+    return chosen
 
 
-def _owner() -> tuple[int, int]:
-    """Whom the server runs as: us, or `nobody` if we are root."""
+def _owner(folder: Path) -> tuple[int, int]:
+    """Whom the server runs as: the owner of its data; for a new one us, or `nobody` if we are root."""
+    data = folder / "data"
     if os.getuid() != 0:
         return os.getuid(), os.getgid()
+    if data.exists() and data.stat().st_uid != 0:
+        return data.stat().st_uid, data.stat().st_gid
     import pwd  # noqa: PLC0415
 
     entry = pwd.getpwnam(_SYSTEM_USER)
     return entry.pw_uid, entry.pw_gid
 
 
-def _init(folder: Path) -> None:
-    data = folder / "data"
-    if data.exists():  # an initdb that was killed half-way
-        import shutil  # noqa: PLC0415
-
-        shutil.rmtree(data)
-    _open_way(folder)
-    data.mkdir(mode=0o700)
-    os.chown(data, *_owner())
-    arguments = ("--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(data))
+def _make_data(folder: Path) -> None:
+    """Make the data directory, if there is none; one that was half made when a process was killed is made anew."""
+    version = folder / "data" / "PG_VERSION"
+    if version.exists():
+        if (found := version.read_text().strip()) != VERSION:
+            raise ConfigError(
+                "database_version",
+                f"{folder} holds data of PostgreSQL {found}; this Tidemill brings {VERSION}.",
+                hint="Use the Tidemill that made it, dump the database, and load it into a new home.",
+            )
+        return
+    new = folder / "data.new"
+    if new.exists():
+        shutil.rmtree(new)
+    owner = _owner(folder)
+    new.mkdir(mode=0o700)
+    if os.getuid() == 0:
+        os.chown(folder, *owner)
+        os.chown(new, *owner)
+        _open_way(folder)
+    arguments = ("--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     try:
-        _run("initdb", *arguments)
+        _run(folder, "initdb", *arguments, "--locale=C", "-U", "postgres", "-D", ".", cwd=new)
     except (OSError, subprocess.SubprocessError) as error:
         raise _not_started(folder, error) from None
+    new.rename(folder / "data")
 
 
 def _open_way(folder: Path) -> None:
     """As root: let `nobody` pass through (not look into) the directories above the data and the binaries."""
-    if os.getuid() != 0:
-        return
-    os.chown(folder, *_owner())
     for end in (folder, _binaries()):
         for parent in end.parents:
             mode = parent.stat().st_mode
@@ -137,24 +163,65 @@ def _open_way(folder: Path) -> None:
                 parent.chmod(mode | 0o001)
 
 
-def _answers(folder: Path) -> bool:
+def _bring_up(folder: Path, socket: Path) -> None:
+    """Start the server unless it answers; wait for one that is on its way up or down."""
+    end = time.monotonic() + _READY_WITHIN_SECONDS
+    failure: Exception = TimeoutError(f"not ready within {_READY_WITHIN_SECONDS} s")
+    while time.monotonic() < end:
+        if _ready(socket):
+            return
+        if _lives(folder):
+            time.sleep(0.05)
+            continue
+        # What a server that was killed left behind: it would be taken for a living one.
+        (folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        (socket / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
+        options = f"-c listen_addresses= -c max_connections=200 -p {PORT} -k {shlex.quote(str(socket))}"
+        if os.getuid() == 0:
+            _open_way(folder)
+            os.chown(socket, *_owner(folder))
+        try:
+            _run(folder, "pg_ctl", "-D", ".", "-l", "server.log", "-o", options, "-w", "-t", "60", "start")
+        except (OSError, subprocess.SubprocessError) as error:
+            failure = error
+            if not _lives(folder):
+                break
+    raise _not_started(folder, failure)
+
+
+def _ready(socket: Path) -> bool:
+    """Whether the server takes connections."""
+    import psycopg  # noqa: PLC0415 - 40 ms
+
     try:
-        _run("pg_ctl", "-D", str(folder / "data"), "status")
-    except subprocess.CalledProcessError:
+        psycopg.connect(
+            host=str(socket), hostaddr="", port=PORT, user="postgres", dbname="postgres", connect_timeout=5
+        ).close()
+    except psycopg.OperationalError:
         return False
     return True
 
 
-def _start(folder: Path, socket: Path) -> None:
-    _open_way(folder)
-    if os.getuid() == 0:
-        os.chown(socket, *_owner())
-    options = f"-c listen_addresses= -c max_connections=200 -k {shlex.quote(str(socket))}"
-    log = folder / "data" / "server.log"
-    try:
-        _run("pg_ctl", "-D", str(folder / "data"), "-l", str(log), "-o", options, "-w", "-t", "60", "start")
-    except (OSError, subprocess.SubprocessError) as error:
-        raise _not_started(folder, error) from None
+def _lives(folder: Path) -> bool:
+    """Whether any process of a PostgreSQL of this directory lives.
+
+    Asked of the processes, not of `postmaster.pid`: its number may be somebody else's by now, or that of a process that
+    was killed and not yet buried; and a backend may outlive its postmaster for a moment, in which no other may start.
+    """
+    import psutil  # noqa: PLC0415
+
+    data = str((folder / "data").resolve())
+    for process in psutil.process_iter(["name"]):
+        try:
+            if (
+                process.info["name"] == "postgres"
+                and process.status() != psutil.STATUS_ZOMBIE
+                and process.cwd().removesuffix(" (deleted)") == data
+            ):
+                return True
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return False
 
 
 def _not_started(folder: Path, error: Exception) -> UnavailableError:
@@ -178,10 +245,13 @@ def _binaries() -> Path:
     return Path(spec.origin).parent / f"pginstall{VERSION}" / "bin"
 
 
-def _run(command: str, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs. It gets no pipe, or the server, which inherits it, would keep it open."""
-    uid, gid = _owner()
-    as_user = {"user": uid, "group": gid, "extra_groups": []} if os.getuid() == 0 else {}
+def _run(folder: Path, command: str, *arguments: str, cwd: Path | None = None) -> None:
+    """Run one of PostgreSQL's programs in the data directory, so that no path has to pass through a shell.
+
+    It gets no pipe, or the server, which inherits it, would keep it open; and none of the PG… variables.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    user, group = _owner(folder)
     with tempfile.TemporaryFile("w+") as said:
         try:
             subprocess.run(  # noqa: S603 - our own binary, arguments without a shell
@@ -190,9 +260,12 @@ def _run(command: str, *arguments: str) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
-                cwd="/",
+                cwd=cwd or folder / "data",
+                env=environment,
                 timeout=90,
-                **as_user,  # type: ignore[call-overload]  # the stubs do not know keyword groups
+                user=user if os.getuid() == 0 else None,
+                group=group if os.getuid() == 0 else None,
+                extra_groups=[] if os.getuid() == 0 else None,
             )
         except subprocess.CalledProcessError as error:
             said.seek(0)

@@ -96,7 +96,7 @@ def _embedded(home: Path) -> Postgres:
             "database_not_started", f"The embedded PostgreSQL cannot be started: {error}.", hint="Look at the disk."
         ) from None
     return Postgres(
-        dsn=conninfo.make_conninfo(host=str(host), user="postgres", dbname="postgres"),
-        url=f"postgresql+psycopg://postgres@/postgres?host={urllib.parse.quote(str(host))}",
+        dsn=conninfo.make_conninfo(host=str(host), port=embedded.PORT, user="postgres", dbname="postgres"),
+        url=f"postgresql+psycopg://postgres@/postgres?host={urllib.parse.quote(str(host))}&port={embedded.PORT}",
         embedded=True,
     )
