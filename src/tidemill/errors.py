@@ -36,13 +36,14 @@ class TidemillError(Exception):
         self.raw = raw
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.__dict__)
+        return rebuild, (type(self), self.__dict__)
 
     def __str__(self) -> str:
         return f"{self.message} [{self.code}]"
 
 
-def _rebuild(kind: type[TidemillError], state: dict[str, object]) -> TidemillError:
+def rebuild(kind: type[TidemillError], state: dict[str, object]) -> TidemillError:
+    """An error of that class from its fields, as `vars(error)` gave them."""
     error = kind.__new__(kind, str(state.get("message", "")))
     Exception.__init__(error, str(state.get("message", "")))
     error.__dict__.update(state)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import pickle
-from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
 
+from tidemill import errors
+from tidemill.engine import liveness
 from tidemill.engine.liveness import Liveness
 from tidemill.engine.port import Handle
 from tidemill.errors import Cancelled, TidemillError
@@ -34,6 +34,8 @@ class _Started:
         """See port.Handle. Errors of ours come back as they were raised."""
         try:
             return _open(self._handle.get_result(polling_interval_sec=0.05))
+        except _Abandoned as abandoned:
+            raise abandoned.error from None
         except (dbos_error.DBOSAwaitedWorkflowCancelledError, dbos_error.DBOSWorkflowCancelledError):
             raise Cancelled from None
 
@@ -112,24 +114,33 @@ class DbosEngine:
             self._launched = False
 
 
-_ERROR = "tidemill-error:"
+class _Abandoned(BaseException):
+    """This process may not go on with the workflow. Not an Exception: DBOS must not note it as the workflow's end."""
+
+    def __init__(self, error: TidemillError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _sealed(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, with our own errors as results: DBOS would otherwise wrap, log and sometimes retry them."""
 
-    def sealed(*arguments: Any) -> Any:
+    def sealed(*arguments: Any) -> dict[str, Any]:
         try:
-            return function(*arguments)
+            return {"ok": function(*arguments)}
         except TidemillError as error:
-            return _ERROR + b64encode(pickle.dumps(error)).decode()
+            if error.code == liveness.LOST:
+                raise _Abandoned(error) from None
+            fields = {name: value for name, value in vars(error).items() if name != "__notes__"}
+            return {"error": type(error).__name__, "fields": fields}
 
     sealed.__name__ = sealed.__qualname__ = getattr(function, "__name__", "step")
     return sealed
 
 
-def _open(result: Any) -> Any:
+def _open(result: dict[str, Any]) -> Any:
     """The result, or the error that was sealed in it, raised."""
-    if isinstance(result, str) and result.startswith(_ERROR):
-        raise pickle.loads(b64decode(result[len(_ERROR) :]))  # noqa: S301 - we wrote it, into our own database
-    return result
+    if "error" in result:
+        kind: type[TidemillError] = getattr(errors, result["error"])
+        raise errors.rebuild(kind, result["fields"])
+    return result["ok"]

@@ -19,6 +19,8 @@ import psycopg
 
 from tidemill.errors import UnavailableError
 
+#: The code of the error of a worker that lost its session.
+LOST = "worker_lost"
 _SCHEMA = "tidemill_engine"
 _TABLE = f"{_SCHEMA}.workers"
 _CREATE = f"""
@@ -56,9 +58,14 @@ class Liveness:
         self._session = session
 
     def leave(self) -> None:
-        """Be known as gone. Workflows that are unfinished can be taken over at once."""
+        """Be known as gone: forgotten, unless unfinished workflows are left for others to take over at once."""
         if self._session is not None:
             with contextlib.suppress(psycopg.Error):
+                self._session.execute(
+                    f"DELETE FROM {_TABLE} w WHERE id = %s AND NOT EXISTS "
+                    "(SELECT 1 FROM dbos.workflow_status s WHERE s.executor_id = w.id AND s.status = 'PENDING')",
+                    [self.worker],
+                )
                 self._session.close()
             self._session = None
 
@@ -71,7 +78,7 @@ class Liveness:
                 self._session.execute("SELECT 1")
             except psycopg.Error as error:
                 raise UnavailableError(
-                    "worker_lost",
+                    LOST,
                     "The connection to the database was lost; another process may take over this work.",
                     hint="Run the command again: it goes on where it stopped.",
                     raw=str(error),

@@ -32,7 +32,10 @@ class Element:
 
 
 class Splitter:
-    """Splits what `read(size)` gives, after `head`, which was read before. A longer element than `max_bytes` is not held."""
+    """Splits what `read(size)` gives, after `head`, which was read before.
+
+    An element longer than `max_bytes` is not held.
+    """
 
     def __init__(self, head: bytes, read: Callable[[int], bytes], max_bytes: int) -> None:
         self._buffer, self._read, self._max = head, read, max_bytes
@@ -119,12 +122,11 @@ class Splitter:
     def _scalar(self) -> tuple[bytes, str]:
         while True:
             end = _end(_SCALAR, self._buffer, self._at)
-            open_string = self._buffer[self._at] == _QUOTE and end == self._at + 1
-            if (end < len(self._buffer) and not open_string) or len(self._buffer) - self._at > self._max:
+            is_open = self._buffer[self._at] == _QUOTE and end == self._at + 1
+            if (end < len(self._buffer) and not is_open) or len(self._buffer) - self._at > self._max:
                 return self._taken(end)
-            if not self._more():
-                data = self._buffer[self._at :]
-                return (data, self._cut_off()) if open_string else self._taken(end - 0 if not open_string else end)
+            if not self._more():  # positions count anew: what is left is this element
+                return (self._buffer, self._cut_off()) if is_open else self._taken(len(self._buffer))
 
 
 def _end(pattern: re.Pattern[bytes], buffer: bytes, start: int) -> int:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
-import io
-import json
+import lzma
 import shutil
 import sys
 import tempfile
@@ -17,15 +16,28 @@ import zipfile
 import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import msgspec
 
 from tidemill.errors import ConfigError, RowError
+from tidemill.events import documents, tables
 
 BLOCK = 4 * 1024 * 1024
-#: A JSON document over several lines is held whole; a larger one must be given as JSON lines.
-MAX_DOCUMENT = 256 * 1024 * 1024
+#: What reading raises when a packed file is damaged or cut off.
+_BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+_PROBE, _PROBE_LINES = 1024 * 1024, 20
+_UTF16 = "Convert it: iconv -f UTF-16 -t UTF-8 FILE"
+#: Beginnings of files that are not read: what it is, what to do.
+_FOREIGN = (
+    (b"\xff\xfe", "UTF-16", _UTF16),
+    (b"\xfe\xff", "UTF-16", _UTF16),
+    (b"BZh", "bzip2", "Unpack it: bunzip2 -c FILE | tidemill events load -"),
+    (b"\xfd7zXZ", "xz", "Unpack it: xz -dc FILE | tidemill events load -"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "Unpack it: zstd -dc FILE | tidemill events load -"),
+    (b"PAR1", "Parquet", "A Parquet file is read only if it is not packed: unpack the archive and load its files."),
+    (b"SQLite format 3", "SQLite", "Export its table: sqlite3 -json FILE 'SELECT …' | tidemill events load -"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +72,12 @@ def open_source(name: str, spool: Path) -> Source:
         path = _spooled(spool) if name == "-" else Path(name).expanduser()
         if path.is_dir():
             raise ConfigError("file_is_folder", f"{name} is a folder.", hint=f"Give its files: {name}/*")
+        if path.exists() and not path.is_file():
+            raise ConfigError(
+                "file_is_pipe",
+                f"{name} is no file that can be read twice.",
+                hint="Use -: COMMAND | tidemill events load -",
+            )
         digest = hashlib.blake2b(digest_size=16)
         size = 0
         with path.open("rb") as file:
@@ -90,13 +108,14 @@ class Reader:
         self._source = source
         self._max = max_bytes
         self._file: IO[bytes] | None = None
+        self._share = 0.0
         self.rows: str | None = None  #: csv or parquet, if it is one of these
 
     @property
     def position(self) -> int:
         """Bytes of the file read so far."""
         try:
-            return self._file.tell() if self._file else 0
+            return max(self._file.tell() if self._file else 0, int(self._share * self._source.size))
         except ValueError:
             return self._source.size
 
@@ -108,58 +127,72 @@ class Reader:
             file.seek(0)
             if start == b"PAR1":
                 self.rows = "parquet"
-                yield from self._parquet()
-            elif start[:2] == b"PK":
+                for row in tables.parquet_rows(self._source.path, self._progress):
+                    yield Record(*row)
+            elif start == b"PK\x03\x04":
                 yield from self._zip(file)
             else:
                 yield from self._unpacked(file, start, "")
+
+    def _progress(self, share: float) -> None:
+        self._share = share
 
     def _zip(self, file: IO[bytes]) -> Iterator[Record]:
         try:
             with zipfile.ZipFile(file) as archive:
                 for member in sorted(archive.infolist(), key=lambda item: item.filename):
-                    if not member.is_dir():
+                    if not member.is_dir() and not member.filename.startswith("__MACOSX/"):
                         with archive.open(member) as inner:
-                            opened = io.BufferedReader(inner)  # type: ignore[type-var]  # it is a raw reader
-                            yield from self._unpacked(opened, opened.peek(4)[:4], member.filename)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+                            start = cast(zipfile.ZipExtFile, inner).peek(4)[:4]
+                            yield from self._unpacked(inner, start, member.filename)
+        except (*_BROKEN, NotImplementedError, RuntimeError) as error:
             raise self._broken(error) from None
 
     def _unpacked(self, file: IO[bytes], start: bytes, member: str) -> Iterator[Record]:
         try:
             if start[:2] == b"\x1f\x8b":
                 with gzip.open(file) as inner:
-                    yield from self._text(inner, member)
+                    yield from self._text(_Stream(inner), member)
             else:
-                yield from self._text(file, member)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                yield from self._text(_Stream(file), member)
+        except _BROKEN as error:
             raise self._broken(error) from None
 
     def _broken(self, error: Exception) -> ConfigError:
         return ConfigError(
             "file_broken",
-            f"{self._source.name} is damaged or cut off: {error}",
+            f"{self._source.name} is damaged or cut off, {self.position:,} of {self._source.size:,} bytes in: {error}",
             hint="What came before is loaded. Get the file again and load that: nothing is added twice.",
         )
 
-    def _text(self, file: Any, member: str) -> Iterator[Record]:
-        head = file.read(BLOCK)
-        if head[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-            raise ConfigError(
-                "file_utf16", f"{self._source.name} is UTF-16.", hint="Convert it: iconv -f UTF-16 -t UTF-8 FILE"
-            )
+    def _text(self, stream: _Stream, member: str) -> Iterator[Record]:
+        head = stream.read(BLOCK)
+        self._check_kind(head, member)
         head = head.removeprefix(b"\xef\xbb\xbf")
-        first = head.lstrip()[:1]
-        if first in {b"{", b"["}:
-            whole = not _is_document(head.lstrip().split(b"\n", 1)[0]) and b"\n" in head.lstrip()
-            yield from self._document(head, file, member) if whole else self._lines(head, file, member)
-        elif self.rows != "csv" and first and _looks_like_csv(head):
+        if _is_document(head):
+            for element in documents.Splitter(head, stream.read, self._max):
+                yield self._element(element, member)
+        elif head.lstrip()[:1] not in {b"{", b"["} and tables.looks_like_csv(head):
             self.rows = "csv"
-            yield from self._csv(head, file)
+            stream.unread(head)
+            for line, data, error in tables.csv_rows(stream.read, self._max):
+                yield Record(line, data, error, member)
         else:
-            yield from self._lines(head, file, member)
+            yield from self._lines(head, stream, member)
 
-    def _lines(self, head: bytes, file: Any, member: str) -> Iterator[Record]:
+    def _check_kind(self, head: bytes, member: str) -> None:
+        name = f"{self._source.name}, {member}" if member else self._source.name
+        for magic, kind, command in _FOREIGN:
+            if head.startswith(magic):
+                raise ConfigError(f"file_{kind.lower().replace('-', '')}", f"{name} is {kind}.", hint=command)
+
+    def _element(self, element: documents.Element, member: str) -> Record:
+        if element.fault == "too_large":
+            return self._too_long(element.line, element.data, member)
+        error = RowError("json_invalid", "The file ends in the middle of it.") if element.fault else None
+        return Record(element.line, element.data, error, member)
+
+    def _lines(self, head: bytes, file: _Stream, member: str) -> Iterator[Record]:
         line, rest, skipping = 0, head, False
         while True:
             *lines, rest = rest.split(b"\n")
@@ -184,125 +217,62 @@ class Reader:
             yield Record(line + 1, rest, member=member)
 
     def _too_long(self, line: int, text: bytes, member: str) -> Record:
-        error = RowError("event_too_large", f"The line has more than {self._max:,} bytes.")
+        error = RowError("event_too_large", f"The event has more than {self._max:,} bytes.")
         return Record(line, text[:1000], error, member)
 
-    def _document(self, head: bytes, file: Any, member: str) -> Iterator[Record]:
-        """One JSON document over several lines: an array gives its elements, several objects each one."""
-        data = head + file.read(MAX_DOCUMENT)
-        if len(data) > MAX_DOCUMENT:
-            raise ConfigError(
-                "document_too_large",
-                f"{self._source.name} is one JSON document of more than {MAX_DOCUMENT // 2**20} MB.",
-                hint="Make JSON lines of it: jq -c '.[]' FILE",
-            )
-        position, decoder = 0, json.JSONDecoder()
-        text = data.decode("utf-8", "surrogateescape")
-        if text.lstrip()[:1] == "[":
-            yield from self._array(data, member)
-            return
-        while position < len(text):
-            if text[position].isspace():
-                position += 1
-                continue
-            line = text.count("\n", 0, position) + 1
+
+class _Stream:
+    """Reads blocks; what could be read before an error is given first, and the error raised afterwards."""
+
+    def __init__(self, file: Any) -> None:
+        """`file` has `read1`."""
+        self._file = file
+        self._error: Exception | None = None
+        self._before = b""
+
+    def unread(self, data: bytes) -> None:
+        """Give this first."""
+        self._before = data + self._before
+
+    def read(self, size: int) -> bytes:
+        """As many bytes, or less at the end."""
+        parts, self._before = [self._before], b""
+        left = size - len(parts[0])
+        while left > 0 and self._error is None:
             try:
-                _, end = decoder.raw_decode(text, position)
-            except (ValueError, RecursionError) as error:
-                rest = text[position:].encode("utf-8", "surrogateescape")
-                yield Record(line, rest[:1000], RowError("json_invalid", f"This is not JSON: {error}."), member)
-                return
-            yield Record(line, text[position:end].encode("utf-8", "surrogateescape"), member=member)
-            position = end
-
-    def _array(self, data: bytes, member: str) -> Iterator[Record]:
-        try:
-            elements = msgspec.json.decode(data, type=list[msgspec.Raw])
-        except (msgspec.DecodeError, RecursionError) as error:
-            yield Record(1, data[:1000], RowError("json_invalid", f"The document is not JSON: {error}."), member)
-            return
-        line, seen = 1, 0
-        for element in elements:
-            text = bytes(element)
-            place = data.find(text, seen)
-            line += data.count(b"\n", seen, place)
-            seen = place
-            if len(text) > self._max:
-                yield self._too_long(line, text, member)
-            else:
-                yield Record(line, text, member=member)
-
-    def _csv(self, head: bytes, file: Any) -> Iterator[Record]:
-        import csv  # noqa: PLC0415
-
-        csv.field_size_limit(self._max)
-        text = io.TextIOWrapper(
-            io.BufferedReader(_Joined(head, file)), encoding="utf-8", errors="surrogateescape", newline=""
-        )
-        sample = head[:65536].decode("utf-8", "replace")
-        delimiter = max(",;\t|", key=sample.split("\n", 1)[0].count)
-        rows = csv.reader(text, delimiter=delimiter)
-        try:
-            names = next(rows)
-            for row in rows:
-                if not row:
-                    continue
-                if len(row) != len(names):
-                    error = RowError("csv_columns", f"The row has {len(row)} fields, the header {len(names)}.")
-                    yield Record(rows.line_num, delimiter.join(row).encode("utf-8", "surrogateescape")[:1000], error)
-                    continue
-                fields = {name: value for name, value in zip(names, row, strict=True) if value != ""}
-                yield Record(rows.line_num, json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogateescape"))
-        except csv.Error as error:
-            raise self._broken(error) from None
-
-    def _parquet(self) -> Iterator[Record]:
-        import pyarrow as pa  # noqa: PLC0415 - heavy
-        from pyarrow import parquet  # noqa: PLC0415
-
-        number = 0
-        try:
-            with parquet.ParquetFile(self._source.path) as file:
-                for batch in file.iter_batches(batch_size=2_000):
-                    for row in batch.to_pylist():
-                        number += 1
-                        data = json.dumps(row, default=_parquet_value, ensure_ascii=False)
-                        yield Record(number, data.encode("utf-8", "surrogatepass"))
-        except (pa.ArrowException, OSError) as error:
-            raise self._broken(error) from None
+                part = self._file.read1(left)
+            except _BROKEN as error:
+                self._error = error
+                break
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+        if self._error is not None and not any(parts):
+            raise self._error
+        return b"".join(parts)
 
 
-def _parquet_value(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+def _is_document(head: bytes) -> bool:
+    """Whether this is one JSON document, or several that span lines; else each line is one."""
+    head = head.lstrip()
+    first, end, rest = head.partition(b"\n")
+    if first[:1] == b"[":
+        return not (_is_json(first) and rest.strip())
+    if first[:1] != b"{" or not end or _is_json(first):
+        return False
+    whole = next(iter(documents.Splitter(head, lambda _: b"", len(head))))
+    if not whole.fault and _is_json(whole.data):
+        return True
+    # The first one is bad, or longer than what was read: the next lines tell, if one of them is a document.
+    if any(_is_json(line) and line[:1] == b"{" for line in rest[:_PROBE].split(b"\n")[:_PROBE_LINES]):
+        return False
+    return first.count(b"{") != first.count(b"}")
 
 
-def _is_document(line: bytes) -> bool:
+def _is_json(line: bytes) -> bool:
     try:
         msgspec.json.decode(line, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):
-        # A first line that is bad JSON, but ends as an object does, is a bad line and not the start of a document.
-        return line.rstrip()[-1:] in {b"}", b"]"} and line.count(b"{") == line.count(b"}")
+        return False
     return True
-
-
-def _looks_like_csv(head: bytes) -> bool:
-    lines = head.split(b"\n", 2)
-    return len(lines) > 1 and any(lines[0].count(mark) for mark in (b",", b";", b"\t", b"|")) and b"{" not in lines[0]
-
-
-class _Joined(io.RawIOBase):
-    """What was read already, and then the rest of the file."""
-
-    def __init__(self, head: bytes, file: Any) -> None:
-        self._head, self._file = head, file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._head[: len(buffer)] or self._file.read(len(buffer))
-        self._head = self._head[len(data) :] if self._head else b""
-        buffer[: len(data)] = data
-        return len(data)

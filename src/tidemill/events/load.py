@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: How much of a refused text is kept, so that it can be mended and tried again.
 MAX_KEPT = 1_000_000
+#: By how many records it is tried to tell the format.
+_FIRST_RECORDS = 20
 _PROGRESS_EVERY_SECONDS = 0.1
 
 
@@ -99,6 +101,7 @@ class Loading:
         self._format_name, self._team_id, self._mapping = format_name, team_id, mapping
         self._refuse = refuse
         self._format: Format | None = None
+        self._unclear: list[ConfigError] = []
         self.format_found = format_name
         self.notes: list[str] = []
         how = json.dumps([format_name, team_id, mapping.model_dump(exclude_none=True)], sort_keys=True)
@@ -172,13 +175,22 @@ class Loading:
                 if len(batch.events) >= max_rows or batch.bytes >= max_bytes or len(batch.refused) >= max_rows:
                     yield batch
                     batch = _Batch()
+        if self._format is None and self._unclear:
+            raise self._unclear[0]
         if batch.last_ordinal:
             yield batch
         if broken is not None:
             raise broken
 
     def _choose(self, record: Record, rows: str | None) -> None:
-        chosen = registry.get(self._format_name, self._mapping, record.data, rows=rows)
+        """Choose the format by this record; if it is bad, the next one tells (the first of a cut log is often half)."""
+        try:
+            chosen = registry.get(self._format_name, self._mapping, record.data, rows=rows)
+        except ConfigError as error:
+            if error.code != "format_unclear" or len(self._unclear) >= _FIRST_RECORDS:
+                raise
+            self._unclear.append(error)
+            return
         self._format, self.format_found, told = chosen
         if told:
             self.notes.append(told)
@@ -188,7 +200,7 @@ class Loading:
         batch.bytes += len(record.data)
         try:
             if record.error is not None or self._format is None:
-                raise record.error or RowError("format_unclear", "The format is not known yet.")
+                raise record.error or RowError("format_unclear", self._unclear[-1].message)
             parsed = self._format.parse(record.data, now)
         except RowError as error:
             batch.refused.append(self._refused(record, f"{ordinal}", error))

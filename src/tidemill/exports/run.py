@@ -86,8 +86,8 @@ class Runner:
             step("merge", self._merge, run_id)
             step("complete", self._complete, run_id, attempt)
         except TidemillError as error:
-            if error.code == "worker_lost":
-                raise
+            if error.code in {"worker_lost", "run_taken_over"}:
+                raise  # somebody else goes on with the run: it has not failed
             fields = {"code": error.code, "message": error.message, "hint": error.hint}
             step("fail", self._fail, run_id, attempt, fields, isinstance(error, Cancelled))
             raise

@@ -20,6 +20,7 @@ from tidemill.events.formats.event import Event
 _TAKEN = frozenset(
     {"uuid", "event_type", "event_properties", "user_properties", "ip", "ip_address", "api_key", "events"}
 )
+_KINDS = {"$identify": "identify", "$groupidentify": "group"}
 _NOTHING = msgspec.Raw(b"")
 
 
@@ -63,7 +64,7 @@ def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
         set=to_set,
         set_once=set_once,
         ip=text.clean(ip) if isinstance(ip, str) and ip != "$remote" else None,
-        kind="identify" if first("event_type") == "$identify" else "track",
+        kind=_KINDS.get(str(first("event_type")), "track"),
         envelope=text.rest(given, _TAKEN if whole else _TAKEN - {"user_properties"}),
     )
 

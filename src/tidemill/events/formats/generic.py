@@ -1,7 +1,8 @@
 """Any JSON objects, CSV or Parquet rows, by a mapping of their columns to an event's fields.
 
 What is not mapped is guessed by the usual names, and the guess is told. All columns of the row are kept as the
-event's properties, unless one column is mapped to them.
+event's properties; if one column is mapped to them, those that are not mapped are kept in the envelope. A column may be
+a path into an object: ``actor.login``.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from tidemill.errors import ConfigError, RowError
 from tidemill.events.formats import text, timestamps
 from tidemill.events.formats.event import Event
 
-#: The usual names of each field, most telling first.
+_NONE = msgspec.Raw(b"")
+#: The usual names of each field, most telling first. `id` and `event_id` are no guess for the uuid: where they are a
+#: counter or a kind of event, rows would pass for duplicates.
 NAMES = {
     "event": ("event", "event_name", "event_type", "name", "action", "type"),
     "distinct_id": ("distinct_id", "user_id", "userid", "anonymous_id", "user", "customer_id", "device_id", "session"),
     "timestamp": ("timestamp", "time", "event_time", "created_at", "occurred_at", "ts", "datetime", "date"),
-    "uuid": ("uuid", "event_id", "insert_id", "$insert_id", "message_id", "id"),
+    "uuid": ("uuid", "event_uuid", "insert_id", "$insert_id", "message_id", "messageid"),
     "ip": ("ip", "ip_address", "client_ip"),
     "properties": ("properties", "event_properties"),
     "set": ("$set", "set"),
@@ -73,7 +76,7 @@ class Mapping(pydantic.BaseModel, frozen=True, extra="forbid"):
         there = {column.lower(): column for column in columns}
         given = self.model_dump(exclude_none=True)
         for field, column in given.items():
-            if field != "event_name" and column not in there.values():
+            if field != "event_name" and not {column, column.partition(".")[0]} & set(there.values()):
                 raise ConfigError(
                     "mapping_column",
                     f"There is no column {column!r} for {field}.",
@@ -111,37 +114,67 @@ class Generic:
 
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
+        self._mapped = frozenset(mapping.model_dump(exclude_none=True, exclude={"event_name"}).values())
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""
-        given = text.fields(text.mend(record))
+        record = text.mend(record)
+        if record[:1] != b"[":
+            return [self._event(record, now)]
+        parsed: list[Event | RowError] = []
+        for member in text.members(record):
+            try:
+                parsed.append(self._event(member, now))
+            except RowError as error:
+                parsed.append(error)
+        return parsed
+
+    def _event(self, record: bytes, now: int) -> Event:
+        given = text.fields(record)
         mapping = self.mapping
-        time = self._value(given, mapping.timestamp)
-        properties = mapping.properties and text.json_object(given.get(mapping.properties, _NONE), mapping.properties)
-        name = mapping.event_name if mapping.event_name is not None else self._value(given, mapping.event)
-        ip = self._value(given, mapping.ip)
-        team = self._value(given, mapping.team_id)
-        return [
-            Event(
-                uuid=text.identifier(self._value(given, mapping.uuid)),
-                event=text.event_name(name if isinstance(name, str) else text.identifier(name)),
-                distinct_id=text.person(self._value(given, mapping.distinct_id)),
-                timestamp=timestamps.parse(time) if time not in (None, "") else now,
-                has_time=time not in (None, ""),
-                properties=properties or ("{}" if mapping.properties else text.mend(record).strip().decode()),
-                set=self._object(given, mapping.set),
-                set_once=self._object(given, mapping.set_once),
-                ip=text.clean(ip) if isinstance(ip, str) and ip else None,
-                team_id=team if isinstance(team, int) and not isinstance(team, bool) else None,
-            )
-        ]
-
-    def _value(self, given: dict[str, msgspec.Raw], column: str | None) -> Any:
-        return text.value(given.get(column)) if column else None
-
-    def _object(self, given: dict[str, msgspec.Raw], column: str | None) -> str | None:
-        found = text.json_object(given.get(column, _NONE), column) if column else None
-        return found if found != "{}" else None
+        time = _value(given, mapping.timestamp)
+        properties = (
+            text.json_object(_raw(given, mapping.properties), mapping.properties) if mapping.properties else None
+        )
+        name = mapping.event_name if mapping.event_name is not None else _value(given, mapping.event)
+        ip = _value(given, mapping.ip)
+        return Event(
+            uuid=text.identifier(_value(given, mapping.uuid)),
+            event=text.event_name(name if isinstance(name, str) else text.identifier(name)),
+            distinct_id=text.person(_value(given, mapping.distinct_id)),
+            timestamp=timestamps.parse(time) if time not in (None, "") else now,
+            has_time=time not in (None, ""),
+            properties=properties or ("{}" if mapping.properties else record.strip().decode()),
+            set=_object(given, mapping.set),
+            set_once=_object(given, mapping.set_once),
+            ip=text.clean(ip) if isinstance(ip, str) and ip else None,
+            team_id=_team(_value(given, mapping.team_id)),
+            envelope=text.rest(given, self._mapped) if mapping.properties else None,
+        )
 
 
-_NONE = msgspec.Raw(b"")
+def _raw(given: dict[str, msgspec.Raw], column: str) -> msgspec.Raw:
+    """The text of a column, or of what a path leads to."""
+    if column in given or "." not in column:
+        return given.get(column, _NONE)
+    first, _, rest = column.partition(".")
+    inner = given.get(first, _NONE)
+    return _raw(text.fields(inner), rest) if bytes(inner)[:1] == b"{" else _NONE
+
+
+def _value(given: dict[str, msgspec.Raw], column: str | None) -> Any:
+    return text.value(_raw(given, column)) if column else None
+
+
+def _object(given: dict[str, msgspec.Raw], column: str | None) -> str | None:
+    found = text.json_object(_raw(given, column), column) if column else None
+    return found if found != "{}" else None
+
+
+def _team(value: Any) -> int | None:
+    if value in (None, ""):
+        return None
+    digits = str(value)  # a CSV file has texts only
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 19 or int(digits) >= 2**63:
+        raise RowError("field_type", f"{digits[:60]!r} is no team's number.")
+    return int(digits)

@@ -1,4 +1,4 @@
-"""PostHog: bodies of its capture API (one event, an array, a batch), and exported events, one a line.
+"""PostHog: bodies of its capture API (one event, an array, a batch, a form), and exported events, one a line.
 
 Facts: PostHog's capture service (payload shapes, where the distinct_id may stand, `offset`) and its export columns.
 `$set` and `$set_once` may stand in the properties or beside them; those in the properties win, as there.
@@ -8,6 +8,8 @@ have no time, less their `offset`. Other fields (an export's person properties, 
 
 from __future__ import annotations
 
+import base64
+import urllib.parse
 from typing import Annotated, Any
 
 import msgspec
@@ -67,13 +69,22 @@ class PostHog:
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""
-        record = text.mend(record)
+        record = text.mend(_unpacked(record) if record[:5] == b"data=" else record)
         if record[:1] == b"[":
             return _members(text.decode(_LIST, record), None, now)
         found, envelope = _read(record)
         if found.batch is not None:
             return _members(found.batch, found.sent_at, now)
         return [_event(found, envelope, found.sent_at, now)]
+
+
+def _unpacked(record: bytes) -> bytes:
+    """The JSON in a form's field `data`, in base64 or not, as older SDKs send it."""
+    try:
+        data = urllib.parse.parse_qs(record.decode(), strict_parsing=True)["data"][0].strip()
+        return data.encode() if data[:1] in {"{", "["} else base64.b64decode(data.replace(" ", "+"), validate=True)
+    except (ValueError, KeyError) as error:
+        raise RowError("form_invalid", f"The form cannot be read: {error}.") from None
 
 
 def _read(record: bytes) -> tuple[_Record, str | None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tidemill.errors import ConfigError, RowError
-from tidemill.events.formats import text
+from tidemill.events.formats import segment, text
 from tidemill.events.formats.amplitude import Amplitude
 from tidemill.events.formats.event import Format
 from tidemill.events.formats.generic import Generic, Mapping
@@ -48,8 +50,8 @@ def _columns(first: bytes) -> list[str]:
     except RowError as error:
         raise ConfigError(
             "format_unclear",
-            f"The first line is no JSON object: {error.message}",
-            hint=f"Say which format it is: --format {'|'.join(NAMES[1:])}",
+            f"The first record is no JSON object: {error.message} It begins: {first[:80].decode('utf-8', 'replace')}",
+            hint=f"If that line is bad and the others are not, say how to read them: --format {'|'.join(NAMES[1:])}",
         ) from None
 
 
@@ -61,23 +63,51 @@ def detect(first: bytes) -> str:
     ConfigError
         If it looks like none.
     """
+    if first[:5] == b"data=":
+        return "posthog"
     if first[:1] == b"[":
-        inner = text.members(first)
+        inner = _members(first)
         return detect(inner[0]) if inner else "posthog"
-    names = set(_columns(first))
-    given = text.fields(text.mend(first))
-    if "batch" in names:
-        members = text.members(given["batch"])
-        kinds = set(text.fields(members[0])) if members else set()
-        return "segment" if "type" in kinds and "messageId" in kinds | names else "posthog"
-    if "event_type" in names and {"user_id", "device_id", "amplitude_id"} & names:
+    _columns(first)
+    given = _fields(text.mend(first))
+    if "batch" in given:
+        members = _members(given["batch"])
+        return "segment" if members and _is_segment(_fields(members[0])) else "posthog"
+    if "events" in given and {"api_key", "options"} & given.keys():
         return "amplitude"
-    if "events" in names and "api_key" in names:
+    if "event_type" in given and _AMPLITUDE & given.keys():
         return "amplitude"
-    if "type" in names and {"userId", "anonymousId", "messageId"} & names:
+    if _is_segment(given):
         return "segment"
-    if "event" in names and "properties" in names:
-        inside = set(text.fields(bytes(given["properties"]))) if bytes(given["properties"])[:1] == b"{" else set()
-        posthog = {"distinct_id", "$distinct_id", "timestamp", "api_key", "token", "uuid", "offset"} & names
-        return "mixpanel" if "time" in inside and not posthog else "posthog"
+    if "event" in given and {"properties", "api_key", "token"} & given.keys():
+        inside = _fields(given.get("properties", b"")).keys()
+        if "distinct_id" not in inside and not {"distinct_id", "$distinct_id", "api_key", "token"} & given.keys():
+            return "mixpanel" if inside & {"mp_lib", "$insert_id", "$device_id"} else "jsonl"
+        return "mixpanel" if "time" in inside and not _POSTHOG & given.keys() else "posthog"
     return "jsonl"
+
+
+#: What tells an event of Amplitude from another row with an `event_type`.
+_AMPLITUDE = frozenset(
+    {"event_properties", "user_properties", "amplitude_id", "insert_id", "$insert_id", "client_event_time", "time"}
+)
+_POSTHOG = frozenset({"distinct_id", "$distinct_id", "timestamp", "api_key", "token", "uuid", "offset"})
+
+
+def _is_segment(given: dict[str, msgspec.Raw]) -> bool:
+    kind = bytes(given.get("type", b"")).strip(b'"').decode("ascii", "replace")
+    return kind in {"track", *segment.NAMES} and bool({"userId", "anonymousId", "messageId"} & given.keys())
+
+
+def _fields(raw: msgspec.Raw | bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return text.fields(raw)
+    except RowError:
+        return {}
+
+
+def _members(raw: msgspec.Raw | bytes) -> list[bytes]:
+    try:
+        return text.members(raw)
+    except RowError:
+        return []
