@@ -36,8 +36,10 @@ class App:
 
     def __enter__(self) -> App:
         """Open the database: it is made if there is none."""
-        _ = self.database
-        self.secrets.ensure()
+        from tidemill.store.connections import Connections  # noqa: PLC0415
+
+        if not Connections(self.database).any_secret():
+            self.secrets.ensure()
         return self
 
     def __exit__(

@@ -23,6 +23,7 @@ class Settings(pydantic_settings.BaseSettings):
     home: Path = Field(default=Path(".tidemill"), description="Where everything of this installation lies.")
     database_url: str | None = Field(
         default=None,
+        repr=False,
         description="A PostgreSQL of your own, postgresql://user:password@host/database. Unset: the embedded one.",
     )
     event_data: str | None = Field(
@@ -30,6 +31,7 @@ class Settings(pydantic_settings.BaseSettings):
     )
     secret_keys: str | None = Field(
         default=None,
+        repr=False,
         description="Comma-separated Fernet keys, newest first. Unset: the file `secret.key` in the home directory.",
     )
     duckdb_threads: int = Field(default=0, ge=0, description="Threads of the event store; 0 means one a core.")

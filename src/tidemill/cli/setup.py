@@ -22,6 +22,7 @@ def init(as_json: bool = output.JSON_OPTION) -> None:
     settings = current()
     new = not settings.home_path.exists()
     with App(settings) as opened:
+        opened.secrets.ensure()
         checks = opened.doctor()
     if as_json:
         output.print_json({"home": settings.home_path, "new": new, "checks": checks})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from tidemill.errors import RowError
+from tidemill.errors import ConfigError, RowError
 from tidemill.events import files, maintenance, queries
 from tidemill.events.formats import registry
 from tidemill.events.formats.event import Event, derive_uuid
@@ -25,6 +25,9 @@ class Loads(Protocol):
 
     def begin(self, file_key: str, **fields: Any) -> Any:
         """The load of that file, new or known."""
+
+    def get(self, file_key: str) -> Any:
+        """The load of that file, or None."""
 
     def add(self, file_key: str, *, rows: int, duplicates: int, rejects: int) -> None:
         """Count."""
@@ -161,14 +164,14 @@ class EventService:
         events: list[Event] = []
         resolved: list[int] = []
         for reject in page:
-            if not reject.whole:
+            load = self._loads.get(reject.source)
+            if not reject.whole or load is None:
                 continue
+            told = mapping if mapping.model_dump(exclude_none=True) else Mapping.of(load.mapping)
             try:
-                chosen, _, _ = registry.get("auto", mapping, reject.raw, rows=None)
+                chosen, _, _ = registry.get(_row_format(load.format), told, reject.raw, rows=None)
                 parsed = chosen.parse(reject.raw, now)
-            except Exception as error:
-                if not isinstance(error, RowError) and getattr(error, "exit_code", None) is None:
-                    raise
+            except (RowError, ConfigError):
                 continue
             ordinal, _, index = reject.part.partition(".")
             wanted = parsed[int(index) : int(index) + 1] if index else parsed
@@ -177,10 +180,21 @@ class EventService:
                 continue
             for number, event in enumerate(taken):
                 place = int(index or number)
+                event.team_id = load.team_id if event.team_id is None else event.team_id
                 if not event.uuid:
                     event.uuid = derive_uuid(
-                        event.team_id or 1, reject.raw, int(ordinal), place, reject.source, has_time=event.has_time
+                        load.team_id if event.team_id is None else event.team_id,
+                        reject.raw,
+                        int(ordinal),
+                        place,
+                        reject.source,
+                        has_time=event.has_time,
                     )
             events += taken
             resolved.append(reject.id)
         return events, resolved
+
+
+def _row_format(name: str) -> str:
+    """The format of a text that was set aside: rows of CSV and Parquet are kept as JSON."""
+    return "jsonl" if name in {"csv", "parquet"} else name

@@ -9,7 +9,7 @@ from importlib import resources
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from tidemill.errors import ConfigError, UnavailableError
+from tidemill.errors import AccessError, ConfigError, UnavailableError
 from tidemill.store import locks
 from tidemill.store.postgres import Postgres
 from tidemill.store.tables import SCHEMA
@@ -23,7 +23,9 @@ class Database:
 
     def __init__(self, postgres: Postgres) -> None:
         self.postgres = postgres
-        self._engine = sa.create_engine(postgres.url, pool_size=5, max_overflow=10, pool_pre_ping=True)
+        self._engine = sa.create_engine(
+            postgres.url, pool_size=5, max_overflow=10, pool_pre_ping=True, hide_parameters=True
+        )
 
     def close(self) -> None:
         """Give the connections back."""
@@ -46,6 +48,15 @@ class Database:
                 "database_unavailable",
                 "The metadata database does not answer.",
                 hint="Run the command again; if it stays so, look at `tidemill doctor`.",
+                raw=str(error.orig),
+            ) from error
+        except exc.ProgrammingError as error:
+            if "permission denied" not in str(error.orig):
+                raise
+            raise AccessError(
+                "database_permission",
+                "The database user may not do this in the metadata database.",
+                hint="It must be able to create schemas and tables in it.",
                 raw=str(error.orig),
             ) from error
 

@@ -45,7 +45,8 @@ def ensure_running(folder: Path) -> Path:
     UnavailableError
         The server does not start; `raw` has the end of its log.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_private(folder.parent)
+    folder.mkdir(exist_ok=True, mode=0o700)
     socket = _socket_folder(folder)
     with _guard:
         entered = _users.get(folder)
@@ -58,6 +59,13 @@ def ensure_running(folder: Path) -> Path:
                 _users[folder] = (os.getpid(), _lock(folder, "users.lock", fcntl.LOCK_SH))
                 atexit.register(_leave, folder)
     return socket
+
+
+def _make_private(home: Path) -> None:
+    """Make the home directory, for its owner only; one that is there stays as it is."""
+    if not home.exists():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        home.mkdir(exist_ok=True, mode=0o700)
 
 
 def _leave(folder: Path) -> None:

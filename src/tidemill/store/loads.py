@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from tidemill.store.database import Database
 from tidemill.store.records import Load, Reject
 from tidemill.store.tables import loads, rejects
 
+MAX_PART = 500
+
 
 class Loads:
     """The repository of loads, by the key of a file's content and of how it was read."""
@@ -22,10 +25,17 @@ class Loads:
 
     def begin(self, file_key: str, **fields: Any) -> Load:
         """The load of that file: a new one, or the one that was begun (or completed) before."""
-        insert = pg.insert(loads).values(id=uuid.uuid4(), file_key=file_key, status="running", **fields)
+        values = {name: storable(value) if isinstance(value, str) else value for name, value in fields.items()}
+        insert = pg.insert(loads).values(id=uuid.uuid4(), file_key=file_key, status="running", **values)
         with self._database.begin() as connection:
             connection.execute(insert.on_conflict_do_nothing(index_elements=["file_key"]))
             return Load(**connection.execute(sa.select(loads).where(loads.c.file_key == file_key)).one()._mapping)
+
+    def get(self, file_key: str) -> Load | None:
+        """The load of that file, if there is one."""
+        with self._database.begin() as connection:
+            row = connection.execute(sa.select(loads).where(loads.c.file_key == file_key)).first()
+        return Load(**row._mapping) if row else None
 
     def add(self, file_key: str, *, rows: int, duplicates: int, rejects: int) -> None:
         """Count what a commit added."""
@@ -57,7 +67,8 @@ class Rejects:
             return 0
         with self._database.begin() as connection:
             insert = pg.insert(rejects).on_conflict_do_nothing(index_elements=["source", "part"])
-            return len(connection.execute(insert.returning(rejects.c.id), list(items)).all())
+            rows = [{n: storable(v) if isinstance(v, str) else v for n, v in item.items()} for item in items]
+            return len(connection.execute(insert.returning(rejects.c.id), [_short(row) for row in rows]).all())
 
     def find(
         self, *, kind: str, code: str | None = None, source: str | None = None, limit: int | None = None, after: int = 0
@@ -79,4 +90,18 @@ class Rejects:
     def resolve(self, ids: Sequence[int]) -> None:
         """These were taken in after all."""
         with self._database.begin() as connection:
-            connection.execute(sa.update(rejects).where(rejects.c.id.in_(ids)).values(resolved_at=sa.func.now()))
+            wanted = rejects.c.id == sa.any_(sa.cast(list(ids), pg.ARRAY(sa.BigInteger)))
+            connection.execute(sa.update(rejects).where(wanted).values(resolved_at=sa.func.now()))
+
+
+def storable(text: str) -> str:
+    """A text as PostgreSQL takes it: without U+0000, and with halves of surrogate pairs written out."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with a `part` that fits into an index."""
+    part = row["part"]
+    if len(part) <= MAX_PART:
+        return row
+    return {**row, "part": "hash:" + hashlib.blake2b(part.encode(), digest_size=16).hexdigest()}

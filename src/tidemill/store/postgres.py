@@ -56,9 +56,14 @@ def _given(url: str) -> Postgres:
             version = connection.info.server_version // 10_000
     except psycopg.Error as error:
         password = _password(url)
-        text = str(error).strip().replace(password, "********") if password else str(error).strip()
+        if isinstance(error, psycopg.ProgrammingError) or password is None:
+            # The parser's own text quotes the part of the URL that it did not understand: maybe the password.
+            raise ConfigError("database_url", "TIDEMILL_DATABASE_URL cannot be read.", hint=hint) from None
         raise UnavailableError(
-            "database_unreachable", "The database of TIDEMILL_DATABASE_URL does not answer.", hint=hint, raw=text
+            "database_unreachable",
+            "The database of TIDEMILL_DATABASE_URL does not answer.",
+            hint=hint,
+            raw=str(error).strip().replace(password, "********") if password else str(error).strip(),
         ) from None
     if version < MINIMUM_VERSION:
         raise ConfigError(
@@ -71,13 +76,14 @@ def _given(url: str) -> Postgres:
 
 
 def _password(url: str) -> str | None:
+    """The password in it, "" if there is none, None if it is no URL that can be read."""
     from psycopg import ProgrammingError, conninfo  # noqa: PLC0415
 
     try:
         found = conninfo.conninfo_to_dict(url).get("password")
     except ProgrammingError:
         return None
-    return str(found) if found else None
+    return str(found or "")
 
 
 def _embedded(home: Path) -> Postgres:

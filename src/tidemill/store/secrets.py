@@ -29,7 +29,10 @@ class Secrets:
         return self._settings.home_path / "secret.key"
 
     def ensure(self) -> None:
-        """Make the key file if there is none. Two processes at once agree on one key."""
+        """Make the key file if there is none: only while nothing is encrypted, or a lost key would go unnoticed.
+
+        Two processes at once agree on one key.
+        """
         if self._settings.secret_keys or self.path.exists():
             return
         from cryptography.fernet import Fernet  # noqa: PLC0415 - 40 ms
@@ -71,7 +74,13 @@ class Secrets:
         if self._fernet is None:
             from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
 
-            self.ensure()
+            if not self._settings.secret_keys and not self.path.exists():
+                raise ConfigError(
+                    "secret_key_lost",
+                    f"The secret key {self.path} is gone: what was encrypted with it cannot be read.",
+                    hint="Put the file back. If it is lost: tidemill init makes another one, "
+                    "then give each connection its key anew: tidemill connection edit NAME --key FILE",
+                )
             keys = (self._settings.secret_keys or self.path.read_text()).split(",")
             try:
                 self._fernet = MultiFernet([Fernet(key.strip()) for key in keys if key.strip()])

@@ -1,0 +1,167 @@
+"""Events from files into the store: complete, once, and with every refused line kept."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.installation import Installation, write_events
+
+from tidemill.app import App
+from tidemill.errors import ConfigError
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    from tidemill.settings import Settings
+
+    return App(Settings(home=tmp_path / "home", commit_rows=100))
+
+
+def total(app: App) -> int:
+    return int(app.events.count()[0][1])
+
+
+def test_the_same_file_adds_nothing_the_second_time_under_any_name_or_wrapping(app: App, tmp_path: Path) -> None:
+    plain = tmp_path / "events.jsonl"
+    write_events(plain, 250)
+    packed = tmp_path / "events.jsonl.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    zipped = tmp_path / "events.zip"
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.write(plain, "a/events.jsonl")
+    with app:
+        assert app.events.load(str(plain)).rows == 250
+        assert app.events.load(str(plain)).already_loaded
+        copy = tmp_path / "copy.jsonl"
+        copy.write_bytes(plain.read_bytes())
+        assert app.events.load(str(copy)).already_loaded
+        for again in (packed, zipped):
+            result = app.events.load(str(again))
+            assert (result.rows, result.duplicates) == (0, 250)
+        assert total(app) == 250
+
+
+def test_a_file_that_has_grown_adds_only_its_new_lines_even_without_ids(app: App, tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    lines = [
+        json.dumps({"event": "hit", "user": f"u{n % 3}", "time": f"2026-01-01T00:00:{n % 2:02d}Z"}) for n in range(40)
+    ]
+    file.write_text("\n".join(lines[:25]) + "\n")
+    with app:
+        assert app.events.load(str(file), "jsonl").rows == 25
+        file.write_text("\n".join(lines) + "\n")
+        result = app.events.load(str(file), "jsonl")
+        assert (result.rows, result.duplicates) == (15, 25)
+
+
+def test_bad_lines_are_set_aside_with_place_and_reason_and_the_rest_goes_in(app: App, tmp_path: Path) -> None:
+    file = tmp_path / "mixed.jsonl"
+    good = '{"uuid": "a", "event": "e", "distinct_id": "d", "timestamp": "2026-01-01T00:00:00Z"}'
+    bad = {
+        2: ("{not json", "json_invalid"),
+        3: ('{"event": "e", "distinct_id": "d", "timestamp": "yesterday"}', "timestamp_invalid"),
+        4: ('{"event": "e", "distinct_id": "d", "timestamp": "+123456-01-01"}', "timestamp_out_of_range"),
+        5: ('{"event": "", "distinct_id": "d"}', "event_missing"),
+        6: ('{"event": "e"}', "distinct_id_missing"),
+        7: ('{"event": "e", "distinct_id": "d", "properties": [1]}', "not_an_object"),
+        8: ('{"event": "e", "distinct_id": "d", "properties": {"a": NaN}}', "json_invalid"),
+        9: ('{"event":"e","distinct_id":"d","properties":' + "[" * 100_000 + "]" * 100_000 + "}", "json_too_deep"),
+    }
+    lines = [good, *(text for text, _ in bad.values()), good.replace('"a"', '"b"')]
+    file.write_bytes(b"\n".join(line.encode() for line in lines) + b'\n{"event": "\xff", "distinct_id": "d"}\n')
+    with app:
+        result = app.events.load(str(file), "posthog")
+        assert (result.rows, result.rejects) == (2, 9)
+        found = {reject.place.rsplit(" ", 1)[1]: reject.code for reject in app.events.rejects()}
+        assert found == {str(line): code for line, (_, code) in bad.items()} | {"11": "invalid_utf8"}
+        out = tmp_path / "rejects.jsonl"
+        assert app.events.export_rejects(out) == 9
+
+
+def test_what_was_set_aside_can_be_read_again_with_another_mapping(app: App, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("name,who,when,stamp\nsignup,ana,soon,2026-01-01\nlogin,,soon,2026-01-02\n")
+    with app:
+        first = app.events.load(str(file), mapping={"distinct_id": "who", "timestamp": "when"}, team_id=7)
+        assert (first.rows, first.rejects) == (0, 2)
+        mended = app.events.retry_rejects(mapping={"distinct_id": "who", "timestamp": "stamp"})
+        assert (mended.rows, mended.rejects) == (1, 1)
+        assert [(e["event"], e["team_id"]) for e in app.events.show()] == [("signup", 7)]
+        assert len(app.events.rejects()) == 1
+
+
+def test_the_same_event_in_two_files_counts_once(app: App, tmp_path: Path) -> None:
+    write_events(tmp_path / "one.jsonl", 150)
+    write_events(tmp_path / "two.jsonl", 150, first=100)
+    with app:
+        app.events.load(str(tmp_path / "one.jsonl"))
+        result = app.events.load(str(tmp_path / "two.jsonl"))
+        assert (result.rows, result.duplicates) == (100, 50)
+        other_team = app.events.load(str(tmp_path / "one.jsonl"), team_id=2)
+        assert other_team.rows == 150
+
+
+def test_a_file_that_breaks_off_keeps_what_it_held_and_says_so(app: App, tmp_path: Path) -> None:
+    plain = tmp_path / "events.jsonl"
+    write_events(plain, 2_000)
+    whole = gzip.compress(plain.read_bytes())
+    broken = tmp_path / "broken.jsonl.gz"
+    broken.write_bytes(whole[: len(whole) // 2])
+    with app:
+        with pytest.raises(ConfigError, match="damaged or cut off"):
+            app.events.load(str(broken))
+        held = total(app)
+        assert 0 < held < 2_000
+        broken.write_bytes(whole)
+        app.events.load(str(broken))
+        assert total(app) == 2_000
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"", "file_empty"), (b"\xff\xfe{\x00}\x00", "file_utf16"), (b"just some words", "format_unclear")],
+)
+def test_a_file_that_holds_no_events_is_refused_with_the_reason(
+    app: App, tmp_path: Path, content: bytes, code: str
+) -> None:
+    file = tmp_path / "odd"
+    file.write_bytes(content)
+    with app, pytest.raises(ConfigError) as caught:
+        app.events.load(str(file))
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
+def test_files_are_joined_and_nothing_is_lost_or_exported_twice(installation: Installation, tmp_path: Path) -> None:
+    uuids: list[str] = []
+    with installation.app(commit_rows=20) as app:
+        installation.connect(app)
+        app.exports.create("warehouse", {"name": "daily", "table": "events"}, by="tester")
+        for turn in range(3):
+            uuids += write_events(tmp_path / f"{turn}.jsonl", 100, first=turn * 1_000)
+            app.events.load(str(tmp_path / f"{turn}.jsonl"))
+            if turn == 0:
+                app.exports.run("daily", by="tester")
+            compacted = app.events.compact()
+            assert compacted.files_after <= compacted.files_before
+        app.exports.run("daily", by="tester")
+        assert installation.uuids() == sorted(uuids)
+
+
+def test_secrets_and_home_are_for_the_owner_only(app: App) -> None:
+    with app:
+        home = app.settings.home_path
+        assert home.stat().st_mode & 0o077 in {0, 0o001}  # root lets PostgreSQL's own user pass through
+        assert (home / "secret.key").stat().st_mode & 0o077 == 0
+        assert os.environ.get("TIDEMILL_DATABASE_URL") is None
+        assert app.secrets.decrypt(app.secrets.encrypt("ä")) == "ä"
+        app.secrets.path.unlink()
+    from tidemill.store.secrets import Secrets
+
+    with pytest.raises(ConfigError, match="is gone"):
+        Secrets(app.settings).decrypt(b"x")
