@@ -1,0 +1,119 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.installation import CONNECTION, Installation, write_events
+
+
+def commands() -> list[list[str]]:
+    """Every command there is, from the help of the program itself."""
+    import typer
+
+    from tidemill.cli.main import app
+
+    found: list[list[str]] = []
+
+    def walk(command: object, words: list[str]) -> None:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            found.append(words)
+            return
+        for name, child in inner.items():
+            walk(child, [*words, name])
+
+    walk(typer.main.get_command(app), [])
+    return found
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tidemill", *words, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "Example:" in done.stdout
+
+
+def test_from_key_to_rows_by_the_command_line_alone(installation: Installation, tmp_path: Path) -> None:
+    installation.environment["TIDEMILL_HOME"] = str(installation.home)
+    key = tmp_path / "key.json"
+    key.write_text(json.dumps(installation.local.key()))
+    target = f"tidemill-local:{installation.dataset}"
+    added = installation.run("connection", "add", CONNECTION, "--dataset", target, "--key", str(key))
+    assert added.returncode == 0, added.stderr
+    assert "was understood as the dataset" in added.stderr
+    uuids = write_events(tmp_path / "events.jsonl", 30)
+    loaded = installation.run("events", "load", str(tmp_path / "events.jsonl"), "--json")
+    assert json.loads(loaded.stdout)[0]["rows"] == 30
+    made = installation.run(
+        "export", "create", "daily", "--connection", CONNECTION, "--table", f"{target}:MyExportTable"
+    )
+    assert made.returncode == 0, made.stderr
+    assert "was understood as the table MyExportTable" in made.stderr
+    run = installation.run("export", "run", "daily", "--json")
+    (view,) = json.loads(run.stdout)
+    assert (view["status"], view["rows_done"]) == ("completed", 30)
+    assert installation.uuids("MyExportTable") == uuids
+    nothing = installation.run("export", "run", "daily")
+    assert "nothing new" in nothing.stderr
+    shown = installation.run("export", "run", "show", view["short_id"], "--json")
+    assert json.loads(shown.stdout)["chunks"][0]["job_id"].startswith("tidemill_")
+    listed = json.loads(installation.run("connection", "list", "--json").stdout)
+    assert listed[0]["location"] == "EU"
+    assert "private_key" not in added.stdout + added.stderr + json.dumps(listed)
+    for name in ("BEGIN PRIVATE KEY", json.loads(key.read_text())["private_key_id"]):
+        stored = b"".join(path.read_bytes() for path in installation.home.rglob("*") if path.is_file())
+        assert name.encode() not in stored
+
+
+def test_exit_codes_say_what_kind_of_error_it_was(installation: Installation, tmp_path: Path) -> None:
+    cases = {
+        ("export", "run", "none"): 4,
+        ("connection", "show", "none"): 4,
+        ("events", "load", str(tmp_path / "none.jsonl")): 2,
+        ("export", "create", "x", "--connection", "none", "--table", "t"): 4,
+        ("events", "count", "--by", "mood"): 2,
+        ("export", "run", "retry", "00000000"): 4,
+        ("model", "show", "none"): 4,
+        ("events", "load"): 2,
+    }
+    for words, code in cases.items():
+        done = installation.run(*words)
+        assert done.returncode == code, (words, done.stderr)
+        assert "Traceback" not in done.stderr
+    (tmp_path / "key.json").write_text('{"type": "authorized_user"}')
+    wrong = installation.run("connection", "add", "x", "--dataset", "d", "--key", str(tmp_path / "key.json"))
+    assert wrong.returncode == 2
+    assert "--adc" in wrong.stderr
+
+
+def test_a_connection_with_a_missing_permission_is_not_saved_and_leaves_nothing(
+    installation: Installation, tmp_path: Path
+) -> None:
+    key = tmp_path / "key.json"
+    key.write_text(json.dumps(installation.local.key("limited-two", deny=["bigquery.tables.create"])))
+    done = installation.run("connection", "add", CONNECTION, "--dataset", installation.dataset, "--key", str(key))
+    assert done.returncode == 3
+    assert "bigquery.tables.create" in done.stdout
+    assert "GRANT" in done.stdout
+    assert installation.run("connection", "list", "--json").stdout.strip() == "[]"
+    client = installation.client()
+    assert client.list_tables(installation.dataset) == []
+    client.close()
+
+
+def test_the_demo_runs_twice_and_adds_nothing_the_second_time(tmp_path: Path, installation: Installation) -> None:
+    home = str(tmp_path / "demo")
+    for added in (True, False):
+        done = installation.run("demo", TIDEMILL_HOME=home)
+        assert done.returncode == 0, done.stderr
+        assert "0 missing, 0 duplicated" in done.stdout
+        assert "39,244" in done.stdout
+        assert ("nothing to add" in done.stdout) is not added
+    assert installation.run("local", "stop", TIDEMILL_HOME=home).returncode == 0
