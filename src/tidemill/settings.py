@@ -36,8 +36,8 @@ class Settings(pydantic_settings.BaseSettings):
     )
     duckdb_threads: int = Field(default=0, ge=0, description="Threads of the event store; 0 means one a core.")
     duckdb_memory_mb: int = Field(default=400, ge=100, description="Memory that DuckDB may use, in MB.")
-    commit_rows: int = Field(default=100_000, ge=1, description="Most rows in one commit of the event store.")
-    commit_bytes: int = Field(default=128 * MEGABYTE, ge=1000, description="Most bytes of JSON in one commit.")
+    commit_rows: int = Field(default=50_000, ge=1, description="Most rows in one commit of the event store.")
+    commit_bytes: int = Field(default=64 * MEGABYTE, ge=1000, description="Most bytes of JSON in one commit.")
     chunk_bytes: int = Field(default=100 * MEGABYTE, ge=1000, description="Target size of one load job's file, bytes.")
     parallel_loads: int = Field(default=4, ge=1, le=16, description="Load jobs of one run at once.")
     max_event_bytes: int = Field(

@@ -14,10 +14,10 @@ BLOCK = 1024 * 1024
 #: How much of an element is kept that is too large.
 KEPT = 1000
 #: All up to the next bracket outside of a string; it stops before a string that does not end in the buffer.
-_RUN = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]|\\.)*+"[^"{}\[\]]*+)*+', re.DOTALL)
-_STRING_REST = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
+_RUN = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+', re.DOTALL)
+_STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 #: An element that is neither object nor array.
-_SCALAR = re.compile(rb'"(?:[^"\\]|\\.)*+"|[^"\s,{}\[\]]++|.', re.DOTALL)
+_SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"\s,{}\[\]]++|.', re.DOTALL)
 _BETWEEN = re.compile(rb"[\s,]*+")
 _QUOTE, _OPENING = ord('"'), b"{["
 

@@ -162,7 +162,7 @@ class Reader:
         return ConfigError(
             "file_broken",
             f"{self._source.name} is damaged or cut off, {self.position:,} of {self._source.size:,} bytes in: {error}",
-            hint="What came before is loaded. Get the file again and load that: nothing is added twice.",
+            hint=tables.AGAIN,
         )
 
     def _text(self, stream: _Stream, member: str) -> Iterator[Record]:

@@ -228,7 +228,7 @@ def to_arrow(events: Sequence[Event], team_id: int) -> pa.Table:
     types = {"team_id": pa.int64(), "timestamp": pa.timestamp("us", "UTC")}
     columns: dict[str, Any] = {}
     for name in BATCH_COLUMNS:
-        values: list[Any] = [getattr(event, name) for event in events]
+        values: list[Any] = [getattr(event, name) for event in events]  # a column at a time: one list is held
         if name == "team_id":
             values = [team_id if value is None else value for value in values]
         columns[name] = pa.array(values, types.get(name, pa.string()))

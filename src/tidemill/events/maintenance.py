@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: A file this large is left alone.
 TARGET_FILE = "128MB"
-#: Joining begins when so many files are smaller than a quarter of that.
+#: Joining begins when there are so many small files (`small_files`).
 SMALL_FILES = 32
 _KEEP = "1 hour"
 
@@ -30,10 +30,10 @@ class Compacted:
 
 
 def small_files(lake: Lake) -> int:
-    """Number of files under 32 MB, and so worth joining."""
+    """Number of files under 4 MB, as small commits leave them; a bulk load writes larger ones."""
     with lake.cursor() as cursor:
         found = cursor.execute(
-            "SELECT count(*) FROM ducklake_list_files('lake', 'events') WHERE data_file_size_bytes < 32000000"
+            "SELECT count(*) FROM ducklake_list_files('lake', 'events') WHERE data_file_size_bytes < 4000000"
         ).fetchone()
     return int(found[0]) if found else 0
 

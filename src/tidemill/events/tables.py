@@ -13,6 +13,10 @@ from typing import Any
 from tidemill.errors import ConfigError, RowError
 
 BLOCK = 1024 * 1024
+#: What to do about a file that breaks off. Only events that have neither an id nor a time count as new in another file.
+AGAIN = (
+    "What came before is loaded. Get the file again and load that: an event with an id or a time is not added twice."
+)
 _DELIMITERS = ",;\t|"
 _KEPT = 1000
 #: The time in a line of a web server's log, which has commas too.
@@ -124,7 +128,7 @@ def parquet_rows(path: Path, progress: Callable[[float], None]) -> Iterator[Row]
         raise ConfigError(
             "file_broken",
             f"The Parquet file is damaged or cut off after {number:,} rows: {error}",
-            hint="What came before is loaded. Get the file again and load that: nothing is added twice.",
+            hint=AGAIN,
         ) from None
 
 
