@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 
@@ -40,8 +40,7 @@ _FOREIGN = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One JSON document of a file, or why there is none. `line`: where it begins, from 1."""
 
     line: int

@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import datetime as dt
+import gc
 import hashlib
 import itertools
 import json
@@ -115,6 +116,10 @@ class Loading:
         ConfigError
             The file cannot be read (to its end), or it cannot be told how. What came before is loaded.
         """
+        with _no_collector():
+            return self._run(progress)
+
+    def _run(self, progress: Callable[[LoadProgress], None]) -> Result:
         began = time.monotonic()
         after = self._lake.resume_after(self.key)
         if after:
@@ -219,6 +224,18 @@ class Loading:
         place = f"{self._source.name}, {member}line {record.line}"
         whole = record.error is None and len(record.data) <= MAX_KEPT
         return Refused(part, place, error.code, error.message, record.data[:MAX_KEPT], whole)
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without Python's cycle collector: events form no cycles, and looking for some takes a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def to_arrow(events: Sequence[Event], team_id: int) -> pa.Table:

@@ -111,20 +111,21 @@ def _event(found: _Record, envelope: str | None, sent_at: str | float | None, no
     properties = text.json_object(found.properties, "properties") or "{}"
     inner = _PROPERTIES.decode(properties)  # cheaper than a search for what could be in it
     timestamp, has_time = _time(found, sent_at, now)
-    ip = found.ip or _text(inner.ip)
-    return Event(
-        uuid=text.identifier(found.uuid),
-        event=text.event_name(found.event),
-        distinct_id=text.person(found.distinct_id, found.dollar_distinct_id, inner.distinct_id),
-        timestamp=timestamp,
-        has_time=has_time,
-        properties=properties,
-        set=_object(inner.set, found.set, found.person_set),
-        set_once=_object(inner.set_once, found.set_once, found.person_set_once),
-        ip=text.clean(ip) if ip else None,
-        elements=_elements(found),
-        team_id=found.team_id,
-        envelope=envelope,
+    ip = found.ip or (_text(inner.ip) if inner.ip is not _NONE else None)
+    return Event(  # by position: with names it takes half as long again, and this runs for every event
+        text.identifier(found.uuid),
+        text.event_name(found.event),
+        text.person(found.distinct_id, found.dollar_distinct_id, inner.distinct_id),
+        timestamp,
+        has_time,
+        properties,
+        _object(inner.set, found.set, found.person_set),
+        _object(inner.set_once, found.set_once, found.person_set_once),
+        text.clean(ip) if ip else None,
+        _elements(found),
+        found.team_id,
+        "capture",
+        envelope,
     )
 
 
@@ -141,6 +142,8 @@ def _time(found: _Record, sent_at: str | float | None, now: int) -> tuple[int, b
 def _object(*candidates: msgspec.Raw) -> str | None:
     """The first of them that is a JSON object (or a text of one); what is none is no person property."""
     for candidate in candidates:
+        if candidate is _NONE:
+            continue
         if bytes(candidate)[:1] in {b"{", b'"'}:
             try:
                 found = text.json_object(candidate, "$set")
@@ -159,6 +162,8 @@ def _text(raw: msgspec.Raw) -> str | None:
 def _elements(found: _Record) -> str | None:
     if found.elements_chain:
         return text.clean(found.elements_chain)
+    if found.elements is _NONE:
+        return None
     raw = bytes(found.elements)
     if not raw or raw in {b"null", b"[]", b'""'}:
         return None
