@@ -9,8 +9,11 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+import pydantic
 import pydantic_settings
 from pydantic import Field
+
+from tidemill.errors import ConfigError
 
 MEGABYTE = 1_000_000
 
@@ -65,5 +68,17 @@ class Settings(pydantic_settings.BaseSettings):
 
 @functools.cache
 def current() -> Settings:
-    """The settings of this process."""
-    return Settings()
+    """The settings of this process.
+
+    Raises
+    ------
+    ConfigError
+        That names the variable, and what is wrong with its value.
+    """
+    try:
+        return Settings()
+    except pydantic.ValidationError as error:
+        said = "; ".join(f"TIDEMILL_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
+        raise ConfigError(
+            "setting_invalid", f"A setting is not valid. {said}.", hint="docs/reference/settings.md lists them."
+        ) from None

@@ -43,6 +43,7 @@ BATCH_COLUMNS = {
     "kind": "VARCHAR",
     "envelope": "VARCHAR",
 }
+_TURN = "event-store"
 _HASH = "md5_number_lower(team_id::VARCHAR || ':' || uuid)"
 _BYTES = " + ".join(
     f"coalesce(strlen({name}), 0)"
@@ -93,18 +94,19 @@ class Lake:
     @contextlib.contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of its own for the calling thread; the store is opened at the first call."""
-        with self._opening:
-            if self._connection is None:
-                self._connection = self._open()
-            cursor = self._connection.cursor()
+        cursor = self._opened().cursor()
         try:
             yield cursor
         finally:
             cursor.close()
 
     def turn(self) -> contextlib.AbstractContextManager[None]:
-        """The right to change the store, one process at a time, first come first served."""
-        return self._lock("event-store")
+        """The right to change the store, one process at a time, first come first served.
+
+        The store is opened first: to open it takes the same turn.
+        """
+        self._opened()
+        return self._lock(_TURN)
 
     def close(self) -> None:
         """Close the store; a later call opens it again."""
@@ -112,6 +114,12 @@ class Lake:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        with self._opening:
+            if self._connection is None:
+                self._connection = self._open()
+            return self._connection
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         folder = self._settings.event_data_path
@@ -121,7 +129,7 @@ class Lake:
             f"ATTACH {duck.literal('ducklake:postgres:' + self._dsn)} AS lake (DATA_PATH {duck.literal(str(folder))}, "
             "METADATA_SCHEMA 'tidemill_events', DATA_INLINING_ROW_LIMIT 10)"
         )
-        with self.turn():
+        with self._lock(_TURN):
             connection.execute(attach)
             # Fetched whole: a result that is left open keeps a transaction open in PostgreSQL, and others wait for it.
             known = connection.execute(

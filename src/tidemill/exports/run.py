@@ -156,6 +156,8 @@ class Runner:
                 f"The table holds rows already, and lacks {', '.join(lacking)}: new rows cannot be told from old.",
                 hint="Add the column, or export into another table.",
             )
+        # Each attempt begins anew with a table of its own: that of an earlier one was dropped, or may have expired.
+        self._runs.reset_chunks(run.id, attempt=run.attempt)
         layout = tables.Layout(
             columns, expires_seconds=STAGE_EXPIRES_SECONDS, description="Tidemill: a run's new rows."
         )

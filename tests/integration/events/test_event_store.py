@@ -165,3 +165,23 @@ def test_secrets_and_home_are_for_the_owner_only(app: App) -> None:
 
     with pytest.raises(ConfigError, match="is gone"):
         Secrets(app.settings).decrypt(b"x")
+
+
+def test_rejects_can_be_retried_in_a_process_that_has_not_used_the_store_yet(
+    installation: Installation, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("name,who,when,stamp\nsignup,ana,soon,2026-01-01\n")
+    assert (
+        installation.run("events", "load", str(file), "--map", "distinct_id=who", "--map", "timestamp=when").returncode
+        == 0
+    )
+    mended = installation.run("events", "rejects", "retry", "--map", "distinct_id=who", "--map", "timestamp=stamp")
+    assert mended.returncode == 0
+    assert "1 added" in mended.stderr
+
+
+def test_a_setting_that_is_none_is_named(installation: Installation) -> None:
+    done = installation.run("events", "count", TIDEMILL_DUCKDB_THREADS="many")
+    assert done.returncode == 2
+    assert "TIDEMILL_DUCKDB_THREADS" in done.stderr

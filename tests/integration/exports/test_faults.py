@@ -150,3 +150,27 @@ def test_every_request_is_one_that_bigquery_documents(installation: Installation
         for problem in discovery.problems(request)
     ]
     assert found == []
+
+
+def test_a_first_run_into_a_filled_table_that_failed_half_way_loses_nothing(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app(**SMALL) as app:
+        uuids = prepare(installation, app, tmp_path)
+        app.exports.run("daily", by="tester")
+        app.exports.delete("daily")
+        uuids += write_events(tmp_path / "more.jsonl", 300, first=5_000)
+        app.events.load(str(tmp_path / "more.jsonl"))
+        app.exports.create(CONNECTION, {"name": "again", "table": "events"}, by="tester")
+        installation.local.set_faults(
+            [{"path": UPLOAD, "method": "PUT", "nth": 3, "fault": "job_error", "reason": "invalid"}]
+        )
+        with pytest.raises(TidemillError):
+            app.exports.run("again", by="tester")
+        installation.local.set_faults([])
+        (run,) = app.exports.run("again", by="tester")
+        assert (run.mode, run.status, run.rows_done) == ("merge", "completed", 300)
+        assert installation.uuids() == sorted(uuids)
+    client = installation.client()
+    assert client.list_tables(installation.dataset) == ["events"]
+    client.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import secrets
 import time
@@ -18,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from tidemill.bigquery.local import jobs, loads, permissions, rows, uploads
 from tidemill.bigquery.local.accounts import Accounts
-from tidemill.bigquery.local.answers import Refusal, denied, not_found
+from tidemill.bigquery.local.answers import Refusal, denied, job_error, not_found
 from tidemill.bigquery.local.emulator import Emulator
 from tidemill.bigquery.local.faults import Fault, Faults
 from tidemill.bigquery.local.permissions import Place
@@ -101,7 +102,8 @@ class Gate:
     async def _own(self, request: Request) -> Response:
         """Health for everybody; fault plans for who has the secret."""
         if request.url.path.endswith("/health"):
-            return JSONResponse({"ready": True, "url": self.url, "grpc_port": self.emulator.grpc_port})
+            state = {"ready": True, "url": self.url, "grpc_port": self.emulator.grpc_port, "pid": os.getpid()}
+            return JSONResponse(state)
         if not secrets.compare_digest(request.headers.get("x-tidemill-secret", ""), self._secret):
             raise Refusal(403, "forbidden", "The secret is in the state file of the embedded BigQuery.")
         if request.method == "PUT":
@@ -167,43 +169,35 @@ class Gate:
         if dry:
             return await self.emulator.send(request.method, request.url.path, body, location=location)
         job_id = str(reference.get("jobId") or f"job_{secrets.token_hex(12)}")
-        self.jobs.claim(project, job_id, location)
-        return await self._run_query(request, body, project, job_id, location, configuration, account)
+        job = jobs.resource(project, job_id, location, configuration, account, time.time())
+        with self.jobs.running(job):
+            return await self._run_query(request, body, job)
 
-    async def _run_query(
-        self,
-        request: Request,
-        body: dict[str, Any],
-        project: str,
-        job_id: str,
-        location: str,
-        configuration: dict[str, Any],
-        account: str,
-    ) -> Response:
+    async def _run_query(self, request: Request, body: dict[str, Any], job: dict[str, Any]) -> Response:
         began = time.time()
+        reference, configuration = job["jobReference"], job["configuration"]
         if "configuration" in body:
-            body["jobReference"] = {"projectId": project, "jobId": job_id}
-        response = await self.emulator.send("POST", request.url.path, body, location=location)
+            body["jobReference"] = {"projectId": reference["projectId"], "jobId": reference["jobId"]}
+        response = await self.emulator.send("POST", request.url.path, body, location=reference["location"])
         if response.status_code != 200:
-            self.jobs.release(project, job_id)
             return response
         answer = json.loads(bytes(response.body))
         given = answer.get("configuration", configuration)
         given["labels"] = configuration.get("labels", {})
-        job = jobs.resource(
-            project,
+        done = jobs.resource(
+            reference["projectId"],
             answer["jobReference"]["jobId"],
-            location,
+            reference["location"],
             given,
-            account,
+            job["user_email"],
             began,
             statistics=answer.get("statistics") or {"query": {}},
             error=(answer.get("status") or {}).get("errorResult"),
         )
-        self.jobs.save_alone(job)
+        self.jobs.save_alone(done)
         if "configuration" in body:
-            return JSONResponse(job)
-        answer["jobReference"]["location"] = location
+            return JSONResponse(done)
+        answer["jobReference"]["location"] = reference["location"]
         return JSONResponse(answer)
 
     def _with_jobs_view(self, sql: str, project: str) -> str:
@@ -246,16 +240,17 @@ class Gate:
 
     async def _piece(self, request: Request, granted: frozenset[str], fault: Fault | None) -> Response:
         session = self.uploads.get(request.query_params.get("upload_id", ""))
-        if session.job is not None:
+        async with session.turn:
+            if session.job is not None:
+                return JSONResponse(session.job)
+            whole = await uploads.receive(session, request.headers.get("content-range", ""), request.stream())
+            if not whole:
+                headers = {"Range": f"bytes=0-{session.received - 1}"} if session.received else {}
+                return Response(status_code=308, headers=headers)
+            session.job = await self._load(
+                session.project, session.account, granted, session.description, session.file, fault
+            )
             return JSONResponse(session.job)
-        whole = await uploads.receive(session, request.headers.get("content-range", ""), request.stream())
-        if not whole:
-            headers = {"Range": f"bytes=0-{session.received - 1}"} if session.received else {}
-            return Response(status_code=308, headers=headers)
-        session.job = await self._load(
-            session.project, session.account, granted, session.description, session.file, fault
-        )
-        return JSONResponse(session.job)
 
     async def _load(
         self,
@@ -280,24 +275,36 @@ class Gate:
             if fields is None and load.get("createDisposition") != "CREATE_NEVER":
                 permissions.check(granted, "bigquery.tables.create", Place(at.project, at.dataset, None, ""))
             permissions.check(granted, "bigquery.tables.updateData", at)
-            self.jobs.claim(project, job_id, location)
             job = jobs.resource(project, job_id, location, configuration, account, began)
-            if fault is not None:
-                job["status"] = {"state": "DONE", "errorResult": {"reason": fault.reason, "message": fault.message}}
-                self.jobs.save_alone(job)
-                return job
-            async with self.emulator.writing():
-                if fields is None and load.get("createDisposition") != "CREATE_NEVER":
-                    fields = await self.emulator.create_for_load(at, load)
-                if fields is None:
-                    said = {"reason": "notFound", "message": f"Not found: Table {at.project}:{at.dataset}.{at.table}"}
-                    job["status"] |= {"errorResult": said, "errors": [said]}
-                    self.jobs.save_alone(job)
-                    return job
-                name = self.emulator.quoted(at)
-                return await asyncio.to_thread(loads.run, self.emulator.connection, self.jobs, job, name, fields, file)
+            with self.jobs.running(job):
+                return await self._run_load(job, load, at, fields, file, fault)
         finally:
             await asyncio.to_thread(file.unlink, missing_ok=True)
+
+    async def _run_load(
+        self,
+        job: dict[str, Any],
+        load: dict[str, Any],
+        at: Place,
+        fields: list[dict[str, Any]] | None,
+        file: Path,
+        fault: Fault | None,
+    ) -> dict[str, Any]:
+        if fault is not None:
+            return self._failed(job, fault.reason, fault.message)
+        async with self.emulator.writing():
+            if fields is None and load.get("createDisposition") != "CREATE_NEVER":
+                fields = await self.emulator.create_for_load(at, load)
+            if fields is None:
+                return self._failed(job, "notFound", f"Not found: Table {at.project}:{at.dataset}.{at.table}")
+            name = self.emulator.quoted(at)
+            return await asyncio.to_thread(loads.run, self.emulator.connection, self.jobs, job, name, fields, file)
+
+    def _failed(self, job: dict[str, Any], reason: str, message: str) -> dict[str, Any]:
+        error = job_error(reason, message)
+        job["status"] = {"state": "DONE", "errorResult": error, "errors": [error]}
+        self.jobs.save_alone(job)
+        return job
 
     # Datasets, tables, rows.
 

@@ -5,10 +5,12 @@ The emulator would run a job id twice, drop labels and forget where a job ran; B
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import duckdb
@@ -28,19 +30,26 @@ class Jobs:
         self._connection.execute(
             f"CREATE TABLE IF NOT EXISTS {_TABLE} (project VARCHAR, id VARCHAR, created DOUBLE, resource VARCHAR)"
         )
-        self._begun: set[tuple[str, str]] = set()
+        self._running: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def claim(self, project: str, job_id: str, location: str) -> None:
-        """The id is taken from now on. Raises Refusal (409) if it was before."""
-        with self._guard:
-            if (project, job_id) in self._begun or self._read(project, job_id):
-                raise Refusal(409, "duplicate", f"Already Exists: Job {project}:{location}.{job_id}")
-            self._begun.add((project, job_id))
+    @contextlib.contextmanager
+    def running(self, job: dict[str, Any]) -> Iterator[None]:
+        """The job runs, and its id is taken, for the time of the block; it is to be saved in it.
 
-    def release(self, project: str, job_id: str) -> None:
-        """The job did not begin after all."""
+        Raises Refusal (409) if the id was taken before. If the block raises, the job never was.
+        """
+        reference = job["jobReference"]
+        key = (reference["projectId"], reference["jobId"])
         with self._guard:
-            self._begun.discard((project, job_id))
+            if self._read(*key):
+                said = f"Already Exists: Job {key[0]}:{reference['location']}.{key[1]}"
+                raise Refusal(409, "duplicate", said)
+            self._running[key] = {**job, "status": {"state": "RUNNING"}}
+        try:
+            yield
+        finally:
+            with self._guard:
+                del self._running[key]
 
     def get(self, project: str, job_id: str, location: str | None) -> dict[str, Any]:
         """The job. Raises Refusal (404) if there is none, or not in that location."""
@@ -51,6 +60,8 @@ class Jobs:
         return found
 
     def _read(self, project: str, job_id: str) -> dict[str, Any] | None:
+        if running := self._running.get((project, job_id)):
+            return running
         query = f"SELECT resource FROM {_TABLE} WHERE project = ? AND id = ?"
         found = self._connection.execute(query, [project, job_id]).fetchone()
         return json.loads(found[0]) if found else None

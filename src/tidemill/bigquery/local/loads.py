@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,10 @@ def _inflate(file: Path) -> None:
         if start.read(2) != b"\x1f\x8b":
             return
     plain = file.with_suffix(".plain")
-    with gzip.open(file) as packed, plain.open("wb") as out:
-        shutil.copyfileobj(packed, out)
+    try:
+        with gzip.open(file) as packed, plain.open("wb") as out:
+            shutil.copyfileobj(packed, out)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        plain.unlink(missing_ok=True)
+        raise Failed("invalid", f"Error while reading data, error message: {error}") from None
     plain.replace(file)

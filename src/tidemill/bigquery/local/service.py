@@ -136,8 +136,8 @@ class LocalBigQuery:
         """Whether it runs, and where."""
         state = self._state()
         url = f"http://127.0.0.1:{state.get('port') or self._port()}"
-        running = bool(state) and _healthy(url)
-        pid = state.get("pid") if state and _alive(int(state["pid"])) else None
+        running = bool(state) and _healthy(url, int(state["pid"]))
+        pid = int(state["pid"]) if state and _is_ours(int(state["pid"]), self.directory) else None
         grpc = state.get("grpc_port") if running else None
         return Status(running, url, DEFAULT_PROJECT, grpc, pid, self.directory, self._log)
 
@@ -226,11 +226,23 @@ def read_projects(directory: Path) -> set[str]:
     return {DEFAULT_PROJECT} | (set(json.loads(file.read_text())) if file.exists() else set())
 
 
-def _healthy(url: str) -> bool:
+def _healthy(url: str, pid: int) -> bool:
+    """Whether that process answers there: after a restart the port, or the process's number, may be somebody else's."""
     try:
         with urllib.request.urlopen(f"{url}/_tidemill/health", timeout=2) as answer:  # noqa: S310 - loopback
-            return bool(json.loads(answer.read()).get("ready"))
+            said = json.loads(answer.read())
+            return bool(said.get("ready")) and said.get("pid") == pid
     except (OSError, ValueError):
+        return False
+
+
+def _is_ours(pid: int, directory: Path) -> bool:
+    """Whether the process is the server of that directory."""
+    import psutil  # noqa: PLC0415
+
+    try:
+        return _alive(pid) and str(directory) in psutil.Process(pid).cmdline()
+    except psutil.Error:
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import re
@@ -25,6 +26,7 @@ class Session:
     description: dict[str, Any]
     file: Path
     received: int = 0
+    turn: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
     job: dict[str, Any] | None = None
 
 

@@ -97,7 +97,10 @@ class Mapping(pydantic.BaseModel, frozen=True, extra="forbid"):
         if not made.distinct_id:
             raise _unmapped("whose event it is", "--map distinct_id=COLUMN", there.values())
         told = ", ".join(f"{field} from {column}" for field, column in guess.items())
-        return made, f"Taken by their names: {told}. Change it with --map FIELD=COLUMN." if told else ""
+        notes = [f"Taken by their names: {told}. Change it with --map FIELD=COLUMN."] if told else []
+        if not made.timestamp:
+            notes.append("No column says when: all events get the time of loading. Use --map timestamp=COLUMN.")
+        return made, " ".join(notes)
 
 
 def _unmapped(what: str, option: str, columns: Iterable[str]) -> ConfigError:
