@@ -134,7 +134,7 @@ def write(lines: list[dict[str, Any]], repeat: int) -> None:
         f"Measured by `make bench` on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {processor()}, {os.cpu_count()} cores, "
         f"{memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}, {versions}.",
         f"Medians of {repeat}, each in a fresh process, ours and DuckDB's in turn, two threads each. Events have 38",
-        "properties and about 1.3 KB of JSON (`benchmarks/generate.py`).",
+        "properties and about 1.3 KB of JSON (`benchmarks/generate.py`). Imports do not count.",
         "",
         "* **load**: JSON lines into the event store, checked, with ids looked up and two bad lines set aside; beside",
         "  DuckDB's `read_json` and `COPY … TO parquet (zstd)` of the same file.",

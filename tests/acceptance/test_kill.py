@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -83,4 +85,27 @@ def test_two_loads_and_two_exports_at_once_add_each_event_once(installation: Ins
     assert codes in ([0, 0], [0, 5]), said
     if codes == [0, 5]:
         assert any("is running" in text for text in said)
+    assert installation.uuids() == uuids
+
+
+def test_ctrl_c_cancels_the_run_and_the_next_one_goes_on(installation: Installation, tmp_path: Path) -> None:
+    uuids = write_events(tmp_path / "events.jsonl", EVENTS)
+    with installation.app(commit_rows=50) as app:
+        installation.connect(app)
+        app.events.load(str(tmp_path / "events.jsonl"))
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+    process = installation.start("export", "run", "daily", TIDEMILL_CHUNK_BYTES="1500", TIDEMILL_PARALLEL_LOADS="1")
+    client = installation.client()
+    while process.poll() is None and not (table := client.get_table(installation.dataset, "events")):
+        pass
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    client.close()
+    assert table is not None
+    assert process.returncode == 130, said
+    assert "cancelled" in said
+    (run,) = json.loads(installation.run("export", "runs", "daily", "--json").stdout)
+    assert run["status"] == "cancelled"
+    assert len(installation.uuids()) < len(uuids)
+    assert installation.run("export", "run", "daily").returncode == 0
     assert installation.uuids() == uuids

@@ -253,10 +253,10 @@ def _without_known(cursor: duckdb.DuckDBPyConnection, batch: pa.Table) -> pa.Tab
                 "ON e.uuid_hash = s.h AND e.uuid = s.uuid AND e.team_id = s.team_id"
             ).fetchall()
         }
-    pairs = cursor.execute(
-        "SELECT n FROM numbered QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
-    )
-    known |= {row[0] for row in pairs.fetchall()}
+    counted = cursor.execute(f"SELECT count(*) - count(DISTINCT {_HASH}) FROM numbered").fetchall()
+    if counted[0][0]:
+        twice = "SELECT n FROM numbered QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
+        known |= {row[0] for row in cursor.execute(twice).fetchall()}
     if not known:
         return batch
     return batch.filter(pa.array([n not in known for n in range(batch.num_rows)], pa.bool_()))
