@@ -36,7 +36,7 @@ class App:
 
     def __enter__(self) -> App:
         """Open the database: it is made if there is none."""
-        from tidemill.store.connections import Connections  # noqa: PLC0415
+        from tidemill.store.connections import Connections
 
         if not Connections(self.database).any_secret():
             self.secrets.ensure()
@@ -50,14 +50,14 @@ class App:
     @functools.cached_property
     def postgres(self) -> Postgres:
         """The running PostgreSQL."""
-        from tidemill.store.postgres import open_postgres  # noqa: PLC0415
+        from tidemill.store.postgres import open_postgres
 
         return open_postgres(self.settings)
 
     @functools.cached_property
     def database(self) -> Database:
         """The metadata database, up to date."""
-        from tidemill.store.database import Database  # noqa: PLC0415
+        from tidemill.store.database import Database
 
         database = Database(self.postgres)
         self._closing.callback(database.close)
@@ -67,15 +67,15 @@ class App:
     @functools.cached_property
     def secrets(self) -> Secrets:
         """Encryption of what is kept secret."""
-        from tidemill.store.secrets import Secrets  # noqa: PLC0415
+        from tidemill.store.secrets import Secrets
 
         return Secrets(self.settings)
 
     @functools.cached_property
     def lake(self) -> Lake:
         """The event store."""
-        from tidemill.events.lake import Lake  # noqa: PLC0415
-        from tidemill.store.locks import Locks  # noqa: PLC0415
+        from tidemill.events.lake import Lake
+        from tidemill.store.locks import Locks
 
         lake = Lake(self.settings, self.postgres.dsn, Locks(self.postgres))
         self._closing.callback(lake.close)
@@ -84,7 +84,7 @@ class App:
     @functools.cached_property
     def engine(self) -> Engine:
         """The durable engine. It begins with the first workflow."""
-        from tidemill.engine.lazy import LazyEngine  # noqa: PLC0415
+        from tidemill.engine.lazy import LazyEngine
 
         engine = LazyEngine(self.postgres.dsn, self.postgres.url)
         self._closing.callback(engine.close)
@@ -93,27 +93,27 @@ class App:
     @functools.cached_property
     def connections(self) -> ConnectionService:
         """Connections."""
-        from tidemill.connections.service import ConnectionService  # noqa: PLC0415
-        from tidemill.store.connections import Connections  # noqa: PLC0415
+        from tidemill.connections.service import ConnectionService
+        from tidemill.store.connections import Connections
 
         return ConnectionService(self.settings, Connections(self.database), self.secrets)
 
     @functools.cached_property
     def events(self) -> EventService:
         """Events and rejects."""
-        from tidemill.events.service import EventService  # noqa: PLC0415
-        from tidemill.store.loads import Loads, Rejects  # noqa: PLC0415
+        from tidemill.events.service import EventService
+        from tidemill.store.loads import Loads, Rejects
 
         return EventService(self.settings, self.lake, Loads(self.database), Rejects(self.database))
 
     @functools.cached_property
     def exports(self) -> ExportService:
         """Exports and runs."""
-        from tidemill.exports.service import ExportService  # noqa: PLC0415
-        from tidemill.store.connections import Connections  # noqa: PLC0415
-        from tidemill.store.exports import Exports  # noqa: PLC0415
-        from tidemill.store.loads import Rejects  # noqa: PLC0415
-        from tidemill.store.runs import Runs  # noqa: PLC0415
+        from tidemill.exports.service import ExportService
+        from tidemill.store.connections import Connections
+        from tidemill.store.exports import Exports
+        from tidemill.store.loads import Rejects
+        from tidemill.store.runs import Runs
 
         return ExportService(
             self.settings,
@@ -136,13 +136,13 @@ class App:
 
     def doctor(self) -> list[Check]:
         """Look at every part and say how it is."""
-        from tidemill import health  # noqa: PLC0415
+        from tidemill import health
 
         return health.examine(self)
 
 
 def local_bigquery(settings: Settings) -> LocalBigQuery:
     """The embedded BigQuery of an installation; needs no database."""
-    from tidemill.bigquery.local.service import LocalBigQuery  # noqa: PLC0415
+    from tidemill.bigquery.local.service import LocalBigQuery
 
     return LocalBigQuery(settings.home_path / "bigquery")

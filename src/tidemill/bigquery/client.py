@@ -64,8 +64,8 @@ class Client:
         """Google's client, made at the first call."""
         with self._opening:
             if self._google is None:
-                from google.api_core.client_info import ClientInfo  # noqa: PLC0415 - heavy
-                from google.cloud import bigquery  # noqa: PLC0415
+                from google.api_core.client_info import ClientInfo  # heavy
+                from google.cloud import bigquery
 
                 self._google = bigquery.Client(
                     project=self.project,
@@ -107,7 +107,7 @@ class Client:
         AccessError
             If Google does not accept the credential.
         """
-        from google.auth.transport.requests import Request  # noqa: PLC0415
+        from google.auth.transport.requests import Request
 
         signed = credentials.build(self._auth)
         self._call(self.target(), lambda: signed.refresh(Request()))
@@ -137,7 +137,7 @@ class Client:
 
     def create_dataset(self, dataset: str, location: str) -> None:
         """Make a dataset; nothing happens if it is there already."""
-        from google.cloud import bigquery  # noqa: PLC0415
+        from google.cloud import bigquery
 
         wanted = bigquery.Dataset(f"{self.project}.{dataset}")
         wanted.location = location
@@ -168,7 +168,7 @@ class Client:
 
     def create_table(self, dataset: str, table: str, layout: Layout) -> Table:
         """Make a table; one that is there already stays as it is."""
-        from google.cloud import bigquery  # noqa: PLC0415
+        from google.cloud import bigquery
 
         wanted = bigquery.Table(self._name(dataset, table), schema=tables.schema(layout.columns))
         wanted.description = layout.description or None
@@ -217,7 +217,7 @@ class Client:
         cancelled: Callable[[], bool] = never,
     ) -> Answer:
         """Run a statement, once for a job id: a second call finds the first one's job and its result."""
-        from google.cloud import bigquery  # noqa: PLC0415
+        from google.cloud import bigquery
 
         config = bigquery.QueryJobConfig(query_parameters=list(parameters), labels=labels or {}, use_query_cache=False)
         target = self.target(permission, dataset, table)
@@ -233,7 +233,7 @@ class Client:
 
     def dry_run(self, sql: str) -> int:
         """Check a statement, for which nothing is billed. Gives the bytes it would read."""
-        from google.cloud import bigquery  # noqa: PLC0415
+        from google.cloud import bigquery
 
         config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
 

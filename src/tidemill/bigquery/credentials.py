@@ -101,9 +101,9 @@ def _endpoint(token_uri: str) -> str | None:
 
 
 def _check_private_key(pem: str) -> None:
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - 40 ms
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+    from cryptography.exceptions import UnsupportedAlgorithm  # 40 ms
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
     try:
         usable = isinstance(serialization.load_pem_private_key(pem.encode(), password=None), rsa.RSAPrivateKey)
@@ -139,9 +139,9 @@ def build(auth: Auth) -> Credentials:
     AccessError
         This machine has no Application Default Credentials.
     """
-    import google.auth  # noqa: PLC0415 - heavy
-    from google.auth import exceptions, impersonated_credentials  # noqa: PLC0415
-    from google.oauth2 import service_account  # noqa: PLC0415
+    import google.auth  # heavy
+    from google.auth import exceptions, impersonated_credentials
+    from google.oauth2 import service_account
 
     if auth.key is not None:
         parse_key(auth.key)

@@ -233,7 +233,7 @@ def _wait(client: Client, job: Any, target: Target, cancelled: Callable[[], bool
 
 
 def _description(client: Client, load: Load, job_id: str) -> dict[str, Any]:
-    from google.cloud import bigquery  # noqa: PLC0415 - heavy
+    from google.cloud import bigquery  # heavy
 
     config = bigquery.LoadJobConfig(
         schema=tables.schema(load.columns),

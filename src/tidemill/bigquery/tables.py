@@ -100,7 +100,7 @@ def _mode(field: Field) -> str:
 
 def schema(columns: Sequence[Column]) -> list[bigquery.SchemaField]:
     """Google's schema of these columns."""
-    from google.cloud import bigquery  # noqa: PLC0415 - heavy
+    from google.cloud import bigquery  # heavy
 
     modes = {True: "REPEATED", False: "NULLABLE"}
     return [

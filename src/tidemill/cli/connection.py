@@ -24,7 +24,7 @@ DATE_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT
 
 def _auth(key: str | None, adc: bool, impersonate: str | None) -> dict[str, Any] | None:
     """The credential as the user gave it; None if none was given."""
-    from tidemill.errors import ConfigError  # noqa: PLC0415
+    from tidemill.errors import ConfigError
 
     if key is not None and adc:
         raise ConfigError("credential_twice", "Both --key and --adc are given.", hint="Choose one of them.")
@@ -40,7 +40,7 @@ def _auth(key: str | None, adc: bool, impersonate: str | None) -> dict[str, Any]
 
 
 def _read_key(source: str) -> str:
-    from tidemill.errors import ConfigError  # noqa: PLC0415
+    from tidemill.errors import ConfigError
 
     if source == "-":
         if sys.stdin.isatty():
@@ -156,7 +156,7 @@ _MARKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]-
 
 def _show_steps(steps: Iterable[Step], *, as_json: bool) -> bool:
     """Show each step as it ends. True if none failed."""
-    from rich.markup import escape  # noqa: PLC0415
+    from rich.markup import escape
 
     seen = []
     for step in steps:

@@ -18,7 +18,7 @@ FORMATS = "auto, posthog, segment, amplitude, mixpanel, jsonl, csv, parquet"
 
 def mapping(maps: list[str], event: str | None) -> dict[str, str]:
     """``--map FIELD=COLUMN`` and ``--event NAME`` as the fields of a mapping."""
-    from tidemill.errors import ConfigError  # noqa: PLC0415
+    from tidemill.errors import ConfigError
 
     fields: dict[str, str] = {}
     for item in maps:

@@ -16,8 +16,8 @@ app = typer.Typer(no_args_is_help=True, help="The embedded BigQuery, and service
 
 
 def _local() -> LocalBigQuery:
-    from tidemill.app import local_bigquery  # noqa: PLC0415
-    from tidemill.settings import current  # noqa: PLC0415
+    from tidemill.app import local_bigquery
+    from tidemill.settings import current
 
     return local_bigquery(current())
 
@@ -65,7 +65,7 @@ def key(
     if out is None:
         output.print_json(text)
         return
-    import json  # noqa: PLC0415
+    import json
 
     out.touch(mode=0o600)
     out.chmod(0o600)

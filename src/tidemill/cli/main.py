@@ -40,7 +40,7 @@ def _main(
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
     if version:
-        from tidemill import __version__  # noqa: PLC0415 - only here
+        from tidemill import __version__  # only here
 
         typer.echo(__version__)
         raise typer.Exit
@@ -57,14 +57,14 @@ def run(arguments: list[str] | None = None) -> None:
 
 
 def _run(words: list[str], *, verbose: bool) -> int:
-    from tidemill.errors import TidemillError  # noqa: PLC0415 - keep the module's import light
+    from tidemill.errors import TidemillError  # keep the module's import light
 
     try:
         command = typer.main.get_command(app)
         result = command.main(args=words, prog_name="tidemill", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except TidemillError as error:
-        from tidemill.cli import output  # noqa: PLC0415 - rich, only when there is something to say
+        from tidemill.cli import output  # rich, only when there is something to say
 
         output.print_error(error, verbose=verbose, as_json="--json" in words)
         return error.exit_code

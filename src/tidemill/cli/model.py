@@ -12,7 +12,7 @@ app = typer.Typer(no_args_is_help=True, help="What can be exported: columns, Big
 @app.command("list", epilog="Example: tidemill model list")
 def list_(as_json: bool = output.JSON_OPTION) -> None:
     """List the models."""
-    from tidemill.models.registry import MODELS  # noqa: PLC0415
+    from tidemill.models.registry import MODELS
 
     if as_json:
         output.print_json(
@@ -30,7 +30,7 @@ def show(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Show the columns of a model, as its table will have them."""
-    from tidemill.models import registry  # noqa: PLC0415
+    from tidemill.models import registry
 
     model = registry.get(name)
     columns = model.columns_for(json_type=json_type)

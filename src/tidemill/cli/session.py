@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def app() -> Iterator[App]:
     """The installation in the home directory; made if there is none."""
-    from tidemill.app import App  # noqa: PLC0415 - the command line's --help must not pay for it
-    from tidemill.cli import output  # noqa: PLC0415
-    from tidemill.settings import current  # noqa: PLC0415
+    from tidemill.app import App  # the command line's --help must not pay for it
+    from tidemill.cli import output
+    from tidemill.settings import current
 
     settings = current()
     if not settings.home_path.exists():

@@ -16,8 +16,8 @@ def register(app: typer.Typer) -> None:
 
 def init(as_json: bool = output.JSON_OPTION) -> None:
     """Make the installation: embedded PostgreSQL, event store, secret key. Safe to repeat."""
-    from tidemill.app import App  # noqa: PLC0415
-    from tidemill.settings import current  # noqa: PLC0415
+    from tidemill.app import App
+    from tidemill.settings import current
 
     settings = current()
     new = not settings.home_path.exists()
@@ -36,7 +36,7 @@ _MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "wrong": "[red]✗[/
 
 def doctor(as_json: bool = output.JSON_OPTION) -> None:
     """Check what is installed, what runs and what is wrong."""
-    from rich.markup import escape  # noqa: PLC0415
+    from rich.markup import escape
 
     with session.app() as opened:
         checks = opened.doctor()
@@ -54,6 +54,6 @@ def doctor(as_json: bool = output.JSON_OPTION) -> None:
 
 def demo() -> None:
     """Run the main job on embedded parts: real events, through the event store, into a BigQuery table."""
-    from tidemill.cli import story  # noqa: PLC0415
+    from tidemill.cli import story
 
     story.tell()

@@ -54,7 +54,7 @@ def _step(title: str) -> Iterator[Any]:
 
 
 def _connect(app: App, key: dict[str, str]) -> None:
-    import json  # noqa: PLC0415
+    import json
 
     with _step("Save and test the connection") as said:
         text = json.dumps(key)

@@ -146,7 +146,7 @@ class ConnectionService:
 
     def _location(self, spec: ConnectionSpec) -> str | None:
         """Where the dataset is, if it can be asked now."""
-        from tidemill.errors import TidemillError  # noqa: PLC0415
+        from tidemill.errors import TidemillError
 
         client = Client(_auth(spec), spec.project)
         try:
@@ -228,7 +228,7 @@ def _auth(spec: ConnectionSpec) -> Auth:
 
 
 def _policy(settings: Settings) -> Any:
-    from tidemill.bigquery.retry import Policy  # noqa: PLC0415
+    from tidemill.bigquery.retry import Policy
 
     return Policy(deadline=settings.retry_deadline_seconds)
 

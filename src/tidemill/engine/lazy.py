@@ -21,7 +21,7 @@ class LazyEngine:
 
     @functools.cached_property
     def _engine(self) -> DbosEngine:
-        from tidemill.engine.dbos_engine import DbosEngine  # noqa: PLC0415 - 0.4 s
+        from tidemill.engine.dbos_engine import DbosEngine  # 0.4 s
 
         engine = DbosEngine(self._dsn, self._url)
         for name, workflow in self._workflows.items():

@@ -22,7 +22,7 @@ def extension_file(name: str) -> Path:
     ConfigError
         If the wheel is missing or was made for another DuckDB.
     """
-    import duckdb  # noqa: PLC0415 - 60 ms
+    import duckdb  # 60 ms
 
     spec = importlib.util.find_spec(f"duckdb_extension_{name}")
     version, wheel = duckdb.__version__, f"duckdb-extension-{name.replace('_', '-')}"
@@ -45,7 +45,7 @@ def literal(text: str) -> str:
 
 def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory with DuckLake and PostgreSQL support, that never goes over its memory or onto the network."""
-    import duckdb  # noqa: PLC0415 - 60 ms
+    import duckdb  # 60 ms
 
     spill = settings.home_path / "spill"
     spill.mkdir(parents=True, exist_ok=True)

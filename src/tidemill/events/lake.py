@@ -233,7 +233,7 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _without_known(cursor: duckdb.DuckDBPyConnection, batch: pa.Table) -> pa.Table:
     """The rows of the batch that are new to the store, each (team_id, uuid) once."""
-    import pyarrow as pa  # noqa: PLC0415 - 50 ms
+    import pyarrow as pa  # 50 ms
 
     if batch.num_rows == 0:
         return batch

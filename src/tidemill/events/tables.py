@@ -113,8 +113,8 @@ def parquet_rows(path: Path, progress: Callable[[float], None]) -> Iterator[Row]
     ConfigError
         ``file_broken``.
     """
-    import pyarrow as pa  # noqa: PLC0415 - heavy
-    from pyarrow import parquet  # noqa: PLC0415
+    import pyarrow as pa  # heavy
+    from pyarrow import parquet
 
     number = 0
     try:
@@ -134,7 +134,7 @@ def parquet_rows(path: Path, progress: Callable[[float], None]) -> Iterator[Row]
 
 def _objects(batch: Any) -> Iterator[tuple[bytes, RowError | None]]:
     """The rows of a batch. Times become text here, since Python holds neither nanoseconds nor years after 9999."""
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
     columns = [column.cast(pa.string()) if _is_time(column.type) else column for column in batch.columns]
     batch = pa.RecordBatch.from_arrays(columns, batch.schema.names)
@@ -150,7 +150,7 @@ def _objects(batch: Any) -> Iterator[tuple[bytes, RowError | None]]:
 
 
 def _is_time(kind: Any) -> bool:
-    from pyarrow import types  # noqa: PLC0415
+    from pyarrow import types
 
     return bool(types.is_timestamp(kind) or types.is_date(kind) or types.is_time(kind))
 

@@ -49,7 +49,7 @@ class Model:
 
     def arrow_schema(self) -> pa.Schema:
         """Arrow schema of the rows; JSON columns travel as text."""
-        import pyarrow as pa  # noqa: PLC0415 - heavy, see arrow_type
+        import pyarrow as pa  # heavy, see arrow_type
 
         def field_type(column: Column) -> pa.DataType:
             plain = arrow_type(column.type)

@@ -35,7 +35,7 @@ def from_rest(name: str) -> str:
 
 def arrow_type(kind: Type) -> pa.DataType:
     """The Arrow type in which rows of this BigQuery type travel. JSON travels as its text."""
-    import pyarrow as pa  # noqa: PLC0415 - costs 50 ms, only needed where rows move
+    import pyarrow as pa  # costs 50 ms, only needed where rows move
 
     return {
         Type.STRING: pa.string(),

@@ -97,7 +97,7 @@ class Database:
             return str(found) if found is not None else None
 
     def _upgrade(self) -> None:
-        from alembic import command, config  # noqa: PLC0415 - 150 ms, only when there is something to migrate
+        from alembic import command, config  # 150 ms, only when there is something to migrate
 
         with self.begin() as connection:
             connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))

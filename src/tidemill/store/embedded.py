@@ -128,7 +128,7 @@ def _owner(folder: Path) -> tuple[int, int]:
         return os.getuid(), os.getgid()
     if data.exists() and data.stat().st_uid != 0:
         return data.stat().st_uid, data.stat().st_gid
-    import pwd  # noqa: PLC0415
+    import pwd
 
     entry = pwd.getpwnam(_SYSTEM_USER)
     return entry.pw_uid, entry.pw_gid
@@ -199,7 +199,7 @@ def _bring_up(folder: Path, socket: Path) -> None:
 
 def _ready(socket: Path) -> bool:
     """Whether the server takes connections."""
-    import psycopg  # noqa: PLC0415 - 40 ms
+    import psycopg  # 40 ms
 
     try:
         psycopg.connect(
@@ -216,7 +216,7 @@ def _lives(folder: Path) -> bool:
     Asked of the processes, not of `postmaster.pid`: its number may be somebody else's by now, or that of a process that
     was killed and not yet buried; and a backend may outlive its postmaster for a moment, in which no other may start.
     """
-    import psutil  # noqa: PLC0415
+    import psutil
 
     data = str((folder / "data").resolve())
     for process in psutil.process_iter(["name"]):

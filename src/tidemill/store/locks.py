@@ -17,7 +17,7 @@ def key(name: str) -> int:
 @contextlib.contextmanager
 def hold(postgres: Postgres, name: str) -> Iterator[None]:
     """Hold the lock for the time of the block. It is gone with the process, however that ends."""
-    import psycopg  # noqa: PLC0415 - 40 ms
+    import psycopg  # 40 ms
 
     with psycopg.connect(postgres.dsn, autocommit=True, keepalives_idle=30) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [key(name)])

@@ -44,8 +44,8 @@ def open_postgres(settings: Settings) -> Postgres:
 
 
 def _given(url: str) -> Postgres:
-    import psycopg  # noqa: PLC0415 - 40 ms
-    from psycopg import conninfo  # noqa: PLC0415
+    import psycopg  # 40 ms
+    from psycopg import conninfo
 
     hint = "Set TIDEMILL_DATABASE_URL to postgresql://user:password@host:5432/database, or unset it."
     if not url.startswith(("postgresql://", "postgres://")):
@@ -77,7 +77,7 @@ def _given(url: str) -> Postgres:
 
 def _password(url: str) -> str | None:
     """The password in it, "" if there is none, None if it is no URL that can be read."""
-    from psycopg import ProgrammingError, conninfo  # noqa: PLC0415
+    from psycopg import ProgrammingError, conninfo
 
     try:
         found = conninfo.conninfo_to_dict(url).get("password")
@@ -87,7 +87,7 @@ def _password(url: str) -> str | None:
 
 
 def _embedded(home: Path) -> Postgres:
-    from psycopg import conninfo  # noqa: PLC0415
+    from psycopg import conninfo
 
     try:
         host = embedded.ensure_running(home / "postgres")

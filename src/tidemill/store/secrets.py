@@ -35,7 +35,7 @@ class Secrets:
         """
         if self._settings.secret_keys or self.path.exists():
             return
-        from cryptography.fernet import Fernet  # noqa: PLC0415 - 40 ms
+        from cryptography.fernet import Fernet  # 40 ms
 
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".secret")  # mode 0600
@@ -59,7 +59,7 @@ class Secrets:
         ConfigError
             If none of the keys fits.
         """
-        from cryptography.fernet import InvalidToken  # noqa: PLC0415
+        from cryptography.fernet import InvalidToken
 
         try:
             return self._open().decrypt(token).decode()
@@ -72,7 +72,7 @@ class Secrets:
 
     def _open(self) -> MultiFernet:
         if self._fernet is None:
-            from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
+            from cryptography.fernet import Fernet, MultiFernet
 
             if not self._settings.secret_keys and not self.path.exists():
                 raise ConfigError(

@@ -103,8 +103,8 @@ def _write_private(path: Path, content: Any) -> None:
 
 
 def _new_key(name: str, project: str) -> dict[str, str]:
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - 40 ms
-    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization  # 40 ms
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = private.private_bytes(
@@ -124,7 +124,7 @@ def _new_key(name: str, project: str) -> dict[str, str]:
 
 
 def _public(private_key: str) -> str:
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization
 
     private = serialization.load_pem_private_key(private_key.encode(), password=None)
     public = private.public_key()

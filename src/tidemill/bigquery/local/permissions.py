@@ -58,8 +58,8 @@ def check(granted: frozenset[str], permission: str, at: Place) -> None:
 
 def query_needs(sql: str, project: str, default_dataset: str | None) -> list[tuple[str, Place]]:
     """The permissions that a statement needs, each with the table it needs it on."""
-    import sqlglot  # noqa: PLC0415 - comes with the emulator
-    from sqlglot import exp  # noqa: PLC0415
+    import sqlglot  # comes with the emulator
+    from sqlglot import exp
 
     try:
         statements = [found for found in sqlglot.parse(sql, dialect="bigquery") if found is not None]

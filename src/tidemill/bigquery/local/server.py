@@ -21,10 +21,10 @@ _EXPIRE_EVERY_SECONDS = 60
 
 async def serve(directory: Path, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT."""
-    import uvicorn  # noqa: PLC0415 - after TMPDIR is set
+    import uvicorn  # after TMPDIR is set
 
-    from tidemill.bigquery.local.emulator import Emulator, allow_spatial  # noqa: PLC0415
-    from tidemill.bigquery.local.gate import Gate  # noqa: PLC0415
+    from tidemill.bigquery.local.emulator import Emulator, allow_spatial
+    from tidemill.bigquery.local.gate import Gate
 
     allow_spatial()
     emulator = Emulator(directory, DEFAULT_PROJECT)

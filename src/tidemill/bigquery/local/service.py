@@ -157,9 +157,9 @@ class LocalBigQuery:
 
     def create_dataset(self, name: str, location: str = "US") -> None:
         """Make a dataset, unless it is there."""
-        from tidemill.bigquery.client import Client  # noqa: PLC0415 - heavy
-        from tidemill.bigquery.credentials import Auth  # noqa: PLC0415
-        from tidemill.bigquery.retry import Policy  # noqa: PLC0415
+        from tidemill.bigquery.client import Client  # heavy
+        from tidemill.bigquery.credentials import Auth
+        from tidemill.bigquery.retry import Policy
 
         auth = Auth(key=json.dumps(self.key("tidemill-admin")))
         client = Client(auth, DEFAULT_PROJECT, location, Policy(deadline=20))
@@ -238,7 +238,7 @@ def _healthy(url: str, pid: int) -> bool:
 
 def _is_ours(pid: int, directory: Path) -> bool:
     """Whether the process is the server of that directory."""
-    import psutil  # noqa: PLC0415
+    import psutil
 
     try:
         return _alive(pid) and str(directory) in psutil.Process(pid).cmdline()
@@ -247,7 +247,7 @@ def _is_ours(pid: int, directory: Path) -> bool:
 
 
 def _alive(pid: int) -> bool:
-    import psutil  # noqa: PLC0415
+    import psutil
 
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)

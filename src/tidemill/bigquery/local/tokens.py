@@ -94,9 +94,9 @@ def _decoded(part: str) -> dict[str, Any]:
 
 
 def _signed(text: str, signature: str, public_key: str) -> bool:
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: PLC0415
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
     key = serialization.load_pem_public_key(public_key.encode())
     if not isinstance(key, rsa.RSAPublicKey):
