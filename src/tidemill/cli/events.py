@@ -35,7 +35,7 @@ def mapping(maps: list[str], event: str | None) -> dict[str, str]:
 def load(
     files: list[str] = typer.Argument(help="Files, plain, gzip or zip; - for standard input."),
     format_: str = typer.Option("auto", "--format", help=f"One of {FORMATS}."),
-    team: int = typer.Option(1, min=0, help="The team (project) that the events belong to."),
+    team: int = typer.Option(None, min=0, help="Team (project) of all events. Default: each event's own, else 1."),
     maps: list[str] = typer.Option([], "--map", help="For jsonl, csv, parquet: FIELD=COLUMN, such as timestamp=time."),
     event: str = typer.Option(None, help="For jsonl, csv, parquet: one event name for all rows."),
     as_json: bool = output.JSON_OPTION,

@@ -50,7 +50,12 @@ def _show(state: object, as_json: bool) -> None:
     if as_json:
         output.print_json(state)
     else:
-        output.print_fields({name.replace("_", " "): value for name, value in vars(state).items()})
+        output.print_fields(
+            {
+                name.replace("_", " "): value if isinstance(value, bool) or value is None else str(value)
+                for name, value in vars(state).items()
+            }
+        )
 
 
 @app.command(epilog="Example: tidemill local key --deny bigquery.jobs.create --out limited.json --name limited")

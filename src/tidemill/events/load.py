@@ -35,6 +35,8 @@ MAX_KEPT = 1_000_000
 #: By how many records it is tried to tell the format.
 _FIRST_RECORDS = 20
 _PROGRESS_EVERY_SECONDS = 0.1
+#: The team of events that name none, if the load names none either.
+DEFAULT_TEAM = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,13 +95,17 @@ class Loading:
         lake: Lake,
         source: Source,
         format_name: str,
-        team_id: int,
+        team_id: int | None,
         mapping: Mapping,
         refuse: Callable[[str, Sequence[Refused]], int],
     ) -> None:
-        """`refuse(file_key, refused)` saves what could not be taken, and tells how much of it is new."""
+        """`team_id`: of all events; None: each event's own, if it names one.
+
+        `refuse(file_key, refused)` saves what could not be taken, and tells how much of it is new.
+        """
         self._settings, self._lake, self._source = settings, lake, source
-        self._format_name, self._team_id, self._mapping = format_name, team_id, mapping
+        self._format_name, self._mapping = format_name, mapping
+        self._team_given, self._team_id = team_id is not None, DEFAULT_TEAM if team_id is None else team_id
         self._refuse = refuse
         self._format: Format | None = None
         self._unclear: list[ConfigError] = []
@@ -214,6 +220,8 @@ class Loading:
             if isinstance(event, RowError):
                 batch.refused.append(self._refused(record, f"{ordinal}.{index}", event))
                 continue
+            if self._team_given:
+                event.team_id = self._team_id
             if not event.uuid:
                 team = event.team_id if event.team_id is not None else self._team_id
                 event.uuid = derive_uuid(team, record.data, ordinal, index, self._source.key, has_time=event.has_time)

@@ -14,7 +14,7 @@ from tidemill.events.formats import registry
 from tidemill.events.formats.event import Event, derive_uuid
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.lake import Lake, Place
-from tidemill.events.load import Loading, LoadProgress, Refused, Result, to_arrow
+from tidemill.events.load import DEFAULT_TEAM, Loading, LoadProgress, Refused, Result, to_arrow
 from tidemill.settings import Settings
 
 _PAGE = 500
@@ -75,7 +75,7 @@ class EventService:
         file: str,
         format_name: str = "auto",
         *,
-        team_id: int = 1,
+        team_id: int | None = None,
         mapping: dict[str, str] | None = None,
         progress: Callable[[LoadProgress], None] = _quiet,
     ) -> Result:
@@ -95,7 +95,7 @@ class EventService:
                 loading.key,
                 file=source.name,
                 format=format_name,
-                team_id=team_id,
+                team_id=DEFAULT_TEAM if team_id is None else team_id,
                 mapping=given.model_dump(exclude_none=True),
                 bytes=source.size,
             )

@@ -185,3 +185,16 @@ def test_a_setting_that_is_none_is_named(installation: Installation) -> None:
     done = installation.run("events", "count", TIDEMILL_DUCKDB_THREADS="many")
     assert done.returncode == 2
     assert "TIDEMILL_DUCKDB_THREADS" in done.stderr
+
+
+def test_the_team_that_the_user_names_wins_over_the_one_in_the_file(app: App, tmp_path: Path) -> None:
+    file = tmp_path / "export.jsonl"
+    file.write_text(
+        '{"uuid": "a", "event": "e", "distinct_id": "d", "timestamp": "2026-01-01T00:00:00Z", "team_id": 42}\n'
+        '{"uuid": "b", "event": "e", "distinct_id": "d", "timestamp": "2026-01-01T00:00:00Z"}\n'
+    )
+    with app:
+        app.events.load(str(file), "posthog")
+        assert sorted(app.events.count(by="team")) == [(1, 1), (42, 1)]
+        app.events.load(str(file), "posthog", team_id=7)
+        assert sorted(app.events.count(by="team")) == [(1, 1), (7, 2), (42, 1)]
