@@ -109,3 +109,22 @@ def test_ctrl_c_cancels_the_run_and_the_next_one_goes_on(installation: Installat
     assert len(installation.uuids()) < len(uuids)
     assert installation.run("export", "run", "daily").returncode == 0
     assert installation.uuids() == uuids
+
+
+def test_another_process_cancels_a_run(installation: Installation, tmp_path: Path) -> None:
+    uuids = write_events(tmp_path / "events.jsonl", EVENTS)
+    with installation.app(commit_rows=50) as app:
+        installation.connect(app)
+        app.events.load(str(tmp_path / "events.jsonl"))
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+    process = installation.start("export", "run", "daily", TIDEMILL_CHUNK_BYTES="1500", TIDEMILL_PARALLEL_LOADS="1")
+    with installation.app() as app:
+        while not (runs := app.exports.runs("daily", limit=1)):
+            assert process.poll() is None
+        second = installation.run("export", "run", "daily")
+        assert (second.returncode, "is running" in second.stderr) == (5, True)
+        assert app.exports.cancel(runs[0].short_id).status == "cancelled"
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert installation.run("export", "run", "daily").returncode == 0
+    assert installation.uuids() == uuids

@@ -219,7 +219,10 @@ def run_cancel(run_id: str = typer.Argument(help="Id of the run, or its beginnin
     """Cancel a run, wherever it runs, and its BigQuery jobs."""
     with session.app() as opened:
         view = opened.exports.cancel(run_id)
-    output.done(f"Run {view.short_id} of {view.export}: {view.status}.")
+    if view.status == "running":
+        output.say(f"Run {view.short_id} of {view.export} was asked to stop, and has not yet.")
+        raise typer.Exit(7)
+    output.done(f"Run {view.short_id} of {view.export} is {view.status}.")
 
 
 def _follow(

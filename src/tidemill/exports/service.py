@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,7 @@ Report = Callable[[RunProgress], None]
 _EDITABLE = {"name", "interval", "include_events", "exclude_events"}
 _RESERVED = {"show", "retry", "cancel", "start"}  # words of `tidemill export run`
 _SHOWN_REJECTS = 100
+_CANCELS_WITHIN_SECONDS = 60
 
 
 def _quiet(_: RunProgress) -> None:
@@ -322,7 +324,9 @@ class ExportService:
         return self._go_on(run, progress)
 
     def cancel(self, run_id: str) -> RunView:
-        """Ask the process that moves the run to stop it, and its BigQuery job; or note that nobody moves it any more.
+        """Have the process that moves the run stop it, and its BigQuery job; or note that nobody moves it any more.
+
+        Waits for that, a minute at most: the view says how it stands.
 
         Raises
         ------
@@ -335,7 +339,10 @@ class ExportService:
         self._runs.request_cancel(run.id)
         if not (run.worker and self._engine.alive(run.worker)):
             self._cancel_abandoned(run)
-        return self._run_view(self._runs.by_id(run.id))
+        end = time.monotonic() + _CANCELS_WITHIN_SECONDS
+        while (run := self._runs.by_id(run.id)).status == "running" and time.monotonic() < end:
+            time.sleep(0.1)
+        return self._run_view(run)
 
     def _cancel_abandoned(self, run: Run) -> None:
         cancelled = TidemillError("cancelled", "The run was cancelled.", hint="")
