@@ -9,7 +9,7 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-pytest_plugins = ["tests.installation"]
+pytest_plugins = ["tests.installation", "tests.postgres_fixture"]
 
 # The machine may be slow; a property is not.
 settings.register_profile("tidemill", deadline=None)

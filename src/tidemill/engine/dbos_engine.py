@@ -6,12 +6,14 @@ The application version is pinned: DBOS would compute it from the code, and an u
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetWorkflowID, _core, _dbos
 from dbos import error as dbos_error
 
 from tidemill import errors
@@ -22,22 +24,38 @@ from tidemill.errors import Cancelled, TidemillError
 
 #: Raised by one when the steps of a workflow change, so that no unfinished run goes on with other steps.
 APPLICATION_VERSION = "1"
+#: A workflow that waits for its children holds one; DBOS's default of a few could all be held by waiting ones.
+THREADS = 100
+_POLL_SECONDS = 0.05
+_LIVENESS_SECONDS = 1.0
 
 
 class _Started:
     """A handle on a workflow."""
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+    def __init__(self, handle: Any, known: Liveness) -> None:
+        self._handle, self._liveness = handle, known
 
     def wait(self) -> Any:
         """See port.Handle. Errors of ours come back as they were raised."""
+        self._until_finished()
         try:
-            return _open(self._handle.get_result(polling_interval_sec=0.05))
+            with self._liveness.blamed():
+                return _open(self._handle.get_result())
         except _Abandoned as abandoned:
             raise abandoned.error from None
         except (dbos_error.DBOSAwaitedWorkflowCancelledError, dbos_error.DBOSWorkflowCancelledError):
             raise Cancelled from None
+
+    def _until_finished(self) -> None:
+        """DBOS's own waiting would never end if this worker lost its session, or the database is gone."""
+        future = getattr(self._handle, "future", None)
+        if future is None:  # it runs in another thread or process: only the database knows
+            while not self._liveness.finished(self._handle.workflow_id):
+                time.sleep(_POLL_SECONDS)
+            return
+        while not concurrent.futures.wait([future], timeout=_LIVENESS_SECONDS).done:
+            self._liveness.assert_alive()
 
 
 class DbosEngine:
@@ -73,6 +91,7 @@ class DbosEngine:
             log_level="CRITICAL",
             enable_otlp=False,
             sys_db_pool_size=10,
+            max_executor_threads=THREADS,
         )
         DBOS(config=config)
         for name, workflow in self._workflows.items():
@@ -84,22 +103,33 @@ class DbosEngine:
     def start(self, name: str, workflow_id: str, *arguments: Any) -> Handle:
         """See port.Engine."""
         self.launch()
-        with SetWorkflowID(workflow_id):
-            return _Started(DBOS.start_workflow(self._registered[name], *arguments))
+        self._liveness.assert_alive()
+        with SetWorkflowID(workflow_id), self._liveness.blamed():
+            return _Started(DBOS.start_workflow(self._registered[name], *arguments), self._liveness)
 
     def step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """See port.Engine."""
         self._liveness.assert_alive()
-        return _open(DBOS.run_step({"name": name}, _sealed(function), *arguments))
+        with self._liveness.blamed():
+            return _open(DBOS.run_step({"name": name}, _sealed(function), *arguments))
 
     def recover(self) -> dict[str, Handle]:
         """See port.Engine."""
         self.launch()
-        with self._liveness.claim_dead() as dead:
-            if not dead:
-                return {}
-            handles = DBOS._recover_pending_workflows(dead)  # private, but the only call there is: hence the pin
-        return {handle.workflow_id: _Started(handle) for handle in handles}
+        claimed, token = self._liveness.claim(APPLICATION_VERSION)
+        return {workflow_id: self._go_on(workflow_id, token) for workflow_id in claimed}
+
+    def _go_on(self, workflow_id: str, token: str) -> Handle:
+        """Run a workflow that was claimed, in this process.
+
+        DBOS's own recovery would put it into a queue that all processes read: one that is about to end could take it.
+        What is used here is private to DBOS, hence its pinned version.
+        """
+        dbos = _dbos._get_dbos_instance()
+        status = dbos._sys_db.get_workflow_status(workflow_id)
+        if status is None:
+            raise errors.NotFoundError("workflow_unknown", f"The workflow {workflow_id} is gone.")
+        return _Started(_core.execute_dequeued_workflow(dbos, status, token), self._liveness)
 
     def alive(self, worker: str) -> bool:
         """See port.Engine."""

@@ -28,14 +28,38 @@ _CREATE = f"""
     CREATE TABLE IF NOT EXISTS {_TABLE} (
         id text PRIMARY KEY, host text NOT NULL, pid bigint NOT NULL, started_at timestamptz NOT NULL DEFAULT now());
 """
+#: Forgets workers that left nothing unfinished behind.
+_FORGET = f"""
+    DELETE FROM {_TABLE} w WHERE id = ANY(%s) AND NOT EXISTS
+        (SELECT 1 FROM dbos.workflow_status s WHERE s.executor_id = w.id AND s.status IN ('PENDING', 'ENQUEUED'))
+"""
+#: What DBOS's own queue does when it gives a workflow to an executor: the new owner's token fences off the old owner.
+_CLAIM = """
+    UPDATE dbos.workflow_status SET executor_id = %s, owner_xid = %s, status = 'PENDING'
+    WHERE executor_id = ANY(%s) AND status IN ('PENDING', 'ENQUEUED') AND application_version = %s
+    RETURNING workflow_uuid
+"""
 
 
 def _key(worker: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"worker:{worker}".encode(), digest_size=8).digest(), signed=True)
 
 
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise UnavailableError(
+            LOST,
+            "The connection to the database was lost; another process may take over this work.",
+            hint="Run the command again: it goes on where it stopped.",
+            raw=str(error),
+        ) from None
+
+
 class Liveness:
-    """This process as a worker, and its knowledge of the others."""
+    """This process as a worker, and its knowledge of the others. A connection that fails is an UnavailableError."""
 
     def __init__(self, dsn: str) -> None:
         self.worker = uuid.uuid4().hex
@@ -45,68 +69,85 @@ class Liveness:
 
     def enter(self) -> None:
         """Be known as alive from now on."""
-        session = self._connect()
-        with session.transaction():
-            # Two processes that begin at once would both create the schema, and one would fail.
-            session.execute("SELECT pg_advisory_xact_lock(%s)", [_key("create")])
-            session.execute(_CREATE)
-        session.execute("SELECT pg_advisory_lock(%s)", [_key(self.worker)])
-        session.execute(
-            f"INSERT INTO {_TABLE} (id, host, pid) VALUES (%s, %s, %s)",
-            [self.worker, socket.gethostname(), os.getpid()],
-        )
-        self._session = session
+        with _translated():
+            session = self._connect()
+            with session.transaction():
+                # Two processes that begin at once would both create the schema, and one would fail.
+                session.execute("SELECT pg_advisory_xact_lock(%s)", [_key("create")])
+                session.execute(_CREATE)
+            session.execute("SELECT pg_advisory_lock(%s)", [_key(self.worker)])
+            session.execute(
+                f"INSERT INTO {_TABLE} (id, host, pid) VALUES (%s, %s, %s)",
+                [self.worker, socket.gethostname(), os.getpid()],
+            )
+            self._session = session
 
     def leave(self) -> None:
-        """Be known as gone: forgotten, unless unfinished workflows are left for others to take over at once."""
-        if self._session is not None:
-            with contextlib.suppress(psycopg.Error):
-                self._session.execute(
-                    f"DELETE FROM {_TABLE} w WHERE id = %s AND NOT EXISTS "
-                    "(SELECT 1 FROM dbos.workflow_status s WHERE s.executor_id = w.id AND s.status = 'PENDING')",
-                    [self.worker],
-                )
-                self._session.close()
-            self._session = None
+        """Be known as gone: forgotten, unless unfinished workflows are left for others. Who enters again is another."""
+        with self._guard, contextlib.suppress(psycopg.Error):
+            if self._session is not None:
+                with contextlib.closing(self._session) as session:
+                    session.execute(_FORGET, [[self.worker]])
+        self._session = None
+        self.worker = uuid.uuid4().hex
 
     def assert_alive(self) -> None:
         """Raise UnavailableError if this worker lost its session: another may have taken its work over."""
-        with self._guard:
-            try:
-                if self._session is None:
-                    raise psycopg.OperationalError("the session is closed")
-                self._session.execute("SELECT 1")
-            except psycopg.Error as error:
-                raise UnavailableError(
-                    LOST,
-                    "The connection to the database was lost; another process may take over this work.",
-                    hint="Run the command again: it goes on where it stopped.",
-                    raw=str(error),
-                ) from None
-
-    def alive(self, worker: str) -> bool:
-        """Whether that worker lives."""
-        if worker == self.worker:
-            return True
-        with self._connect() as session:
-            found = session.execute("SELECT pg_try_advisory_lock_shared(%s)", [_key(worker)]).fetchone()
-        return not (found and found[0])
+        self._ask("SELECT 1")
 
     @contextlib.contextmanager
-    def claim_dead(self) -> Iterator[list[str]]:
-        """The dead workers, each given to one process only. They are forgotten when the block ends well."""
-        with self._connect() as session:
-            others = session.execute(f"SELECT id FROM {_TABLE} WHERE id <> %s", [self.worker]).fetchall()
-            dead = []
-            for (other,) in others:
-                got = session.execute("SELECT pg_try_advisory_lock(%s)", [_key(str(other))]).fetchone()
-                still = session.execute(f"SELECT 1 FROM {_TABLE} WHERE id = %s", [other]).fetchone()
-                if got and got[0] and still:
-                    dead.append(str(other))
-            yield dead
-            session.execute(f"DELETE FROM {_TABLE} WHERE id = ANY(%s)", [dead])
+    def blamed(self) -> Iterator[None]:
+        """If the block fails and the session is lost, then that is the reason: what DBOS raises is a consequence."""
+        try:
+            yield
+        except Exception:
+            self.assert_alive()
+            raise
+
+    def finished(self, workflow_id: str) -> bool:
+        """Whether a workflow is over, whoever runs it. Raises as `assert_alive`."""
+        status = self._ask("SELECT status FROM dbos.workflow_status WHERE workflow_uuid = %s", workflow_id)
+        return status not in {"PENDING", "ENQUEUED", "DELAYED"}
+
+    def _ask(self, query: str, *arguments: object) -> object:
+        with self._guard, _translated():
+            if self._session is None:
+                raise psycopg.OperationalError("the session is closed")
+            found = self._session.execute(query.encode(), arguments).fetchone()
+            return found[0] if found else None
+
+    def alive(self, worker: str) -> bool:
+        """Whether that worker lives, and has its session."""
+        with _translated(), contextlib.closing(self._connect()) as session:
+            return not _free(session, worker)
+
+    def claim(self, version: str) -> tuple[list[str], str]:
+        """Take over the unfinished workflows of dead workers; each is given to one process only.
+
+        Gives their ids, and the token that makes this process their owner in DBOS's eyes. It happens in one
+        transaction: when this process dies right after it, they are found as its own.
+        """
+        token = uuid.uuid4().hex
+        with _translated(), contextlib.closing(self._connect()) as session, session.transaction():
+            others = [str(other) for (other,) in session.execute(f"SELECT id FROM {_TABLE}").fetchall()]
+            dead = [other for other in others if other != self.worker and _free(session, other)]
+            claimed = session.execute(_CLAIM, [self.worker, token, dead, version]).fetchall()
+            session.execute(_FORGET, [dead])
+        return [str(workflow) for (workflow,) in claimed], token
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
-            self._dsn, autocommit=True, keepalives_idle=15, keepalives_interval=5, keepalives_count=3
+            self._dsn,
+            autocommit=True,
+            connect_timeout=10,
+            keepalives_idle=15,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=30_000,
         )
+
+
+def _free(session: psycopg.Connection[tuple[object, ...]], worker: str) -> bool:
+    """Whether nobody holds the lock of that worker."""
+    found = session.execute("SELECT pg_try_advisory_lock_shared(%s)", [_key(worker)]).fetchone()
+    return bool(found and found[0])

@@ -33,21 +33,21 @@ class Connections:
         return self._write(sa.insert(table).values(values).returning(*table.c), fields["name"])
 
     def change(self, connection_id: uuid.UUID, **fields: Any) -> Connection:
-        """Change fields of one."""
+        """Change fields of one. Raises as `add`, and NotFoundError if it is gone."""
         change = sa.update(table).where(table.c.id == connection_id).values(updated_at=sa.func.now(), **fields)
         return self._write(change.returning(*table.c), str(fields.get("name", "")))
 
     def _write(self, statement: Any, name: str) -> Connection:
         try:
             with self._database.begin() as connection:
-                row = connection.execute(statement).one()
+                row = connection.execute(statement).first()
         except exc.IntegrityError:
             raise ConflictError(
                 "connection_exists",
                 f"There is a connection {name!r} already.",
                 hint=f"Choose another name, or change it: tidemill connection edit {name}",
             ) from None
-        return Connection(**row._mapping)
+        return _found(row)
 
     def get(self, name: str) -> Connection:
         """The one of that name, whatever its case.
@@ -58,7 +58,7 @@ class Connections:
             With the names that there are.
         """
         with self._database.begin() as connection:
-            row = connection.execute(sa.select(table).where(sa.func.lower(table.c.name) == name.lower())).first()
+            row = connection.execute(sa.select(table).where(sa.func.lower(table.c.name) == sa.func.lower(name))).first()
             if row is not None:
                 return Connection(**row._mapping)
             names: list[str] = list(connection.scalars(sa.select(table.c.name).order_by(table.c.name)))
@@ -66,9 +66,9 @@ class Connections:
         raise NotFoundError("connection_unknown", f"There is no connection {name!r}.", hint=known)
 
     def by_id(self, connection_id: uuid.UUID) -> Connection:
-        """The one with that id."""
+        """The one with that id; NotFoundError if it was deleted."""
         with self._database.begin() as connection:
-            return Connection(**connection.execute(sa.select(table).where(table.c.id == connection_id)).one()._mapping)
+            return _found(connection.execute(sa.select(table).where(table.c.id == connection_id)).first())
 
     def find(
         self, *, after: dt.datetime | None = None, before: dt.datetime | None = None, by: str | None = None
@@ -80,7 +80,7 @@ class Connections:
         if before is not None:
             query = query.where(table.c.connected_at < before)
         if by is not None:
-            query = query.where(sa.func.lower(table.c.connected_by) == by.lower())
+            query = query.where(sa.func.lower(table.c.connected_by) == sa.func.lower(by))
         with self._database.begin() as connection:
             return [Connection(**row._mapping) for row in connection.execute(query)]
 
@@ -106,3 +106,9 @@ class Connections:
                 "The connection is used by exports.",
                 hint="Delete them first: tidemill export list, tidemill export delete NAME",
             ) from None
+
+
+def _found(row: Any) -> Connection:
+    if row is None:
+        raise NotFoundError("connection_unknown", "The connection was deleted.", hint="tidemill connection list")
+    return Connection(**row._mapping)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from importlib import resources
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -24,8 +25,18 @@ class Database:
     def __init__(self, postgres: Postgres) -> None:
         self.postgres = postgres
         self._engine = sa.create_engine(
-            postgres.url, pool_size=5, max_overflow=10, pool_pre_ping=True, hide_parameters=True
+            "postgresql+psycopg://",
+            creator=self._connect,
+            pool_size=5,
+            max_overflow=10,
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
+
+    def _connect(self) -> Any:
+        import psycopg
+
+        return psycopg.connect(self.postgres.dsn, connect_timeout=10)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -38,17 +49,28 @@ class Database:
         Raises
         ------
         UnavailableError
-            The database went away.
+            The database went away, or all connections have been in use for too long.
+        AccessError
+            The database user lacks a permission.
+        ConfigError
+            A text holds what PostgreSQL cannot store.
         """
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (exc.OperationalError, exc.InterfaceError) as error:
+        except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
             raise UnavailableError(
                 "database_unavailable",
                 "The metadata database does not answer.",
                 hint="Run the command again; if it stays so, look at `tidemill doctor`.",
-                raw=str(error.orig),
+                raw=str(getattr(error, "orig", error)),
+            ) from error
+        except (exc.DataError, UnicodeEncodeError) as error:
+            raise ConfigError(
+                "value_not_storable",
+                "A value cannot be stored: a number that is too large, or a text with a NUL or a broken character.",
+                hint="Look at the names and options that you gave.",
+                raw=str(getattr(error, "orig", error)),
             ) from error
         except exc.ProgrammingError as error:
             if "permission denied" not in str(error.orig):

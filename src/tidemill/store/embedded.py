@@ -31,6 +31,7 @@ PORT = 5432  # of the socket's name; nothing listens on TCP
 _SOCKET_PATH_LIMIT = 100  # bytes, of 107 on Linux and 103 on macOS
 _SYSTEM_USER = "nobody"  # PostgreSQL refuses to run as root
 _READY_WITHIN_SECONDS = 60
+_ATTEMPTS = 3  # a server may be killed while it starts, too
 _users: dict[Path, tuple[int, IO[bytes]]] = {}  # by folder: the process that entered, and its lock
 _guard = threading.Lock()
 
@@ -45,27 +46,36 @@ def ensure_running(folder: Path) -> Path:
     UnavailableError
         The server does not start; `raw` has the end of its log.
     """
-    _make_private(folder.parent)
-    folder.mkdir(exist_ok=True, mode=0o700)
-    socket = _socket_folder(folder)
-    with _guard:
-        entered = _users.get(folder)
-        if entered and entered[0] == os.getpid() and _ready(socket):
-            return socket
-        with _exclusive(folder):
-            _make_data(folder)
-            _bring_up(folder, socket)
-            if not entered or entered[0] != os.getpid():
-                _users[folder] = (os.getpid(), _lock(folder, "users.lock", fcntl.LOCK_SH))
-                atexit.register(_leave, folder)
+    _forget_environment()
+    _make_folder(folder)
+    with _guard, _exclusive(folder):
+        socket = _socket_folder(folder)
+        _make_data(folder)
+        _bring_up(folder, socket)
+        if _users.get(folder, (0, None))[0] != os.getpid():
+            _users[folder] = (os.getpid(), _lock(folder, "users.lock", fcntl.LOCK_SH))
+            atexit.register(_leave, folder)
     return socket
 
 
-def _make_private(home: Path) -> None:
-    """Make the home directory, for its owner only; one that is there stays as it is."""
+def _forget_environment() -> None:
+    """Drop libpq's variables from this process: PGHOSTADDR or PGOPTIONS would lead its connections astray."""
+    from psycopg import pq
+
+    names = {option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar}
+    for name in names | {"PGSERVICEFILE", "PGSYSCONFDIR", "PGDATESTYLE", "PGTZ", "PGGEQO"}:
+        os.environ.pop(name, None)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the home directory and the folder, for their owner only; what is there stays as it is."""
+    home = folder.parent
     if not home.exists():
         home.parent.mkdir(parents=True, exist_ok=True)
         home.mkdir(exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    if os.getuid() == 0 and folder.stat().st_uid == 0:
+        os.chown(folder, *_owner(folder))
 
 
 def _leave(folder: Path) -> None:
@@ -92,6 +102,8 @@ def _exclusive(folder: Path) -> Iterator[None]:
 
 def _lock(folder: Path, name: str, kind: int) -> IO[bytes]:
     file = (folder / name).open("ab")
+    if os.getuid() == 0:
+        os.fchown(file.fileno(), *_owner(folder))  # or it would lock the owner out
     fcntl.flock(file, kind)
     return file
 
@@ -99,37 +111,37 @@ def _lock(folder: Path, name: str, kind: int) -> IO[bytes]:
 def _socket_folder(folder: Path) -> Path:
     """The folder itself, or one of ours under the temporary directory if its path is too long for a socket.
 
-    Which one is noted at the first start: TMPDIR may be another one then.
+    Which one is noted, since TMPDIR may be another one in the next process.
     """
+    if len(os.fsencode(folder)) <= _SOCKET_PATH_LIMIT - len("/.s.PGSQL.5432"):
+        return folder
+    name = f"tidemill-{hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()}"
     note = folder / "socket"
-    if note.exists():
-        noted = Path(note.read_text())
-        noted.mkdir(exist_ok=True, mode=0o700)
-        return noted
-    chosen = folder
-    if len(os.fsencode(folder)) > _SOCKET_PATH_LIMIT - len("/.s.PGSQL.5432"):
-        digest = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
-        chosen = Path(tempfile.gettempdir()) / f"tidemill-{os.getuid()}-{digest}"
-        chosen.mkdir(exist_ok=True, mode=0o700)
-        if chosen.is_symlink() or chosen.stat().st_uid not in {os.getuid(), _owner(folder)[0]}:
-            raise ConfigError(
-                "socket_folder", f"{chosen} belongs to somebody else.", hint="Set TMPDIR to a folder of yours."
-            )
-    part = folder / f".socket-{os.getpid()}"
-    part.write_text(str(chosen))
-    part.replace(note)
+    chosen = Path(note.read_text()) if note.exists() else Path()
+    if chosen.name != name or not chosen.parent.is_dir():  # the home was moved, or that TMPDIR is gone
+        chosen = Path(tempfile.gettempdir()).absolute() / name
+        note.write_text(str(chosen))
+        if os.getuid() == 0:
+            os.chown(note, *_owner(folder))
+    chosen.mkdir(exist_ok=True, mode=0o700)
+    if chosen.is_symlink() or chosen.stat().st_uid not in {os.getuid(), _owner(folder)[0]}:
+        raise ConfigError(
+            "socket_folder", f"{chosen} belongs to somebody else.", hint="Set TMPDIR to a folder of yours."
+        )
     return chosen
 
 
 def _owner(folder: Path) -> tuple[int, int]:
-    """Whom the server runs as: the owner of its data; for a new one us, or `nobody` if we are root."""
-    data = folder / "data"
+    """Whom the server runs as: us. If we are root, the owner of its data, else of the home directory, else `nobody`."""
     if os.getuid() != 0:
         return os.getuid(), os.getgid()
-    if data.exists() and data.stat().st_uid != 0:
-        return data.stat().st_uid, data.stat().st_gid
     import pwd
 
+    for path in (folder / "data", folder.parent):
+        with contextlib.suppress(FileNotFoundError, KeyError):
+            entry = pwd.getpwuid(path.stat().st_uid)  # PostgreSQL refuses a user without a name
+            if entry.pw_uid != 0:
+                return entry.pw_uid, entry.pw_gid
     entry = pwd.getpwnam(_SYSTEM_USER)
     return entry.pw_uid, entry.pw_gid
 
@@ -151,7 +163,6 @@ def _make_data(folder: Path) -> None:
     owner = _owner(folder)
     new.mkdir(mode=0o700)
     if os.getuid() == 0:
-        os.chown(folder, *owner)
         os.chown(new, *owner)
         _open_way(folder)
     arguments = ("--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
@@ -160,22 +171,35 @@ def _make_data(folder: Path) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         raise _not_started(folder, error) from None
     new.rename(folder / "data")
+    for path in (folder, folder.parent, folder.parent.parent):
+        _sync(path)
+
+
+def _sync(folder: Path) -> None:
+    """Put the names in it on disk: the data of a folder that a power cut renames back would be thrown away."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _open_way(folder: Path) -> None:
-    """As root: let `nobody` pass through (not look into) the directories above the data and the binaries."""
+    """As root: let the server's user pass through (not look into) the directories above the data and the binaries."""
+    user, _ = _owner(folder)
     for end in (folder, _binaries()):
         for parent in end.parents:
-            mode = parent.stat().st_mode
-            if not mode & 0o001:
-                parent.chmod(mode | 0o001)
+            found = parent.stat()
+            if found.st_uid != user and not found.st_mode & 0o001:
+                parent.chmod(found.st_mode | 0o001)
 
 
 def _bring_up(folder: Path, socket: Path) -> None:
     """Start the server unless it answers; wait for one that is on its way up or down."""
     end = time.monotonic() + _READY_WITHIN_SECONDS
     failure: Exception = TimeoutError(f"not ready within {_READY_WITHIN_SECONDS} s")
-    while time.monotonic() < end:
+    attempts = 0
+    while time.monotonic() < end and attempts < _ATTEMPTS:
         if _ready(socket):
             return
         if _lives(folder):
@@ -192,8 +216,7 @@ def _bring_up(folder: Path, socket: Path) -> None:
             _run(folder, "pg_ctl", "-D", ".", "-l", "server.log", "-o", options, "-w", "-t", "60", "start")
         except (OSError, subprocess.SubprocessError) as error:
             failure = error
-            if not _lives(folder):
-                break
+            attempts += 1
     raise _not_started(folder, failure)
 
 
@@ -202,9 +225,7 @@ def _ready(socket: Path) -> bool:
     import psycopg  # 40 ms
 
     try:
-        psycopg.connect(
-            host=str(socket), hostaddr="", port=PORT, user="postgres", dbname="postgres", connect_timeout=5
-        ).close()
+        psycopg.connect(host=str(socket), port=PORT, user="postgres", dbname="postgres", connect_timeout=5).close()
     except psycopg.OperationalError:
         return False
     return True

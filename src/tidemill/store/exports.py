@@ -12,6 +12,7 @@ from tidemill.errors import ConflictError, NotFoundError
 from tidemill.store.database import Database
 from tidemill.store.records import Export
 from tidemill.store.tables import exports as table
+from tidemill.store.tables import runs
 
 
 class Exports:
@@ -28,30 +29,34 @@ class Exports:
         ConflictError
             If the name is taken, or another export writes into that table.
         """
-        return self._write(sa.insert(table).values(id=uuid.uuid4(), **fields).returning(*table.c), fields)
+        return self._write(sa.insert(table).values(id=uuid.uuid4(), **fields).returning(*table.c), str(fields["name"]))
 
     def change(self, export_id: uuid.UUID, **fields: Any) -> Export:
-        """Change fields of one."""
+        """Change fields of one. Raises as `add`, and NotFoundError if it is gone."""
         change = sa.update(table).where(table.c.id == export_id).values(updated_at=sa.func.now(), **fields)
-        return self._write(change.returning(*table.c), fields)
+        return self._write(change.returning(*table.c), str(fields.get("name", "")))
 
-    def _write(self, statement: Any, fields: dict[str, Any]) -> Export:
+    def _write(self, statement: Any, name: str) -> Export:
         try:
             with self._database.begin() as connection:
-                return Export(**connection.execute(statement).one()._mapping)
+                row = connection.execute(statement).first()
         except exc.IntegrityError as error:
             if "exports_target" in str(error.orig):
-                target = f"{fields['project']}.{fields['dataset']}.{fields['table_id']}"
                 raise ConflictError(
                     "table_taken",
-                    f"Another export writes into {target} already: rows would be there twice.",
+                    "Another export writes into that table already: rows would be there twice.",
                     hint="Choose another table, or use that export: tidemill export list",
+                ) from None
+            if "exports_connection_id_fkey" in str(error.orig):
+                raise NotFoundError(
+                    "connection_unknown", "The connection was deleted.", hint="tidemill connection list"
                 ) from None
             raise ConflictError(
                 "export_exists",
-                f"There is an export {fields.get('name')!r} already.",
+                f"There is an export {name!r} already.",
                 hint="Choose another name; tidemill export list shows those there are.",
             ) from None
+        return _found(row)
 
     def get(self, name: str) -> Export:
         """The one of that name, whatever its case.
@@ -62,7 +67,7 @@ class Exports:
             With the names that there are.
         """
         with self._database.begin() as connection:
-            row = connection.execute(sa.select(table).where(sa.func.lower(table.c.name) == name.lower())).first()
+            row = connection.execute(sa.select(table).where(sa.func.lower(table.c.name) == sa.func.lower(name))).first()
             if row is not None:
                 return Export(**row._mapping)
             names: list[str] = list(connection.scalars(sa.select(table.c.name).order_by(table.c.name)))
@@ -70,9 +75,9 @@ class Exports:
         raise NotFoundError("export_unknown", f"There is no export {name!r}.", hint=known)
 
     def by_id(self, export_id: uuid.UUID) -> Export:
-        """The one with that id."""
+        """The one with that id; NotFoundError if it was deleted."""
         with self._database.begin() as connection:
-            return Export(**connection.execute(sa.select(table).where(table.c.id == export_id)).one()._mapping)
+            return _found(connection.execute(sa.select(table).where(table.c.id == export_id)).first())
 
     def find(self, connection_id: uuid.UUID | None = None) -> list[Export]:
         """All, or those of one connection, by name."""
@@ -83,6 +88,28 @@ class Exports:
             return [Export(**row._mapping) for row in connection.execute(query)]
 
     def delete(self, export_id: uuid.UUID) -> None:
-        """Delete one, with its runs."""
+        """Delete one, with its runs.
+
+        Raises
+        ------
+        ConflictError
+            If a run of it is running.
+        """
         with self._database.begin() as connection:
+            connection.execute(sa.select(table.c.id).where(table.c.id == export_id).with_for_update())
+            running = connection.scalar(
+                sa.select(runs.c.id).where(runs.c.export_id == export_id, runs.c.status == "running")
+            )
+            if running is not None:
+                raise ConflictError(
+                    "run_running",
+                    f"Run {running.hex[:8]} of this export is running.",
+                    hint=f"Wait for it, or cancel it: tidemill export run cancel {running.hex[:8]}",
+                )
             connection.execute(sa.delete(table).where(table.c.id == export_id))
+
+
+def _found(row: Any) -> Export:
+    if row is None:
+        raise NotFoundError("export_unknown", "The export was deleted.", hint="tidemill export list")
+    return Export(**row._mapping)

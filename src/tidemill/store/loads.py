@@ -38,7 +38,7 @@ class Loads:
         return Load(**row._mapping) if row else None
 
     def add(self, file_key: str, *, rows: int, duplicates: int, rejects: int) -> None:
-        """Count what a commit added."""
+        """Add to the counts of a file. Not idempotent: repeated after a crash, it counts twice."""
         change = sa.update(loads).where(loads.c.file_key == file_key)
         values = {
             "rows": loads.c.rows + rows,

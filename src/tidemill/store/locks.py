@@ -1,12 +1,21 @@
-"""Locks that all processes of an installation see: PostgreSQL advisory locks, granted first come, first served."""
+"""Locks that all processes of an installation see: PostgreSQL advisory locks, granted first come, first served.
+
+A lock belongs to a connection, so it is gone with the process, however that ends. To take one by a name that the same
+thread holds already waits for ever: do not nest them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+from tidemill.errors import UnavailableError
 from tidemill.store.postgres import Postgres
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 def key(name: str) -> int:
@@ -14,22 +23,62 @@ def key(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"tidemill:{name}".encode(), digest_size=8).digest(), signed=True)
 
 
-@contextlib.contextmanager
-def hold(postgres: Postgres, name: str) -> Iterator[None]:
-    """Hold the lock for the time of the block. It is gone with the process, however that ends."""
-    import psycopg  # 40 ms
+class Held:
+    """A lock that is held."""
 
-    with psycopg.connect(postgres.dsn, autocommit=True, keepalives_idle=30) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [key(name)])
+    def __init__(self, session: psycopg.Connection[Any]) -> None:
+        self._session = session
+
+    def check(self) -> None:
+        """Raise UnavailableError if the lock was lost with its connection: somebody else may hold it now."""
+        with _translated():
+            self._session.execute("SELECT 1")
+
+
+@contextlib.contextmanager
+def hold(postgres: Postgres, name: str) -> Iterator[Held]:
+    """Hold the lock for the time of the block; ask `check` before what must not happen without it.
+
+    Raises
+    ------
+    UnavailableError
+        The database does not answer; or, at the end of a block that went well, the lock was lost meanwhile.
+    """
+    import psycopg
+
+    with contextlib.ExitStack() as stack:
+        with _translated():
+            session = psycopg.connect(
+                postgres.dsn, autocommit=True, connect_timeout=10, keepalives_idle=30, tcp_user_timeout=60_000
+            )
+            stack.callback(session.close)
+            session.execute("SELECT pg_advisory_lock(%s)", [key(name)])
+        held = Held(session)
+        yield held
+        held.check()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    import psycopg
+
+    try:
         yield
+    except psycopg.Error as error:
+        raise UnavailableError(
+            "lock_lost",
+            "The connection to the database that held a lock was lost.",
+            hint="Run the command again: it goes on where it stopped.",
+            raw=str(error),
+        ) from None
 
 
 class Locks:
-    """Named locks over one database; a connection is kept for each thread that uses them often."""
+    """The locks of one database, by name."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    def __call__(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Hold the lock of that name for the time of the block."""
+    def __call__(self, name: str) -> contextlib.AbstractContextManager[Any]:
+        """Hold the lock of that name for the time of the block, which gets a Held. See `hold`."""
         return hold(self._postgres, name)

@@ -6,6 +6,7 @@ fsync and synchronous_commit are PostgreSQL's defaults: on. What it acknowledged
 from __future__ import annotations
 
 import dataclasses
+import errno
 import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,7 @@ def _given(url: str) -> Postgres:
         keywords = conninfo.conninfo_to_dict(url)
         with psycopg.connect(url, connect_timeout=10) as connection:
             version = connection.info.server_version // 10_000
+            keywords["dbname"] = connection.info.dbname
     except psycopg.Error as error:
         password = _password(url)
         if isinstance(error, psycopg.ProgrammingError) or password is None:
@@ -71,8 +73,18 @@ def _given(url: str) -> Postgres:
             f"PostgreSQL {version} is too old.",
             hint=f"Tidemill needs PostgreSQL {MINIMUM_VERSION} or newer.",
         )
-    dsn = conninfo.make_conninfo("", **{name: str(value) for name, value in keywords.items() if value is not None})
-    return Postgres(dsn=dsn, url="postgresql+psycopg://" + url.split("://", 1)[1], embedded=False)
+    given = {name: str(value) for name, value in keywords.items() if value is not None}
+    return Postgres(dsn=conninfo.make_conninfo("", **given), url=_url(given), embedded=False)
+
+
+def _url(keywords: dict[str, str]) -> str:
+    """The URL as SQLAlchemy understands it: libpq's own may name several hosts."""
+    rest = dict(keywords)
+    user, password, database = (
+        urllib.parse.quote(rest.pop(name, ""), safe="") for name in ("user", "password", "dbname")
+    )
+    sign_in = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    return f"postgresql+psycopg://{sign_in}/{database}?{urllib.parse.urlencode(rest)}"
 
 
 def _password(url: str) -> str | None:
@@ -91,18 +103,15 @@ def _embedded(home: Path) -> Postgres:
 
     try:
         host = embedded.ensure_running(home / "postgres")
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}:
+            raise UnavailableError(
+                "database_not_started", f"The embedded PostgreSQL cannot be started: {error}.", hint="Look at the disk."
+            ) from None
         raise ConfigError(
             "home_not_writable",
-            f"{error.filename or home} cannot be written to.",
+            f"{error.filename or home} cannot be written to: {error.strerror}.",
             hint="Set TIDEMILL_HOME to a directory of yours.",
         ) from None
-    except OSError as error:
-        raise UnavailableError(
-            "database_not_started", f"The embedded PostgreSQL cannot be started: {error}.", hint="Look at the disk."
-        ) from None
-    return Postgres(
-        dsn=conninfo.make_conninfo(host=str(host), port=embedded.PORT, user="postgres", dbname="postgres"),
-        url=f"postgresql+psycopg://postgres@/postgres?host={urllib.parse.quote(str(host))}&port={embedded.PORT}",
-        embedded=True,
-    )
+    keywords = {"host": str(host), "port": str(embedded.PORT), "user": "postgres", "dbname": "postgres"}
+    return Postgres(dsn=conninfo.make_conninfo("", **keywords), url=_url(keywords), embedded=True)

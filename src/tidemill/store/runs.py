@@ -28,18 +28,25 @@ class Runs:
 
         Raises
         ------
+        NotFoundError
+            If the export is gone.
         ConflictError
-            If another run of the export is running, or moved its position meanwhile.
+            If a run of the export is running, or failed and is to be finished first; or one exported the range
+            meanwhile.
         """
         try:
             with self._database.begin() as connection:
                 position = connection.scalar(
                     sa.select(exports.c.position).where(exports.c.id == export_id).with_for_update()
                 )
-                unfinished = connection.scalar(
-                    sa.select(runs.c.id).where(runs.c.export_id == export_id, runs.c.status != "completed")
-                )
-                if position != run["snapshot_after"] or unfinished is not None:
+                if position is None:
+                    raise NotFoundError("export_unknown", "The export was deleted.", hint="tidemill export list")
+                unfinished = connection.execute(
+                    sa.select(runs).where(runs.c.export_id == export_id, runs.c.status != "completed")
+                ).first()
+                if unfinished is not None and unfinished.status != "running":
+                    raise _unfinished(Run(**unfinished._mapping))
+                if unfinished is not None or position != run["snapshot_after"]:
                     raise _busy()
                 last = connection.scalar(sa.select(sa.func.max(runs.c.number)).where(runs.c.export_id == export_id))
                 values = {"id": uuid.uuid4(), "export_id": export_id, "number": (last or 0) + 1, "status": "running"}
@@ -58,7 +65,7 @@ class Runs:
         Raises
         ------
         ConflictError
-            If the run is completed, or another run of the export is running.
+            If the run is completed, is at another attempt by now, or its range is exported already.
         """
         change = (
             sa.update(runs)
@@ -103,7 +110,8 @@ class Runs:
         ConfigError
             If there are several.
         """
-        begins = sa.cast(runs.c.id, sa.Text).like(run_id.lower().replace("%", "").replace("_", "") + "%")
+        plain = sa.func.replace(sa.cast(runs.c.id, sa.Text), "-", "")
+        begins = plain.startswith(run_id.lower().replace("-", ""), autoescape=True)
         with self._database.begin() as connection:
             found = connection.execute(sa.select(runs).where(begins).limit(2)).all()
         if not found or not run_id:
@@ -113,9 +121,12 @@ class Runs:
         return Run(**found[0]._mapping)
 
     def by_id(self, run_id: uuid.UUID) -> Run:
-        """The run with that id."""
+        """The run with that id; NotFoundError if its export was deleted."""
         with self._database.begin() as connection:
-            return Run(**connection.execute(sa.select(runs).where(runs.c.id == run_id)).one()._mapping)
+            row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).first()
+        if row is None:
+            raise NotFoundError("run_unknown", f"There is no run {run_id}.", hint="tidemill export runs lists them.")
+        return Run(**row._mapping)
 
     def last(self, export_id: uuid.UUID) -> Run | None:
         """The newest run of an export."""
@@ -237,6 +248,15 @@ def _own(connection: sa.Connection, run_id: uuid.UUID, attempt: int) -> None:
 def _busy() -> ConflictError:
     return ConflictError(
         "run_running",
-        "A run of this export is running already.",
+        "Another run of this export is running, or has just exported the same events.",
         hint="Wait for it, or cancel it: tidemill export runs, tidemill export run cancel ID",
+    )
+
+
+def _unfinished(run: Run) -> ConflictError:
+    return ConflictError(
+        "run_unfinished",
+        f"Run {run.id.hex[:8]} of this export {'was cancelled' if run.status == 'cancelled' else 'failed'}. "
+        "What it loaded must not be loaded twice.",
+        hint=f"Finish it first: tidemill export run retry {run.id.hex[:8]}",
     )

@@ -46,6 +46,9 @@ class Secrets:
         with contextlib.suppress(FileExistsError):
             os.link(name, self.path)  # unlike a rename, it fails if somebody else was first
         Path(name).unlink()
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        os.fsync(folder)  # or a power cut could leave secrets without the key
+        os.close(folder)
 
     def encrypt(self, text: str) -> bytes:
         """`text`, encrypted by the newest key."""
@@ -64,11 +67,24 @@ class Secrets:
         try:
             return self._open().decrypt(token).decode()
         except InvalidToken:
-            raise ConfigError(
-                "secret_key_wrong",
-                "The secret key does not fit what was encrypted with it.",
-                hint=f"Put back {self.path} or set TIDEMILL_SECRET_KEYS; or give the keys anew",
-            ) from None
+            raise self._wrong() from None
+
+    def rotate(self, token: bytes) -> bytes:
+        """The same secret, encrypted by the newest key. Raises as `decrypt`."""
+        from cryptography.fernet import InvalidToken
+
+        try:
+            return self._open().rotate(token)
+        except InvalidToken:
+            raise self._wrong() from None
+
+    def _wrong(self) -> ConfigError:
+        return ConfigError(
+            "secret_key_wrong",
+            "The secret key does not fit what was encrypted with it.",
+            hint=f"Put back {self.path} or set TIDEMILL_SECRET_KEYS. "
+            "Or give each connection its key anew: tidemill connection edit NAME --key FILE",
+        )
 
     def _open(self) -> MultiFernet:
         if self._fernet is None:

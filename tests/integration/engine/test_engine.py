@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from tests.crash_harness import Child
 
 from tidemill.engine.dbos_engine import DbosEngine
-from tidemill.errors import RowError, UnavailableError
-from tidemill.settings import Settings
-from tidemill.store.postgres import Postgres, open_postgres
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Postgres:
-    return open_postgres(Settings(home=tmp_path_factory.mktemp("engine")))
+from tidemill.errors import Cancelled, RetryableError, RowError, UnavailableError
+from tidemill.store.postgres import Postgres
 
 
 @pytest.fixture
@@ -28,6 +20,20 @@ def engine(postgres: Postgres) -> Iterator[DbosEngine]:
     engine = DbosEngine(postgres.dsn, postgres.url)
     yield engine
     engine.close()
+
+
+def one(postgres: Postgres, query: str) -> object:
+    with psycopg.connect(postgres.dsn) as session:
+        return (session.execute(query.encode()).fetchone() or (None,))[0]
+
+
+def end_sessions(postgres: Postgres) -> None:
+    """End the sessions that hold a worker's lock."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as session:
+        session.execute(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+            "WHERE l.locktype = 'advisory' AND d.datname = current_database() AND l.pid <> pg_backend_pid()"
+        )
 
 
 def test_steps_and_children_give_their_results(engine: DbosEngine) -> None:
@@ -44,70 +50,125 @@ def test_steps_and_children_give_their_results(engine: DbosEngine) -> None:
     assert engine.start("parent", "family").wait() == 20
 
 
-def test_our_errors_come_back_as_they_were_raised(engine: DbosEngine) -> None:
+def test_many_workflows_that_wait_for_their_children_do_not_block_each_other(engine: DbosEngine) -> None:
+    engine.register("child", lambda: engine.step("one", lambda: 1))
+    engine.register("parent", lambda name: engine.start("child", f"{name}:child").wait())
+    handles = [engine.start("parent", f"parent-{number}", f"parent-{number}") for number in range(40)]
+    assert sum(handle.wait() for handle in handles) == 40
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RowError("odd_row", "The row is odd.", hint="Even it."),
+        RetryableError("busy", "Busy.", after=2.5),
+        Cancelled(),
+    ],
+)
+def test_our_errors_come_back_as_they_were_raised(engine: DbosEngine, error: RowError) -> None:
     def fails() -> None:
-        raise RowError("odd_row", "The row is odd.", hint="Even it.")
+        raise error
 
-    def workflow() -> None:
-        engine.step("fails", fails)
+    engine.register("failing", lambda: engine.step("fails", fails))
+    for _ in range(2):
+        with pytest.raises(type(error)) as caught:
+            engine.start("failing", "failing").wait()
+        assert vars(caught.value) == vars(error)
 
-    engine.register("failing", workflow)
-    with pytest.raises(RowError) as caught:
-        engine.start("failing", "failing").wait()
-    assert (caught.value.code, caught.value.hint) == ("odd_row", "Even it.")
+
+def test_a_bug_is_shown_as_it_is(engine: DbosEngine) -> None:
+    engine.register("buggy", lambda: engine.step("bug", lambda: int("x")))
+    with pytest.raises(ValueError, match="invalid literal"):
+        engine.start("buggy", "buggy").wait()
 
 
 WORKER = """
     import os, sys
     from tidemill.engine.dbos_engine import DbosEngine
-    engine = DbosEngine(sys.argv[1], sys.argv[2])
-    done = open(sys.argv[3], "a")
+    dsn, url, notes, fatal, action, name = sys.argv[1:]
+    engine = DbosEngine(dsn, url)
+    done = open(notes, "a")
     def note(number):
-        if number == int(sys.argv[4]):
+        if number == int(fatal):
             os.kill(os.getpid(), 9)
         done.write(f"{number}\\n"); done.flush()
         return number
-    def workflow():
+    def count():
         return sum(engine.step("note", note, number) for number in range(5))
-    engine.register("counting", workflow)
-    if sys.argv[5] == "start":
-        print(engine.start("counting", sys.argv[6]).wait())
+    engine.register("counting", count)
+    engine.register("waiting", lambda name: engine.start("counting", name + ":child").wait())
+    if action == "start":
+        say(engine.start("waiting", name, name).wait())
     else:
-        print({name: handle.wait() for name, handle in engine.recover().items()})
+        say(sorted((name, handle.wait()) for name, handle in engine.recover().items()))
+    wait()
     engine.close()
 """
 
 
-def worker(postgres: Postgres, notes: Path, fatal: int, action: str, name: str) -> subprocess.CompletedProcess[str]:
-    arguments = [postgres.dsn, postgres.url, str(notes), str(fatal), action, name]
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(WORKER), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def worker(postgres: Postgres, notes: Path, fatal: int, action: str = "recover", name: str = "") -> Child:
+    return Child(WORKER, postgres.dsn, postgres.url, notes, fatal, action, name)
 
 
-@pytest.mark.parametrize("fatal", [0, 3, 4])
+@pytest.mark.parametrize("fatal", [0, 4])
 def test_another_process_goes_on_after_the_last_step_that_finished(
     postgres: Postgres, tmp_path: Path, fatal: int
 ) -> None:
     notes = tmp_path / "notes"
-    killed = worker(postgres, notes, fatal, "start", f"killed-{fatal}")
-    assert killed.returncode == -9
-    went_on = worker(postgres, notes, -1, "recover", "")
-    assert went_on.returncode == 0, went_on.stderr
-    assert f"'killed-{fatal}': 10" in went_on.stdout
+    killed = worker(postgres, notes, fatal, "start", "job")
+    assert killed.process.wait() == -9
+    killed.kill()
+    assert worker(postgres, notes, -1).end() == "[('job', 10), ('job:child', 10)]"
     assert notes.read_text().split() == ["0", "1", "2", "3", "4"]
-    again = worker(postgres, notes, -1, "recover", "")
-    assert again.stdout.strip() == "{}"
+    assert worker(postgres, notes, -1).end() == "[]"
+    assert one(postgres, "SELECT count(*) FROM tidemill_engine.workers") == 0
+
+
+def test_killed_again_and_again_while_it_is_taken_over(postgres: Postgres, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    for fatal, action in ((1, "start"), (2, "recover"), (2, "recover"), (4, "recover")):
+        killed = worker(postgres, notes, fatal, action, "job")
+        assert killed.process.wait() == -9
+        killed.kill()
+    assert worker(postgres, notes, -1).end() == "[('job', 10), ('job:child', 10)]"
+    assert notes.read_text().split() == ["0", "1", "2", "3", "4"]
+
+
+def test_who_takes_over_moves_it_and_no_bystander(postgres: Postgres, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    bystanders = [worker(postgres, notes, -1, "start", f"bystander-{number}") for number in range(2)]
+    assert [child.heard() for child in bystanders] == ["10", "10"]
+    killed = worker(postgres, notes, 3, "start", "job")
+    assert killed.process.wait() == -9
+    killed.kill()
+    taking = worker(postgres, notes, -1)
+    assert taking.heard() == "[('job', 10), ('job:child', 10)]"
+    movers = "SELECT string_agg(DISTINCT executor_id, ',') FROM dbos.workflow_status WHERE workflow_uuid LIKE "
+    others = str(one(postgres, movers + "'bystander%'")).split(",")
+    assert len(others) == 2
+    assert one(postgres, movers + "'job%'") not in others
+    for child in (*bystanders, taking):
+        child.end()
+
+
+def test_two_that_take_over_at_once_share_nothing(postgres: Postgres, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    for number in range(3):
+        killed = worker(postgres, notes, 0, "start", f"job-{number}")
+        assert killed.process.wait() == -9
+        killed.kill()
+    both = [worker(postgres, notes, -1) for _ in range(2)]
+    said = [child.end() for child in both]
+    assert sum(text.count(":child") for text in said) == 3
+    assert sorted(notes.read_text().split()) == sorted("01234" * 3)
 
 
 def test_a_living_worker_is_not_robbed(postgres: Postgres, engine: DbosEngine, tmp_path: Path) -> None:
-    engine.launch()
-    other = worker(postgres, tmp_path / "notes", -1, "recover", "")
-    assert other.stdout.strip() == "{}"
+    def while_it_runs() -> str:
+        return worker(postgres, tmp_path / "notes", -1).end()
+
+    engine.register("long", lambda: engine.step("while it runs", while_it_runs))
+    assert engine.start("long", "long").wait() == "[]"
     assert engine.alive(engine.worker)
     assert not engine.alive("somebody-who-never-was")
 
@@ -115,22 +176,58 @@ def test_a_living_worker_is_not_robbed(postgres: Postgres, engine: DbosEngine, t
 def test_a_worker_that_lost_its_session_stops_and_leaves_the_workflow_to_others(
     postgres: Postgres, engine: DbosEngine
 ) -> None:
-    def cut() -> None:
-        with psycopg.connect(postgres.dsn, autocommit=True) as session:
-            session.execute(
-                "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
-                "WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_backend_pid()"
-            )
+    lost = True
 
-    def workflow() -> None:
+    def cut() -> None:
+        if lost:
+            end_sessions(postgres)
+
+    def workflow() -> int:
         engine.step("cut", cut)
-        engine.step("never", os.getpid)
+        return int(engine.step("after", os.getpid))
 
     engine.register("cut-off", workflow)
-    with pytest.raises(UnavailableError, match="lost"):
-        engine.start("cut-off", "cut-off").wait()
-    with psycopg.connect(postgres.dsn) as session:
-        (status,) = session.execute(
-            "SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'cut-off'"
-        ).fetchone() or ("",)
-    assert status == "PENDING"
+    engine.register("parent", lambda: engine.start("cut-off", "child").wait())
+    with pytest.raises(UnavailableError) as caught:
+        engine.start("parent", "job").wait()
+    assert caught.value.code == "worker_lost"
+    assert one(postgres, "SELECT string_agg(DISTINCT status, ',') FROM dbos.workflow_status") == "PENDING"
+    before = engine.worker
+    assert not engine.alive(before)
+    with pytest.raises(UnavailableError):
+        engine.start("cut-off", "another")
+    assert one(postgres, "SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid = 'another'") == 0
+    lost = False
+    engine.close()
+    recovered = engine.recover()
+    assert engine.worker != before
+    assert {name: handle.wait() for name, handle in recovered.items()} == {"job": os.getpid(), "child": os.getpid()}
+
+
+def test_when_the_database_dies_the_process_ends_with_an_error_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    code = """
+        import os, sys
+        from pathlib import Path
+        from tidemill.engine.dbos_engine import DbosEngine
+        from tidemill.errors import UnavailableError
+        from tidemill.settings import Settings
+        from tidemill.store.postgres import open_postgres
+        postgres = open_postgres(Settings(home=sys.argv[1]))
+        engine = DbosEngine(postgres.dsn, postgres.url)
+        def die():
+            if sys.argv[2] == "die":
+                os.kill(int((Path(sys.argv[1]) / "postgres/data/postmaster.pid").read_text().split()[0]), 9)
+            return 1
+        engine.register("child", lambda: engine.step("die", die))
+        engine.register("parent", lambda: engine.start("child", "child").wait())
+        try:
+            if sys.argv[2] == "die":
+                engine.start("parent", "job").wait()
+            else:
+                say(sorted((name, handle.wait()) for name, handle in engine.recover().items()))
+        except UnavailableError as error:
+            say(error.code)
+        engine.close()
+    """
+    assert Child(code, tmp_path / "home", "die").end() == "worker_lost"
+    assert Child(code, tmp_path / "home", "recover").end() == "[('child', 1), ('job', 1)]"

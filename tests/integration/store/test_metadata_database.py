@@ -1,0 +1,172 @@
+"""Migrations, the errors of the database, locks, and PostgreSQL servers of one's own."""
+
+from __future__ import annotations
+
+import threading
+import urllib.parse
+from importlib import resources
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from psycopg import conninfo
+from tests.crash_harness import Child
+from tests.postgres_fixture import named
+
+from tidemill.engine.dbos_engine import DbosEngine
+from tidemill.errors import AccessError, ConfigError, UnavailableError
+from tidemill.settings import Settings
+from tidemill.store import locks
+from tidemill.store.database import HEAD, Database
+from tidemill.store.postgres import Postgres, open_postgres
+from tidemill.store.tables import SCHEMA, metadata
+
+
+def end_sessions(postgres: Postgres, which: str = "true") -> None:
+    with psycopg.connect(postgres.dsn, autocommit=True) as session:
+        session.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}".encode()
+        )
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(database: Database) -> None:
+    files = resources.files("tidemill.store") / "migrations" / "versions"
+    assert max(file.name for file in files.iterdir() if file.name[0].isdigit()).startswith(f"{HEAD}_")
+    with database.begin() as connection:
+        options = {"include_schemas": True, "version_table_schema": SCHEMA}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+
+
+def test_processes_that_begin_at_once_migrate_once(postgres_server: Postgres) -> None:
+    with psycopg.connect(postgres_server.dsn, autocommit=True) as session:
+        session.execute("CREATE DATABASE together")
+    code = """
+        import sys
+        from tidemill.settings import Settings
+        from tidemill.store.database import Database
+        from tidemill.store.postgres import Postgres
+        database = Database(Postgres(sys.argv[1], "", embedded=False))
+        say("ready"), wait()
+        database.migrate(), database.close()
+        say("done")
+    """
+    children = [Child(code, named(postgres_server, "together").dsn) for _ in range(3)]
+    assert [child.heard() for child in children] == ["ready"] * 3
+    for child in children:
+        child.go_on()
+    assert [child.end() for child in children] == ["done"] * 3
+
+
+def test_a_database_of_a_newer_tidemill_is_not_touched(database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {SCHEMA}.alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigError) as newer:
+        database.migrate()
+    assert "upgrade" in newer.value.hint
+
+
+def test_a_session_that_was_ended_is_an_error_to_the_user_and_the_next_one_works(database: Database) -> None:
+    with pytest.raises(UnavailableError), database.begin() as connection:
+        end_sessions(database.postgres)
+        connection.execute(sa.text("SELECT 1"))
+    assert database.server()[1]
+
+
+def test_a_missing_permission_says_so(postgres: Postgres) -> None:
+    with psycopg.connect(postgres.dsn, autocommit=True) as session:
+        session.execute("DROP ROLE IF EXISTS guest")
+        session.execute("CREATE ROLE guest LOGIN")
+        session.execute("DROP SCHEMA tidemill CASCADE")
+    guest = Postgres(conninfo.make_conninfo(postgres.dsn, user="guest"), "", embedded=False)
+    database = Database(guest)
+    with pytest.raises(AccessError):
+        database.migrate()
+    database.close()
+
+
+def test_errors_do_not_show_what_was_being_saved(database: Database) -> None:
+    with pytest.raises(sa.exc.ProgrammingError) as caught, database.begin() as connection:
+        connection.execute(sa.text("SELECT wrong FROM nowhere WHERE x = :secret"), {"secret": "HUSH"})
+    assert "HUSH" not in str(caught.value)
+
+
+def test_a_lock_has_one_holder_and_is_given_on(postgres: Postgres) -> None:
+    code = """
+        import sys
+        from tidemill.store.locks import Locks
+        from tidemill.store.postgres import Postgres
+        with Locks(Postgres(sys.argv[1], "", embedded=False))("turn") as held:
+            held.check()
+            say("holds"), wait()
+    """
+    first = Child(code, postgres.dsn)
+    assert first.heard() == "holds"
+    got = threading.Event()
+
+    def take() -> None:
+        with locks.hold(postgres, "turn"):
+            got.set()
+
+    waiting = threading.Thread(target=take)
+    waiting.start()
+    with locks.hold(postgres, "another"):
+        assert not got.is_set()
+    first.kill()
+    assert got.wait(30)
+    waiting.join()
+
+
+def test_a_lock_that_was_lost_is_noticed(postgres: Postgres) -> None:
+    with pytest.raises(UnavailableError), locks.hold(postgres, "turn") as held:
+        held.check()
+        end_sessions(postgres)
+        held.check()
+    with pytest.raises(UnavailableError), locks.hold(postgres, "turn"):
+        end_sessions(postgres)
+    with pytest.raises(KeyError), locks.hold(postgres, "turn"):
+        end_sessions(postgres)
+        raise KeyError
+
+
+PASSWORD = "s3cr3t/with@odd:signs%"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://bob:p%zzS3CR3T@localhost/x",
+        "postgresql://bob:S3CR3T/x@localhost:1/x",
+        "postgresql://bob:S3CR3T@localhost:99999/x",
+        "postgresql://bob:S3CR3T@localhost:1/x",
+        "postgresql://bob:S3CR3T@localhost:1/x?nope=S3CR3T",
+        "postgresql://bob@localhost:1/x?password=S3CR3T",
+        "mysql://bob:S3CR3T@localhost/x",
+    ],
+)
+def test_no_error_shows_the_password(url: str) -> None:
+    with pytest.raises((ConfigError, UnavailableError)) as caught:
+        open_postgres(Settings(database_url=url))
+    error = caught.value
+    assert "S3CR3T" not in f"{error} {error.hint} {error.raw} {error.__cause__!r}"
+    assert "S3CR3T" not in repr(Settings(database_url=url, secret_keys="S3CR3T"))
+
+
+def test_a_server_of_ones_own_with_several_hosts_and_an_odd_password(postgres: Postgres) -> None:
+    keywords = conninfo.conninfo_to_dict(postgres.dsn)
+    hosts = urllib.parse.quote(f"/nowhere,{keywords['host']}", safe="")
+    password = urllib.parse.quote(PASSWORD, safe="")
+    url = f"postgres://postgres:{password}@/{keywords['dbname']}?host={hosts}&port=1,{keywords['port']}"
+    given = open_postgres(Settings(database_url=url))
+    assert not given.embedded
+    assert PASSWORD not in repr(given)
+    database = Database(given)
+    database.migrate()
+    assert database.server()[1]
+    database.close()
+    engine = DbosEngine(given.dsn, given.url)
+    engine.register("plain", lambda: engine.step("one", lambda: 1))
+    assert engine.start("plain", "plain").wait() == 1
+    engine.close()
