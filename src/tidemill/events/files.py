@@ -5,16 +5,16 @@ Which it is, is told by the first bytes, not by the name.
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import gzip
-import hashlib
 import lzma
 import shutil
 import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
@@ -23,7 +23,12 @@ import msgspec
 from tidemill.errors import ConfigError, RowError
 from tidemill.events import documents, tables
 
-BLOCK = 4 * 1024 * 1024
+BLOCK = 1024 * 1024
+_HASHED = 8 * 1024 * 1024
+_HASHING_THREADS = 4
+_BLOCK_RECORDS = 1000
+#: How much is kept of a line that is too long.
+_KEPT = 1000
 #: What reading raises when a packed file is damaged or cut off.
 _BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 _PROBE, _PROBE_LINES = 1024 * 1024, 20
@@ -47,6 +52,24 @@ class Record(NamedTuple):
     data: bytes
     error: RowError | None = None
     member: str = ""
+
+
+@dataclasses.dataclass
+class Block:
+    """Records that follow each other; `errors` tells by their index which are none. `utf8`: all are, for sure."""
+
+    texts: list[bytes] = dataclasses.field(default_factory=list)
+    lines: list[int] | range = dataclasses.field(default_factory=list)
+    errors: dict[int, RowError] = dataclasses.field(default_factory=dict)
+    member: str = ""
+    utf8: bool = False
+
+    def record(self, index: int) -> Record:
+        """One of them."""
+        return Record(self.lines[index], self.texts[index], self.errors.get(index), self.member)
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(self.record, range(len(self.texts)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,19 +100,30 @@ def open_source(name: str, spool: Path) -> Source:
                 f"{name} is no file that can be read twice.",
                 hint="Use -: COMMAND | tidemill events load -",
             )
-        digest = hashlib.blake2b(digest_size=16)
-        size = 0
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-                size += len(block)
+        size, key = path.stat().st_size, _content_key(path)
     except OSError as error:
         raise ConfigError(
             "file_unreadable", f"{name} cannot be read: {error.strerror or error}.", hint="Check the path."
         ) from None
     if size == 0:
         raise ConfigError("file_empty", f"{name} is empty.", hint="Nothing was loaded.")
-    return Source(path, "standard input" if name == "-" else name, size, digest.hexdigest())
+    return Source(path, "standard input" if name == "-" else name, size, key)
+
+
+def _content_key(path: Path) -> str:
+    """A hash over the hashes of the file's blocks, several of which are read at once."""
+    import xxhash  # ten times as fast as a cryptographic hash: this is a whole pass over the file
+
+    def digest(start: int) -> bytes:
+        with path.open("rb") as file:
+            file.seek(start)
+            return xxhash.xxh3_128_digest(file.read(_HASHED))
+
+    whole = xxhash.xxh3_128()
+    with concurrent.futures.ThreadPoolExecutor(_HASHING_THREADS) as threads:
+        for block in threads.map(digest, range(0, path.stat().st_size, _HASHED)):
+            whole.update(block)
+    return whole.hexdigest()
 
 
 def _spooled(spool: Path) -> Path:
@@ -118,16 +152,16 @@ class Reader:
         except ValueError:
             return self._source.size
 
-    def __iter__(self) -> Generator[Record, None, None]:
-        """Yield each record. A file that breaks off yields what it holds and then raises ConfigError."""
+    def __iter__(self) -> Generator[Block, None, None]:
+        """Yield all records. A file that breaks off yields what it holds and then raises ConfigError."""
         with self._source.path.open("rb") as file:
             self._file = file
             start = file.read(4)
             file.seek(0)
             if start == b"PAR1":
                 self.rows = "parquet"
-                for row in tables.parquet_rows(self._source.path, self._progress):
-                    yield Record(*row)
+                rows = tables.parquet_rows(self._source.path, self._progress)
+                yield from _grouped(Record(*row) for row in rows)
             elif start == b"PK\x03\x04":
                 yield from self._zip(file)
             else:
@@ -136,7 +170,7 @@ class Reader:
     def _progress(self, share: float) -> None:
         self._share = share
 
-    def _zip(self, file: IO[bytes]) -> Iterator[Record]:
+    def _zip(self, file: IO[bytes]) -> Iterator[Block]:
         try:
             with zipfile.ZipFile(file) as archive:
                 for member in sorted(archive.infolist(), key=lambda item: item.filename):
@@ -147,7 +181,7 @@ class Reader:
         except (*_BROKEN, NotImplementedError, RuntimeError) as error:
             raise self._broken(error) from None
 
-    def _unpacked(self, file: IO[bytes], start: bytes, member: str) -> Iterator[Record]:
+    def _unpacked(self, file: IO[bytes], start: bytes, member: str) -> Iterator[Block]:
         try:
             if start[:2] == b"\x1f\x8b":
                 with gzip.open(file) as inner:
@@ -164,18 +198,17 @@ class Reader:
             hint=tables.AGAIN,
         )
 
-    def _text(self, stream: _Stream, member: str) -> Iterator[Record]:
+    def _text(self, stream: _Stream, member: str) -> Iterator[Block]:
         head = stream.read(BLOCK)
         self._check_kind(head, member)
         head = head.removeprefix(b"\xef\xbb\xbf")
         if _is_document(head):
-            for element in documents.Splitter(head, stream.read, self._max):
-                yield self._element(element, member)
+            elements = documents.Splitter(head, stream.read, self._max)
+            yield from _grouped(self._element(element, member) for element in elements)
         elif head.lstrip()[:1] not in {b"{", b"["} and tables.looks_like_csv(head):
             self.rows = "csv"
             stream.unread(head)
-            for line, data, error in tables.csv_rows(stream.read, self._max):
-                yield Record(line, data, error, member)
+            yield from _grouped(Record(*row, member) for row in tables.csv_rows(stream.read, self._max))
         else:
             yield from self._lines(head, stream, member)
 
@@ -191,33 +224,81 @@ class Reader:
         error = RowError("json_invalid", "The file ends in the middle of it.") if element.fault else None
         return Record(element.line, element.data, error, member)
 
-    def _lines(self, head: bytes, file: _Stream, member: str) -> Iterator[Record]:
-        line, rest, skipping = 0, head, False
+    def _lines(self, head: bytes, file: _Stream, member: str) -> Iterator[Block]:
+        line, rest, skipping = 1, head, False
         while True:
-            *lines, rest = rest.split(b"\n")
-            for text in lines:
-                line += 1
-                if skipping:
-                    skipping = False
-                    yield self._too_long(line, text, member)
-                elif len(text) > self._max:
-                    yield self._too_long(line, text, member)
-                elif text := text.strip():
-                    yield Record(line, text, member=member)
+            text, texts = rest, rest.split(b"\n")
+            rest = texts.pop()
+            if texts:
+                utf8 = _is_utf8(text, len(text) - len(rest))
+                yield self._block(texts, line, member, utf8, first_too_long=skipping)
+                line, skipping = line + len(texts), False
             if len(rest) > self._max:
-                rest, skipping = rest[:1000], True
+                rest, skipping = rest[:_KEPT], True
             block = file.read(BLOCK)
             if not block:
                 break
-            rest = rest[:1000] + block if skipping and b"\n" not in block else rest + block
-        if skipping:
-            yield self._too_long(line + 1, rest, member)
-        elif rest := rest.strip():
-            yield Record(line + 1, rest, member=member)
+            rest = rest[:_KEPT] + block if skipping and b"\n" not in block else rest + block
+        if rest:
+            yield self._block([rest], line, member, False, first_too_long=skipping)
+
+    def _block(self, texts: list[bytes], line: int, member: str, utf8: bool, *, first_too_long: bool) -> Block:
+        """A block of lines, without those that are empty."""
+        lines: list[int] | range = range(line, line + len(texts))
+        stripped = [text.strip() for text in texts]
+        if first_too_long:
+            stripped[0] = texts[0]
+        if not all(stripped):
+            lines = [number for number, text in zip(lines, stripped, strict=True) if text]
+            stripped = [text for text in stripped if text]
+        block = Block(stripped, lines, {}, member, utf8)
+        if first_too_long or max(map(len, stripped), default=0) > self._max:
+            for index, text in enumerate(stripped):
+                if len(text) > self._max or (first_too_long and index == 0):
+                    block.errors[index] = self._too_long_error()
+                    block.texts[index] = text[:_KEPT]
+        return block
 
     def _too_long(self, line: int, text: bytes, member: str) -> Record:
-        error = RowError("event_too_large", f"The event has more than {self._max:,} bytes.")
-        return Record(line, text[:1000], error, member)
+        return Record(line, text[:_KEPT], self._too_long_error(), member)
+
+    def _too_long_error(self) -> RowError:
+        return RowError("event_too_large", f"The event has more than {self._max:,} bytes.")
+
+
+def _grouped(records: Iterable[Record]) -> Iterator[Block]:
+    """Records in blocks; those before an error come first."""
+    lines: list[int] = []
+    block, size = Block(lines=lines), 0
+    try:
+        for record in records:
+            if record.error is not None:
+                block.errors[len(lines)] = record.error
+            block.texts.append(record.data)
+            lines.append(record.line)
+            block.member = record.member
+            size += len(record.data)
+            if len(lines) >= _BLOCK_RECORDS or size >= BLOCK:
+                yield block
+                lines = []
+                block, size = Block(lines=lines), 0
+    except Exception:
+        yield block
+        raise
+    yield block
+
+
+def _is_utf8(text: bytes, end: int) -> bool:
+    """Whether it is UTF-8 up to there: by Arrow, which is 20 times as fast as Python and makes no copy."""
+    import pyarrow as pa  # 50 ms
+
+    offsets = (0).to_bytes(8, sys.byteorder) + end.to_bytes(8, sys.byteorder)
+    array = pa.Array.from_buffers(pa.large_binary(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(text)])
+    try:
+        array.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 class _Stream:

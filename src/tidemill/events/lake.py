@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.events import duck
@@ -44,6 +45,8 @@ BATCH_COLUMNS = {
     "envelope": "VARCHAR",
 }
 _TURN = "event-store"
+#: What is computed of each event when it comes in.
+_DERIVED = ("uuid_hash", "bytes")
 _HASH = "md5_number_lower(team_id::VARCHAR || ':' || uuid)"
 _BYTES = " + ".join(
     f"coalesce(strlen({name}), 0)"
@@ -61,11 +64,10 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Appended:
-    """What a commit did. `snapshot` is None if every row was known already and the place was no news either."""
+    """What a commit did."""
 
     rows: int
     duplicates: int
-    snapshot: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,52 +141,51 @@ class Lake:
                 _create(connection)
         return connection
 
-    def append(self, batch: pa.Table, place: Place) -> Appended:
-        """Commit a batch: its new events and its place in the ledger, in one transaction. Durable when this returns.
+    def append(self, batches: Sequence[pa.RecordBatch], place: Place) -> Appended:
+        """Commit new events and a place in the ledger, in one transaction. Durable when this returns.
 
-        `batch` has BATCH_COLUMNS. Events whose (team_id, uuid) the store holds already, or that come twice in the
-        batch, are counted as duplicates and left out.
+        `batches` have BATCH_COLUMNS. Events whose (team_id, uuid) the store holds already, or that come twice in
+        them, are counted as duplicates and left out.
         """
+        import pyarrow as pa  # 50 ms
+
+        batch = pa.Table.from_batches(batches, None if batches else pa.schema([]))
         with self.turn(), self.cursor() as cursor:
             cursor.execute("BEGIN")
             try:
                 fresh = _without_known(cursor, batch)
-                snapshot = self._insert(cursor, fresh, place)
+                self._insert(cursor, fresh, place)
                 cursor.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(Exception):
                     cursor.execute("ROLLBACK")
                 raise
-            if snapshot:
-                newest = cursor.execute("SELECT max(snapshot_id) FROM lake.commits").fetchone()
-                return Appended(fresh.num_rows, batch.num_rows - fresh.num_rows, newest[0] if newest else None)
-        return Appended(0, batch.num_rows, None)
+        return Appended(fresh.num_rows, batch.num_rows - fresh.num_rows)
 
-    def _insert(self, cursor: duckdb.DuckDBPyConnection, fresh: pa.Table, place: Place) -> bool:
-        known = cursor.execute(
-            "SELECT max(last_ordinal) FROM lake.commits WHERE file_key = ?", [place.file_key]
-        ).fetchone()
-        if fresh.num_rows == 0 and known and known[0] is not None and known[0] >= place.last_ordinal:
-            return False
+    @contextlib.contextmanager
+    def one_core_spared(self) -> Iterator[None]:
+        """Use one thread less in this process, for the time of the block: for the one that parses what is appended."""
+        threads = self._settings.duckdb_threads or os.cpu_count() or 1
+        with self.cursor() as cursor:
+            cursor.execute(f"SET threads = {max(1, threads - 1)}")
+            try:
+                yield
+            finally:
+                cursor.execute(f"SET threads = {threads}")
+
+    def _insert(self, cursor: duckdb.DuckDBPyConnection, fresh: pa.Table, place: Place) -> None:
         now = dt.datetime.now(dt.UTC)
-        names = ", ".join(f'"{name}"' for name in BATCH_COLUMNS)
-        if fresh.num_rows:
-            cursor.register("fresh", fresh)
-            cursor.execute(
-                f"INSERT INTO lake.events ({names}, inserted_at, uuid_hash, bytes) "
-                f"SELECT {names}, ?, {_HASH}, {_BYTES} FROM fresh",
-                [now],
-            )
-            cursor.execute(
-                f"INSERT INTO lake.commits SELECT ?, ?, count(*), sum({_BYTES}), ?, min(timestamp), max(timestamp) "
-                "FROM fresh",
-                [place.file_key, place.last_ordinal, now],
-            )
-        else:
-            cursor.execute(
-                "INSERT INTO lake.commits VALUES (?, ?, 0, 0, ?, NULL, NULL)", [place.file_key, place.last_ordinal, now]
-            )
-        return True
+        names = ", ".join(f'"{name}"' for name in (*BATCH_COLUMNS, *_DERIVED))
+        ledger = [place.file_key, place.last_ordinal, now]
+        if fresh.num_rows == 0:
+            cursor.execute("INSERT INTO lake.commits VALUES (?, ?, 0, 0, ?, NULL, NULL)", ledger)
+            return
+        cursor.register("fresh", fresh)
+        cursor.execute(f"INSERT INTO lake.events ({names}, inserted_at) SELECT {names}, ? FROM fresh", [now])
+        cursor.execute(
+            "INSERT INTO lake.commits SELECT ?, ?, count(*), sum(bytes), ?, min(timestamp), max(timestamp) FROM fresh",
+            ledger,
+        )
 
     def resume_after(self, file_key: str) -> int:
         """The last record of that file which is committed; 0 if there is none."""
@@ -232,31 +233,27 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _without_known(cursor: duckdb.DuckDBPyConnection, batch: pa.Table) -> pa.Table:
-    """The rows of the batch that are new to the store, each (team_id, uuid) once."""
+    """The rows of the batch that are new to the store, each (team_id, uuid) once, with what is derived of them."""
     import pyarrow as pa  # 50 ms
 
     if batch.num_rows == 0:
         return batch
-    numbered = batch.select(["team_id", "uuid"]).append_column("n", pa.array(range(batch.num_rows), pa.int64()))
-    cursor.register("numbered", numbered)
+    cursor.register("numbered", batch.append_column("n", pa.array(range(batch.num_rows), pa.int64())))
+    cursor.execute(
+        f"CREATE TEMP TABLE ids AS SELECT n, team_id, uuid, {_HASH} AS uuid_hash, {_BYTES} AS bytes FROM numbered"
+    )
     # First by the 64-bit hash alone: eight bytes a stored event, the only column that is read when nothing is known.
-    suspects = cursor.execute(
-        f"SELECT b.* FROM (SELECT *, {_HASH} AS h FROM numbered) b SEMI JOIN lake.events e ON e.uuid_hash = b.h"
-    ).to_arrow_table()
+    cursor.execute("CREATE TEMP TABLE suspects AS SELECT i.* FROM ids i SEMI JOIN lake.events e USING (uuid_hash)")
     known: set[int] = set()
-    if suspects.num_rows:
-        cursor.register("suspects", suspects)
-        known = {
-            row[0]
-            for row in cursor.execute(
-                "SELECT n FROM suspects s SEMI JOIN lake.events e "
-                "ON e.uuid_hash = s.h AND e.uuid = s.uuid AND e.team_id = s.team_id"
-            ).fetchall()
-        }
-    counted = cursor.execute(f"SELECT count(*) - count(DISTINCT {_HASH}) FROM numbered").fetchall()
-    if counted[0][0]:
-        twice = "SELECT n FROM numbered QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
+    if cursor.execute("SELECT 1 FROM suspects LIMIT 1").fetchall():
+        query = "SELECT n FROM suspects SEMI JOIN lake.events USING (uuid_hash, uuid, team_id)"
+        known = {row[0] for row in cursor.execute(query).fetchall()}
+    doubles = cursor.execute("SELECT count(*) - count(DISTINCT uuid_hash) FROM ids").fetchall()[0][0]
+    if doubles:
+        twice = "SELECT n FROM ids QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
         known |= {row[0] for row in cursor.execute(twice).fetchall()}
-    if not known:
-        return batch
-    return batch.filter(pa.array([n not in known for n in range(batch.num_rows)], pa.bool_()))
+    derived = cursor.execute(f"SELECT {', '.join(_DERIVED)} FROM ids ORDER BY n").to_arrow_table()
+    cursor.execute("DROP TABLE ids; DROP TABLE suspects")
+    for name in _DERIVED:
+        batch = batch.append_column(name, derived[name])
+    return batch.filter(pa.array([n not in known for n in range(batch.num_rows)], pa.bool_())) if known else batch

@@ -1,6 +1,7 @@
 """Real requests, documentation samples and exports are taken as a whole; see tests/data/SOURCES.md."""
 
 import collections
+import itertools
 import json
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def load(name: str) -> tuple[str, list[Event | RowError], str]:
     reader = files.Reader(files.open_source(str(PAYLOADS / name), Path()), 20_000_000)
     found: list[Event | RowError] = []
     chosen = told = ""
-    for record in reader:
+    for record in itertools.chain.from_iterable(reader):
         assert record.error is None
         if not chosen:
             format_, chosen, told = registry.get("auto", Mapping(), record.data, rows=reader.rows)

@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import gzip
+import itertools
 import json
 import zipfile
 from pathlib import Path
@@ -23,9 +24,13 @@ def reader(path: Path, max_bytes: int = 1_000_000) -> Reader:
     return Reader(files.open_source(str(path), path.parent), max_bytes)
 
 
+def records(of: Reader) -> list[Record]:
+    return list(itertools.chain.from_iterable(of))
+
+
 def read(path: Path, data: bytes, max_bytes: int = 1_000_000) -> list[Record]:
     path.write_bytes(data)
-    return list(reader(path, max_bytes))
+    return records(reader(path, max_bytes))
 
 
 def values(found: list[Record]) -> list[Any]:
@@ -92,7 +97,7 @@ def test_each_csv_of_a_zip_has_its_own_header(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.csv", "event,who\na,1\n")
         archive.writestr("b.csv", "who;event\n2;b\n")
-    found = list(reader(path))
+    found = records(reader(path))
     assert sorted(values(found), key=str) == sorted(ROWS, key=str)
     assert [record.member for record in found] == ["a.csv", "b.csv"]
 
@@ -148,7 +153,7 @@ def test_parquet_values_of_all_kinds(tmp_path: Path) -> None:
         },
     )
     found = reader(path)
-    first, second = values(list(found))
+    first, second = values(records(found))
     assert found.rows == "parquet"
     assert first == {
         "whole": 2**63 - 1,
@@ -168,10 +173,10 @@ def test_parquet_values_of_all_kinds(tmp_path: Path) -> None:
 
 def test_a_value_that_cannot_be_read_sets_its_row_aside(tmp_path: Path) -> None:
     times = pa.array([[5], [10**18], [7]], pa.list_(pa.timestamp("us")))
-    found = list(reader(write(tmp_path / "rows", {"event": ["a", "b", "c"], "times": times})))
+    found = records(reader(write(tmp_path / "rows", {"event": ["a", "b", "c"], "times": times})))
     assert [record.error.code if record.error else record.line for record in found] == [1, "parquet_value", 3]
 
 
 def test_a_time_after_the_year_9999_is_left_to_the_parser(tmp_path: Path) -> None:
     far = pa.array([10**18], pa.timestamp("us"))
-    assert len(values(list(reader(write(tmp_path / "rows", {"event": ["a"], "t": far}))))) == 1
+    assert len(values(records(reader(write(tmp_path / "rows", {"event": ["a"], "t": far}))))) == 1

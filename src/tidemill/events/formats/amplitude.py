@@ -29,6 +29,7 @@ class Amplitude:
 
     name = "amplitude"
     title = "Amplitude exports and HTTP V2 bodies"
+    quick = None
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""

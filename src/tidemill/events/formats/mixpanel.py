@@ -38,6 +38,7 @@ class Mixpanel:
 
     name = "mixpanel"
     title = "Mixpanel exports"
+    quick = None
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""

@@ -31,6 +31,7 @@ class Segment:
 
     name = "segment"
     title = "Segment and RudderStack calls"
+    quick = None
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""

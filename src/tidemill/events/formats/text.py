@@ -23,6 +23,8 @@ _HALF = re.compile("[\ud800-\udfff]")
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\."
 )
+#: Escapes of NUL, of which `clean` rids names, and of halves of surrogate pairs.
+_ODD = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 #: A bracket or a string; one that does not end reaches to the end, or a search for it would begin at each quote.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{\]}]', re.DOTALL)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -106,6 +108,19 @@ def mend(record: bytes) -> bytes:
     if b"\\" not in record or (b"\\ud" not in record and b"\\uD" not in record):
         return record
     return _ESCAPES.sub(lambda match: match[0] if len(match[0]) != 6 else b"\\ufffd", record)
+
+
+def is_plain(record: bytes) -> bool:
+    """Whether `mend`, `clean` and `check_depth` would leave this record alone; False may also mean: look closer."""
+    if b"\\" in record and _ODD.search(record):
+        return False
+    if len(record) < 2 * MAX_DEPTH:
+        return True
+    # An array takes 2 bytes at least, an object 5: so many arrays it takes for too many levels in so many bytes.
+    arrays = (_SHALLOW - len(record)) // 3
+    if record.rfind(b"[") - record.find(b"[") < arrays:  # far quicker than to count, and mostly enough
+        return True
+    return record.count(b"{") + record.count(b"[") <= MAX_DEPTH
 
 
 def check_depth(record: bytes) -> None:

@@ -9,7 +9,8 @@ import re
 from tidemill.errors import RowError
 
 _LONGEST = 64
-_SEPARATORS = frozenset({"", "T", " ", "t"})
+_SEPARATORS = ("T", " ", "", "t")
+_fromisoformat = dt.datetime.fromisoformat
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NAIVE_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - times without an offset are UTC
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -37,25 +38,25 @@ def parse(value: str | float) -> int:
         ``timestamp_invalid`` or ``timestamp_out_of_range``.
     """
     if isinstance(value, str):
-        moment = _iso(value)
+        moment = iso(value)
         return _unusual(value) if moment is None else checked(moment, value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _invalid(value)
     return _number(value)
 
 
-def _iso(text: str) -> int | None:
+def iso(text: str) -> int | None:
+    """Microseconds since 1970 of a time as in RFC 3339, not checked for BigQuery's range; None if it is none."""
     if text[4:5] == "-":
         if text[10:11] not in _SEPARATORS:
             return None
     elif not _BASIC.fullmatch(text):
         return None
     try:
-        moment = dt.datetime.fromisoformat(text)
+        moment = _fromisoformat(text)
     except ValueError:
         return None
-    since = moment - (_EPOCH if moment.tzinfo else _NAIVE_EPOCH)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return (moment - (_EPOCH if moment.tzinfo else _NAIVE_EPOCH)) // _MICROSECOND
 
 
 def _unusual(value: str) -> int:
@@ -73,7 +74,7 @@ def _unusual(value: str) -> int:
         raise _out_of_range(value)
     # Before fromisoformat took them: lower case, " UTC", a space before the offset, a leap second.
     changed = _LEAP.sub(r"\1:59.999999", _SPACED_OFFSET.sub("", text.upper().removesuffix(" UTC")))
-    since = _iso(changed) if len(text) <= _LONGEST else None
+    since = iso(changed) if len(text) <= _LONGEST else None
     if since is None:
         raise _invalid(value)
     return checked(since, value)

@@ -1,0 +1,153 @@
+"""A usual record is read in a quicker way: that must give what the thorough way gives, or nothing."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tidemill.errors import RowError
+from tidemill.events import files
+from tidemill.events.files import BLOCK
+from tidemill.events.formats.event import Event
+from tidemill.events.formats.generic import Mapping
+from tidemill.events.formats.posthog import PostHog
+from tidemill.events.parse import Batch, Parser, row_of, to_arrow
+
+PAYLOADS = Path(__file__).parent.parent.parent / "data" / "payloads"
+USUAL = {
+    "uuid": "0190-a",
+    "event": "$pageview",
+    "distinct_id": "u1",
+    "timestamp": "2026-01-02T03:04:05.678901Z",
+    "properties": {"$ip": "127.0.0.1", "$set": {"a": 1}, "$set_once": {"b": "ü"}, "list": [[1], {"c": []}]},
+}
+SCALARS: st.SearchStrategy[Any] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**30), 10**30),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=[]), max_size=8),
+    st.sampled_from(["", " ", "\0", "\ud800", "2026-01-01", "20260101", "10000-01-01", "9999-12-31T23:59:59-10:00"]),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "$set", "", "ü"]), inner),
+    max_leaves=5,
+)
+PROPERTIES = st.dictionaries(
+    st.sampled_from(["$set", "$set_once", "$ip", "distinct_id", "properties", "x"]), VALUES, max_size=4
+)
+#: Records that are near to the usual one: fields are missing, changed, or there are others.
+RECORDS = st.tuples(
+    st.dictionaries(
+        st.sampled_from([*USUAL, "ip", "team_id", "$set", "set", "$distinct_id", "offset", "elements", "batch"]),
+        VALUES | PROPERTIES,
+        max_size=2,
+    ),
+    PROPERTIES,
+    st.sets(st.sampled_from(list(USUAL)), max_size=1),
+    st.booleans(),
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+)
+
+
+def compare(record: bytes) -> bool:
+    """Whether it was read quickly; fails if the thorough way would have given something else."""
+    quick = PostHog().quick(record)
+    if quick is None:
+        return False
+    (event,) = PostHog().parse(record, 0)
+    assert isinstance(event, Event)
+    assert event.has_time
+    assert to_arrow([quick], 1).equals(to_arrow([row_of(event)], 1))
+    return True
+
+
+@given(RECORDS)
+@settings(max_examples=600)
+@example(({"ip": ""}, {"$ip": "1.2.3.4"}, set(), True, (",", ":")))
+def test_the_quick_way_gives_what_the_thorough_one_gives(given: tuple[Any, ...]) -> None:
+    changed, properties, without, ascii_only, separators = given
+    record = {**USUAL, "properties": {**USUAL["properties"], **properties}, **changed}  # type: ignore[dict-item]
+    for field in without:
+        del record[field]
+    text = json.dumps(record, ensure_ascii=ascii_only, separators=separators)
+    compare(text.encode("utf-8", "surrogatepass") if ascii_only else text.encode("utf-8", "replace"))
+
+
+def test_usual_records_are_read_quickly() -> None:
+    for separators in ((",", ":"), (", ", ": ")):
+        assert compare(json.dumps(USUAL, separators=separators).encode())
+        assert compare(json.dumps(USUAL, ensure_ascii=False, separators=separators).encode() + b"\r")
+    large = {**USUAL, "properties": {**USUAL["properties"], "many": [{"n": number} for number in range(200)]}}  # type: ignore[dict-item]
+    assert compare(json.dumps(large).encode())
+
+
+@pytest.mark.parametrize("levels", [499, 500, 501, 900])
+@pytest.mark.parametrize("kind", ["[]", "{}"])
+@pytest.mark.parametrize("padding", [0, 900, 5000])
+def test_it_does_not_take_what_is_nested_too_deep(levels: int, kind: str, padding: int) -> None:
+    opening, closing = ("[", "]") if kind == "[]" else ('{"":', "}")
+    deep = opening * (levels - 2) + "1" + closing * (levels - 2)  # within the record and its properties
+    plain = json.dumps({**USUAL, "properties": {"pad": "x" * padding, "deep": 0}})
+    record = plain.replace('"deep": 0', f'"deep": {deep}').encode()
+    quick = PostHog().quick(record)
+    if levels > 500:
+        assert quick is None
+        with pytest.raises(RowError, match="500 levels"):
+            PostHog().parse(record, 0)
+    elif quick is not None:
+        assert compare(record)
+
+
+def test_numbers_that_no_float_holds_stay_in_the_properties() -> None:
+    for name in ("$ip", "distinct_id", "other"):
+        plain = json.dumps({**USUAL, "properties": {name: 0}})
+        record = plain.replace(f'"{name}": 0', f'"{name}": 1e999').encode()
+        compare(record)
+        (event,) = PostHog().parse(record, 0)
+        assert isinstance(event, Event)
+        assert "1e999" in event.properties
+
+
+def test_a_block_with_a_byte_that_is_no_utf8_loses_only_that_record(tmp_path: Path) -> None:
+    good = json.dumps(USUAL, ensure_ascii=False).encode()
+    for bad in (b"\xff", b"\xed\xa0\x80", b"\xc3"):
+        lines = [good, good.replace("ü".encode(), bad), good]
+        (tmp_path / "file").write_bytes(b"\n".join(lines))
+        batch = parsed(tmp_path / "file")
+        assert (batch.rows, [refused.code for refused in batch.refused]) == (2, ["invalid_utf8"])
+
+
+def test_characters_that_lie_across_two_blocks(tmp_path: Path) -> None:
+    for shift in range(4):
+        first = (
+            b" " * shift + json.dumps({**USUAL, "properties": {"x": "€" * (BLOCK // 3)}}, ensure_ascii=False).encode()
+        )
+        (tmp_path / "file").write_bytes(first + b"\n" + first)
+        batch = parsed(tmp_path / "file")
+        assert (batch.rows, batch.refused) == (2, [])
+        assert all(json.loads(text.as_py())["x"] == "€" * (BLOCK // 3) for text in batch.tables[0]["properties"])
+
+
+def parsed(path: Path) -> Batch:
+    source = files.open_source(str(path), path.parent)
+    parser, batch, before = Parser(source, "posthog", Mapping(), 1, team_given=False), Batch(1000, 2**30), 0
+    for block in files.Reader(source, 20_000_000):
+        index = 0
+        while index < len(block.texts):
+            index = parser.fill(batch, block, index, before, None)
+        before += len(block.texts)
+    return batch
+
+
+def test_real_requests_alike() -> None:
+    for path in sorted(PAYLOADS.glob("posthog*")):
+        reader = files.Reader(files.open_source(str(path), Path()), 20_000_000)
+        for record in itertools.chain.from_iterable(reader):
+            if record.error is None:
+                compare(record.data)
