@@ -163,3 +163,22 @@ def rejects_retry(
         output.print_json(result)
     else:
         output.done(f"{result.rows:,} added, {result.duplicates:,} known already, {result.rejects:,} still set aside.")
+
+
+@rejects_app.command("drop", epilog="Example: tidemill events rejects drop --code json_invalid --yes")
+def rejects_drop(
+    ids: list[int] = typer.Argument(None, help="Their ids, as rejects list shows them."),
+    code: str = typer.Option(None, help="All with this reason."),
+    everything: bool = typer.Option(False, "--all", help="All."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+) -> None:
+    """List them no longer, after they were mended, or if nobody needs them."""
+    from tidemill.errors import ConfigError
+
+    if bool(ids) + bool(code) + everything != 1:
+        raise ConfigError("rejects_unclear", "Say which ones.", hint="Give ids, or --code REASON, or --all.")
+    if not yes:
+        typer.confirm("Drop what was set aside?", abort=True)
+    with session.app() as opened:
+        number = opened.events.drop_rejects(code=code, ids=ids or [])
+    output.done(f"{number:,} dropped.")

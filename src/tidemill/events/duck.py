@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.errors import ConfigError
+from tidemill.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
     import duckdb
 
     from tidemill.settings import Settings
+
+
+_NO_ROOM = re.compile("No space left|Disk quota exceeded|File too large|Read-only file system|Input/output error")
+_NO_DATABASE = re.compile(
+    "onnection to server|onnection refused|erminating connection|closed the connection|no connection to the server"
+)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """What DuckDB cannot do for want of disk, memory or the catalog's PostgreSQL is raised as an UnavailableError.
+
+    Its other errors are bugs of ours, and are left as they are.
+    """
+    import duckdb  # 60 ms
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise UnavailableError(
+            "out_of_memory",
+            "The event store needs more memory than it may use.",
+            hint="Let it use more, in MB: TIDEMILL_DUCKDB_MEMORY_MB=1000",
+            raw=str(error),
+        ) from None
+    except duckdb.Error as error:
+        text = str(error)
+        if no_room := _NO_ROOM.search(text):
+            raise UnavailableError(
+                "disk_full",
+                f"The event store could not write: {no_room[0]}. Nothing is half done.",
+                hint="Make room on the disk, then run the command again: it goes on where it stopped.",
+                raw=text,
+            ) from None
+        if _NO_DATABASE.search(text):
+            raise UnavailableError(
+                "database_unavailable",
+                "The database of the event store's catalog does not answer.",
+                hint="Run the command again: it goes on where it stopped. tidemill doctor looks at the database.",
+                raw=text,
+            ) from None
+        raise
 
 
 def extension_file(name: str) -> Path:

@@ -95,12 +95,15 @@ class Lake:
 
     @contextlib.contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor of its own for the calling thread; the store is opened at the first call."""
-        cursor = self._opened().cursor()
-        try:
+        """A cursor of its own for the calling thread; the store is opened at the first call.
+
+        Raises
+        ------
+        UnavailableError
+            Here, or out of the block: there is no room on the disk or in memory, or no database.
+        """
+        with duck.translated(), contextlib.closing(self._opened().cursor()) as cursor:
             yield cursor
-        finally:
-            cursor.close()
 
     def turn(self) -> contextlib.AbstractContextManager[None]:
         """The right to change the store, one process at a time, first come first served.

@@ -144,7 +144,7 @@ class Loading:
                 for passed in range(index):  # what is committed already may tell the format
                     if self._parser.chosen:
                         break
-                    self._parser.choose(block.record(passed), reader.rows)
+                    self._parser.choose(block, passed, reader.rows)
                 while index < len(block.texts):
                     index = self._parser.fill(batch, block, index, before, reader.rows)
                     if batch.full:

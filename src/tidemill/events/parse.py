@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: How much of a refused text is kept, so that it can be mended and tried again.
 MAX_KEPT = 1_000_000
-#: By how many records it is tried to tell the format.
-_FIRST_RECORDS = 20
+#: By how many records it is tried to tell the format, and which columns there are.
+_FIRST_RECORDS, _COLUMN_RECORDS = 20, 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Parser:
         `before`: the number of records before the block; `kind`: csv or parquet, if it is one of these.
         """
         if self._format is None:
-            self.choose(block.record(start), kind)
+            self.choose(block, start, kind)
         end = batch.take(block.texts if self._format else block.texts[: start + 1], start)
         quick = self._format.quick if self._format and block.utf8 and not block.errors else None
         rows: list[Row] = []
@@ -103,12 +103,13 @@ class Parser:
         batch.last_ordinal = before + end
         return end
 
-    def choose(self, record: Record, kind: str | None) -> None:
+    def choose(self, block: Block, index: int, kind: str | None) -> None:
         """Choose the format by this record; if it is bad, the next one tells (the first of a cut log is often half)."""
-        if record.error is not None or self._format is not None:
+        if index in block.errors:
             return
+        first, *more = block.texts[index : index + _COLUMN_RECORDS]
         try:
-            chosen = registry.get(self._given_format, self._mapping, record.data, rows=kind)
+            chosen = registry.get(self._given_format, self._mapping, first, rows=kind, more=more)
         except ConfigError as error:
             if error.code != "format_unclear" or len(self._unclear) >= _FIRST_RECORDS:
                 raise

@@ -88,7 +88,7 @@ class Rejects:
             return [Reject(**row._mapping) for row in connection.execute(query)]
 
     def resolve(self, ids: Sequence[int]) -> None:
-        """These were taken in after all."""
+        """These were taken in after all, or are not wanted: they are listed no longer."""
         with self._database.begin() as connection:
             wanted = rejects.c.id == sa.any_(sa.cast(list(ids), pg.ARRAY(sa.BigInteger)))
             connection.execute(sa.update(rejects).where(wanted).values(resolved_at=sa.func.now()))

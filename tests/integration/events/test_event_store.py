@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import resource
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from tests.installation import Installation, write_events
 
 from tidemill.app import App
-from tidemill.errors import ConfigError
+from tidemill.errors import ConfigError, UnavailableError
 
 
 @pytest.fixture
@@ -198,3 +199,48 @@ def test_the_team_that_the_user_names_wins_over_the_one_in_the_file(app: App, tm
         assert sorted(app.events.count(by="team")) == [(1, 1), (42, 1)]
         app.events.load(str(file), "posthog", team_id=7)
         assert sorted(app.events.count(by="team")) == [(1, 1), (7, 2), (42, 1)]
+
+
+def test_a_full_disk_ends_a_load_with_a_reason_and_the_next_one_goes_on(app: App, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    noise = (os.urandom(2000).hex() for _ in range(300))
+    file.write_text("\n".join(f'{{"uuid":"{n}","event":"e","distinct_id":"d","x":"{t}"}}' for n, t in enumerate(noise)))
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with app:
+        assert total(app) == 0  # PostgreSQL runs by now, without the limit
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, unlimited[1]))
+        try:
+            with pytest.raises(UnavailableError) as caught:
+                app.events.load(str(file))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        assert caught.value.code == "disk_full"
+        app.events.load(str(file))
+        assert total(app) == 300
+
+
+def test_the_first_lines_may_be_bad_and_lack_columns(app: App, tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    good = [json.dumps({"action": "hit", "user": "u"})] + [
+        json.dumps({"action": "hit", "user": "u", "time": f"2026-01-01T00:00:{n:02d}Z"}) for n in range(5)
+    ]
+    file.write_text("\n".join(['e": "cut off"}', "{no", *good]))
+    with app:
+        result = app.events.load(str(file))
+        assert (result.rows, result.rejects) == (6, 2)
+        assert "timestamp from time" in " ".join(result.notes)
+        times = sorted(str(event["timestamp"]) for event in app.events.show(limit=10))
+        assert [time[:19] for time in times[:5]] == [f"2026-01-01 00:00:{n:02d}" for n in range(5)]
+
+
+def test_rejects_that_are_dropped_are_listed_no_longer(app: App, tmp_path: Path) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_text('{no\n{"event": "", "distinct_id": "d"}\n{"event": "e"}\n')
+    with app:
+        app.events.load(str(file), "posthog")
+        first, *_ = app.events.rejects()
+        assert app.events.drop_rejects(ids=[first.id]) == 1
+        assert app.events.drop_rejects(code="json_invalid") == 1
+        assert [reject.code for reject in app.events.rejects()] == ["event_missing"]
+        assert app.events.drop_rejects() == 1
+        assert app.events.rejects() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tidemill.errors import ConfigError, RowError
@@ -18,8 +20,12 @@ ROW_FORMATS = ("jsonl", "csv", "parquet")
 NAMES = ("auto", *SDK_FORMATS, *ROW_FORMATS)
 
 
-def get(name: str, mapping: Mapping, first: bytes, *, rows: str | None) -> tuple[Format, str, str]:
-    """The format, its name, and remarks for the user. `first`: the first record; `rows`: csv or parquet, if it is.
+def get(
+    name: str, mapping: Mapping, first: bytes, *, rows: str | None, more: Sequence[bytes] = ()
+) -> tuple[Format, str, str]:
+    """The format, its name, and remarks for the user.
+
+    `first`: the first record; `rows`: csv or parquet, if it is; `more`: other records, which may have other columns.
 
     Raises
     ------
@@ -40,7 +46,9 @@ def get(name: str, mapping: Mapping, first: bytes, *, rows: str | None) -> tuple
                 "mapping_unused", f"The format {chosen} has no mapping.", hint="Leave out --map and --event."
             )
         return SDK_FORMATS[chosen], chosen, f"Read as {chosen} (--format changes that)." if name == "auto" else ""
-    completed, told = mapping.guessed(_columns(first))
+    completed, told = mapping.guessed(
+        dict.fromkeys([*_columns(first), *(c for record in more for c in _fields(record))])
+    )
     return Generic(completed), chosen, told
 
 
