@@ -141,34 +141,32 @@ class Reader:
         self._source = source
         self._max = max_bytes
         self._file: IO[bytes] | None = None
-        self._share = 0.0
+        self.position = 0  #: bytes of the file read so far; another thread than the one that reads may look
         self.rows: str | None = None  #: csv or parquet, if it is one of these
-
-    @property
-    def position(self) -> int:
-        """Bytes of the file read so far."""
-        try:
-            return max(self._file.tell() if self._file else 0, int(self._share * self._source.size))
-        except ValueError:
-            return self._source.size
 
     def __iter__(self) -> Generator[Block, None, None]:
         """Yield all records. A file that breaks off yields what it holds and then raises ConfigError."""
         with self._source.path.open("rb") as file:
             self._file = file
-            start = file.read(4)
-            file.seek(0)
-            if start == b"PAR1":
-                self.rows = "parquet"
-                rows = tables.parquet_rows(self._source.path, self._progress)
-                yield from _grouped(Record(*row) for row in rows)
-            elif start == b"PK\x03\x04":
-                yield from self._zip(file)
-            else:
-                yield from self._unpacked(file, start, "")
+            for block in self._blocks(file):
+                self.position = max(self.position, file.tell())
+                yield block
+        self.position = self._source.size
+
+    def _blocks(self, file: IO[bytes]) -> Iterator[Block]:
+        start = file.read(4)
+        file.seek(0)
+        if start == b"PAR1":
+            self.rows = "parquet"
+            rows = tables.parquet_rows(self._source.path, self._progress)
+            yield from _grouped(Record(*row) for row in rows)
+        elif start == b"PK\x03\x04":
+            yield from self._zip(file)
+        else:
+            yield from self._unpacked(file, start, "")
 
     def _progress(self, share: float) -> None:
-        self._share = share
+        self.position = int(share * self._source.size)
 
     def _zip(self, file: IO[bytes]) -> Iterator[Block]:
         try:
@@ -192,9 +190,10 @@ class Reader:
             raise self._broken(error) from None
 
     def _broken(self, error: Exception) -> ConfigError:
+        position = self._file.tell() if self._file else 0
         return ConfigError(
             "file_broken",
-            f"{self._source.name} is damaged or cut off, {self.position:,} of {self._source.size:,} bytes in: {error}",
+            f"{self._source.name} is damaged or cut off, {position:,} of {self._source.size:,} bytes in: {error}",
             hint=tables.AGAIN,
         )
 
