@@ -6,6 +6,23 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+#: The canonical name that goes with an HTTP status ("Errors" of Google's API design guide).
+_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ALREADY_EXISTS",
+    412: "FAILED_PRECONDITION",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+#: The HTTP status that a job's reason gets where an answer, and not a job, carries it.
+_OF_REASON = {"accessDenied": 403, "notFound": 404, "duplicate": 409, "backendError": 503, "internalError": 500}
+
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure of ours
     """An answer that is an error; raised anywhere in the gate, sent as Google would."""
@@ -17,8 +34,15 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a failure of ours
     def response(self) -> JSONResponse:
         """The HTTP answer."""
         detail = {"message": self.message, "domain": "global", "reason": self.reason}
-        body = {"error": {"code": self.status, "message": self.message, "errors": [detail], "status": self.reason}}
-        return JSONResponse(body, self.status, headers=self.headers)
+        error = {"code": self.status, "message": self.message, "errors": [detail]}
+        if self.status in _STATUS:
+            error["status"] = _STATUS[self.status]
+        return JSONResponse({"error": error}, self.status, headers=self.headers)
+
+
+def of_job(error: dict[str, Any]) -> Refusal:
+    """The answer to who asks for the rows of a job that failed."""
+    return Refusal(_OF_REASON.get(error["reason"], 400), error["reason"], error["message"])
 
 
 def denied(permission: str, project: str, dataset: str | None = None, table: str | None = None) -> Refusal:

@@ -7,8 +7,10 @@ A plan is a list of faults; each says which request it waits for and what happen
 
 `path` is a regular expression on the path, `nth` counts the requests that match (from 1), `times` (default 1) is for
 how many of them it holds. `fault`: ``status`` (an error answer; with `retry_after` seconds if given), ``cut`` (the
-connection ends without an answer), ``job_error`` (the job that the request starts ends with `reason` and does nothing)
-or ``expire_tokens`` (every token is void, then the request goes on). With `after_commit` the work is done first.
+connection ends without an answer; with `after_bytes`, once so much of the request's body has come), ``job_error`` (the
+job that the request starts, or the upload leads to, ends with `reason` and does nothing), ``delay_response`` (the work
+is done, the answer comes `seconds` later) or ``expire_tokens`` (every token is void, then the request goes on). With
+`after_commit` the work is done before ``status`` or ``cut``.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import dataclasses
 import random
 import re
 from typing import Any
+
+KINDS = ("status", "cut", "job_error", "delay_response", "expire_tokens")
 
 
 @dataclasses.dataclass
@@ -33,12 +37,16 @@ class Fault:
     message: str = "A fault that was asked for."
     retry_after: int | None = None
     after_commit: bool = False
+    after_bytes: int | None = None
+    seconds: float = 1.0
     seen: int = 0
     fired: int = 0
 
     def hits(self, method: str, path: str) -> bool:
         """Count the request, and tell whether the fault happens to it."""
         if (self.method and self.method != method) or not re.search(self.path, path):
+            return False
+        if self.fault == "job_error" and not starts_job(method, path):
             return False
         self.seen += 1
         if self.nth <= self.seen < self.nth + self.times:
@@ -47,20 +55,53 @@ class Fault:
         return False
 
 
+def starts_job(method: str, path: str) -> bool:
+    """Whether the request starts a job, or is part of an upload that does."""
+    return method in {"POST", "PUT"} and path.endswith(("/jobs", "/queries"))
+
+
 class Faults:
     """The plan that is in force."""
 
     def __init__(self) -> None:
         self.plan: list[Fault] = []
 
-    def set(self, plan: list[dict[str, Any]]) -> None:
-        """Put another plan in force."""
-        self.plan = [Fault(**fault) for fault in plan]
+    def set(self, plan: object) -> None:
+        """Put another plan in force. Raises ValueError, and changes nothing, if it is no plan."""
+        if not isinstance(plan, list):
+            raise ValueError("a plan is a list of faults")
+        self.plan = [parse(fault) for fault in plan]
 
     def next(self, method: str, path: str) -> Fault | None:
         """The fault that happens to this request, if any. Every fault counts the request."""
         hit = [fault for fault in self.plan if fault.hits(method, path)]
         return hit[0] if hit else None
+
+
+def parse(described: object) -> Fault:
+    """A fault from its JSON. Raises ValueError that says what is wrong with it."""
+    if not isinstance(described, dict):
+        raise ValueError(f"a fault is an object, not {described!r}")
+    kinds: dict[str, tuple[type, ...]] = {
+        field.name: {"str": (str,), "int": (int,), "bool": (bool,), "float": (int, float)}.get(
+            str(field.type), (int, type(None))
+        )
+        for field in dataclasses.fields(Fault)
+    }
+    for name, value in described.items():
+        if name not in kinds:
+            raise ValueError(f"a fault has no {name}; it may have {', '.join(kinds)}")
+        if not isinstance(value, kinds[name]) or (isinstance(value, bool) and bool not in kinds[name]):
+            raise ValueError(f"{name} cannot be {value!r}")
+    if missing := [name for name in ("path", "fault") if name not in described]:
+        raise ValueError(f"a fault needs {missing[0]}")
+    if described["fault"] not in KINDS:
+        raise ValueError(f"there is no fault {described['fault']!r}; there are {', '.join(KINDS)}")
+    try:
+        re.compile(described["path"])
+    except re.error as error:
+        raise ValueError(f"path is no regular expression: {error}") from None
+    return Fault(**described)
 
 
 def seeded(seed: int, count: int = 4) -> list[dict[str, Any]]:
@@ -87,5 +128,7 @@ def seeded(seed: int, count: int = 4) -> list[dict[str, Any]]:
         {"path": jobs, "method": "GET", "fault": "cut"},
         {"path": tables, "fault": "status", "status": 502, "reason": "badGateway"},
         {"path": "/bigquery/v2/", "fault": "expire_tokens"},
+        {"path": upload, "method": "PUT", "fault": "cut", "after_bytes": 1000},
+        {"path": jobs, "method": "POST", "fault": "job_error", "reason": "backendError"},
     ]
     return [{**draw.choice(kinds), "nth": draw.randint(1, 4)} for _ in range(count)]

@@ -1,23 +1,25 @@
-"""The gate's own book of jobs, in the emulator's DuckDB: a load and its entry are one transaction.
+"""The gate's own book of jobs, in the emulator's DuckDB: a load or a DML statement and its entry are one transaction.
 
 The emulator would run a job id twice, drop labels and forget where a job ran; BigQuery does none of that.
+A statement that cannot be in one transaction with its entry (a script, DDL) is entered before it begins. If the process
+is killed then, the entry says so ever after, and the id is taken: it cannot run twice.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import duckdb
 
-from tidemill.bigquery.local.answers import Refusal, not_found
+from tidemill.bigquery.local.answers import Refusal, job_error, not_found
 
 _TABLE = "tidemill_gate.jobs"
+_KILLED = "The embedded BigQuery was stopped while this ran: it may be done in part, or in full."
 
 
 class Jobs:
@@ -31,12 +33,20 @@ class Jobs:
             f"CREATE TABLE IF NOT EXISTS {_TABLE} (project VARCHAR, id VARCHAR, created DOUBLE, resource VARCHAR)"
         )
         self._running: dict[tuple[str, str], dict[str, Any]] = {}
+        self._settle()
+
+    def _settle(self) -> None:
+        """Jobs that were running when the process was killed will never end by themselves."""
+        query = f"SELECT resource FROM {_TABLE} WHERE json_extract_string(resource, '$.status.state') = 'RUNNING'"
+        for (text,) in self._connection.execute(query).fetchall():
+            job = json.loads(text)
+            self.save_alone({**job, "status": failed("stopped", _KILLED)})
 
     @contextlib.contextmanager
     def running(self, job: dict[str, Any]) -> Iterator[None]:
         """The job runs, and its id is taken, for the time of the block; it is to be saved in it.
 
-        Raises Refusal (409) if the id was taken before. If the block raises, the job never was.
+        Raises Refusal (409) if the id was taken before. If the block raises and has saved nothing, the job never was.
         """
         reference = job["jobReference"]
         key = (reference["projectId"], reference["jobId"])
@@ -66,24 +76,69 @@ class Jobs:
         found = self._connection.execute(query, [project, job_id]).fetchone()
         return json.loads(found[0]) if found else None
 
+    def find(self, project: str, job_id: str) -> dict[str, Any] | None:
+        """The job, wherever it runs or ran; None if there is none."""
+        with self._guard:
+            return self._read(project, job_id)
+
+    def entry(self, project: str, job_id: str) -> dict[str, Any] | None:
+        """What is saved of a job."""
+        query = f"SELECT resource FROM {_TABLE} WHERE project = ? AND id = ?"
+        with self._guard:
+            found = self._connection.execute(query, [project, job_id]).fetchone()
+        return json.loads(found[0]) if found else None
+
     def save(self, cursor: duckdb.DuckDBPyConnection, resource: dict[str, Any]) -> None:
-        """Enter a job that is done, by a cursor that may be in a transaction."""
-        reference = resource["jobReference"]
-        cursor.execute(
-            f"INSERT INTO {_TABLE} VALUES (?, ?, ?, ?)",
-            [reference["projectId"], reference["jobId"], time.time(), json.dumps(resource)],
-        )
+        """Enter a job, by a cursor that is in a transaction. What was entered of it before is replaced."""
+        key = _key(resource)
+        cursor.execute(f"DELETE FROM {_TABLE} WHERE project = ? AND id = ?", key)
+        cursor.execute(f"INSERT INTO {_TABLE} VALUES (?, ?, ?, ?)", [*key, time.time(), json.dumps(resource)])
 
     def save_alone(self, resource: dict[str, Any]) -> None:
-        """Enter a job that is done and changed nothing, or was done by the emulator."""
+        """Enter a job that changed nothing, or whose work is no part of a transaction."""
         with self._guard:
-            self.save(self._connection, resource)
+            self._connection.execute("BEGIN")
+            try:
+                self.save(self._connection, resource)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
 
-    def list(self, project: str, limit: int) -> list[dict[str, Any]]:
-        """The newest jobs of a project."""
-        query = f"SELECT resource FROM {_TABLE} WHERE project = ? ORDER BY created DESC LIMIT {limit}"
+    def begin(self, job: dict[str, Any]) -> None:
+        """Enter a job before its work, so that it cannot run again even if the process is killed now."""
+        self.save_alone({**job, "status": {"state": "RUNNING"}})
+
+    def forget(self, job: dict[str, Any]) -> None:
+        """Take out a job that was entered before its work, and was refused then."""
         with self._guard:
-            return [json.loads(row[0]) for row in self._connection.execute(query, [project]).fetchall()]
+            self._connection.execute(f"DELETE FROM {_TABLE} WHERE project = ? AND id = ?", _key(job))
+
+    def list(self, project: str, *, limit: int, skip: int = 0, states: Collection[str] = ()) -> list[dict[str, Any]]:
+        """Jobs of a project, the newest first. `states`: of RUNNING and DONE; none means any."""
+        with self._guard:
+            running = [job for (of, _), job in self._running.items() if of == project]
+            ids = {job["jobReference"]["jobId"] for job in running}
+            query = f"SELECT resource FROM {_TABLE} WHERE project = ? ORDER BY created DESC LIMIT ?"
+            count = limit + skip + len(ids)
+            done = [json.loads(row[0]) for row in self._connection.execute(query, [project, count]).fetchall()]
+        both = [*reversed(running), *(job for job in done if job["jobReference"]["jobId"] not in ids)]
+        wanted = {state.upper() for state in states}
+        return [job for job in both if not wanted or job["status"]["state"] in wanted][skip : skip + limit]
+
+
+def _key(job: dict[str, Any]) -> list[str]:
+    return [job["jobReference"]["projectId"], job["jobReference"]["jobId"]]
+
+
+def failed(reason: str, message: str, *details: str) -> dict[str, Any]:
+    """The `status` of a job that failed. `details`: what the first message leaves to the list of errors."""
+    error = job_error(reason, message)
+    return {
+        "state": "DONE",
+        "errorResult": error,
+        "errors": [error, *(job_error(reason, detail) for detail in details)],
+    }
 
 
 def resource(
@@ -117,52 +172,3 @@ def resource(
         },
         "user_email": account,
     }
-
-
-def information_schema(jobs: list[dict[str, Any]]) -> str:
-    """A subquery that answers as INFORMATION_SCHEMA.JOBS does."""
-    rows = [_row(job) for job in jobs]
-    empty = _row(None)
-    union = " UNION ALL ".join(f"SELECT {row}" for row in rows) if rows else f"SELECT {empty} LIMIT 0"
-    return f"({union})"
-
-
-def _row(job: dict[str, Any] | None) -> str:
-    configuration = job["configuration"] if job else {}
-    kind = str(configuration.get("jobType", "QUERY"))
-    inner = configuration.get(kind.lower(), {})
-    target = inner.get("destinationTable") or {}
-    statistics = job["statistics"] if job else {}
-    labels = ", ".join(
-        f"STRUCT({_text(name)} AS key, {_text(value)} AS value)"
-        for name, value in configuration.get("labels", {}).items()
-    )
-    error = (job or {}).get("status", {}).get("errorResult")
-    fields = {
-        "job_id": _text(job["jobReference"]["jobId"] if job else ""),
-        "project_id": _text(job["jobReference"]["projectId"] if job else ""),
-        "user_email": _text(job["user_email"] if job else ""),
-        "job_type": _text(kind),
-        "statement_type": _text(statistics.get("query", {}).get("statementType", "")),
-        "state": "'DONE'",
-        "creation_time": _moment(statistics.get("creationTime", "0")),
-        "start_time": _moment(statistics.get("startTime", "0")),
-        "end_time": _moment(statistics.get("endTime", "0")),
-        "query": _text(inner.get("query", "")),
-        "labels": f"[{labels}]" if labels else "[STRUCT('' AS key, '' AS value)]",
-        "error_result": f"STRUCT({_text((error or {}).get('reason', ''))} AS reason, "
-        f"{_text((error or {}).get('message', ''))} AS message)",
-        "destination_table": f"STRUCT({_text(target.get('projectId', ''))} AS project_id, "
-        f"{_text(target.get('datasetId', ''))} AS dataset_id, {_text(target.get('tableId', ''))} AS table_id)",
-        "total_bytes_billed": "0",
-    }
-    return ", ".join(f"{value} AS {name}" for name, value in fields.items())
-
-
-def _text(value: object) -> str:
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
-
-
-def _moment(milliseconds: str) -> str:
-    moment = dt.datetime.fromtimestamp(int(milliseconds) / 1000, dt.UTC)
-    return f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S.%f}+00:00'"

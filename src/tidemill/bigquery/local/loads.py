@@ -6,7 +6,10 @@ the table lacks, counts the whole table as loaded, and copies the table after ev
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import gzip
+import re
 import shutil
 import time
 import zlib
@@ -15,192 +18,188 @@ from typing import Any
 
 import duckdb
 
-from tidemill.bigquery.local import jobs
-from tidemill.bigquery.local.answers import job_error
+from tidemill.bigquery.local import json_lines, schemas, values
+from tidemill.bigquery.local.jobs import Jobs, failed
+from tidemill.bigquery.local.permissions import Place
 
 #: DuckDB's type of a column in a file, and BigQuery's types that it may go into.
 _FITS = {
     "VARCHAR": {"STRING", "GEOGRAPHY"},
     "BLOB": {"BYTES", "STRING"},
-    "BOOLEAN": {"BOOL", "BOOLEAN"},
-    "TINYINT": {"INT64", "INTEGER"},
-    "SMALLINT": {"INT64", "INTEGER"},
-    "INTEGER": {"INT64", "INTEGER", "FLOAT64", "FLOAT"},
-    "BIGINT": {"INT64", "INTEGER", "NUMERIC", "BIGNUMERIC"},
-    "UINTEGER": {"INT64", "INTEGER"},
-    "UBIGINT": {"INT64", "INTEGER"},
-    "FLOAT": {"FLOAT64", "FLOAT"},
-    "DOUBLE": {"FLOAT64", "FLOAT"},
+    "BOOLEAN": {"BOOL"},
+    "TINYINT": {"INT64"},
+    "SMALLINT": {"INT64"},
+    "INTEGER": {"INT64", "FLOAT64"},
+    "BIGINT": {"INT64", "NUMERIC", "BIGNUMERIC"},
+    "UTINYINT": {"INT64"},
+    "USMALLINT": {"INT64"},
+    "UINTEGER": {"INT64"},
+    "UBIGINT": {"INT64"},
+    "FLOAT": {"FLOAT64"},
+    "DOUBLE": {"FLOAT64"},
+    "DECIMAL": {"NUMERIC", "BIGNUMERIC"},
     "DATE": {"DATE"},
     "TIME": {"TIME"},
     "TIMESTAMP": {"DATETIME", "TIMESTAMP"},
+    "TIMESTAMP_NS": {"DATETIME", "TIMESTAMP"},
+    "TIMESTAMP_MS": {"DATETIME", "TIMESTAMP"},
+    "TIMESTAMP_S": {"DATETIME", "TIMESTAMP"},
     "TIMESTAMP WITH TIME ZONE": {"TIMESTAMP"},
+    "STRUCT": {"STRUCT"},
 }
-_NUMERIC = {"NUMERIC", "BIGNUMERIC"}
+_READING = "Error while reading data, error message:"
+_NULL = re.compile(r"NOT NULL constraint failed: (?:.*\.)?(.+)")
 
 
 class Failed(Exception):  # noqa: N818 - the job failed, as it would at Google
-    """Why a job failed: its `errorResult`."""
+    """Why a job failed: the reason and message of its `errorResult`, and what more is in its list of errors."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *details: str) -> None:
         super().__init__(message)
-        self.error = job_error(reason, message)
+        self.reason, self.message, self.details = reason, message, details
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The table that is loaded into. `quoted`: its name in DuckDB; `fields`: its columns, as REST names them."""
+
+    at: Place
+    quoted: str
+    fields: list[dict[str, Any]]
+
+    @property
+    def mismatch(self) -> str:
+        """How BigQuery begins to say that a file does not fit."""
+        return f"Provided Schema does not match Table {self.at.project}:{self.at.dataset}.{self.at.table}."
 
 
 def run(
-    connection: duckdb.DuckDBPyConnection,
-    book: jobs.Jobs,
-    job: dict[str, Any],
-    table: str,
-    fields: list[dict[str, Any]],
-    file: Path,
+    connection: duckdb.DuckDBPyConnection, book: Jobs, job: dict[str, Any], target: Target, file: Path
 ) -> dict[str, Any]:
-    """Load `file` into the DuckDB table `table` (quoted name), whose BigQuery columns are `fields`.
+    """Load `file` into the table. `job`: its resource as it is to be entered.
 
-    `job`: the resource of the job as it is to be entered. Gives it with its outcome, which is in the book then.
+    Gives it with its outcome, which is in the book then. Raises what is no fault of the file: then the job never was.
     """
     load = job["configuration"]["load"]
-    began = time.time()
     cursor = connection.cursor()
     try:
         cursor.execute("BEGIN")
         try:
-            rows = _insert(cursor, load, table, fields, file)
+            loaded, bad = _insert(cursor, load, target, file)
         except duckdb.Error as error:
-            raise Failed("invalid", f"Error while reading data, error message: {str(error)[:500]}") from None
-        job["statistics"]["load"] = {
-            "inputFiles": "1",
-            "inputFileBytes": str(file.stat().st_size),
-            "outputRows": str(rows),
-            "outputBytes": str(file.stat().st_size),
-            "badRecords": "0",
-        }
-        job["statistics"]["endTime"] = str(int(time.time() * 1000))
+            raise _in_words(error) from None
+        size = str(file.stat().st_size)
+        counts = {"inputFiles": "1", "inputFileBytes": size, "outputRows": str(loaded), "outputBytes": size}
+        statistics = {**job["statistics"], "load": {**counts, "badRecords": str(bad)}, "endTime": _now()}
+        job = {**job, "statistics": statistics}
         book.save(cursor, job)
-        cursor.execute("COMMIT")
-    except Failed as failed:
-        cursor.execute("ROLLBACK")
-        reference = job["jobReference"]
-        job = jobs.resource(
-            reference["projectId"],
-            reference["jobId"],
-            reference["location"],
-            job["configuration"],
-            job["user_email"],
-            began,
-            error=failed.error,
-        )
+        try:
+            cursor.execute("COMMIT")
+        except duckdb.Error as error:
+            raise Failed("backendError", f"The load could not be committed: {error}") from None
+    except Failed as error:
+        with contextlib.suppress(duckdb.Error):  # a failed COMMIT has ended the transaction
+            cursor.execute("ROLLBACK")
+        status = failed(error.reason, error.message, *error.details)
+        job = {**job, "status": status, "statistics": {**job["statistics"], "endTime": _now()}}
+        job["statistics"].pop("load", None)
         book.save_alone(job)
     finally:
-        cursor.close()
+        cursor.close()  # with what is not committed
     return job
 
 
-def _insert(
-    cursor: duckdb.DuckDBPyConnection, load: dict[str, Any], table: str, fields: list[dict[str, Any]], file: Path
-) -> int:
+def _in_words(error: duckdb.Error) -> Failed:
+    if found := _NULL.search(str(error)):
+        return Failed("invalid", f"Required field {found[1]} cannot be null")
+    return Failed("invalid", f"{_READING} {str(error)[:500]}")
+
+
+def _now() -> str:
+    return str(int(time.time() * 1000))
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, load: dict[str, Any], target: Target, file: Path) -> tuple[int, int]:
+    """Rows that were loaded, and bad rows that were left out."""
     disposition = load.get("writeDisposition", "WRITE_APPEND")
-    if disposition == "WRITE_EMPTY" and cursor.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone():
-        raise Failed("duplicate", "Already Exists: the table is not empty")
+    if disposition == "WRITE_EMPTY" and cursor.execute(f"SELECT 1 FROM {target.quoted} LIMIT 1").fetchone():
+        at = target.at
+        raise Failed("duplicate", f"Already Exists: Table {at.project}:{at.dataset}.{at.table}")
     if disposition.startswith("WRITE_TRUNCATE"):
-        cursor.execute(f"DELETE FROM {table}")
+        cursor.execute(f"DELETE FROM {target.quoted}")
     kind = load.get("sourceFormat", "CSV")
-    source, names = _source(cursor, kind, fields, file)
-    columns = ", ".join(f'"{name}"' for name in names)
-    found = cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {source}").fetchone()
-    return int(found[0]) if found else 0
-
-
-def _source(
-    cursor: duckdb.DuckDBPyConnection, kind: str, fields: list[dict[str, Any]], file: Path
-) -> tuple[str, list[str]]:
-    """What to select from, and the table's columns that the file has."""
-    path = "'" + str(file).replace("'", "''") + "'"
-    if kind == "PARQUET":
-        described = cursor.execute(f"DESCRIBE SELECT * FROM read_parquet({path})").fetchall()
-        return f"read_parquet({path})", _check_columns({row[0]: row[1] for row in described}, fields)
+    if kind != "PARQUET":
+        _inflate(file)
     if kind == "NEWLINE_DELIMITED_JSON":
-        _inflate(file)
-        columns = ", ".join(f"'{field['name']}': '{duckdb_type(field)}'" for field in fields)
-        reader = (
-            f"read_json({path}, format = 'newline_delimited', columns = {{{columns}}}, maximum_object_size = 134217728)"
-        )
-        _check_json_fields(cursor, path, fields)
-        return reader, [field["name"] for field in fields]
-    if kind == "CSV":
-        _inflate(file)
-        described = cursor.execute(f"DESCRIBE SELECT * FROM read_csv({path}, header = true)").fetchall()
-        names = {field["name"].lower(): field["name"] for field in fields}
-        return f"read_csv({path}, header = true)", [
-            names[row[0].lower()] for row in described if row[0].lower() in names
-        ]
-    raise Failed("invalid", f"Unsupported source format: {kind}")
+        try:
+            return json_lines.load(cursor, target.quoted, _given(load, target), load, file)
+        except json_lines.TooManyErrorsError as error:
+            raise Failed("invalid", f"{_READING} {error}", *(f"{_READING} {line}" for line in error.details)) from None
+    if kind == "PARQUET":
+        source = f"read_parquet({_text(file)})"
+        names = _parquet_columns(_described(cursor, source), target)
+    elif kind == "CSV":
+        source = f"read_csv({_text(file)}, header = true)"
+        known = {field["name"].lower(): str(field["name"]) for field in target.fields}
+        names = [known[name.lower()] for name in _described(cursor, source) if name.lower() in known]
+    else:
+        raise Failed("invalid", f"Unsupported source format: {kind}")
+    columns = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+    found = cursor.execute(f"INSERT INTO {target.quoted} ({columns}) SELECT {columns} FROM {source}").fetchone()
+    return int(found[0]) if found else 0, 0
 
 
-def _check_columns(found: dict[str, str], fields: list[dict[str, Any]]) -> list[str]:
-    known = {field["name"].lower(): field for field in fields}
-    if any(field["type"] == "JSON" and field["name"].lower() in {n.lower() for n in found} for field in fields):
+def _given(load: dict[str, Any], target: Target) -> list[dict[str, Any]]:
+    """The columns that the file may have: those of the job's schema, if it has one."""
+    schema = (load.get("schema") or {}).get("fields")
+    if not schema:
+        return target.fields
+    given = {field["name"].lower() for field in schema}
+    return [f for f in target.fields if f["name"].lower() in given or f.get("mode") == "REQUIRED"]
+
+
+def _text(file: Path) -> str:
+    return "'" + str(file).replace("'", "''") + "'"
+
+
+def _described(cursor: duckdb.DuckDBPyConnection, source: str) -> dict[str, str]:
+    return {row[0]: row[1] for row in cursor.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
+
+
+def parquet_schema(connection: duckdb.DuckDBPyConnection, file: Path) -> list[dict[str, Any]]:
+    """The columns that a table made for a Parquet file has. Raises Failed."""
+    cursor = connection.cursor()
+    try:
+        return [schemas.of_duckdb(*column) for column in _described(cursor, f"read_parquet({_text(file)})").items()]
+    except duckdb.Error as error:
+        raise _in_words(error) from None
+    finally:
+        cursor.close()
+
+
+def _parquet_columns(found: dict[str, str], target: Target) -> list[str]:
+    """The table's columns that the file has. Raises Failed if it has others, or of another type."""
+    known = {field["name"].lower(): field for field in target.fields}
+    if any(
+        values.kind(field) == "JSON" and field["name"].lower() in {n.lower() for n in found} for field in known.values()
+    ):
         raise Failed("invalid", "Unsupported field type: JSON")
     names = []
     for name, kind in found.items():
         field = known.get(name.lower())
         if field is None:
-            raise Failed("invalid", f"Provided Schema does not match Table. Cannot add fields (field: {name})")
-        plain = kind.removesuffix("[]")
-        repeated = field.get("mode") == "REPEATED"
-        fits = field["type"] in _NUMERIC if plain.startswith("DECIMAL") else field["type"] in _FITS.get(plain, set())
-        if not fits or repeated != kind.endswith("[]"):
-            raise Failed(
-                "invalid",
-                f"Provided Schema does not match Table. Field {name} has changed type from {field['type']} to {kind}",
-            )
-        names.append(field["name"])
-    required = [f["name"] for f in fields if f.get("mode") == "REQUIRED" and f["name"] not in names]
-    if required:
-        raise Failed("invalid", f"Required field {required[0]} cannot be null")
+            raise Failed("invalid", f"{target.mismatch} Cannot add fields (field: {name})")
+        repeated = kind.endswith("[]")
+        plain = kind.removesuffix("[]").partition("(")[0]
+        fits = values.kind(field) in _FITS.get(plain, set())
+        if not fits or repeated != (field.get("mode") == "REPEATED"):
+            raise Failed("invalid", f"{target.mismatch} Field {name} has changed type from {field['type']} to {kind}")
+        names.append(str(field["name"]))
     return names
 
 
-def _check_json_fields(cursor: duckdb.DuckDBPyConnection, path: str, fields: list[dict[str, Any]]) -> None:
-    """A field that the table lacks is an error, unless it is to be ignored."""
-    keys = cursor.execute(
-        f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({path}, format = 'newline_delimited', "
-        "maximum_object_size = 134217728)"
-    ).fetchall()
-    known = {field["name"].lower() for field in fields}
-    unknown = sorted(row[0] for row in keys if row[0].lower() not in known)
-    if unknown:
-        raise Failed(
-            "invalid",
-            f"Error while reading data, error message: JSON table encountered too many errors, giving up. "
-            f"No such field: {unknown[0]}.",
-        )
-
-
-def duckdb_type(field: dict[str, Any]) -> str:
-    """DuckDB's type for a BigQuery column."""
-    types = {
-        "STRING": "VARCHAR",
-        "INT64": "BIGINT",
-        "INTEGER": "BIGINT",
-        "FLOAT64": "DOUBLE",
-        "FLOAT": "DOUBLE",
-        "BOOL": "BOOLEAN",
-        "BOOLEAN": "BOOLEAN",
-        "TIMESTAMP": "TIMESTAMPTZ",
-        "DATETIME": "TIMESTAMP",
-        "DATE": "DATE",
-        "TIME": "TIME",
-        "JSON": "JSON",
-        "NUMERIC": "DECIMAL(38,9)",
-        "BYTES": "BLOB",
-    }
-    plain = types.get(field["type"], "VARCHAR")
-    return f"{plain}[]" if field.get("mode") == "REPEATED" else plain
-
-
 def _inflate(file: Path) -> None:
-    """BigQuery takes gzip; the emulator's reader does not without the name for it."""
+    """Unpack the file in its place if it is gzip. Raises Failed if it is broken."""
     with file.open("rb") as start:
         if start.read(2) != b"\x1f\x8b":
             return
@@ -210,5 +209,5 @@ def _inflate(file: Path) -> None:
             shutil.copyfileobj(packed, out)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         plain.unlink(missing_ok=True)
-        raise Failed("invalid", f"Error while reading data, error message: {error}") from None
+        raise Failed("invalid", f"{_READING} {error}") from None
     plain.replace(file)

@@ -1,4 +1,4 @@
-"""A log of the requests that came, for tests and for people: JSON lines, without bodies or tokens."""
+"""A log of the requests that came, for tests and for people: JSON lines, without tokens or files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ class RequestLog:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def write(self, request: Request, status: int) -> None:
-        """One line about a request that was answered. The body is kept if it was JSON that the gate read."""
+    def write(self, request: Request, status: int, fault: str = "") -> None:
+        """One line about a request. `status`: 0 if it was cut off before the work; `fault`: what was done to it.
+
+        The body is kept if it was JSON that the gate read.
+        """
         body = getattr(request, "_body", b"")
         kept = None
         if body[:1] == b"{" and len(body) < 1_000_000 and request.url.path != "/token":
-            kept = json.loads(body)
+            try:
+                kept = json.loads(body)
+            except ValueError:
+                kept = None  # it was answered with 400
         line = {
             "at": time.time(),
             "method": request.method,
@@ -32,6 +38,8 @@ class RequestLog:
             "agent": request.headers.get("user-agent", ""),
             "body": kept,
         }
+        if fault:
+            line["fault"] = fault
         if self._path.exists() and self._path.stat().st_size > _MAX_BYTES:
             self._path.unlink()
         with self._path.open("a") as file:

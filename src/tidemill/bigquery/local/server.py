@@ -14,9 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tidemill.bigquery.local.service import DEFAULT_PROJECT, read_projects
-
-_EXPIRE_EVERY_SECONDS = 60
+from tidemill.bigquery.local.service import DEFAULT_PROJECT
 
 
 async def serve(directory: Path, listener: socket.socket) -> None:
@@ -31,24 +29,18 @@ async def serve(directory: Path, listener: socket.socket) -> None:
     await emulator.start()
     port = listener.getsockname()[1]
     secret = secrets.token_urlsafe(24)
-    gate = Gate(directory, emulator, f"http://127.0.0.1:{port}", read_projects(directory), secret)
+    gate = Gate(directory, emulator, f"http://127.0.0.1:{port}", secret)
     server = uvicorn.Server(uvicorn.Config(gate, log_config=None, access_log=False, lifespan="off"))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    expiring = asyncio.create_task(_expire(emulator))
+    keeping_house = asyncio.create_task(gate.keep_house())
     _write_state(directory, port, emulator.grpc_port, secret)
     await serving
-    expiring.cancel()
+    keeping_house.cancel()
     await emulator.stop()
     (directory / "state.json").unlink(missing_ok=True)
-
-
-async def _expire(emulator: object) -> None:
-    while True:
-        await emulator.remove_expired()  # type: ignore[attr-defined]  # an Emulator, imported late
-        await asyncio.sleep(_EXPIRE_EVERY_SECONDS)
 
 
 def _write_state(directory: Path, port: int, grpc_port: int, secret: str) -> None:

@@ -8,11 +8,13 @@ import fcntl
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from tidemill.bigquery.local.accounts import Accounts
 from tidemill.errors import ConfigError, ConflictError, UnavailableError
 
 DEFAULT_PROJECT = "tidemill-local"
+_PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _MAX_LOG_BYTES = 10_000_000
 
 
@@ -94,6 +97,8 @@ class LocalBigQuery:
                 start_new_session=True,
                 cwd="/",
             )
+        if self._process is not None:
+            self._process.poll()  # the one before is dead; nobody else asks what became of it
         self._process = process
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -166,8 +171,34 @@ class LocalBigQuery:
         client.create_dataset(name, location)
         client.close()
 
+    def project(self, project: str) -> None:
+        """Make another project known, running or not. Its datasets are made as Google's are.
+
+        Raises
+        ------
+        ConfigError
+            That is no id of a project.
+        """
+        if not _PROJECT.fullmatch(project):
+            raise ConfigError(
+                "project_id",
+                f"{project!r} is no id of a project.",
+                hint="6 to 30 of a-z, 0-9 and hyphens, a letter first.",
+            )
+        with self._locked():
+            known = read_projects(self.directory) | {project}
+            part = self.directory / "projects.part"
+            part.write_text(json.dumps(sorted(known)))
+            part.replace(self.directory / "projects.json")
+
     def set_faults(self, plan: list[dict[str, Any]]) -> None:
-        """Put a fault plan in force; see faults."""
+        """Put a fault plan in force; see faults.
+
+        Raises
+        ------
+        ConfigError
+            It is no plan; the one before stays in force.
+        """
         self._ask("PUT", json.dumps(plan).encode())
 
     def faults(self) -> list[dict[str, Any]]:
@@ -184,8 +215,13 @@ class LocalBigQuery:
         url = f"{self.status().url}/_tidemill/faults"
         headers = {"x-tidemill-secret": self._state().get("secret", "")}
         request = urllib.request.Request(url, data=body, method=method, headers=headers)  # noqa: S310 - loopback
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return bytes(answer.read())
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                said = json.loads(error.read())["error"]["message"]
+            raise ConfigError("fault_plan", said, hint="The fields are in bigquery/local/README.md.") from None
 
     def _renew_keys(self, url: str) -> None:
         """Keys name the address to sign in at: if the port had to change, they change with it."""

@@ -14,6 +14,7 @@ from tidemill.bigquery.local.accounts import Accounts
 from tidemill.bigquery.local.answers import Refusal
 
 LIFETIME = 3600
+_SKEW = 300  # seconds that the sender's clock may be ahead
 #: What google-auth puts into every assertion, wherever it sends it.
 _GOOGLE_AUDIENCE = "https://oauth2.googleapis.com/token"
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -31,9 +32,11 @@ class Tokens:
         if form.get("grant_type") != _GRANT:
             return _oauth_error("unsupported_grant_type", f"Invalid grant_type: {form.get('grant_type', '')}")
         try:
-            account = self._account(form.get("assertion", ""), audience)
+            account, scope = self._claims(form.get("assertion", ""), audience)
         except ValueError as error:
             return _oauth_error("invalid_grant", str(error))
+        if not scope.strip():
+            return _oauth_error("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
         token = self.issue(account)
         return JSONResponse({"access_token": token, "expires_in": LIFETIME, "token_type": "Bearer"})
 
@@ -62,8 +65,8 @@ class Tokens:
             raise Refusal(401, "authError", said, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
         return account
 
-    def _account(self, assertion: str, audience: str) -> str:
-        """The account that signed the assertion. Raises ValueError with Google's words."""
+    def _claims(self, assertion: str, audience: str) -> tuple[str, str]:
+        """The account that signed the assertion, and the scopes it asks for. Raises ValueError with Google's words."""
         try:
             head, body, signature = assertion.split(".")
             claims = _decoded(body)
@@ -76,14 +79,20 @@ class Tokens:
             raise ValueError("Invalid grant: account not found")
         if algorithm != "RS256" or not _signed(f"{head}.{body}", signature, known["public_key"]):
             raise ValueError("Invalid JWT Signature.")
-        now = time.time()
-        if (
-            claims.get("aud") not in {audience, _GOOGLE_AUDIENCE}
-            or float(claims.get("exp", 0)) < now
-            or float(claims.get("iat", 0)) > now + 300
-        ):
-            raise ValueError("Invalid JWT: Token must be a short-lived token (60 minutes) for this audience.")
-        return account
+        if claims.get("aud") not in {audience, _GOOGLE_AUDIENCE} or not _short_lived(claims):
+            raise ValueError(
+                "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
+                "Check your iat and exp values in the JWT claim."
+            )
+        return account, str(claims.get("scope", ""))
+
+
+def _short_lived(claims: dict[str, Any]) -> bool:
+    """Whether the assertion is good now, and for an hour at most."""
+    issued, expires, now = claims.get("iat"), claims.get("exp"), time.time()
+    if not isinstance(issued, int | float) or not isinstance(expires, int | float):
+        return False
+    return now < expires <= issued + LIFETIME and issued <= now + _SKEW
 
 
 def _decoded(part: str) -> dict[str, Any]:

@@ -1,0 +1,238 @@
+"""Query jobs: `jobs.insert`, `jobs.query`, `jobs.list`, `jobs.get`, and the rows of what they gave."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import secrets
+import time
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tidemill.bigquery.local import jobs, jobs_view, sql_needs
+from tidemill.bigquery.local.answers import Refusal, denied, of_job
+from tidemill.bigquery.local.bodies import read_json
+from tidemill.bigquery.local.emulator import Emulator
+from tidemill.bigquery.local.faults import Fault
+from tidemill.bigquery.local.places import job_location
+from tidemill.bigquery.local.sql_needs import Effect, Statement
+from tidemill.bigquery.local.statements import Statements
+from tidemill.bigquery.local.tables import Tables
+
+#: What `jobs.query` has at the top and a job has in `configuration.query`.
+_OF_QUERY = (
+    "query",
+    "useLegacySql",
+    "defaultDataset",
+    "parameterMode",
+    "queryParameters",
+    "maximumBytesBilled",
+    "useQueryCache",
+    "createSession",
+    "connectionProperties",
+)
+
+
+class Queries:
+    """Jobs that are asked for as JSON, and all that is asked about jobs."""
+
+    def __init__(self, emulator: Emulator, book: jobs.Jobs, tables: Tables) -> None:
+        self._emulator, self._book, self._tables = emulator, book, tables
+        self._statements = Statements(emulator.engine, book)
+
+    async def begin(
+        self, request: Request, project: str, kind: str, account: str, granted: frozenset[str], fault: Fault | None
+    ) -> Response:
+        """Answer `jobs.insert` and `jobs.query`. `fault`: what shall become of the job."""
+        if "bigquery.jobs.create" not in granted:
+            raise denied("bigquery.jobs.create", project)
+        body = await read_json(request)
+        wanted = _as_job(body, account) if kind == "queries" else body
+        reference, configuration = wanted.get("jobReference") or {}, wanted.get("configuration") or {}
+        query = configuration.get("query")
+        if not isinstance(query, dict):
+            raise Refusal(501, "notImplemented", "Only queries and uploads can be run in the embedded BigQuery.")
+        if query.get("destinationTable"):
+            said = "A query into a destination table is not done: write CREATE TABLE … AS, or INSERT INTO …"
+            raise Refusal(501, "notImplemented", said)
+        sql = str(query.get("query") or "")
+        statement = sql_needs.read(sql, project, (query.get("defaultDataset") or {}).get("datasetId"))
+        statement.check(granted, project)
+        location = job_location(self._emulator, reference.get("location"), statement.datasets)
+        changed = jobs_view.replaced(sql, lambda: self._book.list(project, limit=200))
+        sent = {**configuration, "query": {**query, "query": changed}}
+        if configuration.get("dryRun"):
+            return await self._dry_run(request, kind, body, sent, location, fault)
+        job_id = str(reference.get("jobId") or f"job_{secrets.token_hex(12)}")
+        if kind == "queries" and self._book.find(project, job_id):  # the same requestId: the same answer
+            return await self._answer(project, job_id, body)
+        job = jobs.resource(project, job_id, location, configuration, account, time.time())
+        with self._book.running(job):
+            done = await self._run(job, sent, statement, fault)
+        return await self._answer(project, job_id, body) if kind == "queries" else JSONResponse(done)
+
+    async def _dry_run(
+        self,
+        request: Request,
+        kind: str,
+        body: dict[str, Any],
+        configuration: dict[str, Any],
+        location: str,
+        fault: Fault | None,
+    ) -> Response:
+        if fault is not None:
+            raise of_job({"reason": fault.reason, "message": fault.message})
+        sent = {**body, "configuration": configuration}
+        if kind == "queries":
+            sent = {**body, "query": configuration["query"]["query"]}
+        response = await self._emulator.send("POST", request.url.path, sent)
+        return _placed(response, location)
+
+    async def _run(
+        self, job: dict[str, Any], configuration: dict[str, Any], statement: Statement, fault: Fault | None
+    ) -> dict[str, Any]:
+        """Run the job; it is in the book then. Raises Refusal if it never was."""
+        if fault is not None:
+            return self._failed(job, fault.reason, fault.message)
+        async with contextlib.AsyncExitStack() as stack:
+            if statement.effect is not Effect.READS:
+                await stack.enter_async_context(self._emulator.changing())
+            if statement.effect is Effect.ANYTHING:
+                self._book.begin(job)
+            elif statement.effect is Effect.ROWS:
+                stack.enter_context(self._statements.entering(job))
+            done = await self._send(job, configuration)
+            if statement.effect is Effect.ANYTHING:
+                for at in statement.created:
+                    self._tables.made(at)
+                for at in statement.altered:
+                    await self._tables.read_columns(at)
+        self._book.save_alone(done)
+        return done
+
+    async def _send(self, job: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
+        reference = job["jobReference"]
+        project, job_id = reference["projectId"], reference["jobId"]
+        body = {"jobReference": {"projectId": project, "jobId": job_id}, "configuration": configuration}
+        began = int(job["statistics"]["startTime"]) / 1000
+        try:
+            response = await self._emulator.send("POST", f"/bigquery/v2/projects/{project}/jobs", body)
+        except Refusal as refusal:
+            if done := self._rows_done(project, job_id):
+                return done
+            if self._book.entry(project, job_id):  # it began, and may be done in part: it cannot run again
+                self._failed(job, refusal.reason, refusal.message)
+            raise
+        if done := self._rows_done(project, job_id) if response.status_code != 200 else None:
+            return done
+        if response.status_code != 200:
+            self._book.forget(job)
+            raise _refusal(response)
+        answer = json.loads(bytes(response.body))
+        error = (answer.get("status") or {}).get("errorResult")
+        if error and (done := self._rows_done(project, job_id)):
+            return done
+        into = answer.get("configuration", {}).get("query", {}).get("destinationTable")
+        given = job["configuration"]
+        if into:
+            given = {**given, "query": {**given["query"], "destinationTable": into}}
+        return jobs.resource(
+            project,
+            job_id,
+            reference["location"],
+            given,
+            job["user_email"],
+            began,
+            statistics=answer.get("statistics") or {"query": {}},
+            error=error,
+        )
+
+    def _rows_done(self, project: str, job_id: str) -> dict[str, Any] | None:
+        """The job, if its statement is done: what failed came after it."""
+        entry = self._book.entry(project, job_id)
+        return entry if entry and entry["status"]["state"] == "DONE" else None
+
+    def _failed(self, job: dict[str, Any], reason: str, message: str) -> dict[str, Any]:
+        done = {**job, "status": jobs.failed(reason, message)}
+        self._book.save_alone(done)
+        return done
+
+    async def asked(self, request: Request, project: str, kind: str, job_id: str | None) -> Response:
+        """Answer `jobs.list`, `jobs.get`, `jobs.cancel` and `jobs.getQueryResults`."""
+        if job_id is None:
+            return self._list(request, project)
+        job = self._book.get(project, job_id, request.query_params.get("location"))
+        if kind == "queries":
+            return JSONResponse(await self._rows(job, dict(request.query_params)))
+        return JSONResponse({"kind": "bigquery#jobCancelResponse", "job": job} if request.method == "POST" else job)
+
+    def _list(self, request: Request, project: str) -> Response:
+        asked = request.query_params
+        try:
+            limit, skip = int(asked.get("maxResults") or 1000), int(asked.get("pageToken") or 0)
+        except ValueError:
+            raise Refusal(400, "invalid", "maxResults or pageToken is not what it should be.") from None
+        found = self._book.list(project, limit=limit + 1, skip=skip, states=asked.getlist("stateFilter"))
+        listed = [
+            {**job, "state": job["status"]["state"], "errorResult": job["status"].get("errorResult")}
+            for job in found[:limit]
+        ]
+        answer = {"kind": "bigquery#jobList", "jobs": listed}
+        return JSONResponse({**answer, "nextPageToken": str(skip + limit)} if len(found) > limit else answer)
+
+    async def _answer(self, project: str, job_id: str, body: dict[str, Any]) -> Response:
+        """The answer to `jobs.query`."""
+        asked = {"maxResults": str(body["maxResults"])} if body.get("maxResults") is not None else {}
+        rows = await self._rows(self._book.get(project, job_id, None), asked)
+        return JSONResponse({**rows, "kind": "bigquery#queryResponse"})
+
+    async def _rows(self, job: dict[str, Any], asked: dict[str, str]) -> dict[str, Any]:
+        """The answer to `jobs.getQueryResults`. Raises Refusal for a job that failed."""
+        if error := job["status"].get("errorResult"):
+            raise of_job(error)
+        reference, query = job["jobReference"], job["statistics"].get("query", {})
+        answer: dict[str, Any] = {"kind": "bigquery#getQueryResultsResponse", "jobReference": reference}
+        if job["status"]["state"] != "DONE":
+            return {**answer, "jobComplete": False}
+        for name in ("statementType", "numDmlAffectedRows", "ddlOperationPerformed", "cacheHit"):
+            if name in query:
+                answer[name] = query[name]
+        path = f"/bigquery/v2/projects/{reference['projectId']}/queries/{reference['jobId']}"
+        asked = {name: value for name, value in asked.items() if name in {"maxResults", "startIndex", "pageToken"}}
+        response = await self._emulator.send("GET", path, None, params=asked)
+        if response.status_code == 200:
+            return {**json.loads(bytes(response.body)), **answer}
+        if query.get("statementType") in {None, "SELECT", "SCRIPT"}:
+            raise _refusal(response)
+        # The rows of a SELECT do not outlive the process; other statements have none.
+        return {**answer, "jobComplete": True, "schema": {"fields": []}, "rows": [], "totalRows": "0"}
+
+
+def _as_job(body: dict[str, Any], account: str) -> dict[str, Any]:
+    """A request of `jobs.query` as one of `jobs.insert`. The same `requestId` makes the same job."""
+    query = {name: body[name] for name in _OF_QUERY if name in body}
+    configuration = {"query": query, "labels": body.get("labels") or {}, "dryRun": bool(body.get("dryRun"))}
+    reference = {"location": body.get("location")}
+    if body.get("requestId"):
+        known = hashlib.sha256(f"{account}\n{body['requestId']}".encode()).hexdigest()
+        reference["jobId"] = f"job_{known[:24]}"
+    return {"jobReference": reference, "configuration": configuration}
+
+
+def _refusal(response: Response) -> Refusal:
+    """The emulator's error as one of ours."""
+    error = json.loads(bytes(response.body)).get("error", {})
+    first = (error.get("errors") or [{}])[0]
+    said = str(error.get("message", "The embedded BigQuery refused it."))
+    return Refusal(response.status_code, str(first.get("reason", "invalid")), said)
+
+
+def _placed(response: Response, location: str) -> Response:
+    """A dry run's answer, with the location that its job would have."""
+    body = json.loads(bytes(response.body))
+    if isinstance(body.get("jobReference"), dict):
+        body["jobReference"]["location"] = location
+    return JSONResponse(body, response.status_code)
