@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import functools
 import json
 import secrets
@@ -26,6 +27,10 @@ _DEADLINE = 30.0  # a test does not wait ten minutes for a service that is down
 _LOAD_DEADLINE = 120.0
 #: Not a step: the dataset exists, or nothing speaks against it, because only the permission to look at it is missing.
 _THERE = "dataset exists"
+
+
+class _NotableError(Exception):
+    """A step is passed, but the user should know something: a warning, and what to do about it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +65,12 @@ def required_permissions(feature: str) -> tuple[str, ...]:
 class _Test:
     """The state of one test."""
 
-    def __init__(self, auth: Auth, project: str, dataset: str) -> None:
-        self.auth, self.project, self.dataset = auth, project, dataset
+    def __init__(self, auth: Auth, project: str, dataset: str, location: str | None) -> None:
+        self.auth, self.project, self.dataset, self.said = auth, project, dataset, location
         self.table = f"tidemill_test_{secrets.token_hex(6)}"
         self.made = False
         self.unseen = False
-        self.expiration = ""
+        self.expiration: dt.timedelta | None = None
 
     @functools.cached_property
     def client(self) -> Client:
@@ -80,6 +85,7 @@ class _Test:
             _Plan("token", "Google grants a token", self._token, ("key",)),
             _Plan("project", f"The project {self.project} is reachable", self._project, ("token",)),
             _Plan("dataset", f"bigquery.datasets.get: the dataset {self.dataset} exists", self._dataset, ("token",)),
+            _Plan("location", "It is where it is said to be", self._location, ("dataset",)),
             _Plan("expiration", "New tables do not expire", self._expiration, ("dataset",)),
             _Plan("jobs.create", "bigquery.jobs.create: jobs may be run", self._jobs_create, ("token",)),
             _Plan("tables.create", "bigquery.tables.create: a table can be made", self._create, (_THERE,)),
@@ -122,11 +128,26 @@ class _Test:
             self.unseen = True
             raise
         self.client.location = found.location
-        if found.table_expiration:
-            self.expiration = str(found.table_expiration)
+        self.expiration = found.table_expiration
         return found.location
 
+    def _location(self) -> str:
+        found = self.client.location or ""
+        if self.said and self.said.lower() != found.lower():
+            raise _NotableError(
+                f"The dataset is in {found}; said, or read before, was {self.said}. {found} is used.",
+                f"A dataset cannot be moved. If the rows must lie in {self.said}, make another there: "
+                f"tidemill connection add NAME --dataset OTHER --create-dataset --location {self.said}",
+            )
+        return found
+
     def _expiration(self) -> str:
+        if self.expiration:
+            raise _NotableError(
+                f"The dataset deletes new tables after {self.expiration}: history would be lost.",
+                f"In BigQuery: ALTER SCHEMA `{self.project}.{self.dataset}` "
+                "SET OPTIONS (default_table_expiration_days = NULL);",
+            )
         return ""
 
     def _jobs_create(self) -> str:
@@ -197,9 +218,12 @@ class _Test:
             self.client.close()
 
 
-def test(auth: Auth, project: str, dataset: str) -> Iterator[Step]:
-    """Test a credential, a project and a dataset. Yields each step when it is done; cleans up in any case."""
-    state = _Test(auth, project, dataset)
+def test(auth: Auth, project: str, dataset: str, location: str | None = None) -> Iterator[Step]:
+    """Test a credential, a project and a dataset. Yields each step when it is done; cleans up in any case.
+
+    `location`: where the dataset is thought to be; another is a warning.
+    """
+    state = _Test(auth, project, dataset, location)
     passed: set[str] = set()
     try:
         for plan in state.plans():
@@ -207,7 +231,7 @@ def test(auth: Auth, project: str, dataset: str) -> Iterator[Step]:
             if missing:
                 yield Step(plan.name, plan.title, "skipped", f"because the step {missing[0]} did not pass")
                 continue
-            step = _do(plan, state)
+            step = _do(plan)
             if step.status in {"passed", "warning"} and not (plan.optional and step.status == "warning"):
                 passed.add(plan.name)
             if plan.name == "dataset" and (step.status == "passed" or state.unseen):
@@ -217,10 +241,13 @@ def test(auth: Auth, project: str, dataset: str) -> Iterator[Step]:
         state.clean()
 
 
-def _do(plan: _Plan, state: _Test) -> Step:
+def _do(plan: _Plan) -> Step:
     began = time.monotonic()
     try:
         message = plan.action()
+    except _NotableError as notable:
+        message, hint = notable.args
+        return Step(plan.name, plan.title, "warning", message, hint, time.monotonic() - began)
     except TidemillError as error:
         seconds = time.monotonic() - began
         if plan.optional:
@@ -228,16 +255,6 @@ def _do(plan: _Plan, state: _Test) -> Step:
             return Step(plan.name, plan.title, "warning", f"{error.message} {extra}", error.hint, seconds)
         return Step(plan.name, plan.title, "failed", error.message, error.hint, seconds)
     seconds = time.monotonic() - began
-    if plan.name == "expiration" and state.expiration:
-        return Step(
-            plan.name,
-            plan.title,
-            "warning",
-            f"The dataset deletes new tables after {state.expiration}: history would be lost.",
-            f"In BigQuery: ALTER SCHEMA `{state.project}.{state.dataset}` "
-            "SET OPTIONS (default_table_expiration_days = NULL);",
-            seconds,
-        )
     found = message if plan.name == "dataset" else ""
     shown = f"in {message}" if plan.name == "dataset" else message
     return Step(plan.name, plan.title, "passed", shown, "", seconds, found)

@@ -51,12 +51,16 @@ class Client:
     """BigQuery, as one credential sees it. May be used by several threads."""
 
     def __init__(self, auth: Auth, project: str, location: str | None = None, policy: Policy | None = None) -> None:
-        """`location`: of the dataset that jobs work on; needed for jobs (`get_dataset` tells it)."""
+        """`location`: of the dataset that jobs work on; needed for jobs (`locate` reads it).
+
+        `cancelled`, which may be set later, tells whether to stop waiting for BigQuery.
+        """
         self._auth = auth
         self.project = project
         self.location = location
         self.policy = policy or Policy()
-        self.account = credentials.account(auth)
+        self.account, self.caller = credentials.account(auth), credentials.caller(auth)
+        self.cancelled: Callable[[], bool] = never
         self._google: bigquery.Client | None = None
         self._opening = threading.Lock()
 
@@ -94,10 +98,10 @@ class Client:
 
     def target(self, permission: str = "", dataset: str | None = None, table: str | None = None) -> Target:
         """What a call is about, for errors."""
-        return Target(self.project, dataset, table, self.account, permission)
+        return Target(self.project, dataset, table, self.account, permission, self.caller)
 
-    def _call(self, target: Target, function: Callable[[], Result], cancelled: Callable[[], bool] = never) -> Result:
-        return self.policy.call(target, function, cancelled)
+    def _call(self, target: Target, function: Callable[[], Result]) -> Result:
+        return self.policy.call(target, function, self.cancelled)
 
     def get_token(self) -> None:
         """Sign in, now.
@@ -133,16 +137,21 @@ class Client:
         name = f"{self.project}.{dataset}"
         found = self._call(target, lambda: self.google().get_dataset(name, **ONCE))
         expires = found.default_table_expiration_ms
-        return Dataset(str(found.location), dt.timedelta(milliseconds=expires) if expires else None)
+        return Dataset(str(found.location or ""), dt.timedelta(milliseconds=expires) if expires else None)
 
-    def create_dataset(self, dataset: str, location: str) -> None:
-        """Make a dataset; nothing happens if it is there already."""
+    def locate(self, dataset: str) -> None:
+        """Have jobs run where the dataset is."""
+        self.location = self.get_dataset(dataset).location
+
+    def create_dataset(self, dataset: str, location: str) -> str:
+        """Make a dataset; nothing happens if it is there already. Gives its location, which may be another then."""
         from google.cloud import bigquery
 
         wanted = bigquery.Dataset(f"{self.project}.{dataset}")
         wanted.location = location
         target = self.target("bigquery.datasets.create", dataset)
-        self._call(target, lambda: self.google().create_dataset(wanted, exists_ok=True, **ONCE))
+        made = self._call(target, lambda: self.google().create_dataset(wanted, exists_ok=True, **ONCE))
+        return str(made.location or location)
 
     def get_table(self, dataset: str, table: str) -> Table | None:
         """The table, or None if there is none."""
@@ -199,10 +208,10 @@ class Client:
         job: jobs.Load,
         *,
         sent: Callable[[int], None] = lambda _: None,
-        cancelled: Callable[[], bool] = never,
+        cancelled: Callable[[], bool] | None = None,
     ) -> jobs.Loaded:
         """Load one file by one job, once, however often this is called for the same job id; see `jobs.run_load`."""
-        return jobs.run_load(self, path, job, sent=sent, cancelled=cancelled)
+        return jobs.run_load(self, path, job, sent=sent, cancelled=cancelled or self.cancelled)
 
     def query(
         self,
@@ -214,14 +223,20 @@ class Client:
         table: str | None = None,
         parameters: Sequence[bigquery.ScalarQueryParameter] = (),
         labels: dict[str, str] | None = None,
-        cancelled: Callable[[], bool] = never,
+        max_bytes_billed: int | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Answer:
-        """Run a statement, once for a job id: a second call finds the first one's job and its result."""
+        """Run a statement, once for a job id: a second call finds the first one's job and its result.
+
+        One that would be billed for more than `max_bytes_billed` fails, and costs nothing.
+        """
         from google.cloud import bigquery
 
         config = bigquery.QueryJobConfig(query_parameters=list(parameters), labels=labels or {}, use_query_cache=False)
+        if max_bytes_billed is not None:
+            config.maximum_bytes_billed = max_bytes_billed
         target = self.target(permission, dataset, table)
-        job = jobs.run_query(self, sql, config, job_id, target, cancelled)
+        job = jobs.run_query(self, sql, config, job_id, target, cancelled or self.cancelled)
 
         def read() -> tuple[tuple[str, ...], list[Any]]:
             found = job.result(job_retry=None, **ONCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,11 @@ class Auth:
     adc: bool = False
     impersonate: str | None = None
 
+    @functools.cached_property
+    def info(self) -> KeyInfo | None:
+        """What the key says, if there is one. Raises ConfigError as `parse_key`, but for a damaged private key."""
+        return _info(self.key) if self.key is not None else None
+
 
 @dataclasses.dataclass(frozen=True)
 class KeyInfo:
@@ -49,6 +55,12 @@ def parse_key(text: str) -> KeyInfo:
     ConfigError
         That says what the text is instead, or which field is missing.
     """
+    info = _info(text)
+    _check_private_key(str(_fields(text)["private_key"]))
+    return info
+
+
+def _info(text: str) -> KeyInfo:
     fields = _fields(text)
     missing = [name for name in _FIELDS if not isinstance(fields.get(name), str) or not fields[name]]
     if missing:
@@ -57,9 +69,7 @@ def parse_key(text: str) -> KeyInfo:
         raise ConfigError("key_damaged", "The client_email in the service account key is no address.", hint=_HINT)
     if fields.get("universe_domain", "googleapis.com") != "googleapis.com":
         raise ConfigError("key_universe", "The key is for another cloud than Google's public one.", hint=_HINT)
-    endpoint = _endpoint(str(fields["token_uri"]))
-    _check_private_key(str(fields["private_key"]))
-    return KeyInfo(str(fields["client_email"]), str(fields["project_id"]), endpoint)
+    return KeyInfo(str(fields["client_email"]), str(fields["project_id"]), _endpoint(str(fields["token_uri"])))
 
 
 def _fields(text: str) -> dict[str, Any]:
@@ -110,23 +120,32 @@ def _check_private_key(pem: str) -> None:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         usable = False
     if not usable:
-        raise ConfigError(
-            "key_damaged",
-            "The private key in the service account key is damaged.",
-            hint="Give the file as it was downloaded; pasting often loses the \\n in private_key.",
-        )
+        raise _damaged()
+
+
+def _damaged() -> ConfigError:
+    return ConfigError(
+        "key_damaged",
+        "The private key in the service account key is damaged.",
+        hint="Give the file as it was downloaded; pasting often loses the \\n in private_key.",
+    )
 
 
 def endpoint(auth: Auth) -> str | None:
     """Where the API is, if not at Google."""
-    return parse_key(auth.key).endpoint if auth.key is not None else None
+    return auth.info.endpoint if auth.info else None
 
 
 def account(auth: Auth) -> str | None:
     """The e-mail address that BigQuery will see, as far as the credential says it."""
     if auth.impersonate:
         return auth.impersonate
-    return parse_key(auth.key).account if auth.key is not None else None
+    return auth.info.account if auth.info else None
+
+
+def caller(auth: Auth) -> str | None:
+    """The e-mail address of the account that signs in to act as another; None if it is not known, or none does."""
+    return auth.info.account if auth.impersonate and auth.info else None
 
 
 def build(auth: Auth) -> Credentials:
@@ -143,9 +162,11 @@ def build(auth: Auth) -> Credentials:
     from google.auth import exceptions, impersonated_credentials
     from google.oauth2 import service_account
 
-    if auth.key is not None:
-        parse_key(auth.key)
-        own: Any = service_account.Credentials.from_service_account_info(json.loads(auth.key), scopes=SCOPES)
+    if auth.info and auth.key is not None:
+        try:
+            own: Any = service_account.Credentials.from_service_account_info(json.loads(auth.key), scopes=SCOPES)
+        except ValueError:
+            raise _damaged() from None
     else:
         try:
             own, _ = google.auth.default(scopes=SCOPES)

@@ -48,6 +48,10 @@ _DAILY = re.compile(
 )
 #: A statement that lost against another one on the same table. It comes with the reason `invalidQuery`.
 _LOST = re.compile(r"could not serialize access|due to concurrent update", re.IGNORECASE)
+#: DML on rows that were streamed a moment ago: they can be changed once BigQuery has put them into storage, within
+#: about 30 minutes ("Data manipulation language", limitations). The reason is `invalidQuery` or `badRequest`.
+_STREAMED = re.compile(r"streaming buffer", re.IGNORECASE)
+_STREAMED_WAIT = 60.0
 _MISSING = re.compile(r"Not found: (Project|Dataset|Table|Job|Routine)\b")
 _PERMISSION = re.compile(r"\b(bigquery\.[a-zA-Z]+\.[a-zA-Z]+|iam\.[a-zA-Z]+\.[a-zA-Z]+)\b")
 
@@ -61,16 +65,25 @@ class Problem:
     message: str
     retry_after: float | None = None
 
+    @property
+    def raw(self) -> str:
+        """All of it, for `--verbose`."""
+        return f"{self.status} {self.reason}: {self.message}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What a call was about: for the message and for the command in the hint. `permission`: the one it needs."""
+    """What a call was about: for the message and for the command in the hint.
+
+    `permission`: the one it needs. `caller`: the account that signs in, where that acts as `account`.
+    """
 
     project: str
     dataset: str | None = None
     table: str | None = None
     account: str | None = None
     permission: str = ""
+    caller: str | None = None
 
     @property
     def resource(self) -> str:
@@ -100,84 +113,143 @@ def again(problem: Problem, *, job: bool) -> Again:
     if problem.reason == "quotaExceeded":
         # Daily quotas fill up over hours: waiting in a loop would only hold everything up.
         return Again.NO if _DAILY.search(problem.message) else (Again.NEW_ID if job else Again.SAME_ID)
-    if job and _LOST.search(problem.message):
-        return Again.NEW_ID
+    if _STREAMED.search(problem.message) or (job and _LOST.search(problem.message)):
+        return Again.NEW_ID if job else Again.SAME_ID
     known = (JOB if job else CALL).get(problem.reason)
     if known is not None:
         return known
     return Again.SAME_ID if not job and problem.status in _TRANSIENT_STATUS else Again.NO
 
 
+@dataclasses.dataclass(frozen=True)
+class _Told:
+    """How a user is told: `{project}`, `{resource}`, `{reason}` and `{said}` (Google's own words) are filled in."""
+
+    kind: type[TidemillError]
+    code: str
+    message: str
+    hint: str
+
+
+#: By what `_case` says of the problem.
+_TOLD = {
+    "credential": _Told(
+        AccessError,
+        "credential_refused",
+        "Google does not accept the credential.",
+        "The key may be deleted or disabled. Make a new one: tidemill connection edit NAME --key FILE",
+    ),
+    "billingNotEnabled": _Told(
+        AccessError, "billing_disabled", "Billing is not enabled for the project {project}.", "Enable it."
+    ),
+    "accessNotConfigured": _Told(
+        AccessError,
+        "api_disabled",
+        "The BigQuery API is not enabled in the project {project}.",
+        "gcloud services enable bigquery.googleapis.com --project={project}",
+    ),
+    "quotaExceeded": _Told(
+        RetryableError,
+        "quota_exceeded",
+        "A quota of BigQuery is used up for the {resource}: {said}",
+        "It refills over the day; nothing is lost. Longer intervals need fewer table changes.",
+    ),
+    "streamed": _Told(
+        RetryableError,
+        "streaming_buffer",
+        "The {resource} holds rows that were streamed a moment ago, and cannot be changed until BigQuery has stored "
+        "them: {said}",
+        "That takes half an hour at most. Run it again then; or stop streaming into that table.",
+    ),
+    "transient": _Told(
+        RetryableError,
+        "bigquery_unavailable",
+        "BigQuery did not do it for now ({reason}): {said}",
+        "Try again in a while.",
+    ),
+    "stopped": _Told(
+        ConflictError,
+        "job_stopped",
+        "Somebody cancelled the BigQuery job on the {resource}: {said}",
+        "Nothing of it landed. Run it again, and it goes on where it stopped.",
+    ),
+    "bytesBilledLimitExceeded": _Told(
+        ConfigError,
+        "bytes_billed_limit",
+        "The statement on the {resource} would be billed for more than its limit allows, so it was not run: {said}",
+        "Nothing was billed. Raise the limit: tidemill export edit NAME --max-bytes-billed 20GB (or none)",
+    ),
+    "invalidQuery": _Told(
+        ConfigError,
+        "query_invalid",
+        "BigQuery refuses it for the {resource}: {said}",
+        "Correct what it names and try again.",
+    ),
+    "invalid": _Told(
+        ConfigError,
+        "bigquery_invalid",
+        "BigQuery refuses it for the {resource}: {said}",
+        "Correct what it names and try again.",
+    ),
+}
+_REFUSED = dataclasses.replace(_TOLD["invalid"], code="bigquery_refused")
+
+
+def _case(problem: Problem) -> str:
+    """What kind of problem it is: a name in `_TOLD`, `denied` or `not found`."""
+    if problem.status == 401:
+        return "credential"
+    if problem.reason in {"billingNotEnabled", "quotaExceeded", "bytesBilledLimitExceeded"}:
+        return problem.reason
+    if _STREAMED.search(problem.message):
+        return "streamed"
+    if any(again(problem, job=job) is not Again.NO for job in (False, True)):
+        return "transient"
+    if problem.reason == "accessNotConfigured":
+        return problem.reason
+    if problem.reason == "accessDenied" or (problem.status == 403 and problem.reason not in _NO_MATTER_OF_ACCESS):
+        return "denied"
+    if problem.status == 404 or problem.reason == "notFound":
+        return "not found"
+    return problem.reason
+
+
 def translate(problem: Problem, target: Target) -> TidemillError:
     """Our error for it."""
-    raw = f"{problem.status} {problem.reason}: {problem.message}".strip()
-    if problem.status == 401:
-        return AccessError(
-            "credential_refused",
-            "Google does not accept the credential.",
-            hint="The key may be deleted or disabled. Make a new one: tidemill connection edit NAME --key FILE",
-            raw=raw,
-        )
-    if problem.reason == "billingNotEnabled":
-        return AccessError(
-            "billing_disabled", f"Billing is not enabled for the project {target.project}.", hint="Enable it.", raw=raw
-        )
-    if problem.reason == "quotaExceeded":
-        return RetryableError(
-            "quota_exceeded",
-            f"A quota of BigQuery is used up for the {target.resource}: {problem.message}",
-            hint="It refills over the day; nothing is lost. Longer intervals need fewer table changes.",
-            raw=raw,
-        )
-    if any(again(problem, job=job) is not Again.NO for job in (False, True)):
-        return RetryableError(
-            "bigquery_unavailable",
-            f"BigQuery did not do it for now ({problem.reason or problem.status}): {problem.message}",
-            hint="Try again in a while.",
-            raw=raw,
-            after=problem.retry_after,
-        )
-    if problem.reason == "accessNotConfigured":
-        return AccessError(
-            "api_disabled",
-            f"The BigQuery API is not enabled in the project {target.project}.",
-            hint=f"gcloud services enable bigquery.googleapis.com --project={target.project}",
-            raw=raw,
-        )
-    if problem.reason == "accessDenied" or (problem.status == 403 and problem.reason not in _NO_MATTER_OF_ACCESS):
+    case = _case(problem)
+    if case == "denied":
         return denied(problem, target)
-    if problem.status == 404 or problem.reason == "notFound":
-        return _not_found(problem, target, raw)
-    if problem.reason == "stopped":
-        return ConflictError(
-            "job_stopped",
-            f"Somebody cancelled the BigQuery job on the {target.resource}: {problem.message}",
-            hint="Nothing of it landed. Run it again, and it goes on where it stopped.",
-            raw=raw,
-        )
-    codes = {"invalidQuery": "query_invalid", "invalid": "bigquery_invalid"}
-    return ConfigError(
-        codes.get(problem.reason, "bigquery_refused"),
-        f"BigQuery refuses it for the {target.resource}: {problem.message}",
-        hint="Correct what it names and try again.",
-        raw=raw,
-    )
+    if case == "not found":
+        return _not_found(problem, target)
+    told = _TOLD.get(case, _REFUSED)
+    words = {
+        "project": target.project,
+        "resource": target.resource,
+        "reason": problem.reason or problem.status,
+        "said": problem.message,
+    }
+    error = told.kind(told.code, told.message.format(**words), hint=told.hint.format(**words), raw=problem.raw)
+    if isinstance(error, RetryableError):
+        error.after = _STREAMED_WAIT if case == "streamed" else problem.retry_after
+    return error
 
 
 def denied(problem: Problem, target: Target) -> AccessError:
     """The missing permission by its name, and the command that grants it."""
     named = _PERMISSION.search(problem.message)
     permission = named[1] if named else target.permission
-    raw = f"{problem.status} {problem.reason}: {problem.message}"
+    raw = problem.raw
     if not permission:
         return AccessError("access_denied", f"Access to the {target.resource} is denied.", hint="Grant it.", raw=raw)
     more = ""
     if permission == "bigquery.jobs.create":
         more = " Batch exports need it. The streaming export, which is to come, does without it."
+    of_account = permission.startswith("iam.serviceAccounts.")
+    resource = f"service account {target.account}" if of_account else target.resource
     return AccessError(
         "permission_missing",
-        f"The permission {permission} is missing on the {target.resource}.{more}",
-        hint=grants.hint(permission, target.project, target.dataset, target.account),
+        f"The permission {permission} is missing on the {resource}.{more}",
+        hint=grants.hint(permission, target.project, target.dataset, target.account, target.caller),
         raw=raw,
     )
 
@@ -188,7 +260,8 @@ def missing(message: str) -> str:
     return found[1].lower() if found else ""
 
 
-def _not_found(problem: Problem, target: Target, raw: str) -> NotFoundError:
+def _not_found(problem: Problem, target: Target) -> NotFoundError:
+    raw = problem.raw
     what = missing(problem.message) or target.resource.split(" ")[0]
     if "not found in location" in problem.message:
         return NotFoundError(

@@ -8,6 +8,7 @@ again after a crash walks the same series, and so finds every job that any proce
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import itertools
@@ -19,8 +20,8 @@ from google.api_core import exceptions as api
 
 from tidemill.bigquery import errors, tables, upload
 from tidemill.bigquery.errors import Again, Problem, Target
-from tidemill.bigquery.retry import understand
-from tidemill.errors import Cancelled, ConflictError, UnavailableError
+from tidemill.bigquery.retry import Policy, never, understand
+from tidemill.errors import Cancelled, ConfigError, ConflictError, UnavailableError
 from tidemill.models.model import Column
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ MAX_TRIES = 20
 #: Once an id is taken, `jobs.get` may answer 404 for a moment (python-bigquery, issue 2134).
 _APPEARS_WITHIN = 20
 _POLL_FIRST, _POLL_LONGEST = 0.05, 2.0
+#: Seconds in which a service that is down is asked to cancel a job: somebody waits at the keyboard.
+STOPS_WITHIN = 10.0
 TIMEOUT = 60.0
 #: For each call of Google's client: it must not retry by its own rules, and must not wait for ever.
 ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
@@ -59,6 +62,25 @@ class Loaded:
     ended: dt.datetime | None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Once:
+    """A job that is to run once: `submit(job_id)` starts it; by its kind, target and labels it is known as ours."""
+
+    client: Client
+    base: str
+    kind: str
+    target: Target
+    labels: Mapping[str, str]
+    submit: Callable[[str], None]
+    cancelled: Callable[[], bool]
+    policy: Policy
+
+    def hurried(self) -> _Once:
+        """The same for somebody who waits at the keyboard: a service that is down is not asked for long."""
+        policy = dataclasses.replace(self.policy, deadline=STOPS_WITHIN)
+        return dataclasses.replace(self, policy=policy, cancelled=never)
+
+
 def run_load(
     client: Client, path: Path, load: Load, *, sent: Callable[[int], None], cancelled: Callable[[], bool]
 ) -> Loaded:
@@ -67,7 +89,8 @@ def run_load(
     Raises
     ------
     Cancelled
-        The job was cancelled, and nothing was loaded. (If it was done before that, it counts as loaded.)
+        The job was cancelled, and nothing was loaded (if it was done before that, it counts as loaded); or BigQuery
+        could not be asked, and a later call finds what became of the job.
     TidemillError
         The job failed for good; nothing was loaded.
     """
@@ -76,7 +99,7 @@ def run_load(
     def submit(job_id: str) -> None:
         upload.send(client, path, _description(client, load, job_id), target, sent=sent, cancelled=cancelled)
 
-    job = _run(client, load.job_id, "load", target, submit, cancelled)
+    job = _run(_Once(client, load.job_id, "load", target, load.labels, submit, cancelled, client.policy))
     return Loaded(str(job.job_id), int(job.output_rows or 0), int(job.input_file_bytes or 0), job.ended)
 
 
@@ -101,23 +124,21 @@ def run_query(
             **ONCE,
         )
 
-    return _run(client, job_id, "query", target, submit, cancelled)
+    return _run(_Once(client, job_id, "query", target, dict(config.labels), submit, cancelled, client.policy))
 
 
-def _run(
-    client: Client, base: str, kind: str, target: Target, submit: Callable[[str], None], cancelled: Callable[[], bool]
-) -> Any:
+def _run(once: _Once) -> Any:
+    _assert_located(once)
     waits, failures = None, 0
     for number in itertools.count():
-        job_id = f"{base}_t{number}" if number else base
-        job = _find(client, job_id, target)
+        job_id = f"{once.base}_t{number}" if number else once.base
+        job = _find(once, job_id)
         history = job is not None and job.state == "DONE"
         if job is None:
-            if cancelled():
+            if once.cancelled():
                 raise Cancelled
-            job = _submit(client, job_id, target, submit, cancelled)
-        job = _check(job, kind, target)
-        job, stopped = _wait(client, job, target, cancelled)
+            job = _submit(once, job_id)
+        job, stopped = _wait(once, _check(once, job))
         if not job.error_result:
             return job
         problem = errors.from_job(job.error_result)
@@ -126,17 +147,27 @@ def _run(
         if history:  # it failed in an earlier attempt: that is why there is another one now
             continue
         if errors.again(problem, job=True) is Again.NO:
-            raise errors.translate(_with_details(problem, job), target)
+            raise errors.translate(_with_details(problem, job), once.target)
         failures += 1
         if failures == MAX_TRIES:
             break
-        waits = waits or client.policy.waits(cancelled)  # the time that a job takes is no waiting
-        waits(errors.translate(problem, target))
+        waits = waits or once.policy.waits(once.cancelled)  # the time that a job takes is no waiting
+        waits(errors.translate(problem, once.target))
     raise UnavailableError(
         "job_keeps_failing",
-        f"The BigQuery job {base} failed {MAX_TRIES} times in a row.",
+        f"The BigQuery job {once.base} failed {MAX_TRIES} times in a row.",
         hint="Nothing is lost: run it again later.",
     )
+
+
+def _assert_located(once: _Once) -> None:
+    """Without a location, BigQuery would look for a job in one place, and run it in another."""
+    if not once.client.location:
+        raise ConfigError(
+            "location_unknown",
+            f"It is not known where the {once.target.resource} lies, and jobs are looked for where they ran.",
+            hint="tidemill connection test NAME reads the location of the dataset.",
+        )
 
 
 def _with_details(problem: Problem, job: Any) -> Problem:
@@ -148,88 +179,117 @@ def _with_details(problem: Problem, job: Any) -> Problem:
     return problem
 
 
-def _find(client: Client, job_id: str, target: Target) -> Any:
+def _find(once: _Once, job_id: str) -> Any:
     def ask() -> Any:
         try:
-            return client.google().get_job(job_id, location=client.location, **ONCE)
+            return once.client.google().get_job(job_id, location=once.client.location, **ONCE)
         except api.NotFound:
             return None
 
-    return client.policy.call(target, ask)
+    return once.policy.call(once.target, ask, once.cancelled)
 
 
-def _submit(
-    client: Client, job_id: str, target: Target, submit: Callable[[str], None], cancelled: Callable[[], bool]
-) -> Any:
+def _submit(once: _Once, job_id: str) -> Any:
     """Start the job; if it is unclear whether that was done, look, and start it again with the same id."""
-    waits = client.policy.waits(cancelled)
+    waits = once.policy.waits(once.cancelled)
     while True:
         problem = None
         try:
-            submit(job_id)
-        except Cancelled:
-            return _found_or_cancelled(client, job_id, target)
+            once.submit(job_id)
+        except upload.UnsureError:
+            return _found_or_cancelled(once, job_id)
         except Exception as error:  # noqa: BLE001 - `understand` raises again what is not from Google
-            problem = understand(error, target)
+            problem = understand(error, once.target)
         if problem and problem.status != 409 and errors.again(problem, job=False) is Again.NO:
-            raise errors.translate(problem, target)
-        job = _find_soon(client, job_id, target) if problem is None or problem.status == 409 else None
-        if job is None:
-            job = _find(client, job_id, target)
-        if job is not None:
-            return job
+            raise errors.translate(problem, once.target)
         try:
-            waits(errors.translate(problem or Problem(503, "", "The job cannot be found."), target))
+            job = _find_soon(once, job_id) if problem is None or problem.status == 409 else None
+            if job is None:
+                job = _find(once, job_id)
+            if job is not None:
+                return job
+            waits(errors.translate(problem or Problem(503, "", "The job cannot be found."), once.target))
         except Cancelled:
-            return _found_or_cancelled(client, job_id, target)
+            return _found_or_cancelled(once, job_id)
 
 
-def _found_or_cancelled(client: Client, job_id: str, target: Target) -> Any:
+def _found_or_cancelled(once: _Once, job_id: str) -> Any:
     """The job, if the last that was sent has started it after all: then it must be cancelled like any other."""
-    job = _find_soon(client, job_id, target)
+    try:
+        job = _find_soon(once.hurried(), job_id)
+    except UnavailableError as error:
+        raise _unsure(job_id, error) from None
     if job is None:
         raise Cancelled
     return job
 
 
-def _find_soon(client: Client, job_id: str, target: Target) -> Any:
+def _unsure(job_id: str, error: UnavailableError) -> Cancelled:
+    return Cancelled(
+        f"Cancelled; but BigQuery does not answer, and the job {job_id} may be done all the same.",
+        hint="Nothing is lost or done twice: the next run finds the job.",
+        raw=error.raw,
+    )
+
+
+def _find_soon(once: _Once, job_id: str) -> Any:
     """The job that must be there, though `jobs.get` may not know it for a moment."""
     for _ in range(_APPEARS_WITHIN):
-        job = _find(client, job_id, target)
+        job = _find(once, job_id)
         if job is not None:
             return job
-        client.policy.sleep(_POLL_FIRST * 4)
+        once.policy.sleep(_POLL_FIRST * 4)
     return None
 
 
-def _check(job: Any, kind: str, target: Target) -> Any:
-    """A job that was found under our id must be ours: of the kind that we started, and a load into the same table."""
-    ours = job.job_type == kind
-    if ours and kind == "load":
+def _check(once: _Once, job: Any) -> Any:
+    """A job that was found under our id must be ours: of the kind and with the labels of the one that we start, and a
+    load into the same table.
+    """
+    target = once.target
+    ours = job.job_type == once.kind and all(job.labels.get(name) == value for name, value in once.labels.items())
+    if ours and once.kind == "load":
         into = job.destination
         ours = (into.project, into.dataset_id, into.table_id) == (target.project, target.dataset, target.table)
     if not ours:
         raise ConflictError(
             "job_id_taken",
-            f"The BigQuery job {job.job_id} is not the {kind} job into the {target.resource} that it should be.",
+            f"The BigQuery job {job.job_id} is not the {once.kind} job into the {target.resource} that it should be.",
             hint="Somebody else uses our job ids; please report it.",
         )
     return job
 
 
-def _wait(client: Client, job: Any, target: Target, cancelled: Callable[[], bool]) -> tuple[Any, bool]:
+def _wait(once: _Once, job: Any) -> tuple[Any, bool]:
     """The job when it is done, and whether we had it cancelled."""
-    pause, stopped = _POLL_FIRST, False
-    job_id = job.job_id
-    where = {"location": client.location, **ONCE}
+    policy, pause = once.policy, _POLL_FIRST
     while job.state != "DONE":
-        if not stopped and cancelled():
-            stopped = True
-            client.policy.call(target, lambda: client.google().cancel_job(job_id, **where))
-        client.policy.sleep(pause)
+        if once.cancelled():
+            return _stop(once, job), True
+        policy.pause(pause, once.cancelled)
         pause = min(pause * 1.5, _POLL_LONGEST)
-        job = client.policy.call(target, lambda: client.google().get_job(job_id, **where))
-    return job, stopped
+        with contextlib.suppress(Cancelled):  # then the next turn stops the job
+            job = policy.call(once.target, _asking(once, job), once.cancelled)
+    return job, False
+
+
+def _asking(once: _Once, job: Any) -> Callable[[], Any]:
+    name = job.job_id
+    return lambda: once.client.google().get_job(name, location=once.client.location, **ONCE)
+
+
+def _stop(once: _Once, job: Any) -> Any:
+    """Cancel the job. Gives it when it is over: it may have been done before BigQuery came to that."""
+    once = once.hurried()
+    name, where = job.job_id, {"location": once.client.location, **ONCE}
+    try:
+        once.policy.call(once.target, lambda: once.client.google().cancel_job(name, **where))
+        while job.state != "DONE":
+            once.policy.sleep(_POLL_FIRST * 4)
+            job = once.policy.call(once.target, _asking(once, job))
+    except UnavailableError as error:
+        raise _unsure(name, error) from None
+    return job
 
 
 def _description(client: Client, load: Load, job_id: str) -> dict[str, Any]:

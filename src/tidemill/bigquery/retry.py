@@ -20,6 +20,7 @@ from tidemill.errors import AccessError, Cancelled, RetryableError, TidemillErro
 
 Result = TypeVar("Result")
 FIRST_WAIT, LONGEST_WAIT = 0.5, 32.0  # seconds
+AWAKE = 0.5  # how long, at most, nobody looks whether to stop
 
 
 def never() -> bool:
@@ -29,7 +30,10 @@ def never() -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """How long to try, and how to wait. `sleep` waits that many seconds, or less if it is woken."""
+    """How long to try, and how to wait. `sleep` waits that many seconds, or less if it is woken.
+
+    The first try is always made: to be asked to stop ends waiting, and with it a call that would be tried again.
+    """
 
     deadline: float = 600.0
     clock: Callable[[], float] = time.monotonic
@@ -76,12 +80,17 @@ class Policy:
                     hint="Nothing is lost: run it again later, and it goes on where it stopped.",
                     raw=cause.raw,
                 )
-            while (left := until - self.clock()) > 0:
-                if cancelled():
-                    raise Cancelled
-                self.sleep(min(left, 0.5))
+            if self.pause(until - self.clock(), cancelled):
+                raise Cancelled
 
         return wait
+
+    def pause(self, seconds: float, cancelled: Callable[[], bool]) -> bool:
+        """Wait that long. Tells at once when asked to stop."""
+        until = self.clock() + seconds
+        while not (stop := cancelled()) and (left := until - self.clock()) > 0:
+            self.sleep(min(left, AWAKE))
+        return stop
 
 
 def understand(error: Exception, target: Target) -> Problem:

@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 
 from tidemill.bigquery.names import quoted
 
+Place = tuple[str, str, str]
 
-def insert_missing(
-    final: tuple[str, str, str],
-    stage: tuple[str, str, str],
-    columns: Sequence[str],
-    key: Sequence[str],
-    partition: tuple[str, dt.datetime, dt.datetime] | None,
-) -> str:
-    """Add the rows of `stage` whose key is not in `final`: running it twice adds nothing.
 
-    Tables are (project, dataset, table). `partition`: the column that `final` is partitioned by, and the first and
-    last value in `stage`: named in the ON clause, so that only those partitions are read.
+@dataclasses.dataclass(frozen=True)
+class Merge:
+    """What a MERGE from a stage table into the final one is about. Tables are (project, dataset, table).
+
+    `newest`: of rows of the stage with the same key, the one is taken whose values in these columns are the greatest.
+    `partition`: the column that `final` is partitioned by, and the first and last value in `stage`: named in the ON
+    clause, so that only those partitions are read.
     """
-    names = ", ".join(f"`{name}`" for name in columns)
-    values = ", ".join(f"stage.`{name}`" for name in columns)
-    conditions = [f"final.`{name}` = stage.`{name}`" for name in key]
-    if partition:
-        column, first, last = partition
-        conditions.append(f"final.`{column}` BETWEEN {moment(first)} AND {moment(last)}")
-    keys = ", ".join(f"`{name}`" for name in key)
+
+    final: Place
+    stage: Place
+    columns: Sequence[str]
+    key: Sequence[str]
+    newest: Sequence[str] = ()
+    partition: tuple[str, dt.datetime, dt.datetime] | None = None
+
+
+def insert_missing(merge: Merge) -> str:
+    """Add the rows of the stage whose key is not in the final table: running it twice adds nothing."""
+    names = ", ".join(f"`{name}`" for name in merge.columns)
+    values = ", ".join(f"stage.`{name}`" for name in merge.columns)
     return (
-        f"MERGE {quoted(*final)} AS final\n"
-        f"USING (SELECT {names} FROM {quoted(*stage)} WHERE TRUE "
-        f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {keys}) = 1) AS stage\n"
-        f"ON {' AND '.join(conditions)}\n"
+        f"MERGE {quoted(*merge.final)} AS final\n"
+        f"USING ({_one_for_each_key(merge, names)}) AS stage\n"
+        f"ON {_same_row(merge)}\n"
         f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
     )
+
+
+def _one_for_each_key(merge: Merge, names: str) -> str:
+    keys = ", ".join(f"`{name}`" for name in merge.key)
+    order = ", ".join(f"`{name}` DESC" for name in merge.newest)
+    window = f"PARTITION BY {keys} ORDER BY {order}" if order else f"PARTITION BY {keys}"
+    return f"SELECT {names} FROM {quoted(*merge.stage)} WHERE TRUE QUALIFY ROW_NUMBER() OVER ({window}) = 1"
+
+
+def _same_row(merge: Merge) -> str:
+    conditions = [f"final.`{name}` = stage.`{name}`" for name in merge.key]
+    if merge.partition:
+        column, first, last = merge.partition
+        conditions.append(f"final.`{column}` BETWEEN {moment(first)} AND {moment(last)}")
+    return " AND ".join(conditions)
 
 
 def moment(value: dt.datetime) -> str:
@@ -41,13 +60,13 @@ def moment(value: dt.datetime) -> str:
     return f"TIMESTAMP '{value.astimezone(dt.UTC).strftime('%Y-%m-%d %H:%M:%S.%f').rjust(26, '0')}+00:00'"
 
 
-def count(table: tuple[str, str, str], key: Sequence[str]) -> str:
+def count(table: Place, key: Sequence[str]) -> str:
     """Rows, and distinct keys, of a table."""
     keys = ", ':', ".join(f"CAST(`{name}` AS STRING)" for name in key)
     return f"SELECT COUNT(*) AS row_count, COUNT(DISTINCT CONCAT({keys})) AS key_count FROM {quoted(*table)}"
 
 
-def top_events(table: tuple[str, str, str], limit: int) -> str:
+def top_events(table: Place, limit: int) -> str:
     """An example: the most frequent events, with how many people sent them."""
     return (
         "SELECT event, COUNT(*) AS events, COUNT(DISTINCT distinct_id) AS people,\n"

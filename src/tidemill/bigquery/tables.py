@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from google.cloud import bigquery
 
 
+#: The kinds of tables that take no rows, as BigQuery calls them ("REST: Table", type).
+_KINDS = {
+    "VIEW": "a view",
+    "MATERIALIZED_VIEW": "a materialized view",
+    "EXTERNAL": "an external table",
+    "SNAPSHOT": "a table snapshot",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Field:
     """A column of an existing table; `type` is GoogleSQL's name."""
@@ -26,12 +35,13 @@ class Field:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """An existing table. `partition` is (column, HOUR|DAY|MONTH|YEAR)."""
+    """An existing table. `partition` is (column, HOUR|DAY|MONTH|YEAR); `kind` is the API's: TABLE, VIEW, EXTERNAL, …"""
 
     fields: tuple[Field, ...]
     rows: int
     partition: tuple[str, str] | None = None
     cluster_by: tuple[str, ...] = ()
+    kind: str = "TABLE"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +71,14 @@ def match(columns: Sequence[Column], table: Table, name: str) -> Match:
     Raises
     ------
     ConfigError
-        If a type does not fit, or the table wants a value that we do not have.
+        If it is no table that takes rows, a type does not fit, or it wants a value that we do not have.
     """
+    if table.kind != "TABLE":
+        raise ConfigError(
+            "table_kind",
+            f"{name} is {_KINDS.get(table.kind, table.kind)}, and no table that rows can be loaded into.",
+            hint="Export into another table: one that is not there yet is made. Nothing was loaded.",
+        )
     fields = {field.name.lower(): field for field in table.fields}
     used, missing, wrong, required = [], [], [], []
     for column in columns:
@@ -122,6 +138,7 @@ def from_google(table: bigquery.Table) -> Table:
         rows=int(table.num_rows or 0),
         partition=(partition.field, partition.type_) if partition and partition.field else None,
         cluster_by=tuple(table.clustering_fields or ()),
+        kind=str(table.table_type or "TABLE"),
     )
 
 

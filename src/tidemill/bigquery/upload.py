@@ -29,6 +29,10 @@ PIECE = 8 * 1024 * 1024
 TIMEOUT = 60.0
 
 
+class UnsureError(Exception):
+    """Somebody cancelled while it was not clear what had arrived: the job may have been started."""
+
+
 class _SessionGoneError(Exception):
     """The upload cannot be gone on with."""
 
@@ -42,7 +46,7 @@ def send(
     sent: Callable[[int], None],
     cancelled: Callable[[], bool],
 ) -> None:
-    """Send the file with the job's description. Raises whatever Google's libraries do, and Cancelled."""
+    """Send the file with the job's description. Raises whatever Google's libraries do, and Cancelled or UnsureError."""
     where = f"{client.endpoint.rstrip('/')}/upload/bigquery/v2/projects/{urllib.parse.quote(client.project)}/jobs"
     upload = resumable.ResumableUpload(f"{where}?uploadType=resumable", PIECE)
     # Its own retries would sleep for up to ten minutes, deaf to a cancel, and send a piece again without asking.
@@ -54,7 +58,7 @@ def send(
         waits, broken = client.policy.waits(cancelled), False
         while not upload.finished:
             if cancelled():
-                raise Cancelled
+                raise UnsureError if broken else Cancelled
             try:
                 if broken and _recover(upload, session):
                     return
@@ -65,8 +69,11 @@ def send(
                 problem = understand(error, target)
                 if errors.again(problem, job=False) is Again.NO:
                     raise
-                waits(errors.translate(problem, target))
                 broken = True
+                try:
+                    waits(errors.translate(problem, target))
+                except Cancelled:
+                    raise UnsureError from None
                 continue
             waits, broken = client.policy.waits(cancelled), False
             sent(upload.bytes_uploaded)

@@ -69,7 +69,7 @@ def add(
     key: str = typer.Option(None, help="Service account key: a file, - for standard input, or the JSON itself."),
     adc: bool = typer.Option(False, "--adc", help="Use the Application Default Credentials of this machine."),
     impersonate: str = typer.Option(None, help="E-mail of a service account to act as."),
-    location: str = typer.Option(None, help="Only with --create-dataset: where to create it, such as EU."),
+    location: str = typer.Option(None, help="Where to create the dataset, such as EU; else it is read from it."),
     create_dataset: bool = typer.Option(False, "--create-dataset", help="Create the dataset if it does not exist."),
     test: bool = typer.Option(True, "--test/--no-test", help="Test the connection before it is saved."),
     as_json: bool = output.JSON_OPTION,
@@ -77,7 +77,7 @@ def add(
     """Save a connection, after testing it."""
     with session.app() as opened:
         auth = _auth(key, adc, impersonate) or {"key": _read_key("-")}
-        draft = opened.connections.draft(name=name, project=project, dataset=dataset, **auth)
+        draft = opened.connections.draft(name=name, project=project, dataset=dataset, location=location, **auth)
         for remark in draft.notes:
             output.note(remark)
         if create_dataset:
@@ -85,7 +85,11 @@ def add(
         if test and not _show_steps(opened.connections.test_draft(draft), as_json=False):
             output.say("Not saved. Correct it and try again, or save it untested with --no-test.")
             raise typer.Exit(3)
-        _saved(opened.connections.add(draft, by=session.user()), as_json)
+        saved = opened.connections.add(draft, by=session.user())
+        differs = opened.connections.differs(draft, saved)
+        if differs and not test:  # the test has said it already
+            output.note(differs)
+        _saved(saved, as_json)
 
 
 def _saved(connection: Connection, as_json: bool) -> None:
@@ -171,6 +175,30 @@ def _show_steps(steps: Iterable[Step], *, as_json: bool) -> bool:
     if as_json:
         output.print_json({"passed": good, "steps": seen})
     return good
+
+
+@app.command(
+    epilog="Example: tidemill connection grants --project my-project --dataset analytics "
+    "--account tidemill@my-project.iam.gserviceaccount.com"
+)
+def grants(
+    project: str = typer.Option(..., help="Google Cloud project id."),
+    dataset: str = typer.Option(..., help="Dataset id."),
+    account: str = typer.Option(None, help="E-mail of the service account."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Print the commands that give a service account exactly what batch exports need. Nothing is granted by this."""
+    from tidemill.connections.service import ConnectionService  # heavy; no installation is needed for this
+
+    commands = ConnectionService.grants(project, dataset, account)
+    if as_json:
+        output.print_json(commands)
+        return
+    for title, command in zip(
+        ("On the project", "Once a project", "In BigQuery, on the dataset"), commands, strict=True
+    ):
+        output.say(f"# {title}:")
+        output.out.print(command, markup=False)
 
 
 @app.command(epilog="Example: tidemill connection edit warehouse --key new-key.json")

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from tidemill.cli import output, progress, session
-
-if TYPE_CHECKING:
-    from tidemill.exports.service import ExportService, RunView
+from tidemill.cli import export_rejects, output, runs_view, session
 
 app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and their runs.")
 
@@ -33,6 +27,7 @@ def create(
     team: int = typer.Option(None, help="Only events of this team."),
     partition_by: str = typer.Option(None, help="COLUMN, COLUMN:hour|day|month|year, or none. Default: the model's."),
     cluster_by: list[str] = typer.Option([], help="Up to four columns, repeated; or none. Default: the model's."),
+    max_bytes_billed: str = typer.Option(None, help="A statement that would be billed for more fails, such as 20GB."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Make an export. Nothing is sent yet: that is what a run does."""
@@ -46,6 +41,8 @@ def create(
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
     if partition_by is not None:
         fields["partition_by"] = partition_by
+    if max_bytes_billed is not None:
+        fields["max_bytes_billed"] = max_bytes_billed
     if cluster_by:
         fields["cluster_by"] = () if cluster_by == ["none"] else tuple(cluster_by)
     with session.app() as opened:
@@ -91,10 +88,11 @@ def edit(
     interval: str = typer.Option(None, help=f"How often: {INTERVALS}."),
     include_event: list[str] = typer.Option(None, help="Only events of this name; repeated; 'none' to clear."),
     exclude_event: list[str] = typer.Option(None, help="No events of this name; repeated; 'none' to clear."),
+    max_bytes_billed: str = typer.Option(None, help="A limit for one statement, such as 20GB; 'none' to clear."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Change an export. Model, table and JSON type stay: make another export for those."""
-    changes: dict[str, Any] = {"name": rename, "interval": interval}
+    changes: dict[str, Any] = {"name": rename, "interval": interval, "max_bytes_billed": max_bytes_billed}
     for field, names in (("include_events", include_event), ("exclude_events", exclude_event)):
         changes[field] = None if not names else () if names == ["none"] else tuple(names)
     given = {field: value for field, value in changes.items() if value is not None}
@@ -166,14 +164,25 @@ run_app = typer.Typer(
     help="Start a run (tidemill export run NAME), or show, retry, cancel one.",
 )
 app.add_typer(run_app, name="run")
+app.add_typer(export_rejects.app, name="rejects")
 
 
 @run_app.command("start", epilog="Example: tidemill export run daily")
-def run_start(name: str = typer.Argument(help="Name of the export."), as_json: bool = output.JSON_OPTION) -> None:
+def run_start(
+    name: str = typer.Argument(help="Name of the export."),
+    strict: bool = typer.Option(False, "--strict", help="End with code 6 if rows were set aside."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
     """Export what is new since the last run; finish an interrupted run first. Ctrl-C cancels."""
     with session.app() as opened:
         exports = opened.exports
-        _follow(lambda report: exports.run(name, by=session.user(), progress=report), exports, name, as_json)
+        views = runs_view.follow(
+            lambda report: exports.run(name, by=session.user(), progress=report), exports, name, as_json
+        )
+    if not views and not as_json:
+        output.done(f"{name}: nothing new to export.")
+    if strict:
+        runs_view.refuse(views)
 
 
 @run_app.command("show", epilog="Example: tidemill export run show 01a2b3c4")
@@ -183,35 +192,26 @@ def run_show(
     """Show one run: its range, chunks, BigQuery jobs and rejected rows."""
     with session.app() as opened:
         view = opened.exports.run_show(run_id)
-    _show_run(view, as_json)
-
-
-def _show_run(view: RunView, as_json: bool) -> None:
-    if as_json:
-        output.print_json(view)
-        return
-    hidden = {"chunks", "rejects", "notes"}
-    output.print_fields(
-        {k.replace("_", " "): v for k, v in vars(view).items() if k not in hidden and v not in (None, "")}
-    )
-    for remark in view.notes:
-        output.note(remark)
-    columns = ("CHUNK", "STATUS", "ROWS", "REJECTED", "REPAIRED", "BYTES", "BIGQUERY JOB")
-    rows = [(c.number, c.status, c.rows, c.rejected, c.repaired, output.size(c.bytes), c.job_id) for c in view.chunks]
-    output.print_table(columns, rows, empty="No chunks: there was nothing to export.")
-    if view.rejects:
-        output.print_table(("REJECTED ROW", "REASON", "MESSAGE"), view.rejects, empty="")
+    runs_view.show(view, as_json)
 
 
 @run_app.command("retry", epilog="Example: tidemill export run retry 01a2b3c4")
 def run_retry(
     run_id: str = typer.Argument(help="Id of the run, or its beginning."), as_json: bool = output.JSON_OPTION
 ) -> None:
-    """Go on with a run that failed or was cancelled. What is loaded already is not loaded again."""
+    """Go on with a run that failed or was cancelled, without loading anything twice; or try again rows set aside.
+
+    Of a run that is completed, another run tries the rows again that it set aside; it ends with code 6 if some of
+    them cannot be sent now either.
+    """
     with session.app() as opened:
         exports = opened.exports
-        name = exports.run_show(run_id).export
-        _follow(lambda report: [exports.retry(run_id, progress=report)], exports, name, as_json)
+        before = exports.run_show(run_id)
+        views = runs_view.follow(
+            lambda report: [exports.retry(run_id, by=session.user(), progress=report)], exports, before.export, as_json
+        )
+    if before.status == "completed":
+        runs_view.refuse(views)
 
 
 @run_app.command("cancel", epilog="Example: tidemill export run cancel 01a2b3c4")
@@ -223,47 +223,3 @@ def run_cancel(run_id: str = typer.Argument(help="Id of the run, or its beginnin
         output.say(f"Run {view.short_id} of {view.export} was asked to stop, and has not yet.")
         raise typer.Exit(7)
     output.done(f"Run {view.short_id} of {view.export} is {view.status}.")
-
-
-def _follow(
-    start: Callable[[Callable[[Any], None]], list[RunView]], exports: ExportService, name: str, as_json: bool
-) -> None:
-    """Run in the foreground with a bar. The first Ctrl-C cancels the run and waits for its end, a second one leaves."""
-    stopping = threading.Event()
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        if stopping.is_set():
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            raise KeyboardInterrupt
-        stopping.set()
-        output.say("\nCancelling the run and its BigQuery job (Ctrl-C again leaves at once)")
-        exports.interrupt()
-
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with progress.bar(f"Exporting {name}") as bar:
-            views = start(bar.running)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if as_json:
-        output.print_json(views)
-        return
-    if not views:
-        output.done(f"{name}: nothing new to export.")
-    for view in views:
-        _summary(view)
-
-
-def _summary(view: RunView) -> None:
-    parts = [f"{view.rows_done:,} rows", output.size(view.bytes_done), f"{view.seconds or 0:.1f} s"]
-    if view.rows_rejected:
-        parts.append(f"{view.rows_rejected:,} set aside (tidemill export run show {view.short_id})")
-    if view.rows_repaired:
-        parts.append(f"{view.rows_repaired:,} repaired")
-    output.done(f"Run {view.short_id} into {view.target}: {', '.join(parts)}.")
-    for chunk in view.chunks:
-        if chunk.job_id:
-            output.say(f"  BigQuery job {chunk.job_id}: {chunk.rows:,} rows")
-    for remark in view.notes:
-        output.note(remark)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pydantic
 
-from tidemill.bigquery import access, credentials, names
+from tidemill.bigquery import access, credentials, grants, names
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
 from tidemill.connections.spec import ConnectionSpec
-from tidemill.errors import ConfigError
+from tidemill.errors import ConfigError, TidemillError
 from tidemill.settings import Settings
 from tidemill.store import records
 from tidemill.store.connections import Connections
@@ -146,8 +146,6 @@ class ConnectionService:
 
     def _location(self, spec: ConnectionSpec) -> str | None:
         """Where the dataset is, if it can be asked now."""
-        from tidemill.errors import TidemillError
-
         client = Client(_auth(spec), spec.project)
         try:
             return client.get_dataset(spec.dataset).location
@@ -155,6 +153,14 @@ class ConnectionService:
             return None
         finally:
             client.close()
+
+    @staticmethod
+    def differs(draft: Draft, saved: Connection) -> str:
+        """A sentence, if the dataset is elsewhere than the user said."""
+        said, found = draft.spec.location, saved.location
+        if not said or not found or said.lower() == found.lower():
+            return ""
+        return f"The dataset is in {found}, not in {said}: {found} is used. A dataset cannot be moved."
 
     def get(self, name: str) -> Connection:
         """The connection of that name; NotFoundError if there is none."""
@@ -203,16 +209,16 @@ class ConnectionService:
             )
         client = Client(_auth(draft.spec), draft.spec.project, location)
         try:
-            client.create_dataset(draft.spec.dataset, location)
+            made = client.create_dataset(draft.spec.dataset, location)
         finally:
             client.close()
-        return f"The dataset {draft.spec.project}.{draft.spec.dataset} is there."
+        return f"The dataset {draft.spec.project}.{draft.spec.dataset} is there, in {made}."
 
     def test(self, name: str) -> Iterator[access.Step]:
         """Test a saved connection, step by step; keeps the location that the test read."""
         saved = self._connections.get(name)
         auth = Auth(self._key(saved), saved.adc, saved.impersonate)
-        tested = access.test(auth, saved.project, saved.dataset)
+        tested = access.test(auth, saved.project, saved.dataset, saved.location)
         for step in tested:
             yield step
             if step.name == "dataset" and step.found and step.found != saved.location:
@@ -220,7 +226,12 @@ class ConnectionService:
 
     def test_draft(self, draft: Draft) -> Iterator[access.Step]:
         """Test a connection that is not saved."""
-        return access.test(_auth(draft.spec), draft.spec.project, draft.spec.dataset)
+        return access.test(_auth(draft.spec), draft.spec.project, draft.spec.dataset, draft.spec.location)
+
+    @staticmethod
+    def grants(project: str, dataset: str, account: str | None) -> list[str]:
+        """The commands that give an account exactly what batch exports need, and nothing else."""
+        return grants.least(names.check_project(project), names.check_dataset(dataset), account)
 
 
 def _auth(spec: ConnectionSpec) -> Auth:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,13 +71,13 @@ class RejectedRow:
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What was written. `bytes` is the size of the file; `repaired` counts rows by json_repair's rules."""
+    """What was written. `bytes` is the size of the file; `repaired` is the number of rows that json_repair changed."""
 
     format: str
     rows: int
     bytes: int
     rejected: tuple[RejectedRow, ...]
-    repaired: Counter[str]
+    repaired: int
 
 
 def file_format(columns: Sequence[Column]) -> str:
@@ -105,7 +104,7 @@ def write(
         parameters: dict[str, object] = {"handed_at": handed_at} if used else {}
         if format_ == "PARQUET":
             rows = _copy_parquet(cursor, columns, where, path, parameters)
-            repaired: Counter[str] = Counter()
+            repaired = 0
         else:
             rows = _copy_json_lines(cursor, columns, where, path, parameters)
             more, repaired, bad = _append_suspects(cursor, columns, where, path, parameters)
@@ -197,9 +196,9 @@ def _suspect(columns: Sequence[Column]) -> str:
 
 def _append_suspects(
     cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], where: str, path: Path, parameters: dict[str, object]
-) -> tuple[int, Counter[str], list[RejectedRow]]:
+) -> tuple[int, int, list[RejectedRow]]:
     """Take apart the rows that may not fit, one by one, and append what fits to the file."""
-    rows, repaired, rejected = 0, Counter[str](), []
+    rows, repaired, rejected = 0, 0, []
     fields = ", ".join(
         f'{EXPRESSIONS[column.name] if column.type is Type.JSON else _json_text(column)} AS "{column.name}"'
         for column in columns
@@ -210,25 +209,26 @@ def _append_suspects(
         while batch := result.fetchmany(500):
             for uuid, *values in batch:
                 try:
-                    line, rules = _line(columns, values)
+                    line, changed = _line(columns, values)
                 except RowError as error:
                     raw = next((str(v) for c, v in zip(columns, values, strict=True) if c.type is Type.JSON and v), "")
                     rejected.append(RejectedRow(uuid, error.code, error.message, raw[:1000]))
                     continue
                 file.write(line)
-                repaired += rules
+                repaired += changed
                 rows += 1
     return rows, repaired, rejected
 
 
-def _line(columns: Sequence[Column], values: Sequence[str | None]) -> tuple[str, Counter[str]]:
-    rules: Counter[str] = Counter()
+def _line(columns: Sequence[Column], values: Sequence[str | None]) -> tuple[str, bool]:
+    """The row as JSON, and whether something in it was repaired."""
+    changed = False
     parts = []
     for column, value in zip(columns, values, strict=True):
         text = value
         if column.type is Type.JSON and value is not None:
             fit = json_repair.repair(value)
             text = fit.text.replace("\n", " ").replace("\r", " ")
-            rules += Counter(dict.fromkeys(fit.rules, 1))
+            changed = changed or bool(fit.rules)
         parts.append(f"{json.dumps(column.name)}:{'null' if text is None else text}")
-    return "{" + ",".join(parts) + "}\n", rules
+    return "{" + ",".join(parts) + "}\n", changed

@@ -26,15 +26,15 @@ class Checked:
     example_rows: list[tuple[Any, ...]]
 
 
-def check(client: Client, export: Export, expected: int, key: tuple[str, ...]) -> Checked:
+def check(client: Client, export: Export, expected: int, key: tuple[str, ...], max_bytes_billed: int | None) -> Checked:
     """Count rows and keys in BigQuery, and run an example query."""
     place = (export.project, export.dataset, export.table_id)
-    client.location = client.get_dataset(export.dataset).location
+    client.locate(export.dataset)
     table = client.get_table(export.dataset, export.table_id)
-    counted = _query(client, export, sql.count(place, key))
+    counted = _query(client, export, sql.count(place, key), max_bytes_billed)
     rows, keys = (int(value) for value in counted.rows[0])
     example = sql.top_events(place, 5)
-    answer = _query(client, export, example)
+    answer = _query(client, export, example, max_bytes_billed)
     return Checked(
         table=".".join(place),
         columns=tuple((field.name, field.type) for field in table.fields) if table else (),
@@ -48,11 +48,12 @@ def check(client: Client, export: Export, expected: int, key: tuple[str, ...]) -
     )
 
 
-def _query(client: Client, export: Export, text: str) -> Any:
+def _query(client: Client, export: Export, text: str, max_bytes_billed: int | None) -> Any:
     return client.query(
         text,
         job_id=f"tidemill_check_{secrets.token_hex(12)}",
         permission="bigquery.tables.getData",
         dataset=export.dataset,
         table=export.table_id,
+        max_bytes_billed=max_bytes_billed,
     )

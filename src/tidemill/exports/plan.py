@@ -1,93 +1,133 @@
-"""Cuts a run's range of snapshots into chunks: each a fixed set of events, loaded by one job.
-
-The limits: about `target` bytes a file; at most 4,000 partitions modified by one job (BigQuery, "Quotas": Tables).
-"""
+"""Plans runs: which events one covers, frozen, how they get into the table, and the chunks that they are moved in."""
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from tidemill.exports.spec import Granularity
+from tidemill.bigquery.tables import Table
+from tidemill.events import chunks as chunk_files
+from tidemill.events import queries
+from tidemill.events.lake import Commit
+from tidemill.exports import cut
+from tidemill.exports.rejects import Ground
+from tidemill.exports.spec import ExportSpec
+from tidemill.exports.steps.prepare import assert_keyed
+from tidemill.exports.work import Parts
+from tidemill.models import registry
+from tidemill.store.records import Export, Run
 
-MAX_PARTITIONS = 3_900
-_HOURS = {Granularity.HOUR: 1, Granularity.DAY: 24, Granularity.MONTH: 24 * 28, Granularity.YEAR: 24 * 365}
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """What one snapshot holds: `bytes` as they will be in the file."""
-
-    snapshot: int
-    rows: int
-    bytes: float
-    first_time: dt.datetime
-    last_time: dt.datetime
-
-
-@dataclasses.dataclass(frozen=True)
-class Chunk:
-    """Snapshots in (after, upto]; with `time_from`/`time_to`, only events of that half-open range of time."""
-
-    number: int
-    after: int
-    upto: int
-    rows: int
-    time_from: dt.datetime | None = None
-    time_to: dt.datetime | None = None
+_JSON_GROWS = 1.2  # JSON Lines repeat the names of the columns on each line
 
 
-#: Starts of the partitions that snapshots in (after, upto] touch, in order, each with its number of rows.
-Partitions = Callable[[int, int], Sequence[tuple[dt.datetime, int]]]
+class Planner:
+    """Makes runs. What it saves is all that a run needs to know."""
 
+    def __init__(self, parts: Parts) -> None:
+        self._settings, self._lake, self._engine = parts.settings, parts.lake, parts.engine
+        self._runs, self._watches = parts.runs, parts.watches
 
-def cut(
-    parts: Iterable[Part], after: int, target: float, granularity: Granularity | None, partitions: Partitions
-) -> list[Chunk]:
-    """The chunks of a range. Every snapshot is in exactly one group, and no group is split without need.
-
-    `granularity` is that of the destination table, None if it is not partitioned by event time.
-    """
-    chunks: list[Chunk] = []
-    for group in _groups(parts, target):
-        chunk = Chunk(len(chunks), after, group[-1].snapshot, sum(part.rows for part in group))
-        after = group[-1].snapshot
-        if granularity and _may_touch(group, granularity) > MAX_PARTITIONS:
-            chunks += _by_time(chunk, partitions(chunk.after, chunk.upto))
-        else:
-            chunks.append(chunk)
-    return chunks
-
-
-def _groups(parts: Iterable[Part], target: float) -> Iterable[list[Part]]:
-    group: list[Part] = []
-    size = 0.0
-    for part in parts:
-        if group and size + part.bytes > target:
-            yield group
-            group, size = [], 0.0
-        group.append(part)
-        size += part.bytes
-    if group:
-        yield group
-
-
-def _may_touch(group: list[Part], granularity: Granularity) -> int:
-    """At most how many partitions the group's events lie in."""
-    span = max(part.last_time for part in group) - min(part.first_time for part in group)
-    return min(int(span / dt.timedelta(hours=_HOURS[granularity])) + 2, sum(part.rows for part in group))
-
-
-def _by_time(chunk: Chunk, partitions: Sequence[tuple[dt.datetime, int]]) -> list[Chunk]:
-    pieces = [partitions[start : start + MAX_PARTITIONS] for start in range(0, len(partitions), MAX_PARTITIONS)]
-    return [
-        dataclasses.replace(
-            chunk,
-            number=chunk.number + index,
-            rows=sum(rows for _, rows in piece),
-            time_from=piece[0][0] if index else None,
-            time_to=pieces[index + 1][0][0] if index + 1 < len(pieces) else None,
+    def fresh(self, export: Export, by: str) -> Run | None:
+        """A run over everything that was committed since the last one; None if there is nothing."""
+        upto = self._lake.position()
+        commits = self._lake.commits(export.position, upto)
+        if not commits:
+            return None
+        return self._save(
+            export,
+            self._chunks(export, commits),
+            by=by,
+            mode=self._mode(export),
+            spec=export.spec,
+            after=export.position,
+            upto=upto,
+            interval=(commits[0].committed_at, commits[-1].committed_at),
         )
-        for index, piece in enumerate(pieces)
-    ]
+
+    def again(self, export: Export, ground: Ground, by: str) -> Run:
+        """A run over what an earlier one set aside. Its own range is empty: the export's position stays where it is.
+
+        Raises
+        ------
+        ConfigError
+            The table lacks the model's key: what it holds already could not be told from what is sent.
+        """
+        table = self._table(export)
+        if table:  # seen now: a run that can never succeed would be in the way of all others
+            assert_keyed(registry.get(export.model), {field.name.lower() for field in table.fields})
+        earlier = ground.run
+        spec = {**earlier.spec, "include_events": list(ground.events), "exclude_events": []}
+        made = self._save(
+            export,
+            ground.chunks,
+            by=by,
+            mode="merge",
+            spec=spec,
+            after=export.position,
+            upto=export.position,
+            interval=(earlier.interval_start, earlier.interval_end),
+        )
+        self._runs.remark(made.id, f"Tries the rows again that run {earlier.id.hex[:8]} set aside.")
+        return made
+
+    def _save(
+        self,
+        export: Export,
+        chunks: Sequence[cut.Chunk],
+        *,
+        by: str,
+        mode: str,
+        spec: dict[str, Any],
+        after: int,
+        upto: int,
+        interval: tuple[dt.datetime | None, dt.datetime | None],
+    ) -> Run:
+        run = {
+            "mode": mode,
+            "spec": spec,
+            "snapshot_after": after,
+            "snapshot_upto": upto,
+            "interval_start": interval[0],
+            "interval_end": interval[1],
+            "rows_planned": sum(chunk.rows for chunk in chunks),
+            "created_by": by,
+            "worker": self._engine.worker,
+        }
+        rows = [
+            {"number": c.number, "snapshot_after": c.after, "snapshot_upto": c.upto, "rows_planned": c.rows}
+            | {"time_from": c.time_from, "time_to": c.time_to}
+            for c in chunks
+        ]
+        return self._runs.plan(export.id, run, rows)
+
+    def _chunks(self, export: Export, commits: Sequence[Commit]) -> list[cut.Chunk]:
+        spec = ExportSpec.model_validate(export.spec)
+        model = registry.get(export.model)
+        columns = model.columns_for(json_type=spec.json_type)
+        parquet = chunk_files.file_format(columns) == "PARQUET"
+        ratio = queries.compression(self._lake) if parquet else _JSON_GROWS
+        parts = [
+            cut.Part(c.snapshot, c.rows, c.bytes * ratio, c.first_time, c.last_time)
+            for c in commits
+            if c.first_time and c.last_time
+        ]
+        # Of the store's commits we know the range of event time; a table may be partitioned by something else.
+        by_time = spec.partition_by if spec.partition_by and spec.partition_by.column == model.partition_by else None
+        size = by_time.granularity if by_time else None
+        return cut.cut(
+            parts,
+            export.position,
+            self._settings.chunk_bytes,
+            size,
+            lambda after, to: queries.partitions(self._lake, after, to, (size or "day").lower()),
+        )
+
+    def _mode(self, export: Export) -> str:
+        """``merge`` for a first run into a table that holds rows: some of them may be ours, of an export before."""
+        table = None if export.position else self._table(export)
+        return "merge" if table and table.rows else "append"
+
+    def _table(self, export: Export) -> Table | None:
+        with self._watches.planning(export) as client:
+            return client.get_table(export.dataset, export.table_id)

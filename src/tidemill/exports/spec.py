@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from typing import Annotated, Any
 
 import pydantic
@@ -14,6 +15,8 @@ from tidemill.models.types import Type
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 MAX_CLUSTER_COLUMNS = 4  # BigQuery, "Clustered tables"
+MIN_BYTES_BILLED = 10 * 1024**2  # what BigQuery bills at least for a table that a statement reads ("Pricing")
+_UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
 
 
 class Interval(enum.StrEnum):
@@ -84,6 +87,9 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     team_id: int | None = Field(default=None, ge=0, description="Only events of this team.")
     partition_by: Partitioning | None = Field(default=None, description="Partitioning of a new table.")
     cluster_by: Names = Field(default=(), description="Clustering of a new table: up to four columns.")
+    max_bytes_billed: int | None = Field(
+        default=None, ge=MIN_BYTES_BILLED, description="Most bytes that one statement of the export may be billed for."
+    )
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> ExportSpec:
@@ -117,6 +123,24 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 hint="Use timestamp or bq_ingested_timestamp, or 'none'.",
             )
         return self
+
+
+def parse_bytes(text: str) -> int | None:
+    """``500 MB``, ``2.5GB``, ``1TB`` (1 GB is 1,000,000,000 bytes), or ``none``.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
+    given = text.strip().upper()
+    if given == "NONE":
+        return None
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([KMGT]?B?)", given)
+    unit = _UNITS.get(found[2]) if found else None
+    if not found or unit is None:
+        raise ConfigError("bytes", f"{text!r} is no number of bytes.", hint="Write 500MB, 20GB or 1TB; or 'none'.")
+    return int(float(found[1]) * unit)
 
 
 def make(**fields: Any) -> ExportSpec:

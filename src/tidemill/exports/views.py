@@ -6,12 +6,13 @@ import dataclasses
 import datetime as dt
 import uuid
 
+from tidemill.exports.spec import ExportSpec
 from tidemill.store import records
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportView:
-    """An export, with how its last run ended and how much is waiting. `waiting_rows` is before filters."""
+    """An export, with how its last run ended and how many events wait for the next one."""
 
     id: uuid.UUID
     name: str
@@ -25,6 +26,7 @@ class ExportView:
     team_id: int | None
     partition_by: str
     cluster_by: tuple[str, ...]
+    max_bytes_billed: int | None
     created_at: dt.datetime
     created_by: str
     position: int
@@ -81,6 +83,20 @@ class RunView:
 
 
 @dataclasses.dataclass(frozen=True)
+class RejectView:
+    """A row that a run set aside. `text` is the beginning of the event's properties."""
+
+    id: int
+    export: str
+    run: str
+    uuid: str
+    code: str
+    message: str
+    text: str
+    set_aside_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
 class RunProgress:
     """How far a run is, while it runs."""
 
@@ -95,6 +111,33 @@ class RunProgress:
 def target(export: records.Export) -> str:
     """The table, as SQL names it."""
     return f"{export.project}.{export.dataset}.{export.table_id}"
+
+
+def export_view(export: records.Export, connection: str, last: records.Run | None, waiting_rows: int) -> ExportView:
+    """The view of an export. `connection`: its name; `last`: its newest run."""
+    made = ExportSpec.model_validate(export.spec)
+    partition = made.partition_by
+    return ExportView(
+        id=export.id,
+        name=export.name,
+        model=export.model,
+        connection=connection,
+        target=target(export),
+        interval=made.interval,
+        json_type=made.json_type,
+        include_events=made.include_events,
+        exclude_events=made.exclude_events,
+        team_id=made.team_id,
+        partition_by=f"{partition.column} by {partition.granularity.lower()}" if partition else "none",
+        cluster_by=made.cluster_by,
+        max_bytes_billed=made.max_bytes_billed,
+        created_at=export.created_at,
+        created_by=export.created_by,
+        position=export.position,
+        last_status=last.status if last else None,
+        last_finished_at=last.finished_at if last else None,
+        waiting_rows=waiting_rows,
+    )
 
 
 def run_view(

@@ -37,6 +37,7 @@ class Watches:
         self._runs = runs
         self._client_for = client_for
         self._watches: dict[uuid.UUID, _Watch] = collections.defaultdict(_Watch)
+        self._interrupted = threading.Event()
 
     @contextlib.contextmanager
     def watching(self, run_id: uuid.UUID, report: Report) -> Iterator[None]:
@@ -49,18 +50,34 @@ class Watches:
             if watch.client:
                 watch.client.close()
 
+    def ready(self) -> None:
+        """Something new is begun: an interrupt from before does not stop it."""
+        self._interrupted.clear()
+
     def interrupt(self) -> None:
-        """Cancel all of them."""
+        """Cancel all of them, and what is about to begin."""
+        self._interrupted.set()
         for watch in list(self._watches.values()):
             watch.stop.set()
 
+    @contextlib.contextmanager
+    def planning(self, export: Export) -> Iterator[Client]:
+        """A client for the time of the block, while there is no run yet."""
+        client = self._client_for(export)
+        client.cancelled = self._interrupted.is_set
+        try:
+            yield client
+        finally:
+            client.close()
+
     def client(self, run_id: uuid.UUID, export: Export) -> Client:
-        """The run's client; it knows where the dataset is."""
+        """The run's client; it knows where the dataset is, and stops waiting when the run is cancelled."""
         watch = self._watches[run_id]
         with watch.guard:
             if watch.client is None:
                 client = self._client_for(export)
-                client.location = client.get_dataset(export.dataset).location
+                client.cancelled = lambda: self.cancelled(run_id)
+                client.locate(export.dataset)
                 watch.client = client
             return watch.client
 
@@ -68,6 +85,8 @@ class Watches:
         """Whether to stop: said here, or (asked for twice a second) in the database."""
         watch = self._watches[run_id]
         now = time.monotonic()
+        if self._interrupted.is_set():
+            watch.stop.set()
         if not watch.stop.is_set() and now - watch.asked_at > _ASK_EVERY_SECONDS:
             watch.asked_at = now
             if self._runs.cancel_requested(run_id):

@@ -74,10 +74,28 @@ def test_a_merge_adds_what_is_missing_and_once(client: Client, job: Load, path: 
     pq.write_table(pa.table({"uuid": more, "team_id": [1] * len(more)}), path)
     client.load(path, dataclasses.replace(job, job_id=f"{job.job_id}_stage", table="stage"))
     final, stage = ((DEFAULT_PROJECT, job.dataset, table) for table in ("events", "stage"))
-    merge = sql.insert_missing(final, stage, ["uuid", "team_id"], ["team_id", "uuid"], None)
+    merge = sql.insert_missing(sql.Merge(final, stage, ["uuid", "team_id"], ["team_id", "uuid"]))
     for attempt in ("a", "b"):
         client.query(merge, job_id=f"{job.job_id}_{attempt}")
         assert sorted(row[0] for row in client.read(job.dataset, "events", 10)) == sorted([*UUIDS, "new"])
+
+
+def test_of_two_rows_with_one_key_the_newest_is_merged(client: Client, job: Load, tmp_path: Path) -> None:
+    columns = (*COLUMNS, Column("timestamp", Type.TIMESTAMP, ""), Column("properties", Type.JSON, ""))
+    for table in ("typed", "stage"):
+        client.create_table(job.dataset, table, Layout(columns))
+    rows = [
+        {"uuid": "u", "team_id": 1, "timestamp": f"2026-01-0{day}T00:00:00Z", "properties": day} for day in (2, 3, 1)
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    staged = dataclasses.replace(job, table="stage", columns=columns, format="NEWLINE_DELIMITED_JSON")
+    client.load(path, staged)
+    final, stage = ((DEFAULT_PROJECT, job.dataset, table) for table in ("typed", "stage"))
+    names = [column.name for column in columns]
+    merge = sql.Merge(final, stage, names, key=["team_id", "uuid"], newest=["timestamp"])
+    client.query(sql.insert_missing(merge), job_id=f"{job.job_id}_merge")
+    assert [row[3] for row in client.read(job.dataset, "typed", 10)] == [3]
 
 
 def test_keys_that_read_alike_are_counted_apart(client: Client, job: Load, path: Path) -> None:

@@ -86,6 +86,69 @@ def test_filters_leave_out_and_nothing_else(installation: Installation, tmp_path
         assert len(installation.uuids()) == 200
 
 
+def test_what_waits_is_counted_as_the_filters_say(installation: Installation, tmp_path: Path) -> None:
+    with installation.app(**SMALL) as app:
+        prepared(installation, app, tmp_path, 700, include_events=("event 1", "it's"))
+        assert app.exports.get("daily").waiting_rows == 100
+        app.exports.edit("daily", {"include_events": (), "exclude_events": ("event 1", "event 2")})
+        assert app.exports.get("daily").waiting_rows == 500
+        app.exports.create(CONNECTION, {"name": "two", "table": "two", "team_id": 2}, by="tester")
+        assert {view.name: view.waiting_rows for view in app.exports.find()} == {"daily": 500, "two": 0}
+        app.exports.run("daily", by="tester")
+        assert app.exports.get("daily").waiting_rows == 0
+        checked = app.exports.check("daily")
+        assert (checked.expected, checked.missing, checked.duplicated) == (500, 0, 0)
+
+
+def test_a_view_is_refused_before_anything_is_loaded(installation: Installation, tmp_path: Path) -> None:
+    client = installation.client()
+    client.query(
+        f"CREATE VIEW `{client.project}.{installation.dataset}.events` AS SELECT 'u' AS uuid, 1 AS team_id",
+        job_id=f"view_{installation.dataset}",
+    )
+    client.close()
+    with installation.app() as app:
+        prepared(installation, app, tmp_path, 5)
+        with pytest.raises(ConfigError) as caught:
+            app.exports.run("daily", by="tester")
+        assert caught.value.code == "table_kind"
+        assert "is a view" in caught.value.message
+
+
+def test_a_run_of_an_export_that_was_renamed_meanwhile_finds_its_own_jobs(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app(**SMALL) as app:
+        uuids = prepared(installation, app, tmp_path)
+        fault = {"path": "/upload/bigquery/", "method": "PUT", "nth": 3, "fault": "job_error", "reason": "invalid"}
+        installation.local.set_faults([fault])
+        with pytest.raises(TidemillError):
+            app.exports.run("daily", by="tester")
+        installation.local.set_faults([])
+        app.exports.edit("daily", {"name": "nightly"})
+        (run,) = app.exports.run("nightly", by="tester")
+        assert (run.attempt, run.status) == (2, "completed")
+        assert installation.uuids() == uuids
+
+
+def test_a_limit_of_bytes_goes_along_with_each_statement(installation: Installation, tmp_path: Path) -> None:
+    with installation.app() as app:
+        prepared(installation, app, tmp_path, 5, max_bytes_billed="20GB")
+        app.exports.run("daily", by="tester")
+        app.exports.delete("daily")
+        fields = {"name": "again", "table": "events", "max_bytes_billed": "20 MB"}
+        app.exports.create(CONNECTION, fields, by="tester")
+        assert app.exports.edit("again", {"max_bytes_billed": "1.5 TB"}).max_bytes_billed == 1_500_000_000_000
+        app.exports.run("again", by="tester")
+        app.exports.check("again")
+    asked = [request["body"] for request in installation.local.requests() if request["path"].endswith("/jobs")]
+    bodies = [body for body in asked if isinstance(body, dict) and installation.dataset in json.dumps(body)]
+    limits = [
+        body["configuration"]["query"]["maximumBytesBilled"] for body in bodies if "query" in body["configuration"]
+    ]
+    assert limits == ["1500000000000"] * 3  # the MERGE, and the two of the check
+
+
 def test_json_columns_hold_json_and_odd_rows_are_repaired_or_set_aside(
     installation: Installation, tmp_path: Path
 ) -> None:

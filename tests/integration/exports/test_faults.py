@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests import discovery
 from tests.installation import CONNECTION, Installation, write_events
 
 from tidemill.bigquery.local import faults
-from tidemill.errors import TidemillError
+from tidemill.errors import Cancelled, TidemillError
 
 UPLOAD = "/upload/bigquery/"
 JOBS = "/bigquery/v2/projects/[^/]+/jobs/"
@@ -132,6 +133,30 @@ def test_a_cancelled_run_stops_and_the_next_one_goes_on(installation: Installati
         assert caught.value.code == "cancelled"
         assert app.exports.runs("daily", limit=1)[0].status == "cancelled"
         assert 0 < len(installation.uuids()) < len(uuids)
+        app.exports.run("daily", by="tester")
+        assert installation.uuids() == uuids
+
+
+@pytest.mark.parametrize("where", ["/datasets/[^/]+/tables/", "/datasets/[^/?]+$", JOBS])
+def test_an_interrupt_is_seen_while_bigquery_is_down(installation: Installation, tmp_path: Path, where: str) -> None:
+    """Before there is a run, while its table is prepared, and while its jobs are asked for."""
+    with installation.app(**SMALL, retry_deadline_seconds=100_000) as app:
+        uuids = prepare(installation, app, tmp_path)
+        installation.local.set_faults([{"path": where, "fault": "status", "status": 503, "times": 100_000}])
+
+        def interrupt_once_it_fails() -> None:
+            while not any(fault["fired"] for fault in installation.local.faults()):
+                over.wait(0.05)
+            app.exports.interrupt()
+
+        over = threading.Event()
+        watcher = threading.Thread(target=interrupt_once_it_fails, daemon=True)
+        watcher.start()
+        with pytest.raises(Cancelled):
+            app.exports.run("daily", by="tester")
+        watcher.join()
+        installation.local.set_faults([])
+        assert all(run.status == "cancelled" for run in app.exports.runs("daily", limit=1))
         app.exports.run("daily", by="tester")
         assert installation.uuids() == uuids
 

@@ -12,8 +12,8 @@ from tidemill.bigquery.access import Step
 from tidemill.bigquery.credentials import Auth
 
 ALL = [
-    *("key", "token", "project", "dataset", "expiration", "jobs.create", "tables.create", "tables.get", "tables.list"),
-    *("tables.updateData", "tables.getData", "tables.delete"),
+    *("key", "token", "project", "dataset", "location", "expiration", "jobs.create"),
+    *("tables.create", "tables.get", "tables.list", "tables.updateData", "tables.getData", "tables.delete"),
 ]
 
 
@@ -39,7 +39,7 @@ def test_all_is_well_and_nothing_is_left(bigquery: FakeBigQuery) -> None:
 @pytest.mark.parametrize(
     ("permission", "skipped"),
     [
-        ("bigquery.datasets.get", ["expiration", "tables.updateData", "tables.getData"]),
+        ("bigquery.datasets.get", ["location", "expiration", "tables.updateData", "tables.getData"]),
         ("bigquery.jobs.create", ["tables.updateData", "tables.getData"]),
         ("bigquery.tables.create", ["tables.get", "tables.updateData", "tables.getData", "tables.delete"]),
         ("bigquery.tables.get", ["tables.getData"]),
@@ -89,6 +89,28 @@ def test_a_dataset_that_deletes_tables_is_a_warning(bigquery: FakeBigQuery) -> N
     assert _with_status(steps, "warning") == ["expiration"]
     assert "1 day" in steps["expiration"].message
     assert "ALTER SCHEMA" in steps["expiration"].hint
+
+
+@pytest.mark.parametrize(("said", "status"), [("US", "warning"), ("eu", "passed"), (None, "passed")])
+def test_a_dataset_that_is_elsewhere_than_was_said_is_a_warning(
+    bigquery: FakeBigQuery, said: str | None, status: str
+) -> None:
+    steps = {step.name: step for step in access.test(Auth(bigquery.key()), PROJECT, DATASET, said)}
+    assert steps["location"].status == status
+    assert _with_status(steps, "failed") == []
+    assert "EU" in steps["location"].message
+    assert ("US" in steps["location"].hint) == (status == "warning")
+
+
+def test_a_permission_on_the_dataset_can_be_granted_alone(bigquery: FakeBigQuery) -> None:
+    bigquery.denied = {"bigquery.tables.create"}
+    hint = _test(bigquery)["tables.create"].hint
+    (made,) = [line for line in hint.splitlines() if line.startswith("gcloud iam roles create")]
+    named = made.partition("--permissions=")[2].split(",")
+    assert sorted(named) == sorted({*grants.BATCH_EXPORT, *grants.OPTIONAL} - {"bigquery.jobs.create"})
+    assert f"--project={PROJECT}" in made
+    own = f'GRANT `projects/{PROJECT}/roles/tidemillBatchExport` ON SCHEMA `{PROJECT}.{DATASET}` TO "serviceAccount:'
+    assert own in hint
 
 
 def test_a_missing_dataset_says_how_to_make_it_and_the_rest_that_can_be_is_tested(bigquery: FakeBigQuery) -> None:

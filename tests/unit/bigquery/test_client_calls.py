@@ -37,8 +37,8 @@ def test_a_dataset_that_is_not_there_is_an_error_that_says_how_to_make_it(client
 
 
 def test_a_dataset_is_made_once(client: Client, bigquery: FakeBigQuery) -> None:
-    client.create_dataset("new", "europe-west1")
-    client.create_dataset("new", "US")
+    assert client.create_dataset("new", "europe-west1") == "europe-west1"
+    assert client.create_dataset("new", "US") == "europe-west1"
     assert bigquery.datasets["new"] == {"location": "europe-west1"}
 
 
@@ -78,6 +78,14 @@ def test_legacy_type_names_are_understood(client: Client, bigquery: FakeBigQuery
     assert found
     assert [field.type for field in found.fields] == ["INT64", "FLOAT64", "BOOL", "STRING"]
     assert found.rows == 5
+
+
+@pytest.mark.parametrize("kind", ["TABLE", "VIEW", "EXTERNAL"])
+def test_what_kind_of_table_it_is_is_read(client: Client, bigquery: FakeBigQuery, kind: str) -> None:
+    bigquery.add_table("thing", ("a", "STRING"), type=kind)
+    found = client.get_table(DATASET, "thing")
+    assert found
+    assert found.kind == kind
 
 
 def test_deleting_a_table_that_is_not_there_is_no_error(client: Client, bigquery: FakeBigQuery) -> None:

@@ -86,6 +86,32 @@ def test_a_statement_that_lost_against_another_is_run_again() -> None:
     assert isinstance(errors.translate(problem, TARGET), RetryableError)
 
 
+@pytest.mark.parametrize("reason", ["invalidQuery", "badRequest"])
+def test_rows_in_the_streaming_buffer_are_a_matter_of_time(reason: str) -> None:
+    message = "UPDATE or DELETE statement over table p.d.t would affect rows in the streaming buffer"
+    problem = Problem(400, reason, message)
+    assert errors.again(problem, job=True) is Again.NEW_ID
+    assert errors.again(problem, job=False) is Again.SAME_ID
+    said = errors.translate(problem, TARGET)
+    assert isinstance(said, RetryableError)
+    assert (said.code, said.after) == ("streaming_buffer", 60)
+
+
+def test_braces_in_what_google_says_are_only_text() -> None:
+    assert "{0} {project}" in errors.translate(Problem(400, "invalid", "Bad {0} {project}"), TARGET).message
+
+
+def test_who_is_to_be_allowed_to_act_as_whom_is_named() -> None:
+    account = "exporter@data-project.iam.gserviceaccount.com"
+    problem = Problem(403, "accessDenied", "Permission iam.serviceAccounts.getAccessToken denied")
+    said = errors.translate(problem, Target("project-123", account=account, caller="me@other.iam.gserviceaccount.com"))
+    assert f"on the service account {account}" in said.message
+    assert f"add-iam-policy-binding {account} --project=data-project " in said.hint
+    assert '--member="serviceAccount:me@other.iam.gserviceaccount.com"' in said.hint
+    said = errors.translate(problem, Target("project-123", account="a@b.example"))
+    assert '--project=project-123 --member="user:YOUR_EMAIL"' in said.hint
+
+
 def test_a_job_that_somebody_cancelled_is_no_fault_of_the_configuration() -> None:
     said = errors.translate(Problem(200, "stopped", "Job execution was cancelled: User requested"), TARGET)
     assert isinstance(said, ConflictError)
@@ -153,6 +179,9 @@ def test_what_is_not_found_is_named_rightly_whatever_its_id_contains(message: st
         (Problem(403, "accessNotConfigured", "BigQuery API has not been used"), "api_disabled", AccessError),
         (Problem(400, "invalidQuery", "Syntax error"), "query_invalid", ConfigError),
         (Problem(400, "invalid", "Bad row"), "bigquery_invalid", ConfigError),
+        (Problem(400, "bytesBilledLimitExceeded", "limit"), "bytes_billed_limit", ConfigError),
+        (Problem(403, "bytesBilledLimitExceeded", "limit"), "bytes_billed_limit", ConfigError),
+        (Problem(403, "quotaExceeded", "per day"), "quota_exceeded", RetryableError),
         (Problem(418, "", "what"), "bigquery_refused", ConfigError),
     ],
 )

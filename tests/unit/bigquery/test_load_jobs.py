@@ -229,12 +229,18 @@ def test_a_table_that_is_gone_is_named(client: Client, bigquery: FakeBigQuery, p
     assert caught.value.code == "table_not_found"
 
 
+HERE = {"projectId": PROJECT, "datasetId": DATASET, "tableId": "events"}
+
+
 @pytest.mark.parametrize(
     "configuration",
     [
-        {"load": {"destinationTable": {"projectId": PROJECT, "datasetId": DATASET, "tableId": "other"}}},
-        {"load": {"destinationTable": {"projectId": "other-project", "datasetId": DATASET, "tableId": "events"}}},
-        {"query": {"query": "SELECT 1"}},
+        {"load": {"destinationTable": {**HERE, "tableId": "other"}}, "labels": LOAD.labels},
+        {"load": {"destinationTable": {**HERE, "projectId": "other-project"}}, "labels": LOAD.labels},
+        {"load": {"destinationTable": HERE}, "labels": {"tidemill_run": "2"}},
+        {"load": {"destinationTable": HERE}, "labels": {"tidemill_export": "e"}},
+        {"load": {"destinationTable": HERE}},
+        {"query": {"query": "SELECT 1"}, "labels": LOAD.labels},
     ],
 )
 def test_a_job_of_somebody_else_under_our_id_is_not_taken_for_ours(
@@ -270,12 +276,105 @@ def test_a_job_that_was_done_before_the_cancel_counts_as_loaded(
     assert bigquery.rows["events"] == ROWS
 
 
+def test_a_job_with_our_labels_and_more_is_ours(client: Client, bigquery: FakeBigQuery, path: Path) -> None:
+    client.load(path, LOAD)
+    bigquery.jobs["run_1"]["configuration"]["labels"]["team"] = "somebody adds labels to every job"
+    assert client.load(path, LOAD).rows == 2
+    assert list(bigquery.jobs) == ["run_1"]
+
+
+def test_without_a_location_no_job_is_looked_for_or_started(client: Client, bigquery: FakeBigQuery, path: Path) -> None:
+    client.location = None
+    for start in (lambda: client.load(path, LOAD), lambda: client.query("SELECT 1", job_id="run_1_merge")):
+        with pytest.raises(ConfigError) as caught:
+            start()
+        assert caught.value.code == "location_unknown"
+    assert not bigquery.requests
+    client.locate(DATASET)
+    assert client.load(path, LOAD).rows == 2
+
+
+DOWN = {
+    "while the job is looked for": ("GET", "/jobs/run_1", 0),
+    "while it is waited for": ("GET", "/jobs/run_1", 3),
+}
+
+
+@pytest.mark.parametrize(("method", "where", "after"), DOWN.values(), ids=DOWN.keys())
+def test_a_cancel_is_seen_at_once_also_when_bigquery_is_down(
+    client: Client, bigquery: FakeBigQuery, path: Path, clock: Clock, method: str, where: str, after: int
+) -> None:
+    bigquery.polls_until_done = 1000
+    asked: list[float] = []
+
+    def go_down(verb: str, asked_for: str) -> None:
+        if verb == method and where in asked_for:
+            asked.append(clock.now)
+            if len(asked) > after:
+                bigquery.faults = [Fault(method, where, 503, times=10_000), Fault("POST", "/cancel", 503, times=10_000)]
+
+    bigquery.on_request = go_down
+    with pytest.raises(Cancelled) as caught:
+        client.load(path, LOAD, cancelled=lambda: bool(bigquery.faults) and clock.now > asked[after] + 1)
+    assert clock.now - asked[after] < 2 + jobs.STOPS_WITHIN
+    if after:
+        assert "run_1" in caught.value.message
+        assert len(bigquery.seen("POST", "/jobs/run_1/cancel")) > 1
+    bigquery.faults, bigquery.on_request, bigquery.polls_until_done = [], lambda _verb, _where: None, 0
+    if after:
+        bigquery.jobs["run_1"]["fake"]["polls"] = 0
+    assert client.load(path, LOAD).job_id == "run_1"
+    assert bigquery.rows["events"] == ROWS
+
+
+def test_a_cancel_while_the_upload_waits_leaves_no_job_that_runs_on(
+    client: Client, bigquery: FakeBigQuery, path: Path, clock: Clock
+) -> None:
+    bigquery.faults = [Fault("PUT", PIECES, 503, times=10_000)]
+    with pytest.raises(Cancelled):
+        client.load(path, LOAD, cancelled=lambda: clock.now > 3)
+    assert clock.now < 9
+    assert not bigquery.jobs
+
+
+def test_a_cancel_when_it_cannot_be_seen_whether_the_job_began_says_so(
+    client: Client, bigquery: FakeBigQuery, path: Path, clock: Clock
+) -> None:
+    bigquery.polls_until_done = 1000
+
+    def go_down(_verb: str, _where: str) -> None:
+        if bigquery.jobs and not bigquery.faults:
+            bigquery.faults = [Fault("GET", "/jobs/run_1", 503, times=10_000)]
+
+    bigquery.on_request = go_down
+    with pytest.raises(Cancelled, match="run_1 may be done all the same"):
+        client.load(path, LOAD, cancelled=lambda: bool(bigquery.faults) and clock.now > 3)
+    assert clock.now < 5 + jobs.STOPS_WITHIN
+    bigquery.faults, bigquery.on_request, bigquery.polls_until_done = [], lambda _verb, _where: None, 0
+    bigquery.jobs["run_1"]["fake"]["polls"] = 0
+    assert client.load(path, LOAD).job_id == "run_1"
+    assert bigquery.rows["events"] == ROWS
+
+
+def test_plain_calls_stop_waiting_when_the_client_is_told_to(
+    client: Client, bigquery: FakeBigQuery, clock: Clock
+) -> None:
+    bigquery.faults = [Fault("GET", "/datasets/", 503, times=10_000)]
+    client.cancelled = lambda: clock.now > 3
+    with pytest.raises(Cancelled):
+        client.get_dataset(DATASET)
+    assert clock.now < 4
+    bigquery.faults = []
+    assert client.get_dataset(DATASET).location == "EU"  # a call that does not have to wait is not refused
+
+
 def test_a_cancel_is_seen_between_two_pieces(client: Client, bigquery: FakeBigQuery, large: Path) -> None:
     sent: list[int] = []
     with pytest.raises(Cancelled):
         client.load(large, LOAD, sent=sent.append, cancelled=lambda: bool(sent))
     assert len(sent) == 1
     assert not bigquery.jobs
+    assert not bigquery.seen("GET", "/jobs/run_1")[1:]  # what was sent is not all of it: there is no job to look for
 
 
 def test_a_cancel_after_a_lost_answer_finds_the_job_and_cancels_it(
@@ -313,6 +412,31 @@ def test_a_statement_with_an_id_runs_once(client: Client, bigquery: FakeBigQuery
     assert answer.job_id == "run_1_merge_t1"
     assert client.query("SELECT 1", job_id="run_1_merge").job_id == "run_1_merge_t1"
     assert list(bigquery.jobs) == ["run_1_merge", "run_1_merge_t1"]
+
+
+def test_a_statement_may_not_cost_more_than_its_limit(client: Client, bigquery: FakeBigQuery) -> None:
+    message = "Query exceeded limit for bytes billed: 20000000. 41943040 or higher required."
+    bigquery.results = [{"reason": "bytesBilledLimitExceeded", "message": message}]
+    with pytest.raises(ConfigError) as caught:
+        client.query("SELECT 1", job_id="run_1_merge", max_bytes_billed=20_000_000)
+    assert bigquery.jobs["run_1_merge"]["configuration"]["query"]["maximumBytesBilled"] == "20000000"
+    assert caught.value.code == "bytes_billed_limit"
+    assert "--max-bytes-billed" in caught.value.hint
+    client.query("SELECT 1", job_id="other")
+    assert "maximumBytesBilled" not in bigquery.jobs["other"]["configuration"]["query"]
+
+
+def test_a_statement_on_rows_that_were_just_streamed_is_tried_again_slowly(
+    client: Client, bigquery: FakeBigQuery, clock: Clock
+) -> None:
+    message = "UPDATE or DELETE statement over table p.d.t would affect rows in the streaming buffer"
+    bigquery.results = [{"reason": "invalidQuery", "message": message}] * 3
+    assert client.query("MERGE", job_id="run_1_merge").job_id == "run_1_merge_t3"
+    assert clock.now >= 180
+    bigquery.results = [{"reason": "invalidQuery", "message": message}] * jobs.MAX_TRIES
+    with pytest.raises(UnavailableError) as late:
+        client.query("MERGE", job_id="run_2_merge")
+    assert late.value.code == "streaming_buffer"
 
 
 def test_every_request_says_who_asks(client: Client, bigquery: FakeBigQuery, path: Path) -> None:

@@ -11,17 +11,19 @@ from hypothesis import strategies as st
 from tests.zetasql_check import analyze
 
 from tidemill.bigquery import sql
+from tidemill.bigquery.sql import Merge
 from tidemill.models.events import EVENTS
 
 FINAL = ("project-123", "my-dataset", "events")
 STAGE = ("project-123", "my-dataset", "events stage")
 FIRST, LAST = dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
+TIMES, PARTITION = ("timestamp", "bq_ingested_timestamp"), ("timestamp", FIRST, LAST)
 COLUMNS = [column.name for column in EVENTS.columns]
 
 #: Name of the function, the statement.
 STATEMENTS = [
-    ("insert_missing", sql.insert_missing(FINAL, STAGE, COLUMNS, EVENTS.key, ("timestamp", FIRST, LAST))),
-    ("insert_missing", sql.insert_missing(FINAL, STAGE, ["uuid", "team_id"], EVENTS.key, None)),
+    ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, COLUMNS, EVENTS.key, TIMES, PARTITION))),
+    ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, ["uuid", "team_id"], EVENTS.key))),
     ("count", sql.count(FINAL, EVENTS.key)),
     ("count", sql.count(FINAL, ["uuid"])),
     ("top_events", sql.top_events(FINAL, 5)),
@@ -59,11 +61,12 @@ def test_no_statement_is_left_out() -> None:
 
 
 def test_the_text_of_the_merge() -> None:
-    text = sql.insert_missing(FINAL, STAGE, ["uuid", "team_id", "timestamp"], EVENTS.key, ("timestamp", FIRST, LAST))
+    columns = ["uuid", "team_id", "timestamp"]
+    text = sql.insert_missing(Merge(FINAL, STAGE, columns, EVENTS.key, ("timestamp",), PARTITION))
     assert text == (
         "MERGE `project-123.my-dataset.events` AS final\n"
         "USING (SELECT `uuid`, `team_id`, `timestamp` FROM `project-123.my-dataset.events stage` WHERE TRUE "
-        "QUALIFY ROW_NUMBER() OVER (PARTITION BY `team_id`, `uuid` ORDER BY `team_id`, `uuid`) = 1) AS stage\n"
+        "QUALIFY ROW_NUMBER() OVER (PARTITION BY `team_id`, `uuid` ORDER BY `timestamp` DESC) = 1) AS stage\n"
         "ON final.`team_id` = stage.`team_id` AND final.`uuid` = stage.`uuid` "
         "AND final.`timestamp` BETWEEN TIMESTAMP '2024-01-01 00:00:00.000000+00:00' "
         "AND TIMESTAMP '2024-01-02 03:04:05.678901+00:00'\n"

@@ -59,6 +59,24 @@ def test_a_column_of_ours_that_is_required_is_refused_before_bigquery_refuses_th
     assert "ALTER COLUMN uuid DROP NOT NULL" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("VIEW", "a view"),
+        ("MATERIALIZED_VIEW", "a materialized view"),
+        ("EXTERNAL", "an external table"),
+        ("SNAPSHOT", "a table snapshot"),
+        ("MODEL", "MODEL"),
+    ],
+)
+def test_what_takes_no_rows_is_refused_before_anything_is_loaded(kind: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        tables.match(COLUMNS, Table(FIELDS, 0, kind=kind), "p.d.t")
+    assert caught.value.code == "table_kind"
+    assert f"p.d.t is {told}," in caught.value.message
+    assert "Nothing was loaded" in caught.value.hint
+
+
 def test_a_table_with_nothing_of_the_model_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         tables.match(COLUMNS, Table((Field("mine", "STRING"),), 0), "t")

@@ -6,14 +6,14 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.exports import plan
+from tidemill.exports import cut
 from tidemill.exports.spec import Granularity
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 
 
-def part(snapshot: int, size: float, days: int = 0) -> plan.Part:
-    return plan.Part(snapshot, 10, size, NOON, NOON + dt.timedelta(days=days))
+def part(snapshot: int, size: float, days: int = 0) -> cut.Part:
+    return cut.Part(snapshot, 10, size, NOON, NOON + dt.timedelta(days=days))
 
 
 def no_partitions(after: int, upto: int) -> list[tuple[dt.datetime, int]]:
@@ -28,7 +28,7 @@ def test_chunks_tile_the_range(steps: list[tuple[int, float]], after: int) -> No
     snapshots = itertools.accumulate((step for step, _ in steps), initial=after)
     next(snapshots)
     parts = [part(snapshot, size) for snapshot, (_, size) in zip(snapshots, steps, strict=True)]
-    chunks = plan.cut(parts, after, 100, Granularity.DAY, no_partitions)
+    chunks = cut.cut(parts, after, 100, Granularity.DAY, no_partitions)
     assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
     edges = [(chunk.after, chunk.upto) for chunk in chunks]
     assert all(left[1] == right[0] for left, right in itertools.pairwise(edges))
@@ -44,8 +44,8 @@ def test_chunks_tile_the_range(steps: list[tuple[int, float]], after: int) -> No
 @given(st.integers(3_901, 12_000))
 def test_a_chunk_over_too_many_partitions_is_split_by_time(days: int) -> None:
     starts = [NOON.replace(hour=0) + dt.timedelta(days=day) for day in range(days)]
-    wide = plan.Part(7, days, 1, starts[0], starts[-1])
-    chunks = plan.cut([wide, part(8, 200)], 6, 100, Granularity.DAY, lambda *_: [(s, 1) for s in starts])
+    wide = cut.Part(7, days, 1, starts[0], starts[-1])
+    chunks = cut.cut([wide, part(8, 200)], 6, 100, Granularity.DAY, lambda *_: [(s, 1) for s in starts])
     pieces, last = chunks[:-1], chunks[-1]
     assert [c.number for c in chunks] == list(range(len(chunks)))
     assert sum(c.rows for c in pieces) == days
@@ -62,4 +62,4 @@ def test_a_chunk_over_too_many_partitions_is_split_by_time(days: int) -> None:
 
 
 def test_a_table_without_partitions_is_never_split_by_time() -> None:
-    assert len(plan.cut([part(1, 1, days=9_000)], 0, 100, None, no_partitions)) == 1
+    assert len(cut.cut([part(1, 1, days=9_000)], 0, 100, None, no_partitions)) == 1

@@ -1,0 +1,120 @@
+"""Begins runs, goes on with those that were interrupted, and stops them: one run of an export at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from tidemill.errors import ConflictError, TidemillError
+from tidemill.exports.plan import Planner
+from tidemill.exports.rejects import RunRejects
+from tidemill.exports.run import Runner
+from tidemill.exports.watch import Report
+from tidemill.exports.work import Parts
+from tidemill.store.records import Export, Run
+
+_CANCELS_WITHIN_SECONDS = 60
+
+
+class Dispatch:
+    """Runs, as they are begun and ended. What moves them is the Runner."""
+
+    def __init__(self, parts: Parts, planner: Planner, rejects: RunRejects) -> None:
+        self._exports, self._runs, self._engine = parts.exports, parts.runs, parts.engine
+        self._watches = parts.watches
+        self._planner, self._rejects, self._runner = planner, rejects, Runner(parts)
+
+    def run(self, export: Export, by: str, report: Report) -> list[Run]:
+        """Go on with the last run if it did not end well, and export what is new. Gives the runs that were moved."""
+        self._begin()
+        moved = self._finish_interrupted(export, report)
+        fresh = self._planner.fresh(self._exports.by_id(export.id), by)
+        if fresh is not None:
+            moved.append(self._execute(fresh, report))
+        return moved
+
+    def _begin(self) -> None:
+        self._watches.ready()
+        self._engine.launch()
+
+    def _finish_interrupted(self, export: Export, report: Report) -> list[Run]:
+        last = self._runs.last(export.id)
+        if last is None or last.status == "completed":
+            return []
+        if last.status == "running":
+            self.assert_abandoned(last, export)
+        return [self._go_on(last, report)]
+
+    def retry(self, run: Run, report: Report) -> Run:
+        """Go on with a run that failed, was cancelled or was interrupted."""
+        export = self._exports.by_id(run.export_id)
+        self._begin()
+        if run.status == "completed":
+            raise ConflictError(
+                "run_completed",
+                f"Run {run.id.hex[:8]} is completed: nothing is left to retry.",
+                hint=f"Export what is new: tidemill export run {export.name}",
+            )
+        if run.status == "running":
+            self.assert_abandoned(run, export)
+        return self._go_on(run, report)
+
+    def retry_rejects(
+        self, export: Export, runs: Sequence[Run], *, code: str | None, by: str, report: Report
+    ) -> list[Run]:
+        """Try again what these runs set aside: a run for each of them that did. Gives the runs."""
+        self._begin()
+        moved = []
+        for ground in self._rejects.ground(runs, code):
+            again = self._planner.again(self._exports.by_id(export.id), ground, by)
+            moved.append(self._execute(again, report))
+        return moved
+
+    def assert_abandoned(self, run: Run, export: Export) -> None:
+        """Raise ConflictError if a living process moves the run."""
+        if run.worker and self._engine.alive(run.worker):
+            raise ConflictError(
+                "run_running",
+                f"Run {run.id.hex[:8]} of {export.name} is running, begun by {run.created_by} "
+                f"at {run.started_at:%H:%M:%S} UTC.",
+                hint=f"Wait for it, or stop it: tidemill export run cancel {run.id.hex[:8]}",
+            )
+
+    def _go_on(self, run: Run, report: Report) -> Run:
+        """Another attempt. If a dead process left a workflow, that is recovered; else a new one is begun."""
+        if run.status == "running":
+            workflow = f"{run.id}:{run.attempt}"
+            with self._runner.watching(run.id, report):
+                recovered = self._engine.recover()
+                if workflow in recovered:
+                    self._runs.note(run.id, worker=self._engine.worker)
+                    self._runs.remark(run.id, "The run was interrupted, and went on where it had stopped.")
+                    recovered[workflow].wait()
+                    return self._runs.by_id(run.id)
+        again = self._runs.resume(run.id, self._engine.worker, expected_attempt=run.attempt)
+        return self._execute(again, report)
+
+    def _execute(self, run: Run, report: Report) -> Run:
+        self._runner.execute(run, report)
+        return self._runs.by_id(run.id)
+
+    def cancel(self, run: Run) -> Run:
+        """Have the process that moves the run stop it; or note that nobody does. Waits for that, a minute at most."""
+        if run.status != "running":
+            raise ConflictError("run_over", f"Run {run.id.hex[:8]} is {run.status} already.", hint="Nothing to cancel.")
+        self._runs.request_cancel(run.id)
+        if not (run.worker and self._engine.alive(run.worker)):
+            self.cancel_abandoned(run)
+        end = time.monotonic() + _CANCELS_WITHIN_SECONDS
+        while (run := self._runs.by_id(run.id)).status == "running" and time.monotonic() < end:
+            time.sleep(0.1)
+        return run
+
+    def cancel_abandoned(self, run: Run) -> None:
+        """Note that a run which nobody moves is cancelled."""
+        cancelled = TidemillError("cancelled", "The run was cancelled.", hint="")
+        self._runs.fail(run.id, cancelled, cancelled=True, attempt=run.attempt)
+
+    def interrupt(self) -> None:
+        """Cancel the runs that this process moves, and their BigQuery jobs."""
+        self._runner.interrupt()

@@ -1,0 +1,214 @@
+"""Rows that a run could not deliver: each is kept with its reason until a later run has gone over it again.
+
+The event itself stays in the store. Sending it again is a run like any other, over the ranges in which such rows lie:
+its rows go through a stage table, so that what the table holds is not added again.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime as dt
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tidemill.errors import NotFoundError
+from tidemill.events.lake import Lake
+from tidemill.exports import cut, selection
+from tidemill.exports.views import RejectView
+from tidemill.exports.work import Work
+from tidemill.store.loads import Rejects
+from tidemill.store.records import Chunk, Reject, Run
+from tidemill.store.runs import Runs
+
+_PAGE = 500
+_AT_A_TIME = 20  # events that may be large
+_TICK = dt.timedelta(microseconds=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ground:
+    """What is to be gone over again: parts of the chunks of a run, and the names of the events in question."""
+
+    run: Run
+    chunks: tuple[cut.Chunk, ...]
+    events: tuple[str, ...]
+
+
+class RunRejects:
+    """The rows that runs set aside."""
+
+    def __init__(self, lake: Lake, runs: Runs, rejects: Rejects) -> None:
+        self._lake, self._runs, self._rejects = lake, runs, rejects
+
+    def runs(self, export_id: uuid.UUID | None = None) -> list[Run]:
+        """Those of an export, or of all, that set rows aside which no later run tried again."""
+        return _refusing(self._runs, self._rejects, export_id)
+
+    def find(
+        self, runs: Sequence[Run], names: dict[uuid.UUID, str], *, code: str | None, limit: int
+    ) -> list[RejectView]:
+        """Those of these runs, newest first. `names`: of the exports, by id."""
+        known = {str(run.id): run for run in runs}
+        newest: collections.deque[Reject] = collections.deque(maxlen=limit)
+        for page in _pages(self._rejects, set(known), code):
+            newest.extend(page)
+        return [_view(reject, known[reject.source], names) for reject in reversed(newest)]
+
+    def write(self, runs: Sequence[Run], out: Path, *, code: str | None) -> int:
+        """Write the events to a file, as JSON Lines that `events load` takes. Gives their number.
+
+        They come without their uuid: the store knows that already, and would leave a mended event out. It is under
+        `rejected_uuid` instead.
+        """
+        number = 0
+        with out.open("w", encoding="utf-8") as file:
+            for run in runs:
+                for uuids in self._uuids(run, code):
+                    for event in selection.whole(self._lake, *_span(self._runs.chunks(run.id)), uuids):
+                        file.write(_line(event) + "\n")
+                        number += 1
+        return number
+
+    def _uuids(self, run: Run, code: str | None) -> Iterator[list[str]]:
+        for page in _pages(self._rejects, {str(run.id)}, code):
+            for start in range(0, len(page), _AT_A_TIME):
+                yield [reject.part for reject in page[start : start + _AT_A_TIME]]
+
+    def ground(self, runs: Sequence[Run], code: str | None) -> Iterator[Ground]:
+        """What has to be gone over again, for each of the runs that set rows aside."""
+        for run in runs:
+            pieces: dict[int, list[selection.Found]] = collections.defaultdict(list)
+            chunks = [chunk for chunk in self._runs.chunks(run.id) if chunk.rows_rejected]
+            for page in _pages(self._rejects, {str(run.id)}, code) if chunks else ():
+                for found in selection.find(self._lake, *_span(chunks), [reject.part for reject in page]):
+                    for chunk in chunks:
+                        if _holds(chunk, found):
+                            pieces[chunk.number].append(found)
+            if pieces:
+                ranges = {chunk.number: chunk for chunk in chunks}
+                parts = [_piece(new, ranges[old], pieces[old]) for new, old in enumerate(sorted(pieces))]
+                events = sorted({found.event for piece in pieces.values() for found in piece})
+                yield Ground(run, tuple(parts), tuple(events))
+
+    def dismiss(self, runs: Sequence[Run], code: str | None) -> int:
+        """List them no longer. Gives their number."""
+        number = 0
+        for page in _pages(self._rejects, {str(run.id) for run in runs}, code):
+            self._rejects.resolve([reject.id for reject in page])
+            number += len(page)
+        return number
+
+
+def settle(lake: Lake, runs: Runs, rejects: Rejects, work: Work) -> None:
+    """A run has gone over old ground: what earlier runs set aside there was sent now, or is set aside by this run."""
+    chunks = runs.chunks(work.run.id)
+    earlier = {str(run.id): run for run in _refusing(runs, rejects, work.export.id) if run.id != work.run.id}
+    settled: collections.Counter[str] = collections.Counter()
+    for page in _pages(rejects, set(earlier), None):
+        found = selection.find(lake, *_span(chunks), [reject.part for reject in page])
+        covered = {one.uuid for one in found if any(_takes(work, chunk, one) for chunk in chunks)}
+        over = [reject for reject in page if reject.part in covered]
+        rejects.resolve([reject.id for reject in over])
+        settled.update(reject.source for reject in over)
+    for source, number in settled.items():
+        text = f"{number:,} of the rows that were set aside were tried again by run {work.run.id.hex[:8]}."
+        runs.remark(earlier[source].id, text)
+
+
+def _refusing(runs: Runs, rejects: Rejects, export_id: uuid.UUID | None) -> list[Run]:
+    """The runs with rejects, in the order of their first one."""
+    found: dict[str, Run | None] = {}
+    after = -1
+    while page := rejects.find(kind="run", limit=_PAGE, after=after):
+        after = page[-1].id
+        for source in {reject.source: None for reject in page if reject.source not in found}:
+            try:
+                found[source] = runs.by_id(uuid.UUID(source))
+            except NotFoundError:  # its export was deleted
+                found[source] = None
+    return [run for run in found.values() if run and export_id in {None, run.export_id}]
+
+
+def _pages(rejects: Rejects, sources: set[str], code: str | None) -> Iterator[list[Reject]]:
+    """What these runs set aside, oldest first."""
+    after = -1
+    only = next(iter(sources)) if len(sources) == 1 else None
+    while sources and (page := rejects.find(kind="run", code=code, source=only, limit=_PAGE, after=after)):
+        after = page[-1].id
+        yield [reject for reject in page if reject.source in sources]
+
+
+def _span(chunks: Sequence[Chunk]) -> tuple[int, int]:
+    """The range of snapshots in which all of them lie."""
+    return min(chunk.snapshot_after for chunk in chunks), max(chunk.snapshot_upto for chunk in chunks)
+
+
+def _holds(chunk: Chunk, found: selection.Found) -> bool:
+    begun = chunk.time_from is None or found.timestamp >= chunk.time_from
+    over = chunk.time_to is not None and found.timestamp >= chunk.time_to
+    return chunk.snapshot_after < found.snapshot <= chunk.snapshot_upto and begun and not over
+
+
+def _takes(work: Work, chunk: Chunk, found: selection.Found) -> bool:
+    return _holds(chunk, found) and (not work.spec.include_events or found.event in work.spec.include_events)
+
+
+def _piece(number: int, chunk: Chunk, found: Sequence[selection.Found]) -> cut.Chunk:
+    """The part of a chunk in which these events lie."""
+    first, last = min(one.timestamp for one in found), max(one.timestamp for one in found)
+    try:
+        end: dt.datetime | None = last + _TICK
+    except OverflowError:
+        end = chunk.time_to
+    snapshots = [one.snapshot for one in found]
+    return cut.Chunk(number, min(snapshots) - 1, max(snapshots), len(found), first, end)
+
+
+def _view(reject: Reject, run: Run, names: dict[uuid.UUID, str]) -> RejectView:
+    return RejectView(
+        id=reject.id,
+        export=names.get(run.export_id, reject.place),
+        run=run.id.hex[:8],
+        uuid=reject.part,
+        code=reject.code,
+        message=reject.message,
+        text=reject.raw.decode("utf-8", "replace"),
+        set_aside_at=reject.created_at,
+    )
+
+
+def _line(event: dict[str, Any]) -> str:
+    """The event as a PostHog body, its JSON as it is in the store."""
+    fields = {
+        "event": json.dumps(event["event"], ensure_ascii=False),
+        "distinct_id": json.dumps(event["distinct_id"], ensure_ascii=False),
+        "timestamp": json.dumps(event["timestamp"].astimezone(dt.UTC).isoformat()),
+        "team_id": str(event["team_id"]),
+        "ip": json.dumps(event["ip"]),
+        "properties": _text(event["properties"]),
+        "$set": _text(event["set"]),
+        "$set_once": _text(event["set_once"]),
+        "elements": _text(event["elements"]),
+        "rejected_uuid": json.dumps(event["uuid"], ensure_ascii=False),
+    }
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in fields.items() if value != "null") + "}"
+
+
+def _text(value: str | None) -> str:
+    """The text itself, on one line; a string of it if it is no JSON, for somebody to mend."""
+    if value is None:
+        return "null"
+    try:
+        json.loads(value, parse_constant=_no_json)
+    except (ValueError, RecursionError):
+        return json.dumps(value, ensure_ascii=False)
+    return value.replace("\n", " ").replace("\r", " ")
+
+
+def _no_json(constant: str) -> None:
+    """Python takes NaN and Infinity."""
+    raise ValueError(constant)

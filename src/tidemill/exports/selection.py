@@ -1,0 +1,66 @@
+"""Which events of the store an export is about: how many there are, and those that a run set aside.
+
+Questions are put to the store's table by its own column names; a range is (after, upto] of snapshots.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tidemill.events.lake import Lake
+from tidemill.exports.spec import ExportSpec
+
+_RANGE = "snapshot_id > ? AND snapshot_id <= ?"
+_KNOWN = "uuid IN (SELECT unnest(?::VARCHAR[]))"
+_WHOLE = ("event", "distinct_id", "timestamp", "team_id", "ip", "properties", "set", "set_once", "elements")
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """Where an event is."""
+
+    uuid: str
+    snapshot: int
+    event: str
+    timestamp: dt.datetime
+
+
+def count(lake: Lake, spec: ExportSpec, after: int, upto: int) -> int:
+    """How many events of the range the export takes. Without filters the ledger knows, and no event is read."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    for names, word in ((spec.include_events, "IN"), (spec.exclude_events, "NOT IN")):
+        if names:
+            conditions.append(f"event {word} (SELECT unnest(?::VARCHAR[]))")
+            values.append(list(names))
+    if spec.team_id is not None:
+        conditions.append("team_id = ?")
+        values.append(spec.team_id)
+    commits = lake.commits(after, upto)
+    if not conditions or not commits:
+        return sum(commit.rows for commit in commits)
+    with lake.cursor() as cursor:
+        query = f"SELECT count(*) FROM lake.events WHERE {_RANGE} AND {' AND '.join(conditions)}"
+        found = cursor.execute(query, [after, upto, *values]).fetchall()
+    return int(found[0][0])
+
+
+def find(lake: Lake, after: int, upto: int, uuids: Sequence[str]) -> list[Found]:
+    """The events of the range that have these uuids (one uuid may be there once for each team)."""
+    query = f"SELECT uuid, snapshot_id, event, timestamp FROM lake.events WHERE {_RANGE} AND {_KNOWN}"
+    with lake.cursor() as cursor:
+        rows = cursor.execute(query, [after, upto, list(uuids)]).fetchall()
+    return [Found(uuid, snapshot, event, time.astimezone(dt.UTC)) for uuid, snapshot, event, time in rows]
+
+
+def whole(lake: Lake, after: int, upto: int, uuids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The same events with all that is known of them, one at a time: they may be large."""
+    names = ", ".join(f'"{name}"' for name in ("uuid", *_WHOLE))
+    query = f"SELECT {names} FROM lake.events WHERE {_RANGE} AND {_KNOWN} ORDER BY snapshot_id, uuid"
+    with lake.cursor() as cursor:
+        result = cursor.execute(query, [after, upto, list(uuids)])
+        while row := result.fetchone():
+            yield dict(zip(("uuid", *_WHOLE), row, strict=True))

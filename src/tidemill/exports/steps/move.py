@@ -1,0 +1,108 @@
+"""The steps of one chunk: its file is written, loaded by one job, and removed."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from tidemill.bigquery.jobs import Load
+from tidemill.events import chunks as chunk_files
+from tidemill.exports.work import Parts, Work
+from tidemill.store.records import Chunk
+
+
+def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
+    """Write the chunk's file. Gives its number of rows."""
+    work = parts.work(run_id)
+    run = work.run
+    chunk = parts.runs.chunk(run.id, number)
+    if chunk.status == "loaded":
+        return 0
+    written = _write_file(parts, work, chunk)
+    found = [
+        {"source": str(run.id), "part": row.uuid, "kind": "run", "place": work.export.name, "code": row.code}
+        | {"message": row.message, "raw": row.raw.encode(), "whole": False}
+        for row in written.rejected
+    ]
+    parts.rejects.add(found)
+    parts.runs.note_chunk(
+        run.id,
+        number,
+        attempt=attempt,
+        status="written",
+        rows_written=written.rows,
+        rows_rejected=len(written.rejected),
+        rows_repaired=written.repaired,
+        bytes=written.bytes,
+        started_at=chunk.started_at or dt.datetime.now(dt.UTC),
+    )
+    return written.rows
+
+
+def _write_file(parts: Parts, work: Work, chunk: Chunk) -> chunk_files.Written:
+    run, spec = work.run, work.spec
+    selection = chunk_files.Selection(
+        after=chunk.snapshot_after,
+        upto=chunk.snapshot_upto,
+        time_from=chunk.time_from,
+        time_to=chunk.time_to,
+        include=spec.include_events,
+        exclude=spec.exclude_events,
+        team_id=spec.team_id,
+    )
+    path = parts.file(run, chunk.number)
+    part = path.with_suffix(".part")
+    with parts.writing:
+        parts.watches.check(run.id)
+        parts.watches.report(run.id, f"writing chunk {chunk.number + 1}")
+        written = chunk_files.write(
+            parts.lake,
+            selection,
+            work.columns,
+            part,
+            handed_at=dt.datetime.now(dt.UTC),
+            max_row_bytes=parts.settings.max_row_bytes,
+        )
+    part.replace(path)
+    return written
+
+
+def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
+    """Load the chunk's file by its job. Gives the job's id."""
+    work = parts.work(run_id)
+    run, export = work.run, work.export
+    chunk = parts.runs.chunk(run.id, number)
+    if chunk.status == "loaded":
+        return chunk.job_id or ""
+    now = dt.datetime.now
+    if chunk.rows_written == 0:  # the filters left nothing
+        parts.runs.note_chunk(run.id, number, attempt=attempt, status="loaded", finished_at=now(dt.UTC))
+        return ""
+    path = parts.file(run, number)
+    if not path.exists():  # written by another machine, or lost
+        _write_file(parts, work, chunk)
+    job = Load(
+        job_id=work.job_id(f"{number:05d}"),
+        dataset=export.dataset,
+        table=work.loads_into,
+        columns=work.columns,
+        format=chunk_files.file_format(work.columns),
+        labels=work.labels,
+    )
+    client = parts.watches.client(run.id, export)
+    loaded = client.load(path, job, sent=lambda count: parts.watches.sent(run.id, number, count))
+    parts.runs.note_chunk(
+        run.id,
+        number,
+        attempt=attempt,
+        status="loaded",
+        rows_loaded=loaded.rows,
+        job_id=loaded.job_id,
+        finished_at=now(dt.UTC),
+    )
+    parts.watches.report(run.id, "loading")
+    return loaded.job_id
+
+
+def clean(parts: Parts, run_id: str, number: int) -> None:
+    """Remove the chunk's file."""
+    parts.file(parts.work(run_id).run, number).unlink(missing_ok=True)

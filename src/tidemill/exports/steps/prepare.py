@@ -1,0 +1,70 @@
+"""The first step: the table is there and fits, and it is settled which columns are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidemill.bigquery import names, tables
+from tidemill.bigquery.client import Client
+from tidemill.errors import ConfigError
+from tidemill.exports.work import Parts, Work
+from tidemill.models.model import Column, Model
+
+STAGE_EXPIRES_SECONDS = 7 * 24 * 3600
+
+
+def prepare(parts: Parts, run_id: str) -> int:
+    """Make or check the table. Gives the number of chunks."""
+    work = parts.work(run_id)
+    run, export = work.run, work.export
+    parts.watches.report(run.id, "preparing the table")
+    client = parts.watches.client(run.id, export)
+    columns = work.model.columns_for(json_type=work.spec.json_type)
+    table = client.get_table(export.dataset, export.table_id)
+    if table is None:
+        table = client.create_table(export.dataset, export.table_id, _layout(work, columns))
+    found = tables.match(columns, table, ".".join(work.final))
+    if found.missing:
+        parts.runs.remark(
+            run.id,
+            f"The table has no column {', '.join(found.missing)}: left out. "
+            "Add it to the table by hand, and it is filled from then on.",
+        )
+    if work.staged and run.rows_merged is None:
+        _prepare_stage(parts, client, work, found.columns)
+    layout = {"columns": [column.name for column in found.columns], "location": client.location}
+    parts.runs.note(run.id, layout=layout, worker=parts.engine.worker)
+    return len(parts.runs.chunks(run.id))
+
+
+def _layout(work: Work, columns: Sequence[Column]) -> tables.Layout:
+    partition = work.spec.partition_by
+    return tables.Layout(
+        tuple(columns),
+        partition=(partition.column, partition.granularity.value) if partition else None,
+        cluster_by=work.spec.cluster_by,
+        description=f"{work.model.title}, exported by Tidemill. {work.model.description}",
+        labels={"tidemill_export": names.label(work.export.name)},
+    )
+
+
+def assert_keyed(model: Model, columns: set[str]) -> None:
+    """Raise ConfigError if rows of a table with these columns cannot be told apart."""
+    lacking = [name for name in model.key if name not in columns]
+    if lacking:
+        raise ConfigError(
+            "key_missing",
+            f"The table holds rows already, and lacks {', '.join(lacking)}: new rows cannot be told from old.",
+            hint="Add the column, or export into another table.",
+        )
+
+
+def _prepare_stage(parts: Parts, client: Client, work: Work, columns: tuple[Column, ...]) -> None:
+    assert_keyed(work.model, {column.name for column in columns})
+    # Each attempt begins anew with a table of its own: that of an earlier one was dropped, or may have expired.
+    parts.runs.reset_chunks(work.run.id, attempt=work.run.attempt)
+    layout = tables.Layout(columns, expires_seconds=STAGE_EXPIRES_SECONDS, description="Tidemill: a run's new rows.")
+    client.create_table(work.export.dataset, work.stage[2], layout)
+    if not work.again:
+        text = "The table held rows before this export's first run: only rows it lacked were added."
+        parts.runs.remark(work.run.id, text)

@@ -1,0 +1,133 @@
+"""One run as its steps see it: everything that follows from the run and its export, and nothing that changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+import uuid
+from pathlib import Path
+
+from tidemill.bigquery import names, sql
+from tidemill.engine.port import Engine
+from tidemill.errors import NotFoundError
+from tidemill.events.lake import Lake
+from tidemill.exports.spec import ExportSpec
+from tidemill.exports.watch import Watches
+from tidemill.models import registry
+from tidemill.models.model import Column, Model
+from tidemill.models.types import Type
+from tidemill.settings import Settings
+from tidemill.store.exports import Exports
+from tidemill.store.loads import Rejects
+from tidemill.store.records import Export, Run
+from tidemill.store.runs import Runs
+
+#: How the rows of a stage table get into the final one, by the mode of the run. Other modes load straight into it.
+MERGES = {"merge": sql.insert_missing}
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """A run and its export."""
+
+    run: Run
+    export: Export
+
+    @functools.cached_property
+    def spec(self) -> ExportSpec:
+        """What the user said of the export, as it was when the run was planned."""
+        return ExportSpec.model_validate(self.run.spec)
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """What is exported."""
+        return registry.get(self.export.model)
+
+    @property
+    def max_bytes_billed(self) -> int | None:
+        """What one statement may cost: as the export says now, so that a limit can be raised for a run that met it."""
+        return ExportSpec.model_validate(self.export.spec).max_bytes_billed
+
+    @property
+    def final(self) -> tuple[str, str, str]:
+        """The table that the user named: project, dataset, table."""
+        return self.export.project, self.export.dataset, self.export.table_id
+
+    @property
+    def staged(self) -> bool:
+        """Whether rows go into a stage table first."""
+        return self.run.mode in MERGES
+
+    @property
+    def stage(self) -> tuple[str, str, str]:
+        """The stage table, one for each attempt."""
+        table = f"tidemill_stage_{self.export.id.hex[:12]}_{self.run.number}_{self.run.attempt}"
+        return self.export.project, self.export.dataset, table
+
+    @property
+    def loads_into(self) -> str:
+        """Id of the table that chunks are loaded into."""
+        return self.stage[2] if self.staged else self.export.table_id
+
+    @property
+    def again(self) -> bool:
+        """Whether the run goes over events that earlier runs covered; the export's position stays where it is then."""
+        return self.run.snapshot_after == self.run.snapshot_upto
+
+    @property
+    def prepared(self) -> bool:
+        """Whether it is settled which columns are loaded."""
+        return self.run.layout is not None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that are loaded, as they were settled when the run was prepared."""
+        if self.run.layout is None:
+            raise NotFoundError("run_not_prepared", f"Run {self.run.id} was not prepared.")
+        wanted = set(self.run.layout["columns"])
+        return tuple(c for c in self.model.columns_for(json_type=self.spec.json_type) if c.name in wanted)
+
+    @property
+    def newest(self) -> tuple[str, ...]:
+        """By which columns, the greatest first, one of two rows with the same key is taken."""
+        times = tuple(column.name for column in self.columns if column.type is Type.TIMESTAMP)
+        return self.model.versions or times
+
+    def job_id(self, what: str) -> str:
+        """The id of one of the run's jobs. Those of a merge differ by attempt, as its stage table does."""
+        attempt = f"_a{self.run.attempt}" if self.staged else ""
+        return f"tidemill_{self.export.id.hex}_{self.run.id.hex}{attempt}_{what}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of the run's jobs: by them a job that is found is known as ours. A rename does not change them."""
+        return {"tidemill_export": names.label(self.spec.name), "tidemill_run": str(self.run.id)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What the steps work with."""
+
+    settings: Settings
+    lake: Lake
+    engine: Engine
+    exports: Exports
+    runs: Runs
+    rejects: Rejects
+    watches: Watches
+    #: DuckDB uses all cores for one chunk; loads go on meanwhile.
+    writing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    def work(self, run_id: str) -> Work:
+        """The run and its export, as they stand now."""
+        run = self.runs.by_id(uuid.UUID(run_id))
+        return Work(run, self.exports.by_id(run.export_id))
+
+    def folder(self, run: Run) -> Path:
+        """Where the run's files lie for the time of the run."""
+        return self.settings.home_path / "exports" / str(run.id)
+
+    def file(self, run: Run, number: int) -> Path:
+        """The file of one chunk."""
+        return self.folder(run) / f"{number:05d}.data"

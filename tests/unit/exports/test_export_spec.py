@@ -1,0 +1,41 @@
+"""What a user says of an export."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidemill.errors import ConfigError
+from tidemill.exports import spec
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("20GB", 20_000_000_000),
+        ("500 mb", 500_000_000),
+        ("1.5TB", 1_500_000_000_000),
+        ("2 TB", 2_000_000_000_000),
+        ("12345678", 12_345_678),
+        (" none ", None),
+    ],
+)
+def test_bytes_are_written_as_people_write_them(text: str, value: int | None) -> None:
+    assert spec.parse_bytes(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "1,5GB", "1e9", "20 apples", "nan"])
+def test_what_is_no_number_of_bytes_says_so(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        spec.parse_bytes(text)
+    assert caught.value.code == "bytes"
+
+
+def test_a_limit_under_what_any_statement_costs_is_refused() -> None:
+    with pytest.raises(ConfigError, match="max_bytes_billed"):
+        spec.make(name="e", table="t", max_bytes_billed=1_000_000)
+
+
+def test_an_export_that_was_saved_before_there_were_limits_has_none() -> None:
+    saved = spec.make(name="e", table="t").model_dump(mode="json")
+    del saved["max_bytes_billed"]
+    assert spec.ExportSpec.model_validate(saved).max_bytes_billed is None
