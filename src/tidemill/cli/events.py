@@ -165,8 +165,8 @@ def rejects_retry(
         output.done(f"{result.rows:,} added, {result.duplicates:,} known already, {result.rejects:,} still set aside.")
 
 
-@rejects_app.command("drop", epilog="Example: tidemill events rejects drop --code json_invalid --yes")
-def rejects_drop(
+@rejects_app.command("dismiss", epilog="Example: tidemill events rejects dismiss --code json_invalid --yes")
+def rejects_dismiss(
     ids: list[int] = typer.Argument(None, help="Their ids, as rejects list shows them."),
     code: str = typer.Option(None, help="All with this reason."),
     everything: bool = typer.Option(False, "--all", help="All."),
@@ -178,7 +178,7 @@ def rejects_drop(
     if bool(ids) + bool(code) + everything != 1:
         raise ConfigError("rejects_unclear", "Say which ones.", hint="Give ids, or --code REASON, or --all.")
     if not yes:
-        typer.confirm("Drop what was set aside?", abort=True)
+        typer.confirm("List them no longer?", abort=True)
     with session.app() as opened:
-        number = opened.events.drop_rejects(code=code, ids=ids or [])
-    output.done(f"{number:,} dropped.")
+        number = opened.events.dismiss_rejects(code=code, ids=ids or [])
+    output.done(f"{number:,} dismissed.")

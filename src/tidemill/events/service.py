@@ -143,15 +143,15 @@ class EventService:
                 after = page[-1].id
         return number
 
-    def drop_rejects(self, *, code: str | None = None, ids: Sequence[int] = ()) -> int:
+    def dismiss_rejects(self, *, code: str | None = None, ids: Sequence[int] = ()) -> int:
         """List these no longer: those with a code, with these ids, or, without either, all. Gives their number."""
-        dropped = after = 0
+        dismissed = after = 0
         while page := self._rejects.find(kind="load", code=code, limit=_PAGE, after=after or -1):
             after = page[-1].id
             wanted = [reject.id for reject in page if not ids or reject.id in ids]
             self._rejects.resolve(wanted)
-            dropped += len(wanted)
-        return dropped
+            dismissed += len(wanted)
+        return dismissed
 
     def retry_rejects(self, *, code: str | None = None, mapping: dict[str, str] | None = None) -> Retried:
         """Read the texts that were set aside once more; what can be taken now is added and no longer listed."""

@@ -233,14 +233,14 @@ def test_the_first_lines_may_be_bad_and_lack_columns(app: App, tmp_path: Path) -
         assert [time[:19] for time in times[:5]] == [f"2026-01-01 00:00:{n:02d}" for n in range(5)]
 
 
-def test_rejects_that_are_dropped_are_listed_no_longer(app: App, tmp_path: Path) -> None:
+def test_rejects_that_are_dismissed_are_listed_no_longer(app: App, tmp_path: Path) -> None:
     file = tmp_path / "bad.jsonl"
     file.write_text('{no\n{"event": "", "distinct_id": "d"}\n{"event": "e"}\n')
     with app:
         app.events.load(str(file), "posthog")
         first, *_ = app.events.rejects()
-        assert app.events.drop_rejects(ids=[first.id]) == 1
-        assert app.events.drop_rejects(code="json_invalid") == 1
+        assert app.events.dismiss_rejects(ids=[first.id]) == 1
+        assert app.events.dismiss_rejects(code="json_invalid") == 1
         assert [reject.code for reject in app.events.rejects()] == ["event_missing"]
-        assert app.events.drop_rejects() == 1
+        assert app.events.dismiss_rejects() == 1
         assert app.events.rejects() == []
