@@ -63,6 +63,7 @@ class Selection:
 class RejectedRow:
     """A row that cannot be delivered. `raw` is the start of its properties, for a person to look at."""
 
+    team_id: int
     uuid: str
     code: str
     message: str
@@ -133,10 +134,11 @@ def _moment(value: dt.datetime) -> str:
 
 def _too_large(cursor: duckdb.DuckDBPyConnection, selection: Selection, limit: int) -> Iterator[RejectedRow]:
     found = cursor.execute(
-        f"SELECT uuid, bytes, left(properties, 1000) FROM lake.events WHERE {_where(selection)} AND bytes > {limit}"
+        "SELECT team_id, uuid, bytes, left(properties, 1000) FROM lake.events "
+        f"WHERE {_where(selection)} AND bytes > {limit}"
     ).fetchall()
-    for uuid, size, start in found:
-        yield RejectedRow(uuid, "row_too_large", f"The row has {size:,} bytes; the limit is {limit:,}.", start)
+    for team_id, uuid, size, start in found:
+        yield RejectedRow(team_id, uuid, "row_too_large", f"The row has {size:,} bytes; the limit is {limit:,}.", start)
 
 
 def _copy_parquet(
@@ -203,16 +205,18 @@ def _append_suspects(
         f'{EXPRESSIONS[column.name] if column.type is Type.JSON else _json_text(column)} AS "{column.name}"'
         for column in columns
     )
-    select = f"SELECT uuid AS row_uuid, {fields} FROM lake.events WHERE {where} AND {_suspect(columns)}"
+    select = (
+        f"SELECT team_id AS row_team, uuid AS row_uuid, {fields} FROM lake.events WHERE {where} AND {_suspect(columns)}"
+    )
     result = cursor.execute(select, parameters)
     with path.open("a", encoding="utf-8") as file:
         while batch := result.fetchmany(500):
-            for uuid, *values in batch:
+            for team_id, uuid, *values in batch:
                 try:
                     line, changed = _line(columns, values)
                 except RowError as error:
                     raw = next((str(v) for c, v in zip(columns, values, strict=True) if c.type is Type.JSON and v), "")
-                    rejected.append(RejectedRow(uuid, error.code, error.message, raw[:1000]))
+                    rejected.append(RejectedRow(team_id, uuid, error.code, error.message, raw[:1000]))
                     continue
                 file.write(line)
                 repaired += changed

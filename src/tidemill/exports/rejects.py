@@ -76,7 +76,7 @@ class RunRejects:
     def _uuids(self, run: Run, code: str | None) -> Iterator[list[str]]:
         for page in _pages(self._rejects, {str(run.id)}, code):
             for start in range(0, len(page), _AT_A_TIME):
-                yield [reject.part for reject in page[start : start + _AT_A_TIME]]
+                yield [_uuid(reject) for reject in page[start : start + _AT_A_TIME]]
 
     def ground(self, runs: Sequence[Run], code: str | None) -> Iterator[Ground]:
         """What has to be gone over again, for each of the runs that set rows aside."""
@@ -84,7 +84,7 @@ class RunRejects:
             pieces: dict[int, list[selection.Found]] = collections.defaultdict(list)
             chunks = [chunk for chunk in self._runs.chunks(run.id) if chunk.rows_rejected]
             for page in _pages(self._rejects, {str(run.id)}, code) if chunks else ():
-                for found in selection.find(self._lake, *_span(chunks), [reject.part for reject in page]):
+                for found in selection.find(self._lake, *_span(chunks), [_uuid(reject) for reject in page]):
                     for chunk in chunks:
                         if _holds(chunk, found):
                             pieces[chunk.number].append(found)
@@ -109,9 +109,9 @@ def settle(lake: Lake, runs: Runs, rejects: Rejects, work: Work) -> None:
     earlier = {str(run.id): run for run in _refusing(runs, rejects, work.export.id) if run.id != work.run.id}
     settled: collections.Counter[str] = collections.Counter()
     for page in _pages(rejects, set(earlier), None):
-        found = selection.find(lake, *_span(chunks), [reject.part for reject in page])
+        found = selection.find(lake, *_span(chunks), [_uuid(reject) for reject in page])
         covered = {one.uuid for one in found if any(_takes(work, chunk, one) for chunk in chunks)}
-        over = [reject for reject in page if reject.part in covered]
+        over = [reject for reject in page if _uuid(reject) in covered]
         rejects.resolve([reject.id for reject in over])
         settled.update(reject.source for reject in over)
     for source, number in settled.items():
@@ -140,6 +140,11 @@ def _pages(rejects: Rejects, sources: set[str], code: str | None) -> Iterator[li
     while sources and (page := rejects.find(kind="run", code=code, source=only, limit=_PAGE, after=after)):
         after = page[-1].id
         yield [reject for reject in page if reject.source in sources]
+
+
+def _uuid(reject: Reject) -> str:
+    """Of the event: `part` is its key, TEAM:UUID."""
+    return reject.part.partition(":")[2]
 
 
 def _span(chunks: Sequence[Chunk]) -> tuple[int, int]:
@@ -173,7 +178,7 @@ def _view(reject: Reject, run: Run, names: dict[uuid.UUID, str]) -> RejectView:
         id=reject.id,
         export=names.get(run.export_id, reject.place),
         run=run.id.hex[:8],
-        uuid=reject.part,
+        uuid=_uuid(reject),
         code=reject.code,
         message=reject.message,
         text=reject.raw.decode("utf-8", "replace"),

@@ -202,3 +202,19 @@ def test_the_command_line_says_by_its_code_that_rows_were_set_aside(installation
     nothing = installation.run("export", "rejects", "retry", "daily")
     assert (nothing.returncode, "nothing is set aside" in nothing.stderr) == (0, True)
     assert installation.run("export", "run", "daily", "--strict").returncode == 0
+
+
+def test_two_teams_may_have_the_same_uuid(installation: Installation, tmp_path: Path) -> None:
+    with installation.app(**NARROW) as app:
+        (large,) = write_events(tmp_path / "large.jsonl", 1, size=4_000)
+        for team in (1, 2):
+            app.events.load(str(tmp_path / "large.jsonl"), team_id=team)
+        installation.connect(app)
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+        (run,) = app.exports.run("daily", by="tester")
+        assert run.rows_rejected == 2
+        assert [reject.uuid for reject in app.exports.rejects("daily")] == [large, large]
+    with installation.app(**WIDE) as app:
+        (again,) = app.exports.retry_rejects("daily", by="tester")
+        assert again.rows_done == 2
+        assert app.exports.rejects("daily") == []

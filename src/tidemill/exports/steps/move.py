@@ -19,7 +19,13 @@ def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
         return 0
     written = _write_file(parts, work, chunk)
     found = [
-        {"source": str(run.id), "part": row.uuid, "kind": "run", "place": work.export.name, "code": row.code}
+        {
+            "source": str(run.id),
+            "part": f"{row.team_id}:{row.uuid}",
+            "kind": "run",
+            "place": work.export.name,
+            "code": row.code,
+        }
         | {"message": row.message, "raw": row.raw.encode(), "whole": False}
         for row in written.rejected
     ]
