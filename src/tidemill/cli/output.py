@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import enum
 import json
+import os
 import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,8 @@ from rich.table import Table
 from tidemill.errors import Cancelled, TidemillError
 
 #: For people who read along. Data goes to standard output, everything else to standard error.
-out = Console(highlight=False, soft_wrap=True)
+#: Into a pipe or a file, a row of a table is a line, however long.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 10_000)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 JSON_OPTION = typer.Option(False, "--json", help="Print JSON to standard output and nothing else.")
@@ -73,7 +75,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     if not rows:
         say(empty)
         return
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # a name that is cut off cannot be copied
     for row in rows:
         table.add_row(*(escape(text(cell)) for cell in row))
     out.print(table)
