@@ -72,21 +72,27 @@ def export(home: str, url: str, table: str) -> dict[str, Any]:
         return {"rows": run.rows_planned, "bytes": run.bytes_done, "chunks": len(run.chunks), "seconds": seconds}
 
 
-def duckdb_export(home: str, out: str) -> dict[str, Any]:
-    """DuckDB: COPY of the same SELECT over the same files."""
+def duckdb_export(home: str, out: str, level: str = "", group: str = "") -> dict[str, Any]:
+    """DuckDB: COPY of the same SELECT over the same files; with a level and row groups, in any order, as we write."""
     import duckdb
 
-    connection = duckdb.connect(config={"threads": THREADS})
+    options = f", COMPRESSION_LEVEL {level}, ROW_GROUP_SIZE {group}" if level else ""
+    connection = duckdb.connect(config={"threads": THREADS, "preserve_insertion_order": not level})
     began = time.perf_counter()
     rows = connection.execute(
         f"COPY (SELECT {SELECT} FROM read_parquet('{home}/events/main/events/*.parquet')) TO '{out}' "
-        "(FORMAT parquet, COMPRESSION zstd)"
+        f"(FORMAT parquet, COMPRESSION zstd{options})"
     ).fetchone()
     return {"rows": rows[0] if rows else 0, "seconds": time.perf_counter() - began}
 
 
+def key(url: str) -> dict[str, Any]:
+    """A service account's key for the sink."""
+    return {"key": json.loads(_key(url))}
+
+
 CASES: dict[str, Callable[..., dict[str, Any]]] = {
-    case.__name__: case for case in (load, duckdb_load, export, duckdb_export)
+    case.__name__: case for case in (load, duckdb_load, export, duckdb_export, key)
 }
 
 

@@ -1,45 +1,74 @@
-"""`make bench`: measures loads and exports beside DuckDB, prints a table, writes docs/benchmarks.md and a plot.
+"""`make bench`: measures loads and exports beside DuckDB and dlt, prints a table, writes docs/benchmarks.md and a plot.
 
-    python benchmarks/run.py [--rows 100000 1000000] [--repeat 5]
+    python benchmarks/run.py [--rows 100000 1000000] [--full] [--repeat 5] [--no-dlt]
 
-Each pair is measured in turn (ours, theirs, ours, …), each in a fresh process; the median counts.
+Pairs are measured in turn (ours, theirs, ours, …), each in a fresh process; the median counts. `--full` adds 5 M.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
-import datetime as dt
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from report import Line, show, write
 
 HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
-GOALS = {"load": 0.5, "export": 0.8}
-MEMORY_GOAL_MB = 800
+DLT = HERE / ".venv-dlt" / "bin" / "python"
+BAD = '{"event": "no id"}\n{not json\n'
+#: Above this many events, what takes minutes is run once, and dlt not at all.
+LARGE, DLT_DICTS_ROWS = 1_000_000, 100_000
+Found = dict[str, list[dict[str, Any]]]
 
 
-def run(case: str, **arguments: object) -> dict[str, Any]:
-    """One case in a process of its own."""
-    words = [sys.executable, str(HERE / "cases.py"), case, *(f"{name}={value}" for name, value in arguments.items())]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+def run(words: list[str], environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """One case in a process of its own; what it says, and how busy the machine was before."""
+    load = os.getloadavg()[0]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | (environment or {}))
     if done.returncode:
-        raise SystemExit(f"{case} failed:\n{done.stderr}")
+        raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr[-3000:]}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return {**result, "load_average": load}
+
+
+def case(name: str, **arguments: object) -> dict[str, Any]:
+    """One of cases.py."""
+    return run([sys.executable, str(HERE / "cases.py"), name, *(f"{key}={value}" for key, value in arguments.items())])
+
+
+def dlt(kind: str, url: str, folder: Path, rows: int) -> dict[str, Any]:
+    """dlt into the sink, from the store's files."""
+    key, work = folder / "key.json", folder / "dlt"
+    key.write_text(json.dumps(case("key", url=url)["key"]))
+    parquet = folder / "home" / "events" / "main" / "events"
+    pairs = {"key": key, "parquet": parquet, "rows": rows, "work": work}
+    try:
+        words = [str(DLT), str(HERE / "dlt_peer.py"), kind, *(f"{name}={value}" for name, value in pairs.items())]
+        return run(words, {"BIGQUERY_EMULATOR_HOST": url})
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def install_dlt() -> None:
+    """Make dlt's own virtual environment, once."""
+    done = DLT.parent.parent / "installed"
+    if done.exists():
+        return
+    subprocess.run([sys.executable, "-m", "venv", str(DLT.parent.parent)], check=True)
+    pip = [str(DLT), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "dlt[bigquery]", "pyarrow"]
+    subprocess.run(pip, check=True)
+    done.touch()
 
 
 @contextlib.contextmanager
@@ -54,141 +83,114 @@ def sink() -> Iterator[str]:
         process.wait()
 
 
-def median(results: list[dict[str, Any]]) -> tuple[float, float]:
-    """Rows a second, and peak memory in MB."""
-    return (
-        statistics.median(result["rows"] / result["seconds"] for result in results),
-        statistics.median(result["peak_mb"] for result in results),
-    )
+def received(url: str) -> int:
+    """Bytes that the sink was sent so far."""
+    with urllib.request.urlopen(f"{url}/received", timeout=10) as answer:
+        return int(json.load(answer)["bytes"])
 
 
-def measure(rows: int, repeat: int, folder: Path) -> list[dict[str, Any]]:
-    """Load and export of so many events, ours beside DuckDB's."""
-    events, out = folder / "events.jsonl", folder / "out.parquet"
-    subprocess.run([sys.executable, str(HERE / "generate.py"), "--rows", str(rows), "--out", str(events)], check=True)
-    with events.open("a") as file:
-        file.write('{"event": "no id"}\n{not json\n')
-    home = folder / "home"
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("load", "duckdb_load", "export", "duckdb_export")}
-    for turn in range(repeat):
-        if turn == 0 or rows <= 1_000_000:
-            found["load"].append(run("load", home=home, events=events))
-        found["duckdb_load"].append(run("duckdb_load", events=events, out=out))
+def measure(rows: int, repeat: int, folder: Path, with_dlt: bool) -> Found:
+    """Each case in turn, so many times. What takes minutes is done once."""
+    events, out, home = folder / f"events-{rows}.jsonl", folder / "out.parquet", folder / "home"
+    if not events.exists():
+        subprocess.run(
+            [sys.executable, str(HERE / "generate.py"), "--rows", str(rows), "--out", str(events)], check=True
+        )
+    bad = folder / "bad.jsonl"
+    shutil.copyfile(events, bad)
+    with bad.open("a") as file:
+        file.write(BAD)
+    found: Found = collections.defaultdict(list)
+    for _ in range(1 if rows > LARGE else repeat):
+        found["load"].append(case("load", home=home, events=bad))
+        found["duckdb_load"].append(case("duckdb_load", events=bad, out=out))
+        assert found["load"][-1]["rejects"] == 2
     with sink() as url:
         for turn in range(repeat):
-            found["export"].append(run("export", home=home, url=url, table=f"t{turn}"))
-            found["duckdb_export"].append(run("duckdb_export", home=home, out=out))
-    lines = []
-    for name in ("load", "export"):
-        ours, memory = median(found[name])
-        theirs, their_memory = median(found[f"duckdb_{name}"])
-        lines.append(
-            {
-                "what": name,
-                "rows": rows,
-                "ours": ours,
-                "duckdb": theirs,
-                "share": ours / theirs,
-                "goal": GOALS[name],
-                "memory": memory,
-                "duckdb_memory": their_memory,
-            }
-        )
+            before = received(url)
+            found["export"].append(case("export", home=home, url=url, table=f"t{turn}"))
+            assert received(url) - before == found["export"][-1]["bytes"] > 0, "the sink was not sent what was exported"
+            found["duckdb_export"].append(case("duckdb_export", home=home, out=out))
+            found["duckdb_export_same"].append(case("duckdb_export", home=home, out=out, level=1, group=20_000))
+            if with_dlt and rows <= LARGE:
+                found["dlt_arrow"].append(dlt("arrow", url, folder, rows))
+                if turn == 0 or rows <= DLT_DICTS_ROWS:
+                    found["dlt_dicts"].append(dlt("dicts", url, folder, rows))
+    wrong = {
+        name: result["rows"]
+        for name, results in found.items()
+        for result in results
+        # To DuckDB, an event without an id is a row, and a line that is no JSON may be one too.
+        if not rows <= result["rows"] <= rows + 2 * (name == "duckdb_load")
+    }
+    assert not wrong, f"not {rows} rows: {wrong}"
+    return found
+
+
+def compare(found: Found, rows: int) -> list[Line]:
+    """The lines of the table."""
+
+    def speeds(name: str) -> list[float]:
+        return [result["rows"] / result["seconds"] for result in found[name]]
+
+    def memory(name: str) -> float:
+        return statistics.median(result["peak_mb"] for result in found[name])
+
+    def line(what: str, peer: str, theirs: str, goal: float | None = None) -> Line:
+        mine, other = speeds(what), speeds(theirs)
+        medians = statistics.median(mine), min(mine), max(mine), statistics.median(other)
+        return Line(what, peer, rows, (len(mine), len(other)), *medians, memory(what), memory(theirs), goal)
+
+    lines = [
+        line("load", "DuckDB", "duckdb_load", 0.5),
+        line("export", "DuckDB", "duckdb_export", 0.8),
+        line("export", "DuckDB, our settings", "duckdb_export_same"),
+    ]
+    if "dlt_arrow" in found:
+        lines.append(line("export", "dlt, Arrow", "dlt_arrow", 1.2))
+    if "dlt_dicts" in found:
+        lines.append(line("export", "dlt, dicts", "dlt_dicts", 12))
+        seconds = rows / lines[0].ours + rows / lines[1].ours
+        found["load and export"] = [
+            {"rows": rows, "seconds": seconds, "peak_mb": max(memory("load"), memory("export"))}
+        ]
+        lines.append(line("load and export", "dlt, dicts", "dlt_dicts"))
     return lines
-
-
-def show(lines: list[dict[str, Any]]) -> None:
-    """The table, for the terminal."""
-    table = Table("what", "events", "rows/s", "DuckDB rows/s", "share", "goal", "peak MB", "DuckDB peak MB")
-    for line in lines:
-        color = "green" if line["share"] >= line["goal"] else "red"
-        table.add_row(
-            line["what"],
-            f"{line['rows']:,}",
-            f"{line['ours']:,.0f}",
-            f"{line['duckdb']:,.0f}",
-            f"[{color}]{line['share']:.2f}[/]",
-            f"{line['goal']:.1f}",
-            f"{line['memory']:,.0f}",
-            f"{line['duckdb_memory']:,.0f}",
-        )
-    Console().print(table)
-
-
-def processor() -> str:
-    """The processor's name."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def write(lines: list[dict[str, Any]], repeat: int) -> None:
-    """docs/benchmarks.md and docs/benchmarks.svg."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("tidemill", "duckdb", "pyarrow"))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    text = [
-        "# Benchmarks",
-        "",
-        f"Measured by `make bench` on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {processor()}, {os.cpu_count()} cores, "
-        f"{memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}, {versions}.",
-        f"Medians of {repeat}, each in a fresh process, ours and DuckDB's in turn, two threads each. Events have 38",
-        "properties and about 1.3 KB of JSON (`benchmarks/generate.py`). Imports do not count.",
-        "",
-        "* **load**: JSON lines into the event store, checked, with ids looked up and two bad lines set aside; beside",
-        "  DuckDB's `read_json` and `COPY … TO parquet (zstd)` of the same file.",
-        "* **export**: a whole run, from the plan to its end, against a server that answers like BigQuery and throws the",
-        "  bytes away; beside DuckDB's `COPY … TO parquet (zstd)` of the same SELECT over the same files.",
-        "",
-        "| what | events | rows/s | DuckDB rows/s | share | goal | peak memory | DuckDB's |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    text += [
-        f"| {line['what']} | {line['rows']:,} | {line['ours']:,.0f} | {line['duckdb']:,.0f} | **{line['share']:.2f}** | "
-        f"{line['goal']:.1f} | {line['memory']:,.0f} MB | {line['duckdb_memory']:,.0f} MB |"
-        for line in lines
-    ]
-    text += ["", "![shares of DuckDB's own speed](benchmarks.svg)", ""]
-    (DOCS / "benchmarks.md").write_text("\n".join(text))
-    (DOCS / "benchmarks.svg").write_text(plot(lines))
-
-
-def plot(lines: list[dict[str, Any]]) -> str:
-    """Bars of the shares, with the goal as a line across each."""
-    width, bar, left, scale = 640, 26, 170, 180
-    parts = []
-    for index, line in enumerate(lines):
-        top = 30 + index * (bar + 14)
-        length, goal = line["share"] * scale, left + line["goal"] * scale
-        color = "#2a9d5c" if line["share"] >= line["goal"] else "#c0392b"
-        parts.append(f'<text x="{left - 8}" y="{top + 18}" text-anchor="end">{line["what"]} {line["rows"]:,}</text>')
-        parts.append(f'<rect x="{left}" y="{top}" width="{length:.0f}" height="{bar}" fill="{color}"/>')
-        parts.append(f'<text x="{left + length + 6:.0f}" y="{top + 18}">{line["share"]:.2f}</text>')
-        parts.append(f'<line x1="{goal:.0f}" x2="{goal:.0f}" y1="{top - 4}" y2="{top + bar + 4}" stroke="#222"/>')
-    height = 40 + len(lines) * (bar + 14)
-    title = '<text x="8" y="18" font-weight="bold">Share of DuckDB\'s own rows/s (the mark is the goal)</text>'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
-        f'font-size="13"><rect width="100%" height="100%" fill="white"/>{title}{"".join(parts)}</svg>\n'
-    )
 
 
 def main() -> None:
     """Measure, show, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--full", action="store_true", help="5 M events too")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--large-repeat", type=int, default=5, help="runs of exports of more than 1 M events")
+    parser.add_argument(
+        "--no-dlt", action="store_true", help="without dlt, which is installed into its own environment"
+    )
+    parser.add_argument("--work", type=Path, help="folder to work in, kept; events-ROWS.jsonl in it is used")
     arguments = parser.parse_args()
-    lines = []
-    for rows in arguments.rows:
-        folder = Path(tempfile.mkdtemp(prefix="tidemill-bench-"))
-        try:
-            lines += measure(rows, arguments.repeat, folder)
-        finally:
+    if not arguments.no_dlt:
+        install_dlt()
+    folder = arguments.work or Path(tempfile.mkdtemp(prefix="tidemill-bench-"))
+    (HERE / "results").mkdir(exist_ok=True)
+    lines: list[Line] = []
+    loads: list[float] = []
+    versions: dict[str, str] = {}
+    try:
+        for rows in arguments.rows + [5_000_000] * arguments.full:
+            repeat = arguments.large_repeat if rows > LARGE else arguments.repeat
+            found = measure(rows, repeat, folder, not arguments.no_dlt)
+            (HERE / "results" / f"{rows}.json").write_text(json.dumps(found, indent=1))
+            loads += [result["load_average"] for results in found.values() for result in results]
+            if "dlt_arrow" in found:
+                versions["dlt"] = found["dlt_arrow"][0]["version"]
+            lines += compare(found, rows)
+            show(lines)
+            write(lines, loads, versions)
+    finally:
+        if not arguments.work:
             shutil.rmtree(folder, ignore_errors=True)
-        show(lines)
-    write(lines, arguments.repeat)
 
 
 if __name__ == "__main__":

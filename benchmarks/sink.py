@@ -2,7 +2,9 @@
 
     python benchmarks/sink.py        prints its address and serves until it is ended
 
-It knows what an export asks for: sign-in, datasets, tables, resumable and multipart uploads, jobs.
+It knows what an export asks for: sign-in, datasets, tables, resumable and multipart uploads, jobs. Statements (dlt makes
+its tables by some) are done at once and give no rows. `GET /received` tells how many bytes came and how many load jobs
+were done, so that a client which sent nothing is found out.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ PROJECT = "benchmark-project"
 tables: dict[str, dict[str, Any]] = {}
 jobs: dict[str, dict[str, Any]] = {}
 sessions: dict[str, dict[str, Any]] = {}
+#: Of every answer to a statement: some column, or a client takes it for a statement that has no rows to give.
+FIELDS = {"fields": [{"name": "f", "type": "STRING"}]}
+received = {"bytes": 0, "loads": 0}
 
 
 def not_found(what: str) -> JSONResponse:
@@ -63,13 +68,15 @@ def done(description: dict[str, Any]) -> dict[str, Any]:
     reference = {"location": "US", **description.get("jobReference", {})}
     reference.setdefault("jobId", secrets.token_hex(8))
     now = str(int(time.time() * 1000))
+    kind = "query" if "query" in description.get("configuration", {}) else "load"
+    received["loads"] += kind == "load"
     job = {
         "kind": "bigquery#job",
         "id": f"{PROJECT}:US.{reference['jobId']}",
         "jobReference": reference,
-        "configuration": {**description.get("configuration", {}), "jobType": "LOAD"},
+        "configuration": {**description.get("configuration", {}), "jobType": kind.upper()},
         "status": {"state": "DONE"},
-        "statistics": {"creationTime": now, "startTime": now, "endTime": now, "load": {"outputRows": "0"}},
+        "statistics": {"creationTime": now, "startTime": now, "endTime": now, kind: {"outputRows": "0"}},
     }
     jobs[reference["jobId"]] = job
     return job
@@ -80,9 +87,26 @@ async def job(request: Request) -> Response:
     return JSONResponse(found) if found else not_found(f"Job {PROJECT}:US.{request.path_params['job']}")
 
 
+async def make_job(request: Request) -> Response:
+    return JSONResponse(done(await request.json()))
+
+
+async def query(request: Request) -> Response:
+    reference = {"projectId": PROJECT, "jobId": request.path_params.get("job", secrets.token_hex(8)), "location": "US"}
+    if request.method == "POST":
+        done({"jobReference": reference, "configuration": {"query": await request.json()}})
+    answer = {"kind": "bigquery#queryResponse", "jobReference": reference, "jobComplete": True}
+    return JSONResponse({**answer, "schema": FIELDS, "totalRows": "0", "rows": []})
+
+
+async def so_far(_: Request) -> Response:
+    return JSONResponse(received)
+
+
 async def begin_upload(request: Request) -> Response:
     if request.query_params.get("uploadType") == "multipart":
         body = await request.body()
+        received["bytes"] += len(body)
         described = re.search(rb"\r\n\r\n(\{.*?\})\r\n--", body, re.DOTALL)
         return JSONResponse(done(json.loads(described[1]) if described else {}))
     session = secrets.token_hex(8)
@@ -93,9 +117,8 @@ async def begin_upload(request: Request) -> Response:
 
 
 async def piece(request: Request) -> Response:
-    received = 0
     async for block in request.stream():
-        received += len(block)
+        received["bytes"] += len(block)
     found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", request.headers.get("content-range", ""))
     if found and found[3] != str(int(found[2]) + 1):
         return Response(status_code=308, headers={"Range": f"bytes=0-{found[2]}"})
@@ -110,7 +133,11 @@ app = Starlette(
         Route(f"{BASE}/datasets/{{dataset}}", dataset),
         Route(f"{BASE}/datasets/{{dataset}}/tables", make_table, methods=["POST"]),
         Route(f"{BASE}/datasets/{{dataset}}/tables/{{table}}", one_table, methods=["GET", "DELETE", "PATCH"]),
+        Route("/received", so_far),
+        Route(f"{BASE}/jobs", make_job, methods=["POST"]),
         Route(f"{BASE}/jobs/{{job}}", job),
+        Route(f"{BASE}/queries", query, methods=["POST"]),
+        Route(f"{BASE}/queries/{{job}}", query),
         Route("/upload" + BASE + "/jobs", begin_upload, methods=["POST"]),
         Route("/upload" + BASE + "/jobs", piece, methods=["PUT"]),
     ]
