@@ -34,6 +34,7 @@ def load(home: str, events: str) -> dict[str, Any]:
     shutil.rmtree(home, ignore_errors=True)
     with App(Settings(home=Path(home), duckdb_threads=THREADS)) as app:
         app.lake.position()
+        app.events.rejects()  # the installation is made by now
         began = time.perf_counter()
         result = app.events.load(events, "posthog")
         return {"rows": result.rows, "rejects": result.rejects, "seconds": time.perf_counter() - began}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tidemill.errors import ConfigError, RowError
 from tidemill.events.files import Block, Record, Source
 from tidemill.events.formats import registry
-from tidemill.events.formats.event import Event, Format, Row, derive_uuid
+from tidemill.events.formats.event import Columns, Event, Format, Row, derive_uuid
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.lake import BATCH_COLUMNS
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_KEPT = 1_000_000
 #: By how many records it is tried to tell the format, and which columns there are.
 _FIRST_RECORDS, _COLUMN_RECORDS = 20, 100
+#: How many are tried to be read quickly at once; where one of so few is unusual, they are read one by one.
+_QUICK_RECORDS, _FEW = 1024, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Batch:
     rows: int = 0
     size: int = 0
     last_ordinal: int = 0
+
+    def add(self, events: pa.RecordBatch) -> None:
+        """Take these in."""
+        self.tables.append(events)
+        self.rows += events.num_rows
 
     @property
     def full(self) -> bool:
@@ -89,19 +96,27 @@ class Parser:
         if self._format is None:
             self.choose(block, start, kind)
         end = batch.take(block.texts if self._format else block.texts[: start + 1], start)
-        quick = self._format.quick if self._format and block.utf8 and not block.errors else None
-        rows: list[Row] = []
-        for index, text in enumerate(block.texts[start:end], start):
-            row = quick(text) if quick else None
-            if row is None:
-                rows += self._parse(block.record(index), before + index + 1, batch.refused)
-            else:
-                rows.append(row)
-        if rows:
-            batch.tables.append(to_arrow(rows, self._team_id, overrule=self._team_given))
-        batch.rows += len(rows)
+        for first in range(start, end, _QUICK_RECORDS):
+            self._take(batch, block, first, min(first + _QUICK_RECORDS, end), before)
         batch.last_ordinal = before + end
         return end
+
+    def _take(self, batch: Batch, block: Block, start: int, end: int, before: int) -> None:
+        """Parse these records: all at once, if they are usual ones; else each half of them by itself."""
+        quick = self._format.quick if self._format and block.utf8 and not block.errors else None
+        columns = quick(block.texts[start:end]) if quick else None
+        if columns is not None:
+            batch.add(to_arrow(columns, end - start, self._team_id))
+        elif quick and end - start > _FEW:
+            middle = (start + end) // 2
+            self._take(batch, block, start, middle, before)
+            self._take(batch, block, middle, end, before)
+        else:
+            rows: list[Row] = []
+            for index in range(start, end):
+                rows += self._parse(block.record(index), before + index + 1, batch.refused)
+            if rows:
+                batch.add(to_arrow(columns_of(rows), len(rows), self._team_id))
 
     def choose(self, block: Block, index: int, kind: str | None) -> None:
         """Choose the format by this record; if it is bad, the next one tells (the first of a cut log is often half)."""
@@ -171,17 +186,26 @@ def row_of(event: Event) -> Row:
     )
 
 
-def to_arrow(rows: Sequence[Row], team_id: int, *, overrule: bool = False) -> pa.RecordBatch:
-    """A batch for Lake.append: BATCH_COLUMNS. `team_id`: of events that name none; or, to overrule them, of all."""
+def columns_of(rows: Sequence[Row]) -> Columns:
+    """Rows as columns."""
+    return dict(zip(BATCH_COLUMNS, zip(*rows, strict=True), strict=True))
+
+
+def to_arrow(columns: Columns, rows: int, team_id: int) -> pa.RecordBatch:
+    """A batch for Lake.append: BATCH_COLUMNS. Events that say neither are of this team, and of the kind "capture"."""
     import pyarrow as pa  # 50 ms
 
-    # Texts are UTF-8 by contract, so they are not looked at again.
     types = {"team_id": pa.int64(), "timestamp": pa.timestamp("us", "UTC")}
-    columns = dict(zip(BATCH_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
+    given = {"team_id": pa.repeat(team_id, rows), "kind": pa.repeat("capture", rows), **columns}
     arrays = {}
     for name in BATCH_COLUMNS:
-        values = columns.get(name, ())
-        if name == "team_id":
-            values = tuple(team_id if overrule or value is None else value for value in values)
-        arrays[name] = pa.array(values, types[name]) if name in types else pa.array(values, pa.binary()).view("string")
+        values = given.get(name)
+        if values is None:
+            arrays[name] = pa.nulls(rows, pa.string())
+        elif isinstance(values, pa.Array):
+            arrays[name] = values
+        elif name in types:
+            arrays[name] = pa.array(values, types[name])
+        else:  # texts are UTF-8 by contract, so they are not looked at again
+            arrays[name] = pa.array(values, pa.binary()).view("string")
     return pa.record_batch(arrays)

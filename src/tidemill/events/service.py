@@ -15,7 +15,7 @@ from tidemill.events.formats.event import Event, derive_uuid
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.lake import Lake, Place
 from tidemill.events.load import DEFAULT_TEAM, Loading, LoadProgress, Result
-from tidemill.events.parse import Refused, row_of, to_arrow
+from tidemill.events.parse import Refused, columns_of, row_of, to_arrow
 from tidemill.settings import Settings
 
 _PAGE = 500
@@ -163,7 +163,8 @@ class EventService:
             left += len(page) - len(resolved)
             if events:
                 place = Place(f"rejects-{resolved[0]}-{resolved[-1]}-{len(resolved)}", after)
-                appended = self._lake.append([to_arrow([row_of(event) for event in events], DEFAULT_TEAM)], place)
+                columns = columns_of([row_of(event) for event in events])
+                appended = self._lake.append([to_arrow(columns, len(events), DEFAULT_TEAM)], place)
                 rows, duplicates = rows + appended.rows, duplicates + appended.duplicates
             if resolved:
                 self._rejects.resolve(resolved)

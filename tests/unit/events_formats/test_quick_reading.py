@@ -1,12 +1,14 @@
 """A usual record is read in a quicker way: that must give what the thorough way gives, or nothing."""
 
+import datetime as dt
 import itertools
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tidemill.errors import RowError
@@ -15,7 +17,7 @@ from tidemill.events.files import BLOCK
 from tidemill.events.formats.event import Event
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.formats.posthog import PostHog
-from tidemill.events.parse import Batch, Parser, row_of, to_arrow
+from tidemill.events.parse import Batch, Parser, columns_of, row_of, to_arrow
 
 PAYLOADS = Path(__file__).parent.parent.parent / "data" / "payloads"
 USUAL = {
@@ -57,14 +59,26 @@ RECORDS = st.tuples(
 
 def compare(record: bytes) -> bool:
     """Whether it was read quickly; fails if the thorough way would have given something else."""
-    quick = PostHog().quick(record)
+    quick = PostHog().quick([record])
     if quick is None:
         return False
-    (event,) = PostHog().parse(record, 0)
-    assert isinstance(event, Event)
-    assert event.has_time
-    assert to_arrow([quick], 1).equals(to_arrow([row_of(event)], 1))
+    assert to_arrow(quick, 1, 7).equals(thoroughly([record]))
     return True
+
+
+def thoroughly(records: list[bytes]) -> pa.RecordBatch:
+    """The events of records that can be taken, of team 7."""
+    rows = []
+    for record in records:
+        try:
+            parsed = PostHog().parse(record, 0)
+        except RowError:
+            continue
+        for event in parsed:
+            assert isinstance(event, Event)
+            event.team_id = 7
+            rows.append(row_of(event))
+    return to_arrow(columns_of(rows), len(rows), 7)
 
 
 @given(RECORDS)
@@ -77,6 +91,53 @@ def test_the_quick_way_gives_what_the_thorough_one_gives(given: tuple[Any, ...])
         del record[field]
     text = json.dumps(record, ensure_ascii=ascii_only, separators=separators)
     compare(text.encode("utf-8", "surrogatepass") if ascii_only else text.encode("utf-8", "replace"))
+
+
+MOMENTS = st.one_of(
+    st.datetimes(timezones=st.timezones()).map(dt.datetime.isoformat),
+    st.datetimes().map(lambda moment: moment.isoformat() + "Z"),
+    st.datetimes().map(str),
+    st.from_regex(
+        r"(0000|0001|1969|2026|9999)-(02-29|12-31|13-01|6-1)([T t][0-2]\d(:\d\d){0,2}([.,]\d{1,10})?)?"
+        r"(Z|z| UTC|[+-]\d\d(:?\d\d)?)?",
+        fullmatch=True,
+    ),
+)
+
+
+@given(MOMENTS)
+@settings(max_examples=600)
+@example("2026-01-02T03:04:05.1234567Z")
+@example("2016-12-31T23:59:60Z")
+@example("0001-01-01T00:00:00+10:00")
+@example("9999-12-31T23:59:59.999999-00:01")
+@example("2026-01-02T24:00:00Z")
+def test_times_are_read_alike(moment: str) -> None:
+    compare(json.dumps({**USUAL, "timestamp": moment}).encode())
+
+
+@given(st.lists(st.sampled_from([*range(12)]), max_size=60))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_usual_and_unusual_records_stay_in_order(tmp_path: Path, kinds: list[int]) -> None:
+    unusual = [
+        b"{no",
+        b'{"event": "e"}',
+        b'{"event": "e", "distinct_id": 5, "uuid": "5"}',
+        b'{"uuid":"x"',
+        b'"event":"y"}',
+    ]
+    records = [
+        unusual[kind] if kind < len(unusual) else json.dumps({**USUAL, "uuid": f"{number}"}).encode()
+        for number, kind in enumerate(kinds)
+    ]
+    (tmp_path / "file").write_bytes(b"\n".join([json.dumps(USUAL).encode(), *records]))
+    batch = parsed(tmp_path / "file")
+    table = pa.Table.from_batches(batch.tables)
+    expected = [json.dumps(USUAL).encode(), *(record for record in records if record not in unusual[:2] + unusual[3:])]
+    assert table.select(["uuid", "properties"]).equals(
+        pa.Table.from_batches([thoroughly(expected)]).select(["uuid", "properties"])
+    )
+    assert batch.rows + len(batch.refused) == len(records) + 1
 
 
 def test_usual_records_are_read_quickly() -> None:
@@ -95,7 +156,7 @@ def test_it_does_not_take_what_is_nested_too_deep(levels: int, kind: str, paddin
     deep = opening * (levels - 2) + "1" + closing * (levels - 2)  # within the record and its properties
     plain = json.dumps({**USUAL, "properties": {"pad": "x" * padding, "deep": 0}})
     record = plain.replace('"deep": 0', f'"deep": {deep}').encode()
-    quick = PostHog().quick(record)
+    quick = PostHog().quick([record])
     if levels > 500:
         assert quick is None
         with pytest.raises(RowError, match="500 levels"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -48,6 +48,10 @@ Row: TypeAlias = tuple[
 ]
 
 
+#: Columns of a batch by their names, each a list or an Arrow array; those that are not there are empty.
+Columns: TypeAlias = dict[str, Any]
+
+
 class Format(Protocol):
     """A reader."""
 
@@ -55,10 +59,11 @@ class Format(Protocol):
     title: str
 
     @property
-    def quick(self) -> Callable[[bytes], Row | None] | None:
-        """Gives the event of a usual record (UTF-8), with its own id and time and nothing to mend; None: `parse` it.
+    def quick(self) -> Callable[[Sequence[bytes]], Columns | None] | None:
+        """Gives the events of usual records (UTF-8), one each, with their own ids and times and nothing to mend.
 
-        What it takes, `parse` would take alike: it only saves time. A format may have none.
+        None: at least one of them is unusual. What it takes, `parse` would take alike: it only saves time. A format may
+        have no such way.
         """
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import base64
 import urllib.parse
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 
 from tidemill.errors import RowError
 from tidemill.events.formats import text, timestamps
-from tidemill.events.formats.event import Event, Row
+from tidemill.events.formats.event import Columns, Event
 
 _NONE = msgspec.Raw(b"")
 
@@ -78,7 +79,8 @@ class _Properties(msgspec.Struct, gc=False):
 
 _RECORD = msgspec.json.Decoder(_Record)
 _USUAL: msgspec.json.Decoder[_Record] = msgspec.json.Decoder(_Usual)
-_PLAIN, _PLAIN_PROPERTIES = msgspec.json.Decoder(_Plain), msgspec.json.Decoder(_PlainProperties)
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+_decode_plain_properties = msgspec.json.Decoder(_PlainProperties).decode
 _TAKEN = frozenset(_Record.__struct_encode_fields__) | {"$token", "personal_api_key"}
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _PROPERTIES = msgspec.json.Decoder(_Properties)
@@ -90,39 +92,36 @@ class PostHog:
     name = "posthog"
     title = "PostHog capture bodies and exported events"
 
-    def quick(self, record: bytes) -> Row | None:
+    def quick(self, records: Sequence[bytes]) -> Columns | None:
         """See event.Format."""
-        if not text.is_plain(record):
+        import pyarrow as pa  # 50 ms
+
+        if not all(map(text.is_plain, records)):
             return None
         try:
-            found = _PLAIN.decode(record)
-            properties = bytes(found.properties)
-            inner = _PLAIN_PROPERTIES.decode(properties)
-        except (msgspec.DecodeError, RecursionError):
+            found = [_decode_plain(record) for record in records]
+            properties = [bytes(one.properties) for one in found]
+            inner = [_decode_plain_properties(text) for text in properties]
+            # Arrow takes times with an offset, to the microsecond, as `timestamps` does; all others it refuses.
+            times = pa.array([one.timestamp for one in found]).cast(pa.timestamp("us", "UTC"))
+            columns: Columns = {
+                "uuid": [one.uuid for one in found],
+                "event": [one.event for one in found],
+                "properties": properties,
+                "distinct_id": [one.distinct_id for one in found],
+                "ip": [one.ip or within.ip or None for one, within in zip(found, inner, strict=True)],
+                "timestamp": times,
+                "set": [None if one.set is _NONE else _plain_object(one.set) for one in inner],
+                "set_once": [None if one.set_once is _NONE else _plain_object(one.set_once) for one in inner],
+            }
+        except (msgspec.DecodeError, RecursionError, ValueError):  # Arrow's errors are ValueErrors, too
             return None
-        timestamp = timestamps.iso(found.timestamp)
-        if timestamp is None or not timestamps.EARLIEST <= timestamp <= timestamps.LATEST:
+        moments = times.cast(pa.int64()).to_pylist()
+        if min(moments) < timestamps.EARLIEST or max(moments) > timestamps.LATEST:
             return None
-        if found.event.isspace() or found.distinct_id.isspace():
+        if any(map(str.isspace, columns["event"])) or any(map(str.isspace, columns["distinct_id"])):
             return None
-        set_ = b"" if inner.set is _NONE else _plain_object(inner.set)
-        set_once = b"" if inner.set_once is _NONE else _plain_object(inner.set_once)
-        if set_ is None or set_once is None:
-            return None
-        return (
-            found.uuid,
-            found.event,
-            properties,
-            found.distinct_id,
-            None,
-            found.ip or inner.ip or None,
-            timestamp,
-            set_ or None,
-            set_once or None,
-            None,
-            "capture",
-            None,
-        )
+        return columns
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""
@@ -136,9 +135,11 @@ class PostHog:
 
 
 def _plain_object(raw: msgspec.Raw) -> bytes | None:
-    """A JSON object; b"" if it is empty and says nothing; None if it is something else."""
+    """A JSON object; None if it is empty and says nothing. ValueError if it is something else."""
     text = bytes(raw)
-    return None if text[:1] != b"{" else b"" if text == b"{}" else text
+    if text[:1] != b"{":
+        raise ValueError
+    return None if text == b"{}" else text
 
 
 def _unpacked(record: bytes) -> bytes:
