@@ -65,6 +65,11 @@ class Settings(pydantic_settings.BaseSettings):
         """Folder of the event store's Parquet files, absolute."""
         return Path(self.event_data).expanduser().absolute() if self.event_data else self.home_path / "events"
 
+    @property
+    def spill_path(self) -> Path:
+        """Folder of what the event store puts on the disk for a while, absolute."""
+        return self.home_path / "spill"
+
 
 @functools.cache
 def current() -> Settings:

@@ -40,7 +40,7 @@ def translated() -> Iterator[None]:
             hint="Let it use more, in MB: TIDEMILL_DUCKDB_MEMORY_MB=1000",
             raw=str(error),
         ) from None
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError) as error:
         text = str(error)
         if no_room := _NO_ROOM.search(text):
             raise UnavailableError(
@@ -49,7 +49,7 @@ def translated() -> Iterator[None]:
                 hint="Make room on the disk, then run the command again: it goes on where it stopped.",
                 raw=text,
             ) from None
-        if _NO_DATABASE.search(text):
+        if isinstance(error, duckdb.Error) and _NO_DATABASE.search(text):
             raise UnavailableError(
                 "database_unavailable",
                 "The database of the event store's catalog does not answer.",
@@ -95,7 +95,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
 
     # Arrow's own allocator gives memory back to the system and asks for it again with every batch.
     pa.set_memory_pool(pa.system_memory_pool())
-    spill = settings.home_path / "spill"
+    spill = settings.spill_path
     spill.mkdir(parents=True, exist_ok=True)
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{settings.duckdb_memory_mb}MB",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from tidemill.events.known import NewEvents
     from tidemill.settings import Settings
 
 Lock = Callable[[str], contextlib.AbstractContextManager[None]]
@@ -47,11 +48,6 @@ BATCH_COLUMNS = {
 _TURN = "event-store"
 #: What is computed of each event when it comes in.
 _DERIVED = ("uuid_hash", "bytes")
-_HASH = "md5_number_lower(team_id::VARCHAR || ':' || uuid)"
-_BYTES = " + ".join(
-    f"coalesce(strlen({name}), 0)"
-    for name in ("uuid", "event", "properties", "distinct_id", '"set"', "set_once", "elements")
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +88,7 @@ class Lake:
         self._lock = lock
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
+        self._new_events: NewEvents | None = None
 
     @contextlib.contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -118,7 +115,7 @@ class Lake:
         with self._opening:
             if self._connection is not None:
                 self._connection.close()
-                self._connection = None
+                self._connection = self._new_events = None
 
     def _opened(self) -> duckdb.DuckDBPyConnection:
         with self._opening:
@@ -156,7 +153,7 @@ class Lake:
         with self.turn(), self.cursor() as cursor:
             cursor.execute("BEGIN")
             try:
-                fresh = _without_known(cursor, batch)
+                fresh = self._selecting().select(cursor, batch)
                 self._insert(cursor, fresh, place)
                 cursor.execute("COMMIT")
             except BaseException:
@@ -189,6 +186,13 @@ class Lake:
             "INSERT INTO lake.commits SELECT ?, ?, count(*), sum(bytes), ?, min(timestamp), max(timestamp) FROM fresh",
             ledger,
         )
+
+    def _selecting(self) -> NewEvents:
+        from tidemill.events.known import NewEvents  # 0.1 s
+
+        if self._new_events is None:
+            self._new_events = NewEvents(self._settings.spill_path)
+        return self._new_events
 
     def resume_after(self, file_key: str) -> int:
         """The last record of that file which is committed; 0 if there is none."""
@@ -233,30 +237,3 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
         "parquet_row_group_size": "20000",
     }.items():
         connection.execute(f"CALL lake.set_option('{option}', '{value}')")
-
-
-def _without_known(cursor: duckdb.DuckDBPyConnection, batch: pa.Table) -> pa.Table:
-    """The rows of the batch that are new to the store, each (team_id, uuid) once, with what is derived of them."""
-    import pyarrow as pa  # 50 ms
-
-    if batch.num_rows == 0:
-        return batch
-    cursor.register("numbered", batch.append_column("n", pa.array(range(batch.num_rows), pa.int64())))
-    cursor.execute(
-        f"CREATE TEMP TABLE ids AS SELECT n, team_id, uuid, {_HASH} AS uuid_hash, {_BYTES} AS bytes FROM numbered"
-    )
-    # First by the 64-bit hash alone: eight bytes a stored event, the only column that is read when nothing is known.
-    cursor.execute("CREATE TEMP TABLE suspects AS SELECT i.* FROM ids i SEMI JOIN lake.events e USING (uuid_hash)")
-    known: set[int] = set()
-    if cursor.execute("SELECT 1 FROM suspects LIMIT 1").fetchall():
-        query = "SELECT n FROM suspects SEMI JOIN lake.events USING (uuid_hash, uuid, team_id)"
-        known = {row[0] for row in cursor.execute(query).fetchall()}
-    doubles = cursor.execute("SELECT count(*) - count(DISTINCT uuid_hash) FROM ids").fetchall()[0][0]
-    if doubles:
-        twice = "SELECT n FROM ids QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
-        known |= {row[0] for row in cursor.execute(twice).fetchall()}
-    derived = cursor.execute(f"SELECT {', '.join(_DERIVED)} FROM ids ORDER BY n").to_arrow_table()
-    cursor.execute("DROP TABLE ids; DROP TABLE suspects")
-    for name in _DERIVED:
-        batch = batch.append_column(name, derived[name])
-    return batch.filter(pa.array([n not in known for n in range(batch.num_rows)], pa.bool_())) if known else batch

@@ -1,0 +1,75 @@
+"""However events come in, in whatever batches and from however many processes, the store holds each of them once."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pyarrow as pa
+import pytest
+from hypothesis import strategies as st
+
+from tidemill.app import App
+from tidemill.events.known import NewEvents
+from tidemill.events.lake import BATCH_COLUMNS, Lake, Place
+from tidemill.settings import Settings
+
+_TYPES = {"team_id": pa.int64(), "timestamp": pa.timestamp("us", "UTC")}
+_TEAMS = itertools.count(1000)
+#: Batches: which process commits it, and the numbers of its events.
+COMMITS = st.lists(st.tuples(st.integers(0, 1), st.lists(st.integers(0, 40), max_size=25)), max_size=8)
+
+
+@dataclasses.dataclass
+class Stores:
+    """The store as two processes see it."""
+
+    lakes: list[Lake]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    home = tmp_path_factory.mktemp("home")
+    with App(Settings(home=home)) as one, App(Settings(home=home)) as other:
+        one.lake.position()
+        yield Stores([one.lake, other.lake], home)
+
+
+def batch(team: int, numbers: list[int]) -> pa.RecordBatch:
+    """Events of these numbers."""
+    given = {"uuid": [f"id-{n}" for n in numbers], "team_id": [team] * len(numbers), "event": ["hit"] * len(numbers)}
+    arrays = {
+        name: pa.array(given.get(name, [None] * len(numbers)), _TYPES.get(name, pa.string())) for name in BATCH_COLUMNS
+    }
+    return pa.record_batch(arrays)
+
+
+def stored(lake: Lake, team: int) -> list[str]:
+    with lake.cursor() as cursor:
+        found = cursor.execute("SELECT uuid FROM lake.events WHERE team_id = ? ORDER BY uuid", [team]).fetchall()
+    return [row[0] for row in found]
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(commits=COMMITS)
+def test_each_event_is_stored_once(stores: Stores, commits: list[tuple[int, list[int]]]) -> None:
+    team, seen = next(_TEAMS), set[int]()
+    for lake in stores.lakes:
+        lake._new_events = NewEvents(stores.folder / "spill", run=16)
+    for process, numbers in commits:
+        appended = stores.lakes[process].append([batch(team, numbers)], Place("file", 1))
+        new = set(numbers) - seen
+        assert (appended.rows, appended.duplicates) == (len(new), len(numbers) - len(new))
+        seen |= new
+    assert stored(stores.lakes[0], team) == sorted(f"id-{n}" for n in seen)
+
+
+def test_the_same_id_in_two_teams_is_two_events(stores: Stores) -> None:
+    one, other = next(_TEAMS), next(_TEAMS)
+    for team in (one, other, one):
+        stores.lakes[0].append([batch(team, [1, 2])], Place("file", 1))
+    assert stored(stores.lakes[0], one) == stored(stores.lakes[0], other) == ["id-1", "id-2"]
