@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tidemill.bigquery.local.service import LocalBigQuery
     from tidemill.connections.service import ConnectionService
     from tidemill.engine.port import Engine
+    from tidemill.events.identity.service import IdentityService
     from tidemill.events.lake import Lake
     from tidemill.events.service import EventService
     from tidemill.exports.service import ExportService
@@ -105,6 +106,14 @@ class App:
         from tidemill.store.loads import Loads, Rejects
 
         return EventService(self.settings, self.lake, Loads(self.database), Rejects(self.database))
+
+    @functools.cached_property
+    def identity(self) -> IdentityService:
+        """Who is who."""
+        from tidemill.events.identity.service import IdentityService
+        from tidemill.store.people import PeopleBook
+
+        return IdentityService(self.lake, PeopleBook(self.database))
 
     @functools.cached_property
     def exports(self) -> ExportService:

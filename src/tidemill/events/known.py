@@ -45,7 +45,7 @@ class NewEvents:
         self._asked = False
 
     def select(self, cursor: duckdb.DuckDBPyConnection, batch: pa.Table) -> pa.Table:
-        """The rows that are new to the store, each (team_id, uuid) once, with their `uuid_hash` and `bytes`."""
+        """The rows that are new to the store, each (team_id, uuid) once, with their `uuid_hash`, `bytes` and `n`."""
         if batch.num_rows == 0:
             return batch
         ids = batch.select(["team_id", "uuid"]).append_column("n", pa.array(np.arange(batch.num_rows)))
@@ -61,7 +61,8 @@ class NewEvents:
         if len(np.unique(hashes)) < len(hashes):
             twice = "SELECT n FROM ids QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
             new[_numbers(cursor, twice)] = False
-        return batch if new.all() else batch.filter(pa.array(new))
+        batch = batch if new.all() else batch.filter(pa.array(new))
+        return batch.append_column("n", pa.array(np.arange(batch.num_rows, dtype=np.int32)))
 
     def _known(self, cursor: duckdb.DuckDBPyConnection, hashes: Hashes) -> Flags:
         """For each of these hashes, whether the store holds an event with it."""

@@ -46,8 +46,8 @@ BATCH_COLUMNS = {
     "envelope": "VARCHAR",
 }
 _TURN = "event-store"
-#: What is computed of each event when it comes in.
-_DERIVED = ("uuid_hash", "bytes")
+#: What is computed of each event when it comes in. `n` is its number in the commit, from 0 on.
+_DERIVED = ("uuid_hash", "bytes", "n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
     columns = ", ".join(f'"{name}" {kind}' for name, kind in BATCH_COLUMNS.items())
     connection.execute("BEGIN")
     connection.execute(
-        f"CREATE TABLE lake.events ({columns}, inserted_at TIMESTAMPTZ, uuid_hash UBIGINT, bytes BIGINT)"
+        f"CREATE TABLE lake.events ({columns}, inserted_at TIMESTAMPTZ, uuid_hash UBIGINT, bytes BIGINT, n INTEGER)"
     )
     connection.execute(
         "CREATE TABLE lake.commits (file_key VARCHAR, last_ordinal BIGINT, rows BIGINT, bytes BIGINT, "

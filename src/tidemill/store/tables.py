@@ -139,3 +139,49 @@ rejects = sa.Table(
     sa.Column("resolved_at", _MOMENT),
     sa.UniqueConstraint("source", "part"),
 )
+
+identity = sa.Table(
+    "identity",  # one row
+    metadata,
+    sa.Column("one_row", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("snapshot", sa.BigInteger, nullable=False, server_default="0"),  # of the event store: all up to it is in
+    sa.Column("change", sa.BigInteger, nullable=False, server_default="0"),  # number of the last change to people
+    sa.CheckConstraint("one_row", name="identity_one_row"),
+)
+
+persons = sa.Table(
+    "persons",
+    metadata,
+    sa.Column("team_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("created_at", _MOMENT, nullable=False),
+    sa.Column("properties", sa.Text, nullable=False),  # a JSON object, its values as they came
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("identified", sa.Boolean, nullable=False),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("change", sa.BigInteger, nullable=False),
+)
+sa.Index("persons_change", persons.c.change)
+
+distinct_ids = sa.Table(
+    "distinct_ids",
+    metadata,
+    sa.Column("team_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("distinct_id", sa.Text, primary_key=True),
+    sa.Column("person_id", sa.Text),  # null: it was sent only with events that want no person
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("change", sa.BigInteger, nullable=False),
+)
+sa.Index("distinct_ids_person", distinct_ids.c.team_id, distinct_ids.c.person_id)
+sa.Index("distinct_ids_change", distinct_ids.c.change)
+
+identity_warnings = sa.Table(
+    "identity_warnings",
+    metadata,
+    sa.Column("team_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("uuid", sa.Text, primary_key=True),  # of the event
+    sa.Column("code", sa.Text, primary_key=True),
+    sa.Column("distinct_id", sa.Text, nullable=False),
+    sa.Column("other", sa.Text),
+    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+)

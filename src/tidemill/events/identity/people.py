@@ -1,0 +1,240 @@
+"""Applies what events say about people to what is known of them: in memory, one event after the other.
+
+A `People` holds what one batch may touch. The outcome depends only on the order of the events, never on how they were
+cut into batches: tests hold it against one pass over all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+
+from tidemill.events.identity import rules
+
+#: team_id and distinct_id; team_id and id of a person.
+Key = tuple[int, str]
+#: Names and values of properties; the values are JSON texts, as they came.
+Properties = dict[str, bytes]
+
+
+@dataclasses.dataclass(slots=True)
+class Action:
+    """What one event says about people. Times are microseconds since 1970."""
+
+    team_id: int
+    uuid: str
+    event: str
+    distinct_id: str
+    timestamp: int
+    set: Properties = dataclasses.field(default_factory=dict)
+    set_once: Properties = dataclasses.field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+    merged: str | None = None  #: another id of the same person
+    quiet: bool = False  #: a merge only with an id that is nobody else's yet
+    personless: bool = False  #: no person is wanted
+
+
+@dataclasses.dataclass(slots=True)
+class Person:
+    """A person. `version` grows with every change; a deleted one is kept with it."""
+
+    team_id: int
+    id: str
+    created_at: int
+    properties: Properties
+    version: int = 0
+    identified: bool = False
+    deleted: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class Link:
+    """Whose a distinct_id is. No person: it was only sent with events that want none."""
+
+    team_id: int
+    distinct_id: str
+    person_id: str | None
+    version: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """A change that was refused. The event itself is kept."""
+
+    team_id: int
+    uuid: str
+    code: str
+    distinct_id: str
+    other: str | None = None
+
+
+class People:
+    """What is known of the people of a batch, and what of it has changed."""
+
+    def __init__(self, links: list[Link], persons: list[Person]) -> None:
+        """`links` and `persons`: all that the batch's ids lead to, and all ids of persons that it may merge."""
+        self.links = {(link.team_id, link.distinct_id): link for link in links}
+        self.persons = {(person.team_id, person.id): person for person in persons}
+        self.changed_links: set[Key] = set()
+        self.changed_persons: set[Key] = set()
+        self.warnings: list[Refusal] = []
+        self._ids: dict[Key, list[str]] = {}
+        for link in links:
+            if link.person_id is not None:
+                self._ids.setdefault((link.team_id, link.person_id), []).append(link.distinct_id)
+
+    def apply(self, action: Action) -> None:
+        """Apply one event."""
+        if action.personless:
+            self._without_person(action)
+            return
+        person, made = self._merged(action) if action.merged is not None else (None, False)
+        if person is None:
+            person, made = self._person(action, action.distinct_id)
+        if action.event not in rules.SILENT and (action.set or action.set_once or action.unset):
+            self._update(person, action, made)
+
+    def delete(self, team_id: int, distinct_id: str) -> bool:
+        """Delete the person of this id; whether there is one. The id's next event makes another one."""
+        person = self._found(team_id, distinct_id)
+        if person is None:
+            return False
+        person.deleted, person.properties = True, {}
+        self._written(person, made=False)
+        return True
+
+    def _without_person(self, action: Action) -> None:
+        key = (action.team_id, action.distinct_id)
+        if key not in self.links:
+            self.links[key] = Link(*key, None)
+            self.changed_links.add(key)
+        if action.event in rules.MERGES:
+            self._warn(action, "merge_without_person", action.merged)
+
+    def _found(self, team_id: int, distinct_id: str) -> Person | None:
+        link = self.links.get((team_id, distinct_id))
+        if link is None or link.person_id is None:
+            return None
+        person = self.persons[team_id, link.person_id]
+        return None if person.deleted else person
+
+    def _person(self, action: Action, distinct_id: str) -> tuple[Person, bool]:
+        """The person of this id, and whether it was made just now."""
+        team_id = action.team_id
+        found = self._found(team_id, distinct_id)
+        if found is not None:
+            return found, False
+        link = self.links.get((team_id, distinct_id))
+        before = link.version + 1 if link and link.person_id else 0
+        person = Person(team_id, rules.person_id(team_id, distinct_id, before), action.timestamp, {})
+        self.persons[team_id, person.id] = person
+        self.changed_persons.add((team_id, person.id))
+        self._link(team_id, distinct_id, person)
+        return person, True
+
+    def _link(self, team_id: int, distinct_id: str, person: Person) -> None:
+        """Say that this id is the person's. What an id says of itself has greater versions each time."""
+        key = (team_id, distinct_id)
+        link = self.links.get(key)
+        if link and link.person_id:
+            before = self.persons[team_id, link.person_id]
+            if before.version > person.version:
+                person.version = before.version
+                self.changed_persons.add((team_id, person.id))
+        # An id that was sent before, without a person or of another one, is told from a new one by its version.
+        self.links[key] = Link(*key, person.id, 0 if link is None else link.version + 1)
+        self.changed_links.add(key)
+        self._ids.setdefault((team_id, person.id), []).append(distinct_id)
+
+    def _merged(self, action: Action) -> tuple[Person | None, bool]:
+        """The person that both ids have now, and whether it was made just now; None if they stay apart."""
+        team_id, source_id, target_id = action.team_id, action.merged or "", action.distinct_id
+        if source_id == target_id:
+            return None, False
+        if rules.stands_for_nobody(source_id) or rules.stands_for_nobody(target_id):
+            self._warn(action, "merge_with_nobody", source_id)
+            return None, False
+        source, target = self._found(team_id, source_id), self._found(team_id, target_id)
+        if action.quiet and source is not None and source is not target and source.identified:
+            return None, False
+        if source is not None and target is not None:
+            if source is not target and source.identified and action.event != "$merge_dangerously":
+                self._warn(action, "merge_of_identified", source_id)
+                return None, False
+            if source is not target:
+                self._absorb(target, source, action)
+                return target, False
+        person, made = (target, False) if target else (source, False) if source else self._person(action, target_id)
+        for distinct_id, found in ((source_id, source), (target_id, None if made else target)):
+            if found is None and self._found(team_id, distinct_id) is not person:
+                self._link(team_id, distinct_id, person)
+        if not person.identified:
+            person.identified = True
+            self._written(person, made)
+        return person, made
+
+    def _absorb(self, target: Person, source: Person, action: Action) -> None:
+        """Move all that is the source's to the target: its properties, where the target has none, and its ids."""
+        merged = {**source.properties, **target.properties}
+        if _too_large(merged):
+            self._warn(action, "person_too_large", action.merged)
+        else:
+            target.properties = merged
+        target.created_at = min(target.created_at, source.created_at)
+        target.identified = True
+        target.version = max(target.version, source.version)
+        self._written(target, made=False)
+        source.deleted, source.properties = True, {}
+        self._written(source, made=False)
+        for distinct_id in self._ids.pop((source.team_id, source.id), []):
+            self._link(source.team_id, distinct_id, target)
+
+    def _update(self, person: Person, action: Action, made: bool) -> None:
+        now = person.properties
+        after = {name: value for name, value in action.set_once.items() if name not in now}
+        after |= action.set
+        changed = {name for name, value in after.items() if now.get(name) != value}
+        removed = {name for name in action.unset if name in now or name in after}
+        if not (made and changed) and not rules.worth_writing(action.event, changed) and not removed:
+            return
+        updated = {name: value for name, value in (now | after).items() if name not in removed}
+        if _too_large(updated):
+            self._warn(action, "person_too_large", None)
+            return
+        person.properties = updated
+        self._written(person, made)
+
+    def _written(self, person: Person, made: bool) -> None:
+        if not made:
+            person.version += 1
+        self.changed_persons.add((person.team_id, person.id))
+
+    def _warn(self, action: Action, code: str, other: str | None) -> None:
+        if not action.quiet:
+            self.warnings.append(Refusal(action.team_id, action.uuid, code, action.distinct_id, other))
+
+
+def _too_large(properties: Properties) -> bool:
+    size = 2 + sum(map(len, properties)) + sum(map(len, properties.values())) + 4 * len(properties)
+    return size > rules.MAX_PROPERTIES and len(as_json(properties)) > rules.MAX_PROPERTIES
+
+
+def as_json(properties: Properties) -> bytes:
+    """Properties as a JSON object."""
+    return msgspec.json.encode({name: msgspec.Raw(value) for name, value in properties.items()})
+
+
+_PROPERTIES = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def from_json(text: str | bytes | None) -> Properties:
+    """A JSON object as properties; none of what is no object.
+
+    Raises
+    ------
+    msgspec.DecodeError
+    """
+    if not text:
+        return {}
+    return {name: bytes(value) for name, value in _PROPERTIES.decode(text).items()}

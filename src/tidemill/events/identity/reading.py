@@ -1,0 +1,128 @@
+"""Reads what events say about people out of the event store, in the order in which they were committed.
+
+Only those are handed over that can change something: the first of each distinct_id in the range, and all that name
+properties, another id, or that no person is wanted. The store's columns say most of it; `properties` are looked into
+for PostHog's calls, the envelope for those of Segment and Amplitude.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tidemill.events.identity import people
+from tidemill.events.identity.people import Action
+
+if TYPE_CHECKING:
+    from tidemill.events.lake import Lake
+
+_COLUMNS = "team_id, uuid, event, distinct_id, epoch_us(timestamp), set, set_once, kind, detail"
+_QUERY = f"""
+    SELECT {_COLUMNS} FROM (
+        SELECT *, snapshot_id, CASE
+            WHEN kind <> 'capture' THEN
+                CASE WHEN event IN ('$identify', '$create_alias') OR contains(envelope, '"device_id"') THEN envelope END
+            WHEN event IN ('$identify', '$create_alias', '$merge_dangerously') OR contains(properties, '"$unset"')
+                OR regexp_matches(properties, '"\\$process_person_profile"\\s*:\\s*false') THEN properties
+            END AS detail
+        FROM lake.events WHERE snapshot_id > ? AND snapshot_id <= ?)
+    QUALIFY detail IS NOT NULL OR "set" IS NOT NULL OR set_once IS NOT NULL
+        OR row_number() OVER (PARTITION BY team_id, distinct_id ORDER BY snapshot_id, n) = 1
+    ORDER BY snapshot_id, n
+"""
+
+
+class _Captured(msgspec.Struct, gc=False):
+    """What PostHog's properties may say."""
+
+    anonymous: msgspec.Raw = msgspec.field(name="$anon_distinct_id", default=msgspec.Raw(b""))
+    alias: msgspec.Raw = msgspec.Raw(b"")
+    unset: msgspec.Raw = msgspec.field(name="$unset", default=msgspec.Raw(b""))
+    profile: msgspec.Raw = msgspec.field(name="$process_person_profile", default=msgspec.Raw(b""))
+
+
+class _Called(msgspec.Struct, gc=False):
+    """What the envelopes of Segment and Amplitude may say."""
+
+    anonymous: msgspec.Raw = msgspec.field(name="anonymousId", default=msgspec.Raw(b""))
+    previous: msgspec.Raw = msgspec.field(name="previousId", default=msgspec.Raw(b""))
+    device: msgspec.Raw = msgspec.field(name="device_id", default=msgspec.Raw(b""))
+
+
+_CAPTURED = msgspec.json.Decoder(_Captured)
+_CALLED = msgspec.json.Decoder(_Called)
+
+
+def actions(lake: Lake, after: int, upto: int) -> Iterator[Action]:
+    """What the events of the snapshots in (after, upto] say, in the order of their commits."""
+    with lake.cursor() as cursor:
+        for batch in cursor.execute(_QUERY, [after, upto]).to_arrow_reader(20_000):
+            yield from map(_action, *(column.to_pylist() for column in batch.columns))
+
+
+def _action(
+    team_id: int,
+    uuid: str,
+    event: str,
+    distinct_id: str,
+    timestamp: int,
+    to_set: str | None,
+    set_once: str | None,
+    kind: str,
+    detail: str | None,
+) -> Action:
+    action = Action(team_id, uuid, event, distinct_id, timestamp, _properties(to_set), _properties(set_once))
+    if detail is not None:
+        try:
+            if kind == "capture":
+                _captured(action, _CAPTURED.decode(detail))
+            else:
+                _called(action, _CALLED.decode(detail))
+        except msgspec.DecodeError:  # nested too deep for a decoder: nothing of it is about people
+            pass
+    return action
+
+
+def _captured(action: Action, detail: _Captured) -> None:
+    action.personless = bytes(detail.profile) == b"false"
+    if action.event == "$identify":
+        action.merged = _text(detail.anonymous)
+    elif action.event in {"$create_alias", "$merge_dangerously"}:
+        action.merged = _text(detail.alias)
+    unset = _value(detail.unset)
+    if isinstance(unset, (list, dict)):
+        action.unset = tuple(name for name in unset if isinstance(name, str))
+
+
+def _called(action: Action, detail: _Called) -> None:
+    if action.event == "$identify":
+        action.merged = _text(detail.anonymous)
+    elif action.event == "$create_alias":
+        action.merged = _text(detail.previous)
+    device = _text(detail.device)
+    if device is not None:
+        # Amplitude: a user takes over what a device did before; other users of it have nothing to do with that.
+        action.merged, action.quiet = device, True
+
+
+def _properties(text: str | None) -> people.Properties:
+    if text is None:
+        return {}
+    try:
+        return people.from_json(text)
+    except msgspec.DecodeError:
+        return {}
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    return msgspec.json.decode(raw) if bytes(raw) else None
+
+
+def _text(raw: msgspec.Raw) -> str | None:
+    """A text, or a number as one; ids are kept so when events are read, too."""
+    value = _value(raw)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    return str(value)

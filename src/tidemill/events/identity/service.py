@@ -1,0 +1,155 @@
+"""Keeps people up to date with the event store, a range of snapshots after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tidemill.events.identity import people, reading
+from tidemill.events.identity.people import Key, Link, People, Person
+
+if TYPE_CHECKING:
+    from tidemill.events.identity.people import Action
+    from tidemill.events.lake import Lake
+
+#: So many events are looked at in one transaction, or those of one commit, if it holds more.
+BATCH = 50_000
+
+
+Row = tuple[Any, ...]
+
+
+class Reached(Protocol):
+    """How far it is."""
+
+    @property
+    def snapshot(self) -> int:
+        """All events up to this snapshot have been applied."""
+
+    @property
+    def change(self) -> int:
+        """The number of the last change that was made."""
+
+
+class Session(Protocol):
+    """One transaction on what is kept of people. No other is open meanwhile.
+
+    Rows: team_id, distinct_id, person_id, version of a link; team_id, id, created (microseconds since 1970), properties
+    (a JSON text), version, identified, deleted of a person; team_id, uuid, code, distinct_id, other of a refusal.
+    """
+
+    @property
+    def reached(self) -> Reached:
+        """How far it is."""
+
+    def links(self, ids: Sequence[Key]) -> list[Row]:
+        """Those of these ids that are known."""
+
+    def links_of(self, persons: Sequence[Key]) -> list[Row]:
+        """All ids of these persons."""
+
+    def persons(self, persons: Sequence[Key]) -> list[Row]:
+        """Those of these persons that are known."""
+
+    def save(self, links: Iterable[Row], persons: Iterable[Row], refusals: Iterable[Row], snapshot: int) -> Reached:
+        """Keep these under the number of the next change, and that all up to this snapshot is in them."""
+
+
+class Book(Protocol):
+    """Where people are kept."""
+
+    def open(self) -> contextlib.AbstractContextManager[Session]:
+        """A session: kept at the end of the block; if the block raises, it is as if it had never been."""
+
+    def reached(self) -> Reached:
+        """How far it is."""
+
+
+class IdentityService:
+    """See the module."""
+
+    def __init__(self, lake: Lake, book: Book, batch: int = BATCH) -> None:
+        self._lake, self._book, self._batch = lake, book, batch
+
+    def catch_up(self, upto: int | None = None) -> Reached:
+        """Take in all events that are committed, or those up to a snapshot. Two at once take turns.
+
+        Killed at any point and called again, nothing is applied twice: the position is saved with what was applied.
+        """
+        goal = self._lake.position() if upto is None else upto
+        while (reached := self._book.reached()).snapshot < goal:
+            with self._book.open() as session:
+                to = self._range(session.reached.snapshot, goal)
+                if to is not None:
+                    apply(session, list(reading.actions(self._lake, session.reached.snapshot, to)), to)
+        return reached
+
+    def _range(self, after: int, goal: int) -> int | None:
+        """Up to which snapshot the next batch goes; None if another process has been there meanwhile."""
+        if after >= goal:
+            return None
+        rows, to = 0, goal
+        for commit in self._lake.commits(after, goal):
+            if rows and rows + commit.rows > self._batch:
+                return to
+            rows, to = rows + commit.rows, commit.snapshot
+        return goal
+
+    def delete(self, team_id: int, distinct_id: str) -> bool:
+        """Delete the person of this id, with all that is known of it; whether there was one. Its events stay."""
+        self.catch_up()  # or what it did before would make it again
+        with self._book.open() as session:
+            found = known(session, [(team_id, distinct_id)], merged=())
+            deleted = found.delete(team_id, distinct_id)
+            keep(session, found, session.reached.snapshot)
+        return deleted
+
+
+def apply(session: Session, actions: Sequence[Action], upto: int) -> None:
+    """Apply these actions, which are all up to a snapshot, to what is kept."""
+    ids = {(action.team_id, action.distinct_id) for action in actions}
+    merges = [action for action in actions if action.merged]
+    merged = {(action.team_id, name) for action in merges for name in (action.merged or "", action.distinct_id)}
+    found = known(session, ids | merged, merged)
+    for action in actions:
+        found.apply(action)
+    keep(session, found, upto)
+
+
+def known(session: Session, ids: Iterable[Key], merged: Iterable[Key]) -> People:
+    """What is kept of these ids, and all ids of the persons of those that may be merged."""
+    links = {row[:2]: Link(*row) for row in session.links(list(ids))}
+
+    def owners(keys: Iterable[Key]) -> list[Key]:
+        found = (links[key] for key in keys if key in links)
+        return list({(link.team_id, link.person_id) for link in found if link.person_id is not None})
+
+    links |= {row[:2]: Link(*row) for row in session.links_of(owners(merged))}
+    persons = [_person(*row) for row in session.persons(owners(links))]
+    return People(list(links.values()), persons)
+
+
+def keep(session: Session, found: People, upto: int) -> None:
+    """Keep what has changed."""
+    links = (found.links[key] for key in found.changed_links)
+    persons = (found.persons[key] for key in found.changed_persons)
+    session.save(
+        ((link.team_id, link.distinct_id, link.person_id, link.version) for link in links),
+        map(_row, persons),
+        ((each.team_id, each.uuid, each.code, each.distinct_id, each.other) for each in found.warnings),
+        upto,
+    )
+
+
+def _row(person: Person) -> Row:
+    text = people.as_json(person.properties).decode()
+    return (
+        person.team_id, person.id, person.created_at, text, person.version, person.identified, person.deleted
+    )  # fmt: skip
+
+
+def _person(
+    team_id: int, name: str, created: int, properties: str, version: int, identified: bool, deleted: bool
+) -> Person:
+    return Person(team_id, name, created, people.from_json(properties), version, identified, deleted)

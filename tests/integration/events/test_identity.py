@@ -1,0 +1,175 @@
+"""From files of events to persons in the metadata database: each event counts once, whatever happens in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidemill.app import App
+from tidemill.events.identity.service import IdentityService
+from tidemill.settings import Settings
+from tidemill.store.people import PeopleBook
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    return App(Settings(home=tmp_path / "home", commit_rows=40))
+
+
+def load(app: App, file: Path, lines: list[dict[str, Any]], format_name: str) -> None:
+    file.write_text("\n".join(map(json.dumps, lines)))
+    assert app.events.load(str(file), format_name).rejects == 0
+
+
+def persons(app: App) -> dict[str, tuple[str, dict[str, Any], int, int]]:
+    """Of each distinct_id: its person, the properties, and both versions."""
+    with PeopleBook(app.database).open() as session:
+        links = session.links([(1, f"{name}{n}") for name in ("u", "a", "b", "p") for n in range(200)])
+        found = {row[1]: row for row in session.persons([(1, row[2]) for row in links if row[2]])}
+    return {
+        name: (person, json.loads(found[person][3]), found[person][4], version)
+        for _, name, person, version in links
+        if person
+    }
+
+
+def captured(n: int, event: str, distinct_id: str, **properties: Any) -> dict[str, Any]:
+    return {
+        "uuid": f"00000000-0000-4000-8000-{n:012d}",
+        "event": event,
+        "distinct_id": distinct_id,
+        "timestamp": f"2026-01-01T{n // 3600:02d}:{n // 60 % 60:02d}:{n % 60:02d}Z",
+        "properties": properties,
+    }
+
+
+def test_posthog_events_make_and_merge_people(app: App, tmp_path: Path) -> None:
+    lines = [
+        captured(1, "$pageview", "a1", **{"$set_once": {"first": "/"}}),
+        captured(2, "$identify", "u1", **{"$anon_distinct_id": "a1", "$set": {"plan": "pro", "big": 1e400}}),
+        captured(3, "hit", "p1", **{"$process_person_profile": False, "$set": {"x": 1}}),
+        captured(4, "$create_alias", "u1", alias="b1"),
+        captured(5, "hit", "u1", **{"$unset": ["first"]}),
+        captured(6, "hit", "u2", nested={"$process_person_profile": False, "$unset": ["plan"]}),
+    ]
+    text = json.dumps(lines[1]).replace("Infinity", "1e400")
+    with app:
+        file = tmp_path / "events.jsonl"
+        file.write_text("\n".join([json.dumps(lines[0]), text, *map(json.dumps, lines[2:])]))
+        assert app.events.load(str(file), "posthog").rejects == 0
+        reached = app.identity.catch_up()
+        found = persons(app)
+        with PeopleBook(app.database).open() as session:
+            (kept,) = session.persons([(1, found["u1"][0])])
+        assert app.identity.catch_up() == reached
+    assert found.keys() == {"a1", "b1", "u1", "u2"}
+    assert found["a1"][0] == found["u1"][0] == found["b1"][0] != found["u2"][0]
+    assert json.loads(kept[3]) == {"plan": "pro", "big": float("inf")}
+    assert "1e400" in kept[3], "a value that no number holds is kept as it came"
+
+
+def test_segment_calls_make_and_merge_people(app: App, tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [
+        {"type": "track", "event": "hit", "anonymousId": "a1"},
+        {"type": "identify", "userId": "u1", "anonymousId": "a1", "traits": {"plan": "pro"}},
+        {"type": "alias", "userId": "u2", "previousId": "b2"},
+        {"type": "page", "userId": "u3", "anonymousId": "a3"},
+    ]
+    with app:
+        stamped = [{**line, "messageId": f"m{n}", "timestamp": "2026-01-01T00:00:00Z"} for n, line in enumerate(lines)]
+        load(app, tmp_path / "calls.jsonl", stamped, "segment")
+        app.identity.catch_up()
+        found = persons(app)
+    assert found["u1"][0] == found["a1"][0]
+    assert found["u1"][1] == {"plan": "pro"}
+    assert found["u2"][0] == found["b2"][0]
+    assert "a3" not in found
+
+
+def test_an_amplitude_user_takes_over_what_the_device_did_and_another_user_does_not(app: App, tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = [
+        {"device_id": "b1"},
+        {"device_id": "b1", "user_id": "u1", "user_properties": {"$set": {"plan": "pro"}}},
+        {"device_id": "b1", "user_id": "u2"},
+        {"device_id": "b2", "user_id": "u1"},
+    ]
+    with app:
+        lines = [
+            {"uuid": f"e{n}", "event_type": "hit", "event_time": "2026-01-01 00:00:00.000000", **event}
+            for n, event in enumerate(events)
+        ]
+        load(app, tmp_path / "export.json", lines, "amplitude")
+        app.identity.catch_up()
+        found = persons(app)
+    assert found["b1"][0] == found["u1"][0] == found["b2"][0] != found["u2"][0]
+    assert found["u1"][1] == {"plan": "pro"}
+
+
+def test_who_is_deleted_is_gone_and_comes_back_as_another(app: App, tmp_path: Path) -> None:
+    with app:
+        load(app, tmp_path / "one.jsonl", [captured(1, "hit", "u1", **{"$set": {"plan": "pro"}})], "posthog")
+        assert app.identity.delete(1, "u1")
+        before = persons(app)
+        assert not app.identity.delete(1, "u1")
+        assert not app.identity.delete(1, "u9")
+        load(app, tmp_path / "two.jsonl", [captured(2, "hit", "u1")], "posthog")
+        app.identity.catch_up()
+        after = persons(app)
+    assert before["u1"][1] == after["u1"][1] == {}
+    assert before["u1"][0] != after["u1"][0]
+    assert after["u1"][2:] > before["u1"][2:]
+
+
+_CATCH_UP = """
+import sys
+from pathlib import Path
+from tidemill.app import App
+from tidemill.events.identity.service import IdentityService
+from tidemill.settings import Settings
+from tidemill.store.people import PeopleBook
+with App(Settings(home=Path(sys.argv[1]))) as app:
+    service = IdentityService(app.lake, PeopleBook(app.database), batch=40)
+    print("ready", flush=True)
+    service.catch_up()
+"""
+
+
+def test_killed_at_any_moment_and_two_at_once_nothing_is_applied_twice(app: App, tmp_path: Path) -> None:
+    dice = random.Random(7)
+    lines = []
+    for n in range(2000):
+        user = dice.randrange(60)
+        if n % 9 == 0:
+            lines.append(captured(n, "$identify", f"u{user}", **{"$anon_distinct_id": f"a{dice.randrange(60)}"}))
+        else:
+            name = dice.choice(("a", "u"))
+            lines.append(captured(n, "hit", f"{name}{user}", **{"$set": {"n": n}, "$set_once": {"first": n}}))
+    with app:
+        load(app, tmp_path / "events.jsonl", lines, "posthog")
+        command = [sys.executable, "-c", _CATCH_UP, str(app.settings.home_path)]
+        for _ in range(2):
+            workers = [subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ) for _ in range(2)]
+            for worker in workers:
+                assert worker.stdout is not None
+                worker.stdout.readline()
+            goal = PeopleBook(app.database).reached().snapshot + dice.randrange(12)
+            while PeopleBook(app.database).reached().snapshot < goal and any(w.poll() is None for w in workers):
+                pass
+            for worker in workers:
+                worker.send_signal(signal.SIGKILL)
+                worker.communicate()
+        app.identity.catch_up()
+        killed = persons(app)
+        again = tmp_path / "again"
+    with App(Settings(home=again)) as other:
+        load(other, tmp_path / "events.jsonl", lines, "posthog")
+        IdentityService(other.lake, PeopleBook(other.database)).catch_up()
+        assert persons(other) == killed
