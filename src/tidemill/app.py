@@ -118,6 +118,7 @@ class App:
     @functools.cached_property
     def exports(self) -> ExportService:
         """Exports and runs."""
+        from tidemill.events.sources.events import EventSource
         from tidemill.exports.service import ExportService
         from tidemill.store.connections import Connections
         from tidemill.store.exports import Exports
@@ -127,6 +128,7 @@ class App:
         return ExportService(
             self.settings,
             self.lake,
+            {"events": EventSource(self.lake)},
             self.engine,
             Connections(self.database),
             Exports(self.database),

@@ -45,6 +45,8 @@ def examine(app: App) -> list[Check]:
             found.append(check(app))
         except TidemillError as error:
             found.append(Check(name, "wrong", error.message, error.hint))
+        except Exception as error:  # noqa: BLE001 - whatever is broken, the doctor says so and looks at the rest
+            found.append(Check(name, "wrong", f"{type(error).__name__}: {error}", "Please report this."))
     return found
 
 

@@ -117,3 +117,46 @@ def test_the_demo_runs_twice_and_adds_nothing_the_second_time(tmp_path: Path, in
         assert "39,244" in done.stdout
         assert ("nothing to add" in done.stdout) is not added
     assert installation.run("local", "stop", TIDEMILL_HOME=home).returncode == 0
+
+
+def test_of_several_files_the_good_ones_go_in_and_each_bad_one_is_named(
+    installation: Installation, tmp_path: Path
+) -> None:
+    write_events(tmp_path / "a.jsonl", 3)
+    (tmp_path / "b.jsonl").touch()
+    (tmp_path / "c.csv").write_text("price,color\n1,red\n")
+    write_events(tmp_path / "d.jsonl", 3, first=100)
+    done = installation.run("events", "load", *(str(tmp_path / n) for n in ("a.jsonl", "b.jsonl", "c.csv", "d.jsonl")))
+    assert done.returncode == 2
+    assert "b.jsonl is empty" in done.stderr
+    assert "c.csv: " in done.stderr
+    assert installation.run("events", "count").stdout.strip() == "6"
+
+
+def test_what_an_event_says_does_not_steer_the_terminal(installation: Installation, tmp_path: Path) -> None:
+    event = {"uuid": "u", "event": "\x1b[31mred", "distinct_id": "a", "timestamp": "2026-01-01T00:00:00Z"}
+    (tmp_path / "a.jsonl").write_text(json.dumps({**event, "properties": {}}))
+    installation.run("events", "load", str(tmp_path / "a.jsonl"))
+    shown = installation.run("events", "count", "--by", "event").stdout + installation.run("events", "show").stdout
+    assert "\x1b" not in shown
+    assert "\\x1b[31mred" in shown
+
+
+def test_a_path_that_cannot_be_written_is_named(installation: Installation, tmp_path: Path) -> None:
+    done = installation.run("events", "rejects", "export", "--out", str(tmp_path / "nowhere" / "x"))
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_embedded_bigquery_that_is_stopped_is_named_with_the_command_that_starts_it(
+    installation: Installation, tmp_path: Path
+) -> None:
+    key = {**installation.local.key("stopped"), "token_uri": "http://127.0.0.1:9/token"}
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    added = installation.run(
+        *("connection", "add", "w", "--dataset", "d", "--key", str(tmp_path / "key.json"), "--no-test")
+    )
+    assert added.returncode == 0, added.stderr
+    done = installation.run("connection", "test", "w", TIDEMILL_RETRY_DEADLINE_SECONDS="1")
+    assert "tidemill local start" in done.stdout

@@ -1,4 +1,4 @@
-"""Exactly once, however often it is killed: `kill -9` at random moments of load and export, and begun again."""
+"""Exactly once, however often it is killed: `kill -9` in the middle of loads and exports, and begun again."""
 
 from __future__ import annotations
 
@@ -7,67 +7,79 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.installation import CONNECTION, Installation, write_events
 
-EVENTS = 3_000
+from tidemill.app import App
+
+EVENTS, COMMITS = 3_000, 12
 SMALL = {"TIDEMILL_COMMIT_ROWS": "250", "TIDEMILL_CHUNK_BYTES": "30000"}
 
 
-def kill_within(installation: Installation, longest: float, draw: random.Random, *arguments: str) -> bool:
-    """Start a command and kill it at a random moment. True if it was alive then."""
-    process = installation.start(*arguments, **SMALL)
-    try:
-        process.communicate(timeout=draw.uniform(0.0, longest))
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return True
-    return False
+def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
+    """Kill a command as soon as it has come so far, or let it end."""
+    while process.poll() is None and not reached():
+        pass
+    process.kill()
+    process.communicate()
 
 
-def timed(installation: Installation, *arguments: str) -> float:
-    """Run a command to its good end; how long it took says where kills make sense."""
-    began = time.monotonic()
-    done = installation.run(*arguments, **SMALL)
-    assert done.returncode == 0, done.stderr
-    return time.monotonic() - began
+def kill_load(installation: Installation, app: App, file: Path, commits: int) -> bool:
+    """Load a file, and kill that after so many commits. Whether it was in the middle of it."""
+    before, (_, rows) = app.lake.position(), app.events.count()[0]
+    process = installation.start("events", "load", str(file), **SMALL)
+    kill_when(process, lambda: len(app.lake.commits(before, 2**62)) >= commits)
+    return before < app.lake.position() and app.events.count()[0][1] < rows + EVENTS
 
 
-def rounds(installation: Installation, tmp_path: Path, number: int, seed: int) -> None:
+def kill_export(installation: Installation, app: App, share: float) -> bool:
+    """Export, and kill that when such a share of the chunks is loaded. Whether it was in the middle of it."""
+    numbers = [run.number for run in app.exports.runs("daily", limit=1) if run.status == "completed"]
+
+    def reached() -> bool:
+        run = next(iter(app.exports.runs("daily", limit=1)), None)
+        if run is None or [run.number] == numbers or not run.chunks:
+            return False
+        return sum(chunk.status == "loaded" for chunk in run.chunks) >= share * len(run.chunks)
+
+    kill_when(installation.start("export", "run", "daily", **SMALL), reached)
+    return any(run.status == "running" for run in app.exports.runs("daily", limit=1))
+
+
+def rounds(installation: Installation, tmp_path: Path, kills: int, seed: int) -> None:
+    """Load and export, file after file, until as many loads and as many exports were killed in the middle."""
     draw = random.Random(seed)
+    killed = {"load": 0, "export": 0}
+    acknowledged: list[str] = []
     with installation.app() as app:
         installation.connect(app)
         app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
-    acknowledged: list[str] = []
-    longest = {"load": 0.0, "export": 0.0}
-    for turn in range(number):
-        file = tmp_path / f"events-{turn}.jsonl"
-        uuids = write_events(file, EVENTS, first=turn * EVENTS)
-        load, export = ("events", "load", str(file)), ("export", "run", "daily")
-        if turn:
+        for turn in range(3 * kills):
+            file = tmp_path / f"events-{turn}.jsonl"
+            acknowledged += write_events(file, EVENTS, first=turn * EVENTS)
+            killed["load"] += kill_load(installation, app, file, draw.randint(1, COMMITS - 4))
+            assert installation.run("events", "load", str(file), **SMALL).returncode == 0
             for _ in range(draw.randint(1, 2)):
-                kill_within(installation, longest["load"], draw, *load)
-        longest["load"] = max(longest["load"], timed(installation, *load))
-        acknowledged += uuids
-        if turn:
-            for _ in range(draw.randint(1, 2)):
-                kill_within(installation, longest["export"], draw, *export)
-        longest["export"] = max(longest["export"], timed(installation, *export))
-        assert installation.uuids() == sorted(acknowledged)
-    with installation.app() as app:
+                killed["export"] += kill_export(installation, app, draw.choice([0, 0, 0.2, 0.5, 0.7]))
+            done = installation.run("export", "run", "daily", **SMALL)
+            assert done.returncode == 0, done.stderr
+            assert installation.uuids() == sorted(acknowledged)
+            if min(killed.values()) >= kills:
+                break
+        assert min(killed.values()) >= kills, killed
         assert app.events.count() == [(None, len(acknowledged))]
 
 
 def test_killed_a_dozen_times_every_event_is_there_once(installation: Installation, tmp_path: Path) -> None:
-    rounds(installation, tmp_path, number=7, seed=20_260_101)
+    rounds(installation, tmp_path, kills=6, seed=20_260_101)
 
 
 @pytest.mark.torture
 def test_killed_a_hundred_times_every_event_is_there_once(installation: Installation, tmp_path: Path) -> None:
-    rounds(installation, tmp_path, number=51, seed=time.time_ns())
+    rounds(installation, tmp_path, kills=50, seed=time.time_ns())
 
 
 def test_two_loads_and_two_exports_at_once_add_each_event_once(installation: Installation, tmp_path: Path) -> None:

@@ -35,7 +35,10 @@ class _NotableError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One step of the test, done. `status`: passed, failed, skipped or warning. `found`: what it read, if anything."""
+    """One step of the test, done. `status`: passed, failed, skipped or warning. `found`: what it read, if anything.
+
+    `code` and `raw` are those of the error, if there was one.
+    """
 
     name: str
     title: str
@@ -44,6 +47,8 @@ class Step:
     hint: str = ""
     seconds: float = 0.0
     found: str = ""
+    code: str = ""
+    raw: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,8 +257,9 @@ def _do(plan: _Plan) -> Step:
         seconds = time.monotonic() - began
         if plan.optional:
             extra = "It is needed for models that change (persons, sessions). The test table expires within the hour."
-            return Step(plan.name, plan.title, "warning", f"{error.message} {extra}", error.hint, seconds)
-        return Step(plan.name, plan.title, "failed", error.message, error.hint, seconds)
+            message = f"{error.message} {extra}"
+            return Step(plan.name, plan.title, "warning", message, error.hint, seconds, "", error.code, error.raw)
+        return Step(plan.name, plan.title, "failed", error.message, error.hint, seconds, "", error.code, error.raw)
     seconds = time.monotonic() - began
     found = message if plan.name == "dataset" else ""
     shown = f"in {message}" if plan.name == "dataset" else message

@@ -213,6 +213,10 @@ class Client:
         """Load one file by one job, once, however often this is called for the same job id; see `jobs.run_load`."""
         return jobs.run_load(self, path, job, sent=sent, cancelled=cancelled or self.cancelled)
 
+    def settle(self, job_id: str, dataset: str, table: str) -> None:
+        """See that no job of this id is at work any more; see `jobs.settle`."""
+        jobs.settle(self, job_id, self.target("bigquery.jobs.create", dataset, table))
+
     def query(
         self,
         sql: str,

@@ -29,6 +29,9 @@ CALL = {
     "internalError": Again.SAME_ID,
     "badGateway": Again.SAME_ID,
     "rateLimitExceeded": Again.SAME_ID,
+    "jobBackendError": Again.SAME_ID,
+    "jobInternalError": Again.SAME_ID,
+    "jobRateLimitExceeded": Again.SAME_ID,
     "tableUnavailable": Again.SAME_ID,
 }
 JOB = {
@@ -40,6 +43,8 @@ JOB = {
     "jobRateLimitExceeded": Again.NEW_ID,
     "tableUnavailable": Again.NEW_ID,
 }
+#: A reason of our own: nothing listens at an address of this machine.
+LOCAL_STOPPED = "local_stopped"
 #: Reasons that come with status 403 and that no permission would change.
 _NO_MATTER_OF_ACCESS = {"blocked", "responseTooLarge", "resourcesExceeded", "billingTierLimitExceeded", "timeout"}
 _TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
@@ -161,6 +166,12 @@ _TOLD = {
         "them: {said}",
         "That takes half an hour at most. Run it again then; or stop streaming into that table.",
     ),
+    "local_stopped": _Told(
+        RetryableError,
+        "local_stopped",
+        "The embedded BigQuery does not answer: it is not running, or at another port than when the key was made.",
+        "tidemill local start; tidemill local key then makes a key for where it is.",
+    ),
     "transient": _Told(
         RetryableError,
         "bigquery_unavailable",
@@ -200,6 +211,8 @@ def _case(problem: Problem) -> str:
     if problem.status == 401:
         return "credential"
     if problem.reason in {"billingNotEnabled", "quotaExceeded", "bytesBilledLimitExceeded"}:
+        return problem.reason
+    if problem.reason == LOCAL_STOPPED:
         return problem.reason
     if _STREAMED.search(problem.message):
         return "streamed"
@@ -246,6 +259,8 @@ def denied(problem: Problem, target: Target) -> AccessError:
         more = " Batch exports need it. The streaming export, which is to come, does without it."
     of_account = permission.startswith("iam.serviceAccounts.")
     resource = f"service account {target.account}" if of_account else target.resource
+    if permission == "bigquery.jobs.create":
+        resource = f"project {target.project}"
     return AccessError(
         "permission_missing",
         f"The permission {permission} is missing on the {resource}.{more}",

@@ -160,6 +160,24 @@ def _run(once: _Once) -> Any:
     )
 
 
+def settle(client: Client, base: str, target: Target) -> None:
+    """See that no job of this id is at work any more: one that is, is cancelled, and waited for.
+
+    Raises
+    ------
+    Cancelled
+        BigQuery does not answer.
+    """
+    once = _Once(client, base, "", target, {}, lambda _: None, never, client.policy)
+    _assert_located(once)
+    for number in itertools.count():
+        job = _find(once, f"{base}_t{number}" if number else base)
+        if job is None:
+            return
+        if job.state != "DONE":
+            _stop(once, job)
+
+
 def _assert_located(once: _Once) -> None:
     """Without a location, BigQuery would look for a job in one place, and run it in another."""
     if not once.client.location:

@@ -29,7 +29,7 @@ class Name:
 
 
 def parse_dataset(text: str) -> Name:
-    """`dataset`, `project:dataset` or `project.dataset`.
+    """`dataset`, `project:dataset` or `project.dataset`; or a table in it, whose name is left out.
 
     Raises
     ------
@@ -38,10 +38,10 @@ def parse_dataset(text: str) -> Name:
     """
     given = text.strip().strip("`")
     parts = _parts(given)
-    if not 1 <= len(parts) <= 2 or not all(parts):
+    if not 1 <= len(parts) <= 3 or not all(parts):
         raise ConfigError("dataset_name", f"{text!r} is no dataset id.", hint="Give the dataset id, such as analytics.")
-    dataset = check_dataset(parts[-1])
-    project = check_project(parts[0]) if len(parts) == 2 else None
+    dataset = check_dataset(parts[min(len(parts), 2) - 1])
+    project = check_project(parts[0]) if len(parts) > 1 else None
     note = f"{given} was understood as the dataset {dataset} of the project {project}." if project else ""
     return Name(project, dataset, None, note)
 

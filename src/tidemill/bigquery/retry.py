@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,12 @@ AWAKE = 0.5  # how long, at most, nobody looks whether to stop
 def never() -> bool:
     """Nobody cancels."""
     return False
+
+
+#: What the libraries say if nothing listens at a port of this machine.
+_STOPPED = re.compile(r"(127\.0\.0\.1|localhost|\[::1\]).*Connection refused", re.DOTALL)
+#: How long the embedded BigQuery may take to come back.
+_RESTARTS_WITHIN = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +70,8 @@ class Policy:
 
         It raises UnavailableError, with the cause, when the deadline is over, and Cancelled when asked to stop.
         """
-        end = self.clock() + self.deadline
+        began = self.clock()
+        end = began + self.deadline
         longest = FIRST_WAIT
 
         def wait(cause: TidemillError) -> None:
@@ -73,11 +81,13 @@ class Policy:
             if isinstance(cause, RetryableError) and cause.after is not None:
                 pause = max(pause, cause.after)
             until = self.clock() + pause
-            if until > end:
+            stopped = cause.code == errors.LOCAL_STOPPED
+            if until > (min(end, began + _RESTARTS_WITHIN) if stopped else end):
+                later = "run it again later, and it goes on where it stopped."
                 raise UnavailableError(
                     cause.code,
-                    f"{cause.message} (tried for {self.deadline:.0f} s)",
-                    hint="Nothing is lost: run it again later, and it goes on where it stopped.",
+                    f"{cause.message} (tried for {self.clock() - began:.0f} s)",
+                    hint=cause.hint if stopped else f"Nothing is lost: {later}",
                     raw=cause.raw,
                 )
             if self.pause(until - self.clock(), cancelled):
@@ -107,6 +117,8 @@ def understand(error: Exception, target: Target) -> Problem:
             return errors.from_response(error.response.status_code, json_of(error.response), error.response.headers)
         case auth.RefreshError() if not error.retryable:
             raise _refused(error, target) from None
+        case auth.GoogleAuthError() | requests.RequestException() | ConnectionError() if _STOPPED.search(str(error)):
+            return Problem(503, errors.LOCAL_STOPPED, str(error))
         case auth.GoogleAuthError() | requests.RequestException() | ConnectionError() | common.DataCorruption():
             return Problem(503, "", f"The connection failed: {type(error).__name__}")
         case api.RetryError():

@@ -60,10 +60,10 @@ def moment(value: dt.datetime) -> str:
     return f"TIMESTAMP '{value.astimezone(dt.UTC).strftime('%Y-%m-%d %H:%M:%S.%f').rjust(26, '0')}+00:00'"
 
 
-def count(table: Place, key: Sequence[str]) -> str:
-    """Rows, and distinct keys, of a table."""
-    keys = ", ':', ".join(f"CAST(`{name}` AS STRING)" for name in key)
-    return f"SELECT COUNT(*) AS row_count, COUNT(DISTINCT CONCAT({keys})) AS key_count FROM {quoted(*table)}"
+def keys(table: Place, key: Sequence[str]) -> str:
+    """Each key of a table, with its number of rows."""
+    names = ", ".join(f"`{name}`" for name in key)
+    return f"SELECT {names}, COUNT(*) AS row_count FROM {quoted(*table)} GROUP BY {names}"
 
 
 def top_events(table: Place, limit: int) -> str:

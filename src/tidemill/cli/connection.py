@@ -66,7 +66,10 @@ def add(
     name: str = typer.Argument(help="A unique name for the connection."),
     project: str = typer.Option(None, help="Google Cloud project id. Default: the key's project."),
     dataset: str = typer.Option(..., help="Dataset id; project:dataset is understood too."),
-    key: str = typer.Option(None, help="Service account key: a file, - for standard input, or the JSON itself."),
+    key: str = typer.Option(
+        None,
+        help="Service account key: a file, - for standard input, or the JSON itself (others may see that).",
+    ),
     adc: bool = typer.Option(False, "--adc", help="Use the Application Default Credentials of this machine."),
     impersonate: str = typer.Option(None, help="E-mail of a service account to act as."),
     location: str = typer.Option(None, help="Where to create the dataset, such as EU; else it is read from it."),
@@ -82,7 +85,7 @@ def add(
             output.note(remark)
         if create_dataset:
             output.done(opened.connections.create_dataset(draft, location))
-        if test and not _show_steps(opened.connections.test_draft(draft), as_json=False):
+        if test and not _show_steps(opened.connections.test_draft(draft), aside=as_json):
             output.say("Not saved. Correct it and try again, or save it untested with --no-test.")
             raise typer.Exit(3)
         saved = opened.connections.add(draft, by=session.user())
@@ -158,19 +161,22 @@ def test(name: str = typer.Argument(help="Name of the connection."), as_json: bo
 _MARKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]", "warning": "[yellow]![/]"}
 
 
-def _show_steps(steps: Iterable[Step], *, as_json: bool) -> bool:
-    """Show each step as it ends. True if none failed."""
+def _show_steps(steps: Iterable[Step], *, as_json: bool = False, aside: bool = False) -> bool:
+    """Show each step as it ends; `aside`: standard output is for something else. True if none failed."""
     from rich.markup import escape
 
     seen = []
+    console = output.err if aside else output.out
     for step in steps:
         seen.append(step)
         if as_json:
             continue
         message = f" [dim]{escape(step.message)}[/]" if step.message else ""
-        output.out.print(f"{_MARKS[step.status]} {escape(step.title)}{message}")
+        console.print(f"{_MARKS[step.status]} {escape(step.title)}{message}")
         if step.hint and step.status in {"failed", "warning"}:
-            output.out.print(f"    {escape(step.hint).replace(chr(10), chr(10) + '    ')}")
+            console.print(f"    {escape(step.hint).replace(chr(10), chr(10) + '    ')}")
+        if step.raw and output.verbose():
+            console.print(f"    [dim]{escape(step.raw)}[/]")
     good = all(step.status != "failed" for step in seen)
     if as_json:
         output.print_json({"passed": good, "steps": seen})
@@ -219,7 +225,7 @@ def edit(
         draft = opened.connections.changed(name, rename=rename, project=project, dataset=dataset, **auth)
         for remark in draft.notes:
             output.note(remark)
-        if test and not _show_steps(opened.connections.test_draft(draft), as_json=False):
+        if test and not _show_steps(opened.connections.test_draft(draft), aside=as_json):
             output.say("Not changed. Correct it and try again, or save it untested with --no-test.")
             raise typer.Exit(3)
         _saved(opened.connections.save(name, draft), as_json)

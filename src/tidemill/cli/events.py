@@ -41,10 +41,23 @@ def load(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Load events. What is in the store already is not added again; a bad line is set aside, the rest goes in."""
+    from tidemill.errors import ConfigError
+
     results: list[Any] = []
+    failed: list[ConfigError] = []
+    told = mapping(maps, event)
     with session.app() as opened, progress.bar("Loading") as bar:
         for file in files:
-            result = opened.events.load(file, format_, team_id=team, mapping=mapping(maps, event), progress=bar.loading)
+            try:
+                result = opened.events.load(file, format_, team_id=team, mapping=told, progress=bar.loading)
+            except ConfigError as error:
+                failed.append(error)
+                if len(files) > 1:  # the others may be good
+                    output.print_error(error)
+                continue
+            except KeyboardInterrupt:
+                output.say(f"\n{file}: stopped. What was committed is in; type it again, and it goes on from there.")
+                raise
             results.append(result)
             bar.line(_summary(result))
             for remark in result.notes:
@@ -54,6 +67,11 @@ def load(
     refused = sum(result.rejects for result in results)
     if refused:
         output.say(f"{refused:,} set aside; see them with: tidemill events rejects list")
+    if len(files) == 1 and failed:
+        raise failed[0]
+    if failed:
+        output.say(f"{len(failed)} of {len(files)} files were not loaded to their end, for the reasons above.")
+        raise typer.Exit(failed[0].exit_code)
 
 
 def _summary(result: Any) -> str:

@@ -64,11 +64,13 @@ def key(
     out: Path = typer.Option(None, help="Write the key to this file (readable by you only) instead of printing it."),
     allow: list[str] = typer.Option(None, help="Only these permissions. May be repeated. Default: all it may need."),
     deny: list[str] = typer.Option(None, help="All but these permissions. May be repeated."),
+    as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Make a service account key for the embedded BigQuery, or change its permissions."""
     text = _local().key(name, allow=allow or None, deny=deny or ())
-    if out is None:
+    if out is None or as_json:
         output.print_json(text)
+    if out is None:
         return
     import json
 

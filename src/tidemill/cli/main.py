@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 something failed; 2 the command, a setting or a file must be corrected; 3 access is missing;
 4 the named thing does not exist; 5 something else holds the name, the table or the run; 6 rows were refused;
-7 a service did not answer; 70 a bug in Tidemill; 130 cancelled.
+7 a service did not answer; 70 a bug in Tidemill; 130 cancelled; 141 the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tidemill.cli import connection, events, export, local, model, setup
 
 VERBOSE = "--verbose"
 BUG = 70
+BROKEN_PIPE = 141  # as a shell says of what SIGPIPE ended
 
 app = typer.Typer(
     name="tidemill",
@@ -51,12 +52,12 @@ def _main(
 def run(arguments: list[str] | None = None) -> None:
     """Entry point: runs the command line and ends the process with the documented exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    verbose = VERBOSE in words or bool(os.environ.get("TIDEMILL_VERBOSE"))
-    words = [word for word in words if word != VERBOSE]
-    sys.exit(_run(words, verbose=verbose))
+    if VERBOSE in words:
+        os.environ["TIDEMILL_VERBOSE"] = "1"
+    sys.exit(_run([word for word in words if word != VERBOSE]))
 
 
-def _run(words: list[str], *, verbose: bool) -> int:
+def _run(words: list[str]) -> int:
     from tidemill.errors import TidemillError  # keep the module's import light
 
     try:
@@ -66,7 +67,7 @@ def _run(words: list[str], *, verbose: bool) -> int:
     except TidemillError as error:
         from tidemill.cli import output  # rich, only when there is something to say
 
-        output.print_error(error, verbose=verbose, as_json="--json" in words)
+        output.print_error(error, as_json="--json" in words)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("\nStopped.\n")
@@ -74,9 +75,23 @@ def _run(words: list[str], *, verbose: bool) -> int:
     except BrokenPipeError:
         # The reader (head, less) has seen enough. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return BROKEN_PIPE
+    except OSError as error:
+        if not error.filename:
+            return _other(error)
+        return _unusable(error, as_json="--json" in words)
     except Exception as error:  # noqa: BLE001 - the outermost door: everything else is a bug, and says so
         return _other(error)
+
+
+def _unusable(error: OSError, *, as_json: bool) -> int:
+    """A file or folder that was named cannot be written or read."""
+    from tidemill.cli import output
+    from tidemill.errors import ConfigError
+
+    said = ConfigError("file_unusable", f"{error.filename}: {error.strerror}.", hint="Check the path and its rights.")
+    output.print_error(said, as_json=as_json)
+    return said.exit_code
 
 
 def _other(error: Exception) -> int:

@@ -7,6 +7,7 @@ import datetime as dt
 import enum
 import json
 import os
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,14 @@ from tidemill.errors import Cancelled, TidemillError
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 10_000)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+#: Control characters: ESC and the like begin commands to a terminal.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 JSON_OPTION = typer.Option(False, "--json", help="Print JSON to standard output and nothing else.")
+
+
+def safe(text: str) -> str:
+    """Text of somebody else's, for a terminal: characters that would steer it are written out, markup is no markup."""
+    return escape(_STEERING.sub(lambda match: f"\\x{ord(match[0]):02x}", text))
 
 
 def say(text: str) -> None:
@@ -35,12 +43,12 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """A remark about something that was done for the user, or that they may want to know."""
-    err.print(f"[yellow]Note:[/] {escape(text)}")
+    err.print(f"[yellow]Note:[/] {safe(text)}")
 
 
 def done(text: str) -> None:
     """A thing that was done."""
-    err.print(f"[green]✓[/] {escape(text)}")
+    err.print(f"[green]✓[/] {safe(text)}")
 
 
 def print_json(data: Any) -> None:
@@ -79,7 +87,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     for column in columns:
         table.add_column(column, overflow="fold")  # a name that is cut off cannot be copied
     for row in rows:
-        table.add_row(*(escape(text(cell)) for cell in row))
+        table.add_row(*(safe(text(cell)) for cell in row))
     out.print(table)
 
 
@@ -87,7 +95,7 @@ def print_fields(fields: Mapping[str, Any]) -> None:
     """Names and values, one a line, on standard output."""
     width = max(len(name) for name in fields)
     for name, value in fields.items():
-        out.print(f"[bold]{name.ljust(width)}[/]  {escape(text(value))}")
+        out.print(f"[bold]{name.ljust(width)}[/]  {safe(text(value))}")
 
 
 def text(value: Any) -> str:
@@ -119,15 +127,20 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def print_error(error: TidemillError, *, verbose: bool, as_json: bool = False) -> None:
+def verbose() -> bool:
+    """Whether the original texts of errors are wanted."""
+    return bool(os.environ.get("TIDEMILL_VERBOSE"))
+
+
+def print_error(error: TidemillError, *, as_json: bool = False) -> None:
     """What is wrong, and what to do; the cause's own words only when asked for."""
     if as_json:
         print_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
     if isinstance(error, Cancelled):
-        err.print(f"[yellow]{escape(error.message)}[/]")
+        err.print(f"[yellow]{safe(error.message)}[/]")
     else:
-        err.print(f"[bold red]Error:[/] {escape(error.message)} [dim]\\[{error.code}][/]")
+        err.print(f"[bold red]Error:[/] {safe(error.message)} [dim]\\[{error.code}][/]")
     if error.hint:
-        err.print(f"[bold]What to do:[/] {escape(error.hint)}")
-    if verbose and error.raw:
-        err.print(f"[dim]{escape(error.raw)}[/]")
+        err.print(f"[bold]What to do:[/] {safe(error.hint)}")
+    if verbose() and error.raw:
+        err.print(f"[dim]{safe(error.raw)}[/]")

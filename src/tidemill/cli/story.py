@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from tidemill.cli import output, progress, session
-from tidemill.errors import TidemillError
+from tidemill.errors import ConflictError, TidemillError
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -27,6 +31,7 @@ def tell() -> None:
     began = time.monotonic()
     output.out.print("[bold]Tidemill demo[/]: real events, exactly once, into BigQuery (an embedded one).\n")
     with session.app() as app:
+        _assert_own(app)
         with _step("Start the embedded BigQuery") as said:
             status = app.local.start()
             said(status.url)
@@ -40,6 +45,18 @@ def tell() -> None:
         _show(app, runs)
     output.out.print(f"\n[bold green]Done[/] in {time.monotonic() - began:.1f} s.\n")
     _next()
+
+
+def _assert_own(app: App) -> None:
+    """Raise ConflictError in an installation that is used: its exports would send the sample to its tables."""
+    others = [saved.name for saved in app.connections.find() if saved.name != CONNECTION]
+    others += [export.name for export in app.exports.find() if export.name != EXPORT]
+    if others:
+        raise ConflictError(
+            "demo_not_alone",
+            f"This installation is used already, by {', '.join(others[:3])}: the demo's events would be exported, too.",
+            hint="Give the demo a place of its own: TIDEMILL_HOME=./demo tidemill demo",
+        )
 
 
 @contextlib.contextmanager
@@ -97,7 +114,7 @@ def _show(app: App, runs: list[RunView]) -> None:
     output.print_table(("FIELD", "TYPE"), checked.columns, empty="")
     output.out.print(f"\nEvents acknowledged  {checked.expected:>9,}")
     output.out.print(f"Rows in BigQuery     {checked.rows:>9,}")
-    good = checked.missing == 0 and checked.duplicated == 0
+    good = checked.missing == 0 and checked.duplicated == 0 and checked.foreign == 0
     color = "green" if good else "red"
     output.out.print(f"[bold {color}]{checked.missing:,} missing, {checked.duplicated:,} duplicated[/]\n")
     for job in (chunk.job_id for run in runs for chunk in run.chunks if chunk.job_id):
@@ -111,11 +128,16 @@ def _show(app: App, runs: list[RunView]) -> None:
 
 def _next() -> None:
     output.out.print("[bold]What to type next[/]")
+    here = Path(sys.argv[0])
+    prefix = "" if shutil.which("tidemill") or here.name != "tidemill" else f"{os.path.relpath(here.parent)}/"
     for command, what in (
         ("tidemill events show --limit 3", "look at events in the store"),
         ("tidemill events load YOUR_FILE", "load your own (PostHog, Segment, Amplitude, Mixpanel, JSON, CSV, Parquet)"),
         (f"tidemill export run {EXPORT}", "export what is new, and only that"),
         (f"tidemill export runs {EXPORT}", "see what each run did"),
-        ("tidemill connection add --help", "connect a real BigQuery: docs/howto/real-bigquery.md"),
+        (
+            "tidemill connection add --help",
+            "connect a real BigQuery, in a folder of your own: docs/howto/real-bigquery.md",
+        ),
     ):
-        output.out.print(f"  {command:<36} [dim]{escape(what)}[/]")
+        output.out.print(f"  {prefix}{command:<36} [dim]{escape(what)}[/]")

@@ -13,12 +13,16 @@ import pydantic
 from tidemill.bigquery import access, credentials, grants, names
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
+from tidemill.bigquery.retry import Policy
 from tidemill.connections.spec import ConnectionSpec
 from tidemill.errors import ConfigError, TidemillError
 from tidemill.settings import Settings
 from tidemill.store import records
 from tidemill.store.connections import Connections
 from tidemill.store.secrets import Secrets
+
+#: How long it is asked where a dataset lies, for a connection that is saved in any case.
+_ASKED_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +150,7 @@ class ConnectionService:
 
     def _location(self, spec: ConnectionSpec) -> str | None:
         """Where the dataset is, if it can be asked now."""
-        client = Client(_auth(spec), spec.project)
+        client = Client(_auth(spec), spec.project, policy=Policy(deadline=_ASKED_SECONDS))
         try:
             return client.get_dataset(spec.dataset).location
         except TidemillError:

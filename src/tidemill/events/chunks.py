@@ -1,9 +1,9 @@
-"""Writes one chunk of events to a file that a BigQuery load job takes: Parquet, or JSON Lines for JSON columns.
+"""Writes one chunk of rows to a file that a BigQuery load job takes: Parquet, or JSON Lines for JSON columns.
 
-A chunk is a fixed set of events (a range of snapshots, less what the filters leave out), so writing it again after a
-crash gives the same rows. Parquet goes straight from DuckDB to the file. JSON columns need JSON Lines, because
-BigQuery refuses Parquet there ("JSON data", batch load formats); the line is put together from the text as it came,
-and only rows that may not fit the JSON type are taken apart in Python (see json_repair).
+A chunk of events is a fixed set (a range of snapshots, less what the filters leave out), so writing it again after a
+crash gives the same rows. Parquet goes straight from DuckDB to the file. JSON columns need JSON Lines, because BigQuery
+refuses Parquet there ("JSON data", batch load formats); the line is put together from the text as it came, and only
+rows that may not fit the JSON type are taken apart in Python (see json_repair).
 """
 
 from __future__ import annotations
@@ -24,22 +24,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from tidemill.events.lake import Lake
-
-#: SQL of each column of the events model over the store's table; `$handed_at` is the moment of writing.
-EXPRESSIONS = {
-    "uuid": "uuid",
-    "event": "event",
-    "properties": "properties",
-    "elements": "elements",
-    "set": '"set"',
-    "set_once": "set_once",
-    "distinct_id": "distinct_id",
-    "team_id": "team_id",
-    "ip": "ip",
-    "site_url": "''",
-    "timestamp": "timestamp",
-    "bq_ingested_timestamp": "$handed_at::TIMESTAMPTZ",
-}
+    from tidemill.events.sources.source import Selection, Source
 
 #: Texts that may not fit BigQuery's JSON type: halves of surrogate pairs, NUL, numbers of 16 digits or more.
 _SUSPECT = r"\\u([dD][89a-fA-F]|0000)|(^|[:\[,])\s*-?([0-9][0-9.]{15}|[0-9.]+[eE][+-]?[0-9]{3})"
@@ -47,24 +32,11 @@ _ROW_GROUP_ROWS = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Selection:
-    """Which events: snapshots in (after, upto], optionally a half-open range of event time, names and a team."""
-
-    after: int
-    upto: int
-    time_from: dt.datetime | None = None
-    time_to: dt.datetime | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    team_id: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
 class RejectedRow:
-    """A row that cannot be delivered. `raw` is the start of its properties, for a person to look at."""
+    """A row that cannot be delivered. `raw` is the start of its JSON, for a person to look at."""
 
     team_id: int
-    uuid: str
+    id: str
     code: str
     message: str
     raw: str
@@ -88,6 +60,7 @@ def file_format(columns: Sequence[Column]) -> str:
 
 def write(
     lake: Lake,
+    source: Source,
     selection: Selection,
     columns: Sequence[Column],
     path: Path,
@@ -95,89 +68,62 @@ def write(
     handed_at: dt.datetime,
     max_row_bytes: int,
 ) -> Written:
-    """Write the selected events to `path`, replacing what a crashed attempt left there."""
+    """Write the selected rows to `path`, replacing what a crashed attempt left there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     format_ = file_format(columns)
+    chosen = source.rows(selection, handed_at)
     with lake.cursor() as cursor:
-        rejected = list(_too_large(cursor, selection, max_row_bytes))
-        where = f"{_where(selection)} AND bytes <= {max_row_bytes}"
-        used = "bq_ingested_timestamp" in {column.name for column in columns}
-        parameters: dict[str, object] = {"handed_at": handed_at} if used else {}
+        rejected = list(_too_large(cursor, chosen, columns, max_row_bytes))
+        fitting = f"({chosen}) WHERE bytes <= {max_row_bytes}"
         if format_ == "PARQUET":
-            rows = _copy_parquet(cursor, columns, where, path, parameters)
-            repaired = 0
+            rows, repaired = _copy_parquet(cursor, columns, fitting, path), 0
         else:
-            rows = _copy_json_lines(cursor, columns, where, path, parameters)
-            more, repaired, bad = _append_suspects(cursor, columns, where, path, parameters)
+            rows = _copy_json_lines(cursor, columns, fitting, path)
+            more, repaired, bad = _append_suspects(cursor, columns, fitting, path)
             rows += more
             rejected += bad
     return Written(format_, rows, path.stat().st_size, tuple(rejected), repaired)
 
 
-def _where(selection: Selection) -> str:
-    parts = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}"]
-    if selection.time_from is not None:
-        parts.append(f"timestamp >= {_moment(selection.time_from)}")
-    if selection.time_to is not None:
-        parts.append(f"timestamp < {_moment(selection.time_to)}")
-    for names, word in ((selection.include, "IN"), (selection.exclude, "NOT IN")):
-        if names:
-            parts.append(f"event {word} ({', '.join(duck.literal(name) for name in names)})")
-    if selection.team_id is not None:
-        parts.append(f"team_id = {selection.team_id}")
-    return " AND ".join(parts)
+def _too_large(
+    cursor: duckdb.DuckDBPyConnection, chosen: str, columns: Sequence[Column], limit: int
+) -> Iterator[RejectedRow]:
+    text = next((f'left("{column.name}", 1000)' for column in columns if column.json), "''")
+    found = cursor.execute(f"SELECT row_team, row_id, bytes, {text} FROM ({chosen}) WHERE bytes > {limit}").fetchall()
+    for team_id, name, size, start in found:
+        message = f"The row has {size:,} bytes; the limit is {limit:,}."
+        yield RejectedRow(team_id, name, "row_too_large", message, start or "")
 
 
-def _moment(value: dt.datetime) -> str:
-    return f"TIMESTAMPTZ '{value.astimezone(dt.UTC).isoformat(sep=' ')}'"
-
-
-def _too_large(cursor: duckdb.DuckDBPyConnection, selection: Selection, limit: int) -> Iterator[RejectedRow]:
-    found = cursor.execute(
-        "SELECT team_id, uuid, bytes, left(properties, 1000) FROM lake.events "
-        f"WHERE {_where(selection)} AND bytes > {limit}"
-    ).fetchall()
-    for team_id, uuid, size, start in found:
-        yield RejectedRow(team_id, uuid, "row_too_large", f"The row has {size:,} bytes; the limit is {limit:,}.", start)
-
-
-def _copy_parquet(
-    cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], where: str, path: Path, parameters: dict[str, object]
-) -> int:
-    names = ", ".join(f'{EXPRESSIONS[column.name]} AS "{column.name}"' for column in columns)
+def _copy_parquet(cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], rows: str, path: Path) -> int:
+    names = ", ".join(f'"{column.name}"' for column in columns)
     # Level 1: twice as fast as the default and no larger here; small row groups bound the memory.
     return _copy(
         cursor,
-        f"SELECT {names} FROM lake.events WHERE {where}",
+        f"SELECT {names} FROM {rows}",
         path,
         f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROW_GROUP_ROWS}",
-        parameters,
     )
 
 
-def _copy_json_lines(
-    cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], where: str, path: Path, parameters: dict[str, object]
-) -> int:
+def _copy_json_lines(cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], rows: str, path: Path) -> int:
     fields = " || ',' || ".join(f"'\"{column.name}\":' || {_json_text(column)}" for column in columns)
     # "CSV" without quotes writes a text as it is. The delimiter is a character that no JSON text can hold raw.
     return _copy(
         cursor,
-        f"SELECT '{{' || {fields} || '}}' AS line FROM lake.events WHERE {where} AND NOT {_suspect(columns)}",
+        f"SELECT '{{' || {fields} || '}}' AS line FROM {rows} AND NOT {_suspect(columns)}",
         path,
         "FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01'",
-        parameters,
     )
 
 
-def _copy(
-    cursor: duckdb.DuckDBPyConnection, select: str, path: Path, options: str, parameters: dict[str, object]
-) -> int:
-    found = cursor.execute(f"COPY ({select}) TO {duck.literal(str(path))} ({options})", parameters).fetchone()
+def _copy(cursor: duckdb.DuckDBPyConnection, select: str, path: Path, options: str) -> int:
+    found = cursor.execute(f"COPY ({select}) TO {duck.literal(str(path))} ({options})").fetchone()
     return int(found[0]) if found else 0
 
 
 def _json_text(column: Column) -> str:
-    expression = EXPRESSIONS[column.name]
+    expression = f'"{column.name}"'
     match column.type:
         case Type.JSON:  # raw line breaks can only stand between the tokens of a JSON text
             text = f"replace(replace({expression}, chr(10), ' '), chr(13), ' ')"
@@ -191,32 +137,29 @@ def _json_text(column: Column) -> str:
 def _suspect(columns: Sequence[Column]) -> str:
     tests = [
         f"coalesce(NOT json_valid({name}) OR regexp_matches({name}, '{_SUSPECT}'), false)"
-        for name in (EXPRESSIONS[column.name] for column in columns if column.type is Type.JSON)
+        for name in (f'"{column.name}"' for column in columns if column.type is Type.JSON)
     ]
     return f"({' OR '.join(tests)})"
 
 
 def _append_suspects(
-    cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], where: str, path: Path, parameters: dict[str, object]
+    cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], chosen: str, path: Path
 ) -> tuple[int, int, list[RejectedRow]]:
     """Take apart the rows that may not fit, one by one, and append what fits to the file."""
     rows, repaired, rejected = 0, 0, []
     fields = ", ".join(
-        f'{EXPRESSIONS[column.name] if column.type is Type.JSON else _json_text(column)} AS "{column.name}"'
+        f'"{column.name}"' if column.type is Type.JSON else f'{_json_text(column)} AS "{column.name}"'
         for column in columns
     )
-    select = (
-        f"SELECT team_id AS row_team, uuid AS row_uuid, {fields} FROM lake.events WHERE {where} AND {_suspect(columns)}"
-    )
-    result = cursor.execute(select, parameters)
+    result = cursor.execute(f"SELECT row_team, row_id, {fields} FROM {chosen} AND {_suspect(columns)}")
     with path.open("a", encoding="utf-8") as file:
         while batch := result.fetchmany(500):
-            for team_id, uuid, *values in batch:
+            for team_id, name, *values in batch:
                 try:
                     line, changed = _line(columns, values)
                 except RowError as error:
                     raw = next((str(v) for c, v in zip(columns, values, strict=True) if c.type is Type.JSON and v), "")
-                    rejected.append(RejectedRow(team_id, uuid, error.code, error.message, raw[:1000]))
+                    rejected.append(RejectedRow(team_id, name, error.code, error.message, raw[:1000]))
                     continue
                 file.write(line)
                 repaired += changed

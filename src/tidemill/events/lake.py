@@ -15,10 +15,13 @@ import contextlib
 import dataclasses
 import datetime as dt
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from tidemill.errors import ConfigError
 from tidemill.events import duck
 
 if TYPE_CHECKING:
@@ -28,7 +31,15 @@ if TYPE_CHECKING:
     from tidemill.events.known import NewEvents
     from tidemill.settings import Settings
 
-Lock = Callable[[str], contextlib.AbstractContextManager[None]]
+
+class Held(Protocol):
+    """A lock that is held."""
+
+    def check(self) -> None:
+        """Raise UnavailableError if it was lost."""
+
+
+Lock = Callable[[str], contextlib.AbstractContextManager[Held]]
 
 #: The columns of `events` that a batch brings, with their DuckDB types. `uuid_hash` and `bytes` are derived on insert.
 BATCH_COLUMNS = {
@@ -46,6 +57,8 @@ BATCH_COLUMNS = {
     "envelope": "VARCHAR",
 }
 _TURN = "event-store"
+#: What DuckLake says if the files are to be in another folder than those that there are.
+_ELSEWHERE = re.compile(r'existing data path in the catalog "([^"]*)"')
 #: What is computed of each event when it comes in. `n` is its number in the commit, from 0 on.
 _DERIVED = ("uuid_hash", "bytes", "n")
 
@@ -102,7 +115,7 @@ class Lake:
         with duck.translated(), contextlib.closing(self._opened().cursor()) as cursor:
             yield cursor
 
-    def turn(self) -> contextlib.AbstractContextManager[None]:
+    def turn(self) -> contextlib.AbstractContextManager[Held]:
         """The right to change the store, one process at a time, first come first served.
 
         The store is opened first: to open it takes the same turn.
@@ -127,12 +140,8 @@ class Lake:
         folder = self._settings.event_data_path
         folder.mkdir(parents=True, exist_ok=True)
         connection = duck.connect(self._settings)
-        attach = (
-            f"ATTACH {duck.literal('ducklake:postgres:' + self._dsn)} AS lake (DATA_PATH {duck.literal(str(folder))}, "
-            "METADATA_SCHEMA 'tidemill_events', DATA_INLINING_ROW_LIMIT 10)"
-        )
-        with self._lock(_TURN):
-            connection.execute(attach)
+        with self._lock(_TURN), duck.translated():
+            self._attach(connection, folder)
             # Fetched whole: a result that is left open keeps a transaction open in PostgreSQL, and others wait for it.
             known = connection.execute(
                 "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'commits'"
@@ -140,6 +149,33 @@ class Lake:
             if not known:
                 _create(connection)
         return connection
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        """Attach the catalog. It knows where its files are, and is told so anew if a whole home was moved.
+
+        Raises
+        ------
+        ConfigError
+            The files of this database's events lie elsewhere.
+        """
+        attach = (
+            f"ATTACH {duck.literal('ducklake:postgres:' + self._dsn)} AS lake (DATA_PATH {duck.literal(str(folder))}, "
+            "METADATA_SCHEMA 'tidemill_events', DATA_INLINING_ROW_LIMIT 10{})"
+        )
+        try:
+            connection.execute(attach.format(""))
+        except Exception as error:
+            known = _ELSEWHERE.search(str(error))
+            if known is None:
+                raise
+            at_home = not self._settings.database_url and not self._settings.event_data
+            if not (at_home and any(folder.iterdir())):
+                raise ConfigError(
+                    "event_data_elsewhere",
+                    f"The events of this database lie in {known[1]}, not in {folder}.",
+                    hint=f"Say so: export TIDEMILL_EVENT_DATA={known[1]}",
+                ) from None
+            connection.execute(attach.format(", OVERRIDE_DATA_PATH true"))
 
     def append(self, batches: Sequence[pa.RecordBatch], place: Place) -> Appended:
         """Commit new events and a place in the ledger, in one transaction. Durable when this returns.
@@ -150,11 +186,12 @@ class Lake:
         import pyarrow as pa  # 50 ms
 
         batch = pa.Table.from_batches(batches, None if batches else pa.schema([]))
-        with self.turn(), self.cursor() as cursor:
+        with self.turn() as held, self.cursor() as cursor:
             cursor.execute("BEGIN")
             try:
                 fresh = self._selecting().select(cursor, batch)
                 self._insert(cursor, fresh, place)
+                held.check()  # if it is lost, somebody else may be adding the same events
                 cursor.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(Exception):

@@ -2,8 +2,8 @@
 
 Joining does not change which snapshot a row belongs to, so exports may run meanwhile. A file that was joined away is
 kept for an hour, for readers that began before. Snapshots are only expired after their ranges were joined: a range of
-`snapshot_id` reads the same before and after. Commits wait while files are joined, which takes well under a second
-for what a commit or two leave behind.
+`snapshot_id` reads the same before and after. Commits wait while files are joined: `tidy`, which follows loads, leaves
+alone what is not small, so that it takes as long in a large store as in a new one; `compact` goes over all files.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 #: A file this large is left alone.
 TARGET_FILE = "128MB"
-#: Joining begins when there are so many small files (`small_files`).
-SMALL_FILES = 32
+#: Small commits leave files smaller than this; bulk loads larger ones. Joining begins when there are so many of them.
+_SMALL_BYTES, _SMALL_FILES = 4_000_000, 32
 _KEEP = "1 hour"
 
 
@@ -29,25 +29,30 @@ class Compacted:
     files_after: int
 
 
-def small_files(lake: Lake) -> int:
-    """Number of files under 4 MB, as small commits leave them; a bulk load writes larger ones."""
+def tidy(lake: Lake) -> None:
+    """Join the small files, if there are many."""
     with lake.cursor() as cursor:
         found = cursor.execute(
-            "SELECT count(*) FROM ducklake_list_files('lake', 'events') WHERE data_file_size_bytes < 4000000"
-        ).fetchone()
-    return int(found[0]) if found else 0
+            f"SELECT count(*) FROM ducklake_list_files('lake', 'events') WHERE data_file_size_bytes < {_SMALL_BYTES}"
+        ).fetchall()
+    if found[0][0] >= _SMALL_FILES:
+        _join(lake, f", max_file_size => {_SMALL_BYTES}")
 
 
 def compact(lake: Lake) -> Compacted:
     """Join files, expire snapshots that nothing needs, remove files that have been unused for an hour."""
     before = _files(lake)
+    _join(lake)
+    return Compacted(before, _files(lake))
+
+
+def _join(lake: Lake, which: str = "") -> None:
     with lake.turn(), lake.cursor() as cursor:
         cursor.execute("CALL ducklake_flush_inlined_data('lake')")
         cursor.execute(f"CALL lake.set_option('target_file_size', '{TARGET_FILE}')")
-        cursor.execute("CALL ducklake_merge_adjacent_files('lake')")
+        cursor.execute(f"CALL ducklake_merge_adjacent_files('lake'{which})")
         cursor.execute(f"CALL ducklake_expire_snapshots('lake', older_than => now() - INTERVAL '{_KEEP}')")
         cursor.execute(f"CALL ducklake_cleanup_old_files('lake', older_than => now() - INTERVAL '{_KEEP}')")
-    return Compacted(before, _files(lake))
 
 
 def _files(lake: Lake) -> int:

@@ -97,19 +97,20 @@ class EventService:
                 file=source.name,
                 format=format_name,
                 team_id=DEFAULT_TEAM if team_id is None else team_id,
+                team_given=team_id is not None,
+                content_key=source.key,
                 mapping=given.model_dump(exclude_none=True),
                 bytes=source.size,
             )
             if load.status == "completed":
                 return Result(source.name, load.format, 0, 0, 0, 0.0, already_loaded=True)
-            result = loading.run(progress)
+            result = _naming(source.name, lambda: loading.run(progress))
             self._loads.add(loading.key, rows=result.rows, duplicates=result.duplicates, rejects=result.rejects)
             self._loads.complete(loading.key)
         finally:
             if file == "-":
                 source.path.unlink(missing_ok=True)
-        if maintenance.small_files(self._lake) >= maintenance.SMALL_FILES:
-            maintenance.compact(self._lake)
+        maintenance.tidy(self._lake)
         return result
 
     def _refuse(self, file_key: str, refused: Sequence[Refused]) -> int:
@@ -192,19 +193,25 @@ class EventService:
                 continue
             for number, event in enumerate(taken):
                 place = int(index or number)
-                event.team_id = load.team_id if event.team_id is None else event.team_id
+                if load.team_given or event.team_id is None:
+                    event.team_id = load.team_id
                 if not event.uuid:
                     event.uuid = derive_uuid(
-                        load.team_id if event.team_id is None else event.team_id,
-                        reject.raw,
-                        int(ordinal),
-                        place,
-                        reject.source,
-                        has_time=event.has_time,
+                        event.team_id, reject.raw, int(ordinal), place, load.content_key, has_time=event.has_time
                     )
             events += taken
             resolved.append(reject.id)
         return events, resolved
+
+
+def _naming(file: str, run: Callable[[], Result]) -> Result:
+    """The error of a load names the file."""
+    try:
+        return run()
+    except ConfigError as error:
+        if file in error.message:
+            raise
+        raise ConfigError(error.code, f"{file}: {error.message}", hint=error.hint, raw=error.raw) from None
 
 
 def _row_format(name: str) -> str:

@@ -1,4 +1,7 @@
-"""Holds an export's table against the event store: are all events there, each once?"""
+"""Holds an export's table against the event store, id by id: are all rows there, each once, and no others?
+
+All ids of both are held in memory: meant for tables of up to some millions of rows.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from tidemill.store.records import Export
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """What BigQuery answered. `expected`: events that the export has acknowledged."""
+    """What BigQuery answered. `expected`: rows that the export has acknowledged, less those that were set aside;
+    `missing` of them are not in the table. `duplicated`: rows more than keys; `foreign`: keys that are not expected.
+    """
 
     table: str
     columns: tuple[tuple[str, str], ...]
@@ -21,27 +26,32 @@ class Checked:
     rows: int
     missing: int
     duplicated: int
+    foreign: int
     example_sql: str
     example_columns: tuple[str, ...]
     example_rows: list[tuple[Any, ...]]
 
 
-def check(client: Client, export: Export, expected: int, key: tuple[str, ...], max_bytes_billed: int | None) -> Checked:
-    """Count rows and keys in BigQuery, and run an example query."""
+def check(
+    client: Client, export: Export, expected: set[tuple[int, str]], key: tuple[str, ...], max_bytes_billed: int | None
+) -> Checked:
+    """Ask BigQuery for all keys, and run an example query."""
     place = (export.project, export.dataset, export.table_id)
     client.locate(export.dataset)
     table = client.get_table(export.dataset, export.table_id)
-    counted = _query(client, export, sql.count(place, key), max_bytes_billed)
-    rows, keys = (int(value) for value in counted.rows[0])
+    counted = _query(client, export, sql.keys(place, key), max_bytes_billed)
+    found = {(team_id, name) for team_id, name, _ in counted.rows}
+    rows = sum(int(number) for *_, number in counted.rows)
     example = sql.top_events(place, 5)
     answer = _query(client, export, example, max_bytes_billed)
     return Checked(
         table=".".join(place),
         columns=tuple((field.name, field.type) for field in table.fields) if table else (),
-        expected=expected,
+        expected=len(expected),
         rows=rows,
-        missing=max(0, expected - keys),
-        duplicated=rows - keys,
+        missing=len(expected - found),
+        duplicated=rows - len(found),
+        foreign=len(found - expected),
         example_sql=example,
         example_columns=answer.columns,
         example_rows=answer.rows,

@@ -17,13 +17,13 @@ _HOURS = {Granularity.HOUR: 1, Granularity.DAY: 24, Granularity.MONTH: 24 * 28, 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What one snapshot holds: `bytes` as they will be in the file."""
+    """What one change holds: `bytes` as they will be in the file."""
 
     snapshot: int
     rows: int
     bytes: float
-    first_time: dt.datetime
-    last_time: dt.datetime
+    first_time: dt.datetime | None
+    last_time: dt.datetime | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,9 @@ def _groups(parts: Iterable[Part], target: float) -> Iterable[list[Part]]:
 
 def _may_touch(group: list[Part], granularity: Granularity) -> int:
     """At most how many partitions the group's events lie in."""
-    span = max(part.last_time for part in group) - min(part.first_time for part in group)
+    first = [part.first_time for part in group if part.first_time]
+    last = [part.last_time for part in group if part.last_time]
+    span = max(last) - min(first) if first and last else dt.timedelta.max
     return min(int(span / dt.timedelta(hours=_HOURS[granularity])) + 2, sum(part.rows for part in group))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ from tidemill.exports.work import Parts
 from tidemill.store.records import Export, Run
 
 _CANCELS_WITHIN_SECONDS = 60
+#: BigQuery ends a job after six hours, which it may have waited for a day to begin ("Quotas": load and query jobs).
+_JOBS_END_WITHIN = dt.timedelta(days=2)
 
 
 class Dispatch:
@@ -21,7 +24,7 @@ class Dispatch:
 
     def __init__(self, parts: Parts, planner: Planner, rejects: RunRejects) -> None:
         self._exports, self._runs, self._engine = parts.exports, parts.runs, parts.engine
-        self._watches = parts.watches
+        self._parts, self._watches = parts, parts.watches
         self._planner, self._rejects, self._runner = planner, rejects, Runner(parts)
 
     def run(self, export: Export, by: str, report: Report) -> list[Run]:
@@ -110,8 +113,28 @@ class Dispatch:
             time.sleep(0.1)
         return run
 
+    def settle(self, run: Run) -> None:
+        """See that no BigQuery job of a run is at work any more, for one that nobody moves.
+
+        Raises
+        ------
+        TidemillError
+            BigQuery cannot be asked. Of a run of days ago nothing can be at work, and it is not asked.
+        """
+        begun = run.started_at or run.created_at
+        if run.layout is None or dt.datetime.now(dt.UTC) - begun > _JOBS_END_WITHIN:
+            return
+        work = self._parts.work(str(run.id))
+        jobs = [work.job_id(f"{c.number:05d}") for c in self._runs.chunks(run.id) if c.status == "written"]
+        jobs += [work.job_id("merge")] if work.staged and run.rows_merged is None else []
+        with self._watches.planning(work.export) as client:
+            client.locate(work.export.dataset)
+            for job in jobs:
+                client.settle(job, work.export.dataset, work.export.table_id)
+
     def cancel_abandoned(self, run: Run) -> None:
-        """Note that a run which nobody moves is cancelled."""
+        """Cancel a run that nobody moves, and its BigQuery jobs."""
+        self.settle(run)
         cancelled = TidemillError("cancelled", "The run was cancelled.", hint="")
         self._runs.fail(run.id, cancelled, cancelled=True, attempt=run.attempt)
 

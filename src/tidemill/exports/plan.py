@@ -8,7 +8,6 @@ from typing import Any
 
 from tidemill.bigquery.tables import Table
 from tidemill.events import chunks as chunk_files
-from tidemill.events import queries
 from tidemill.events.lake import Commit
 from tidemill.exports import cut
 from tidemill.exports.rejects import Ground
@@ -25,13 +24,14 @@ class Planner:
     """Makes runs. What it saves is all that a run needs to know."""
 
     def __init__(self, parts: Parts) -> None:
-        self._settings, self._lake, self._engine = parts.settings, parts.lake, parts.engine
+        self._settings, self._sources, self._engine = parts.settings, parts.sources, parts.engine
         self._runs, self._watches = parts.runs, parts.watches
 
     def fresh(self, export: Export, by: str) -> Run | None:
         """A run over everything that was committed since the last one; None if there is nothing."""
-        upto = self._lake.position()
-        commits = self._lake.commits(export.position, upto)
+        source = self._sources[export.model]
+        upto = source.catch_up()
+        commits = source.changes(export.position, upto)
         if not commits:
             return None
         return self._save(
@@ -106,12 +106,9 @@ class Planner:
         model = registry.get(export.model)
         columns = model.columns_for(json_type=spec.json_type)
         parquet = chunk_files.file_format(columns) == "PARQUET"
-        ratio = queries.compression(self._lake) if parquet else _JSON_GROWS
-        parts = [
-            cut.Part(c.snapshot, c.rows, c.bytes * ratio, c.first_time, c.last_time)
-            for c in commits
-            if c.first_time and c.last_time
-        ]
+        source = self._sources[export.model]
+        ratio = source.compression() if parquet else _JSON_GROWS
+        parts = [cut.Part(c.snapshot, c.rows, c.bytes * ratio, c.first_time, c.last_time) for c in commits]
         # Of the store's commits we know the range of event time; a table may be partitioned by something else.
         by_time = spec.partition_by if spec.partition_by and spec.partition_by.column == model.partition_by else None
         size = by_time.granularity if by_time else None
@@ -120,13 +117,19 @@ class Planner:
             export.position,
             self._settings.chunk_bytes,
             size,
-            lambda after, to: queries.partitions(self._lake, after, to, (size or "day").lower()),
+            lambda after, to: source.partitions(after, to, (size or "day").lower()),
         )
 
     def _mode(self, export: Export) -> str:
-        """``merge`` for a first run into a table that holds rows: some of them may be ours, of an export before."""
+        """``merge`` for a first run into a table that is there: some of its rows may be ours, of an export before.
+
+        Also if it seems to be empty, unless it has no key: what was streamed into it lately is not counted.
+        """
         table = None if export.position else self._table(export)
-        return "merge" if table and table.rows else "append"
+        if table is None:
+            return "append"
+        names = {field.name.lower() for field in table.fields}
+        return "merge" if table.rows or names.issuperset(registry.get(export.model).key) else "append"
 
     def _table(self, export: Export) -> Table | None:
         with self._watches.planning(export) as client:

@@ -94,6 +94,12 @@ class RunRejects:
                 events = sorted({found.event for piece in pieces.values() for found in piece})
                 yield Ground(run, tuple(parts), tuple(events))
 
+    def keys(self, export_id: uuid.UUID) -> set[tuple[int, str]]:
+        """Team and uuid of all rows that runs of an export set aside, and that no later run tried again."""
+        sources = {str(run.id) for run in self.runs(export_id)}
+        parts = (reject.part.partition(":") for page in _pages(self._rejects, sources, None) for reject in page)
+        return {(int(team), name) for team, _, name in parts}
+
     def dismiss(self, runs: Sequence[Run], code: str | None) -> int:
         """List them no longer. Gives their number."""
         number = 0

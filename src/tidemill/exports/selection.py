@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tidemill.events.lake import Lake
+from tidemill.events.sources.source import Selection
 from tidemill.exports.spec import ExportSpec
 
 _RANGE = "snapshot_id > ? AND snapshot_id <= ?"
@@ -28,24 +29,9 @@ class Found:
     timestamp: dt.datetime
 
 
-def count(lake: Lake, spec: ExportSpec, after: int, upto: int) -> int:
-    """How many events of the range the export takes. Without filters the ledger knows, and no event is read."""
-    conditions: list[str] = []
-    values: list[Any] = []
-    for names, word in ((spec.include_events, "IN"), (spec.exclude_events, "NOT IN")):
-        if names:
-            conditions.append(f"event {word} (SELECT unnest(?::VARCHAR[]))")
-            values.append(list(names))
-    if spec.team_id is not None:
-        conditions.append("team_id = ?")
-        values.append(spec.team_id)
-    commits = lake.commits(after, upto)
-    if not conditions or not commits:
-        return sum(commit.rows for commit in commits)
-    with lake.cursor() as cursor:
-        query = f"SELECT count(*) FROM lake.events WHERE {_RANGE} AND {' AND '.join(conditions)}"
-        found = cursor.execute(query, [after, upto, *values]).fetchall()
-    return int(found[0][0])
+def of(spec: ExportSpec, after: int, upto: int) -> Selection:
+    """The rows of these changes that the export takes."""
+    return Selection(after, upto, include=spec.include_events, exclude=spec.exclude_events, team_id=spec.team_id)
 
 
 def find(lake: Lake, after: int, upto: int, uuids: Sequence[str]) -> list[Found]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from tidemill.bigquery.client import Client
 from tidemill.engine.port import Engine
 from tidemill.errors import ConfigError, ConflictError
 from tidemill.events.lake import Lake
+from tidemill.events.sources.source import Source
 from tidemill.exports import check, selection, spec, views
 from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.plan import Planner
@@ -45,6 +46,7 @@ class ExportService:
         self,
         settings: Settings,
         lake: Lake,
+        sources: Mapping[str, Source],
         engine: Engine,
         connections: Connections,
         exports: Exports,
@@ -52,12 +54,12 @@ class ExportService:
         rejects: Rejects,
         client_for: Callable[[Connection, str], Client],
     ) -> None:
-        """`client_for(connection, project)`: BigQuery as that connection sees it."""
-        self._lake, self._engine = lake, engine
+        """`sources`: by model; `client_for(connection, project)`: BigQuery as that connection sees it."""
+        self._sources = sources
         self._connections, self._exports, self._runs, self._rejects = connections, exports, runs, rejects
         self._client_for = client_for
         self._set_aside = RunRejects(lake, runs, rejects)
-        parts = Parts(settings, lake, engine, exports, runs, rejects, Watches(runs, self._client))
+        parts = Parts(settings, lake, sources, engine, exports, runs, rejects, Watches(runs, self._client))
         self._dispatch = Dispatch(parts, Planner(parts), self._set_aside)
 
     def _client(self, export: Export) -> Client:
@@ -120,8 +122,12 @@ class ExportService:
             export,
             self._connections.by_id(export.connection_id).name,
             self._runs.last(export.id),
-            selection.count(self._lake, ExportSpec.model_validate(export.spec), export.position, self._lake.position()),
+            self._count(export, export.position, self._sources[export.model].position()),
         )
+
+    def _count(self, export: Export, after: int, upto: int) -> int:
+        chosen = selection.of(ExportSpec.model_validate(export.spec), after, upto)
+        return self._sources[export.model].count(chosen)
 
     def edit(self, name: str, changes: dict[str, Any]) -> ExportView:
         """Change name, interval, event filters or the limit of bytes; for runs from now on.
@@ -149,6 +155,8 @@ class ExportService:
         if last and last.status == "running":
             self._dispatch.assert_abandoned(last, export)
             self._dispatch.cancel_abandoned(last)
+        elif last and last.status != "completed":
+            self._dispatch.settle(last)
         refusing = self._set_aside.runs(export.id)
         self._exports.delete(export.id)
         self._set_aside.dismiss(refusing, None)
@@ -157,7 +165,8 @@ class ExportService:
         """Hold the table of an export against the event store, by queries in BigQuery."""
         export = self._exports.get(name)
         made = ExportSpec.model_validate(export.spec)
-        expected = selection.count(self._lake, made, 0, export.position)
+        chosen = selection.of(made, 0, export.position)
+        expected = self._sources[export.model].keys(chosen) - self._set_aside.keys(export.id)
         client = self._client(export)
         try:
             return check.check(client, export, expected, registry.get(export.model).key, made.max_bytes_billed)

@@ -6,12 +6,14 @@ import dataclasses
 import functools
 import threading
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from tidemill.bigquery import names, sql
 from tidemill.engine.port import Engine
 from tidemill.errors import NotFoundError
 from tidemill.events.lake import Lake
+from tidemill.events.sources.source import Source
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.watch import Watches
 from tidemill.models import registry
@@ -111,6 +113,7 @@ class Parts:
 
     settings: Settings
     lake: Lake
+    sources: Mapping[str, Source]
     engine: Engine
     exports: Exports
     runs: Runs

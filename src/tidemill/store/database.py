@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
@@ -15,6 +16,10 @@ from tidemill.store import locks
 from tidemill.store.postgres import Postgres
 from tidemill.store.tables import SCHEMA
 
+#: What PostgreSQL says of a wrong user, password or database.
+_REFUSED = re.compile(
+    r'password authentication failed[^\n]*"|(database|role) "[^"]*" does not exist|no password supplied'
+)
 #: The newest migration. A test holds it against the files.
 HEAD = "0002"
 
@@ -59,6 +64,14 @@ class Database:
             with self._engine.begin() as connection:
                 yield connection
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+            said = str(getattr(error, "orig", error))
+            if refused := _REFUSED.search(said):
+                raise ConfigError(
+                    "database_refused",
+                    f"PostgreSQL does not let us in: {refused[0]}.",
+                    hint="Correct user, password or database in TIDEMILL_DATABASE_URL.",
+                    raw=said,
+                ) from error
             raise UnavailableError(
                 "database_unavailable",
                 "The metadata database does not answer.",

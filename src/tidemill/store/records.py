@@ -105,6 +105,8 @@ class Load:
     file: str
     format: str
     team_id: int
+    team_given: bool
+    content_key: str
     mapping: dict[str, Any]
     bytes: int
     status: str

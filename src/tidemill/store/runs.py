@@ -141,6 +141,12 @@ class Runs:
         with self._database.begin() as connection:
             return [Run(**row._mapping) for row in connection.execute(query)]
 
+    def merged_first(self, export_id: uuid.UUID) -> bool:
+        """Whether the export's table was there before its first run, so that rows of others may be in it."""
+        first = (runs.c.mode == "merge") & (runs.c.snapshot_after < runs.c.snapshot_upto)
+        with self._database.begin() as connection:
+            return bool(connection.scalar(sa.select(sa.exists().where(runs.c.export_id == export_id, first))))
+
     def chunks(self, run_id: uuid.UUID) -> list[Chunk]:
         """The chunks of a run, in order."""
         with self._database.begin() as connection:

@@ -113,6 +113,8 @@ loads = sa.Table(
     sa.Column("file", sa.Text, nullable=False),
     sa.Column("format", sa.Text, nullable=False),
     sa.Column("team_id", sa.BigInteger, nullable=False),
+    sa.Column("team_given", sa.Boolean, nullable=False, server_default=sa.false()),  # of all events, not of some
+    sa.Column("content_key", sa.Text, nullable=False, server_default=""),  # of the file's content alone
     sa.Column("mapping", pg.JSONB, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("status", sa.Text, nullable=False),  # running, completed

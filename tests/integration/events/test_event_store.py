@@ -244,3 +244,46 @@ def test_rejects_that_are_dismissed_are_listed_no_longer(app: App, tmp_path: Pat
         assert [reject.code for reject in app.events.rejects()] == ["event_missing"]
         assert app.events.dismiss_rejects() == 1
         assert app.events.rejects() == []
+
+
+def test_a_home_that_was_moved_works_on(tmp_path: Path) -> None:
+    from tidemill.settings import Settings
+
+    write_events(tmp_path / "one.jsonl", 300)
+    write_events(tmp_path / "two.jsonl", 300, first=200)
+    with App(Settings(home=tmp_path / "old", commit_rows=100)) as app:
+        app.events.load(str(tmp_path / "one.jsonl"))
+    (tmp_path / "old").rename(tmp_path / "new")
+    with App(Settings(home=tmp_path / "new", commit_rows=100)) as app:
+        assert app.events.load(str(tmp_path / "two.jsonl")).rows == 200
+        assert total(app) == 500
+        app.events.compact()
+        assert len(app.events.show(limit=500)) == 500
+
+
+def test_what_is_retried_is_of_the_team_of_its_load_and_the_same_event_as_if_it_had_come_with_it(
+    app: App, tmp_path: Path
+) -> None:
+    """Untimed events without ids are known by their file and their place in it."""
+    file = tmp_path / "log.jsonl"
+    lines = [{"event": "x", "user": "c", "team_id": 42}, {"name": "hit", "who": "a"}, {"name": "hit", "who": "b"}]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    told = {"event": "name", "distinct_id": "who"}
+    with app:
+        wrong = {"event": "event", "distinct_id": "user"}
+        assert app.events.load(str(file), "jsonl", team_id=7, mapping=wrong).rows == 1
+        assert app.events.retry_rejects(mapping=told).rows == 2
+        assert app.events.count(by="team") == [(7, 3)]
+        file.write_text("\n".join(map(json.dumps, lines[1:])))
+        assert app.events.load(str(file), "jsonl", team_id=7, mapping=told).rows == 2, "another file is other events"
+
+
+def test_many_small_loads_leave_few_files(app: App, tmp_path: Path) -> None:
+    with app:
+        for number in range(40):
+            write_events(tmp_path / "few.jsonl", 12, first=100 * number)
+            app.events.load(str(tmp_path / "few.jsonl"))
+        with app.lake.cursor() as cursor:
+            files = cursor.execute("SELECT count(*) FROM ducklake_list_files('lake', 'events')").fetchall()[0][0]
+        assert files < 32
+        assert total(app) == 480

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -259,6 +261,47 @@ def test_a_new_export_into_a_filled_table_adds_only_what_is_not_there(
     client = installation.client()
     assert client.list_tables(installation.dataset) == ["events"]
     client.close()
+
+
+def test_rows_that_another_installation_sent_are_not_added_again_whatever_their_time(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Events without a time get that of their load: in two installations, two times."""
+    lines = [{"uuid": f"u-{n}", "event": "hit", "distinct_id": "a", "properties": {}} for n in range(3)]
+    file = tmp_path / "untimed.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    client = installation.client()
+    for home in ("one", "two"):
+        other = dataclasses.replace(installation, home=tmp_path / home)
+        with other.app(**SMALL) as app:
+            other.connect(app)
+            assert app.events.load(str(file), "posthog").rows == 3
+            app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+            app.exports.run("daily", by="tester")
+            assert (app.exports.check("daily").missing, app.exports.check("daily").duplicated) == (0, 0)
+        client.query(
+            f"UPDATE `{installation.dataset}.events` SET timestamp = '2020-01-01' WHERE TRUE",
+            job_id=f"{home}_{os.urandom(6).hex()}",
+        )
+    client.close()
+    assert installation.uuids() == ["u-0", "u-1", "u-2"]
+
+
+def test_the_check_finds_what_is_missing_and_what_is_foreign_also_when_the_numbers_agree(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app(**SMALL) as app:
+        prepared(installation, app, tmp_path, 50)
+        app.exports.run("daily", by="tester")
+        client = installation.client()
+        uuid = installation.uuids()[0]
+        client.query(
+            f"UPDATE `{installation.dataset}.events` SET uuid = 'foreign' WHERE uuid = '{uuid}'",
+            job_id=f"test_{os.urandom(6).hex()}",
+        )
+        client.close()
+        checked = app.exports.check("daily")
+    assert (checked.rows, checked.missing, checked.duplicated, checked.foreign) == (50, 1, 0, 1)
 
 
 def test_two_exports_cannot_write_into_one_table(installation: Installation, tmp_path: Path) -> None:

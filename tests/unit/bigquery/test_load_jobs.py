@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 from tests.fake_bigquery import DATASET, PROJECT, Clock, FakeBigQuery, Fault, google_error
+from tests.load_jobs import LOAD, PIECES, ROWS
 
 from tidemill.bigquery import jobs, upload
 from tidemill.bigquery.client import Client
-from tidemill.bigquery.jobs import Load
 from tidemill.errors import (
     AccessError,
-    Cancelled,
     ConfigError,
     ConflictError,
     NotFoundError,
@@ -24,27 +23,7 @@ from tidemill.errors import (
 )
 from tidemill.models.events import EVENTS
 
-ROWS = [b'{"event":"a"}', b'{"event":"b"}']
-LOAD = Load(
-    "run_1", DATASET, "events", EVENTS.columns_for(json_type=True), "NEWLINE_DELIMITED_JSON", {"tidemill_run": "1"}
-)
-PIECES = "upload_id="
 FAILED = {"reason": "backendError", "message": "Error encountered during execution. Retrying may solve the problem."}
-
-
-@pytest.fixture
-def path(tmp_path: Path, bigquery: FakeBigQuery) -> Path:
-    bigquery.add_table("events", ("event", "STRING"))
-    file = tmp_path / "rows.jsonl"
-    file.write_bytes(b"\n".join(ROWS) + b"\n")
-    return file
-
-
-@pytest.fixture
-def large(path: Path) -> Path:
-    """A file of three pieces."""
-    path.write_bytes(b"x" * (2 * upload.PIECE + 5))
-    return path
 
 
 def test_a_file_is_loaded_and_the_answer_says_what_landed(client: Client, bigquery: FakeBigQuery, path: Path) -> None:
@@ -259,23 +238,6 @@ def test_a_job_of_somebody_else_under_our_id_is_not_taken_for_ours(
     assert not bigquery.rows["events"]
 
 
-def test_a_cancel_stops_the_job_and_nothing_lands(client: Client, bigquery: FakeBigQuery, path: Path) -> None:
-    bigquery.polls_until_done = 1000
-    with pytest.raises(Cancelled):
-        client.load(path, LOAD, cancelled=lambda: "run_1" in bigquery.jobs)
-    assert len(bigquery.seen("POST", "/jobs/run_1/cancel")) == 1
-    assert not bigquery.rows["events"]
-    bigquery.polls_until_done = 0
-    assert client.load(path, LOAD).job_id == "run_1_t1"
-
-
-def test_a_job_that_was_done_before_the_cancel_counts_as_loaded(
-    client: Client, bigquery: FakeBigQuery, path: Path
-) -> None:
-    assert client.load(path, LOAD, cancelled=lambda: "run_1" in bigquery.jobs).rows == 2
-    assert bigquery.rows["events"] == ROWS
-
-
 def test_a_job_with_our_labels_and_more_is_ours(client: Client, bigquery: FakeBigQuery, path: Path) -> None:
     client.load(path, LOAD)
     bigquery.jobs["run_1"]["configuration"]["labels"]["team"] = "somebody adds labels to every job"
@@ -292,108 +254,6 @@ def test_without_a_location_no_job_is_looked_for_or_started(client: Client, bigq
     assert not bigquery.requests
     client.locate(DATASET)
     assert client.load(path, LOAD).rows == 2
-
-
-DOWN = {
-    "while the job is looked for": ("GET", "/jobs/run_1", 0),
-    "while it is waited for": ("GET", "/jobs/run_1", 3),
-}
-
-
-@pytest.mark.parametrize(("method", "where", "after"), DOWN.values(), ids=DOWN.keys())
-def test_a_cancel_is_seen_at_once_also_when_bigquery_is_down(
-    client: Client, bigquery: FakeBigQuery, path: Path, clock: Clock, method: str, where: str, after: int
-) -> None:
-    bigquery.polls_until_done = 1000
-    asked: list[float] = []
-
-    def go_down(verb: str, asked_for: str) -> None:
-        if verb == method and where in asked_for:
-            asked.append(clock.now)
-            if len(asked) > after:
-                bigquery.faults = [Fault(method, where, 503, times=10_000), Fault("POST", "/cancel", 503, times=10_000)]
-
-    bigquery.on_request = go_down
-    with pytest.raises(Cancelled) as caught:
-        client.load(path, LOAD, cancelled=lambda: bool(bigquery.faults) and clock.now > asked[after] + 1)
-    assert clock.now - asked[after] < 2 + jobs.STOPS_WITHIN
-    if after:
-        assert "run_1" in caught.value.message
-        assert len(bigquery.seen("POST", "/jobs/run_1/cancel")) > 1
-    bigquery.faults, bigquery.on_request, bigquery.polls_until_done = [], lambda _verb, _where: None, 0
-    if after:
-        bigquery.jobs["run_1"]["fake"]["polls"] = 0
-    assert client.load(path, LOAD).job_id == "run_1"
-    assert bigquery.rows["events"] == ROWS
-
-
-def test_a_cancel_while_the_upload_waits_leaves_no_job_that_runs_on(
-    client: Client, bigquery: FakeBigQuery, path: Path, clock: Clock
-) -> None:
-    bigquery.faults = [Fault("PUT", PIECES, 503, times=10_000)]
-    with pytest.raises(Cancelled):
-        client.load(path, LOAD, cancelled=lambda: clock.now > 3)
-    assert clock.now < 9
-    assert not bigquery.jobs
-
-
-def test_a_cancel_when_it_cannot_be_seen_whether_the_job_began_says_so(
-    client: Client, bigquery: FakeBigQuery, path: Path, clock: Clock
-) -> None:
-    bigquery.polls_until_done = 1000
-
-    def go_down(_verb: str, _where: str) -> None:
-        if bigquery.jobs and not bigquery.faults:
-            bigquery.faults = [Fault("GET", "/jobs/run_1", 503, times=10_000)]
-
-    bigquery.on_request = go_down
-    with pytest.raises(Cancelled, match="run_1 may be done all the same"):
-        client.load(path, LOAD, cancelled=lambda: bool(bigquery.faults) and clock.now > 3)
-    assert clock.now < 5 + jobs.STOPS_WITHIN
-    bigquery.faults, bigquery.on_request, bigquery.polls_until_done = [], lambda _verb, _where: None, 0
-    bigquery.jobs["run_1"]["fake"]["polls"] = 0
-    assert client.load(path, LOAD).job_id == "run_1"
-    assert bigquery.rows["events"] == ROWS
-
-
-def test_plain_calls_stop_waiting_when_the_client_is_told_to(
-    client: Client, bigquery: FakeBigQuery, clock: Clock
-) -> None:
-    bigquery.faults = [Fault("GET", "/datasets/", 503, times=10_000)]
-    client.cancelled = lambda: clock.now > 3
-    with pytest.raises(Cancelled):
-        client.get_dataset(DATASET)
-    assert clock.now < 4
-    bigquery.faults = []
-    assert client.get_dataset(DATASET).location == "EU"  # a call that does not have to wait is not refused
-
-
-def test_a_cancel_is_seen_between_two_pieces(client: Client, bigquery: FakeBigQuery, large: Path) -> None:
-    sent: list[int] = []
-    with pytest.raises(Cancelled):
-        client.load(large, LOAD, sent=sent.append, cancelled=lambda: bool(sent))
-    assert len(sent) == 1
-    assert not bigquery.jobs
-    assert not bigquery.seen("GET", "/jobs/run_1")[1:]  # what was sent is not all of it: there is no job to look for
-
-
-def test_a_cancel_after_a_lost_answer_finds_the_job_and_cancels_it(
-    client: Client, bigquery: FakeBigQuery, path: Path
-) -> None:
-    bigquery.polls_until_done = 1000
-    bigquery.hidden_polls = 2
-    bigquery.faults = [Fault("PUT", PIECES, 503, done=True), Fault("PUT", PIECES, 503, times=100)]
-    with pytest.raises(Cancelled):
-        client.load(path, LOAD, cancelled=lambda: "run_1" in bigquery.jobs)
-    assert len(bigquery.seen("POST", "/jobs/run_1/cancel")) == 1
-    assert bigquery.jobs["run_1"]["fake"]["error"]["reason"] == "stopped"
-
-
-def test_nothing_is_started_once_it_is_cancelled(client: Client, bigquery: FakeBigQuery, path: Path) -> None:
-    with pytest.raises(Cancelled):
-        client.load(path, LOAD, cancelled=lambda: True)
-    assert not bigquery.jobs
-    assert not bigquery.seen("POST", "^/upload/")
 
 
 def test_an_expired_token_is_renewed_in_the_middle_of_an_upload(

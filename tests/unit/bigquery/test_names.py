@@ -47,7 +47,7 @@ def test_a_table_is_understood_in_each_form(text: str, project: str | None, data
     assert bool(found.note) == (dataset is not None)
 
 
-@pytest.mark.parametrize("text", ["", " ", "a.b.c", "project-123:", ":analytics", "my dataset", "ü", "d" * 1025])
+@pytest.mark.parametrize("text", ["", " ", "a.b.c.d", "project-123:", ":analytics", "my dataset", "ü", "d" * 1025])
 def test_what_is_no_dataset_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         names.parse_dataset(text)
@@ -91,3 +91,10 @@ def test_a_label_is_always_one_that_google_takes(text: str) -> None:
     made = names.label(text)
     assert len(made) <= 63
     assert all(character in "abcdefghijklmnopqrstuvwxyz0123456789_-" for character in made)
+
+
+@pytest.mark.parametrize("text", ["project-123:dataset:MyExportTable", "project-123:dataset.MyExportTable"])
+def test_the_dataset_of_a_table_is_understood(text: str) -> None:
+    found = names.parse_dataset(text)
+    assert (found.project, found.dataset) == ("project-123", "dataset")
+    assert found.note

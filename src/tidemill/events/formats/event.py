@@ -59,11 +59,11 @@ class Format(Protocol):
     title: str
 
     @property
-    def quick(self) -> Callable[[Sequence[bytes]], Columns | None] | None:
-        """Gives the events of usual records (UTF-8), one each, with their own ids and times and nothing to mend.
+    def quick(self) -> Callable[[Sequence[bytes]], tuple[Columns, list[int]]] | None:
+        """Gives the events of usual records (UTF-8), one each, with their own ids and times and nothing to mend; and
+        the indexes of the records that are not usual.
 
-        None: at least one of them is unusual. What it takes, `parse` would take alike: it only saves time. A format may
-        have no such way.
+        What it takes, `parse` would take alike: it only saves time. A format may have no such way.
         """
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:

@@ -44,13 +44,18 @@ def merge(parts: Parts, run_id: str) -> int | None:
 
 
 def _bounds(parts: Parts, work: Work, partition: str | None) -> tuple[str, dt.datetime, dt.datetime] | None:
-    """The range of event time in the run, to keep the MERGE from reading other partitions."""
+    """The range of event time in the run, to keep the MERGE from reading other partitions.
+
+    None if rows of others may be in the table: one with the same key may have another time, in another partition.
+    """
     if partition is None or partition != work.model.partition_by:
+        return None
+    if not work.again or parts.runs.merged_first(work.export.id):
         return None
     first: list[dt.datetime] = []
     last: list[dt.datetime] = []
     for chunk in parts.runs.chunks(work.run.id):
-        commits = parts.lake.commits(chunk.snapshot_after, chunk.snapshot_upto)
+        commits = parts.sources[work.export.model].changes(chunk.snapshot_after, chunk.snapshot_upto)
         times = [(c.first_time, c.last_time) for c in commits if c.first_time and c.last_time]
         first += [max(begin, chunk.time_from or begin) for begin, _ in times]
         last += [min(end, chunk.time_to or end) for _, end in times]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
+from tidemill.exports import selection
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
 
@@ -21,7 +23,7 @@ def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
     found = [
         {
             "source": str(run.id),
-            "part": f"{row.team_id}:{row.uuid}",
+            "part": f"{row.team_id}:{row.id}",
             "kind": "run",
             "place": work.export.name,
             "code": row.code,
@@ -45,16 +47,9 @@ def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
 
 
 def _write_file(parts: Parts, work: Work, chunk: Chunk) -> chunk_files.Written:
-    run, spec = work.run, work.spec
-    selection = chunk_files.Selection(
-        after=chunk.snapshot_after,
-        upto=chunk.snapshot_upto,
-        time_from=chunk.time_from,
-        time_to=chunk.time_to,
-        include=spec.include_events,
-        exclude=spec.exclude_events,
-        team_id=spec.team_id,
-    )
+    run = work.run
+    chosen = selection.of(work.spec, chunk.snapshot_after, chunk.snapshot_upto)
+    chosen = dataclasses.replace(chosen, time_from=chunk.time_from, time_to=chunk.time_to)
     path = parts.file(run, chunk.number)
     part = path.with_suffix(".part")
     with parts.writing:
@@ -62,7 +57,8 @@ def _write_file(parts: Parts, work: Work, chunk: Chunk) -> chunk_files.Written:
         parts.watches.report(run.id, f"writing chunk {chunk.number + 1}")
         written = chunk_files.write(
             parts.lake,
-            selection,
+            parts.sources[work.export.model],
+            chosen,
             work.columns,
             part,
             handed_at=dt.datetime.now(dt.UTC),

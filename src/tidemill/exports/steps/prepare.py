@@ -66,5 +66,5 @@ def _prepare_stage(parts: Parts, client: Client, work: Work, columns: tuple[Colu
     layout = tables.Layout(columns, expires_seconds=STAGE_EXPIRES_SECONDS, description="Tidemill: a run's new rows.")
     client.create_table(work.export.dataset, work.stage[2], layout)
     if not work.again:
-        text = "The table held rows before this export's first run: only rows it lacked were added."
+        text = "The table was there before this export's first run: only rows that it lacked were added."
         parts.runs.remark(work.run.id, text)

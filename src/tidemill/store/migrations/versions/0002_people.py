@@ -1,4 +1,4 @@
-"""People: persons, whose each distinct_id is, and how far the events are applied."""
+"""People: persons, whose each distinct_id is, how far the events are applied. Loads know how they were asked for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -55,3 +55,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("team_id", "uuid", "code"),
         schema="tidemill",
     )
+    op.add_column(
+        "loads", sa.Column("team_given", sa.Boolean(), server_default=sa.false(), nullable=False), schema="tidemill"
+    )
+    op.add_column("loads", sa.Column("content_key", sa.Text(), server_default="", nullable=False), schema="tidemill")

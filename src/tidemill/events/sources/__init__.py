@@ -1,0 +1,1 @@
+"""Where the rows of each model come from: one file a model."""

@@ -1,0 +1,60 @@
+"""Events: the store's own table, by its snapshots."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from tidemill.events import queries
+from tidemill.events.sources.source import EPOCH, Selection, conditions, moment
+
+if TYPE_CHECKING:
+    from tidemill.events.lake import Commit, Lake
+
+
+class EventSource:
+    """See the module; the methods are those of source.Source."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def catch_up(self) -> int:
+        """The newest snapshot."""
+        return self.position()
+
+    def position(self) -> int:
+        """The newest snapshot."""
+        return self._lake.position()
+
+    def changes(self, after: int, upto: int) -> list[Commit]:
+        """The ledger of commits."""
+        return self._lake.commits(after, upto)
+
+    def count(self, selection: Selection) -> int:
+        """Without conditions the ledger knows, and no event is read."""
+        commits = self._lake.commits(selection.after, selection.upto)
+        if not commits or not conditions(selection):
+            return sum(commit.rows for commit in commits)
+        with self._lake.cursor() as cursor:
+            found = cursor.execute(f"SELECT count(*) FROM ({self.rows(selection, EPOCH)})").fetchall()
+        return int(found[0][0])
+
+    def keys(self, selection: Selection) -> set[tuple[int, str]]:
+        """Team and uuid of the events."""
+        with self._lake.cursor() as cursor:
+            rows = self.rows(selection, EPOCH)
+            return set(cursor.execute(f"SELECT row_team, row_id FROM ({rows})").fetchall())
+
+    def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
+        """Those of the snapshots."""
+        where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", *conditions(selection)]
+        added = f"'' AS site_url, {moment(handed_at)} AS bq_ingested_timestamp, team_id AS row_team, uuid AS row_id"
+        return f"SELECT *, {added} FROM lake.events WHERE {' AND '.join(where)}"
+
+    def compression(self) -> float:
+        """Measured over the store."""
+        return queries.compression(self._lake)
+
+    def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:
+        """By the time of the events."""
+        return queries.partitions(self._lake, after, upto, size)

@@ -1,0 +1,80 @@
+"""What an export asks of a model: how far there are rows, what each change holds, and the SQL that gives them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import Protocol
+
+from tidemill.events import duck
+from tidemill.events.lake import Commit
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which rows: changes in (after, upto], optionally a half-open range of event time, names of events and a team.
+
+    A change is what came at once: for events, a snapshot of the event store.
+    """
+
+    after: int
+    upto: int
+    time_from: dt.datetime | None = None
+    time_to: dt.datetime | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    team_id: int | None = None
+
+
+class Source(Protocol):
+    """The rows of one model, in the event store's DuckDB."""
+
+    def catch_up(self) -> int:
+        """Bring the rows up to date with the events that are committed. Gives the newest change."""
+
+    def position(self) -> int:
+        """The newest change."""
+
+    def changes(self, after: int, upto: int) -> list[Commit]:
+        """What each change in (after, upto] holds, in order."""
+
+    def count(self, selection: Selection) -> int:
+        """How many rows."""
+
+    def keys(self, selection: Selection) -> set[tuple[int, str]]:
+        """`row_team` and `row_id` of all rows."""
+
+    def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
+        """A SELECT of the rows, with the model's columns; with `row_team` and `row_id`, which name one, and `bytes`.
+
+        `handed_at`: when they are handed to BigQuery.
+        """
+
+    def compression(self) -> float:
+        """Bytes in Parquet for each byte of text."""
+
+    def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:
+        """Starts of the partitions (`size`: hour, day, month, year) of event time that changes touch, with rows."""
+
+
+EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
+
+
+def moment(value: dt.datetime) -> str:
+    """A TIMESTAMPTZ literal."""
+    return f"TIMESTAMPTZ '{value.astimezone(dt.UTC).isoformat(sep=' ')}'"
+
+
+def conditions(selection: Selection) -> list[str]:
+    """Those on time, names and team, over columns `timestamp`, `event` and `team_id`."""
+    parts = []
+    if selection.time_from is not None:
+        parts.append(f"timestamp >= {moment(selection.time_from)}")
+    if selection.time_to is not None:
+        parts.append(f"timestamp < {moment(selection.time_to)}")
+    for names, word in ((selection.include, "IN"), (selection.exclude, "NOT IN")):
+        if names:
+            parts.append(f"event {word} ({', '.join(duck.literal(name) for name in names)})")
+    if selection.team_id is not None:
+        parts.append(f"team_id = {selection.team_id}")
+    return parts
