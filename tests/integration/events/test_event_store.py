@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import resource
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -287,3 +288,30 @@ def test_many_small_loads_leave_few_files(app: App, tmp_path: Path) -> None:
             files = cursor.execute("SELECT count(*) FROM ducklake_list_files('lake', 'events')").fetchall()[0][0]
         assert files < 32
         assert total(app) == 480
+
+
+def test_two_homes_on_one_database_of_the_users_own(installation: Installation, tmp_path: Path) -> None:
+    """From load to export, with nothing else to change; the second machine has to know where the files are."""
+    from tests.installation import CONNECTION
+
+    from tidemill.settings import Settings
+    from tidemill.store.postgres import open_postgres
+
+    server = open_postgres(Settings(home=tmp_path / "server"))
+    url = server.url.replace("+psycopg", "")
+    one = Settings(home=tmp_path / "one", database_url=url)
+    write_events(tmp_path / "events.jsonl", 120)
+    with App(one) as app:
+        installation.connect(app)
+        app.events.load(str(tmp_path / "events.jsonl"))
+    with App(Settings(home=tmp_path / "two", database_url=url)) as app:
+        with pytest.raises(ConfigError, match="lie in") as caught:
+            app.events.count()
+        assert caught.value.hint == f"Say so: export TIDEMILL_EVENT_DATA={tmp_path}/one/events/"
+    shared = Settings(home=tmp_path / "two", database_url=url, event_data=str(tmp_path / "one" / "events"))
+    shutil.copy(tmp_path / "one" / "secret.key", tmp_path / "two" / "secret.key")
+    with App(shared) as app:
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+        (run,) = app.exports.run("daily", by="tester")
+        assert run.rows_done == 120
+    assert len(installation.uuids()) == 120
