@@ -140,3 +140,18 @@ def test_another_process_cancels_a_run(installation: Installation, tmp_path: Pat
     assert process.returncode == 130, said
     assert installation.run("export", "run", "daily").returncode == 0
     assert installation.uuids() == uuids
+
+
+def test_an_export_that_was_killed_can_be_deleted_and_made_anew(installation: Installation, tmp_path: Path) -> None:
+    uuids = write_events(tmp_path / "events.jsonl", EVENTS)
+    with installation.app() as app:
+        installation.connect(app)
+        assert installation.run("events", "load", str(tmp_path / "events.jsonl"), **SMALL).returncode == 0
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+        assert any(kill_export(installation, app, share) for share in (0.3, 0.2, 0, 0))
+        app.exports.delete("daily")
+        assert not list((installation.home / "exports").iterdir())
+        app.exports.create(CONNECTION, {"name": "again", "table": "events"}, by="tester")
+        (run,) = app.exports.run("again", by="tester")
+        assert run.mode == "merge"
+    assert installation.uuids() == uuids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import time
 from collections.abc import Sequence
 
@@ -114,13 +115,14 @@ class Dispatch:
         return run
 
     def settle(self, run: Run) -> None:
-        """See that no BigQuery job of a run is at work any more, for one that nobody moves.
+        """See that of a run which nobody moves no BigQuery job is at work any more, and no file is left.
 
         Raises
         ------
         TidemillError
             BigQuery cannot be asked. Of a run of days ago nothing can be at work, and it is not asked.
         """
+        shutil.rmtree(self._parts.folder(run), ignore_errors=True)
         begun = run.started_at or run.created_at
         if run.layout is None or dt.datetime.now(dt.UTC) - begun > _JOBS_END_WITHIN:
             return
