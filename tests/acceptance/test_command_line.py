@@ -131,6 +131,8 @@ def test_of_several_files_the_good_ones_go_in_and_each_bad_one_is_named(
     assert "b.jsonl is empty" in done.stderr
     assert "c.csv: " in done.stderr
     assert installation.run("events", "count").stdout.strip() == "6"
+    alone = installation.run("events", "load", str(tmp_path / "b.jsonl"), "--json")
+    assert (alone.returncode, json.loads(alone.stdout)["error"]["code"]) == (2, "file_empty")
 
 
 def test_what_an_event_says_does_not_steer_the_terminal(installation: Installation, tmp_path: Path) -> None:

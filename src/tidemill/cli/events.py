@@ -62,13 +62,13 @@ def load(
             bar.line(_summary(result))
             for remark in result.notes:
                 output.note(remark)
+    if len(files) == 1 and failed:
+        raise failed[0]
     if as_json:
         output.print_json(results)
     refused = sum(result.rejects for result in results)
     if refused:
         output.say(f"{refused:,} set aside; see them with: tidemill events rejects list")
-    if len(files) == 1 and failed:
-        raise failed[0]
     if failed:
         output.say(f"{len(failed)} of {len(files)} files were not loaded to their end, for the reasons above.")
         raise typer.Exit(failed[0].exit_code)
