@@ -119,16 +119,21 @@ class App:
     def exports(self) -> ExportService:
         """Exports and runs."""
         from tidemill.events.sources.events import EventSource
+        from tidemill.events.sources.persons import PersonSource
         from tidemill.exports.service import ExportService
         from tidemill.store.connections import Connections
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
         from tidemill.store.runs import Runs
+        from tidemill.store.tables import SCHEMA
 
         return ExportService(
             self.settings,
             self.lake,
-            {"events": EventSource(self.lake)},
+            {
+                "events": EventSource(self.lake),
+                "persons": PersonSource(self.lake, self.identity, self.postgres.dsn, SCHEMA),
+            },
             self.engine,
             Connections(self.database),
             Exports(self.database),

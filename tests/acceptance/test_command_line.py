@@ -162,3 +162,19 @@ def test_an_embedded_bigquery_that_is_stopped_is_named_with_the_command_that_sta
     assert added.returncode == 0, added.stderr
     done = installation.run("connection", "test", "w", TIDEMILL_RETRY_DEADLINE_SECONDS="1")
     assert "tidemill local start" in done.stdout
+
+
+def test_a_person_is_shown_and_deleted(installation: Installation, tmp_path: Path) -> None:
+    event = {"uuid": "u", "event": "$identify", "distinct_id": "ana", "timestamp": "2026-01-01T00:00:00Z"}
+    properties = {"$anon_distinct_id": "anon", "$set": {"plan": "pro"}}
+    (tmp_path / "a.jsonl").write_text(json.dumps({**event, "properties": properties}))
+    installation.run("events", "load", str(tmp_path / "a.jsonl"))
+    shown = json.loads(installation.run("persons", "show", "anon", "--json").stdout)
+    assert (shown["distinct_ids"], shown["properties"], shown["identified"]) == (
+        ["ana", "anon"],
+        '{"plan":"pro"}',
+        True,
+    )
+    assert installation.run("persons", "delete", "ana", "--yes").returncode == 0
+    gone = installation.run("persons", "show", "ana")
+    assert (gone.returncode, "person_unknown" in gone.stderr) == (4, True)

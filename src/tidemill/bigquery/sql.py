@@ -40,6 +40,33 @@ def insert_missing(merge: Merge) -> str:
     )
 
 
+def replace_older(merge: Merge) -> str:
+    """Add the rows of the stage whose key is not in the final table, and replace those that have older versions there.
+
+    Versions (`newest`) are compared in their order, the first that differs decides; NULL counts as the oldest.
+    """
+    names = ", ".join(f"`{name}`" for name in merge.columns)
+    values = ", ".join(f"stage.`{name}`" for name in merge.columns)
+    changes = ", ".join(f"`{name}` = stage.`{name}`" for name in merge.columns if name not in merge.key)
+    return (
+        f"MERGE {quoted(*merge.final)} AS final\n"
+        f"USING ({_one_for_each_key(merge, names)}) AS stage\n"
+        f"ON {_same_row(merge)}\n"
+        f"WHEN MATCHED AND ({_newer(merge.newest)}) THEN UPDATE SET {changes}\n"
+        f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
+    )
+
+
+def _newer(versions: Sequence[str]) -> str:
+    """Whether the versions of `stage`, as a tuple, are greater than those of `final`."""
+    name, *rest = (f"`{version}`" for version in versions)
+    greater = f"stage.{name} IS NOT NULL AND (final.{name} IS NULL OR stage.{name} > final.{name})"
+    if not rest:
+        return greater
+    same = f"stage.{name} = final.{name} OR (stage.{name} IS NULL AND final.{name} IS NULL)"
+    return f"({greater}) OR (({same}) AND ({_newer(versions[1:])}))"
+
+
 def _one_for_each_key(merge: Merge, names: str) -> str:
     keys = ", ".join(f"`{name}`" for name in merge.key)
     order = ", ".join(f"`{name}` DESC" for name in merge.newest)
@@ -64,6 +91,15 @@ def keys(table: Place, key: Sequence[str]) -> str:
     """Each key of a table, with its number of rows."""
     names = ", ".join(f"`{name}`" for name in key)
     return f"SELECT {names}, COUNT(*) AS row_count FROM {quoted(*table)} GROUP BY {names}"
+
+
+def persons_with_most_ids(table: Place, limit: int) -> str:
+    """An example: the persons who are known by the most ids."""
+    return (
+        "SELECT person_id, COUNT(*) AS distinct_ids, MIN(created_at) AS first_seen\n"
+        f"FROM {quoted(*table)}\n"
+        f"WHERE NOT is_deleted GROUP BY person_id ORDER BY distinct_ids DESC, person_id LIMIT {limit}"
+    )
 
 
 def top_events(table: Place, limit: int) -> str:

@@ -13,7 +13,7 @@ import traceback
 
 import typer
 
-from tidemill.cli import connection, events, export, local, model, setup
+from tidemill.cli import connection, events, export, local, model, persons, setup
 
 VERBOSE = "--verbose"
 BUG = 70
@@ -31,6 +31,7 @@ setup.register(app)
 app.add_typer(local.app, name="local")
 app.add_typer(connection.app, name="connection")
 app.add_typer(events.app, name="events")
+app.add_typer(persons.app, name="persons")
 app.add_typer(model.app, name="model")
 app.add_typer(export.app, name="export")
 

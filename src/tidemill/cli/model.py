@@ -50,4 +50,5 @@ def show(
         return
     rows = [(c.name, "STRING or JSON" if c.json and not json_type else c.type.value, c.description) for c in columns]
     output.print_table(("FIELD", "TYPE", "DESCRIPTION"), rows, empty="")
-    output.say(f"Partitioned by day of {model.partition_by}, clustered by {', '.join(model.cluster_by)}; settable.")
+    partition = f"Partitioned by day of {model.partition_by}" if model.partition_by else "Not partitioned"
+    output.say(f"{partition}, clustered by {', '.join(model.cluster_by)}; settable.")

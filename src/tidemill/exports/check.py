@@ -13,6 +13,9 @@ from tidemill.bigquery import sql
 from tidemill.bigquery.client import Client
 from tidemill.store.records import Export
 
+#: A query to show what can be asked of a model's table.
+_EXAMPLES = {"events": sql.top_events, "persons": sql.persons_with_most_ids}
+
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
@@ -42,7 +45,7 @@ def check(
     counted = _query(client, export, sql.keys(place, key), max_bytes_billed)
     found = {(team_id, name) for team_id, name, _ in counted.rows}
     rows = sum(int(number) for *_, number in counted.rows)
-    example = sql.top_events(place, 5)
+    example = _EXAMPLES[export.model](place, 5)
     answer = _query(client, export, example, max_bytes_billed)
     return Checked(
         table=".".join(place),

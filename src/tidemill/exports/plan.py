@@ -121,10 +121,13 @@ class Planner:
         )
 
     def _mode(self, export: Export) -> str:
-        """``merge`` for a first run into a table that is there: some of its rows may be ours, of an export before.
+        """How rows get in: ``upsert`` for those that change.
 
-        Also if it seems to be empty, unless it has no key: what was streamed into it lately is not counted.
+        ``merge`` for a first run into a table that is there: some of its rows may be ours, of an export before. Also if
+        it seems to be empty, unless it has no key: what was streamed into it lately is not counted.
         """
+        if registry.get(export.model).versions:
+            return "upsert"
         table = None if export.position else self._table(export)
         if table is None:
             return "append"

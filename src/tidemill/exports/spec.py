@@ -100,6 +100,10 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
             raise ConfigError(
                 "event_filter", f"Included and excluded at once: {', '.join(both)}.", hint="Name it once."
             )
+        if (self.include_events or self.exclude_events) and "event" not in columns:
+            raise ConfigError(
+                "event_filter", f"The {model.name} model has no events to choose from.", hint="Leave the filter out."
+            )
         if len(self.cluster_by) > MAX_CLUSTER_COLUMNS:
             raise ConfigError("cluster_columns", "BigQuery clusters by four columns at most.", hint="Name fewer.")
         for name in (*self.cluster_by, *([self.partition_by.column] if self.partition_by else [])):

@@ -26,7 +26,7 @@ from tidemill.store.records import Export, Run
 from tidemill.store.runs import Runs
 
 #: How the rows of a stage table get into the final one, by the mode of the run. Other modes load straight into it.
-MERGES = {"merge": sql.insert_missing}
+MERGES = {"merge": sql.insert_missing, "upsert": sql.replace_older}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from tidemill.errors import NotFoundError
 from tidemill.models.events import EVENTS
 from tidemill.models.model import Model
+from tidemill.models.persons import PERSONS
 
-MODELS: dict[str, Model] = {model.name: model for model in (EVENTS,)}
+MODELS: dict[str, Model] = {model.name: model for model in (EVENTS, PERSONS)}
 
 
 def get(name: str) -> Model:

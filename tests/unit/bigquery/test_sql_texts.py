@@ -13,6 +13,7 @@ from tests.zetasql_check import analyze
 from tidemill.bigquery import sql
 from tidemill.bigquery.sql import Merge
 from tidemill.models.events import EVENTS
+from tidemill.models.persons import PERSONS
 
 FINAL = ("project-123", "my-dataset", "events")
 STAGE = ("project-123", "my-dataset", "events stage")
@@ -20,20 +21,26 @@ FIRST, LAST = dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 2, 3,
 TIMES, PARTITION = ("timestamp", "bq_ingested_timestamp"), ("timestamp", FIRST, LAST)
 COLUMNS = [column.name for column in EVENTS.columns]
 
-#: Name of the function, the statement.
+PEOPLE = [column.name for column in PERSONS.columns]
+TABLES = {"events": EVENTS, "persons": PERSONS}
+
+#: Name of the function, the statement, and the model of the tables that it is about.
 STATEMENTS = [
-    ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, COLUMNS, EVENTS.key, TIMES, PARTITION))),
-    ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, ["uuid", "team_id"], EVENTS.key))),
-    ("keys", sql.keys(FINAL, EVENTS.key)),
-    ("keys", sql.keys(FINAL, ["uuid"])),
-    ("top_events", sql.top_events(FINAL, 5)),
+    ("replace_older", sql.replace_older(Merge(FINAL, STAGE, PEOPLE, PERSONS.key, PERSONS.versions)), "persons"),
+    ("replace_older", sql.replace_older(Merge(FINAL, STAGE, PEOPLE, PERSONS.key, ("created_at",))), "persons"),
+    ("persons_with_most_ids", sql.persons_with_most_ids(FINAL, 5), "persons"),
+    ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, COLUMNS, EVENTS.key, TIMES, PARTITION)), "events"),
+    ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, ["uuid", "team_id"], EVENTS.key)), "events"),
+    ("keys", sql.keys(FINAL, EVENTS.key), "events"),
+    ("keys", sql.keys(FINAL, ["uuid"]), "events"),
+    ("top_events", sql.top_events(FINAL, 5), "events"),
 ]
 
 
 @pytest.mark.parametrize("json_type", [True, False])
-@pytest.mark.parametrize("statement", [text for _, text in STATEMENTS])
-def test_google_understands_it(statement: str, json_type: bool) -> None:
-    columns = {column.name: column.type.value for column in EVENTS.columns_for(json_type=json_type)}
+@pytest.mark.parametrize(("statement", "model"), [given[1:] for given in STATEMENTS])
+def test_google_understands_it(statement: str, model: str, json_type: bool) -> None:
+    columns = {column.name: column.type.value for column in TABLES[model].columns_for(json_type=json_type)}
     assert analyze(statement, {".".join(FINAL): columns, ".".join(STAGE): columns})
 
 
@@ -57,7 +64,7 @@ def test_no_statement_is_left_out() -> None:
         for name, function in inspect.getmembers(sql, inspect.isfunction)
         if function.__module__ == sql.__name__ and not name.startswith("_")
     }
-    assert public - {"moment"} == {name for name, _ in STATEMENTS}
+    assert public - {"moment"} == {name for name, *_ in STATEMENTS}
 
 
 def test_the_text_of_the_merge() -> None:

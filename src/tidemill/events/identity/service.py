@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tidemill.errors import NotFoundError
 from tidemill.events.identity import people, reading
 from tidemill.events.identity.people import Key, Link, People, Person
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 #: So many events are looked at in one transaction, or those of one commit, if it holds more.
 BATCH = 50_000
+_EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 
 
 Row = tuple[Any, ...]
@@ -66,11 +70,28 @@ class Book(Protocol):
         """How far it is."""
 
 
+@dataclasses.dataclass(frozen=True)
+class PersonView:
+    """A person. `properties` is a JSON text."""
+
+    id: str
+    team_id: int
+    distinct_ids: tuple[str, ...]
+    properties: str
+    created_at: dt.datetime
+    identified: bool
+    version: int
+
+
 class IdentityService:
     """See the module."""
 
     def __init__(self, lake: Lake, book: Book, batch: int = BATCH) -> None:
         self._lake, self._book, self._batch = lake, book, batch
+
+    def reached(self) -> Reached:
+        """How far it is."""
+        return self._book.reached()
 
     def catch_up(self, upto: int | None = None) -> Reached:
         """Take in all events that are committed, or those up to a snapshot. Two at once take turns.
@@ -95,6 +116,31 @@ class IdentityService:
                 return to
             rows, to = rows + commit.rows, commit.snapshot
         return goal
+
+    def show(self, team_id: int, distinct_id: str) -> PersonView:
+        """The person of this id, as all events say.
+
+        Raises
+        ------
+        NotFoundError
+            There is none, or it was deleted.
+        """
+        self.catch_up()
+        with self._book.open() as session:
+            links = [Link(*row) for row in session.links([(team_id, distinct_id)])]
+            owners = [(link.team_id, link.person_id) for link in links if link.person_id is not None]
+            persons = [person for row in session.persons(owners) if not (person := _person(*row)).deleted]
+            ids = tuple(sorted(Link(*row).distinct_id for row in session.links_of(owners)))
+        if not persons:
+            raise NotFoundError(
+                "person_unknown",
+                f"Team {team_id} has no person with the distinct_id {distinct_id!r}.",
+                hint="tidemill events show --distinct-id ID shows its events.",
+            )
+        (person,) = persons
+        created = _EPOCH + dt.timedelta(microseconds=person.created_at)
+        properties = people.as_json(person.properties).decode()
+        return PersonView(person.id, team_id, ids, properties, created, person.identified, person.version)
 
     def delete(self, team_id: int, distinct_id: str) -> bool:
         """Delete the person of this id, with all that is known of it; whether there was one. Its events stay."""

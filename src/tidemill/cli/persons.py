@@ -1,0 +1,46 @@
+"""`tidemill persons`: who is who, and deleting a person on request."""
+
+from __future__ import annotations
+
+import typer
+
+from tidemill.cli import output, session
+
+app = typer.Typer(no_args_is_help=True, help="Who is who: persons by their distinct_ids, and deleting one.")
+_TEAM = typer.Option(1, min=0, help="Team (project) of the person.")
+
+
+@app.command(epilog="Example: tidemill persons show ana@example.com --team 2")
+def show(
+    distinct_id: str = typer.Argument(help="One of the person's distinct_ids."),
+    team: int = _TEAM,
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Show what is known of a person, from all events in the store."""
+    with session.app() as opened:
+        found = opened.identity.show(team, distinct_id)
+    if as_json:
+        output.print_json(found)
+        return
+    output.print_fields({name.replace("_", " "): value for name, value in vars(found).items()})
+
+
+@app.command(epilog="Example: tidemill persons delete ana@example.com --yes")
+def delete(
+    distinct_id: str = typer.Argument(help="One of the person's distinct_ids."),
+    team: int = _TEAM,
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+) -> None:
+    """Delete a person, as for a privacy request: the properties are gone here, and with the next run of each export.
+
+    The person's events stay in the store and in the tables that they were exported to.
+    """
+    with session.app() as opened:
+        found = opened.identity.show(team, distinct_id)
+        if not yes:
+            typer.confirm(f"Delete the person with the ids {', '.join(found.distinct_ids[:5])}?", abort=True)
+        opened.identity.delete(team, distinct_id)
+        exports = [export.name for export in opened.exports.find() if export.model == "persons"]
+    output.done(f"The person {found.id} is deleted.")
+    for name in exports:
+        output.note(f"Its rows are marked, and emptied, by the next run: tidemill export run {name}")
