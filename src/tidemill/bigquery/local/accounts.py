@@ -60,7 +60,7 @@ class Accounts:
     def key(
         self, name: str, project: str, token_uri: str, allow: Sequence[str] | None, deny: Sequence[str]
     ) -> dict[str, str]:
-        """The key of the account of that name, made at the first call; `allow` and `deny` set its permissions anew.
+        """The key of the account of that name, made at the first call; its permissions are set anew.
 
         Raises
         ------
@@ -84,9 +84,6 @@ class Accounts:
             made["token_uri"] = token_uri
             _write_private(path, made)
             accounts = dict(self.all())
-            before = accounts.get(made["client_email"])
-            if before and allow is None and not deny:
-                granted = list(before["permissions"])
             accounts[made["client_email"]] = {"public_key": _public(made["private_key"]), "permissions": granted}
             _write_private(self._file, accounts)
         return made
