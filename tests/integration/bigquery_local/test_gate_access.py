@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import urllib.parse
+from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from google.api_core import exceptions as api
@@ -139,3 +141,31 @@ def test_sign_in_refuses_what_is_no_assertion(warehouse: Warehouse) -> None:
     form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": "a.b.c"}
     answer = requests.post(where, data=urllib.parse.urlencode(form), timeout=30)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+
+
+def test_only_the_gate_listens(warehouse: Warehouse) -> None:
+    """The emulator's own ports would ask nobody for a token."""
+    process = psutil.Process(warehouse.local.status().pid)
+    listening = [each.laddr.port for each in process.net_connections() if each.status == psutil.CONN_LISTEN]
+    assert [f"http://127.0.0.1:{port}" for port in listening] == [warehouse.local.status().url]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT content FROM read_text('{file}')",
+        "SELECT * FROM '{file}'",
+        "SELECT * FROM read_csv('{file}')",
+        "COPY (SELECT 1) TO '{file}'",
+        "ATTACH '{file}' AS other",
+        "SET enable_external_access = true",
+        "SET allowed_directories = ['/']",
+    ],
+)
+def test_sql_reaches_no_files(client: bigquery.Client, tmp_path: Path, statement: str) -> None:
+    file = tmp_path / "secret.csv"
+    file.write_text("secret\n")
+    with pytest.raises(api.GoogleAPICallError) as caught:
+        client.query_and_wait(statement.format(file=file)).to_arrow(create_bqstorage_client=False)
+    assert "secret\n" not in str(caught.value)
+    assert file.read_text() == "secret\n"

@@ -24,7 +24,10 @@ from tidemill.bigquery.local.permissions import Place
 
 
 class Emulator:
-    """The emulator. Only the gate asks its REST application, without the network; gRPC is on loopback."""
+    """The emulator. Only the gate asks it, without the network: at its own ports anybody could, so they are closed.
+
+    Its SQL is DuckDB's, which reads and writes any file: here only those in the folders of uploads.
+    """
 
     def __init__(self, directory: Path, project: str) -> None:
         staging = directory / "staging"
@@ -40,6 +43,7 @@ class Emulator:
             metrics_enabled=False,
         )
         self._server = EmulatorServer(settings)
+        self._open_folders = [staging, directory / "uploads", directory / "tmp"]
         self._http: httpx.AsyncClient | None = None
         self._turn = asyncio.Lock()
         self._changing = asyncio.Lock()
@@ -52,6 +56,12 @@ class Emulator:
         application: Any = self._server._fastapi_server.config.app
         transport = httpx.ASGITransport(application, raise_app_exceptions=False)
         self._http = httpx.AsyncClient(transport=transport, base_url=self._server.rest_url, timeout=600)
+        for listening in self._server._fastapi_server.servers:
+            listening.close()
+        storage: Any = self._server._grpc_server
+        await storage.stop(None)
+        folders = ", ".join("'" + str(folder).replace("'", "''") + "'" for folder in self._open_folders)
+        self.connection.execute(f"SET allowed_directories = [{folders}]; SET enable_external_access = false")
         self._drop_halves()
 
     async def stop(self) -> None:
@@ -59,11 +69,6 @@ class Emulator:
         if self._http:
             await self._http.aclose()
         await self._server.stop()
-
-    @property
-    def grpc_port(self) -> int:
-        """Port of the Storage Read and Write APIs, on loopback."""
-        return int(self._server.grpc_port)
 
     @property
     def _context(self) -> Any:

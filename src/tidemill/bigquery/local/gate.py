@@ -129,7 +129,7 @@ class Gate:
     async def _own(self, request: Request) -> Response:
         """Health for everybody; fault plans for who has the secret."""
         if request.url.path.endswith("/health"):
-            state = {"ready": True, "url": self._url, "grpc_port": self._emulator.grpc_port, "pid": os.getpid()}
+            state = {"ready": True, "url": self._url, "pid": os.getpid()}
             return JSONResponse(state)
         if not secrets.compare_digest(request.headers.get("x-tidemill-secret", ""), self._secret):
             raise Refusal(403, "forbidden", "The secret is in the state file of the embedded BigQuery.")

@@ -36,15 +36,15 @@ async def serve(directory: Path, listener: socket.socket) -> None:
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     keeping_house = asyncio.create_task(gate.keep_house())
-    _write_state(directory, port, emulator.grpc_port, secret)
+    _write_state(directory, port, secret)
     await serving
     keeping_house.cancel()
     await emulator.stop()
     (directory / "state.json").unlink(missing_ok=True)
 
 
-def _write_state(directory: Path, port: int, grpc_port: int, secret: str) -> None:
-    state = {"pid": os.getpid(), "port": port, "grpc_port": grpc_port, "secret": secret}
+def _write_state(directory: Path, port: int, secret: str) -> None:
+    state = {"pid": os.getpid(), "port": port, "secret": secret}
     part = directory / "state.part"
     part.touch(mode=0o600)
     part.write_text(json.dumps(state))

@@ -35,7 +35,6 @@ class Status:
     running: bool
     url: str
     project: str
-    grpc_port: int | None
     pid: int | None
     directory: Path
     log: Path
@@ -143,8 +142,7 @@ class LocalBigQuery:
         url = f"http://127.0.0.1:{state.get('port') or self._port()}"
         running = bool(state) and _healthy(url, int(state["pid"]))
         pid = int(state["pid"]) if state and _is_ours(int(state["pid"]), self.directory) else None
-        grpc = state.get("grpc_port") if running else None
-        return Status(running, url, DEFAULT_PROJECT, grpc, pid, self.directory, self._log)
+        return Status(running, url, DEFAULT_PROJECT, pid, self.directory, self._log)
 
     def key(
         self, name: str = "tidemill", *, allow: Sequence[str] | None = None, deny: Sequence[str] = ()
