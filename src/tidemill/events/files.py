@@ -5,27 +5,23 @@ Which it is, is told by the first bytes, not by the name.
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import gzip
 import lzma
-import shutil
+import os
 import sys
-import tempfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Generator, Iterable, Iterator
-from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 
 from tidemill.errors import ConfigError, RowError
 from tidemill.events import documents, tables
+from tidemill.events.opening import BLOCK, Seen, Source, content_key
 
-BLOCK = 1024 * 1024
-_HASHED = 8 * 1024 * 1024
-_HASHING_THREADS = 4
 _BLOCK_RECORDS = 1000
 #: How much is kept of a line that is too long.
 _KEPT = 1000
@@ -72,73 +68,14 @@ class Block:
         return map(self.record, range(len(self.texts)))
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A file to load. `key` identifies its content; `name` is for people."""
-
-    path: Path
-    name: str
-    size: int
-    key: str
-
-
-def open_source(name: str, spool: Path) -> Source:
-    """The file of that name; `-` is standard input, kept in `spool` so that it can be read twice.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read.
-    """
-    try:
-        path = _spooled(spool) if name == "-" else Path(name).expanduser()
-        if path.is_dir():
-            raise ConfigError("file_is_folder", f"{name} is a folder.", hint=f"Give its files: {name}/*")
-        if path.exists() and not path.is_file():
-            raise ConfigError(
-                "file_is_pipe",
-                f"{name} is no file that can be read twice.",
-                hint="Use -: COMMAND | tidemill events load -",
-            )
-        size, key = path.stat().st_size, _content_key(path)
-    except OSError as error:
-        raise ConfigError(
-            "file_unreadable", f"{name} cannot be read: {error.strerror or error}.", hint="Check the path."
-        ) from None
-    if size == 0:
-        raise ConfigError("file_empty", f"{name} is empty.", hint="Nothing was loaded.")
-    return Source(path, "standard input" if name == "-" else name, size, key)
-
-
-def _content_key(path: Path) -> str:
-    """A hash over the hashes of the file's blocks, several of which are read at once."""
-    import xxhash  # ten times as fast as a cryptographic hash: this is a whole pass over the file
-
-    def digest(start: int) -> bytes:
-        with path.open("rb") as file:
-            file.seek(start)
-            return xxhash.xxh3_128_digest(file.read(_HASHED))
-
-    whole = xxhash.xxh3_128()
-    with concurrent.futures.ThreadPoolExecutor(_HASHING_THREADS) as threads:
-        for block in threads.map(digest, range(0, path.stat().st_size, _HASHED)):
-            whole.update(block)
-    return whole.hexdigest()
-
-
-def _spooled(spool: Path) -> Path:
-    spool.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=spool, prefix="stdin-", delete=False) as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, BLOCK)
-    return Path(file.name)
-
-
 class Reader:
     """The records of a file, in order. `position` tells how many of its bytes were read, for a progress bar."""
 
     def __init__(self, source: Source, max_bytes: int) -> None:
         """`max_bytes`: a longer record is not held, but reported."""
         self._source = source
+        self._seen = source.seen
+        self._looking = threading.Lock()
         self._max = max_bytes
         self._file: IO[bytes] | None = None
         self.position = 0  #: bytes of the file read so far; another thread than the one that reads may look
@@ -148,17 +85,44 @@ class Reader:
         """Yield all records. A file that breaks off yields what it holds and then raises ConfigError."""
         with self._source.path.open("rb") as file:
             self._file = file
-            for block in self._blocks(file):
-                self.position = max(self.position, file.tell())
-                yield block
+            try:
+                self.assert_same()
+                for block in self._blocks(file):
+                    self.position = max(self.position, file.tell())
+                    yield block
+                self.assert_same()
+            except ConfigError:
+                self.assert_same()  # what came before the damage is handed over, too
+                raise
+            finally:
+                with self._looking:
+                    self._file = None
         self.position = self._source.size
+
+    def assert_same(self) -> None:
+        """Raise ConfigError if what was read so far may not be what the file's key was made of.
+
+        A file that has only grown is what it was, up to where it ended then.
+        """
+        with self._looking:
+            if self._file is None:
+                return
+            now = Seen.of(os.fstat(self._file.fileno()))
+            grown = now.inode == self._seen.inode and now.size >= self._source.size
+            if now != self._seen and not (grown and content_key(self._file, self._source.size) == self._source.key):
+                raise ConfigError(
+                    "file_changed",
+                    f"{self._source.name} was replaced, or written to, while it was read.",
+                    hint="Load it again when nobody writes to it. What was added before is not added twice.",
+                )
+            self._seen = now
 
     def _blocks(self, file: IO[bytes]) -> Iterator[Block]:
         start = file.read(4)
         file.seek(0)
         if start == b"PAR1":
             self.rows = "parquet"
-            rows = tables.parquet_rows(self._source.path, self._progress)
+            rows = tables.parquet_rows(file, self._progress)
             yield from _grouped(Record(*row) for row in rows)
         elif start == b"PK\x03\x04":
             yield from self._zip(file)
@@ -185,7 +149,7 @@ class Reader:
                 with gzip.open(file) as inner:
                     yield from self._text(_Stream(inner), member)
             else:
-                yield from self._text(_Stream(file), member)
+                yield from self._text(_Stream(file, None if member else self._source.size), member)
         except _BROKEN as error:
             raise self._broken(error) from None
 
@@ -303,9 +267,9 @@ def _is_utf8(text: bytes, end: int) -> bool:
 class _Stream:
     """Reads blocks; what could be read before an error is given first, and the error raised afterwards."""
 
-    def __init__(self, file: Any) -> None:
-        """`file` has `read1`."""
-        self._file = file
+    def __init__(self, file: Any, size: int | None = None) -> None:
+        """`file` has `read1`; `size`: where it ends, if not at its end."""
+        self._file, self._left = file, size
         self._error: Exception | None = None
         self._before = b""
 
@@ -319,7 +283,7 @@ class _Stream:
         left = size - len(parts[0])
         while left > 0 and self._error is None:
             try:
-                part = self._file.read1(left)
+                part = self._file.read1(left if self._left is None else min(left, self._left))
             except _BROKEN as error:
                 self._error = error
                 break
@@ -327,6 +291,8 @@ class _Stream:
                 break
             parts.append(part)
             left -= len(part)
+            if self._left is not None:
+                self._left -= len(part)
         if self._error is not None and not any(parts):
             raise self._error
         return b"".join(parts)

@@ -19,9 +19,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.errors import ConfigError
-from tidemill.events.files import Block, Reader, Source
+from tidemill.events.files import Block, Reader
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.lake import Appended, Lake, Place
+from tidemill.events.opening import Source
 from tidemill.events.parse import Batch, Parser, Refused
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Loading:
                     rejects += refused
                 if batch is None:
                     break
-                waiting = committer.submit(self._commit, batch)
+                waiting = committer.submit(self._commit, batch, reader)
                 if time.monotonic() - shown > _PROGRESS_EVERY_SECONDS:
                     shown = time.monotonic()
                     seconds = shown - began
@@ -126,7 +127,8 @@ class Loading:
         notes = (*resumed, *self._parser.notes)
         return Result(self._source.name, self._parser.format_name, rows, duplicates, rejects, seconds, notes=notes)
 
-    def _commit(self, batch: Batch) -> tuple[Appended, int]:
+    def _commit(self, batch: Batch, reader: Reader) -> tuple[Appended, int]:
+        reader.assert_same()
         refused = self._refuse(self.key, batch.refused) if batch.refused else 0
         return self._lake.append(batch.tables, Place(self.key, batch.last_ordinal)), refused
 

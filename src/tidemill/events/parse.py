@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.errors import ConfigError, RowError
-from tidemill.events.files import Block, Record, Source
+from tidemill.events.files import Block, Record
 from tidemill.events.formats import registry
-from tidemill.events.formats.event import Columns, Event, Format, Row, derive_uuid
+from tidemill.events.formats.event import Columns, Event, Format, Row, settle_uuid
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.lake import BATCH_COLUMNS
+from tidemill.events.opening import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -164,10 +165,7 @@ class Parser:
                 continue
             if self._team_given or event.team_id is None:
                 event.team_id = self._team_id
-            if not event.uuid:
-                event.uuid = derive_uuid(
-                    event.team_id, record.data, ordinal, index, self._source.key, has_time=event.has_time
-                )
+            settle_uuid(event, event.team_id, record.data, ordinal, index, self._source.key)
             rows.append(row_of(event))
         return rows
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tidemill.errors import ConfigError, RowError
-from tidemill.events import files, maintenance, queries
+from tidemill.events import maintenance, opening, queries
 from tidemill.events.formats import registry
-from tidemill.events.formats.event import Event, derive_uuid
+from tidemill.events.formats.event import Event, settle_uuid
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.lake import Lake, Place
 from tidemill.events.load import DEFAULT_TEAM, Loading, LoadProgress, Result
@@ -88,7 +88,7 @@ class EventService:
             The file or its format cannot be read.
         """
         spool = self._settings.home_path / "spool"
-        source = files.open_source(file, spool)
+        source = opening.open_source(file, spool)
         try:
             given = Mapping.of(mapping or {})
             loading = Loading(self._settings, self._lake, source, format_name, team_id, given, self._refuse)
@@ -195,10 +195,7 @@ class EventService:
                 place = int(index or number)
                 if load.team_given or event.team_id is None:
                     event.team_id = load.team_id
-                if not event.uuid:
-                    event.uuid = derive_uuid(
-                        event.team_id, reject.raw, int(ordinal), place, load.content_key, has_time=event.has_time
-                    )
+                settle_uuid(event, event.team_id, reject.raw, int(ordinal), place, load.content_key)
             events += taken
             resolved.append(reject.id)
         return events, resolved

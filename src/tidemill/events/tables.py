@@ -7,8 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tidemill.errors import ConfigError, RowError
 
@@ -103,7 +102,7 @@ def _lines(read: Callable[[int], bytes], max_bytes: int) -> Iterator[str]:
         rest += block
 
 
-def parquet_rows(path: Path, progress: Callable[[float], None]) -> Iterator[Row]:
+def parquet_rows(opened: IO[bytes], progress: Callable[[float], None]) -> Iterator[Row]:
     """The rows of a Parquet file. NaN becomes null; an infinite number, a date or a time its text.
 
     `progress` is told which share of the rows was read.
@@ -118,7 +117,7 @@ def parquet_rows(path: Path, progress: Callable[[float], None]) -> Iterator[Row]
 
     number = 0
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(opened) as file:
             for batch in file.iter_batches(batch_size=2_000):
                 for data, error in _objects(batch):
                     number += 1

@@ -315,3 +315,21 @@ def test_two_homes_on_one_database_of_the_users_own(installation: Installation, 
         (run,) = app.exports.run("daily", by="tester")
         assert run.rows_done == 120
     assert len(installation.uuids()) == 120
+
+
+@pytest.mark.parametrize("format_name", ["posthog", "segment", "amplitude", "jsonl"])
+def test_ids_that_are_cut_or_mended_stay_different(app: App, tmp_path: Path, format_name: str) -> None:
+    ids = [f"{'x' * 200}-{n}" for n in range(3)] + ["k\\u0000", "k\\ud800", "k\\udfff", "k\\ufffd"]
+    shapes = {
+        "posthog": '{"uuid":"%s","event":"e","distinct_id":"u","timestamp":"2026-01-01T00:00:00Z","properties":{}}',
+        "segment": '{"messageId":"%s","event":"e","type":"track","userId":"u","timestamp":"2026-01-01T00:00:00Z"}',
+        "amplitude": '{"uuid":"%s","event_type":"e","user_id":"u","event_time":"2026-01-01 00:00:00"}',
+        "jsonl": '{"uuid":"%s","event":"e","user":"u","time":"2026-01-01T00:00:00Z"}',
+    }
+    for name in ("a.jsonl", "b.jsonl"):  # the same ones, at other places
+        (tmp_path / name).write_text("\n".join(shapes[format_name] % each for each in ids))
+        ids.reverse()
+    with app:
+        assert app.events.load(str(tmp_path / "a.jsonl"), format_name).rows == len(ids)
+        again = app.events.load(str(tmp_path / "b.jsonl"), format_name)
+        assert (again.rows, again.duplicates) == (0, len(ids))

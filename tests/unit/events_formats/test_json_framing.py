@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemill.errors import ConfigError
-from tidemill.events import files
+from tidemill.events import files, opening
 from tidemill.events.documents import Splitter
 from tidemill.events.files import Record
 
@@ -27,7 +27,7 @@ LINES = "\n".join(json.dumps(event) for event in EVENTS).encode()
 
 
 def records(path: Path, max_bytes: int = LARGE) -> list[Record]:
-    reader = files.Reader(files.open_source(str(path), path.parent / "spool"), max_bytes)
+    reader = files.Reader(opening.open_source(str(path), path.parent / "spool"), max_bytes)
     return list(itertools.chain.from_iterable(reader))
 
 
@@ -38,7 +38,7 @@ def values(found: list[Record]) -> list[Any]:
 def until_broken(path: Path) -> tuple[list[Record], ConfigError]:
     found: list[Record] = []
     with pytest.raises(ConfigError) as caught:
-        for block in files.Reader(files.open_source(str(path), path.parent), LARGE):
+        for block in files.Reader(opening.open_source(str(path), path.parent), LARGE):
             found += block
     return found, caught.value
 
@@ -190,13 +190,13 @@ def test_a_path_that_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     for path, code in ((tmp_path, "file_is_folder"), (pipe, "file_is_pipe"), (tmp_path / "no", "file_unreadable")):
         with pytest.raises(ConfigError) as caught:
-            files.open_source(str(path), tmp_path)
+            opening.open_source(str(path), tmp_path)
         assert caught.value.code == code
 
 
 def test_the_position_reaches_the_end(file: Write) -> None:
     for data in (LINES, gzip.compress(LINES), ARRAY):
-        source = files.open_source(str(file(data)), Path())
+        source = opening.open_source(str(file(data)), Path())
         reader = files.Reader(source, LARGE)
         assert reader.position == 0
         assert sum(len(block.texts) for block in reader) == len(EVENTS)
@@ -206,7 +206,7 @@ def test_the_position_reaches_the_end(file: Write) -> None:
 def test_equal_content_has_an_equal_key(tmp_path: Path) -> None:
     for name, data in (("a", b"1"), ("b", b"1"), ("c", b"2")):
         (tmp_path / name).write_bytes(data)
-    keys = [files.open_source(str(tmp_path / name), tmp_path).key for name in "abc"]
+    keys = [opening.open_source(str(tmp_path / name), tmp_path).key for name in "abc"]
     assert keys[0] == keys[1] != keys[2]
 
 

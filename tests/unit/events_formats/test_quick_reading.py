@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tidemill.errors import RowError
-from tidemill.events import files
-from tidemill.events.files import BLOCK
+from tidemill.events import files, opening
 from tidemill.events.formats.event import Event
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.formats.posthog import PostHog
+from tidemill.events.opening import BLOCK
 from tidemill.events.parse import Batch, Parser, columns_of, row_of, to_arrow
 
 PAYLOADS = Path(__file__).parent.parent.parent / "data" / "payloads"
@@ -217,7 +217,7 @@ def test_characters_that_lie_across_two_blocks(tmp_path: Path) -> None:
 
 
 def parsed(path: Path, *, team_given: bool = False) -> Batch:
-    source = files.open_source(str(path), path.parent)
+    source = opening.open_source(str(path), path.parent)
     parser, batch, before = Parser(source, "posthog", Mapping(), 1, team_given=team_given), Batch(1000, 2**30), 0
     for block in files.Reader(source, 20_000_000):
         index = 0
@@ -229,7 +229,7 @@ def parsed(path: Path, *, team_given: bool = False) -> Batch:
 
 def test_real_requests_alike() -> None:
     for path in sorted(PAYLOADS.glob("posthog*")):
-        reader = files.Reader(files.open_source(str(path), Path()), 20_000_000)
+        reader = files.Reader(opening.open_source(str(path), Path()), 20_000_000)
         for record in itertools.chain.from_iterable(reader):
             if record.error is None:
                 compare(record.data)

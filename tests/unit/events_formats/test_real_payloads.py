@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tidemill.errors import RowError
-from tidemill.events import files
+from tidemill.events import files, opening
 from tidemill.events.formats import registry
 from tidemill.events.formats.event import Event
 from tidemill.events.formats.generic import Mapping
@@ -17,7 +17,7 @@ PAYLOADS = Path(__file__).parent.parent.parent / "data" / "payloads"
 
 
 def load(name: str) -> tuple[str, list[Event | RowError], str]:
-    reader = files.Reader(files.open_source(str(PAYLOADS / name), Path()), 20_000_000)
+    reader = files.Reader(opening.open_source(str(PAYLOADS / name), Path()), 20_000_000)
     found: list[Event | RowError] = []
     chosen = told = ""
     for record in itertools.chain.from_iterable(reader):

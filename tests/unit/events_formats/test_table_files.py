@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from tidemill.errors import ConfigError
-from tidemill.events import files, tables
+from tidemill.events import opening, tables
 from tidemill.events.files import Reader, Record
 
 
 def reader(path: Path, max_bytes: int = 1_000_000) -> Reader:
-    return Reader(files.open_source(str(path), path.parent), max_bytes)
+    return Reader(opening.open_source(str(path), path.parent), max_bytes)
 
 
 def records(of: Reader) -> list[Record]:

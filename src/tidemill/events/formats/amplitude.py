@@ -56,7 +56,7 @@ def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
     to_set, set_once, whole = _person_properties(given.get("user_properties", _NOTHING))
     ip = first("ip_address", "ip")
     return Event(
-        uuid=text.identifier(first("uuid", "$insert_id", "insert_id")),
+        uuid=text.event_id(first("uuid", "$insert_id", "insert_id")),
         event=text.event_name(first("event_type")),
         distinct_id=text.person(first("user_id"), first("device_id")),
         timestamp=timestamps.parse(time) if time is not None else now,

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from tidemill.errors import RowError
+from tidemill.events.formats import text
 
 
 class Event(msgspec.Struct, gc=False):
@@ -74,6 +75,17 @@ class Format(Protocol):
         RowError
             If nothing of the document can be taken.
         """
+
+
+def settle_uuid(event: Event, team_id: int, record: bytes, ordinal: int, index: int, file_key: str) -> None:
+    """Give the event its id for good: the sender's own, or one that is derived.
+
+    An id of which something had to be replaced may be another's then: it is told from it by a hash of the record.
+    """
+    if not event.uuid:
+        event.uuid = derive_uuid(team_id, record, ordinal, index, file_key, has_time=event.has_time)
+    elif "\ufffd" in event.uuid and text.is_odd(record):
+        event.uuid += "#" + _content(record).hex()
 
 
 def derive_uuid(team_id: int, record: bytes, ordinal: int, index: int, file_key: str, *, has_time: bool) -> str:

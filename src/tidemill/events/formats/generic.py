@@ -143,7 +143,7 @@ class Generic:
         name = mapping.event_name if mapping.event_name is not None else _value(given, mapping.event)
         ip = _value(given, mapping.ip)
         return Event(
-            uuid=text.identifier(_value(given, mapping.uuid)),
+            uuid=text.event_id(_value(given, mapping.uuid)),
             event=text.event_name(name if isinstance(name, str) else text.identifier(name)),
             distinct_id=text.person(_value(given, mapping.distinct_id)),
             timestamp=timestamps.parse(time) if time not in (None, "") else now,

@@ -59,7 +59,7 @@ def _event(record: bytes, now: int) -> Event:
     properties = text.json_object(found.properties, "properties") or "{}"
     inner = text.decode(_PROPERTIES, properties.encode())
     return Event(
-        uuid=text.identifier(inner.insert_id),
+        uuid=text.event_id(inner.insert_id),
         event=text.event_name(found.event),
         distinct_id=text.person(inner.distinct_id, inner.user_id, inner.device_id),
         timestamp=timestamps.parse(inner.time) if inner.time is not None else now,

@@ -237,7 +237,7 @@ def _event(found: _Record, envelope: str | None, sent_at: str | float | None, no
     timestamp, has_time = _time(found, sent_at, now)
     ip = found.ip or (text.value(inner.ip) if bytes(inner.ip)[:1] == b'"' else None)
     return Event(  # by position: with names it takes half as long again, and this runs for every event
-        text.identifier(found.uuid),
+        text.event_id(found.uuid),
         text.event_name(found.event),
         _person(found, inner),
         timestamp,

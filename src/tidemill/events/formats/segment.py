@@ -65,7 +65,7 @@ def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
     ip = text.value(context.get("ip"))
     taken = _TAKEN | {"traits"} if kind == "identify" else _TAKEN
     return Event(
-        uuid=text.identifier(text.value(given.get("messageId"))),
+        uuid=text.event_id(text.value(given.get("messageId"))),
         event=NAMES.get(kind) or text.event_name(text.value(given.get("event"))),
         distinct_id=text.person(text.value(given.get("userId")), text.value(given.get("anonymousId"))),
         timestamp=timestamps.parse(time) if time is not None else now,

@@ -1,13 +1,14 @@
 """Texts of events, made fit for a database and for BigQuery; the rules are PostHog's where it has one.
 
 * U+0000 and halves of surrogate pairs in names and ids become U+FFFD.
-* An id is cut at 200 characters; a number becomes its text.
+* An id is cut at 200 characters (that of an event keeps a hash of all); a number becomes its text.
 * JSON must be JSON: no NaN, no comments, UTF-8, at most 500 levels. Half a surrogate pair in it (a cut-off emoji)
   becomes ``\\ufffd``, since no strict reader takes it; everything else stays as it came.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any, TypeVar
 
@@ -51,6 +52,23 @@ def identifier(value: object) -> str:
     else:
         text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
     return clean(text[:MAX_ID])
+
+
+def event_id(value: object) -> str:
+    """The id of an event, by which it is known for good; a long one ends with a hash of the whole: two stay two."""
+    whole = value if isinstance(value, str) else identifier(value)
+    if len(whole) <= MAX_ID:
+        return clean(whole)
+    return (
+        clean(whole[: MAX_ID - 33])
+        + "#"
+        + hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    )
+
+
+def is_odd(record: bytes) -> bool:
+    """Whether it holds escapes that `mend` or `clean` may have replaced."""
+    return b"\\" in record and _ODD.search(record) is not None
 
 
 def event_name(value: object) -> str:

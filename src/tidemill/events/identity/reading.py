@@ -8,10 +8,12 @@ for PostHog's calls, the envelope for those of Segment and Amplitude.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from tidemill.errors import RowError
+from tidemill.events.formats import text
 from tidemill.events.identity import people
 from tidemill.events.identity.people import Action
 
@@ -80,7 +82,7 @@ def _action(
                 _captured(action, _CAPTURED.decode(detail))
             else:
                 _called(action, _CALLED.decode(detail))
-        except msgspec.DecodeError:  # nested too deep for a decoder: nothing of it is about people
+        except (msgspec.DecodeError, RowError):  # a number that nothing holds, where there should be an id
             pass
     return action
 
@@ -91,7 +93,7 @@ def _captured(action: Action, detail: _Captured) -> None:
         action.merged = _text(detail.anonymous)
     elif action.event in {"$create_alias", "$merge_dangerously"}:
         action.merged = _text(detail.alias)
-    unset = _value(detail.unset)
+    unset = text.value(detail.unset)
     if isinstance(unset, (list, dict)):
         action.unset = tuple(name for name in unset if isinstance(name, str))
 
@@ -107,22 +109,15 @@ def _called(action: Action, detail: _Called) -> None:
         action.merged, action.quiet = device, True
 
 
-def _properties(text: str | None) -> people.Properties:
-    if text is None:
+def _properties(given: str | None) -> people.Properties:
+    if given is None:
         return {}
     try:
-        return people.from_json(text)
+        return people.from_json(given)
     except msgspec.DecodeError:
         return {}
 
 
-def _value(raw: msgspec.Raw) -> Any:
-    return msgspec.json.decode(raw) if bytes(raw) else None
-
-
 def _text(raw: msgspec.Raw) -> str | None:
-    """A text, or a number as one; ids are kept so when events are read, too."""
-    value = _value(raw)
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return None
-    return str(value)
+    """An id, as those of the events themselves are kept."""
+    return text.identifier(text.value(raw)) or None
