@@ -151,6 +151,12 @@ def test_an_export_that_was_killed_can_be_deleted_and_made_anew(installation: In
         assert any(kill_export(installation, app, share) for share in (0.3, 0.2, 0, 0))
         app.exports.delete("daily")
         assert not list((installation.home / "exports").iterdir())
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+        assert any(kill_export(installation, app, share) for share in (0.3, 0.2, 0, 0))
+        app.exports.delete("daily")
+        client = installation.client()
+        assert client.list_tables(installation.dataset) == ["events"], "no stage table is left"
+        client.close()
         app.exports.create(CONNECTION, {"name": "again", "table": "events"}, by="tester")
         (run,) = app.exports.run("again", by="tester")
         assert run.mode == "merge"

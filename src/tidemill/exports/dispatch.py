@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import shutil
 import time
@@ -133,6 +134,9 @@ class Dispatch:
             client.locate(work.export.dataset)
             for job in jobs:
                 client.settle(job, work.export.dataset, work.export.table_id)
+            if work.staged:
+                with contextlib.suppress(TidemillError):  # it expires
+                    client.delete_table(work.export.dataset, work.stage[2])
 
     def cancel_abandoned(self, run: Run) -> None:
         """Cancel a run that nobody moves, and its BigQuery jobs."""

@@ -304,6 +304,27 @@ def test_the_check_finds_what_is_missing_and_what_is_foreign_also_when_the_numbe
     assert (checked.rows, checked.missing, checked.duplicated, checked.foreign) == (50, 1, 0, 1)
 
 
+def test_a_table_that_is_gone_with_its_rows_is_not_made_anew_in_silence(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app(**SMALL) as app:
+        uuids = prepared(installation, app, tmp_path, 50)
+        app.exports.run("daily", by="tester")
+        client = installation.client()
+        client.delete_table(installation.dataset, "events")
+        uuids += write_events(tmp_path / "more.jsonl", 5, first=1000)
+        app.events.load(str(tmp_path / "more.jsonl"))
+        with pytest.raises(ConfigError) as caught:
+            app.exports.run("daily", by="tester")
+        assert caught.value.code == "table_gone"
+        assert client.list_tables(installation.dataset) == []
+        client.close()
+        app.exports.delete("daily")
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+        app.exports.run("daily", by="tester")
+    assert installation.uuids() == sorted(uuids)
+
+
 def test_two_exports_cannot_write_into_one_table(installation: Installation, tmp_path: Path) -> None:
     with installation.app() as app:
         prepared(installation, app, tmp_path, 1)

@@ -21,6 +21,13 @@ def prepare(parts: Parts, run_id: str) -> int:
     client = parts.watches.client(run.id, export)
     columns = work.model.columns_for(json_type=work.spec.json_type)
     table = client.get_table(export.dataset, export.table_id)
+    if table is None and export.position:
+        raise ConfigError(
+            "table_gone",
+            f"The table {'.'.join(work.final)} is gone, with the rows that this export has put into it.",
+            hint=f"To send all rows again: tidemill export delete {export.name}, and create it anew. "
+            "To go on with new rows only: make the table by hand.",
+        )
     if table is None:
         table = client.create_table(export.dataset, export.table_id, _layout(work, columns))
     found = tables.match(columns, table, ".".join(work.final))
