@@ -7,6 +7,7 @@ Parquet files, the secret key and the embedded BigQuery. Nothing is written outs
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 
 import pydantic
@@ -69,6 +70,17 @@ class Settings(pydantic_settings.BaseSettings):
     def spill_path(self) -> Path:
         """Folder of what the event store puts on the disk for a while, absolute."""
         return self.home_path / "spill"
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder, with those above it that are missing, for the owner alone: it holds other people's data."""
+    for each in reversed([folder, *folder.parents]):
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
+    found = folder.stat()
+    if found.st_mode & 0o077 and found.st_uid == os.getuid():
+        folder.chmod(0o700)
+    return folder
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from tidemill.errors import RowError
 from tidemill.events import duck, json_repair
 from tidemill.models.model import Column
 from tidemill.models.types import Type
+from tidemill.settings import private_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -69,7 +70,7 @@ def write(
     max_row_bytes: int,
 ) -> Written:
     """Write the selected rows to `path`, replacing what a crashed attempt left there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     format_ = file_format(columns)
     chosen = source.rows(selection, handed_at)
     with lake.cursor() as cursor:

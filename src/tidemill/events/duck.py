@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.errors import ConfigError, UnavailableError
+from tidemill.settings import private_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -95,8 +96,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
 
     # Arrow's own allocator gives memory back to the system and asks for it again with every batch.
     pa.set_memory_pool(pa.system_memory_pool())
-    spill = settings.spill_path
-    spill.mkdir(parents=True, exist_ok=True)
+    spill = private_folder(settings.spill_path)
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{settings.duckdb_memory_mb}MB",
         "temp_directory": str(spill),

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tidemill.errors import ConfigError
 from tidemill.events import duck
+from tidemill.settings import private_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -138,7 +139,10 @@ class Lake:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         folder = self._settings.event_data_path
-        folder.mkdir(parents=True, exist_ok=True)
+        if self._settings.event_data:  # a folder of the user's own, which others may share
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            private_folder(folder)
         connection = duck.connect(self._settings)
         with self._lock(_TURN), duck.translated():
             self._attach(connection, folder)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tidemill.errors import ConfigError
+from tidemill.settings import private_folder
 
 BLOCK = 1024 * 1024
 _HASHED = 8 * 1024 * 1024
@@ -94,7 +95,7 @@ def content_key(file: IO[bytes], size: int) -> str:
 def _spooled(spool: Path) -> Path:
     import psutil  # 20 ms
 
-    spool.mkdir(parents=True, exist_ok=True)
+    private_folder(spool)
     ours = f"stdin-{socket.gethostname()}-"
     for left in spool.glob(f"{glob.escape(ours)}*"):  # by a process that was killed
         if not psutil.pid_exists(int(left.name.removeprefix(ours).partition("-")[0])):

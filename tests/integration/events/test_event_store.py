@@ -333,3 +333,26 @@ def test_ids_that_are_cut_or_mended_stay_different(app: App, tmp_path: Path, for
         assert app.events.load(str(tmp_path / "a.jsonl"), format_name).rows == len(ids)
         again = app.events.load(str(tmp_path / "b.jsonl"), format_name)
         assert (again.rows, again.duplicates) == (0, len(ids))
+
+
+def test_the_folders_of_a_home_are_for_their_owner_alone(installation: Installation, tmp_path: Path) -> None:
+    from tests.installation import CONNECTION
+
+    from tidemill.bigquery.local.service import LocalBigQuery
+
+    before = os.umask(0o022)
+    try:
+        LocalBigQuery(tmp_path / "new" / "home" / "bigquery").key()
+        assert (tmp_path / "new" / "home").stat().st_mode & 0o077 == 0
+        with installation.app(commit_rows=100) as app:
+            write_events(tmp_path / "events.jsonl", 100)
+            app.events.load(str(tmp_path / "events.jsonl"))
+            installation.connect(app)
+            app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+            app.exports.run("daily", by="tester")
+    finally:
+        os.umask(before)
+    # As root, the home itself lets PostgreSQL's user through to its own folder.
+    for name in ("events", "exports", "spill"):
+        assert (installation.home / name).stat().st_mode & 0o077 == 0, name
+    assert (installation.home / "secret.key").stat().st_mode & 0o077 == 0

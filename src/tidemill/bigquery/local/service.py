@@ -22,6 +22,7 @@ from typing import Any
 
 from tidemill.bigquery.local.accounts import Accounts
 from tidemill.errors import ConfigError, ConflictError, UnavailableError
+from tidemill.settings import private_folder
 
 DEFAULT_PROJECT = "tidemill-local"
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
@@ -64,7 +65,7 @@ class LocalBigQuery:
             raise ConfigError(
                 "local_missing", "The embedded BigQuery is not installed.", hint="pip install 'tidemill[local]'"
             )
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self.directory)
         with self._locked():
             status = self.status()
             if status.running:
@@ -154,7 +155,7 @@ class LocalBigQuery:
         ConfigError
             The name or a permission is none.
         """
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self.directory)
         url = self.status().url
         return Accounts(self.directory).key(name, DEFAULT_PROJECT, f"{url}/token", allow, deny)
 
@@ -243,12 +244,12 @@ class LocalBigQuery:
         return int(file.read_text())
 
     def _remember_port(self, port: int) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self.directory)
         (self.directory / "port").write_text(str(port))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self.directory)
         with (self.directory / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
