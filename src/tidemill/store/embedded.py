@@ -31,6 +31,7 @@ PORT = 5432  # of the socket's name; nothing listens on TCP
 _SOCKET_PATH_LIMIT = 100  # bytes, of 107 on Linux and 103 on macOS
 _SYSTEM_USER = "nobody"  # PostgreSQL refuses to run as root
 _READY_WITHIN_SECONDS = 60
+_STOPS_WITHIN_SECONDS = 15  # then it is stuck
 _ATTEMPTS = 3  # a server may be killed while it starts, too
 _users: dict[Path, tuple[int, IO[bytes]]] = {}  # by folder: the process that entered, and its lock
 _guard = threading.Lock()
@@ -90,7 +91,15 @@ def _leave(folder: Path) -> None:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        _run(folder, "pg_ctl", "-D", ".", "-m", "fast", "-w", "stop")
+        try:
+            _run(folder, "pg_ctl", "-D", ".", "-m", "fast", "-w", "-t", f"{_STOPS_WITHIN_SECONDS}", "stop")
+        except subprocess.SubprocessError:
+            _stop_at_once(folder)
+
+
+def _stop_at_once(folder: Path) -> None:
+    """Of a server that does not come to its end, as one that has lost a process: it recovers when it starts again."""
+    _run(folder, "pg_ctl", "-D", ".", "-m", "immediate", "-w", "-t", "30", "stop")
 
 
 @contextlib.contextmanager
@@ -196,13 +205,18 @@ def _open_way(folder: Path) -> None:
 
 def _bring_up(folder: Path, socket: Path) -> None:
     """Start the server unless it answers; wait for one that is on its way up or down."""
-    end = time.monotonic() + _READY_WITHIN_SECONDS
+    began = time.monotonic()
+    end = began + _READY_WITHIN_SECONDS
     failure: Exception = TimeoutError(f"not ready within {_READY_WITHIN_SECONDS} s")
     attempts = 0
     while time.monotonic() < end and attempts < _ATTEMPTS:
-        if _ready(socket):
+        refused = _refusal(socket)
+        if refused is None:
             return
         if _lives(folder):
+            if "shutting down" in refused and time.monotonic() > began + _STOPS_WITHIN_SECONDS:
+                with contextlib.suppress(OSError, subprocess.SubprocessError):
+                    _stop_at_once(folder)
             time.sleep(0.05)
             continue
         # What a server that was killed left behind: it would be taken for a living one.
@@ -220,15 +234,15 @@ def _bring_up(folder: Path, socket: Path) -> None:
     raise _not_started(folder, failure)
 
 
-def _ready(socket: Path) -> bool:
-    """Whether the server takes connections."""
+def _refusal(socket: Path) -> str | None:
+    """Why the server takes no connections; None if it does."""
     import psycopg  # 40 ms
 
     try:
         psycopg.connect(host=str(socket), port=PORT, user="postgres", dbname="postgres", connect_timeout=5).close()
-    except psycopg.OperationalError:
-        return False
-    return True
+    except psycopg.OperationalError as error:
+        return str(error)
+    return None
 
 
 def _lives(folder: Path) -> bool:

@@ -80,6 +80,22 @@ def test_a_server_on_its_way_down_is_waited_for(home: Path) -> None:
     child.end()
 
 
+def test_a_server_that_does_not_come_to_its_end_is_stopped_at_once(home: Path) -> None:
+    """As one does not that has lost a process at the wrong moment."""
+    postgres = open_postgres(Settings(home=home))
+    with psycopg.connect(postgres.dsn, autocommit=True) as session:
+        session.execute("CREATE TABLE kept AS SELECT 1 AS a")
+    server = postmaster(home)
+    for child in server.children():
+        if "checkpointer" in " ".join(child.cmdline()):
+            child.suspend()
+    server.send_signal(signal.SIGINT)
+    again = open_postgres(Settings(home=home))
+    with psycopg.connect(again.dsn) as session:
+        assert session.execute("SELECT a FROM kept").fetchall() == [(1,)]
+    assert not lives(server)
+
+
 def test_a_directory_that_was_half_made_is_made_anew(home: Path) -> None:
     (home / "postgres/data.new/base").mkdir(parents=True)
     (home / "postgres/data.new/PG_VERSION").write_text("18\n")
