@@ -27,8 +27,8 @@ from report import Line, show, write
 HERE = Path(__file__).parent
 DLT = HERE / ".venv-dlt" / "bin" / "python"
 BAD = '{"event": "no id"}\n{not json\n'
-#: Above this many events, what takes minutes is run once, and dlt not at all.
-LARGE, DLT_DICTS_ROWS = 1_000_000, 100_000
+#: Above so many events dlt is not run, and above the second from dicts only once: it takes minutes.
+DLT_ROWS, DLT_DICTS_ROWS = 1_000_000, 100_000
 Found = dict[str, list[dict[str, Any]]]
 
 
@@ -90,7 +90,7 @@ def received(url: str) -> int:
 
 
 def measure(rows: int, repeat: int, folder: Path, with_dlt: bool) -> Found:
-    """Each case in turn, so many times. What takes minutes is done once."""
+    """Each case in turn, so many times."""
     events, out, home = folder / f"events-{rows}.jsonl", folder / "out.parquet", folder / "home"
     if not events.exists():
         subprocess.run(
@@ -101,7 +101,7 @@ def measure(rows: int, repeat: int, folder: Path, with_dlt: bool) -> Found:
     with bad.open("a") as file:
         file.write(BAD)
     found: Found = collections.defaultdict(list)
-    for _ in range(1 if rows > LARGE else repeat):
+    for _ in range(repeat):
         found["load"].append(case("load", home=home, events=bad))
         found["duckdb_load"].append(case("duckdb_load", events=bad, out=out))
         assert found["load"][-1]["rejects"] == 2
@@ -112,7 +112,7 @@ def measure(rows: int, repeat: int, folder: Path, with_dlt: bool) -> Found:
             assert received(url) - before == found["export"][-1]["bytes"] > 0, "the sink was not sent what was exported"
             found["duckdb_export"].append(case("duckdb_export", home=home, out=out))
             found["duckdb_export_same"].append(case("duckdb_export", home=home, out=out, level=1, group=20_000))
-            if with_dlt and rows <= LARGE:
+            if with_dlt and rows <= DLT_ROWS:
                 found["dlt_arrow"].append(dlt("arrow", url, folder, rows))
                 if turn == 0 or rows <= DLT_DICTS_ROWS:
                     found["dlt_dicts"].append(dlt("dicts", url, folder, rows))
@@ -164,7 +164,6 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--full", action="store_true", help="5 M events too")
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--large-repeat", type=int, default=5, help="runs of exports of more than 1 M events")
     parser.add_argument(
         "--no-dlt", action="store_true", help="without dlt, which is installed into its own environment"
     )
@@ -179,8 +178,7 @@ def main() -> None:
     versions: dict[str, str] = {}
     try:
         for rows in arguments.rows + [5_000_000] * arguments.full:
-            repeat = arguments.large_repeat if rows > LARGE else arguments.repeat
-            found = measure(rows, repeat, folder, not arguments.no_dlt)
+            found = measure(rows, arguments.repeat, folder, not arguments.no_dlt)
             (HERE / "results" / f"{rows}.json").write_text(json.dumps(found, indent=1))
             loads += [result["load_average"] for results in found.values() for result in results]
             if "dlt_arrow" in found:

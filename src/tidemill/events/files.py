@@ -5,7 +5,6 @@ Which it is, is told by the first bytes, not by the name.
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import lzma
 import os
@@ -14,12 +13,13 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Generator, Iterable, Iterator
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, cast
 
 import msgspec
 
 from tidemill.errors import ConfigError, RowError
 from tidemill.events import documents, tables
+from tidemill.events.blocks import Block, Liner, Record
 from tidemill.events.opening import BLOCK, Seen, Source, content_key
 
 _BLOCK_RECORDS = 1000
@@ -41,33 +41,6 @@ _FOREIGN = (
 )
 
 
-class Record(NamedTuple):
-    """One JSON document of a file, or why there is none. `line`: where it begins, from 1."""
-
-    line: int
-    data: bytes
-    error: RowError | None = None
-    member: str = ""
-
-
-@dataclasses.dataclass
-class Block:
-    """Records that follow each other; `errors` tells by their index which are none. `utf8`: all are, for sure."""
-
-    texts: list[bytes] = dataclasses.field(default_factory=list)
-    lines: list[int] | range = dataclasses.field(default_factory=list)
-    errors: dict[int, RowError] = dataclasses.field(default_factory=dict)
-    member: str = ""
-    utf8: bool = False
-
-    def record(self, index: int) -> Record:
-        """One of them."""
-        return Record(self.lines[index], self.texts[index], self.errors.get(index), self.member)
-
-    def __iter__(self) -> Iterator[Record]:
-        return map(self.record, range(len(self.texts)))
-
-
 class Reader:
     """The records of a file, in order. `position` tells how many of its bytes were read, for a progress bar."""
 
@@ -77,6 +50,7 @@ class Reader:
         self._seen = source.seen
         self._looking = threading.Lock()
         self._max = max_bytes
+        self._liner = Liner()
         self._file: IO[bytes] | None = None
         self.position = 0  #: bytes of the file read so far; another thread than the one that reads may look
         self.rows: str | None = None  #: csv or parquet, if it is one of these
@@ -188,39 +162,44 @@ class Reader:
         return Record(element.line, element.data, error, member)
 
     def _lines(self, head: bytes, file: _Stream, member: str) -> Iterator[Block]:
-        line, rest, skipping = 1, head, False
-        while True:
-            text, texts = rest, rest.split(b"\n")
-            rest = texts.pop()
-            if texts:
-                utf8 = _is_utf8(text, len(text) - len(rest))
-                yield self._block(texts, line, member, utf8, first_too_long=skipping)
-                line, skipping = line + len(texts), False
+        line, rest, skipping, more = 1, b"", False, head
+        while more:
+            end = more.rfind(b"\n") + 1
+            if end:
+                text, rest = b"".join((rest, memoryview(more)[:end])), more[end:]
+                block, count = self._block(text, line, member, first_too_long=skipping)
+                yield block
+                line, skipping = line + count, False
+            elif not skipping:
+                rest += more
             if len(rest) > self._max:
                 rest, skipping = rest[:_KEPT], True
-            block = file.read(BLOCK)
-            if not block:
-                break
-            rest = rest[:_KEPT] + block if skipping and b"\n" not in block else rest + block
+            more = file.read(BLOCK)
         if rest:
-            yield self._block([rest], line, member, False, first_too_long=skipping)
+            yield self._block(rest + b"\n", line, member, first_too_long=skipping)[0]
 
-    def _block(self, texts: list[bytes], line: int, member: str, utf8: bool, *, first_too_long: bool) -> Block:
-        """A block of lines, without those that are empty."""
-        lines: list[int] | range = range(line, line + len(texts))
+    def _block(self, text: bytes, line: int, member: str, *, first_too_long: bool) -> tuple[Block, int]:
+        """A block of lines, without those that are empty, and how many there were. `text` ends with a newline."""
+        utf8 = _is_utf8(text)
+        lines = self._liner.lines(text) if utf8 and not first_too_long and len(text) <= self._max else None
+        if lines is not None:
+            count = len(lines.ends)
+            return Block((), range(line, line + count), member=member, utf8=True, lines=lines), count
+        texts = text.split(b"\n")[:-1]
+        numbers: list[int] | range = range(line, line + len(texts))
         stripped = [text.strip() for text in texts]
         if first_too_long:
             stripped[0] = texts[0]
         if not all(stripped):
-            lines = [number for number, text in zip(lines, stripped, strict=True) if text]
+            numbers = [number for number, text in zip(numbers, stripped, strict=True) if text]
             stripped = [text for text in stripped if text]
-        block = Block(stripped, lines, {}, member, utf8)
+        errors = {}
         if first_too_long or max(map(len, stripped), default=0) > self._max:
-            for index, text in enumerate(stripped):
-                if len(text) > self._max or (first_too_long and index == 0):
-                    block.errors[index] = self._too_long_error()
-                    block.texts[index] = text[:_KEPT]
-        return block
+            for index, record in enumerate(stripped):
+                if len(record) > self._max or (first_too_long and index == 0):
+                    errors[index] = self._too_long_error()
+                    stripped[index] = record[:_KEPT]
+        return Block(stripped, numbers, errors=errors, member=member, utf8=utf8), len(texts)
 
     def _too_long(self, line: int, text: bytes, member: str) -> Record:
         return Record(line, text[:_KEPT], self._too_long_error(), member)
@@ -231,31 +210,35 @@ class Reader:
 
 def _grouped(records: Iterable[Record]) -> Iterator[Block]:
     """Records in blocks; those before an error come first."""
-    lines: list[int] = []
-    block, size = Block(lines=lines), 0
+    group: list[Record] = []
+    size = 0
     try:
         for record in records:
-            if record.error is not None:
-                block.errors[len(lines)] = record.error
-            block.texts.append(record.data)
-            lines.append(record.line)
-            block.member = record.member
+            group.append(record)
             size += len(record.data)
-            if len(lines) >= _BLOCK_RECORDS or size >= BLOCK:
-                yield block
-                lines = []
-                block, size = Block(lines=lines), 0
+            if len(group) >= _BLOCK_RECORDS or size >= BLOCK:
+                yield _block_of(group)
+                group, size = [], 0
     except Exception:
-        yield block
+        yield _block_of(group)
         raise
-    yield block
+    yield _block_of(group)
 
 
-def _is_utf8(text: bytes, end: int) -> bool:
-    """Whether it is UTF-8 up to there: by Arrow, which is 20 times as fast as Python and makes no copy."""
+def _block_of(records: list[Record]) -> Block:
+    return Block(
+        [record.data for record in records],
+        [record.line for record in records],
+        errors={index: record.error for index, record in enumerate(records) if record.error is not None},
+        member=records[-1].member if records else "",
+    )
+
+
+def _is_utf8(text: bytes) -> bool:
+    """Whether it is UTF-8: by Arrow, which is 20 times as fast as Python and makes no copy."""
     import pyarrow as pa  # 50 ms
 
-    offsets = (0).to_bytes(8, sys.byteorder) + end.to_bytes(8, sys.byteorder)
+    offsets = (0).to_bytes(8, sys.byteorder) + len(text).to_bytes(8, sys.byteorder)
     array = pa.Array.from_buffers(pa.large_binary(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(text)])
     try:
         array.cast(pa.large_string())
@@ -279,8 +262,8 @@ class _Stream:
 
     def read(self, size: int) -> bytes:
         """As many bytes, or less at the end."""
-        parts, self._before = [self._before], b""
-        left = size - len(parts[0])
+        parts, self._before = [self._before] if self._before else [], b""  # what is one part is not copied
+        left = size - sum(map(len, parts))
         while left > 0 and self._error is None:
             try:
                 part = self._file.read1(left if self._left is None else min(left, self._left))

@@ -42,27 +42,27 @@ class NewEvents:
         self._full: list[Hashes] = []
         self._open: Hashes = np.empty(0, np.uint64)
         self._upto = 0
-        self._asked = False
+        self._asked = self._sorted = False
 
-    def select(self, cursor: duckdb.DuckDBPyConnection, batch: pa.Table) -> pa.Table:
-        """The rows that are new to the store, each (team_id, uuid) once, with their `uuid_hash`, `bytes` and `n`."""
-        if batch.num_rows == 0:
-            return batch
-        ids = batch.select(["team_id", "uuid"]).append_column("n", pa.array(np.arange(batch.num_rows)))
-        hashes = _hashes(cursor, ids)
-        sizes = functools.reduce(pc.add, (pc.fill_null(pc.binary_length(batch[name]), 0) for name in _SIZED))
-        batch = batch.append_column("uuid_hash", pa.array(hashes)).append_column("bytes", sizes.cast(pa.int64()))
-        new = np.ones(batch.num_rows, np.bool_)
+    def select(self, cursor: duckdb.DuckDBPyConnection, events: pa.Table) -> pa.Table:
+        """The prepared events that are new to the store, numbered from 0 on (`n`)."""
+        if events.num_rows == 0:
+            return events
+        hashes = events["uuid_hash"].to_numpy()
         suspects = np.flatnonzero(self._known(cursor, hashes))
         if len(suspects):
-            cursor.register("suspects", ids.append_column("uuid_hash", pa.array(hashes)).take(suspects))
+            ids = events.select(["team_id", "uuid", "uuid_hash"]).append_column("n", _count(events.num_rows))
+            cursor.register("suspects", ids.take(suspects))
             stored = "SELECT n FROM suspects SEMI JOIN lake.events USING (uuid_hash, uuid, team_id)"
-            new[_numbers(cursor, stored)] = False
-        if len(np.unique(hashes)) < len(hashes):
-            twice = "SELECT n FROM ids QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
-            new[_numbers(cursor, twice)] = False
-        batch = batch if new.all() else batch.filter(pa.array(new))
-        return batch.append_column("n", pa.array(np.arange(batch.num_rows, dtype=np.int32)))
+            events = _without(events, _numbers(cursor, stored))
+        return events.append_column("n", _count(events.num_rows).cast(pa.int32()))
+
+    def remember(self, cursor: duckdb.DuckDBPyConnection, committed: pa.Table) -> None:
+        """Take in what was selected and is committed now, so that it need not be read."""
+        newest = _newest(cursor)
+        if self._sorted and newest == self._upto + 1:  # else somebody else's commits are among the new ones
+            self._add(np.sort(committed["uuid_hash"].to_numpy()))
+            self._upto = newest
 
     def _known(self, cursor: duckdb.DuckDBPyConnection, hashes: Hashes) -> Flags:
         """For each of these hashes, whether the store holds an event with it."""
@@ -83,17 +83,22 @@ class NewEvents:
 
     def _refresh(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Take in what the commits of this and of other processes have brought since the last time."""
-        newest = cursor.execute("SELECT id FROM lake.current_snapshot()").fetchall()[0][0]
-        since = "SELECT uuid_hash FROM lake.events WHERE snapshot_id > ? AND snapshot_id <= ?"
-        for batch in cursor.execute(since, [self._upto, newest]).to_arrow_reader(self._run):
-            # Sorted runs are merged in one pass by this kind of sort.
-            merged = np.concatenate([self._open, np.sort(batch.column(0).to_numpy())])
-            merged.sort(kind="stable")
-            if len(merged) >= self._run:
-                self._full.append(self._in_file(merged))
-                merged = np.empty(0, np.uint64)
-            self._open = merged
-        self._upto = newest
+        newest = _newest(cursor)
+        if newest > self._upto:
+            since = "SELECT uuid_hash FROM lake.events WHERE snapshot_id > ? AND snapshot_id <= ?"
+            for batch in cursor.execute(since, [self._upto, newest]).to_arrow_reader(self._run):
+                self._add(np.sort(batch.column(0).to_numpy()))
+            self._upto = newest
+        self._sorted = True
+
+    def _add(self, hashes: Hashes) -> None:
+        """Add a sorted run. Two are merged in one pass by this kind of sort."""
+        merged = np.concatenate([self._open, hashes])
+        merged.sort(kind="stable")
+        if len(merged) >= self._run:
+            self._full.append(self._in_file(merged))
+            merged = np.empty(0, np.uint64)
+        self._open = merged
 
     def _in_file(self, run: Hashes) -> Hashes:
         with tempfile.TemporaryFile(dir=self._folder) as file:
@@ -102,12 +107,37 @@ class NewEvents:
             return np.memmap(file, np.uint64, mode="r")
 
 
-def _hashes(cursor: duckdb.DuckDBPyConnection, ids: pa.Table) -> Hashes:
+def prepared(cursor: duckdb.DuckDBPyConnection, events: pa.Table) -> pa.Table:
+    """Events, each (team_id, uuid) once, with their `uuid_hash` and `bytes`. Asks nothing of the store."""
+    if events.num_rows == 0:
+        return events
+    ids = events.select(["team_id", "uuid"]).append_column("n", _count(events.num_rows))
     cursor.register("ids", ids)
     numbers, values = cursor.execute(f"SELECT n, {_HASH} FROM ids").to_arrow_table().columns
-    hashes = np.empty(ids.num_rows, np.uint64)
+    hashes = np.empty(events.num_rows, np.uint64)
     hashes[numbers.to_numpy()] = values.to_numpy()
-    return hashes
+    sizes = functools.reduce(pc.add, (pc.fill_null(pc.binary_length(events[name]), 0) for name in _SIZED))
+    events = events.append_column("uuid_hash", pa.array(hashes)).append_column("bytes", sizes.cast(pa.int64()))
+    if len(np.unique(hashes)) < len(hashes):
+        twice = "SELECT n FROM ids QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
+        events = _without(events, _numbers(cursor, twice))
+    return events
+
+
+def _count(rows: int) -> pa.Array:
+    return pa.array(np.arange(rows))
+
+
+def _without(events: pa.Table, numbers: npt.NDArray[np.int64]) -> pa.Table:
+    if not len(numbers):
+        return events
+    left = np.ones(events.num_rows, np.bool_)
+    left[numbers] = False
+    return events.filter(pa.array(left))
+
+
+def _newest(cursor: duckdb.DuckDBPyConnection) -> int:
+    return int(cursor.execute("SELECT id FROM lake.current_snapshot()").fetchall()[0][0])
 
 
 def _numbers(cursor: duckdb.DuckDBPyConnection, query: str) -> npt.NDArray[np.int64]:

@@ -73,6 +73,14 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Events on their way into a commit: each once, of so many rows that there were."""
+
+    events: pa.Table
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Appended:
     """What a commit did."""
 
@@ -181,19 +189,27 @@ class Lake:
                 ) from None
             connection.execute(attach.format(", OVERRIDE_DATA_PATH true"))
 
-    def append(self, batches: Sequence[pa.RecordBatch], place: Place) -> Appended:
-        """Commit new events and a place in the ledger, in one transaction. Durable when this returns.
-
-        `batches` have BATCH_COLUMNS. Events whose (team_id, uuid) the store holds already, or that come twice in
-        them, are counted as duplicates and left out.
-        """
+    def prepare(self, batches: Sequence[pa.RecordBatch]) -> Prepared:
+        """What of a commit can be done while others commit. `batches` have BATCH_COLUMNS."""
         import pyarrow as pa  # 50 ms
 
-        batch = pa.Table.from_batches(batches, None if batches else pa.schema([]))
+        from tidemill.events import known  # 0.1 s
+
+        events = pa.Table.from_batches(batches, None if batches else pa.schema([]))
+        with self.cursor() as cursor:
+            return Prepared(known.prepared(cursor, events), events.num_rows)
+
+    def append(self, prepared: Prepared, place: Place) -> Appended:
+        """Commit new events and a place in the ledger, in one transaction. Durable when this returns.
+
+        Events whose (team_id, uuid) the store holds already, or that come twice, are counted as duplicates and left
+        out.
+        """
+        selecting = self._selecting()
         with self.turn() as held, self.cursor() as cursor:
             cursor.execute("BEGIN")
             try:
-                fresh = self._selecting().select(cursor, batch)
+                fresh = selecting.select(cursor, prepared.events)
                 self._insert(cursor, fresh, place)
                 held.check()  # if it is lost, somebody else may be adding the same events
                 cursor.execute("COMMIT")
@@ -201,7 +217,10 @@ class Lake:
                 with contextlib.suppress(Exception):
                     cursor.execute("ROLLBACK")
                 raise
-        return Appended(fresh.num_rows, batch.num_rows - fresh.num_rows)
+            if fresh.num_rows:
+                with contextlib.suppress(Exception):  # it is committed; what is not remembered is read
+                    selecting.remember(cursor, fresh)
+        return Appended(fresh.num_rows, prepared.rows - fresh.num_rows)
 
     @contextlib.contextmanager
     def one_core_spared(self) -> Iterator[None]:

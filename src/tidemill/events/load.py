@@ -1,4 +1,4 @@
-"""Loads a file into the event store: read → parse → commit, one batch being committed while the next is parsed.
+"""Loads a file into the event store: read → parse → prepare → commit, each in a thread of its own.
 
 Killed at any point and started again, it ends complete: the ledger in the store says up to which record of the file
 everything is committed, in the same transaction as the events. Rejects are saved before the commit that passes them.
@@ -16,17 +16,19 @@ import json
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tidemill.errors import ConfigError
-from tidemill.events.files import Block, Reader
+from tidemill.events.files import Reader
 from tidemill.events.formats.generic import Mapping
-from tidemill.events.lake import Appended, Lake, Place
+from tidemill.events.lake import Lake, Place, Prepared
 from tidemill.events.opening import Source
 from tidemill.events.parse import Batch, Parser, Refused
 
 if TYPE_CHECKING:
     from tidemill.settings import Settings
+
+T = TypeVar("T")
 
 _PROGRESS_EVERY_SECONDS = 0.1
 _THREAD_TURN_SECONDS = 0.0005
@@ -99,44 +101,36 @@ class Loading:
         reader = Reader(self._source, self._settings.max_event_bytes)
         rows = duplicates = rejects = 0
         shown = 0.0
-        with concurrent.futures.ThreadPoolExecutor(1) as committer:
-            waiting: concurrent.futures.Future[tuple[Appended, int]] | None = None
-            broken: ConfigError | None = None
-            batches = self._batches(reader, after)
-            while True:
-                try:
-                    batch = next(batches, None)
-                except ConfigError as error:
-                    batch, broken = None, error
-                if waiting is not None:
-                    appended, refused = waiting.result()
-                    rows, duplicates = rows + appended.rows, duplicates + appended.duplicates
-                    rejects += refused
-                if batch is None:
-                    break
-                waiting = committer.submit(self._commit, batch, reader)
+        parsed = _ahead(self._batches(reader, after), 1)
+        with contextlib.closing(_ahead(self._prepared(parsed), 1)) as batches:
+            for batch, prepared in batches:
+                reader.assert_same()
+                rejects += self._refuse(self.key, batch.refused) if batch.refused else 0
+                appended = self._lake.append(prepared, Place(self.key, batch.last_ordinal))
+                rows, duplicates = rows + appended.rows, duplicates + appended.duplicates
                 if time.monotonic() - shown > _PROGRESS_EVERY_SECONDS:
                     shown = time.monotonic()
                     seconds = shown - began
                     progress(LoadProgress(self._source.name, reader.position, self._source.size, rows, seconds))
-        if broken is not None:
-            raise broken
         seconds = time.monotonic() - began
         progress(LoadProgress(self._source.name, self._source.size, self._source.size, rows, seconds))
         resumed = [f"An earlier load stopped after record {after:,}: going on from there."] if after else []
         notes = (*resumed, *self._parser.notes)
         return Result(self._source.name, self._parser.format_name, rows, duplicates, rejects, seconds, notes=notes)
 
-    def _commit(self, batch: Batch, reader: Reader) -> tuple[Appended, int]:
-        reader.assert_same()
-        refused = self._refuse(self.key, batch.refused) if batch.refused else 0
-        return self._lake.append(batch.tables, Place(self.key, batch.last_ordinal)), refused
+    def _prepared(self, batches: Generator[Batch, None, None]) -> Generator[tuple[Batch, Prepared], None, None]:
+        with contextlib.closing(batches):
+            for batch in batches:
+                prepared = self._lake.prepare(batch.tables)
+                batch.tables.clear()
+                yield batch, prepared
 
-    def _batches(self, reader: Reader, after: int) -> Iterator[Batch]:
+    def _batches(self, reader: Reader, after: int) -> Generator[Batch, None, None]:
         """Batches of parsed records; what was read before the file broke off is still handed over."""
         batch, before = self._batch(), 0
         broken: ConfigError | None = None
-        with contextlib.closing(_ahead(iter(reader))) as blocks:
+        blocks = _ahead(iter(reader), 2)
+        with contextlib.closing(blocks):
             while True:
                 try:
                     block = next(blocks, None)
@@ -144,17 +138,17 @@ class Loading:
                     block, broken = None, error
                 if block is None:
                     break
-                index = min(max(0, after - before), len(block.texts))
+                index = min(max(0, after - before), len(block))
                 for passed in range(index):  # what is committed already may tell the format
                     if self._parser.chosen:
                         break
                     self._parser.choose(block, passed, reader.rows)
-                while index < len(block.texts):
+                while index < len(block):
                     index = self._parser.fill(batch, block, index, before, reader.rows)
                     if batch.full:
                         yield batch
                         batch = self._batch()
-                before += len(block.texts)
+                before += len(block)
         self._parser.finish()
         if batch.last_ordinal:
             yield batch
@@ -165,13 +159,16 @@ class Loading:
         return Batch(self._settings.commit_rows, self._settings.commit_bytes)
 
 
-def _ahead(blocks: Generator[Block, None, None]) -> Generator[Block, None, None]:
-    """The same blocks, the next two of which are read in a thread meanwhile."""
-    with contextlib.closing(blocks), concurrent.futures.ThreadPoolExecutor(1) as reading:
-        waiting = collections.deque(reading.submit(next, blocks, None) for _ in range(2))
-        while (block := waiting.popleft().result()) is not None:
-            waiting.append(reading.submit(next, blocks, None))
-            yield block
+def _ahead(items: Generator[T, None, None], count: int) -> Generator[T, None, None]:
+    """The same items, the next ones of which, so many, are made in a thread meanwhile."""
+    with contextlib.closing(items), concurrent.futures.ThreadPoolExecutor(1) as making:
+        waiting = collections.deque(making.submit(next, items, None) for _ in range(count))
+        try:
+            while (item := waiting.popleft().result()) is not None:
+                waiting.append(making.submit(next, items, None))
+                yield item
+        finally:
+            making.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager

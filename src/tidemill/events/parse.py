@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.errors import ConfigError, RowError
-from tidemill.events.files import Block, Record
+from tidemill.events.blocks import Block, Record
 from tidemill.events.formats import registry
 from tidemill.events.formats.event import Columns, Event, Format, Row, settle_uuid
 from tidemill.events.formats.generic import Mapping
@@ -62,7 +62,11 @@ class Batch:
         """Whether it is to be committed."""
         return self.size >= self.max_bytes or max(self.rows, len(self.refused)) >= self.max_rows
 
-    def take(self, texts: list[bytes], start: int) -> int:
+    def has_room(self, rows: int, size: int) -> bool:
+        """Whether so many events in so many bytes may be added."""
+        return max(self.rows, len(self.refused)) + rows <= self.max_rows and self.size + size <= self.max_bytes
+
+    def take(self, texts: Sequence[bytes], start: int) -> int:
         """Count the size of these texts, up to where there is room for them, which is told; at least of the first."""
         room = max(1, self.max_rows - max(self.rows, len(self.refused)))
         sizes = list(itertools.accumulate(map(len, texts[start : start + room])))
@@ -96,11 +100,27 @@ class Parser:
         """
         if self._format is None:
             self.choose(block, start, kind)
+        if start == 0 and self._take_lines(batch, block):
+            batch.last_ordinal = before + len(block)
+            return len(block)
         end = batch.take(block.texts if self._format else block.texts[: start + 1], start)
         for first in range(start, end, _QUICK_RECORDS):
             self._take(batch, block, first, min(first + _QUICK_RECORDS, end), before)
         batch.last_ordinal = before + end
         return end
+
+    def _take_lines(self, batch: Batch, block: Block) -> bool:
+        """Parse a whole block of lines at once, if all of its records are usual and the batch has room for them."""
+        if self._format is None or self._format.quick_lines is None or block.lines is None:
+            return False
+        if not batch.has_room(len(block), len(block.lines.text)):
+            return False
+        columns = self._format.quick_lines(block.lines)
+        if columns is None:
+            return False
+        batch.add(self._table(columns, len(block)))
+        batch.size += len(block.lines.text)
+        return True
 
     def _take(self, batch: Batch, block: Block, start: int, end: int, before: int) -> None:
         """Parse these records: the usual ones all at once, the others one by one. Their order stays."""

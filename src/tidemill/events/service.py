@@ -165,7 +165,7 @@ class EventService:
             if events:
                 place = Place(f"rejects-{resolved[0]}-{resolved[-1]}-{len(resolved)}", after)
                 columns = columns_of([row_of(event) for event in events])
-                appended = self._lake.append([to_arrow(columns, len(events), DEFAULT_TEAM)], place)
+                appended = self._lake.append(self._lake.prepare([to_arrow(columns, len(events), DEFAULT_TEAM)]), place)
                 rows, duplicates = rows + appended.rows, duplicates + appended.duplicates
             if resolved:
                 self._rejects.resolve(resolved)

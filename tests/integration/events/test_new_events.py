@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tidemill.app import App
 from tidemill.events.known import NewEvents
-from tidemill.events.lake import BATCH_COLUMNS, Lake, Place
+from tidemill.events.lake import BATCH_COLUMNS, Appended, Lake, Place
 from tidemill.settings import Settings
 
 _TYPES = {"team_id": pa.int64(), "timestamp": pa.timestamp("us", "UTC")}
@@ -48,6 +48,10 @@ def batch(team: int, numbers: list[int]) -> pa.RecordBatch:
     return pa.record_batch(arrays)
 
 
+def append(lake: Lake, events: pa.RecordBatch) -> Appended:
+    return lake.append(lake.prepare([events]), Place("file", 1))
+
+
 def stored(lake: Lake, team: int) -> list[str]:
     with lake.cursor() as cursor:
         found = cursor.execute("SELECT uuid FROM lake.events WHERE team_id = ? ORDER BY uuid", [team]).fetchall()
@@ -61,7 +65,7 @@ def test_each_event_is_stored_once(stores: Stores, commits: list[tuple[int, list
     for lake in stores.lakes:
         lake._new_events = NewEvents(stores.folder / "spill", run=16)
     for process, numbers in commits:
-        appended = stores.lakes[process].append([batch(team, numbers)], Place("file", 1))
+        appended = append(stores.lakes[process], batch(team, numbers))
         new = set(numbers) - seen
         assert (appended.rows, appended.duplicates) == (len(new), len(numbers) - len(new))
         seen |= new
@@ -71,5 +75,5 @@ def test_each_event_is_stored_once(stores: Stores, commits: list[tuple[int, list
 def test_the_same_id_in_two_teams_is_two_events(stores: Stores) -> None:
     one, other = next(_TEAMS), next(_TEAMS)
     for team in (one, other, one):
-        stores.lakes[0].append([batch(team, [1, 2])], Place("file", 1))
+        append(stores.lakes[0], batch(team, [1, 2]))
     assert stored(stores.lakes[0], one) == stored(stores.lakes[0], other) == ["id-1", "id-2"]

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from tidemill.errors import ConfigError
 from tidemill.events import files, opening
+from tidemill.events.blocks import Record
 from tidemill.events.documents import Splitter
-from tidemill.events.files import Record
 
 LARGE = 20 * 2**20
 EVENTS = [

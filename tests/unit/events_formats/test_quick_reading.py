@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tidemill.errors import RowError
 from tidemill.events import files, opening
+from tidemill.events.blocks import Liner
 from tidemill.events.formats.event import Event
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.formats.posthog import PostHog
@@ -71,6 +72,16 @@ def compare(record: bytes) -> bool:
     return True
 
 
+def encoded(given: tuple[Any, ...]) -> bytes:
+    """One of RECORDS as the text of a line."""
+    changed, properties, without, ascii_only, separators = given
+    record = {**USUAL, "properties": {**USUAL["properties"], **properties}, **changed}  # type: ignore[dict-item]
+    for field in without:
+        del record[field]
+    text = json.dumps(record, ensure_ascii=ascii_only, separators=separators)
+    return text.encode("utf-8", "surrogatepass") if ascii_only else text.encode("utf-8", "replace")
+
+
 def thoroughly(records: list[bytes]) -> pa.RecordBatch:
     """The events of records that can be taken, of team 7."""
     rows = []
@@ -90,12 +101,52 @@ def thoroughly(records: list[bytes]) -> pa.RecordBatch:
 @settings(max_examples=600)
 @example(({"ip": ""}, {"$ip": "1.2.3.4"}, set(), True, (",", ":")))
 def test_the_quick_way_gives_what_the_thorough_one_gives(given: tuple[Any, ...]) -> None:
-    changed, properties, without, ascii_only, separators = given
-    record = {**USUAL, "properties": {**USUAL["properties"], **properties}, **changed}  # type: ignore[dict-item]
-    for field in without:
-        del record[field]
-    text = json.dumps(record, ensure_ascii=ascii_only, separators=separators)
-    compare(text.encode("utf-8", "surrogatepass") if ascii_only else text.encode("utf-8", "replace"))
+    compare(encoded(given))
+
+
+@given(st.lists(RECORDS.map(encoded) | st.just(json.dumps(USUAL).encode()), min_size=1, max_size=4))
+@settings(max_examples=300)
+def test_lines_at_once_give_what_the_thorough_way_gives(records: list[bytes]) -> None:
+    lines = Liner().lines(b"\n".join(records) + b"\n")
+    assert lines is not None
+    quick = PostHog().quick_lines(lines)
+    if quick is not None:
+        quick.pop("team_id")
+        assert to_arrow(quick, len(records), 7).equals(thoroughly(records))
+
+
+def test_usual_lines_are_read_at_once() -> None:
+    records = [json.dumps({**USUAL, "uuid": f"{n}", "properties": {"text": 'a "b"\n'}}).encode() for n in range(3)]
+    lines = Liner().lines(b"\n".join(records) + b"\n")
+    assert lines is not None
+    quick = PostHog().quick_lines(lines)
+    assert quick is not None
+    assert quick["uuid"] == ["0", "1", "2"]
+
+
+PIECES = [json.dumps(USUAL).encode(), b'{"event":"e","properties":', b"{", b"}", b"\n", b"\n", b"\n", b"\r", b" ", b","]
+PIECES += [b"[" * 501, b"]" * 501, b"\xff", b'"', b'{"a":']
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=12))
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([PIECES[0], b"\n", b'{"a":', b"\n", b"{", b"}", b"}", PIECES[0], b"\n"])
+@example([PIECES[0], PIECES[0], b"\n", b"\n"])
+@example([b'{"event":"e","properties":', b"\n", b"{", b"}", b"}", b"\n", PIECES[0], PIECES[0], b"\n"])
+def test_lines_at_once_or_one_by_one_is_all_the_same(tmp_path: Path, pieces: list[bytes]) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(json.dumps(USUAL).encode() + b"\n" + b"".join(pieces))
+    at_once = parsed(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Liner, "lines", lambda *_: None)
+        one_by_one = parsed(path)
+    assert [table.to_pylist() for table in whole(at_once)] == [table.to_pylist() for table in whole(one_by_one)]
+    assert at_once.refused == one_by_one.refused
+    assert at_once.last_ordinal == one_by_one.last_ordinal
+
+
+def whole(batch: Batch) -> list[pa.Table]:
+    return [pa.Table.from_batches(batch.tables)] if batch.tables else []
 
 
 MOMENTS = st.one_of(
@@ -221,9 +272,9 @@ def parsed(path: Path, *, team_given: bool = False) -> Batch:
     parser, batch, before = Parser(source, "posthog", Mapping(), 1, team_given=team_given), Batch(1000, 2**30), 0
     for block in files.Reader(source, 20_000_000):
         index = 0
-        while index < len(block.texts):
+        while index < len(block):
             index = parser.fill(batch, block, index, before, None)
-        before += len(block.texts)
+        before += len(block)
     return batch
 
 

@@ -17,7 +17,8 @@ from pyarrow import parquet
 
 from tidemill.errors import ConfigError
 from tidemill.events import opening, tables
-from tidemill.events.files import Reader, Record
+from tidemill.events.blocks import Record
+from tidemill.events.files import Reader
 
 
 def reader(path: Path, max_bytes: int = 1_000_000) -> Reader:

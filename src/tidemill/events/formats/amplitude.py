@@ -30,6 +30,7 @@ class Amplitude:
     name = "amplitude"
     title = "Amplitude exports and HTTP V2 bodies"
     quick = None
+    quick_lines = None
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""

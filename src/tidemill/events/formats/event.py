@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from tidemill.errors import RowError
+from tidemill.events.blocks import Lines
 from tidemill.events.formats import text
 
 
@@ -66,6 +67,10 @@ class Format(Protocol):
 
         What it takes, `parse` would take alike: it only saves time. A format may have no such way.
         """
+
+    @property
+    def quick_lines(self) -> Callable[[Lines], Columns | None] | None:
+        """As `quick`, for lines: gives the events of all of them, or None if it is not certain that all are usual."""
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """The events of one JSON document, or why one of them cannot be taken. `now`: microseconds since 1970.

@@ -115,6 +115,7 @@ class Generic:
     name = "jsonl"
     title = "JSON lines, CSV or Parquet with a column mapping"
     quick = None
+    quick_lines = None
 
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping

@@ -39,6 +39,7 @@ class Mixpanel:
     name = "mixpanel"
     title = "Mixpanel exports"
     quick = None
+    quick_lines = None
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import base64
 import urllib.parse
-from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import msgspec
 
 from tidemill.errors import RowError
-from tidemill.events.formats import text, timestamps
-from tidemill.events.formats.event import Columns, Event
+from tidemill.events.formats import posthog_quick, text, timestamps
+from tidemill.events.formats.event import Event
 
 _NONE = msgspec.Raw(b"")
 
@@ -48,44 +47,6 @@ class _Usual(_Record, gc=False, forbid_unknown_fields=True):
     """A record without other fields: nothing is left for an envelope."""
 
 
-_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=text.MAX_ID)]
-
-
-class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """What most records are: what counts is given, as texts that are not cut. All else is as in _Record, or absent."""
-
-    event: _Id
-    uuid: _Id
-    timestamp: Annotated[str, msgspec.Meta(min_length=1)]
-    properties: msgspec.Raw
-    distinct_id: _Id | None = None
-    ip: str | None = None
-    team_id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
-    set: msgspec.Raw = msgspec.field(name="$set", default=_NONE)
-    set_once: msgspec.Raw = msgspec.field(name="$set_once", default=_NONE)
-    person_set: msgspec.Raw = msgspec.field(name="set", default=_NONE)
-    person_set_once: msgspec.Raw = msgspec.field(name="set_once", default=_NONE)
-    elements_chain: str | None = None
-    offset: int | float | None = None
-    sent_at: str | int | float | None = None
-    api_key: msgspec.Raw = _NONE
-    token: msgspec.Raw = _NONE
-    dollar_distinct_id: None = msgspec.field(name="$distinct_id", default=None)
-    elements: None = None
-    batch: None = None
-
-
-class _PlainAndMore(_Plain, gc=False, forbid_unknown_fields=False):
-    """One with other fields, which go into the envelope."""
-
-
-class _PlainProperties(msgspec.Struct, gc=False):
-    distinct_id: _Id | None = None
-    set: msgspec.Raw = msgspec.field(name="$set", default=_NONE)
-    set_once: msgspec.Raw = msgspec.field(name="$set_once", default=_NONE)
-    ip: str | None = msgspec.field(name="$ip", default=None)
-
-
 class _Properties(msgspec.Struct, gc=False):
     """What is looked for in them; as texts, since a number that no float holds would be an error."""
 
@@ -97,10 +58,6 @@ class _Properties(msgspec.Struct, gc=False):
 
 _RECORD = msgspec.json.Decoder(_Record)
 _USUAL: msgspec.json.Decoder[_Record] = msgspec.json.Decoder(_Usual)
-_decode_plain = msgspec.json.Decoder(_Plain).decode
-_decode_plain_and_more: Callable[[bytes], _Plain] = msgspec.json.Decoder(_PlainAndMore).decode
-_decode_plain_properties = msgspec.json.Decoder(_PlainProperties).decode
-_TAKEN = frozenset(_Record.__struct_encode_fields__) | {"$token", "personal_api_key"}
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _PROPERTIES = msgspec.json.Decoder(_Properties)
 
@@ -110,17 +67,8 @@ class PostHog:
 
     name = "posthog"
     title = "PostHog capture bodies and exported events"
-
-    def quick(self, records: Sequence[bytes]) -> tuple[Columns, list[int]]:
-        """See event.Format."""
-        if (columns := _columns(records)) is not None:
-            return columns, []
-        usual = [number for number, record in enumerate(records) if _is_plain(record)]
-        if (columns := _columns([records[number] for number in usual])) is None:  # it is the times of some
-            usual = [number for number in usual if _columns([records[number]]) is not None]
-            columns = _columns([records[number] for number in usual])
-        chosen = set(usual)
-        return columns or {}, [number for number in range(len(records)) if number not in chosen]
+    quick = staticmethod(posthog_quick.records)
+    quick_lines = staticmethod(posthog_quick.lines)
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""
@@ -131,75 +79,6 @@ class PostHog:
         if found.batch is not None:
             return _members(found.batch, found.sent_at, now)
         return [_event(found, envelope, found.sent_at, now)]
-
-
-def _is_plain(record: bytes) -> bool:
-    """Whether it is a usual record, but for its time."""
-    try:
-        found = _decode_plain_and_more(record)
-        within = _decode_plain_properties(bytes(found.properties))
-        _plain_object(within.set, found.set, found.person_set)
-        _plain_object(within.set_once, found.set_once, found.person_set_once)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return False
-    distinct_id = found.distinct_id or within.distinct_id or " "
-    return text.is_plain(record) and not distinct_id.isspace() and not found.event.isspace()
-
-
-def _columns(records: Sequence[bytes]) -> Columns | None:
-    """The columns of usual records; None if one of them is not, or there is none."""
-    import pyarrow as pa  # 50 ms
-
-    if not records or not all(map(text.is_plain, records)):
-        return None
-    try:
-        found, envelopes = _plain(records)
-        properties = [bytes(one.properties) for one in found]
-        both = list(zip(found, map(_decode_plain_properties, properties), strict=True))
-        # Arrow takes times with an offset, to the microsecond, as `timestamps` does; all others it refuses.
-        times = pa.array([one.timestamp for one in found]).cast(pa.timestamp("us", "UTC"))
-        columns: Columns = {
-            "uuid": [one.uuid for one in found],
-            "event": [one.event for one in found],
-            "properties": properties,
-            "distinct_id": [one.distinct_id or within.distinct_id or " " for one, within in both],
-            "ip": [one.ip or within.ip or None for one, within in both],
-            "timestamp": times,
-            "set": [_plain_object(within.set, one.set, one.person_set) for one, within in both],
-            "set_once": [_plain_object(within.set_once, one.set_once, one.person_set_once) for one, within in both],
-            "elements": [one.elements_chain or None for one in found],
-            "team_id": [one.team_id for one in found],
-        }
-    except (msgspec.DecodeError, RecursionError, ValueError):  # Arrow's errors are ValueErrors, too
-        return None
-    moments = times.cast(pa.int64()).to_pylist()
-    if min(moments) < timestamps.EARLIEST or max(moments) > timestamps.LATEST:
-        return None
-    if any(map(str.isspace, columns["event"])) or any(map(str.isspace, columns["distinct_id"])):
-        return None
-    return columns if envelopes is None else {**columns, "envelope": envelopes}
-
-
-def _plain(records: Sequence[bytes]) -> tuple[list[_Plain], list[str | None] | None]:
-    """The records, and the envelopes of all of them, if one has any."""
-    try:
-        return [_decode_plain(record) for record in records], None
-    except msgspec.ValidationError:
-        found = [_decode_plain_and_more(record) for record in records]
-        return found, [text.rest(text.fields(record), _TAKEN) for record in records]
-
-
-def _plain_object(*candidates: msgspec.Raw) -> bytes | None:
-    """The first of them that is a JSON object and not empty. ValueError if one of them is something else."""
-    for candidate in candidates:
-        if candidate is not _NONE:
-            given = bytes(candidate)
-            if given[:1] == b"{":
-                if given != b"{}":
-                    return given
-            elif given != b"null":
-                raise ValueError
-    return None
 
 
 def _unpacked(record: bytes) -> bytes:
@@ -218,7 +97,7 @@ def _read(record: bytes) -> tuple[_Record, str | None]:
     except RowError as error:
         if error.code != "field_type":
             raise
-    return text.decode(_RECORD, record), text.rest(text.fields(record), _TAKEN)
+    return text.decode(_RECORD, record), text.rest(text.fields(record), posthog_quick.TAKEN)
 
 
 def _members(members: list[msgspec.Raw], sent_at: str | float | None, now: int) -> list[Event | RowError]:

@@ -32,6 +32,7 @@ class Segment:
     name = "segment"
     title = "Segment and RudderStack calls"
     quick = None
+    quick_lines = None
 
     def parse(self, record: bytes, now: int) -> list[Event | RowError]:
         """See event.Format."""

@@ -130,7 +130,7 @@ def mend(record: bytes) -> bytes:
 
 def is_plain(record: bytes) -> bool:
     """Whether `mend`, `clean` and `check_depth` would leave this record alone; False may also mean: look closer."""
-    if b"\\" in record and _ODD.search(record):
+    if is_odd(record):
         return False
     if len(record) < 2 * MAX_DEPTH:
         return True
