@@ -6,9 +6,13 @@ Parquet files, the secret key and the embedded BigQuery. Nothing is written outs
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pydantic
 import pydantic_settings
@@ -81,6 +85,30 @@ def private_folder(folder: Path) -> Path:
     if found.st_mode & 0o077 and found.st_uid == os.getuid():
         folder.chmod(0o700)
     return folder
+
+
+@contextlib.contextmanager
+def private_file(path: Path) -> Iterator[IO[str]]:
+    """Write a file that only its owner may read. It takes the place of the one that is there, if the block succeeds.
+
+    Raises
+    ------
+    ConfigError
+        There is something that is no file.
+    OSError
+        It cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        raise ConfigError("file_unusable", f"{path} is no file.", hint="Name a file that may be written.")
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        part = Path(file.name)
+        try:
+            yield file
+            file.flush()
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 @functools.cache

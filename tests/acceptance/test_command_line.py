@@ -144,6 +144,47 @@ def test_what_an_event_says_does_not_steer_the_terminal(installation: Installati
     assert "\\x1b[31mred" in shown
 
 
+def test_output_that_goes_nowhere_is_no_bug(installation: Installation, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"event":"sighted","distinct_id":"Ünal 雪","uuid":"1"}\n')
+    installation.run("events", "load", str(tmp_path / "a.jsonl"))
+    words = installation.command("events", "show")
+    for redirect, code in ((">&-", 0), (">/dev/full", 2), ("2>&-", 0)):
+        for more in ([], ["--json"]):
+            shell = f'"$@" {redirect}'
+            done = subprocess.run(
+                ["sh", "-c", shell, "sh", *words, *more], env=installation.environment, capture_output=True, check=False
+            )
+            assert done.returncode == code, (redirect, done.stderr)
+            assert b"Traceback" not in done.stderr
+            assert (b"No space left" in done.stderr) == (code == 2)
+    for more in ([], ["--json"]):
+        ascii_only = installation.environment | {"PYTHONIOENCODING": "ascii"}
+        done = subprocess.run([*words, *more], env=ascii_only, capture_output=True, check=True)
+        assert b"Traceback" not in done.stderr
+    assert json.loads(done.stdout)[0]["distinct_id"] == "Ünal 雪"
+
+
+def test_a_key_goes_into_a_file_of_its_own(installation: Installation, tmp_path: Path) -> None:
+    """The target of a link keeps what it has and may; what is no file is left alone, and no permission is changed."""
+    other = tmp_path / "other"
+    other.write_text("mine")
+    other.chmod(0o644)
+    (tmp_path / "link.json").symlink_to(other)
+    installation.run("local", "key", "--out", str(tmp_path / "link.json"))
+    assert other.read_text() == "mine"
+    assert other.stat().st_mode & 0o777 == 0o644
+    assert json.loads((tmp_path / "link.json").read_text())["type"] == "service_account"
+    assert (tmp_path / "link.json").stat().st_mode & 0o777 == 0o600
+    before = {path: path.read_text() for path in (installation.home / "bigquery").rglob("*.json")}
+    assert before
+    for target in (tmp_path, Path("/dev/full"), tmp_path / "none" / "key.json"):
+        failed = installation.run("local", "key", "--deny", "bigquery.jobs.create", "--out", str(target))
+        assert failed.returncode == 2
+        assert str(target.parent) in failed.stderr
+    assert {path: path.read_text() for path in (installation.home / "bigquery").rglob("*.json")} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "link.json", "other"]
+
+
 def test_a_path_that_cannot_be_written_is_named(installation: Installation, tmp_path: Path) -> None:
     done = installation.run("events", "rejects", "export", "--out", str(tmp_path / "nowhere" / "x"))
     assert done.returncode == 2

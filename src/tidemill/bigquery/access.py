@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tidemill.bigquery import credentials, grants
+from tidemill.bigquery import credentials
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.jobs import Load
@@ -60,11 +60,6 @@ class _Plan:
     action: Callable[[], str]
     needs: tuple[str, ...] = ()
     optional: bool = False
-
-
-def required_permissions(feature: str) -> tuple[str, ...]:
-    """The permissions that a feature needs. Only ``batch_export`` is known."""
-    return {"batch_export": grants.BATCH_EXPORT}[feature]
 
 
 class _Test:

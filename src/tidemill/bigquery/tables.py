@@ -58,11 +58,10 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """Which columns of a model go into a table, which it lacks; which it has besides."""
+    """Which columns of a model go into a table, and which it lacks."""
 
     columns: tuple[Column, ...]
     missing: tuple[str, ...]
-    others: tuple[str, ...]
 
 
 def match(columns: Sequence[Column], table: Table, name: str) -> Match:
@@ -107,7 +106,7 @@ def match(columns: Sequence[Column], table: Table, name: str) -> Match:
         )
     if not used:
         raise ConfigError("no_columns", f"The table {name} has none of the model's columns.", hint="Check its name.")
-    return Match(tuple(used), tuple(missing), tuple(field.name for field in fields.values()))
+    return Match(tuple(used), tuple(missing))
 
 
 def _mode(field: Field) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,17 +68,19 @@ def key(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Make a service account key for the embedded BigQuery, or change its permissions."""
-    text = _local().key(name, allow=allow or None, deny=deny or ())
-    if out is None or as_json:
-        output.print_json(text)
-    if out is None:
-        return
     import json
 
-    out.touch(mode=0o600)
-    out.chmod(0o600)
-    out.write_text(json.dumps(text, indent=2) + "\n")
-    output.done(f"Key of {text['client_email']} is in {out}.")
+    from tidemill.settings import private_file
+
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(private_file(out)) if out else None  # before anything is changed
+        made = _local().key(name, allow=allow or None, deny=deny or ())
+        if file:
+            file.write(json.dumps(made, indent=2) + "\n")
+    if out is None or as_json:
+        output.print_json(made)
+    if out:
+        output.done(f"Key of {made['client_email']} is in {out}.")
 
 
 @app.command(epilog="Example: tidemill local dataset analytics --location EU")

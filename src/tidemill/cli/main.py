@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 something failed; 2 the command, a setting or a file must 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -55,7 +56,13 @@ def run(arguments: list[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if VERBOSE in words:
         os.environ["TIDEMILL_VERBOSE"] = "1"
-    sys.exit(_run([word for word in words if word != VERBOSE]))
+    words = [word for word in words if word != VERBOSE]
+    code = _run(words)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = _unwritable(error)
+    sys.exit(code)
 
 
 def _run(words: list[str]) -> int:
@@ -73,14 +80,12 @@ def _run(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("\nStopped.\n")
         return 130
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     except OSError as error:
-        if not error.filename:
-            return _other(error)
-        return _unusable(error, as_json="--json" in words)
+        if error.filename:
+            return _unusable(error, as_json="--json" in words)
+        if isinstance(error, BrokenPipeError) or error.errno == errno.ENOSPC:
+            return _unwritable(error)
+        return _other(error)
     except Exception as error:  # noqa: BLE001 - the outermost door: everything else is a bug, and says so
         return _other(error)
 
@@ -93,6 +98,15 @@ def _unusable(error: OSError, *, as_json: bool) -> int:
     said = ConfigError("file_unusable", f"{error.filename}: {error.strerror}.", hint="Check the path and its rights.")
     output.print_error(said, as_json=as_json)
     return said.exit_code
+
+
+def _unwritable(error: OSError) -> int:
+    """The output cannot be written: its reader (head, less) has seen enough, or the disk is full."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain once more at exit
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE
+    sys.stderr.write(f"Error: the output cannot be written: {error.strerror}.\n")
+    return 2
 
 
 def _other(error: Exception) -> int:

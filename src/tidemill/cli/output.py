@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import io
 import json
 import os
 import re
@@ -20,6 +21,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from tidemill.errors import Cancelled, TidemillError
+
+for _name in ("stdout", "stderr"):
+    if getattr(sys, _name) is None:  # closed by who called us: what is said goes nowhere
+        setattr(sys, _name, Path(os.devnull).open("w"))  # noqa: SIM115 - open to the end of the process
+    _stream = getattr(sys, _name)
+    if isinstance(_stream, io.TextIOWrapper):
+        _stream.reconfigure(errors="backslashreplace")  # names from elsewhere may not fit a terminal's encoding
 
 #: For people who read along. Data goes to standard output, everything else to standard error.
 #: Into a pipe or a file, a row of a table is a line, however long.
@@ -53,7 +61,8 @@ def done(text: str) -> None:
 
 def print_json(data: Any) -> None:
     """`data` as JSON on standard output."""
-    sys.stdout.write(json.dumps(_plain(data), indent=2, ensure_ascii=False) + "\n")
+    utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(_plain(data), indent=2, ensure_ascii=not utf8) + "\n")
 
 
 def _plain(value: Any) -> Any:
@@ -87,7 +96,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     for column in columns:
         table.add_column(column, overflow="fold")  # a name that is cut off cannot be copied
     for row in rows:
-        table.add_row(*(safe(text(cell)) for cell in row))
+        table.add_row(*(safe(text(cell)).replace("\n", "\\n") for cell in row))
     out.print(table)
 
 

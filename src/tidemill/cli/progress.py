@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -51,14 +50,13 @@ class Bar:
     def line(self, text: str) -> None:
         """A line that stays, above the bar."""
         self._end()
-        self._progress.console.print(f"[green]✓[/] {escape(text)}")
+        self._progress.console.print(f"[green]✓[/] {output.safe(text)}")
 
     def _show(self, description: str, completed: float, total: float, detail: str) -> None:
         if self._task is None:
-            self._task = self._progress.add_task(escape(description), total=total or None, detail="")
-        self._progress.update(
-            self._task, description=escape(description), completed=completed, total=total or None, detail=escape(detail)
-        )
+            self._task = self._progress.add_task(output.safe(description), total=total or None, detail="")
+        said, more = output.safe(description), output.safe(detail)
+        self._progress.update(self._task, description=said, completed=completed, total=total or None, detail=more)
 
     def _end(self) -> None:
         if self._task is not None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Texts that may not fit BigQuery's JSON type: halves of surrogate pairs, NUL, numbers of 16 digits or more.
 _SUSPECT = r"\\u([dD][89a-fA-F]|0000)|(^|[:\[,])\s*-?([0-9][0-9.]{15}|[0-9.]+[eE][+-]?[0-9]{3})"
-_ROW_GROUP_ROWS = 20_000
+_ROW_GROUP_ROWS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _too_large(
 
 def _copy_parquet(cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], rows: str, path: Path) -> int:
     names = ", ".join(f'"{column.name}"' for column in columns)
-    # Level 1: twice as fast as the default and no larger here; small row groups bound the memory.
+    # Level 1: twice as fast as the default and no larger here; small row groups bound memory and keep all threads busy.
     return _copy(
         cursor,
         f"SELECT {names} FROM {rows}",

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
-from tidemill.models.types import Type, arrow_type
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from tidemill.models.types import Type
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,17 +38,3 @@ class Model:
     def columns_for(self, *, json_type: bool) -> tuple[Column, ...]:
         """The columns with their types settled."""
         return tuple(column.resolved(json_type=json_type) for column in self.columns)
-
-    def column(self, name: str) -> Column:
-        """The column of that name. Raises KeyError."""
-        return {column.name: column for column in self.columns}[name]
-
-    def arrow_schema(self) -> pa.Schema:
-        """Arrow schema of the rows; JSON columns travel as text."""
-        import pyarrow as pa  # heavy, see arrow_type
-
-        def field_type(column: Column) -> pa.DataType:
-            plain = arrow_type(column.type)
-            return pa.list_(plain) if column.repeated else plain
-
-        return pa.schema([(column.name, field_type(column)) for column in self.columns])

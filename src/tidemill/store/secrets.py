@@ -1,4 +1,4 @@
-"""Secrets at rest: Fernet, with keys that can be rotated. The key file is `secret.key` in the home directory, 0600."""
+"""Secrets at rest: Fernet, by one key or several, the newest first. The key file is `secret.key` at home, 0600."""
 
 from __future__ import annotations
 
@@ -66,15 +66,6 @@ class Secrets:
 
         try:
             return self._open().decrypt(token).decode()
-        except InvalidToken:
-            raise self._wrong() from None
-
-    def rotate(self, token: bytes) -> bytes:
-        """The same secret, encrypted by the newest key. Raises as `decrypt`."""
-        from cryptography.fernet import InvalidToken
-
-        try:
-            return self._open().rotate(token)
         except InvalidToken:
             raise self._wrong() from None
 

@@ -203,3 +203,8 @@ def test_a_refused_job_leaves_its_id_free(client: bigquery.Client, warehouse: Wa
     with pytest.raises(api.NotFound):
         client.get_job(job_id)
     assert load_lines(client, events, {"a": 3}, job_id=job_id).output_rows == 1
+
+
+def test_a_query_that_is_nested_too_deep_is_refused(client: bigquery.Client) -> None:
+    with pytest.raises(api.BadRequest, match="too deep"):
+        client.query_and_wait("SELECT " + "(" * 5000 + "1" + ")" * 5000)

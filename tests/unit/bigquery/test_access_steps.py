@@ -159,6 +159,5 @@ def test_no_step_shows_the_key(bigquery: FakeBigQuery) -> None:
 
 
 def test_the_permissions_are_those_of_the_set_up() -> None:
-    assert access.required_permissions("batch_export") == grants.BATCH_EXPORT
     tested = {f"bigquery.{name}" for name in ALL if "." in name} | {"bigquery.datasets.get"}
     assert tested == {*grants.BATCH_EXPORT, *grants.OPTIONAL}

@@ -15,14 +15,13 @@ FIELDS = tuple(Field(column.name, column.type.value) for column in COLUMNS)
 
 def test_a_table_that_we_made_takes_all_columns() -> None:
     found = tables.match(COLUMNS, Table(FIELDS, 0), "p.d.t")
-    assert (found.columns, found.missing, found.others) == (COLUMNS, (), ())
+    assert (found.columns, found.missing) == (COLUMNS, ())
 
 
 def test_columns_that_the_table_lacks_are_left_out_and_its_own_are_left_alone() -> None:
     found = tables.match(COLUMNS, Table((*FIELDS[:2], Field("mine", "NUMERIC"), Field("Team_ID", "INT64")), 0), "t")
     assert [column.name for column in found.columns] == ["uuid", "event", "team_id"]
     assert set(found.missing) == {column.name for column in COLUMNS} - {"uuid", "event", "team_id"}
-    assert found.others == ("mine",)
 
 
 def test_all_columns_of_a_wrong_type_are_named_before_anything_is_loaded() -> None:
@@ -49,7 +48,7 @@ def test_a_required_column_that_we_cannot_fill_is_refused_unless_it_has_a_defaul
     assert caught.value.code == "column_required"
     assert "mine" in caught.value.message
     filled = Table((*FIELDS, Field("mine", "STRING", "REQUIRED", has_default=True)), 0)
-    assert tables.match(COLUMNS, filled, "t").others == ("mine",)
+    assert tables.match(COLUMNS, filled, "t").missing == ()
 
 
 def test_a_column_of_ours_that_is_required_is_refused_before_bigquery_refuses_the_load() -> None:

@@ -47,7 +47,7 @@ def test_a_lost_key_is_not_replaced_in_silence(tmp_path: Path) -> None:
     token = with_file(tmp_path).encrypt("x")
     (tmp_path / "secret.key").unlink()
     lost = Secrets(Settings(home=tmp_path))
-    for call in (lambda: lost.decrypt(token), lambda: lost.encrypt("y"), lambda: lost.rotate(token)):
+    for call in (lambda: lost.decrypt(token), lambda: lost.encrypt("y")):
         with pytest.raises(ConfigError) as caught:
             call()
         assert caught.value.code == "secret_key_lost"
@@ -57,18 +57,18 @@ def test_a_lost_key_is_not_replaced_in_silence(tmp_path: Path) -> None:
     assert wrong.value.code == "secret_key_wrong"
 
 
-def test_keys_are_rotated(tmp_path: Path) -> None:
+def test_an_older_key_still_reads(tmp_path: Path) -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
     def keys(text: str) -> Secrets:
         return Secrets(Settings(home=tmp_path, secret_keys=text))
 
     token = keys(old).encrypt("x")
-    rotated = keys(f"{new}, {old}").rotate(token)
-    assert keys(new).decrypt(rotated) == "x"
-    for wrong in (lambda: keys(new).decrypt(token), lambda: keys(new).rotate(token)):
-        with pytest.raises(ConfigError):
-            wrong()
+    both = keys(f"{new}, {old}")
+    assert both.decrypt(token) == "x"
+    assert keys(new).decrypt(both.encrypt("y")) == "y"
+    with pytest.raises(ConfigError):
+        keys(new).decrypt(token)
     keys(new).ensure()
     assert list(tmp_path.iterdir()) == []
 

@@ -88,6 +88,8 @@ class Gate:
         except ClientDisconnect:
             self._log.write(request, 0, fault.fault if fault else "")
             return None
+        except RecursionError:
+            response = Refusal(400, "invalid", "The request is nested too deep.").response()
         except Exception as error:  # noqa: BLE001 - as Google: 500, and the reason in the log
             _log.exception("%s %s", request.method, request.url.path)
             response = Refusal(500, "internalError", f"The embedded BigQuery failed: {error!r}").response()

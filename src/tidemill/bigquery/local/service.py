@@ -65,6 +65,12 @@ class LocalBigQuery:
             raise ConfigError(
                 "local_missing", "The embedded BigQuery is not installed.", hint="pip install 'tidemill[local]'"
             )
+        if "?" in str(self.directory):  # DuckDB takes it for the beginning of options
+            raise ConfigError(
+                "local_directory",
+                f"The embedded BigQuery cannot keep its data in {self.directory}: there is a ? in the path.",
+                hint="Choose another home: export TIDEMILL_HOME=FOLDER",
+            )
         private_folder(self.directory)
         with self._locked():
             status = self.status()

@@ -10,6 +10,15 @@ down_revision = None
 
 def upgrade() -> None:
     """Make the tables."""
+    _connections()
+    _loads()
+    _rejects()
+    _exports()
+    _runs()
+    _chunks()
+
+
+def _connections() -> None:
     op.create_table(
         "connections",
         sa.Column("id", sa.UUID(), nullable=False),
@@ -30,6 +39,9 @@ def upgrade() -> None:
     op.create_index(
         "connections_name", "connections", [sa.literal_column("lower(name)")], unique=True, schema="tidemill"
     )
+
+
+def _loads() -> None:
     op.create_table(
         "loads",
         sa.Column("id", sa.UUID(), nullable=False),
@@ -49,6 +61,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("file_key"),
         schema="tidemill",
     )
+
+
+def _rejects() -> None:
     op.create_table(
         "rejects",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -66,6 +81,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("source", "part"),
         schema="tidemill",
     )
+
+
+def _exports() -> None:
     op.create_table(
         "exports",
         sa.Column("id", sa.UUID(), nullable=False),
@@ -86,6 +104,9 @@ def upgrade() -> None:
     )
     op.create_index("exports_name", "exports", [sa.literal_column("lower(name)")], unique=True, schema="tidemill")
     op.create_index("exports_target", "exports", ["project", "dataset", "table_id"], unique=True, schema="tidemill")
+
+
+def _runs() -> None:
     op.create_table(
         "runs",
         sa.Column("id", sa.UUID(), nullable=False),
@@ -125,6 +146,9 @@ def upgrade() -> None:
         schema="tidemill",
         postgresql_where=sa.text("status = 'running'"),
     )
+
+
+def _chunks() -> None:
     op.create_table(
         "chunks",
         sa.Column("run_id", sa.UUID(), nullable=False),
@@ -147,4 +171,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "number"),
         schema="tidemill",
     )
-    # ### end Alembic commands ###
