@@ -35,8 +35,10 @@ def analyze(sql: str, tables: Mapping[str, Mapping[str, str]]) -> Any:
     for name, columns in tables.items():
         table = api.TableBuilder(name)
         for column, kind in columns.items():
-            zeta = {"FLOAT64": "DOUBLE"}.get(kind, kind)
-            table.add_column(column, getattr(types.TypeKind, f"TYPE_{zeta}"))
+            element = kind.removeprefix("ARRAY<").removesuffix(">")
+            simple = getattr(types.TypeKind, f"TYPE_{ {'FLOAT64': 'DOUBLE'}.get(element, element) }")
+            array = api.TypeFactory.create_array_type(api.TypeFactory.create_simple_type(simple))
+            table.add_column(column, array if element != kind else simple)
         catalog.add_table(table.build())
     analyzer = api.Analyzer(types.AnalyzerOptions(language_options=options), catalog.build())
     try:

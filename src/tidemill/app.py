@@ -120,6 +120,7 @@ class App:
         """Exports and runs."""
         from tidemill.events.sources.events import EventSource
         from tidemill.events.sources.persons import PersonSource
+        from tidemill.events.sources.sessions import SessionSource
         from tidemill.exports.service import ExportService
         from tidemill.store.connections import Connections
         from tidemill.store.exports import Exports
@@ -133,6 +134,7 @@ class App:
             {
                 "events": EventSource(self.lake),
                 "persons": PersonSource(self.lake, self.identity, self.postgres.dsn, SCHEMA),
+                "sessions": SessionSource(self.lake),
             },
             self.engine,
             Connections(self.database),

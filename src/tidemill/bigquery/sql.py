@@ -102,6 +102,16 @@ def persons_with_most_ids(table: Place, limit: int) -> str:
     )
 
 
+def sessions_by_channel(table: Place, limit: int) -> str:
+    """An example: how visitors came, how long they stayed, and how many saw no second page."""
+    return (
+        "SELECT channel_type, COUNT(*) AS sessions, ROUND(AVG(session_duration), 1) AS seconds,\n"
+        "       ROUND(SAFE_DIVIDE(COUNTIF(is_bounce), COUNT(is_bounce)), 3) AS bounce_rate\n"
+        f"FROM {quoted(*table)}\n"
+        f"GROUP BY channel_type ORDER BY sessions DESC, channel_type LIMIT {limit}"
+    )
+
+
 def top_events(table: Place, limit: int) -> str:
     """An example: the most frequent events, with how many people sent them."""
     return (

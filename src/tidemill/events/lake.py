@@ -56,6 +56,7 @@ BATCH_COLUMNS = {
     "elements": "VARCHAR",
     "kind": "VARCHAR",
     "envelope": "VARCHAR",
+    "session_id": "VARCHAR",
 }
 _TURN = "event-store"
 #: What DuckLake says if the files are to be in another folder than those that there are.

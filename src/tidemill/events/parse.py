@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.errors import ConfigError, RowError
 from tidemill.events.blocks import Block, Record
-from tidemill.events.formats import registry
+from tidemill.events.formats import registry, sessions
 from tidemill.events.formats.event import Columns, Event, Format, Row, settle_uuid
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.lake import BATCH_COLUMNS
@@ -217,6 +217,7 @@ def row_of(event: Event) -> Row:
         event.elements,
         event.kind,
         event.envelope,
+        sessions.session_of(event.properties),
     )
 
 

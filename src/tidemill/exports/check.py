@@ -14,7 +14,11 @@ from tidemill.bigquery.client import Client
 from tidemill.store.records import Export
 
 #: A query to show what can be asked of a model's table.
-_EXAMPLES = {"events": sql.top_events, "persons": sql.persons_with_most_ids}
+_EXAMPLES = {
+    "events": sql.top_events,
+    "persons": sql.persons_with_most_ids,
+    "sessions": sql.sessions_by_channel,
+}
 
 
 @dataclasses.dataclass(frozen=True)

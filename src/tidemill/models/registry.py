@@ -6,8 +6,9 @@ from tidemill.errors import NotFoundError
 from tidemill.models.events import EVENTS
 from tidemill.models.model import Model
 from tidemill.models.persons import PERSONS
+from tidemill.models.sessions import SESSIONS
 
-MODELS: dict[str, Model] = {model.name: model for model in (EVENTS, PERSONS)}
+MODELS: dict[str, Model] = {model.name: model for model in (EVENTS, PERSONS, SESSIONS)}
 
 
 def get(name: str) -> Model:

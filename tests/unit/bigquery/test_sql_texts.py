@@ -14,6 +14,7 @@ from tidemill.bigquery import sql
 from tidemill.bigquery.sql import Merge
 from tidemill.models.events import EVENTS
 from tidemill.models.persons import PERSONS
+from tidemill.models.sessions import SESSIONS
 
 FINAL = ("project-123", "my-dataset", "events")
 STAGE = ("project-123", "my-dataset", "events stage")
@@ -21,13 +22,16 @@ FIRST, LAST = dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 2, 3,
 TIMES, PARTITION = ("timestamp", "bq_ingested_timestamp"), ("timestamp", FIRST, LAST)
 COLUMNS = [column.name for column in EVENTS.columns]
 
+VISITS = [column.name for column in SESSIONS.columns]
 PEOPLE = [column.name for column in PERSONS.columns]
-TABLES = {"events": EVENTS, "persons": PERSONS}
+TABLES = {"events": EVENTS, "persons": PERSONS, "sessions": SESSIONS}
 
 #: Name of the function, the statement, and the model of the tables that it is about.
 STATEMENTS = [
     ("replace_older", sql.replace_older(Merge(FINAL, STAGE, PEOPLE, PERSONS.key, PERSONS.versions)), "persons"),
     ("replace_older", sql.replace_older(Merge(FINAL, STAGE, PEOPLE, PERSONS.key, ("created_at",))), "persons"),
+    ("replace_older", sql.replace_older(Merge(FINAL, STAGE, VISITS, SESSIONS.key, SESSIONS.versions)), "sessions"),
+    ("sessions_by_channel", sql.sessions_by_channel(FINAL, 5), "sessions"),
     ("persons_with_most_ids", sql.persons_with_most_ids(FINAL, 5), "persons"),
     ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, COLUMNS, EVENTS.key, TIMES, PARTITION)), "events"),
     ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, ["uuid", "team_id"], EVENTS.key)), "events"),
@@ -40,7 +44,10 @@ STATEMENTS = [
 @pytest.mark.parametrize("json_type", [True, False])
 @pytest.mark.parametrize(("statement", "model"), [given[1:] for given in STATEMENTS])
 def test_google_understands_it(statement: str, model: str, json_type: bool) -> None:
-    columns = {column.name: column.type.value for column in TABLES[model].columns_for(json_type=json_type)}
+    columns = {
+        column.name: f"ARRAY<{column.type.value}>" if column.repeated else column.type.value
+        for column in TABLES[model].columns_for(json_type=json_type)
+    }
     assert analyze(statement, {".".join(FINAL): columns, ".".join(STAGE): columns})
 
 

@@ -33,7 +33,7 @@ class Event(msgspec.Struct, gc=False):
 
 
 #: An event as the store's batches have it: uuid, event, properties, distinct_id, team_id, ip, timestamp, set, set_once,
-#: elements, kind, envelope. JSON may be bytes of UTF-8, which is what it came as.
+#: elements, kind, envelope, session_id. JSON may be bytes of UTF-8, which is what it came as.
 Row: TypeAlias = tuple[
     str,
     str,
@@ -46,6 +46,7 @@ Row: TypeAlias = tuple[
     str | bytes | None,
     str | None,
     str,
+    str | None,
     str | None,
 ]
 

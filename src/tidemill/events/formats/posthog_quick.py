@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from tidemill.events.formats import text, timestamps
+from tidemill.events.formats import sessions, text, timestamps
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,6 +57,7 @@ class _PlainProperties(msgspec.Struct, gc=False):
     set: msgspec.Raw = msgspec.field(name="$set", default=_NONE)
     set_once: msgspec.Raw = msgspec.field(name="$set_once", default=_NONE)
     ip: str | None = msgspec.field(name="$ip", default=None)
+    session_id: str | None = msgspec.field(name="$session_id", default=None)
 
 
 #: The fields of a record that have a column, or are nobody's business: an envelope holds the others.
@@ -153,6 +154,7 @@ def _columns_of(found: Sequence[_Plain], envelopes: list[str | None] | None) -> 
             ],
             "elements": [one.elements_chain or None for one in found],
             "team_id": [one.team_id for one in found],
+            "session_id": sessions.session_ids([within.session_id for _, within in both]),
         }
     except (msgspec.DecodeError, RecursionError, ValueError):  # Arrow's errors are ValueErrors, too
         return None

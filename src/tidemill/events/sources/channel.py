@@ -1,0 +1,94 @@
+"""How a visitor came: the type of channel, by the first campaign, click ids and referrer of a session.
+
+The order of the rules and the names of the channels are PostHog's (its channel_type). The lists of sites are our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tidemill.events import duck
+
+#: Sites by what they are; matched as a part of a domain ("google" is in www.google.co.uk), or as the whole utm_source.
+_SEARCH = (
+    *("google", "bing", "duckduckgo", "yahoo", "baidu", "yandex", "ecosia", "naver", "qwant", "startpage", "brave"),
+    *("ask", "aol", "seznam", "sogou", "kagi", "msn", "daum", "rambler"),
+)
+_SOCIAL = (
+    *("facebook", "fb", "instagram", "ig", "threads", "twitter", "x", "t", "linkedin", "lnkd", "reddit", "pinterest"),
+    *("tiktok", "snapchat", "quora", "vk", "weibo", "whatsapp", "wechat", "telegram", "discord", "tumblr", "mastodon"),
+    *("bsky", "bluesky", "ycombinator", "hackernews", "xing", "messenger", "slack"),
+)
+_VIDEO = ("youtube", "youtu", "vimeo", "twitch", "dailymotion", "wistia", "netflix", "hulu", "disneyplus")
+_SHOPPING = ("amazon", "ebay", "etsy", "aliexpress", "alibaba", "walmart", "shopify", "shopping", "mercadolibre")
+#: utm_medium, and what it says when nothing else does.
+_MEDIA = {
+    "Email": ("email", "e-mail", "e_mail", "e mail", "newsletter"),
+    "SMS": ("sms",),
+    "Audio": ("audio", "podcast"),
+    "Affiliate": ("affiliate", "affiliates"),
+    "Display": ("display", "banner", "expandable", "interstitial"),
+    "Organic Social": ("social", "social-network", "social-media", "sm", "social network", "social media"),
+    "Organic Video": ("video",),
+    "Organic Search": ("organic",),
+    "Push": ("push", "notification", "mobile"),
+    "Referral": ("referral", "app", "link"),
+}
+_PAID_MEDIA = ("cpc", "cpm", "cpv", "cpa", "ppc", "retargeting")
+_SITES: Mapping[str, Sequence[str]] = {"Search": _SEARCH, "Social": _SOCIAL, "Video": _VIDEO, "Shopping": _SHOPPING}
+
+
+def channel_type() -> str:
+    """A SQL expression over the columns entry_utm_source, …_medium, …_campaign, …_referring_domain, …_gclid,
+    …_fbclid and …_gad_source."""
+    source, medium, campaign, domain, gclid, fbclid, gad = (
+        _given(f"entry_{name}")
+        for name in ("utm_source", "utm_medium", "utm_campaign", "referring_domain", "gclid", "fbclid", "gad_source")
+    )
+    paid = f"({medium} IN ({_list(_PAID_MEDIA)}) OR starts_with({medium}, 'paid') OR {gclid} <> '' OR {gad} <> '')"
+    shop = rf"regexp_matches({campaign}, '(^|[^a-df-z])shop|shopping')"
+    direct = f"{domain} = '$direct'"
+    no_campaign = f"{medium} = '' AND {source} IN ('', 'direct', '(direct)') AND {fbclid} = ''"
+    rules = [
+        (f"{campaign} LIKE '%cross-network%'", "Cross Network"),
+        *((f"{paid} AND ({test})", f"Paid {kind}") for kind, test in _kinds(source, shop, domain)),
+        (f"{paid} AND {gad} = '1'", "Paid Search"),
+        (f"{paid} AND {campaign} LIKE '%video%'", "Paid Video"),
+        (f"{paid} AND {fbclid} <> ''", "Paid Social"),
+        (paid, "Paid Unknown"),
+        (f"{direct} AND {no_campaign}", "Direct"),
+        *((test, f"Organic {kind}") for kind, test in _kinds(source, shop, None)),
+        *((f"{medium} IN ({_list(words)})", name) for name, words in _MEDIA.items()),
+        *((test, f"Organic {kind}") for kind, test in _kinds(None, None, domain)),
+        (f"{campaign} LIKE '%video%'", "Organic Video"),
+        (f"{medium} LIKE '%push'", "Push"),
+        (f"{fbclid} <> ''", "Organic Social"),
+        (direct, "Direct"),
+        (f"{domain} <> ''", "Referral"),
+    ]
+    return f"CASE {' '.join(f'WHEN {test} THEN {duck.literal(name)}' for test, name in rules)} ELSE 'Unknown' END"
+
+
+def _kinds(source: str | None, shop: str | None, domain: str | None) -> list[tuple[str, str]]:
+    """Search, Social, Video and Shopping, each with the test for it."""
+    found = []
+    for kind, sites in _SITES.items():
+        tests = [f"{source} IN ({_list(sites)})"] if source else []
+        if source and kind == "Search":
+            tests.append(f"regexp_matches({source}, '^(google|bing)[-_ ]?(ads?)?$')")
+        if shop and kind == "Shopping":
+            tests.append(shop)
+        if domain:
+            tests.append(rf"regexp_matches({domain}, '(^|\.)({'|'.join(sites)})\.')")
+        if tests:
+            found.append((kind, " OR ".join(tests)))
+    return found
+
+
+def _given(column: str) -> str:
+    """In lower case; '' for what is missing, or says that it is."""
+    return f"coalesce(nullif(lower({column}), 'null'), '')"
+
+
+def _list(words: Sequence[str]) -> str:
+    return ", ".join(map(duck.literal, words))

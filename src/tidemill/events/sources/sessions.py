@@ -1,0 +1,173 @@
+"""Sessions: computed from the events of those that changed, whatever the age of the event that changed them.
+
+A session changes with each commit that brings events of it; its version is the last such commit. A row of changes
+(after, upto] holds the session as it was when `upto` was committed, so computed again it is the same.
+
+Rules, PostHog's (its raw_sessions_v3): what a session began with is said by its first page or screen that says it, else
+by its first event that does; what it ended with, by the last one. Of events at the same time the one that was committed
+first is the first.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from tidemill.events import duck
+from tidemill.events.lake import Commit
+from tidemill.events.sources.channel import channel_type
+from tidemill.events.sources.source import Selection, moment
+
+if TYPE_CHECKING:
+    from tidemill.events.lake import Lake
+
+#: Microseconds, more than lie between any two times: puts pages and screens before all other events.
+_APART = 10**18
+#: A session of less time and one page is a bounce: the default of PostHog's web analytics.
+_BOUNCE_SECONDS = 10
+_NAMES = (
+    *("utm_source", "utm_campaign", "utm_medium", "utm_term", "utm_content", "gclid", "fbclid", "gad_source", "gclsrc"),
+    *("dclid", "gbraid", "wbraid", "msclkid", "twclid", "li_fat_id", "mc_cid", "igshid", "ttclid", "_kx", "irclid"),
+)
+#: Properties that count, by their names here.
+_PROPERTIES = {
+    "current_url": "$current_url",
+    "referring_domain": "$referring_domain",
+    "external_click_url": "$external_click_url",
+    "lcp": "$web_vitals_LCP_value",
+    **{name: name for name in _NAMES},
+}
+#: Bytes of a row besides its texts; a guess that cuts chunks.
+_ROW_BYTES = 600
+_COMPRESSION = 0.3  # measured over sessions of a web shop
+
+
+class SessionSource:
+    """See the module; the methods are those of source.Source."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def catch_up(self) -> int:
+        """The newest snapshot."""
+        return self.position()
+
+    def position(self) -> int:
+        """The newest snapshot."""
+        return self._lake.position()
+
+    def changes(self, after: int, upto: int) -> list[Commit]:
+        """The snapshots that brought events of sessions, each with the sessions that it changed last."""
+        times = {commit.snapshot: commit.committed_at for commit in self._lake.commits(after, upto)}
+        last = (
+            f"SELECT max(snapshot_id) AS change FROM ({_events(Selection(after, upto))}) GROUP BY team_id, session_id"
+        )
+        with self._lake.cursor() as cursor:
+            found = cursor.execute(f"SELECT change, count(*) FROM ({last}) GROUP BY 1 ORDER BY 1").fetchall()
+        return [Commit(change, rows, rows * 2 * _ROW_BYTES, times[change], None, None) for change, rows in found]
+
+    def count(self, selection: Selection) -> int:
+        """How many sessions changed."""
+        with self._lake.cursor() as cursor:
+            found = cursor.execute(f"SELECT count(*) FROM ({_changed(selection)})").fetchall()
+        return int(found[0][0])
+
+    def keys(self, selection: Selection) -> set[tuple[int, str]]:
+        """Team and id."""
+        with self._lake.cursor() as cursor:
+            return set(cursor.execute(f"SELECT team_id, session_id FROM ({_changed(selection)})").fetchall())
+
+    def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
+        """The sessions that changed, as of the last change."""
+        with self._lake.cursor() as cursor:
+            found = cursor.execute(f"SELECT min(session_id), max(session_id) FROM ({_changed(selection)})").fetchall()
+        first, last = found[0] if found[0][0] else ("", "")
+        # The bounds let DuckDB leave out files and row groups: ids begin with the time at which the session began.
+        between = f"session_id BETWEEN {duck.literal(first)} AND {duck.literal(last)}"
+        whole = f"SELECT *, snapshot_id FROM lake.events WHERE snapshot_id <= {selection.upto} AND {between}"
+        events = f"({whole}) SEMI JOIN ({_changed(selection)}) USING (team_id, session_id)"
+        return _described(_summed(_read(events)), handed_at)
+
+    def compression(self) -> float:
+        """Guessed."""
+        return _COMPRESSION
+
+    def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:  # noqa: ARG002 - as in Source
+        """Sessions have no time by which their changes are cut: one may begin earlier than was known."""
+        return []
+
+
+def _events(selection: Selection) -> str:
+    """The events of sessions among the changes."""
+    where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", "session_id IS NOT NULL"]
+    if selection.team_id is not None:
+        where.append(f"team_id = {selection.team_id}")
+    return f"SELECT team_id, session_id, snapshot_id FROM lake.events WHERE {' AND '.join(where)}"
+
+
+def _changed(selection: Selection) -> str:
+    return f"SELECT DISTINCT team_id, session_id FROM ({_events(selection)})"
+
+
+def _read(events: str) -> str:
+    """What counts of each event. `place` puts them in order; `first` and `last` too, but pages and screens before."""
+    paths = ", ".join(duck.literal(f'$."{name}"') for name in _PROPERTIES.values())
+    values = ", ".join(f"nullif(found[{index}], '') AS \"{name}\"" for index, name in enumerate(_PROPERTIES, 1))
+    # Microseconds, then commit and number in the commit: one number, for one comparison.
+    time = "(epoch_us(timestamp)::HUGEINT"
+    rest = "18446744073709551616 + snapshot_id::HUGEINT * 4294967296 + n"
+    return f"""
+        SELECT team_id, session_id, distinct_id, event, timestamp, snapshot_id, is_page, {values},
+            {time}) * {rest} AS place,
+            {time} + CASE WHEN is_page THEN 0 ELSE {_APART} END) * {rest} AS first,
+            {time} - CASE WHEN is_page THEN 0 ELSE {_APART} END) * {rest} AS last
+        FROM (SELECT *, event IN ('$pageview', '$screen') AS is_page,
+                json_extract_string(properties, [{paths}]) AS found FROM {events})"""
+
+
+def _summed(events: str) -> str:
+    """The events of each session, summed up."""
+    entries = ", ".join(f'arg_min("{name}", first) AS "entry_{name}"' for name in ("referring_domain", *_NAMES))
+    return f"""
+        SELECT team_id, session_id, max(snapshot_id) AS session_version, arg_max(distinct_id, place) AS distinct_id,
+            min(timestamp) AS start_timestamp, max(timestamp) AS end_timestamp,
+            list_sort(coalesce(list(DISTINCT current_url) FILTER (is_page AND current_url IS NOT NULL), [])) AS urls,
+            arg_min(current_url, first) AS entry_current_url, arg_max(current_url, last) AS end_current_url, {entries},
+            count(*) FILTER (event = '$pageview') AS pageview_count,
+            count(*) FILTER (event = '$autocapture') AS autocapture_count,
+            count(*) FILTER (event = '$screen') AS screen_count,
+            arg_max(external_click_url, place) AS last_external_click_url,
+            arg_min(TRY_CAST(lcp AS DOUBLE), place) AS vitals_lcp
+        FROM ({events}) GROUP BY team_id, session_id"""
+
+
+def _described(sessions: str, handed_at: dt.datetime) -> str:
+    """The columns of the model."""
+    urls = {f"{end}_{part}": f"{_URL[part].format(f'{end}_current_url')}" for end in ("entry", "end") for part in _URL}
+    parts = ", ".join(f"{text} AS {name}" for name, text in urls.items())
+    size = " + ".join(f"coalesce(strlen({name}), 0)" for name in ("distinct_id", "entry_current_url"))
+    return f"""
+        SELECT *, {channel_type()} AS channel_type, session_duration AS duration,
+            CASE WHEN seen > 0 THEN NOT (seen > 1 OR session_duration >= {_BOUNCE_SECONDS}) END AS is_bounce,
+            least(seen, 2) AS page_screen_autocapture_count_up_to,
+            end_current_url AS exit_current_url, end_pathname AS exit_pathname,
+            {moment(handed_at)} AS bq_updated_timestamp, team_id AS row_team, session_id AS row_id
+        FROM (SELECT *, {parts}, len(urls) AS num_uniq_urls,
+            ({_number("left(replace(session_id, '-', ''), 16)")} * 18446744073709551616::UHUGEINT
+                + {_number("right(session_id, 17).replace('-', '')")})::VARCHAR AS session_id_v7,
+            date_diff('microsecond', start_timestamp, end_timestamp) // 1000000 AS session_duration,
+            pageview_count + screen_count + autocapture_count AS seen,
+            {_ROW_BYTES} + {size} + strlen(urls::VARCHAR) AS bytes
+            FROM ({sessions}))"""
+
+
+def _number(digits: str) -> str:
+    """The number that 16 hexadecimal digits are."""
+    return f"('0x' || {digits})::UBIGINT::UHUGEINT"
+
+
+#: Parts of a URL; NULL if there is none.
+_URL = {
+    "hostname": r"nullif(regexp_extract({}, '^(?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^/?#@]*@)?([^/?#:]*)', 1), '')",
+    "pathname": r"nullif(regexp_extract({}, '^(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*(/[^?#]*)', 1), '')",
+}
