@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 from tidemill.bigquery.names import quoted
 
 Place = tuple[str, str, str]
+Bounds = tuple[dt.datetime, dt.datetime] | tuple[int, int] | tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +18,8 @@ class Merge:
     """What a MERGE from a stage table into the final one is about. Tables are (project, dataset, table).
 
     `newest`: of rows of the stage with the same key, the one is taken whose values in these columns are the greatest.
-    `partition`: the column that `final` is partitioned by, and the first and last value in `stage`: named in the ON
-    clause, so that only those partitions are read.
+    `bounds`: columns, each with the first and last value in `stage`: named in the ON clause, so that only those
+    partitions and blocks of `final` are read. A row of `final` that lies outside is none that the stage has.
     """
 
     final: Place
@@ -25,7 +27,7 @@ class Merge:
     columns: Sequence[str]
     key: Sequence[str]
     newest: Sequence[str] = ()
-    partition: tuple[str, dt.datetime, dt.datetime] | None = None
+    bounds: Mapping[str, Bounds] = dataclasses.field(default_factory=dict)
 
 
 def insert_missing(merge: Merge) -> str:
@@ -76,10 +78,19 @@ def _one_for_each_key(merge: Merge, names: str) -> str:
 
 def _same_row(merge: Merge) -> str:
     conditions = [f"final.`{name}` = stage.`{name}`" for name in merge.key]
-    if merge.partition:
-        column, first, last = merge.partition
-        conditions.append(f"final.`{column}` BETWEEN {moment(first)} AND {moment(last)}")
+    for column, (first, last) in merge.bounds.items():
+        conditions.append(f"final.`{column}` BETWEEN {literal(first)} AND {literal(last)}")
     return " AND ".join(conditions)
+
+
+def literal(value: dt.datetime | int | str) -> str:
+    """A value as a literal. Texts are written as in JSON, whose escapes GoogleSQL knows."""
+    match value:
+        case dt.datetime():
+            return moment(value)
+        case int():
+            return str(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def moment(value: dt.datetime) -> str:

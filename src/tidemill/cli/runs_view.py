@@ -49,6 +49,8 @@ def follow(
 
 def _summary(view: RunView) -> None:
     parts = [f"{view.rows_done:,} rows", output.size(view.bytes_done), f"{view.seconds or 0:.1f} s"]
+    if view.bytes_billed:
+        parts.append(f"{output.size(view.bytes_billed)} billed")
     if view.rows_rejected:
         parts.append(f"{view.rows_rejected:,} set aside (tidemill export rejects list {view.export})")
     if view.rows_repaired:

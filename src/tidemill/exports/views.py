@@ -69,6 +69,7 @@ class RunView:
     rows_rejected: int
     rows_repaired: int
     bytes_done: int
+    bytes_billed: int
     created_at: dt.datetime
     created_by: str
     started_at: dt.datetime | None
@@ -153,6 +154,7 @@ def run_view(
             name: getattr(run, name)
             for name in (
                 *("id", "number", "status", "mode", "attempt", "snapshot_after", "snapshot_upto", "rows_planned"),
+                "bytes_billed",
                 *("interval_start", "interval_end", "created_at", "created_by", "started_at", "finished_at"),
                 *("error_code", "error_message", "error_hint"),
             )

@@ -61,6 +61,7 @@ class Run:
     interval_end: dt.datetime | None
     rows_planned: int
     rows_merged: int | None
+    bytes_billed: int
     notes: list[str]
     layout: dict[str, Any] | None
     error_code: str | None

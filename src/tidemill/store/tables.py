@@ -60,7 +60,7 @@ runs = sa.Table(
     sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("status", sa.Text, nullable=False),  # running, completed, failed, cancelled
-    sa.Column("mode", sa.Text, nullable=False),  # append, merge
+    sa.Column("mode", sa.Text, nullable=False),  # append, merge, upsert
     sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
     sa.Column("spec", pg.JSONB, nullable=False),  # the export's, frozen when the run was planned
     sa.Column("snapshot_after", sa.BigInteger, nullable=False),
@@ -68,7 +68,8 @@ runs = sa.Table(
     sa.Column("interval_start", _MOMENT),  # first and last commit of the range
     sa.Column("interval_end", _MOMENT),
     sa.Column("rows_planned", sa.BigInteger, nullable=False),
-    sa.Column("rows_merged", sa.BigInteger),  # rows that a MERGE added; null for append
+    sa.Column("rows_merged", sa.BigInteger),  # rows that a MERGE added or replaced; null for append
+    sa.Column("bytes_billed", sa.BigInteger, nullable=False, server_default="0"),  # of its statements
     sa.Column("notes", pg.JSONB, nullable=False, server_default="[]"),
     sa.Column("layout", pg.JSONB),  # columns to load, found when the table was prepared
     sa.Column("error_code", sa.Text),

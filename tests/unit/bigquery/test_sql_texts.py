@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
+import json
+import re
 
 import pytest
 from hypothesis import given
@@ -19,7 +21,8 @@ from tidemill.models.sessions import SESSIONS
 FINAL = ("project-123", "my-dataset", "events")
 STAGE = ("project-123", "my-dataset", "events stage")
 FIRST, LAST = dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
-TIMES, PARTITION = ("timestamp", "bq_ingested_timestamp"), ("timestamp", FIRST, LAST)
+TIMES, PARTITION = ("timestamp", "bq_ingested_timestamp"), {"timestamp": (FIRST, LAST)}
+IDS: dict[str, sql.Bounds] = {"team_id": (1, 2), "session_id": ('a"\\\n', "ü雪😀")}
 COLUMNS = [column.name for column in EVENTS.columns]
 
 VISITS = [column.name for column in SESSIONS.columns]
@@ -30,7 +33,7 @@ TABLES = {"events": EVENTS, "persons": PERSONS, "sessions": SESSIONS}
 STATEMENTS = [
     ("replace_older", sql.replace_older(Merge(FINAL, STAGE, PEOPLE, PERSONS.key, PERSONS.versions)), "persons"),
     ("replace_older", sql.replace_older(Merge(FINAL, STAGE, PEOPLE, PERSONS.key, ("created_at",))), "persons"),
-    ("replace_older", sql.replace_older(Merge(FINAL, STAGE, VISITS, SESSIONS.key, SESSIONS.versions)), "sessions"),
+    ("replace_older", sql.replace_older(Merge(FINAL, STAGE, VISITS, SESSIONS.key, SESSIONS.versions, IDS)), "sessions"),
     ("sessions_by_channel", sql.sessions_by_channel(FINAL, 5), "sessions"),
     ("persons_with_most_ids", sql.persons_with_most_ids(FINAL, 5), "persons"),
     ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, COLUMNS, EVENTS.key, TIMES, PARTITION)), "events"),
@@ -71,7 +74,7 @@ def test_no_statement_is_left_out() -> None:
         for name, function in inspect.getmembers(sql, inspect.isfunction)
         if function.__module__ == sql.__name__ and not name.startswith("_")
     }
-    assert public - {"moment"} == {name for name, *_ in STATEMENTS}
+    assert public - {"moment", "literal"} == {name for name, *_ in STATEMENTS}
 
 
 def test_the_text_of_the_merge() -> None:
@@ -99,6 +102,21 @@ def test_a_moment_is_written_in_utc_with_four_digits_of_year() -> None:
     east = dt.timezone(dt.timedelta(hours=2))
     assert sql.moment(dt.datetime(2024, 1, 1, 1, tzinfo=east)) == "TIMESTAMP '2023-12-31 23:00:00.000000+00:00'"
     assert sql.moment(dt.datetime(33, 1, 1, tzinfo=dt.UTC)) == "TIMESTAMP '0033-01-01 00:00:00.000000+00:00'"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_text_is_the_same_when_it_is_read_back(value: str) -> None:
+    text = sql.literal(value)
+    assert json.loads(text) == value
+    assert "\n" not in text
+    assert not re.sub(r'\\([bfnrt"\\]|u[0-9a-f]{4})', "", text[1:-1]).count("\\")  # no others than GoogleSQL knows
+
+
+def test_bounds_of_the_key_are_named_so_that_blocks_are_left_out() -> None:
+    text = sql.replace_older(
+        Merge(FINAL, STAGE, VISITS, SESSIONS.key, SESSIONS.versions, {"session_id": ("0190", "0191")})
+    )
+    assert 'AND final.`session_id` BETWEEN "0190" AND "0191"\nWHEN MATCHED' in text
 
 
 def test_two_keys_that_read_the_same_when_joined_are_two() -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from tidemill.events import queries
-from tidemill.events.sources.source import EPOCH, Selection, conditions, moment
+from tidemill.events.sources.source import EPOCH, Bounds, Selection, conditions, moment
 
 if TYPE_CHECKING:
     from tidemill.events.lake import Commit, Lake
@@ -50,6 +50,10 @@ class EventSource:
         where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", *conditions(selection)]
         added = f"'' AS site_url, {moment(handed_at)} AS bq_ingested_timestamp, team_id AS row_team, uuid AS row_id"
         return f"SELECT *, {added} FROM lake.events WHERE {' AND '.join(where)}"
+
+    def bounds(self, selection: Selection) -> dict[str, Bounds]:  # noqa: ARG002 - as in Source
+        """None: ids are random."""
+        return {}
 
     def compression(self) -> float:
         """Measured over the store."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.events import duck
 from tidemill.events.lake import Commit
-from tidemill.events.sources.source import Selection, moment
+from tidemill.events.sources.source import Bounds, Selection, bounds_of, moment
 
 if TYPE_CHECKING:
     from tidemill.events.identity.service import IdentityService
@@ -70,6 +70,17 @@ class PersonSource:
             f"FROM ({self._query(selection)})"
         )
 
+    def bounds(self, selection: Selection) -> dict[str, Bounds]:
+        """The teams and the distinct_ids."""
+        ends = (
+            "min(team_id) AS first_team, max(team_id) AS last_team, "
+            'min(distinct_id COLLATE "C") AS first_id, max(distinct_id COLLATE "C") AS last_id'
+        )
+        asked = f"SELECT {ends} FROM ({self._asked(selection)}) AS changed"
+        with self._lake.cursor() as cursor:
+            found = cursor.execute(f"SELECT * FROM {self._answer(asked)}").fetchall()
+        return bounds_of(("team_id", "distinct_id"), found[0])
+
     def compression(self) -> float:
         """Guessed."""
         return _COMPRESSION
@@ -80,14 +91,19 @@ class PersonSource:
 
     def _query(self, selection: Selection) -> str:
         """The rows, as PostgreSQL is asked for them."""
+        return f"SELECT * FROM {self._answer(self._asked(selection))}"
+
+    def _asked(self, selection: Selection) -> str:
         team = f" AND d.team_id = {selection.team_id}" if selection.team_id is not None else ""
         after = selection.after
         # Each way by its index; all of them by neither.
         ways = (f"d.change > {after}", f"p.change > {after} AND d.change <= {after}") if after else ("true",)
-        asked = " UNION ALL ".join(
+        return " UNION ALL ".join(
             _ROWS.format(schema=self._schema, upto=selection.upto, since=since, team=team) for since in ways
         )
-        return f"SELECT * FROM postgres_query('{self._database()}', {duck.literal(asked)})"
+
+    def _answer(self, asked: str) -> str:
+        return f"postgres_query('{self._database()}', {duck.literal(asked)})"
 
     def _database(self) -> str:
         """The metadata database, attached to the event store's DuckDB."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tidemill.events import duck
 from tidemill.events.lake import Commit
 from tidemill.events.sources.channel import channel_type
-from tidemill.events.sources.source import Selection, moment
+from tidemill.events.sources.source import Bounds, Selection, bounds_of, moment
 
 if TYPE_CHECKING:
     from tidemill.events.lake import Lake
@@ -79,14 +79,19 @@ class SessionSource:
 
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """The sessions that changed, as of the last change."""
-        with self._lake.cursor() as cursor:
-            found = cursor.execute(f"SELECT min(session_id), max(session_id) FROM ({_changed(selection)})").fetchall()
-        first, last = found[0] if found[0][0] else ("", "")
+        first, last = self.bounds(selection).get("session_id", ("", ""))
         # The bounds let DuckDB leave out files and row groups: ids begin with the time at which the session began.
-        between = f"session_id BETWEEN {duck.literal(first)} AND {duck.literal(last)}"
+        between = f"session_id BETWEEN {duck.literal(str(first))} AND {duck.literal(str(last))}"
         whole = f"SELECT *, snapshot_id FROM lake.events WHERE snapshot_id <= {selection.upto} AND {between}"
         events = f"({whole}) SEMI JOIN ({_changed(selection)}) USING (team_id, session_id)"
         return _described(_summed(_read(events)), handed_at)
+
+    def bounds(self, selection: Selection) -> dict[str, Bounds]:
+        """The teams, and the ids, which begin with a time."""
+        ends = "min(team_id), max(team_id), min(session_id), max(session_id)"
+        with self._lake.cursor() as cursor:
+            found = cursor.execute(f"SELECT {ends} FROM ({_events(selection)})").fetchall()
+        return bounds_of(("team_id", "session_id"), found[0])
 
     def compression(self) -> float:
         """Guessed."""

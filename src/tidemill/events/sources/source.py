@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from tidemill.events import duck
 from tidemill.events.lake import Commit
+
+#: The first and the last value of a column.
+Bounds = tuple[int, int] | tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +54,9 @@ class Source(Protocol):
         `handed_at`: when they are handed to BigQuery.
         """
 
+    def bounds(self, selection: Selection) -> dict[str, Bounds]:
+        """Of columns of the key: the first and the last value in the rows, texts by their bytes. May leave some out."""
+
     def compression(self) -> float:
         """Bytes in Parquet for each byte of text."""
 
@@ -58,6 +65,12 @@ class Source(Protocol):
 
 
 EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
+
+
+def bounds_of(names: Sequence[str], ends: Sequence[Any]) -> dict[str, Bounds]:
+    """By the first and last value of each, one after the other; none if there are no rows."""
+    pairs = zip(ends[::2], ends[1::2], strict=True)
+    return {name: pair for name, pair in zip(names, pairs, strict=True) if pair[0] is not None}
 
 
 def moment(value: dt.datetime) -> str:

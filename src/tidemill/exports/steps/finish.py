@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 
 from tidemill.bigquery import sql
+from tidemill.bigquery.tables import Table
 from tidemill.errors import TidemillError
-from tidemill.exports import rejects
+from tidemill.exports import rejects, selection
 from tidemill.exports.work import MERGES, Parts, Work
 from tidemill.store.records import Run
 
@@ -27,7 +27,7 @@ def merge(parts: Parts, run_id: str) -> int | None:
         columns=[column.name for column in work.columns],
         key=work.model.key,
         newest=work.newest,
-        partition=_bounds(parts, work, table.partition[0] if table and table.partition else None),
+        bounds=_bounds(parts, work, table),
     )
     answer = client.query(
         MERGES[run.mode](statement),
@@ -38,28 +38,32 @@ def merge(parts: Parts, run_id: str) -> int | None:
         labels=work.labels,
         max_bytes_billed=work.max_bytes_billed,
     )
-    parts.runs.note(run.id, rows_merged=answer.affected or 0)
+    parts.runs.note(run.id, rows_merged=answer.affected or 0, bytes_billed=run.bytes_billed + answer.bytes_billed)
     _drop_stage(parts, work)
     return answer.affected
 
 
-def _bounds(parts: Parts, work: Work, partition: str | None) -> tuple[str, dt.datetime, dt.datetime] | None:
-    """The range of event time in the run, to keep the MERGE from reading other partitions.
+def _bounds(parts: Parts, work: Work, table: Table | None) -> dict[str, sql.Bounds]:
+    """What keeps the MERGE from reading all of the table: bounds of the key, and of the event time where that is sure.
 
-    None if rows of others may be in the table: one with the same key may have another time, in another partition.
+    It is not where rows of others may be in the table: one with the same key may have another time.
     """
-    if partition is None or partition != work.model.partition_by:
-        return None
-    if not work.again or parts.runs.merged_first(work.export.id):
-        return None
-    first: list[dt.datetime] = []
-    last: list[dt.datetime] = []
-    for chunk in parts.runs.chunks(work.run.id):
-        commits = parts.sources[work.export.model].changes(chunk.snapshot_after, chunk.snapshot_upto)
-        times = [(c.first_time, c.last_time) for c in commits if c.first_time and c.last_time]
-        first += [max(begin, chunk.time_from or begin) for begin, _ in times]
-        last += [min(end, chunk.time_to or end) for _, end in times]
-    return (partition, min(first), max(last)) if first else None
+    run, source = work.run, parts.sources[work.export.model]
+    clustered = set(table.cluster_by) if table else set()
+    chunks = parts.runs.chunks(run.id)
+    found: dict[str, sql.Bounds] = {}
+    if clustered & set(work.model.key) and chunks:
+        whole = selection.of(work.spec, min(c.snapshot_after for c in chunks), max(c.snapshot_upto for c in chunks))
+        found = {name: bounds for name, bounds in source.bounds(whole).items() if name in clustered}
+    partition = table.partition[0] if table and table.partition else None
+    if partition and partition == work.model.partition_by and work.again and not parts.runs.merged_first(run.export_id):
+        commits = [(c, source.changes(c.snapshot_after, c.snapshot_upto)) for c in chunks]
+        times = [(c, one.first_time, one.last_time) for c, many in commits for one in many]
+        first = [max(begin, c.time_from or begin) for c, begin, _ in times if begin]
+        last = [min(end, c.time_to or end) for c, _, end in times if end]
+        if first:
+            found[partition] = (min(first), max(last))
+    return found
 
 
 def _drop_stage(parts: Parts, work: Work) -> None:
@@ -67,7 +71,7 @@ def _drop_stage(parts: Parts, work: Work) -> None:
     try:
         parts.watches.client(work.run.id, work.export).delete_table(work.export.dataset, stage)
     except TidemillError as error:
-        text = f"The table {stage} could not be dropped ({error.message}); it expires in a week."
+        text = f"The table {stage} could not be dropped ({error.message}); it expires within a day."
         parts.runs.remark(work.run.id, text)
 
 

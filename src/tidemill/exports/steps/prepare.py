@@ -10,7 +10,7 @@ from tidemill.errors import ConfigError
 from tidemill.exports.work import Parts, Work
 from tidemill.models.model import Column, Model
 
-STAGE_EXPIRES_SECONDS = 7 * 24 * 3600
+STAGE_EXPIRES_SECONDS = 24 * 3600
 
 
 def prepare(parts: Parts, run_id: str) -> int:
