@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.discovery import problems
 
 from tidemill.app import App
 from tidemill.bigquery.client import Client
@@ -29,6 +30,10 @@ def local_bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBi
     local.start()
     yield local
     local.stop()
+    unknown = {
+        f"{request['method']} {request['path']}: {said}" for request in local.requests() for said in problems(request)
+    }
+    assert not unknown, "Google would not know these requests"
 
 
 @dataclasses.dataclass

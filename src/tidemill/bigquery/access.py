@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tidemill.bigquery import credentials
+from tidemill.bigquery import credentials, sql
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.jobs import Load
@@ -145,13 +145,12 @@ class _Test:
         if self.expiration:
             raise _NotableError(
                 f"The dataset deletes new tables after {self.expiration}: history would be lost.",
-                f"In BigQuery: ALTER SCHEMA `{self.project}.{self.dataset}` "
-                "SET OPTIONS (default_table_expiration_days = NULL);",
+                f"In BigQuery: {sql.without_expiration(self.project, self.dataset)}",
             )
         return ""
 
     def _jobs_create(self) -> str:
-        self.client.dry_run("SELECT 1")
+        self.client.dry_run(sql.nothing())
         return ""
 
     def _create(self) -> str:

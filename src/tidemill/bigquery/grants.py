@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from tidemill.bigquery import sql
+
 _RUN_JOBS = "bigquery.jobs.create"
 #: What batch exports need, in the order of the set-up.
 BATCH_EXPORT = (
@@ -80,7 +82,7 @@ def on_project(role: str, project: str, account: str | None) -> str:
 
 def on_dataset(role: str, project: str, dataset: str | None, account: str | None) -> str:
     """The statement that grants a role on a dataset."""
-    return f'GRANT `{role}` ON SCHEMA `{project}.{dataset or "DATASET"}` TO "{_member(account)}";'
+    return sql.grant_on_dataset(role, project, dataset or "DATASET", _member(account))
 
 
 def act_as(account: str | None, caller: str | None, project: str) -> str:

@@ -123,6 +123,26 @@ def sessions_by_channel(table: Place, limit: int) -> str:
     )
 
 
+def nothing() -> str:
+    """A statement that reads nothing: whoever may run it may run jobs."""
+    return "SELECT 1"
+
+
+def without_expiration(project: str, dataset: str) -> str:
+    """New tables of the dataset do not vanish."""
+    return f"ALTER SCHEMA `{project}.{dataset}` SET OPTIONS (default_table_expiration_days = NULL);"
+
+
+def nullable(table: str, column: str) -> str:
+    """The column may be empty. `table`: as BigQuery names it in full."""
+    return f"ALTER TABLE `{table}` ALTER COLUMN `{column}` DROP NOT NULL;"
+
+
+def grant_on_dataset(role: str, project: str, dataset: str, member: str) -> str:
+    """The statement that grants a role on a dataset."""
+    return f'GRANT `{role}` ON SCHEMA `{project}.{dataset}` TO "{member}";'
+
+
 def top_events(table: Place, limit: int) -> str:
     """An example: the most frequent events, with how many people sent them."""
     return (

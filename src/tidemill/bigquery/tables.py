@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tidemill.bigquery import sql
 from tidemill.errors import ConfigError
 from tidemill.models.model import Column
 from tidemill.models.types import Type, from_rest
@@ -102,7 +103,7 @@ def match(columns: Sequence[Column], table: Table, name: str) -> Match:
         raise ConfigError(
             "column_required",
             f"The table {name} requires values for {', '.join(required)}, which exports cannot promise.",
-            hint=f"ALTER TABLE … ALTER COLUMN {required[0]} DROP NOT NULL, or export into another table.",
+            hint=f"{sql.nullable(name, required[0])} Or export into another table.",
         )
     if not used:
         raise ConfigError("no_columns", f"The table {name} has none of the model's columns.", hint="Check its name.")

@@ -119,6 +119,31 @@ def test_a_lock_has_one_holder_and_is_given_on(postgres: Postgres) -> None:
     waiting.join()
 
 
+def test_who_waits_longest_gets_the_lock_next(postgres: Postgres, database: Database) -> None:
+    """Nobody starves: who asks again, asks behind those who wait."""
+    order: list[str] = []
+
+    def take(name: str) -> None:
+        with locks.hold(postgres, "queue"):
+            order.append(name)
+
+    def wait_for(waiting: int) -> None:
+        count = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        with database.begin() as connection:
+            while connection.execute(count).scalar_one() < waiting:
+                assert threads[-1].is_alive()
+
+    threads: list[threading.Thread] = []
+    with locks.hold(postgres, "queue"):
+        for number, name in enumerate("ABCA", 1):
+            threads.append(threading.Thread(target=take, args=[name]))
+            threads[-1].start()
+            wait_for(number)
+    for thread in threads:
+        thread.join(30)
+    assert order == ["A", "B", "C", "A"]
+
+
 def test_a_lock_that_was_lost_is_noticed(postgres: Postgres) -> None:
     with pytest.raises(UnavailableError), locks.hold(postgres, "turn") as held:
         held.check()

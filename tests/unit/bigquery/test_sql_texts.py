@@ -39,6 +39,14 @@ STATEMENTS = [
     ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, COLUMNS, EVENTS.key, TIMES, PARTITION)), "events"),
     ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, ["uuid", "team_id"], EVENTS.key)), "events"),
     ("keys", sql.keys(FINAL, EVENTS.key), "events"),
+    ("nothing", sql.nothing(), "events"),
+    ("without_expiration", sql.without_expiration("project-123", "my-dataset"), "events"),
+    ("nullable", sql.nullable(".".join(FINAL), "uuid"), "events"),
+    (
+        "grant_on_dataset",
+        sql.grant_on_dataset("roles/bigquery.dataEditor", *FINAL[:2], "serviceAccount:a@b.c"),
+        "events",
+    ),
     ("keys", sql.keys(FINAL, ["uuid"]), "events"),
     ("top_events", sql.top_events(FINAL, 5), "events"),
 ]

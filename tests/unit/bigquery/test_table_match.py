@@ -55,7 +55,7 @@ def test_a_column_of_ours_that_is_required_is_refused_before_bigquery_refuses_th
     with pytest.raises(ConfigError) as caught:
         tables.match(COLUMNS, Table((Field("uuid", "STRING", "REQUIRED"), *FIELDS[1:]), 0), "t")
     assert caught.value.code == "column_required"
-    assert "ALTER COLUMN uuid DROP NOT NULL" in caught.value.hint
+    assert "ALTER COLUMN `uuid` DROP NOT NULL" in caught.value.hint
 
 
 @pytest.mark.parametrize(

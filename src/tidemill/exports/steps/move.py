@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import time
 
 from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
 from tidemill.exports import selection
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
+
+#: A file that has waited longer for its load is written anew: `bq_ingested_timestamp` is when rows are handed over.
+_FRESH_SECONDS = 600
 
 
 def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
@@ -80,7 +84,8 @@ def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
         parts.runs.note_chunk(run.id, number, attempt=attempt, status="loaded", finished_at=now(dt.UTC))
         return ""
     path = parts.file(run, number)
-    if not path.exists():  # written by another machine, or lost
+    # Written by another machine, or lost; or so long ago that its rows would say they were handed over then.
+    if not path.exists() or time.time() - path.stat().st_mtime > _FRESH_SECONDS:
         _write_file(parts, work, chunk)
     job = Load(
         job_id=work.job_id(f"{number:05d}"),
