@@ -33,7 +33,7 @@ ABOUT = """
   `read_json` and `COPY … TO parquet (zstd)` of the same file.
 * **export**: a whole run, from the plan to its end, against a server that answers like BigQuery and throws the bytes
   away; beside DuckDB's `COPY … TO parquet (zstd)` of the same SELECT over the same files. Tidemill writes zstd level 1
-  in row groups of 20,000; DuckDB's own choice is level 3 in groups of 122,880 (*DuckDB*). *DuckDB, our settings* is
+  in row groups of 10,000; DuckDB's own choice is level 3 in groups of 122,880 (*DuckDB*). *DuckDB, our settings* is
   the same COPY at our level and row groups, without keeping the order: how much of the share is due to the settings.
 * **dlt** reads the rows of the same Parquet files, as Arrow tables (Parquet load jobs) or as dicts (JSONL load jobs,
   compression off, since it is then faster); the time to make the dicts is not counted. *export* is beside it because

@@ -27,8 +27,8 @@ from report import Line, show, write
 HERE = Path(__file__).parent
 DLT = HERE / ".venv-dlt" / "bin" / "python"
 BAD = '{"event": "no id"}\n{not json\n'
-#: Above so many events dlt is run from dicts only once: it takes minutes.
-DLT_DICTS_ROWS = 1_000_000
+#: Above so many events dlt is left out: from dicts it takes minutes, and tens of gigabytes of disk.
+DLT_ROWS = 1_000_000
 Found = dict[str, list[dict[str, Any]]]
 
 
@@ -111,11 +111,10 @@ def measure(rows: int, repeat: int, folder: Path, with_dlt: bool) -> Found:
             found["export"].append(case("export", home=home, url=url, table=f"t{turn}"))
             assert received(url) - before == found["export"][-1]["bytes"] > 0, "the sink was not sent what was exported"
             found["duckdb_export"].append(case("duckdb_export", home=home, out=out))
-            found["duckdb_export_same"].append(case("duckdb_export", home=home, out=out, level=1, group=20_000))
-            if with_dlt:
+            found["duckdb_export_same"].append(case("duckdb_export", home=home, out=out, level=1, group=10_000))
+            if with_dlt and rows <= DLT_ROWS:
                 found["dlt_arrow"].append(dlt("arrow", url, folder, rows))
-                if turn == 0 or rows <= DLT_DICTS_ROWS:
-                    found["dlt_dicts"].append(dlt("dicts", url, folder, rows))
+                found["dlt_dicts"].append(dlt("dicts", url, folder, rows))
     wrong = {
         name: result["rows"]
         for name, results in found.items()
