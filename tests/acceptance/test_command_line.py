@@ -93,6 +93,16 @@ def test_exit_codes_say_what_kind_of_error_it_was(installation: Installation, tm
     assert "--adc" in wrong.stderr
 
 
+def test_a_taken_name_is_said_before_the_connection_is_tested(installation: Installation) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+    before = len(installation.local.requests())
+    done = installation.run("connection", "add", CONNECTION.upper(), "--dataset", installation.dataset, "--adc")
+    assert done.returncode == 5
+    assert "already" in done.stderr
+    assert len(installation.local.requests()) == before
+
+
 def test_a_connection_with_a_missing_permission_is_not_saved_and_leaves_nothing(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -74,7 +74,11 @@ def _info(text: str) -> KeyInfo:
 
 def _fields(text: str) -> dict[str, Any]:
     if not text.strip():
-        raise ConfigError("key_empty", "The service account key is empty.", hint=_HINT)
+        raise ConfigError(
+            "key_empty",
+            "There is no service account key: what was given is empty.",
+            hint="Give --key FILE; or --adc, to sign in as this machine does. " + _HINT,
+        )
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):

@@ -170,7 +170,7 @@ _TOLD = {
         RetryableError,
         "local_stopped",
         "The embedded BigQuery does not answer: it is not running, or at another port than when the key was made.",
-        "tidemill local start; tidemill local key then makes a key for where it is.",
+        "tidemill local start. It keeps its port, so the key stays good; if the port was taken: tidemill local key.",
     ),
     "transient": _Told(
         RetryableError,

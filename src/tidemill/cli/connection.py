@@ -79,6 +79,7 @@ def add(
 ) -> None:
     """Save a connection, after testing it."""
     with session.app() as opened:
+        opened.connections.assert_free(name)
         auth = _auth(key, adc, impersonate) or {"key": _read_key("-")}
         draft = opened.connections.draft(name=name, project=project, dataset=dataset, location=location, **auth)
         for remark in draft.notes:

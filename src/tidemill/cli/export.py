@@ -53,6 +53,7 @@ def create(
         output.print_json(made)
     else:
         output.done(f"Export {made.name} into {made.target} is made. Run it: tidemill export run {made.name}")
+        output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
 
 
 @app.command("list", epilog="Example: tidemill export list --connection warehouse")
@@ -113,7 +114,10 @@ def delete(
     with session.app() as opened:
         export = opened.exports.get(name)
         if not yes:
-            typer.confirm(f"Delete the export {export.name}? The table {export.target} stays.", abort=True)
+            typer.confirm(
+                f"Delete the export {export.name} and the history of its runs? The table {export.target} stays.",
+                abort=True,
+            )
         opened.exports.delete(name)
     output.done(f"Export {export.name} is deleted. The table {export.target} stays as it is.")
 

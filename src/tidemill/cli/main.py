@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Moves product data into Google BigQuery and back out, exactly once.\n\nTry it: [bold]tidemill demo[/]",
+    help="Moves product data into Google BigQuery, exactly once.\n\nTry it: [bold]tidemill demo[/]",
     epilog="--verbose, anywhere, shows the original text of an error. Exit codes: docs/reference/exit-codes.md",
 )
 setup.register(app)

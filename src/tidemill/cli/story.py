@@ -135,6 +135,7 @@ def _next() -> None:
         ("tidemill events load YOUR_FILE", "load your own (PostHog, Segment, Amplitude, Mixpanel, JSON, CSV, Parquet)"),
         (f"tidemill export run {EXPORT}", "export what is new, and only that"),
         (f"tidemill export runs {EXPORT}", "see what each run did"),
+        ("tidemill local stop", "end the embedded BigQuery, which runs on in the background"),
         (
             "tidemill connection add --help",
             "connect a real BigQuery, in a folder of your own: docs/howto/real-bigquery.md",

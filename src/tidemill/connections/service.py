@@ -166,6 +166,10 @@ class ConnectionService:
             return ""
         return f"The dataset is in {found}, not in {said}: {found} is used. A dataset cannot be moved."
 
+    def assert_free(self, name: str) -> None:
+        """Raise ConflictError if there is a connection of that name: seen before the test, which takes a while."""
+        self._connections.assert_free(name)
+
     def get(self, name: str) -> Connection:
         """The connection of that name; NotFoundError if there is none."""
         return _view(self._connections.get(name))

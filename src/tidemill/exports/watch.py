@@ -96,7 +96,7 @@ class Watches:
     def check(self, run_id: uuid.UUID) -> None:
         """Raise Cancelled if the run is to stop."""
         if self.cancelled(run_id):
-            raise Cancelled("The run was cancelled.", hint="Go on with it: tidemill export run NAME")
+            raise Cancelled("The run was cancelled.", hint=f"Go on with it: tidemill export run retry {run_id.hex[:8]}")
 
     def sent(self, run_id: uuid.UUID, number: int, count: int) -> None:
         """So many bytes of a chunk are sent."""

@@ -42,12 +42,16 @@ class Connections:
             with self._database.begin() as connection:
                 row = connection.execute(statement).first()
         except exc.IntegrityError:
-            raise ConflictError(
-                "connection_exists",
-                f"There is a connection {name!r} already.",
-                hint=f"Choose another name, or change it: tidemill connection edit {name}",
-            ) from None
+            raise _taken(name) from None
         return _found(row)
+
+    def assert_free(self, name: str) -> None:
+        """Raise ConflictError, as `add` does, if the name is taken."""
+        with self._database.begin() as connection:
+            if connection.execute(
+                sa.select(table.c.id).where(sa.func.lower(table.c.name) == sa.func.lower(name))
+            ).first():
+                raise _taken(name)
 
     def get(self, name: str) -> Connection:
         """The one of that name, whatever its case.
@@ -112,3 +116,11 @@ def _found(row: Any) -> Connection:
     if row is None:
         raise NotFoundError("connection_unknown", "The connection was deleted.", hint="tidemill connection list")
     return Connection(**row._mapping)
+
+
+def _taken(name: str) -> ConflictError:
+    return ConflictError(
+        "connection_exists",
+        f"There is a connection {name!r} already.",
+        hint=f"Choose another name, or change it: tidemill connection edit {name}",
+    )
