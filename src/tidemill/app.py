@@ -122,6 +122,7 @@ class App:
         from tidemill.events.sources.persons import PersonSource
         from tidemill.events.sources.sessions import SessionSource
         from tidemill.exports.service import ExportService
+        from tidemill.store.backfills import Backfills
         from tidemill.store.connections import Connections
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
@@ -141,6 +142,7 @@ class App:
             Exports(self.database),
             Runs(self.database),
             Rejects(self.database),
+            Backfills(self.database),
             self._client,
         )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
-from tidemill.cli import export_rejects, output, runs_view, session
+from tidemill.cli import export_backfill, export_rejects, output, runs_view, session
+from tidemill.cli.groups import StartGroup
 
 app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and their runs.")
 
@@ -152,22 +152,13 @@ def runs(
     output.print_table(columns, rows, empty="No runs yet. Start one: tidemill export run NAME")
 
 
-class _RunGroup(TyperGroup):
-    """``export run NAME`` starts a run, next to ``export run show|retry|cancel``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put in the word `start` where the first word is not a command of the group."""
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["start", *args]
-        return super().parse_args(ctx, args)
-
-
 run_app = typer.Typer(
-    cls=_RunGroup,
+    cls=StartGroup,
     no_args_is_help=True,
     help="Start a run (tidemill export run NAME), or show, retry, cancel one.",
 )
 app.add_typer(run_app, name="run")
+app.add_typer(export_backfill.app, name="backfill")
 app.add_typer(export_rejects.app, name="rejects")
 
 

@@ -20,6 +20,7 @@ from tidemill.cli import output
 
 if TYPE_CHECKING:
     from tidemill.events.load import LoadProgress
+    from tidemill.exports.backfill import BackfillProgress
     from tidemill.exports.service import RunProgress
 
 
@@ -46,6 +47,13 @@ class Bar:
             f"{output.size(state.bytes_sent)} sent"
         )
         self._show(f"{self._title}: {state.doing}", state.rows_done, state.rows_planned, detail)
+
+    def filling(self, state: BackfillProgress) -> None:
+        """Called when an interval of a backfill is completed."""
+        detail = (
+            f"{state.intervals_done:,} of {state.intervals:,} intervals, {state.rows_done:,} of {state.rows:,} rows"
+        )
+        self._show(self._title, state.intervals_done, state.intervals, detail)
 
     def line(self, text: str) -> None:
         """A line that stays, above the bar."""

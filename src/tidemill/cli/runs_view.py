@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,6 +23,19 @@ def follow(
 
     The first Ctrl-C cancels the run and waits for its end, a second one leaves.
     """
+    with interruptible(exports, "Cancelling the run and its BigQuery job"), progress.bar(f"Exporting {name}") as bar:
+        views = start(bar.running)
+    if as_json:
+        output.print_json(views)
+        return views
+    for view in views:
+        _summary(view)
+    return views
+
+
+@contextlib.contextmanager
+def interruptible(exports: ExportService, saying: str) -> Iterator[None]:
+    """For the time of the block, the first Ctrl-C cancels what this process runs; a second one leaves."""
     stopping = threading.Event()
 
     def interrupt(_signal: int, _frame: object) -> None:
@@ -29,22 +43,15 @@ def follow(
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             raise KeyboardInterrupt
         stopping.set()
-        output.say("\nCancelling the run and its BigQuery job (Ctrl-C again leaves at once)")
+        output.say(f"\n{saying} (Ctrl-C again leaves at once)")
         exports.interrupt()
 
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with progress.bar(f"Exporting {name}") as bar:
-            views = start(bar.running)
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    if as_json:
-        output.print_json(views)
-        return views
-    for view in views:
-        _summary(view)
-    return views
 
 
 def _summary(view: RunView) -> None:

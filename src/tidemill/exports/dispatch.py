@@ -31,14 +31,15 @@ class Dispatch:
 
     def run(self, export: Export, by: str, report: Report) -> list[Run]:
         """Go on with the last run if it did not end well, and export what is new. Gives the runs that were moved."""
-        self._begin()
+        self.begin()
         moved = self._finish_interrupted(export, report)
         fresh = self._planner.fresh(self._exports.by_id(export.id), by)
         if fresh is not None:
-            moved.append(self._execute(fresh, report))
+            moved.append(self.move(fresh, report))
         return moved
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Something new is begun: the engine runs, and an interrupt from before does not count."""
         self._watches.ready()
         self._engine.launch()
 
@@ -53,7 +54,7 @@ class Dispatch:
     def retry(self, run: Run, report: Report) -> Run:
         """Go on with a run that failed, was cancelled or was interrupted."""
         export = self._exports.by_id(run.export_id)
-        self._begin()
+        self.begin()
         if run.status == "completed":
             raise ConflictError(
                 "run_completed",
@@ -68,11 +69,11 @@ class Dispatch:
         self, export: Export, runs: Sequence[Run], *, code: str | None, by: str, report: Report
     ) -> list[Run]:
         """Try again what these runs set aside: a run for each of them that did. Gives the runs."""
-        self._begin()
+        self.begin()
         moved = []
         for ground in self._rejects.ground(runs, code):
             again = self._planner.again(self._exports.by_id(export.id), ground, by)
-            moved.append(self._execute(again, report))
+            moved.append(self.move(again, report))
         return moved
 
     def assert_abandoned(self, run: Run, export: Export) -> None:
@@ -97,9 +98,10 @@ class Dispatch:
                     recovered[workflow].wait()
                     return self._runs.by_id(run.id)
         again = self._runs.resume(run.id, self._engine.worker, expected_attempt=run.attempt)
-        return self._execute(again, report)
+        return self.move(again, report)
 
-    def _execute(self, run: Run, report: Report) -> Run:
+    def move(self, run: Run, report: Report) -> Run:
+        """Move a run that is planned to its end. Gives it as it is then."""
         self._runner.execute(run, report)
         return self._runs.by_id(run.id)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tidemill.bigquery.tables import Table
@@ -15,7 +16,7 @@ from tidemill.exports.spec import ExportSpec
 from tidemill.exports.steps.prepare import assert_keyed
 from tidemill.exports.work import Parts
 from tidemill.models import registry
-from tidemill.store.records import Export, Run
+from tidemill.store.records import Backfill, Export, Run
 
 _JSON_GROWS = 1.2  # JSON Lines repeat the names of the columns on each line
 
@@ -71,6 +72,41 @@ class Planner:
         self._runs.remark(made.id, f"Tries the rows again that run {earlier.id.hex[:8]} set aside.")
         return made
 
+    def over(self, export: Export, backfill: Backfill, number: int, by: str) -> Run:
+        """A run over one interval of a backfill: rows of that event time, of what was covered when it was made."""
+        start, end, rows = (backfill.intervals[number][name] for name in ("start", "end", "rows"))
+        first, last = (dt.datetime.fromisoformat(text) if text else None for text in (start, end))
+        pieces = max(1, math.ceil(rows * self.row_bytes(export) / self._settings.chunk_bytes)) if first else 1
+        ends = [first + (last - first) * n / pieces for n in range(pieces + 1)] if first and last else [None, None]
+        chunks = [
+            cut.Chunk(n, 0, backfill.upto, rows // pieces + (n < rows % pieces), ends[n], ends[n + 1])
+            for n in range(pieces)
+        ]
+        return self._save(
+            export,
+            chunks,
+            by=by,
+            mode="upsert" if registry.get(export.model).versions else "merge",
+            spec=export.spec,
+            after=backfill.upto,
+            upto=backfill.upto,
+            interval=(first, last),
+            backfill={"backfill_id": backfill.id, "backfill_interval": number},
+        )
+
+    def row_bytes(self, export: Export) -> float:
+        """About how many bytes a row takes in a file."""
+        commits = self._sources[export.model].changes(0, export.position)
+        rows = sum(commit.rows for commit in commits)
+        return sum(commit.bytes for commit in commits) * self._ratio(export) / rows if rows else 0.0
+
+    def _ratio(self, export: Export) -> float:
+        """Bytes in a file for each byte of text."""
+        spec = ExportSpec.model_validate(export.spec)
+        columns = registry.get(export.model).columns_for(json_type=spec.json_type)
+        parquet = chunk_files.file_format(columns) == "PARQUET"
+        return self._sources[export.model].compression() if parquet else _JSON_GROWS
+
     def _save(
         self,
         export: Export,
@@ -82,6 +118,7 @@ class Planner:
         after: int,
         upto: int,
         interval: tuple[dt.datetime | None, dt.datetime | None],
+        backfill: Mapping[str, Any] | None = None,
     ) -> Run:
         run = {
             "mode": mode,
@@ -93,6 +130,7 @@ class Planner:
             "rows_planned": sum(chunk.rows for chunk in chunks),
             "created_by": by,
             "worker": self._engine.worker,
+            **(backfill or {}),
         }
         rows = [
             {"number": c.number, "snapshot_after": c.after, "snapshot_upto": c.upto, "rows_planned": c.rows}
@@ -104,10 +142,8 @@ class Planner:
     def _chunks(self, export: Export, commits: Sequence[Commit]) -> list[cut.Chunk]:
         spec = ExportSpec.model_validate(export.spec)
         model = registry.get(export.model)
-        columns = model.columns_for(json_type=spec.json_type)
-        parquet = chunk_files.file_format(columns) == "PARQUET"
         source = self._sources[export.model]
-        ratio = source.compression() if parquet else _JSON_GROWS
+        ratio = self._ratio(export)
         parts = [cut.Part(c.snapshot, c.rows, c.bytes * ratio, c.first_time, c.last_time) for c in commits]
         # Of the store's commits we know the range of event time; a table may be partitioned by something else.
         by_time = spec.partition_by if spec.partition_by and spec.partition_by.column == model.partition_by else None

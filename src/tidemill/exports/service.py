@@ -13,6 +13,7 @@ from tidemill.errors import ConfigError, ConflictError
 from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Source
 from tidemill.exports import check, selection, spec, views
+from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView, Estimate
 from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
@@ -22,6 +23,7 @@ from tidemill.exports.watch import Report, Watches
 from tidemill.exports.work import Parts
 from tidemill.models import registry
 from tidemill.settings import Settings
+from tidemill.store.backfills import Backfills
 from tidemill.store.connections import Connections
 from tidemill.store.exports import Exports
 from tidemill.store.loads import Rejects
@@ -31,7 +33,8 @@ from tidemill.store.runs import Runs
 __all__ = ["ExportService", "ExportView", "RejectView", "RunProgress", "RunView"]
 
 _EDITABLE = {"name", "interval", "include_events", "exclude_events", "max_bytes_billed"}
-_RESERVED = {"show", "retry", "cancel", "start"}  # words of `tidemill export run`
+#: Words of `tidemill export run` and `tidemill export backfill`.
+_RESERVED = {"show", "retry", "cancel", "start", "list", "resume", "pause"}
 _SHOWN_REJECTS = 100
 
 
@@ -52,6 +55,7 @@ class ExportService:
         exports: Exports,
         runs: Runs,
         rejects: Rejects,
+        backfills: Backfills,
         client_for: Callable[[Connection, str], Client],
     ) -> None:
         """`sources`: by model; `client_for(connection, project)`: BigQuery as that connection sees it."""
@@ -60,7 +64,9 @@ class ExportService:
         self._client_for = client_for
         self._set_aside = RunRejects(lake, runs, rejects)
         parts = Parts(settings, lake, sources, engine, exports, runs, rejects, Watches(runs, self._client))
-        self._dispatch = Dispatch(parts, Planner(parts), self._set_aside)
+        planner = Planner(parts)
+        self._dispatch = Dispatch(parts, planner, self._set_aside)
+        self._backfiller = Backfiller(parts, planner, self._dispatch, backfills)
 
     def _client(self, export: Export) -> Client:
         return self._client_for(self._connections.by_id(export.connection_id), export.project)
@@ -173,6 +179,43 @@ class ExportService:
         finally:
             client.close()
 
+    # Backfills.
+
+    def estimate(self, name: str, time_from: str, time_to: str | None, every: str | None) -> Estimate:
+        """What a backfill would move. `time_from` may be "earliest"; `every`: the size of its intervals."""
+        return self._backfiller.estimate(self._exports.get(name), time_from, time_to, every)
+
+    def backfill(
+        self, name: str, estimate: Estimate, *, by: str, parallel: int, progress: Callable[[BackfillProgress], None]
+    ) -> BackfillView:
+        """Export a range of event time again, merged with what the table holds.
+
+        Raises
+        ------
+        ConfigError
+            There is nothing in the range.
+        ConflictError
+            A backfill of this export is not finished.
+        """
+        backfill = self._backfiller.start(self._exports.get(name), estimate, by)
+        return self._backfiller.view(self._backfiller.move(backfill, by, parallel, progress))
+
+    def backfill_resume(
+        self, name: str, *, by: str, parallel: int, progress: Callable[[BackfillProgress], None]
+    ) -> BackfillView:
+        """Go on with the backfill that was paused or interrupted; try its failed intervals again."""
+        backfill = self._backfiller.resume(self._exports.get(name))
+        return self._backfiller.view(self._backfiller.move(backfill, by, parallel, progress))
+
+    def backfill_stop(self, name: str, *, cancel: bool) -> BackfillView:
+        """Pause the backfill: what is begun ends. Or cancel it, with its runs and their BigQuery jobs."""
+        status = "cancelled" if cancel else "paused"
+        return self._backfiller.view(self._backfiller.stop(self._exports.get(name), status))
+
+    def backfills(self, name: str | None, *, limit: int) -> list[BackfillView]:
+        """Backfills, newest first, of one export or of all."""
+        return self._backfiller.views(self._exports.get(name) if name else None, limit=limit)
+
     # Runs.
 
     def run(self, name: str, *, by: str, progress: Report = _quiet) -> list[RunView]:
@@ -266,6 +309,7 @@ class ExportService:
         if not runs:
             return []
         export = self._exports.by_id(runs[0].export_id)
+        self._backfiller.assert_none(export)
         moved = self._dispatch.retry_rejects(export, runs, code=code, by=by, report=progress)
         return [self._run_view(run) for run in moved]
 

@@ -50,6 +50,8 @@ class Run:
 
     id: uuid.UUID
     export_id: uuid.UUID
+    backfill_id: uuid.UUID | None
+    backfill_interval: int | None
     number: int
     status: str
     mode: str
@@ -72,6 +74,24 @@ class Run:
     created_at: dt.datetime
     created_by: str
     started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Backfill:
+    """A range of event time that is exported again, an interval a run. `intervals`: start, end (ISO), rows of each."""
+
+    id: uuid.UUID
+    export_id: uuid.UUID
+    status: str
+    time_from: dt.datetime | None
+    time_to: dt.datetime | None
+    every: str
+    upto: int
+    intervals: list[dict[str, Any]]
+    worker: str | None
+    created_at: dt.datetime
+    created_by: str
     finished_at: dt.datetime | None
 
 

@@ -41,13 +41,8 @@ class Runs:
                 )
                 if position is None:
                     raise NotFoundError("export_unknown", "The export was deleted.", hint="tidemill export list")
-                unfinished = connection.execute(
-                    sa.select(runs).where(runs.c.export_id == export_id, runs.c.status != "completed")
-                ).first()
-                if unfinished is not None and unfinished.status != "running":
-                    raise _unfinished(Run(**unfinished._mapping))
-                if unfinished is not None or position != run["snapshot_after"]:
-                    raise _busy()
+                if run.get("backfill_id") is None:
+                    _assert_next(connection, export_id, run, position)
                 last = connection.scalar(sa.select(sa.func.max(runs.c.number)).where(runs.c.export_id == export_id))
                 values = {"id": uuid.uuid4(), "export_id": export_id, "number": (last or 0) + 1, "status": "running"}
                 row = connection.execute(
@@ -73,8 +68,11 @@ class Runs:
                 runs.c.id == run_id,
                 runs.c.status != "completed",
                 runs.c.attempt == expected_attempt,
-                runs.c.snapshot_after
-                == sa.select(exports.c.position).where(exports.c.id == runs.c.export_id).scalar_subquery(),
+                runs.c.backfill_id.is_not(None)
+                | (
+                    runs.c.snapshot_after
+                    == sa.select(exports.c.position).where(exports.c.id == runs.c.export_id).scalar_subquery()
+                ),
             )
             .values(
                 status="running",
@@ -129,9 +127,17 @@ class Runs:
         return Run(**row._mapping)
 
     def last(self, export_id: uuid.UUID) -> Run | None:
-        """The newest run of an export."""
-        found = self.newest(export_id, limit=1)
-        return found[0] if found else None
+        """The newest run of an export, of those that export what is new."""
+        query = sa.select(runs).where(runs.c.export_id == export_id, runs.c.backfill_id.is_(None))
+        with self._database.begin() as connection:
+            row = connection.execute(query.order_by(runs.c.number.desc()).limit(1)).first()
+        return Run(**row._mapping) if row else None
+
+    def of_backfill(self, backfill_id: uuid.UUID) -> dict[int, Run]:
+        """The runs of a backfill, by the number of their interval."""
+        with self._database.begin() as connection:
+            found = connection.execute(sa.select(runs).where(runs.c.backfill_id == backfill_id))
+            return {row.backfill_interval: Run(**row._mapping) for row in found}
 
     def newest(self, export_id: uuid.UUID | None = None, *, limit: int) -> list[Run]:
         """Runs, newest first, of one export or of all."""
@@ -238,6 +244,17 @@ class Runs:
         with self._database.begin() as connection:
             _own(connection, run_id, attempt)
             connection.execute(sa.update(runs).where(runs.c.id == run_id, runs.c.status == "running").values(**values))
+
+
+def _assert_next(connection: sa.Connection, export_id: uuid.UUID, run: dict[str, Any], position: int) -> None:
+    """That no other run of what is new is unfinished, and that the run goes on where the last one ended."""
+    unfinished = connection.execute(
+        sa.select(runs).where(runs.c.export_id == export_id, runs.c.status != "completed", runs.c.backfill_id.is_(None))
+    ).first()
+    if unfinished is not None and unfinished.status != "running":
+        raise _unfinished(Run(**unfinished._mapping))
+    if unfinished is not None or position != run["snapshot_after"]:
+        raise _busy()
 
 
 def _own(connection: sa.Connection, run_id: uuid.UUID, attempt: int) -> None:

@@ -53,11 +53,34 @@ exports = sa.Table(
 sa.Index("exports_name", sa.func.lower(exports.c.name), unique=True)
 sa.Index("exports_target", exports.c.project, exports.c.dataset, exports.c.table_id, unique=True)
 
+backfills = sa.Table(
+    "backfills",
+    metadata,
+    _id(),
+    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("status", sa.Text, nullable=False),  # running, paused, failed, completed, cancelled
+    sa.Column("time_from", _MOMENT),  # null: all rows, of a model without times
+    sa.Column("time_to", _MOMENT),
+    sa.Column("every", sa.Text, nullable=False),
+    sa.Column("upto", sa.BigInteger, nullable=False),  # the export's position when it was made
+    sa.Column("intervals", pg.JSONB, nullable=False),  # of those with rows: start, end, rows
+    sa.Column("worker", sa.Text),
+    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("finished_at", _MOMENT),
+)
+UNFINISHED = ("running", "paused", "failed")
+sa.Index(
+    "backfills_one_at_a_time", backfills.c.export_id, unique=True, postgresql_where=backfills.c.status.in_(UNFINISHED)
+)
+
 runs = sa.Table(
     "runs",
     metadata,
     _id(),
     sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("backfill_id", sa.ForeignKey(backfills.c.id, ondelete="CASCADE")),  # null: it exports what is new
+    sa.Column("backfill_interval", sa.Integer),  # which of the backfill's intervals
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("status", sa.Text, nullable=False),  # running, completed, failed, cancelled
     sa.Column("mode", sa.Text, nullable=False),  # append, merge, upsert
@@ -82,8 +105,14 @@ runs = sa.Table(
     sa.Column("started_at", _MOMENT),
     sa.Column("finished_at", _MOMENT),
     sa.UniqueConstraint("export_id", "number"),
+    sa.UniqueConstraint("backfill_id", "backfill_interval"),
 )
-sa.Index("runs_one_at_a_time", runs.c.export_id, unique=True, postgresql_where=runs.c.status == "running")
+sa.Index(
+    "runs_one_at_a_time",
+    runs.c.export_id,
+    unique=True,
+    postgresql_where=(runs.c.status == "running") & runs.c.backfill_id.is_(None),
+)
 
 chunks = sa.Table(
     "chunks",

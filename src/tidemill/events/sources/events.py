@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from tidemill.events import queries
-from tidemill.events.sources.source import EPOCH, Bounds, Selection, conditions, moment
+from tidemill.events.sources.source import EPOCH, Bounds, Selection, conditions, moment, number_of
 
 if TYPE_CHECKING:
     from tidemill.events.lake import Commit, Lake
@@ -50,6 +50,13 @@ class EventSource:
         where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", *conditions(selection)]
         added = f"'' AS site_url, {moment(handed_at)} AS bq_ingested_timestamp, team_id AS row_team, uuid AS row_id"
         return f"SELECT *, {added} FROM lake.events WHERE {' AND '.join(where)}"
+
+    def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
+        """By the time of the events."""
+        number = number_of(selection, every)
+        with self._lake.cursor() as cursor:
+            rows = f"SELECT {number} AS number FROM ({self.rows(selection, EPOCH)})"
+            return cursor.execute(f"SELECT number, count(*) FROM ({rows}) GROUP BY 1 ORDER BY 1").fetchall()
 
     def bounds(self, selection: Selection) -> dict[str, Bounds]:  # noqa: ARG002 - as in Source
         """None: ids are random."""

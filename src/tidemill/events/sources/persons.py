@@ -70,6 +70,10 @@ class PersonSource:
             f"FROM ({self._query(selection)})"
         )
 
+    def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:  # noqa: ARG002 - as in Source
+        """None: persons have no time."""
+        return []
+
     def bounds(self, selection: Selection) -> dict[str, Bounds]:
         """The teams and the distinct_ids."""
         ends = (

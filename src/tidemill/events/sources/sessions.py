@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tidemill.events import duck
 from tidemill.events.lake import Commit
 from tidemill.events.sources.channel import channel_type
-from tidemill.events.sources.source import Bounds, Selection, bounds_of, moment
+from tidemill.events.sources.source import Bounds, Selection, bounds_of, conditions, moment, number_of
 
 if TYPE_CHECKING:
     from tidemill.events.lake import Lake
@@ -86,6 +86,13 @@ class SessionSource:
         events = f"({whole}) SEMI JOIN ({_changed(selection)}) USING (team_id, session_id)"
         return _described(_summed(_read(events)), handed_at)
 
+    def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
+        """By the time of the events: a session may be in several."""
+        number = number_of(selection, every)
+        rows = f"SELECT DISTINCT {number} AS number, team_id, session_id FROM ({_events(selection)})"
+        with self._lake.cursor() as cursor:
+            return cursor.execute(f"SELECT number, count(*) FROM ({rows}) GROUP BY 1 ORDER BY 1").fetchall()
+
     def bounds(self, selection: Selection) -> dict[str, Bounds]:
         """The teams, and the ids, which begin with a time."""
         ends = "min(team_id), max(team_id), min(session_id), max(session_id)"
@@ -105,9 +112,8 @@ class SessionSource:
 def _events(selection: Selection) -> str:
     """The events of sessions among the changes."""
     where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", "session_id IS NOT NULL"]
-    if selection.team_id is not None:
-        where.append(f"team_id = {selection.team_id}")
-    return f"SELECT team_id, session_id, snapshot_id FROM lake.events WHERE {' AND '.join(where)}"
+    where += conditions(selection)
+    return f"SELECT team_id, session_id, timestamp, snapshot_id FROM lake.events WHERE {' AND '.join(where)}"
 
 
 def _changed(selection: Selection) -> str:

@@ -54,6 +54,12 @@ class Source(Protocol):
         `handed_at`: when they are handed to BigQuery.
         """
 
+    def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
+        """The intervals of event time that hold rows, numbered from `selection.time_from` on, each with how many.
+
+        Empty for a model whose rows have no time.
+        """
+
     def bounds(self, selection: Selection) -> dict[str, Bounds]:
         """Of columns of the key: the first and the last value in the rows, texts by their bytes. May leave some out."""
 
@@ -71,6 +77,12 @@ def bounds_of(names: Sequence[str], ends: Sequence[Any]) -> dict[str, Bounds]:
     """By the first and last value of each, one after the other; none if there are no rows."""
     pairs = zip(ends[::2], ends[1::2], strict=True)
     return {name: pair for name, pair in zip(names, pairs, strict=True) if pair[0] is not None}
+
+
+def number_of(selection: Selection, every: dt.timedelta) -> str:
+    """The number of the interval that `timestamp` lies in."""
+    start = int((selection.time_from or EPOCH).timestamp() * 1_000_000)
+    return f"((epoch_us(timestamp) - {start}) // {every // dt.timedelta(microseconds=1)})"
 
 
 def moment(value: dt.datetime) -> str:

@@ -1,0 +1,166 @@
+"""`tidemill export backfill`: a range of event time, exported again without a double."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tidemill.cli import output, progress, runs_view, session
+from tidemill.cli.groups import StartGroup
+
+if TYPE_CHECKING:
+    from tidemill.exports.backfill import BackfillView, Estimate
+    from tidemill.exports.service import ExportService
+
+app = typer.Typer(
+    cls=StartGroup,
+    no_args_is_help=True,
+    help="Export a range of time again (tidemill export backfill NAME --from …); list, show, pause, resume, cancel it.",
+)
+
+_NAME = typer.Argument(help="Name of the export.")
+_PARALLEL = typer.Option(2, min=1, max=8, help="How many intervals at once.")
+_FAILED = 1
+
+
+@app.command("start", epilog="Example: tidemill export backfill daily --from 2026-01-01 --to 2026-02-01 --every day")
+def start(
+    name: str = _NAME,
+    time_from: str = typer.Option(..., "--from", help="Where it begins: a date, a time, or earliest."),
+    time_to: str = typer.Option(None, "--to", help="Before what it ends. Default: now."),
+    every: str = typer.Option(None, help="Size of the intervals, each a run. Default: the export's interval."),
+    parallel: int = _PARALLEL,
+    estimate: bool = typer.Option(False, "--estimate", help="Say what it would move, and stop."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Export rows of that event time again: what the table lacks is added, nothing comes twice. Ctrl-C pauses.
+
+    Times are UTC unless they say otherwise; with intervals of a day or a week they are dates. --to is not included.
+    """
+    with session.app() as opened:
+        exports = opened.exports
+        found = exports.estimate(name, time_from, time_to, every)
+        if estimate:
+            _estimated(found, as_json)
+            return
+        if not as_json:
+            output.say(_sum(found))
+        _follow(
+            exports,
+            name,
+            as_json,
+            lambda report: exports.backfill(name, found, by=session.user(), parallel=parallel, progress=report),
+        )
+
+
+@app.command("resume", epilog="Example: tidemill export backfill resume daily")
+def resume(name: str = _NAME, parallel: int = _PARALLEL, as_json: bool = output.JSON_OPTION) -> None:
+    """Go on with a backfill that was paused or interrupted, and try its failed intervals again."""
+    with session.app() as opened:
+        exports = opened.exports
+        _follow(
+            exports,
+            name,
+            as_json,
+            lambda report: exports.backfill_resume(name, by=session.user(), parallel=parallel, progress=report),
+        )
+
+
+@app.command("pause", epilog="Example: tidemill export backfill pause daily")
+def pause(name: str = _NAME) -> None:
+    """Begin no more intervals; those that run end."""
+    with session.app() as opened:
+        opened.exports.backfill_stop(name, cancel=False)
+    output.done(f"The backfill of {name} is paused. Go on: tidemill export backfill resume {name}")
+
+
+@app.command("cancel", epilog="Example: tidemill export backfill cancel daily")
+def cancel(name: str = _NAME) -> None:
+    """Cancel the backfill, its runs and their BigQuery jobs. What it has added stays."""
+    with session.app() as opened:
+        opened.exports.backfill_stop(name, cancel=True)
+    output.done(f"The backfill of {name} is cancelled.")
+
+
+@app.command("list", epilog="Example: tidemill export backfill list daily")
+def list_(
+    name: str = typer.Argument(None, help="Name of the export. Default: all exports."),
+    limit: int = typer.Option(20, min=1, help="How many, newest first."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """List backfills, newest first."""
+    with session.app() as opened:
+        found = opened.exports.backfills(name, limit=limit)
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ("EXPORT", "STATUS", "FROM", "TO", "EVERY", "INTERVALS", "FAILED", "%", "ROWS", "STARTED")
+    rows = [
+        (
+            *(b.export, b.status, _day(b.time_from), _day(b.time_to), b.every, f"{b.intervals_done} of {b.intervals}"),
+            *(b.intervals_failed, b.percent, f"{b.rows_done:,} of {b.rows:,}", b.created_at),
+        )
+        for b in found
+    ]
+    output.print_table(columns, rows, empty="No backfills yet. Begin one: tidemill export backfill NAME --from …")
+
+
+@app.command("show", epilog="Example: tidemill export backfill show daily")
+def show(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
+    """Show the newest backfill of an export, with its runs."""
+    from tidemill.errors import NotFoundError
+
+    with session.app() as opened:
+        found = opened.exports.backfills(name, limit=1)
+    if not found:
+        raise NotFoundError("backfill_none", f"{name} has no backfill.", hint="tidemill export backfill --help")
+    if as_json:
+        output.print_json(found[0])
+        return
+    output.print_fields({k.replace("_", " "): v for k, v in vars(found[0]).items() if k != "runs" and v is not None})
+    output.print_table(("INTERVAL", "RUN", "STATUS", "ERROR"), found[0].runs, empty="No interval was begun yet.")
+
+
+def _follow(exports: ExportService, name: str, as_json: bool, move: Callable[[Any], BackfillView]) -> None:
+    with runs_view.interruptible(exports, "Pausing the backfill"), progress.bar(f"Backfilling {name}") as bar:
+        view = move(bar.filling)
+    if as_json:
+        output.print_json(view)
+    else:
+        _told(view)
+    if view.status == "failed":
+        raise typer.Exit(_FAILED)
+
+
+def _told(view: BackfillView) -> None:
+    done = f"{view.intervals_done:,} of {view.intervals:,} intervals, {view.rows_done:,} of {view.rows:,} rows"
+    if view.status == "completed":
+        output.done(f"Backfill of {view.export}: {done}.")
+        return
+    output.say(f"The backfill of {view.export} is {view.status}: {done}.")
+    for start_, run, status, error in view.runs:
+        if status == "failed":
+            output.note(f"{start_}, run {run}: {error}")
+    if view.status != "cancelled":
+        output.say(f"Go on: tidemill export backfill resume {view.export}")
+
+
+def _estimated(found: Estimate, as_json: bool) -> None:
+    if as_json:
+        output.print_json(found)
+        return
+    rows = [(_day(start_), _day(end), number) for start_, end, number in found.intervals]
+    output.print_table(("FROM", "TO", "ROWS"), rows, empty="There are no rows in that range.")
+    output.say(_sum(found))
+
+
+def _sum(found: Estimate) -> str:
+    size = output.size(found.bytes)
+    return f"{found.rows:,} rows in {len(found.intervals):,} intervals ({found.every}) that have some, about {size}."
+
+
+def _day(moment: Any) -> str:
+    """In UTC, since the intervals are."""
+    return moment.strftime("%Y-%m-%d %H:%M") if moment else "-"

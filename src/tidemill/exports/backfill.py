@@ -1,0 +1,356 @@
+"""Backfills: a range of event time, exported again an interval a run, beside the runs that export what is new.
+
+A backfill covers what the export had covered when it was made (`upto`): what is newer comes with the next run. Its runs
+merge, so over whatever the table holds already no row is there twice. Which intervals are done is told by their runs
+alone; a failed one does not stop the others, and is tried again when the backfill is resumed.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import datetime as dt
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+
+from tidemill.errors import Cancelled, ConfigError, ConflictError, NotFoundError, TidemillError
+from tidemill.exports import selection
+from tidemill.exports.dispatch import Dispatch
+from tidemill.exports.plan import Planner
+from tidemill.exports.spec import ExportSpec, Interval
+from tidemill.exports.views import RunProgress
+from tidemill.exports.work import Parts
+from tidemill.store.backfills import Backfills
+from tidemill.store.records import Backfill, Export, Run
+
+EVERY = {
+    Interval.MINUTES_5: dt.timedelta(minutes=5),
+    Interval.MINUTES_15: dt.timedelta(minutes=15),
+    Interval.HOUR: dt.timedelta(hours=1),
+    Interval.DAY: dt.timedelta(days=1),
+    Interval.WEEK: dt.timedelta(weeks=1),
+}
+_BY_DATE = (Interval.DAY, Interval.WEEK)
+MAX_INTERVALS = 10_000
+EARLIEST = "earliest"
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What a backfill would move. `intervals`: start, end and rows of those that have rows; `bytes`: of files."""
+
+    export: str
+    time_from: dt.datetime | None
+    time_to: dt.datetime | None
+    every: str
+    intervals: tuple[tuple[dt.datetime | None, dt.datetime | None, int], ...]
+    rows: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class BackfillProgress:
+    """How far a backfill is, while it runs."""
+
+    intervals_done: int
+    intervals: int
+    rows_done: int
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class BackfillView:
+    """A backfill with what became of its intervals. `percent`: of its intervals."""
+
+    id: uuid.UUID
+    export: str
+    status: str
+    time_from: dt.datetime | None
+    time_to: dt.datetime | None
+    every: str
+    intervals: int
+    intervals_done: int
+    intervals_failed: int
+    percent: float
+    rows: int
+    rows_done: int
+    created_at: dt.datetime
+    created_by: str
+    finished_at: dt.datetime | None
+    #: Of each interval that was begun: its start, the run's short id, status and error.
+    runs: tuple[tuple[str, str, str, str], ...]
+
+
+Report = Callable[[BackfillProgress], None]
+
+
+class Backfiller:
+    """Plans and moves backfills."""
+
+    def __init__(self, parts: Parts, planner: Planner, dispatch: Dispatch, backfills: Backfills) -> None:
+        self._parts, self._planner, self._dispatch, self._backfills = parts, planner, dispatch, backfills
+
+    def estimate(self, export: Export, time_from: str, time_to: str | None, every: str | None) -> Estimate:
+        """What it would be.
+
+        Raises
+        ------
+        ConfigError
+            A time, or the size of the intervals, cannot be.
+        """
+        if not export.position:
+            raise ConfigError(
+                "backfill_before_run",
+                f"{export.name} has exported nothing yet: its first run exports all that there is.",
+                hint=f"tidemill export run {export.name}",
+            )
+        spec = ExportSpec.model_validate(export.spec)
+        size = _interval(every or spec.interval)
+        whole = selection.of(spec, 0, export.position)
+        source = self._parts.sources[export.model]
+        if export.model == "persons":
+            if time_from != EARLIEST or time_to is not None:
+                raise ConfigError("backfill_times", "Persons have no times.", hint="Say --from earliest, and no --to.")
+            rows = source.count(whole)
+            return self._estimated(export, None, None, "all", [(None, None, rows)] if rows else [])
+        start = self._earliest(size) if time_from == EARLIEST else _moment(time_from, size)
+        end = _moment(time_to, size) if time_to else dt.datetime.now(dt.UTC)
+        if start >= end:
+            raise ConfigError("backfill_times", f"{start} is not before {end}.", hint="--from is before --to.")
+        if (end - start) / EVERY[size] > MAX_INTERVALS:
+            raise ConfigError(
+                "backfill_intervals",
+                f"That is more than {MAX_INTERVALS:,} intervals of {size}.",
+                hint="Choose larger ones: --every day",
+            )
+        chosen = dataclasses.replace(whole, time_from=start, time_to=end)
+        step = EVERY[size]
+        found = [
+            (start + number * step, min(start + (number + 1) * step, end), rows)
+            for number, rows in source.intervals(chosen, step)
+        ]
+        return self._estimated(export, start, end, size.value, found)
+
+    def _estimated(
+        self,
+        export: Export,
+        start: dt.datetime | None,
+        end: dt.datetime | None,
+        every: str,
+        intervals: Sequence[tuple[dt.datetime | None, dt.datetime | None, int]],
+    ) -> Estimate:
+        rows = sum(number for *_, number in intervals)
+        size = rows * self._planner.row_bytes(export)
+        return Estimate(export.name, start, end, every, tuple(intervals), rows, int(size))
+
+    def _earliest(self, size: Interval) -> dt.datetime:
+        commits = self._parts.lake.commits(0, self._parts.lake.position())
+        first = min((commit.first_time for commit in commits if commit.first_time), default=dt.datetime.now(dt.UTC))
+        day = first.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return day - dt.timedelta(days=day.weekday()) if size is Interval.WEEK else day
+
+    def start(self, export: Export, estimate: Estimate, by: str) -> Backfill:
+        """Save it.
+
+        Raises
+        ------
+        ConfigError
+            There are no rows in the range.
+        ConflictError
+            The export has a backfill that is not finished.
+        """
+        if not estimate.intervals:
+            raise ConfigError(
+                "backfill_empty", "There are no rows in that range.", hint="tidemill events count --by day"
+            )
+        last = self._parts.runs.last(export.id)
+        if last and last.status == "running" and last.snapshot_after == last.snapshot_upto:
+            raise ConflictError(  # the same rows, by two MERGEs at once, could come in twice
+                "run_running",
+                f"Run {last.id.hex[:8]} tries rows again that were set aside.",
+                hint="Wait for it: tidemill export runs",
+            )
+        self._parts.engine.launch()
+        return self._backfills.add(
+            export.id,
+            time_from=estimate.time_from,
+            time_to=estimate.time_to,
+            every=estimate.every,
+            upto=export.position,
+            intervals=[
+                {"start": start.isoformat() if start else None, "end": end.isoformat() if end else None, "rows": rows}
+                for start, end, rows in estimate.intervals
+            ],
+            worker=self._parts.engine.worker,
+            created_by=by,
+        )
+
+    def resume(self, export: Export) -> Backfill:
+        """The export's backfill that is not finished, taken by this process.
+
+        Raises
+        ------
+        NotFoundError
+            There is none.
+        ConflictError
+            A living process moves it.
+        """
+        backfill = self.unfinished(export)
+        self._parts.engine.launch()
+        if backfill.status == "running" and backfill.worker and self._parts.engine.alive(backfill.worker):
+            raise ConflictError(
+                "backfill_running",
+                f"The backfill of {export.name} is running already.",
+                hint=f"Wait for it, or stop it: tidemill export backfill pause {export.name}",
+            )
+        return self._backfills.take(backfill, self._parts.engine.worker)
+
+    def assert_none(self, export: Export) -> None:
+        """Raise ConflictError if the export has a backfill that may be running: it may send the same rows."""
+        if self._backfills.unfinished(export.id):
+            raise ConflictError(
+                "backfill_unfinished",
+                f"{export.name} has a backfill that is not finished.",
+                hint=f"tidemill export backfill resume {export.name}, or cancel it.",
+            )
+
+    def unfinished(self, export: Export) -> Backfill:
+        """The export's backfill that is not finished; NotFoundError if there is none."""
+        found = self._backfills.unfinished(export.id)
+        if found is None:
+            raise NotFoundError(
+                "backfill_none",
+                f"{export.name} has no backfill that is not finished.",
+                hint=f"Begin one: tidemill export backfill {export.name} --from 2026-01-01 --to 2026-02-01",
+            )
+        return found
+
+    def stop(self, export: Export, status: str) -> Backfill:
+        """Pause (its running intervals end) or cancel it (they are cancelled)."""
+        backfill = self.unfinished(export)
+        self._backfills.mark(backfill.id, status)
+        if status == "cancelled":
+            for run in self._parts.runs.of_backfill(backfill.id).values():
+                if run.status == "running":
+                    self._dispatch.cancel(run)
+        return self._backfills.by_id(backfill.id)
+
+    def move(self, backfill: Backfill, by: str, parallel: int, report: Report) -> Backfill:
+        """Move it to its end, so many intervals at once; or until it is paused, cancelled or interrupted."""
+        self._dispatch.begin()
+        moving = _Moving(backfill, report)
+        with concurrent.futures.ThreadPoolExecutor(parallel) as threads:
+            begun = [threads.submit(self._interval, moving, number, by) for number in range(len(backfill.intervals))]
+            concurrent.futures.wait(begun)
+        if moving.interrupted:
+            self._backfills.mark(backfill.id, "paused")
+        elif self._backfills.by_id(backfill.id).status == "running":
+            self._backfills.mark(backfill.id, "failed" if moving.failed else "completed")
+        for one in begun:
+            one.result()  # a bug is one here, too
+        return self._backfills.by_id(backfill.id)
+
+    def _interval(self, moving: _Moving, number: int, by: str) -> None:
+        if moving.interrupted or self._backfills.by_id(moving.backfill.id).status != "running":
+            return
+        try:
+            rows = self._moved(moving.backfill, number, by)
+        except Cancelled:
+            moving.interrupted = True
+        except TidemillError:  # the run says why; the others go on
+            moving.failed = True
+        else:
+            moving.done(rows)
+
+    def _moved(self, backfill: Backfill, number: int, by: str) -> int:
+        """See that the run of an interval is completed. Gives its rows."""
+        export = self._parts.exports.by_id(backfill.export_id)
+        run = self._parts.runs.of_backfill(backfill.id).get(number)
+        if run is None:
+            run = self._dispatch.move(self._planner.over(export, backfill, number, by), _quiet)
+        elif run.status != "completed":
+            run = self._dispatch.retry(run, _quiet)
+        return run.rows_planned
+
+    def views(self, export: Export | None, *, limit: int) -> list[BackfillView]:
+        """Backfills, newest first, of one export or of all."""
+        return [self.view(backfill) for backfill in self._backfills.newest(export.id if export else None, limit=limit)]
+
+    def view(self, backfill: Backfill) -> BackfillView:
+        """How it stands."""
+        runs = self._parts.runs.of_backfill(backfill.id)
+        done = [number for number, run in runs.items() if run.status == "completed"]
+        status = backfill.status
+        if status == "running" and not (backfill.worker and self._parts.engine.alive(backfill.worker)):
+            status = "interrupted"
+        return BackfillView(
+            id=backfill.id,
+            export=self._parts.exports.by_id(backfill.export_id).name,
+            status=status,
+            time_from=backfill.time_from,
+            time_to=backfill.time_to,
+            every=backfill.every,
+            intervals=len(backfill.intervals),
+            intervals_done=len(done),
+            intervals_failed=sum(run.status == "failed" for run in runs.values()),
+            percent=round(100 * len(done) / len(backfill.intervals), 1),
+            rows=sum(int(interval["rows"]) for interval in backfill.intervals),
+            rows_done=sum(int(backfill.intervals[number]["rows"]) for number in done),
+            created_at=backfill.created_at,
+            created_by=backfill.created_by,
+            finished_at=backfill.finished_at,
+            runs=tuple(_told(backfill, number, runs[number]) for number in sorted(runs)),
+        )
+
+
+class _Moving:
+    """What the threads that move a backfill share."""
+
+    def __init__(self, backfill: Backfill, report: Report) -> None:
+        self.backfill, self._report = backfill, report
+        self.failed = self.interrupted = False
+        self._intervals = self._rows = 0
+        self._all = sum(int(interval["rows"]) for interval in backfill.intervals)
+        self._counting = threading.Lock()
+
+    def done(self, rows: int) -> None:
+        """An interval is completed."""
+        with self._counting:
+            self._intervals += 1
+            self._rows += rows
+            self._report(BackfillProgress(self._intervals, len(self.backfill.intervals), self._rows, self._all))
+
+
+def _quiet(_: RunProgress) -> None:
+    return None
+
+
+def _told(backfill: Backfill, number: int, run: Run) -> tuple[str, str, str, str]:
+    start = str(backfill.intervals[number]["start"] or "all")
+    return start, run.id.hex[:8], run.status, run.error_message or ""
+
+
+def _interval(text: str) -> Interval:
+    try:
+        return Interval(text)
+    except ValueError:
+        raise ConfigError(
+            "backfill_every",
+            f"{text!r} is no size of intervals.",
+            hint=f"One of: {', '.join(size.value for size in Interval)}.",
+        ) from None
+
+
+def _moment(text: str, size: Interval) -> dt.datetime:
+    """A date for intervals of days or weeks, else a time; UTC unless it says otherwise."""
+    try:
+        if size in _BY_DATE:
+            return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        example = "a date such as 2026-01-31" if size in _BY_DATE else "a time such as 2026-01-31T12:00:00Z"
+        raise ConfigError(
+            "backfill_times", f"{text!r} cannot be read.", hint=f"With intervals of {size} it is {example}."
+        ) from None
+    return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
