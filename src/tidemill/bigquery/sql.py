@@ -104,6 +104,23 @@ def keys(table: Place, key: Sequence[str]) -> str:
     return f"SELECT {names}, COUNT(*) AS row_count FROM {quoted(*table)} GROUP BY {names}"
 
 
+def sums(table: Place, columns: Sequence[str], day_of: str | None, since: dt.date | None) -> str:
+    """Of each day (all of it, without `day_of`): rows, ids, and the XOR of the first 60 bits of the MD5 of each id.
+
+    `columns`: of which an id is made. `since`: the first day that counts; only the partitions from it on are read.
+    """
+    ids = ", ':', ".join(f"CAST(`{name}` AS STRING)" for name in columns)
+    day = f"DATE(`{day_of}`)" if day_of else "CAST(NULL AS DATE)"
+    where = f"\nWHERE `{day_of}` >= TIMESTAMP '{since.isoformat()} 00:00:00+00:00'" if day_of and since else ""
+    return (
+        "SELECT day, SUM(row_count) AS row_count, COUNT(*) AS id_count,\n"
+        "       BIT_XOR(CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5(id)), 1, 15)) AS INT64)) AS checksum\n"
+        f"FROM (SELECT {day} AS day, CONCAT({ids}) AS id, COUNT(*) AS row_count\n"
+        f"      FROM {quoted(*table)}{where} GROUP BY day, id)\n"
+        "GROUP BY day ORDER BY day"
+    )
+
+
 def persons_with_most_ids(table: Place, limit: int) -> str:
     """An example: the persons who are known by the most ids."""
     return (

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from tidemill.cli import export_backfill, export_rejects, output, runs_view, session
+from tidemill.cli import export_backfill, export_rejects, export_verify, output, runs_view, session
 from tidemill.cli.groups import StartGroup
 
 app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and their runs.")
@@ -160,6 +160,7 @@ run_app = typer.Typer(
 app.add_typer(run_app, name="run")
 app.add_typer(export_backfill.app, name="backfill")
 app.add_typer(export_rejects.app, name="rejects")
+app.command("verify", epilog="Example: tidemill export verify daily --days 7 --repair")(export_verify.verify)
 
 
 @run_app.command("start", epilog="Example: tidemill export run daily")

@@ -129,12 +129,13 @@ def _follow(exports: ExportService, name: str, as_json: bool, move: Callable[[An
     if as_json:
         output.print_json(view)
     else:
-        _told(view)
+        told(view)
     if view.status == "failed":
         raise typer.Exit(_FAILED)
 
 
-def _told(view: BackfillView) -> None:
+def told(view: BackfillView) -> None:
+    """Say how it ended."""
     done = f"{view.intervals_done:,} of {view.intervals:,} intervals, {view.rows_done:,} of {view.rows:,} rows"
     if view.status == "completed":
         output.done(f"Backfill of {view.export}: {done}.")

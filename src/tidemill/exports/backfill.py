@@ -19,6 +19,7 @@ from tidemill.exports import selection
 from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.plan import Planner
 from tidemill.exports.spec import ExportSpec, Interval
+from tidemill.exports.verify import Verified
 from tidemill.exports.views import RunProgress
 from tidemill.exports.work import Parts
 from tidemill.store.backfills import Backfills
@@ -131,6 +132,20 @@ class Backfiller:
             for number, rows in source.intervals(chosen, step)
         ]
         return self._estimated(export, start, end, size.value, found)
+
+    def repair(self, export: Export, verified: Verified) -> Estimate | None:
+        """What would bring in rows that a table lacks: just the days that differ. None if it lacks none."""
+        lacking = [day for day in verified.different if day.missing or not day.same]
+        if not lacking:
+            return None
+        days = {day.day: day.expected for day in lacking if day.day and day.expected}
+        if not days:
+            return self.estimate(export, EARLIEST, None, Interval.WEEK.value) if lacking[0].day is None else None
+        intervals = [
+            (start, start + EVERY[Interval.DAY], rows)
+            for start, rows in ((dt.datetime.combine(day, dt.time(), dt.UTC), rows) for day, rows in days.items())
+        ]
+        return self._estimated(export, intervals[0][0], intervals[-1][1], Interval.DAY.value, intervals)
 
     def _estimated(
         self,

@@ -49,6 +49,8 @@ STATEMENTS = [
     ),
     ("keys", sql.keys(FINAL, ["uuid"]), "events"),
     ("top_events", sql.top_events(FINAL, 5), "events"),
+    ("sums", sql.sums(FINAL, EVENTS.key, "timestamp", dt.date(2026, 1, 2)), "events"),
+    ("sums", sql.sums(FINAL, (*PERSONS.key, *PERSONS.versions), None, None), "persons"),
 ]
 
 

@@ -1,0 +1,84 @@
+"""`tidemill export verify`: is all in the table that should be, each row once?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from tidemill.cli import export_backfill, output, progress, runs_view, session
+
+if TYPE_CHECKING:
+    from tidemill.exports.service import ExportService
+    from tidemill.exports.verify import Verified
+
+_DIFFERENT = 1
+_SHOWN = 50
+
+
+def verify(
+    name: str = typer.Argument(help="Name of the export."),
+    days: int = typer.Option(None, min=1, max=36_500, help="Only so many of the last days, today with them."),
+    repair: bool = typer.Option(False, "--repair", help="Backfill the days that differ, and verify again."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Hold the table against the event store: rows and a checksum of their ids, day by day, by one query.
+
+    Ends with code 1 if they differ. --repair brings in what the table lacks; rows that it has too many stay, and are
+    named.
+    """
+    with session.app() as opened:
+        exports = opened.exports
+        found = exports.verify(name, days=days)
+        if repair and found.different and _repaired(exports, name, found, as_json):
+            found = exports.verify(name, days=days)
+    if as_json:
+        output.print_json(found)
+    else:
+        _told(found)
+    if found.different:
+        raise typer.Exit(_DIFFERENT)
+
+
+def _repaired(exports: ExportService, name: str, found: Verified, as_json: bool) -> bool:
+    """Whether there was something that a backfill could bring in."""
+    estimate = exports.repair(name, found)
+    if estimate is None:
+        return False
+    if not as_json:
+        _told(found)
+    with runs_view.interruptible(exports, "Pausing the backfill"), progress.bar(f"Repairing {name}") as bar:
+        view = exports.backfill(name, estimate, by=session.user(), parallel=2, progress=bar.filling)
+    if not as_json or view.status != "completed":
+        export_backfill.told(view)
+    if view.status != "completed":
+        raise typer.Exit(_DIFFERENT)
+    return True
+
+
+def _told(found: Verified) -> None:
+    for note in found.notes:
+        output.note(note)
+    span = f" since {found.since}" if found.since else ""
+    billed = f" ({output.size(found.bytes_billed)} billed)" if found.bytes_billed else ""
+    if not found.different:
+        output.done(f"{found.table}{span}: {found.rows:,} rows, each there once, none missing{billed}.")
+        return
+    columns = ("DAY", "EXPECTED", "ROWS", "MISSING", "DUPLICATED", "NOT EXPECTED", "IDS")
+    rows = [
+        (str(d.day or "all"), d.expected, d.rows, d.missing, d.duplicated, d.foreign, "same" if d.same else "differ")
+        for d in found.different[:_SHOWN]
+    ]
+    output.print_table(columns, rows, empty="")
+    if len(found.different) > _SHOWN:
+        output.say(f"And {len(found.different) - _SHOWN:,} more days: --json shows all.")
+    output.say(
+        f"{found.table}{span}: {found.rows:,} rows, {found.expected:,} expected; "
+        f"{len(found.different):,} of {found.days:,} days differ{billed}."
+    )
+    if any(day.missing or not day.same for day in found.different):
+        output.say(f"Bring in what is missing: tidemill export verify {found.export} --repair")
+    if any(day.duplicated or day.foreign for day in found.different):
+        output.note(
+            "Rows that are there twice, or that Tidemill did not send, are not removed: see docs/howto/verify.md."
+        )

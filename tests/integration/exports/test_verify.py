@@ -1,0 +1,233 @@
+"""Verifying a table: every row that is lost, doubled or strange is found on its day, and what is lost comes back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.installation import CONNECTION, Installation
+
+from tidemill.app import App
+from tidemill.errors import ConfigError, ConflictError
+from tidemill.events.duck import literal
+from tidemill.events.sums import Sum, sums
+from tidemill.exports.verify import Verified
+from tidemill.settings import Settings
+
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+DAYS = 5
+EVENTS = 100
+
+
+def events(count: int, *, start: dt.datetime = START, seed: int = 3) -> list[dict[str, Any]]:
+    """Events of some days, one of them before 1970 and one with a strange id."""
+    chance = random.Random(seed)
+    rows: list[dict[str, Any]] = [
+        {
+            "uuid": f"{chance.getrandbits(64):016x}",
+            "event": chance.choice(["seen", "bought"]),
+            "distinct_id": chance.choice("abc"),
+            "timestamp": (start + dt.timedelta(days=n % DAYS, seconds=chance.randrange(86400))).isoformat(),
+            "team_id": 1 + n % 2,
+            "properties": {"$session_id": f"0190a000-0000-7000-8000-{chance.randrange(20):012x}"},
+        }
+        for n in range(count)
+    ]
+    rows[0]["timestamp"] = "1960-02-29T23:59:59.999999Z"
+    rows[1]["uuid"] = f"ü:'\\\"雪 😀{seed}"
+    return rows
+
+
+def load(app: App, folder: Path, rows: list[dict[str, Any]]) -> None:
+    file = folder / f"{os.urandom(6).hex()}.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    assert app.events.load(str(file), "posthog").rows == len(rows)
+
+
+def change(installation: Installation, statement: str) -> None:
+    """Somebody else changes the table."""
+    client = installation.client()
+    client.query(statement.replace("EVENTS", f"`{installation.dataset}.events`"), job_id=f"test_{os.urandom(6).hex()}")
+    client.close()
+
+
+def repair(app: App, name: str, found: Verified) -> None:
+    estimate = app.exports.repair(name, found)
+    assert estimate
+    view = app.exports.backfill(name, estimate, by="t", parallel=2, progress=lambda _: None)
+    assert view.status == "completed"
+
+
+@pytest.fixture
+def prepared(installation: Installation, tmp_path: Path) -> Installation:
+    """An export that has exported some days of events, in several runs."""
+    rows = events(EVENTS)
+    with installation.app(commit_rows=20) as app:
+        installation.connect(app)
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="t")
+        load(app, tmp_path, rows[:60])
+        app.exports.run("daily", by="t")
+        load(app, tmp_path, rows[60:])
+        app.exports.run("daily", by="t")
+    return installation
+
+
+def test_a_table_that_is_right_is_found_so_and_what_waits_does_not_count(
+    prepared: Installation, tmp_path: Path
+) -> None:
+    with prepared.app() as app:
+        load(app, tmp_path, events(10, seed=8))
+        found = app.exports.verify("daily")
+        assert (found.expected, found.rows, found.different) == (EVENTS, EVENTS, ())
+        assert found.days == DAYS + 1
+
+
+def test_each_difference_is_on_its_day_and_what_is_missing_comes_back(prepared: Installation) -> None:
+    days = [START.date() + dt.timedelta(days=n) for n in range(DAYS)]
+    lost = f"DATE(timestamp) = DATE '{days[1]}' AND event = 'seen'"
+    change(prepared, f"DELETE FROM EVENTS WHERE {lost}")
+    change(prepared, f"INSERT INTO EVENTS SELECT * FROM EVENTS WHERE DATE(timestamp) = DATE '{days[2]}'")
+    change(prepared, f"UPDATE EVENTS SET uuid = CONCAT(uuid, 'x') WHERE DATE(timestamp) = DATE '{days[3]}'")
+    change(prepared, f"INSERT INTO EVENTS (team_id, timestamp, event) VALUES (1, TIMESTAMP '{days[4]}', 'mine')")
+    with prepared.app() as app:
+        found = app.exports.verify("daily")
+        by_day = {day.day: day for day in found.different}
+        assert sorted(map(str, by_day)) == [str(day) for day in days[1:]]
+        assert by_day[days[1]].missing > 0 == by_day[days[1]].duplicated
+        assert by_day[days[2]].duplicated == by_day[days[2]].expected
+        assert by_day[days[2]].same
+        assert not by_day[days[3]].same
+        assert (by_day[days[3]].missing, by_day[days[3]].foreign) == (0, 0)
+        assert by_day[days[4]].foreign == 1
+        repair(app, "daily", found)
+        assert len(set(prepared.uuids())) == EVENTS + by_day[days[3]].expected + 1
+        left = {day.day: day for day in app.exports.verify("daily").different}
+        assert list(left) == days[2:]
+        assert all(day.missing == 0 for day in left.values())
+        assert left[days[3]].foreign == by_day[days[3]].expected
+        change(prepared, "DELETE FROM EVENTS WHERE uuid LIKE '%x' OR event = 'mine'")
+        assert [day.day for day in app.exports.verify("daily").different] == [days[2]]
+        assert app.exports.repair("daily", app.exports.verify("daily")) is None
+
+
+def test_only_the_last_days_and_only_the_days_that_differ(prepared: Installation, tmp_path: Path) -> None:
+    today = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = events(30, start=today - dt.timedelta(days=DAYS - 1), seed=5)[2:]
+    with prepared.app() as app:
+        load(app, tmp_path, rows)
+        app.exports.run("daily", by="t")
+        change(prepared, "DELETE FROM EVENTS WHERE team_id = 1")
+        found = app.exports.verify("daily", days=3)
+        assert found.since == today.date() - dt.timedelta(days=2)
+        assert found.expected == sum(row["timestamp"] >= found.since.isoformat() for row in rows)
+        assert len(found.different) == 3
+        estimate = app.exports.repair("daily", found)
+        assert estimate
+        assert len(estimate.intervals) == 3
+        repair(app, "daily", found)
+        assert app.exports.verify("daily", days=3).different == ()
+        assert len(app.exports.verify("daily").different) == DAYS + 2 + 1
+
+
+def test_filters_rejects_and_other_models(prepared: Installation, tmp_path: Path) -> None:
+    with prepared.app(max_row_bytes=1000) as app:
+        fields = {"include_events": ("bought",), "team_id": 2}
+        app.exports.create(CONNECTION, {"name": "few", "table": "few", **fields}, by="t")
+        large = {**events(2, seed=9)[1], "event": "bought", "team_id": 2, "properties": {"text": "x" * 3000}}
+        load(app, tmp_path, [large])
+        app.exports.run("few", by="t")
+        assert app.exports.verify("few").different == ()
+        assert app.exports.rejects("few")
+        app.exports.edit("few", {"include_events": ("seen", "bought")})
+        found = app.exports.verify("few")
+        assert "filters" in found.notes[0]
+        repair(app, "few", found)
+        assert app.exports.verify("few").different == ()
+    with prepared.app() as app:
+        for model in ("sessions", "persons"):
+            app.exports.create(CONNECTION, {"name": model, "model": model, "table": model}, by="t")
+            app.exports.run(model, by="t")
+            assert app.exports.verify(model).different == ()
+            version = "session_version" if model == "sessions" else "person_version"
+            name = f"`{prepared.dataset}.{model}`"
+            change(prepared, f"UPDATE {name} SET {version} = {version} - 1 WHERE team_id = 1")
+            change(prepared, f"DELETE FROM {name} WHERE team_id = 2")
+            found = app.exports.verify(model)
+            assert [(day.day, day.same) for day in found.different] == [(None, False)]
+            repair(app, model, found)
+            assert app.exports.verify(model).different == ()
+            with pytest.raises(ConfigError, match="no day"):
+                app.exports.verify(model, days=2)
+
+
+def test_when_it_cannot_be_verified_it_is_said(prepared: Installation, tmp_path: Path) -> None:
+    with prepared.app() as app:
+        app.exports.create(CONNECTION, {"name": "new", "table": "new"}, by="t")
+        with pytest.raises(ConfigError, match="nothing yet"):
+            app.exports.verify("new")
+        load(app, tmp_path, events(10, seed=8))
+        job = {"method": "POST", "path": "/upload/bigquery/v2/projects/[^/]+/jobs", "fault": "job_error"}
+        prepared.local.set_faults([{**job, "reason": "invalid", "message": "No."}])
+        with pytest.raises(ConfigError):
+            app.exports.run("daily", by="t")
+        prepared.local.set_faults([])
+        with pytest.raises(ConflictError, match="not finished"):
+            app.exports.verify("daily")
+        app.exports.run("daily", by="t")
+        change(prepared, "ALTER TABLE EVENTS DROP COLUMN timestamp")
+        with pytest.raises(ConfigError, match="timestamp"):
+            app.exports.verify("daily")
+        change(prepared, "DROP TABLE EVENTS")
+        assert sum(day.missing for day in app.exports.verify("daily").different) == EVENTS + 10
+
+
+def test_the_command(prepared: Installation) -> None:
+    right = prepared.run("export", "verify", "daily")
+    assert (right.returncode, "none missing" in right.stderr) == (0, True)
+    change(prepared, "DELETE FROM EVENTS WHERE event = 'seen'")
+    wrong = prepared.run("export", "verify", "daily")
+    assert (wrong.returncode, "2026-01-03" in wrong.stdout) == (1, True)
+    assert "export verify daily --repair" in wrong.stderr
+    repaired = prepared.run("export", "verify", "daily", "--repair", "--json")
+    assert (repaired.returncode, json.loads(repaired.stdout)["different"]) == (0, [])
+    change(prepared, "INSERT INTO EVENTS SELECT * FROM EVENTS WHERE event = 'seen'")
+    doubled = prepared.run("export", "verify", "daily", "--days", "20000", "--repair")
+    assert (doubled.returncode, "not removed" in doubled.stderr) == (1, True)
+
+
+ROWS = st.lists(
+    st.tuples(st.integers(1, 4), st.integers(1, 2), st.text(st.characters(codec="utf-8", exclude_characters="\0"))),
+    unique_by=lambda row: row[1:],
+    max_size=8,
+)
+Rows = list[tuple[int, int, str]]
+
+
+@pytest.fixture(scope="module")
+def one_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """An installation that is only asked."""
+    with App(Settings(home=tmp_path_factory.mktemp("home"))) as app:
+        yield app
+
+
+@given(first=ROWS, second=ROWS)
+def test_sums_are_the_same_for_the_same_rows_only(one_app: App, first: Rows, second: Rows) -> None:
+    def of(rows: Rows, without: Rows = []) -> list[Sum]:  # noqa: B006 - is not changed
+        values = [f"(TIMESTAMPTZ '2026-01-0{day} 23:00:00+00', {team}, {literal(name)})" for day, team, name in rows]
+        table = f"(VALUES {', '.join(values or ['(now(), 0, NULL)'])}) AS t(timestamp, team_id, uuid)"
+        query = f"SELECT *, team_id AS row_team, uuid AS row_id FROM {table} WHERE team_id > 0"
+        gone = {(team, name) for _, team, name in without}
+        return sums(one_app.lake, query, ("team_id", "uuid"), "timestamp", gone)
+
+    assert of(first) == of(first[::-1])
+    assert (of(first) == of(second)) == (set(first) == set(second))
+    assert of(first, first[:3]) == of(first[3:])
+    assert sum(day.rows for day in of(first)) == len(first)
