@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,15 @@ def installation(tmp_path: Path, local_bigquery: LocalBigQuery) -> Installation:
     home = tmp_path / "home"
     environment = {**os.environ, "TIDEMILL_HOME": str(home), "COLUMNS": "200"}
     return Installation(home, local_bigquery, dataset, environment)
+
+
+def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> bool:
+    """Kill a command as soon as it has come so far, or let it end. Whether it was running still."""
+    while process.poll() is None and not reached():
+        pass
+    process.kill()
+    process.communicate()
+    return process.returncode < 0
 
 
 def write_events(path: Path, count: int, *, first: int = 0, size: int = 200) -> list[str]:

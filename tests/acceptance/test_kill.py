@@ -5,26 +5,16 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.installation import CONNECTION, Installation, write_events
+from tests.installation import CONNECTION, Installation, kill_when, write_events
 
 from tidemill.app import App
 
 EVENTS, COMMITS = 3_000, 12
 SMALL = {"TIDEMILL_COMMIT_ROWS": "250", "TIDEMILL_CHUNK_BYTES": "30000"}
-
-
-def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
-    """Kill a command as soon as it has come so far, or let it end."""
-    while process.poll() is None and not reached():
-        pass
-    process.kill()
-    process.communicate()
 
 
 def kill_load(installation: Installation, app: App, file: Path, commits: int) -> bool:

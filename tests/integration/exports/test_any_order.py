@@ -1,0 +1,219 @@
+"""Whatever happens in whatever order - loads, runs, faults, backfills, rows that somebody deletes - the tables of all
+models end as one plain pass over all events says."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tests.installation import CONNECTION, Installation
+from tests.session_reference import sessions
+
+from tidemill.app import App
+from tidemill.errors import TidemillError
+
+MODELS = ("events", "sessions", "persons")
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+DAYS = 4
+SMALL = {"commit_rows": 10, "chunk_bytes": 3_000, "parallel_loads": 2}
+UPLOAD, JOBS, TABLES = "/upload/bigquery/", "/bigquery/v2/projects/[^/]+/jobs", "/bigquery/v2/.*/tables"
+
+#: Faults that end a run, and faults that it must survive.
+FAULTS: list[dict[str, Any]] = [
+    {"path": UPLOAD, "method": "PUT", "fault": "job_error", "reason": "invalid"},
+    {"path": JOBS, "method": "POST", "fault": "job_error", "reason": "invalidQuery"},
+    {"path": JOBS, "method": "POST", "fault": "job_error", "reason": "backendError"},
+    {"path": JOBS, "method": "POST", "fault": "status", "status": 503, "after_commit": True},
+    {"path": JOBS, "method": "POST", "fault": "cut", "after_commit": True},
+    {"path": UPLOAD, "method": "PUT", "fault": "cut", "after_commit": True},
+    {"path": TABLES, "method": "POST", "fault": "status", "status": 502, "after_commit": True},
+    {"path": TABLES, "method": "DELETE", "fault": "status", "status": 403, "reason": "accessDenied"},
+]
+
+model = st.sampled_from(MODELS)
+fault = st.one_of(st.none(), st.sampled_from(FAULTS))
+nth = st.integers(1, 2)
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("load"), st.integers(1, 25)),
+        st.tuples(st.just("run"), model, fault, nth),
+        st.tuples(st.just("backfill"), model, fault, nth, st.integers(0, DAYS - 1), st.integers(1, DAYS)),
+        st.tuples(st.just("resume"), model, fault, nth),
+        st.tuples(st.just("lose"), model, st.integers(0, 3)),
+        st.tuples(st.just("two"), model),
+    ),
+    min_size=3,
+    max_size=10,
+)
+
+
+@dataclasses.dataclass
+class World:
+    """One installation; each example has exports and tables of its own, and a team."""
+
+    installation: Installation
+    app: App
+    folder: Path
+    numbers: Iterator[int]
+    number: int = 0
+    sent: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def begin(self) -> None:
+        """A new example."""
+        self.number, self.sent = next(self.numbers), []
+        self.installation.local.set_faults([])
+        for name in MODELS:
+            self.create(name, self.name(name))
+        self.load(20)
+        for name in MODELS:
+            self.app.exports.run(self.name(name), by="t")
+
+    def name(self, what: str) -> str:
+        """Of an export, and of its table."""
+        return f"{what}_{self.number}"
+
+    def create(self, what: str, name: str) -> None:
+        fields = {"name": name, "model": what, "table": name, "team_id": self.number}
+        self.app.exports.create(CONNECTION, fields, by="t")
+
+    def load(self, count: int) -> None:
+        """Events of a few people, who turn out to be the same, and of a few sessions."""
+        chance = random.Random(len(self.sent) * 1000 + count)
+        people, rows = [f"p{number}" for number in range(8)], []
+        for n in range(count):
+            properties: dict[str, Any] = {"$session_id": f"0190a000-0000-7000-8000-{chance.randrange(12):012x}"}
+            properties |= {"$current_url": f"https://a.example/{chance.randrange(4)}"}
+            kind = chance.choice(["$pageview", "seen", "$identify", "$set", "$create_alias"])
+            match kind:
+                case "$identify":
+                    properties["$anon_distinct_id"] = chance.choice(people)
+                case "$set":
+                    properties["$set"] = {"n": chance.randrange(9)}
+                case "$create_alias":
+                    properties["alias"] = "p7"
+            rows.append(
+                {
+                    "uuid": f"{self.number}-{len(self.sent) + n}",
+                    "event": kind,
+                    "distinct_id": chance.choice(people),
+                    "timestamp": (START + dt.timedelta(seconds=chance.randrange(DAYS * 86400))).isoformat(),
+                    "team_id": self.number,
+                    "properties": properties,
+                }
+            )
+        file = self.folder / f"{self.number}-{len(self.sent)}.jsonl"
+        file.write_text("\n".join(map(json.dumps, rows)))
+        assert self.app.events.load(str(file), "posthog").rows == count
+        self.sent += rows
+
+    def do(self, what: str, *given: Any) -> None:
+        """One action. What cannot be done now is refused, and changes nothing."""
+        match what, given:
+            case "load", (count,):
+                self.load(count)
+            case "lose", (name, rest):
+                column = {"events": "uuid", "sessions": "session_id", "persons": "distinct_id"}[name]
+                self.change(name, f"DELETE FROM TABLE_ WHERE MOD(ASCII(SUBSTR({column}, -1)), 4) = {rest}")
+            case "two", (name,):  # processes at once
+                self.load(10)
+                other = self.installation.start("export", "run", self.name(name))
+                with contextlib.suppress(TidemillError):
+                    self.app.exports.run(self.name(name), by="t")
+                other.communicate(timeout=120)
+            case _, (name, fault, nth, *days):
+                self.installation.local.set_faults([{**fault, "nth": nth}] if fault else [])
+                with contextlib.suppress(TidemillError):
+                    self.move(what, name, *days)
+                self.installation.local.set_faults([])
+
+    def move(self, what: str, name: str, first: int = 0, days: int = 0) -> None:
+        """Rows go into the table, if nothing is wrong."""
+        exports, own = self.app.exports, self.name(name)
+        match what:
+            case "run":
+                self.load(5)
+                exports.run(own, by="t")
+            case "backfill":
+                start, end = ((START + dt.timedelta(days=day)).date().isoformat() for day in (first, first + days))
+                whole = name == "persons"
+                estimate = exports.estimate(own, "earliest" if whole else start, None if whole else end, "day")
+                exports.backfill(own, estimate, by="t", parallel=2, progress=lambda _: None)
+            case "resume":
+                exports.backfill_resume(own, by="t", parallel=1, progress=lambda _: None)
+            case _:
+                raise AssertionError(what)
+
+    def change(self, name: str, statement: str) -> None:
+        """Somebody else changes the table."""
+        client = self.installation.client()
+        table = f"`{self.installation.dataset}.{self.name(name)}`"
+        try:
+            client.query(statement.replace("TABLE_", table), job_id=f"test_{random.getrandbits(64):x}")
+        finally:
+            client.close()
+
+    def settle(self, name: str) -> None:
+        """All is finished that was begun, what is new is exported, what is missing is repaired."""
+        exports, own = self.app.exports, self.name(name)
+        exports.run(own, by="t")
+        if any(one.status not in {"completed", "cancelled"} for one in exports.backfills(own, limit=1)):
+            assert exports.backfill_resume(own, by="t", parallel=2, progress=lambda _: None).status == "completed"
+        found = exports.verify(own)
+        if found.different:
+            estimate = exports.repair(own, found)
+            assert estimate
+            exports.backfill(own, estimate, by="t", parallel=2, progress=lambda _: None)
+            assert exports.verify(own).different == ()
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """Of a table, in the order of their texts, without the times of their hand-over."""
+        client = self.installation.client()
+        found = [dict(row) for row in client.google().list_rows(f"{client.project}.{self.installation.dataset}.{name}")]
+        client.close()
+        for row in found:
+            row.pop("bq_ingested_timestamp", None), row.pop("bq_updated_timestamp", None)
+        return sorted(found, key=str)
+
+
+@given(steps=actions)
+@settings(
+    max_examples=5,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],  # an example takes seconds
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_the_tables_end_as_a_plain_pass_says(world: World, steps: list[tuple[Any, ...]]) -> None:
+    world.begin()
+    for step in steps:
+        world.do(*step)
+    for name in MODELS:
+        world.settle(name)
+    for name in MODELS:
+        plain = f"plain_{world.name(name)}"
+        world.create(name, plain)
+        world.app.exports.run(plain, by="t")
+        assert world.rows(world.name(name)) == world.rows(plain)
+    assert {row["uuid"] for row in world.rows(world.name("events"))} == {event["uuid"] for event in world.sent}
+    assert len(world.rows(world.name("events"))) == len(world.sent)
+    expected = sessions(world.sent)
+    found = {(row["team_id"], row["session_id"]): row for row in world.rows(world.name("sessions"))}
+    assert {key: {name: row[name] for name in expected[key]} for key, row in found.items()} == expected
+
+
+@pytest.fixture
+def world(installation: Installation, tmp_path: Path) -> Iterator[World]:
+    """For all examples of a test."""
+    with installation.app(**SMALL) as app:
+        installation.connect(app)
+        yield World(installation, app, tmp_path, itertools.count(1))
+        installation.local.set_faults([])
