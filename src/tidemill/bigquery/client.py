@@ -183,7 +183,12 @@ class Client:
         wanted.description = layout.description or None
         wanted.labels = dict(layout.labels)
         if layout.partition:
-            wanted.time_partitioning = bigquery.TimePartitioning(type_=layout.partition[1], field=layout.partition[0])
+            expires = layout.partition_expires
+            wanted.time_partitioning = bigquery.TimePartitioning(
+                type_=layout.partition[1],
+                field=layout.partition[0],
+                expiration_ms=expires // dt.timedelta(milliseconds=1) if expires else None,
+            )
         if layout.cluster_by:
             wanted.clustering_fields = list(layout.cluster_by)
         if layout.expires_seconds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -36,24 +37,32 @@ class Field:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """An existing table. `partition` is (column, HOUR|DAY|MONTH|YEAR); `kind` is the API's: TABLE, VIEW, EXTERNAL, …"""
+    """An existing table. `partition` is (column, HOUR|DAY|MONTH|YEAR); `kind` is the API's: TABLE, VIEW, EXTERNAL, …
+
+    `partition_expires`: so long after its end a partition vanishes.
+    """
 
     fields: tuple[Field, ...]
     rows: int
     partition: tuple[str, str] | None = None
     cluster_by: tuple[str, ...] = ()
     kind: str = "TABLE"
+    partition_expires: dt.timedelta | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How a new table is made. `expires_seconds`: from now on, for tables that must not stay."""
+    """How a new table is made.
+
+    `expires_seconds`: from now on, for tables that must not stay. `partition_expires`: after the end of each partition.
+    """
 
     columns: tuple[Column, ...]
     partition: tuple[str, str] | None = None
     cluster_by: tuple[str, ...] = ()
     description: str = ""
     expires_seconds: int | None = None
+    partition_expires: dt.timedelta | None = None
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -130,6 +139,7 @@ def schema(columns: Sequence[Column]) -> list[bigquery.SchemaField]:
 def from_google(table: bigquery.Table) -> Table:
     """Our view of Google's table."""
     partition = table.time_partitioning
+    expires = partition.expiration_ms if partition else None
     return Table(
         fields=tuple(
             Field(f.name, from_rest(f.field_type), f.mode or "NULLABLE", f.default_value_expression is not None)
@@ -139,6 +149,7 @@ def from_google(table: bigquery.Table) -> Table:
         partition=(partition.field, partition.type_) if partition and partition.field else None,
         cluster_by=tuple(table.clustering_fields or ()),
         kind=str(table.table_type or "TABLE"),
+        partition_expires=dt.timedelta(milliseconds=int(expires)) if expires else None,
     )
 
 

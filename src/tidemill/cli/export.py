@@ -27,6 +27,7 @@ def create(
     team: int = typer.Option(None, help="Only events of this team."),
     partition_by: str = typer.Option(None, help="COLUMN, COLUMN:hour|day|month|year, or none. Default: the model's."),
     cluster_by: list[str] = typer.Option([], help="Up to four columns, repeated; or none. Default: the model's."),
+    partition_expiration: int = typer.Option(None, help="Days after which a partition of the new table vanishes."),
     max_bytes_billed: str = typer.Option(None, help="A statement that would be billed for more fails, such as 20GB."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
@@ -39,6 +40,7 @@ def create(
         "json_type": json_type,
     }
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
+    fields["partition_expiration_days"] = partition_expiration
     if partition_by is not None:
         fields["partition_by"] = partition_by
     if max_bytes_billed is not None:

@@ -87,6 +87,9 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     team_id: int | None = Field(default=None, ge=0, description="Only events of this team.")
     partition_by: Partitioning | None = Field(default=None, description="Partitioning of a new table.")
     cluster_by: Names = Field(default=(), description="Clustering of a new table: up to four columns.")
+    partition_expiration_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="So many days after its end a partition of a new table vanishes."
+    )
     max_bytes_billed: int | None = Field(
         default=None, ge=MIN_BYTES_BILLED, description="Most bytes that one statement of the export may be billed for."
     )
@@ -125,6 +128,12 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 "partition_type",
                 f"A table cannot be partitioned by {self.partition_by.column!r}: it is no TIMESTAMP.",
                 hint="Use timestamp or bq_ingested_timestamp, or 'none'.",
+            )
+        if self.partition_expiration_days and not self.partition_by:
+            raise ConfigError(
+                "partition_expiration",
+                "The table is not partitioned: there is nothing that could expire by its age.",
+                hint="Leave the expiration out, or partition the table.",
             )
         return self
 

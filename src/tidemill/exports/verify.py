@@ -12,6 +12,7 @@ import secrets
 
 from tidemill.bigquery import sql
 from tidemill.bigquery.client import Client
+from tidemill.bigquery.tables import Table
 from tidemill.errors import ConfigError, ConflictError
 from tidemill.events.sources.source import EPOCH
 from tidemill.events.sums import Sum, sums
@@ -77,14 +78,15 @@ class Verifier:
         if days is not None and not model.partition_by:
             raise ConfigError("verify_days", f"Rows of {model.name} have no day.", hint="Leave --days out.")
         self._assert_still(export)
-        since = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days - 1) if days else None
+        table = self._table(client, export)
+        since, expired = _since(days, table, model.partition_by)
         chosen = selection.of(spec, 0, export.position)
         if since:
             chosen = dataclasses.replace(chosen, time_from=dt.datetime.combine(since, dt.time(), dt.UTC))
         columns, without = (*model.key, *model.versions), self._rejects.keys(export.id)
         rows = self._parts.sources[export.model].rows(chosen, EPOCH)
         expected = sums(self._parts.lake, rows, columns, model.partition_by, without)
-        found, billed = self._found(client, export, columns, since)
+        found, billed = self._found(client, export, columns, since) if table else ({}, 0)
         self._assert_unmoved(export)
         all_days = _held(expected, found)
         return Verified(
@@ -96,27 +98,32 @@ class Verifier:
             rows=sum(day.rows for day in all_days),
             different=tuple(day for day in all_days if day.duplicated or not day.same),
             bytes_billed=billed,
-            notes=self._notes(export),
+            notes=self._notes(export) + expired,
         )
 
-    def _found(
-        self, client: Client, export: Export, columns: tuple[str, ...], since: dt.date | None
-    ) -> tuple[dict[dt.date | None, tuple[int, int, int]], int]:
-        """Of each day in the table: rows, ids and checksum; and the bytes that the query was billed."""
+    def _table(self, client: Client, export: Export) -> Table | None:
+        """The export's table, which has the columns by which it is verified; None if it is gone."""
         model = registry.get(export.model)
         client.locate(export.dataset)
         table = client.get_table(export.dataset, export.table_id)
-        names = {field.name.lower() for field in table.fields} if table else set()
         if table is None:
-            return {}, 0
+            return None
+        names = {field.name.lower() for field in table.fields}
         assert_keyed(model, names)
-        lacking = [name for name in (*columns, model.partition_by) if name and name not in names]
+        lacking = [name for name in (*model.versions, model.partition_by) if name and name not in names]
         if lacking:
             raise ConfigError(
                 "verify_columns",
                 f"The table has no column {', '.join(lacking)}, by which it is verified.",
                 hint="Add the column, and fill it by tidemill export backfill.",
             )
+        return table
+
+    def _found(
+        self, client: Client, export: Export, columns: tuple[str, ...], since: dt.date | None
+    ) -> tuple[dict[dt.date | None, tuple[int, int, int]], int]:
+        """Of each day in the table: rows, ids and checksum; and the bytes that the query was billed."""
+        model = registry.get(export.model)
         answer = client.query(
             sql.sums((export.project, export.dataset, export.table_id), columns, model.partition_by, since),
             job_id=f"tidemill_verify_{secrets.token_hex(12)}",
@@ -166,6 +173,17 @@ class Verifier:
         if all([run.spec.get(name) for name in names] == now for run in own):
             return ()
         return ("The filters of the export were changed: all of the table is held against those of today.",)
+
+
+def _since(days: int | None, table: Table | None, day_of: str | None) -> tuple[dt.date | None, tuple[str, ...]]:
+    """The first day that counts, and a remark if that is because earlier partitions of the table expire."""
+    today = dt.datetime.now(dt.UTC).date()
+    asked = today - dt.timedelta(days=days - 1) if days else None
+    kept = table.partition_expires if table and table.partition and table.partition[0] == day_of else None
+    alive = today - dt.timedelta(days=max(kept.days - 1, 0)) if kept else None
+    if alive is None or (asked and asked >= alive):
+        return asked, ()
+    return alive, (f"Partitions of the table expire: what was before {alive} is not verified.",)
 
 
 def _run(export: Export) -> str:

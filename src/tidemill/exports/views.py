@@ -26,6 +26,7 @@ class ExportView:
     team_id: int | None
     partition_by: str
     cluster_by: tuple[str, ...]
+    partition_expiration_days: int | None
     max_bytes_billed: int | None
     created_at: dt.datetime
     created_by: str
@@ -131,6 +132,7 @@ def export_view(export: records.Export, connection: str, last: records.Run | Non
         team_id=made.team_id,
         partition_by=f"{partition.column} by {partition.granularity.lower()}" if partition else "none",
         cluster_by=made.cluster_by,
+        partition_expiration_days=made.partition_expiration_days,
         max_bytes_billed=made.max_bytes_billed,
         created_at=export.created_at,
         created_by=export.created_by,

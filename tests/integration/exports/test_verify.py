@@ -137,6 +137,30 @@ def test_only_the_last_days_and_only_the_days_that_differ(prepared: Installation
         assert len(app.exports.verify("daily").different) == DAYS + 2 + 1
 
 
+def test_what_has_expired_is_not_missed(prepared: Installation, tmp_path: Path) -> None:
+    today = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    recent = events(30, start=today - dt.timedelta(days=DAYS - 1), seed=5)[2:]
+    with prepared.app() as app:
+        load(app, tmp_path, recent)
+        app.exports.create(CONNECTION, {"name": "short", "table": "short", "partition_expiration_days": 30}, by="t")
+        app.exports.run("short", by="t")
+        client = prepared.client()
+        table = client.get_table(prepared.dataset, "short")
+        assert table
+        assert table.partition_expires == dt.timedelta(days=30)
+        client.close()
+        # What BigQuery does by itself, in its time.
+        change(prepared, f"DELETE FROM `{prepared.dataset}.short` WHERE timestamp < TIMESTAMP '2026-01-10'")
+        found = app.exports.verify("short")
+        assert (found.different, found.expected) == ((), len(recent))
+        assert "expire" in found.notes[0]
+        assert app.exports.verify("short", days=2).notes == ()
+        for fields in ({"partition_by": "none"}, {"model": "persons"}):
+            with pytest.raises(ConfigError, match="not partitioned"):
+                wrong = {"name": "w", "table": "w", "partition_expiration_days": 30}
+                app.exports.create(CONNECTION, {**wrong, **fields}, by="t")
+
+
 def test_filters_rejects_and_other_models(prepared: Installation, tmp_path: Path) -> None:
     with prepared.app(max_row_bytes=1000) as app:
         fields = {"include_events": ("bought",), "team_id": 2}

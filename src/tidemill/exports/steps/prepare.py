@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
 from tidemill.bigquery import names, tables
@@ -45,11 +46,12 @@ def prepare(parts: Parts, run_id: str) -> int:
 
 
 def _layout(work: Work, columns: Sequence[Column]) -> tables.Layout:
-    partition = work.spec.partition_by
+    partition, days = work.spec.partition_by, work.spec.partition_expiration_days
     return tables.Layout(
         tuple(columns),
         partition=(partition.column, partition.granularity.value) if partition else None,
         cluster_by=work.spec.cluster_by,
+        partition_expires=dt.timedelta(days=days) if days else None,
         description=f"{work.model.title}, exported by Tidemill. {work.model.description}",
         labels={"tidemill_export": names.label(work.export.name)},
     )
