@@ -187,7 +187,7 @@ class World:
 
 @given(steps=actions)
 @settings(
-    max_examples=5,
+    max_examples=3,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],  # an example takes seconds
     suppress_health_check=[HealthCheck.function_scoped_fixture],
