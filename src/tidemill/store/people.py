@@ -1,7 +1,7 @@
 """People: persons, whose each distinct_id is, and up to which event that is known. All changes in one transaction.
 
-Rows go in and out as tuples in the order of `PERSON`, `LINK` and `WARNING`, thousands at a time. Every session that
-saves something has a number, and what it saved carries it: a later one has a greater number, and is seen later.
+Rows go in and out as tuples in the order of `PERSON`, `LINK` and so on, thousands at a time. Every session that saves
+something has a number, and what it saved carries it: a later one has a greater number, and is seen later.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -19,18 +19,53 @@ from tidemill.store.tables import SCHEMA, identity
 Key = tuple[int, str]
 Row = tuple[Any, ...]
 #: Of a person: `created` is in microseconds since 1970, `properties` a JSON text.
-PERSON = ("team_id", "id", "created", "properties", "version", "identified", "deleted")
-LINK = ("team_id", "distinct_id", "person_id", "version")
+PERSON = ("team_id", "id", "created_at", "properties", "version", "identified", "deleted", "number")
+LINK = ("team_id", "distinct_id", "person_id", "version", "number")
 WARNING = ("team_id", "uuid", "code", "distinct_id", "other")
+#: Its times are in microseconds, too.
+MERGE = ("team_id", "number", "into_number", "event_time", "server_time")
+SWITCH = ("team_id", "device_id", "snapshot", "n", "user_id")
+_TIMES = ("created_at", "event_time", "server_time")
+_TYPES = dict.fromkeys(("team_id", "version", "number", "into_number", "snapshot", *_TIMES), "bigint") | {
+    "n": "integer",
+    "identified": "boolean",
+    "deleted": "boolean",
+}
 _CREATED = "(extract(epoch FROM created_at) * 1000000)::bigint"
 
 
 @dataclasses.dataclass(frozen=True)
 class Reached:
-    """The snapshot of the event store up to which people are known, and the number of the last change to them."""
+    """The snapshot of the event store up to which people are known, the number of the last change to them, and the last
+    number that was given to somebody."""
 
     snapshot: int
     change: int
+    numbers: int
+
+
+class Changed(Protocol):
+    """What a session keeps."""
+
+    @property
+    def links(self) -> Iterable[Row]:
+        """As LINK, each new or in the place of another."""
+
+    @property
+    def persons(self) -> Iterable[Row]:
+        """As PERSON, each new or in the place of another."""
+
+    @property
+    def refusals(self) -> Iterable[Row]:
+        """As WARNING."""
+
+    @property
+    def merges(self) -> Iterable[Row]:
+        """As MERGE."""
+
+    @property
+    def switches(self) -> Iterable[Row]:
+        """As SWITCH."""
 
 
 class PeopleBook:
@@ -42,14 +77,14 @@ class PeopleBook:
     def reached(self) -> Reached:
         """How far it is."""
         with self._database.begin() as connection:
-            return _reached(connection.execute(sa.select(identity.c.snapshot, identity.c.change)).first())
+            return _reached(connection.execute(_REACHED).first())
 
     @contextlib.contextmanager
     def open(self) -> Iterator[PeopleSession]:
         """A session. Another one waits until it has ended."""
         with self._database.begin() as connection:
             connection.execute(sa.text(f"INSERT INTO {SCHEMA}.identity DEFAULT VALUES ON CONFLICT DO NOTHING"))
-            row = connection.execute(sa.select(identity.c.snapshot, identity.c.change).with_for_update()).first()
+            row = connection.execute(_REACHED.with_for_update()).first()
             yield PeopleSession(connection, _reached(row))
 
 
@@ -70,20 +105,33 @@ class PeopleSession:
 
     def persons(self, persons: Sequence[Key]) -> list[Row]:
         """Those of these persons that are known."""
-        columns = f"team_id, id, {_CREATED}, properties, version, identified, deleted"
+        columns = f"team_id, id, {_CREATED}, properties, version, identified, deleted, number"
         return self._found(columns, "persons", "id", "text", persons)
 
-    def save(self, links: Iterable[Row], persons: Iterable[Row], refusals: Iterable[Row], snapshot: int) -> Reached:
-        """Keep these under the number of the next change, and that all up to this snapshot is in them."""
+    def users(self, devices: Sequence[Key]) -> list[Row]:
+        """team_id, device_id and the user who was last seen on it, of those of these devices that are known."""
+        if not devices:
+            return []
+        query = (
+            f"SELECT DISTINCT ON (team_id, device_id) team_id, device_id, user_id FROM {SCHEMA}.device_users "
+            "JOIN unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) ON team_id = k_team AND device_id = k_name "
+            "ORDER BY team_id, device_id, snapshot DESC, n DESC"
+        )
+        return self._fetched(query, devices)
+
+    def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:
+        """Keep these under the number of the next change, and that all up to this snapshot is in them; also the last
+        number that was given to somebody."""
         change = self.reached.change + 1
-        moment = "'epoch'::timestamptz + created * interval '1 microsecond'"
-        persons_now = f"team_id, id, {moment}, properties, version, identified, deleted, {change}"
-        wrote = self._merge("persons", PERSON, persons, ("team_id", "id"), persons_now)
-        wrote |= self._merge("distinct_ids", LINK, links, ("team_id", "distinct_id"), f"{', '.join(LINK)}, {change}")
-        self._merge("identity_warnings", WARNING, refusals, None, ", ".join(WARNING))
-        self.reached = Reached(snapshot, change if wrote else self.reached.change)
+        wrote = self._merge("persons", PERSON, changed.persons, key=("team_id", "id"), change=change)
+        wrote |= self._merge("distinct_ids", LINK, changed.links, key=("team_id", "distinct_id"), change=change)
+        wrote |= self._merge("merge_ids", MERGE, changed.merges, change=change)
+        self._merge("identity_warnings", WARNING, changed.refusals)
+        self._merge("device_users", SWITCH, changed.switches)
+        self.reached = Reached(snapshot, change if wrote else self.reached.change, numbers)
         self._connection.execute(
-            f"UPDATE {SCHEMA}.identity SET snapshot = %s, change = %s", [self.reached.snapshot, self.reached.change]
+            f"UPDATE {SCHEMA}.identity SET snapshot = %s, change = %s, numbers = %s",
+            [self.reached.snapshot, self.reached.change, numbers],
         )
         return self.reached
 
@@ -95,31 +143,39 @@ class PeopleSession:
             f"SELECT {qualified} FROM {SCHEMA}.{table} t "
             f"JOIN unnest(%s::bigint[], %s::{kind}[]) AS k(k_team, k_name) ON t.team_id = k_team AND t.{name} = k_name"
         )
+        return self._fetched(query, keys)
+
+    def _fetched(self, query: str, keys: Sequence[Key]) -> list[Row]:
         rows: list[Row] = self._connection.execute(query, [list(part) for part in zip(*keys, strict=True)]).fetchall()
         return rows
 
     def _merge(
-        self, table: str, columns: Sequence[str], rows: Iterable[Row], key: Sequence[str] | None, selected: str
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Iterable[Row],
+        *,
+        key: Sequence[str] = (),
+        change: int | None = None,
     ) -> bool:
-        """Insert rows, or replace those with the same key. Whether there were any."""
+        """Insert rows, with the number of the change; replace those with the same key. Whether there were any."""
         first = next(rows := iter(rows), None)
         if first is None:
             return False
-        types = {"team_id": "bigint", "created": "bigint", "version": "bigint"}
-        types |= {"identified": "boolean", "deleted": "boolean"}
-        fields = ", ".join(f"{name} {types.get(name, 'text')}" for name in columns)
+        fields = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in columns)
+        values = [f"'epoch'::timestamptz + {c} * interval '1 microsecond'" if c in _TIMES else c for c in columns]
         with self._connection.cursor() as cursor:
             cursor.execute(f"CREATE TEMP TABLE incoming ({fields}) ON COMMIT DROP")
             with cursor.copy("COPY incoming FROM STDIN") as copy:
                 copy.write_row(first)
                 for row in rows:
                     copy.write_row(row)
-            names = [name if name != "created" else "created_at" for name in columns]
-            names += ["change"] if key else []
-            update = ", ".join(f"{name} = excluded.{name}" for name in names if name not in (key or ()))
+            names = [*columns, *(["change"] if change is not None else [])]
+            values += [str(change)] if change is not None else []
+            update = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
             conflict = f"({', '.join(key)}) DO UPDATE SET {update}" if key else "DO NOTHING"
             cursor.execute(
-                f"INSERT INTO {SCHEMA}.{table} ({', '.join(names)}) SELECT {selected} FROM incoming "
+                f"INSERT INTO {SCHEMA}.{table} ({', '.join(names)}) SELECT {', '.join(values)} FROM incoming "
                 f"ON CONFLICT {conflict}"
             )
             cursor.execute("DROP TABLE incoming")
@@ -127,4 +183,7 @@ class PeopleSession:
 
 
 def _reached(row: Any) -> Reached:
-    return Reached(0, 0) if row is None else Reached(*row)
+    return Reached(0, 0, 0) if row is None else Reached(*row)
+
+
+_REACHED = sa.select(identity.c.snapshot, identity.c.change, identity.c.numbers)

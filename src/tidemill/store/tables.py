@@ -178,6 +178,7 @@ identity = sa.Table(
     sa.Column("one_row", sa.Boolean, primary_key=True, server_default=sa.true()),
     sa.Column("snapshot", sa.BigInteger, nullable=False, server_default="0"),  # of the event store: all up to it is in
     sa.Column("change", sa.BigInteger, nullable=False, server_default="0"),  # number of the last change to people
+    sa.Column("numbers", sa.BigInteger, nullable=False, server_default="0"),  # the last that was given to somebody
     sa.CheckConstraint("one_row", name="identity_one_row"),
 )
 
@@ -191,6 +192,7 @@ persons = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("identified", sa.Boolean, nullable=False),
     sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("change", sa.BigInteger, nullable=False),
 )
 sa.Index("persons_change", persons.c.change)
@@ -202,10 +204,33 @@ distinct_ids = sa.Table(
     sa.Column("distinct_id", sa.Text, primary_key=True),
     sa.Column("person_id", sa.Text),  # null: it was sent only with events that want no person
     sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),  # of the person that it came to first: its amplitude_id
     sa.Column("change", sa.BigInteger, nullable=False),
 )
 sa.Index("distinct_ids_person", distinct_ids.c.team_id, distinct_ids.c.person_id)
 sa.Index("distinct_ids_change", distinct_ids.c.change)
+
+merge_ids = sa.Table(
+    "merge_ids",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),  # it is merged once
+    sa.Column("into_number", sa.BigInteger, nullable=False),
+    sa.Column("team_id", sa.BigInteger, nullable=False),
+    sa.Column("event_time", _MOMENT, nullable=False),
+    sa.Column("server_time", _MOMENT, nullable=False),
+    sa.Column("change", sa.BigInteger, nullable=False),
+)
+sa.Index("merge_ids_change", merge_ids.c.change)
+
+device_users = sa.Table(
+    "device_users",  # from an event on (its snapshot, and number in it) this user is the last that was seen on it
+    metadata,
+    sa.Column("team_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("device_id", sa.Text, primary_key=True),
+    sa.Column("snapshot", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+)
 
 identity_warnings = sa.Table(
     "identity_warnings",

@@ -36,7 +36,7 @@ def persons(app: App) -> dict[str, tuple[str, dict[str, Any], int, int]]:
         found = {row[1]: row for row in session.persons([(1, row[2]) for row in links if row[2]])}
     return {
         name: (person, json.loads(found[person][3]), found[person][4], version)
-        for _, name, person, version in links
+        for _, name, person, version, _ in links
         if person
     }
 
@@ -100,6 +100,9 @@ def test_an_amplitude_user_takes_over_what_the_device_did_and_another_user_does_
         {"device_id": "b1", "user_id": "u1", "user_properties": {"$set": {"plan": "pro"}}},
         {"device_id": "b1", "user_id": "u2"},
         {"device_id": "b2", "user_id": "u1"},
+        {"device_id": "b1", "user_properties": {"$add": {"n": 2}, "$append": {"x": 1}}},  # of u2, seen last on it
+        {"user_id": "u2", "user_properties": {"$postInsert": {"x": [1, 2]}, "$setOnce": {"plan": "free"}}},
+        {"user_id": "u2", "user_properties": {"$unset": {"n": "-"}, "$remove": {"x": 1}}},
     ]
     with app:
         lines = [
@@ -111,6 +114,7 @@ def test_an_amplitude_user_takes_over_what_the_device_did_and_another_user_does_
         found = persons(app)
     assert found["b1"][0] == found["u1"][0] == found["b2"][0] != found["u2"][0]
     assert found["u1"][1] == {"plan": "pro"}
+    assert found["u2"][1] == {"plan": "free", "x": [2]}
 
 
 def test_who_is_deleted_is_gone_and_comes_back_as_another(app: App, tmp_path: Path) -> None:

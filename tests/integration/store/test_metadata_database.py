@@ -60,6 +60,30 @@ def test_processes_that_begin_at_once_migrate_once(postgres_server: Postgres) ->
     assert [child.end() for child in children] == ["done"] * 3
 
 
+def test_people_of_an_older_database_get_numbers(database: Database) -> None:
+    before = f"""
+        DROP TABLE {SCHEMA}.merge_ids, {SCHEMA}.device_users;
+        ALTER TABLE {SCHEMA}.persons DROP COLUMN number;
+        ALTER TABLE {SCHEMA}.distinct_ids DROP COLUMN number;
+        ALTER TABLE {SCHEMA}.identity DROP COLUMN numbers;
+        UPDATE {SCHEMA}.alembic_version SET version_num = '0004';
+        INSERT INTO {SCHEMA}.identity DEFAULT VALUES ON CONFLICT DO NOTHING;
+        INSERT INTO {SCHEMA}.persons SELECT 1, 'p' || n, now() + n * interval '1 second', '{{}}', 0, false, false, 1
+            FROM generate_series(1, 3) n;
+        INSERT INTO {SCHEMA}.distinct_ids
+            VALUES (1, 'a', 'p1', 0, 1), (1, 'b', 'p1', 0, 1), (1, 'c', 'p3', 0, 1), (1, 'd', NULL, 0, 1);
+    """
+    with database.begin() as connection:
+        for statement in before.split(";"):
+            connection.execute(sa.text(statement.replace(":", r"\:") or "SELECT 1"))
+    database.migrate()
+    with database.begin() as connection:
+        found = connection.execute(sa.text(f"SELECT distinct_id, number FROM {SCHEMA}.distinct_ids ORDER BY 1")).all()
+        last = connection.scalar(sa.text(f"SELECT numbers FROM {SCHEMA}.identity"))
+    assert found == [("a", 1), ("b", 1), ("c", 3), ("d", 4)]
+    assert last == 4
+
+
 def test_a_database_of_a_newer_tidemill_is_not_touched(database: Database) -> None:
     with database.begin() as connection:
         connection.execute(sa.text(f"UPDATE {SCHEMA}.alembic_version SET version_num = '9999'"))

@@ -180,7 +180,8 @@ class TestSegment:
         assert (identify.set, identify.envelope) == ('{"plan": "pro"}', '{"userId":"u"}')
         group = one("segment", {"type": "group", "userId": "u", "groupId": "g", "traits": {"size": 3}})
         assert group.set is None
-        assert json.loads(group.envelope or "") == {"userId": "u", "groupId": "g", "traits": {"size": 3}}
+        assert json.loads(group.properties) == {"$group_type": "group", "$group_key": "g", "$group_set": {"size": 3}}
+        assert json.loads(group.envelope or "") == {"userId": "u"}
 
     def test_a_batch_shares_what_stands_beside_it(self) -> None:
         body = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import hypothesis
@@ -29,6 +29,10 @@ Rows = dict[Key, tuple[tuple[int, int], tuple[object, ...]]]
 def actions(draw: st.DrawFn) -> Action:
     event = draw(EVENT)
     merges = event in rules.MERGES and draw(st.booleans())
+    if draw(st.integers(0, 3)) == 0:  # Amplitude's
+        device = draw(st.sampled_from(["d", "e"]))
+        user = draw(st.sampled_from(["a", "b", device, device]))
+        return Action(1, "", "hit", user, draw(st.integers(0, 9)), merged=device, quiet=True, device=device)
     return Action(
         draw(st.sampled_from([1, 1, 1, 2])),
         "",
@@ -50,7 +54,9 @@ class Memory:
     kept_links: dict[Key, Link] = dataclasses.field(default_factory=dict)
     kept_persons: dict[Key, service.Row] = dataclasses.field(default_factory=dict)
     warnings: list[service.Row] = dataclasses.field(default_factory=list)
-    reached: service.Reached = dataclasses.field(default_factory=lambda: Reached(0, 0))
+    merges: list[service.Row] = dataclasses.field(default_factory=list)
+    switches: list[service.Row] = dataclasses.field(default_factory=list)
+    reached: service.Reached = dataclasses.field(default_factory=lambda: Reached(0, 0, 0))
 
     def links(self, ids: Sequence[Key]) -> list[service.Row]:
         return [dataclasses.astuple(self.kept_links[key]) for key in ids if key in self.kept_links]
@@ -61,25 +67,34 @@ class Memory:
     def persons(self, persons: Sequence[Key]) -> list[service.Row]:
         return [self.kept_persons[key] for key in persons if key in self.kept_persons]
 
-    def save(
-        self,
-        links: Iterable[service.Row],
-        persons: Iterable[service.Row],
-        refusals: Iterable[service.Row],
-        snapshot: int,
-    ) -> service.Reached:
-        self.kept_links |= {row[:2]: Link(*row) for row in links}
-        self.kept_persons |= {row[:2]: row for row in persons}
-        self.warnings += refusals
-        self.reached = Reached(snapshot, self.reached.change + 1)
+    def users(self, devices: Sequence[Key]) -> list[service.Row]:
+        last = {row[:2]: row[4] for row in self.switches}
+        return [(*key, last[key]) for key in devices if key in last]
+
+    def save(self, changed: service.Changed, snapshot: int, numbers: int) -> service.Reached:
+        self.kept_links |= {row[:2]: Link(*row) for row in changed.links}
+        self.kept_persons |= {row[:2]: row for row in changed.persons}
+        self.warnings += changed.refusals
+        self.merges += changed.merges
+        self.switches += changed.switches
+        self.reached = Reached(snapshot, self.reached.change + 1, numbers)
         return self.reached
+
+    def resolved(self, number: int) -> int:
+        """Where the chain of merges ends."""
+        into = {row[1]: row[2] for row in self.merges}
+        assert len(into) == len(self.merges), "a number is merged once"
+        while number in into:
+            number = into[number]
+        return number
 
     def rows(self) -> Rows:
         """What is exported of each id: its versions, and all else."""
         found = Rows()
         for key, link in self.kept_links.items():
             if link.person_id is not None:
-                team, name, created, properties, version, _, deleted = self.kept_persons[link.team_id, link.person_id]
+                row = self.kept_persons[link.team_id, link.person_id]
+                team, name, created, properties, version, _, deleted, _ = row
                 found[key] = ((version, link.version), (team, name, created, properties, deleted))
         return found
 
@@ -88,6 +103,7 @@ class Memory:
 class Reached:
     snapshot: int
     change: int
+    numbers: int
 
 
 @dataclasses.dataclass
@@ -104,7 +120,12 @@ class Someone:
 def plain(events: list[Action]) -> list[Someone]:
     """One pass over all events, with nothing but a list of people."""
     people: list[Someone] = []
+    users: dict[str, str] = {}
     for event in events:
+        if event.device and event.distinct_id != event.device:
+            users[event.device] = event.distinct_id
+        elif event.device:
+            event.distinct_id = users.get(event.device, event.device)
         if not event.personless:
             count = len(people)
             if event.merged:
@@ -128,6 +149,8 @@ def merge(people: list[Someone], event: Action) -> None:
     if other == event.distinct_id or "anonymous" in {other, event.distinct_id}:
         return
     one, two = find(people, event, event.distinct_id), find(people, event, other)
+    if event.quiet and two is not None and two is not one and two.identified:
+        return  # the device is another user's
     if one is None or two is None or one is two:
         into = one or two
         if into is None:
@@ -164,7 +187,7 @@ def outcome(memory: Memory) -> list[tuple[object, ...]]:
             groups.setdefault((link.team_id, link.person_id), set()).add(link.distinct_id)
     found = []
     for key, ids in groups.items():
-        _, _, created, properties, _, identified, deleted = memory.kept_persons[key]
+        _, _, created, properties, _, identified, deleted, _ = memory.kept_persons[key]
         assert not deleted
         found.append((key[0], sorted(ids), created, from_json(str(properties)), identified))
     return sorted(found, key=lambda row: row[:2])
@@ -186,6 +209,23 @@ def test_any_events_in_any_batches_end_as_in_one_plain_pass(events: list[Action]
     assert outcome(memory) == sorted(expected, key=lambda row: row[:2])
 
 
+@hypothesis.settings(max_examples=400, deadline=None)
+@hypothesis.given(st.lists(actions(), max_size=14), st.lists(st.integers(1, 14), max_size=6))
+def test_numbers_stay_and_by_their_merges_say_who_is_who(events: list[Action], cuts: list[int]) -> None:
+    memory, whole = Memory(), Memory()
+    numbers: dict[Key, int] = {}
+    bounds = sorted({0, *(cut for cut in cuts if cut < len(events)), len(events)})
+    for start, end in itertools.pairwise(bounds):
+        service.apply(memory, copy.deepcopy(events[start:end]), end)
+        assert numbers.items() <= (numbers := {key: link.number for key, link in memory.kept_links.items()}).items()
+    service.apply(whole, copy.deepcopy(events), len(events))
+    assert numbers == {key: link.number for key, link in whole.kept_links.items()}, "batches make no difference"
+    assert (memory.merges, memory.switches) == (whole.merges, whole.switches)
+    for one, other in itertools.combinations(memory.kept_links.values(), 2):
+        same = one.team_id == other.team_id and one.person_id is not None and one.person_id == other.person_id
+        assert (memory.resolved(one.number) == memory.resolved(other.number)) == same
+
+
 @hypothesis.settings(max_examples=200, deadline=None)
 @hypothesis.given(st.lists(st.one_of(actions(), st.tuples(st.just(1), ID)), max_size=14))
 def test_what_is_exported_of_an_id_has_greater_versions_each_time_even_after_a_deletion(
@@ -197,7 +237,7 @@ def test_what_is_exported_of_an_id_has_greater_versions_each_time_even_after_a_d
         if isinstance(step, Action):
             service.apply(memory, [step], 1)
         else:
-            found = service.known(memory, [step], ())
+            found = service.known(memory, [step])
             deleted = found.delete(*step)
             service.keep(memory, found, 1)
             assert deleted == (step in before and not before[step][1][4])
@@ -296,3 +336,93 @@ def test_properties_that_would_be_too_large_are_refused_and_said_so() -> None:
     assert found is not None
     assert found.properties == {"plan": b"1"}
     assert [warning.code for warning in people.warnings] == ["person_too_large"]
+
+
+def amplitude(user: str | None, device: str, number: int) -> Action:
+    more: dict[str, Any] = {"merged": device, "quiet": True, "device": device, "place": (1, number)}
+    return event("hit", user or device, **more)
+
+
+def test_amplitude_ids_by_the_rows_of_its_own_page() -> None:
+    """Amplitude, "Track unique users": each step with the id that its event has."""
+    steps = [
+        ("joe", "X", 1),
+        (None, "X", 1),  # of the one who was last seen on the device
+        ("joe", "Y", 1),
+        ("jane", "Y", 2),  # another user of it is somebody else
+        (None, "Y", 2),
+        (None, "G", 3),
+        (None, "G", 3),
+        ("john", "G", 3),  # takes over what nobody has yet
+        ("david", "W", 4),
+        (None, "Z", 5),
+        ("david", "Z", 4),  # 5 is merged into 4
+        (None, "Z", 4),
+    ]
+    people, found = People([], []), []
+    for number, (user, device, _) in enumerate(steps):
+        action = amplitude(user, device, number)
+        people.apply(action)
+        found.append(people.links[1, action.distinct_id].number)
+    assert found == [number for *_, number in steps]
+    assert [(merge.number, merge.into) for merge in people.merges] == [(5, 4)]
+
+
+def test_a_device_that_stands_for_nobody_has_no_user() -> None:
+    people = people_of(amplitude("ana", "anonymous", 0), amplitude(None, "anonymous", 1))
+    assert not people.switches
+    assert person(people, "anonymous") is not person(people, "ana")
+
+
+def test_somebody_who_comes_again_after_a_deletion_has_a_new_number_and_ids_keep_theirs() -> None:
+    people = people_of(event("hit", "a"), event("hit", "b"), event("$identify", "b", merged="a"))
+    assert people.delete(1, "a")
+    people.apply(event("hit", "a"))
+    found = person(people, "a")
+    assert found is not None
+    assert found.number == 3
+    assert (people.links[1, "a"].number, people.links[1, "b"].number) == (1, 2)
+    assert [(merge.number, merge.into) for merge in people.merges] == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("operations", "before", "after"),
+    [
+        ({"$add": {"n": b"2"}}, {}, {"n": b"2"}),
+        ({"$add": {"n": b"-0.1"}}, {"n": b"0.3"}, {"n": b"0.2"}),
+        ({"$add": {"n": b"1"}}, {"n": b"12345678901234567890"}, {"n": b"12345678901234567891"}),
+        ({"$append": {"x": b'"b"'}}, {"x": b'"a"'}, {"x": b'["a","b"]'}),
+        ({"$append": {"x": b"[2,1.50]"}}, {"x": b"[1]"}, {"x": b"[1,2,1.50]"}),
+        ({"$prepend": {"x": b"[2]"}}, {"x": b"[1]"}, {"x": b"[2,1]"}),
+        ({"$append": {"x": b"1"}}, {}, {"x": b"[1]"}),
+        ({"$preInsert": {"x": b"[2,1,3,3]"}}, {"x": b"[1]"}, {"x": b"[2,3,1]"}),
+        ({"$postInsert": {"x": b'{"a":1,"b":2}'}}, {"x": b'[{"b":2,"a":1}]'}, {"x": b'[{"b":2,"a":1}]'}),
+        ({"$remove": {"x": b"1"}}, {"x": b"[1,2,1]"}, {"x": b"[2]"}),
+        ({"$remove": {"x": b"1"}}, {}, {}),
+    ],
+)
+def test_operations_of_amplitude(
+    operations: dict[str, dict[str, bytes]], before: dict[str, bytes], after: dict[str, bytes]
+) -> None:
+    people = people_of(event("$set", "a", set={"k": b"1", **before}), event("$identify", "a", operations=operations))
+    found = person(people, "a")
+    assert found is not None
+    assert found.properties == {"k": b"1", **after}
+    assert not people.warnings
+
+
+@pytest.mark.parametrize(("operand", "now"), [(b'"1"', b"1"), (b"1", b'"a"'), (b"1e999", b"1"), (b"null", b"1")])
+def test_an_operation_that_does_not_fit_is_refused_and_said_so(operand: bytes, now: bytes) -> None:
+    asked = {"$add": {"n": operand}, "$append": {"x": b"1"}}
+    people = people_of(event("$set", "a", set={"n": now}), event("$identify", "a", operations=asked))
+    found = person(people, "a")
+    assert found is not None
+    assert found.properties == {"n": now, "x": b"[1]"}
+    assert [(warning.code, warning.other) for warning in people.warnings] == [("operation_refused", "n")]
+
+
+def test_all_properties_can_be_cleared_at_once() -> None:
+    people = people_of(event("$set", "a", set={"x": b"1", "y": b"2"}), event("$identify", "a", clear=True))
+    found = person(people, "a")
+    assert found is not None
+    assert (found.properties, found.version) == ({}, 1)

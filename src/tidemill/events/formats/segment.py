@@ -2,6 +2,7 @@
 
 Calls other than track get PostHog's names for the same thing: identify is ``$identify``, page ``$pageview``, screen
 ``$screen``, group ``$groupidentify``, alias ``$create_alias``. Traits of an identify call are person properties.
+A group call's group and traits are properties as PostHog has them: ``$group_type``, ``$group_key``, ``$group_set``.
 The time is `timestamp`, else `originalTimestamp`, `sentAt`, `receivedAt`. Everything else that was sent (context,
 integrations, both user ids, …) is kept in the envelope.
 """
@@ -24,6 +25,7 @@ NAMES = {
 _TIMES = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
 #: What becomes a column, or must not be kept.
 _TAKEN = frozenset({"messageId", "event", "properties", "timestamp", "type", "writeKey", "batch"})
+_TAKEN_OF = {"identify": frozenset({"traits"}), "group": frozenset({"traits", "groupId"})}
 
 
 class Segment:
@@ -64,16 +66,30 @@ def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
     traits = text.json_object(given.get("traits", msgspec.Raw(b"")), "traits") if kind == "identify" else None
     context = text.fields(given["context"]) if bytes(given.get("context", b""))[:1] == b"{" else {}
     ip = text.value(context.get("ip"))
-    taken = _TAKEN | {"traits"} if kind == "identify" else _TAKEN
+    properties = given.get("properties", msgspec.Raw(b""))
+    if kind == "group":
+        properties = _group(given, properties)
     return Event(
         uuid=text.event_id(text.value(given.get("messageId"))),
         event=NAMES.get(kind) or text.event_name(text.value(given.get("event"))),
         distinct_id=text.person(text.value(given.get("userId")), text.value(given.get("anonymousId"))),
         timestamp=timestamps.parse(time) if time is not None else now,
         has_time=time is not None,
-        properties=text.json_object(given.get("properties", msgspec.Raw(b"")), "properties") or "{}",
+        properties=text.json_object(properties, "properties") or "{}",
         set=traits,
         ip=text.clean(ip) if isinstance(ip, str) and ip else None,
         kind=kind,
-        envelope=text.rest(given, taken),
+        envelope=text.rest(given, _TAKEN | _TAKEN_OF.get(kind, frozenset())),
     )
+
+
+def _group(given: dict[str, msgspec.Raw], properties: msgspec.Raw) -> msgspec.Raw:
+    """The group with its traits. Segment knows one type of groups only."""
+    about = {
+        "$group_type": msgspec.Raw(b'"group"'),
+        "$group_key": given.get("groupId"),
+        "$group_set": given.get("traits"),
+    }
+    sent = {name: raw for name, raw in about.items() if raw is not None}
+    more = text.fields(properties) if bytes(properties)[:1] == b"{" else {}
+    return msgspec.Raw(msgspec.json.encode({**more, **sent}))

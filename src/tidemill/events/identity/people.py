@@ -2,6 +2,9 @@
 
 A `People` holds what one batch may touch. The outcome depends only on the order of the events, never on how they were
 cut into batches: tests hold it against one pass over all of them.
+
+Each distinct_id has a number: the one of the person that it came to first, and never another. Where persons join, the
+number of the one that goes is **merged** into the other's. These are Amplitude's ids and its merge ids.
 """
 
 from __future__ import annotations
@@ -10,17 +13,20 @@ import dataclasses
 
 import msgspec
 
-from tidemill.events.identity import rules
+from tidemill.events.identity import operations, rules
+from tidemill.events.identity.operations import Properties
 
-#: team_id and distinct_id; team_id and id of a person.
+#: team_id and distinct_id; team_id and id of a person; team_id and id of a device.
 Key = tuple[int, str]
-#: Names and values of properties; the values are JSON texts, as they came.
-Properties = dict[str, bytes]
 
 
 @dataclasses.dataclass(slots=True)
 class Action:
-    """What one event says about people. Times are microseconds since 1970."""
+    """What one event says about people. Times are microseconds since 1970.
+
+    `device`: Amplitude's; an event without a user is of the one who was last seen on it. `place`: snapshot and number
+    in it. `server_time`: when it was received.
+    """
 
     team_id: int
     uuid: str
@@ -33,6 +39,11 @@ class Action:
     merged: str | None = None  #: another id of the same person
     quiet: bool = False  #: a merge only with an id that is nobody else's yet
     personless: bool = False  #: no person is wanted
+    clear: bool = False  #: all properties are unset
+    device: str | None = None
+    operations: dict[str, Properties] = dataclasses.field(default_factory=dict)  #: see operations.py
+    place: tuple[int, int] = (0, 0)
+    server_time: int = 0
 
 
 @dataclasses.dataclass(slots=True)
@@ -46,6 +57,7 @@ class Person:
     version: int = 0
     identified: bool = False
     deleted: bool = False
+    number: int = 0
 
 
 @dataclasses.dataclass(slots=True)
@@ -56,6 +68,28 @@ class Link:
     distinct_id: str
     person_id: str | None
     version: int = 0
+    number: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Merge:
+    """A number that is merged into another one, with the times of the event that did it."""
+
+    team_id: int
+    number: int
+    into: int
+    event_time: int
+    server_time: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Switch:
+    """From this place on (snapshot and number in it) a device is used by this user."""
+
+    team_id: int
+    device_id: str
+    place: tuple[int, int]
+    user_id: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,13 +106,22 @@ class Refusal:
 class People:
     """What is known of the people of a batch, and what of it has changed."""
 
-    def __init__(self, links: list[Link], persons: list[Person]) -> None:
-        """`links` and `persons`: all that the batch's ids lead to, and all ids of persons that it may merge."""
+    def __init__(
+        self, links: list[Link], persons: list[Person], users: dict[Key, str] | None = None, numbers: int = 0
+    ) -> None:
+        """`links` and `persons`: all that the batch's ids lead to, and all ids of persons that it may merge.
+
+        `users`: who was last seen on the batch's devices; `numbers`: the last number that was given.
+        """
         self.links = {(link.team_id, link.distinct_id): link for link in links}
         self.persons = {(person.team_id, person.id): person for person in persons}
         self.changed_links: set[Key] = set()
         self.changed_persons: set[Key] = set()
         self.warnings: list[Refusal] = []
+        self.merges: list[Merge] = []
+        self.switches: list[Switch] = []
+        self.numbers = numbers
+        self._users = dict(users or {})
         self._ids: dict[Key, list[str]] = {}
         for link in links:
             if link.person_id is not None:
@@ -86,13 +129,16 @@ class People:
 
     def apply(self, action: Action) -> None:
         """Apply one event."""
+        if action.device is not None:
+            self._seen_on(action, action.device)
         if action.personless:
             self._without_person(action)
             return
         person, made = self._merged(action) if action.merged is not None else (None, False)
         if person is None:
             person, made = self._person(action, action.distinct_id)
-        if action.event not in rules.SILENT and (action.set or action.set_once or action.unset):
+        asked = action.set or action.set_once or action.unset or action.operations or action.clear
+        if asked and action.event not in rules.SILENT:
             self._update(person, action, made)
 
     def delete(self, team_id: int, distinct_id: str) -> bool:
@@ -104,10 +150,21 @@ class People:
         self._written(person, made=False)
         return True
 
+    def _seen_on(self, action: Action, device: str) -> None:
+        """Amplitude: what comes from a device without a user is of the user who was last seen on it."""
+        key = (action.team_id, device)
+        if rules.stands_for_nobody(device) or rules.stands_for_nobody(action.distinct_id):
+            return  # many people are sent under it
+        if action.distinct_id == device:
+            action.distinct_id = self._users.get(key, device)
+        elif self._users.get(key) != action.distinct_id:
+            self._users[key] = action.distinct_id
+            self.switches.append(Switch(*key, action.place, action.distinct_id))
+
     def _without_person(self, action: Action) -> None:
         key = (action.team_id, action.distinct_id)
         if key not in self.links:
-            self.links[key] = Link(*key, None)
+            self.links[key] = Link(*key, None, number=self._number())
             self.changed_links.add(key)
         if action.event in rules.MERGES:
             self._warn(action, "merge_without_person", action.merged)
@@ -128,22 +185,32 @@ class People:
         link = self.links.get((team_id, distinct_id))
         before = link.version + 1 if link and link.person_id else 0
         person = Person(team_id, rules.person_id(team_id, distinct_id, before), action.timestamp, {})
+        # After a deletion it is somebody else: the number of the one who was deleted is not given again.
+        person.number = link.number if link and link.person_id is None else self._number()
         self.persons[team_id, person.id] = person
         self.changed_persons.add((team_id, person.id))
-        self._link(team_id, distinct_id, person)
+        self._link(distinct_id, person, action)
         return person, True
 
-    def _link(self, team_id: int, distinct_id: str, person: Person) -> None:
+    def _number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+    def _link(self, distinct_id: str, person: Person, action: Action) -> None:
         """Say that this id is the person's. What an id says of itself has greater versions each time."""
+        team_id = person.team_id
         key = (team_id, distinct_id)
         link = self.links.get(key)
+        if link and link.person_id is None and link.number != person.number:
+            self._joined(link.number, person, action)
         if link and link.person_id:
             before = self.persons[team_id, link.person_id]
             if before.version > person.version:
                 person.version = before.version
                 self.changed_persons.add((team_id, person.id))
         # An id that was sent before, without a person or of another one, is told from a new one by its version.
-        self.links[key] = Link(*key, person.id, 0 if link is None else link.version + 1)
+        version, number = (link.version + 1, link.number) if link else (0, person.number)
+        self.links[key] = Link(*key, person.id, version, number)
         self.changed_links.add(key)
         self._ids.setdefault((team_id, person.id), []).append(distinct_id)
 
@@ -168,7 +235,7 @@ class People:
         person, made = (target, False) if target else (source, False) if source else self._person(action, target_id)
         for distinct_id, found in ((source_id, source), (target_id, None if made else target)):
             if found is None and self._found(team_id, distinct_id) is not person:
-                self._link(team_id, distinct_id, person)
+                self._link(distinct_id, person, action)
         if not person.identified:
             person.identified = True
             self._written(person, made)
@@ -187,16 +254,25 @@ class People:
         self._written(target, made=False)
         source.deleted, source.properties = True, {}
         self._written(source, made=False)
+        self._joined(source.number, target, action)
         for distinct_id in self._ids.pop((source.team_id, source.id), []):
-            self._link(source.team_id, distinct_id, target)
+            self._link(distinct_id, target, action)
+
+    def _joined(self, number: int, person: Person, action: Action) -> None:
+        self.merges.append(Merge(person.team_id, number, person.number, action.timestamp, action.server_time))
 
     def _update(self, person: Person, action: Action, made: bool) -> None:
         now = person.properties
         after = {name: value for name, value in action.set_once.items() if name not in now}
         after |= action.set
+        worked_out, refused = operations.outcome(action.operations, now | after)
+        after |= worked_out
+        for name in refused:
+            self._warn(action, "operation_refused", name)
         changed = {name for name, value in after.items() if now.get(name) != value}
-        removed = {name for name in action.unset if name in now or name in after}
-        if not (made and changed) and not rules.worth_writing(action.event, changed) and not removed:
+        removed = {name for name in (now if action.clear else action.unset) if name in now or name in after}
+        worth = rules.worth_writing(action.event, changed) or not changed.isdisjoint(worked_out)
+        if not (made and changed) and not worth and not removed:
             return
         updated = {name: value for name, value in (now | after).items() if name not in removed}
         if _too_large(updated):
@@ -211,7 +287,7 @@ class People:
         self.changed_persons.add((person.team_id, person.id))
 
     def _warn(self, action: Action, code: str, other: str | None) -> None:
-        if not action.quiet:
+        if not action.quiet or code == "operation_refused":
             self.warnings.append(Refusal(action.team_id, action.uuid, code, action.distinct_id, other))
 
 

@@ -13,19 +13,23 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tidemill.errors import RowError
-from tidemill.events.formats import text
-from tidemill.events.identity import people
+from tidemill.events.formats import text, timestamps
+from tidemill.events.identity import operations, people
 from tidemill.events.identity.people import Action
 
 if TYPE_CHECKING:
     from tidemill.events.lake import Lake
 
-_COLUMNS = "team_id, uuid, event, distinct_id, epoch_us(timestamp), set, set_once, kind, detail"
+_COLUMNS = (
+    "team_id, uuid, event, distinct_id, epoch_us(timestamp), set, set_once, kind, detail, snapshot_id, n, "
+    "epoch_us(inserted_at)"
+)
 _QUERY = f"""
     SELECT {_COLUMNS} FROM (
         SELECT *, snapshot_id, CASE
             WHEN kind <> 'capture' THEN
-                CASE WHEN event IN ('$identify', '$create_alias') OR contains(envelope, '"device_id"') THEN envelope END
+                CASE WHEN event IN ('$identify', '$create_alias') OR contains(envelope, '"device_id"')
+                    OR contains(envelope, '"user_properties"') THEN envelope END
             WHEN event IN ('$identify', '$create_alias', '$merge_dangerously') OR contains(properties, '"$unset"')
                 OR regexp_matches(properties, '"\\$process_person_profile"\\s*:\\s*false') THEN properties
             END AS detail
@@ -51,6 +55,9 @@ class _Called(msgspec.Struct, gc=False):
     anonymous: msgspec.Raw = msgspec.field(name="anonymousId", default=msgspec.Raw(b""))
     previous: msgspec.Raw = msgspec.field(name="previousId", default=msgspec.Raw(b""))
     device: msgspec.Raw = msgspec.field(name="device_id", default=msgspec.Raw(b""))
+    operations: msgspec.Raw = msgspec.field(name="user_properties", default=msgspec.Raw(b""))
+    received: msgspec.Raw = msgspec.field(name="server_received_time", default=msgspec.Raw(b""))
+    uploaded: msgspec.Raw = msgspec.field(name="server_upload_time", default=msgspec.Raw(b""))
 
 
 _CAPTURED = msgspec.json.Decoder(_Captured)
@@ -74,8 +81,12 @@ def _action(
     set_once: str | None,
     kind: str,
     detail: str | None,
+    snapshot: int,
+    number: int,
+    inserted_at: int,
 ) -> Action:
     action = Action(team_id, uuid, event, distinct_id, timestamp, _properties(to_set), _properties(set_once))
+    action.place, action.server_time = (snapshot, number), inserted_at
     if detail is not None:
         try:
             if kind == "capture":
@@ -106,10 +117,29 @@ def _called(action: Action, detail: _Called) -> None:
     device = _text(detail.device)
     if device is not None:
         # Amplitude: a user takes over what a device did before; other users of it have nothing to do with that.
-        action.merged, action.quiet = device, True
+        action.merged, action.quiet, action.device = device, True, device
+    asked = bytes(detail.operations)
+    if asked[:1] == b"{":
+        _operations(action, asked)
+    server_time = text.value(detail.uploaded) or text.value(detail.received)
+    if server_time is not None:
+        action.server_time = timestamps.parse(server_time)
 
 
-def _properties(given: str | None) -> people.Properties:
+def _operations(action: Action, asked: bytes) -> None:
+    """Amplitude's, but for $set and $setOnce, which the store has in columns."""
+    for name, operand in people.from_json(asked).items():
+        if name in operations.ORDER or name in {"$unset", "$clearAll"}:
+            named = _properties(operand.decode()) if operand[:1] == b"{" else {}
+            if name == "$unset":
+                action.unset = tuple(named)
+            elif name == "$clearAll":
+                action.clear = True
+            else:
+                action.operations[name] = named
+
+
+def _properties(given: str | None) -> operations.Properties:
     if given is None:
         return {}
     try:

@@ -35,12 +35,30 @@ class Reached(Protocol):
     def change(self) -> int:
         """The number of the last change that was made."""
 
+    @property
+    def numbers(self) -> int:
+        """The last number that was given to somebody."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Changed:
+    """What is to be kept: links and persons as `Session` has them; and, of those that are new: team_id, uuid, code,
+    distinct_id, other of refusals; team_id, number, into, event_time, server_time (microseconds) of merges; team_id,
+    device_id, snapshot, n, user_id of switches of devices to another user.
+    """
+
+    links: Iterable[Row]
+    persons: Iterable[Row]
+    refusals: Iterable[Row]
+    merges: Iterable[Row]
+    switches: Iterable[Row]
+
 
 class Session(Protocol):
     """One transaction on what is kept of people. No other is open meanwhile.
 
-    Rows: team_id, distinct_id, person_id, version of a link; team_id, id, created (microseconds since 1970), properties
-    (a JSON text), version, identified, deleted of a person; team_id, uuid, code, distinct_id, other of a refusal.
+    Rows: team_id, distinct_id, person_id, version, number of a link; team_id, id, created (microseconds since 1970),
+    properties (a JSON text), version, identified, deleted, number of a person.
     """
 
     @property
@@ -56,8 +74,12 @@ class Session(Protocol):
     def persons(self, persons: Sequence[Key]) -> list[Row]:
         """Those of these persons that are known."""
 
-    def save(self, links: Iterable[Row], persons: Iterable[Row], refusals: Iterable[Row], snapshot: int) -> Reached:
-        """Keep these under the number of the next change, and that all up to this snapshot is in them."""
+    def users(self, devices: Sequence[Key]) -> list[Row]:
+        """team_id, device_id and the user who was last seen on it, of those of these devices that are known."""
+
+    def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:
+        """Keep these under the number of the next change, and that all up to this snapshot is in them; also the last
+        number that was given to somebody."""
 
 
 class Book(Protocol):
@@ -146,7 +168,7 @@ class IdentityService:
         """Delete the person of this id, with all that is known of it; whether there was one. Its events stay."""
         self.catch_up()  # or what it did before would make it again
         with self._book.open() as session:
-            found = known(session, [(team_id, distinct_id)], merged=())
+            found = known(session, [(team_id, distinct_id)])
             deleted = found.delete(team_id, distinct_id)
             keep(session, found, session.reached.snapshot)
         return deleted
@@ -157,15 +179,18 @@ def apply(session: Session, actions: Sequence[Action], upto: int) -> None:
     ids = {(action.team_id, action.distinct_id) for action in actions}
     merges = [action for action in actions if action.merged]
     merged = {(action.team_id, name) for action in merges for name in (action.merged or "", action.distinct_id)}
-    found = known(session, ids | merged, merged)
+    devices = {(action.team_id, action.device) for action in actions if action.device is not None}
+    found = known(session, ids | merged, merged, devices)
     for action in actions:
         found.apply(action)
     keep(session, found, upto)
 
 
-def known(session: Session, ids: Iterable[Key], merged: Iterable[Key]) -> People:
-    """What is kept of these ids, and all ids of the persons of those that may be merged."""
-    links = {row[:2]: Link(*row) for row in session.links(list(ids))}
+def known(session: Session, ids: Iterable[Key], merged: Iterable[Key] = (), devices: Iterable[Key] = ()) -> People:
+    """What is kept of these ids, all ids of the persons of those that may be merged, and who used these devices."""
+    users = {(team_id, device): user for team_id, device, user in session.users(list(devices))}
+    wanted = {*ids, *((team_id, user) for (team_id, _), user in users.items())}
+    links = {row[:2]: Link(*row) for row in session.links(list(wanted))}
 
     def owners(keys: Iterable[Key]) -> list[Key]:
         found = (links[key] for key in keys if key in links)
@@ -173,29 +198,32 @@ def known(session: Session, ids: Iterable[Key], merged: Iterable[Key]) -> People
 
     links |= {row[:2]: Link(*row) for row in session.links_of(owners(merged))}
     persons = [_person(*row) for row in session.persons(owners(links))]
-    return People(list(links.values()), persons)
+    return People(list(links.values()), persons, users, session.reached.numbers)
 
 
 def keep(session: Session, found: People, upto: int) -> None:
     """Keep what has changed."""
     links = (found.links[key] for key in found.changed_links)
     persons = (found.persons[key] for key in found.changed_persons)
-    session.save(
-        ((link.team_id, link.distinct_id, link.person_id, link.version) for link in links),
+    changed = Changed(
+        ((link.team_id, link.distinct_id, link.person_id, link.version, link.number) for link in links),
         map(_row, persons),
         ((each.team_id, each.uuid, each.code, each.distinct_id, each.other) for each in found.warnings),
-        upto,
+        ((each.team_id, each.number, each.into, each.event_time, each.server_time) for each in found.merges),
+        ((each.team_id, each.device_id, *each.place, each.user_id) for each in found.switches),
     )
+    session.save(changed, upto, found.numbers)
 
 
 def _row(person: Person) -> Row:
     text = people.as_json(person.properties).decode()
     return (
-        person.team_id, person.id, person.created_at, text, person.version, person.identified, person.deleted
+        person.team_id, person.id, person.created_at, text, person.version, person.identified, person.deleted,
+        person.number,
     )  # fmt: skip
 
 
 def _person(
-    team_id: int, name: str, created: int, properties: str, version: int, identified: bool, deleted: bool
+    team_id: int, name: str, created: int, properties: str, version: int, identified: bool, deleted: bool, number: int
 ) -> Person:
-    return Person(team_id, name, created, people.from_json(properties), version, identified, deleted)
+    return Person(team_id, name, created, people.from_json(properties), version, identified, deleted, number)
