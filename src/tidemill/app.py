@@ -118,7 +118,10 @@ class App:
     @functools.cached_property
     def exports(self) -> ExportService:
         """Exports and runs."""
+        from tidemill.events.sources.amplitude_events import AmplitudeEventSource
         from tidemill.events.sources.events import EventSource
+        from tidemill.events.sources.merge_ids import MergeIdSource
+        from tidemill.events.sources.metadata import Metadata
         from tidemill.events.sources.persons import PersonSource
         from tidemill.events.sources.sessions import SessionSource
         from tidemill.exports.service import ExportService
@@ -129,13 +132,16 @@ class App:
         from tidemill.store.runs import Runs
         from tidemill.store.tables import SCHEMA
 
+        metadata = Metadata(self.lake, self.postgres.dsn, SCHEMA)
         return ExportService(
             self.settings,
             self.lake,
             {
                 "events": EventSource(self.lake),
-                "persons": PersonSource(self.lake, self.identity, self.postgres.dsn, SCHEMA),
+                "persons": PersonSource(self.lake, self.identity, metadata),
                 "sessions": SessionSource(self.lake),
+                "amplitude_events": AmplitudeEventSource(self.lake, self.identity, metadata),
+                "merge_ids": MergeIdSource(self.lake, self.identity, metadata),
             },
             self.engine,
             Connections(self.database),

@@ -198,6 +198,15 @@ class Client:
         made = self._call(target, lambda: self.google().create_table(wanted, exists_ok=True, **ONCE))
         return tables.from_google(made)
 
+    def create_view(self, dataset: str, view: str, query: str, description: str) -> None:
+        """Make a view; what is there by that name already stays as it is."""
+        from google.cloud import bigquery
+
+        wanted = bigquery.Table(self._name(dataset, view))
+        wanted.view_query, wanted.description = query, description
+        target = self.target("bigquery.tables.create", dataset, view)
+        self._call(target, lambda: self.google().create_table(wanted, exists_ok=True, **ONCE))
+
     def delete_table(self, dataset: str, table: str) -> None:
         """Delete a table; nothing happens if there is none."""
         name = self._name(dataset, table)

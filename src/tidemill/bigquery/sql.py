@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from tidemill.bigquery.names import quoted
+from tidemill.models.model import Column
+from tidemill.models.types import Type
 
 Place = tuple[str, str, str]
 Bounds = tuple[dt.datetime, dt.datetime] | tuple[int, int] | tuple[str, str]
@@ -104,12 +106,15 @@ def keys(table: Place, key: Sequence[str]) -> str:
     return f"SELECT {names}, COUNT(*) AS row_count FROM {quoted(*table)} GROUP BY {names}"
 
 
-def sums(table: Place, columns: Sequence[str], day_of: str | None, since: dt.date | None) -> str:
+def sums(table: Place, columns: Sequence[Column], day_of: str | None, since: dt.date | None) -> str:
     """Of each day (all of it, without `day_of`): rows, ids, and the XOR of the first 60 bits of the MD5 of each id.
 
-    `columns`: of which an id is made. `since`: the first day that counts; only the partitions from it on are read.
+    `columns`: of which an id is made; a BIGNUMERIC one holds whole numbers, written as such.
+    `since`: the first day that counts; only the partitions from it on are read.
     """
-    ids = ", ':', ".join(f"CAST(`{name}` AS STRING)" for name in columns)
+    whole = {True: "CAST(`{}` AS INT64)", False: "`{}`"}
+    parts = [whole[column.type is Type.BIGNUMERIC].format(column.name) for column in columns]
+    ids = ", ':', ".join(f"CAST({part} AS STRING)" for part in parts)
     day = f"DATE(`{day_of}`)" if day_of else "CAST(NULL AS DATE)"
     where = f"\nWHERE `{day_of}` >= TIMESTAMP '{since.isoformat()} 00:00:00+00:00'" if day_of and since else ""
     return (
@@ -121,22 +126,25 @@ def sums(table: Place, columns: Sequence[str], day_of: str | None, since: dt.dat
     )
 
 
-def persons_with_most_ids(table: Place, limit: int) -> str:
-    """An example: the persons who are known by the most ids."""
-    return (
-        "SELECT person_id, COUNT(*) AS distinct_ids, MIN(created_at) AS first_seen\n"
-        f"FROM {quoted(*table)}\n"
-        f"WHERE NOT is_deleted GROUP BY person_id ORDER BY distinct_ids DESC, person_id LIMIT {limit}"
-    )
+def resolved_events(events: Place, merges: Place) -> str:
+    """Of a view: Amplitude's events with the number that their user has after all merges, chains followed to the end.
 
-
-def sessions_by_channel(table: Place, limit: int) -> str:
-    """An example: how visitors came, how long they stayed, and how many saw no second page."""
+    BigQuery follows 500 merges in a row at most ("Recursive CTEs").
+    """
     return (
-        "SELECT channel_type, COUNT(*) AS sessions, ROUND(AVG(session_duration), 1) AS seconds,\n"
-        "       ROUND(SAFE_DIVIDE(COUNTIF(is_bounce), COUNT(is_bounce)), 3) AS bounce_rate\n"
-        f"FROM {quoted(*table)}\n"
-        f"GROUP BY channel_type ORDER BY sessions DESC, channel_type LIMIT {limit}"
+        f"WITH RECURSIVE merges AS (SELECT amplitude_id, merged_amplitude_id FROM {quoted(*merges)}),\n"
+        "chains AS (\n"
+        "  SELECT amplitude_id, merged_amplitude_id FROM merges\n"
+        "  UNION ALL\n"
+        "  SELECT chains.amplitude_id, merges.merged_amplitude_id\n"
+        "  FROM chains JOIN merges ON merges.amplitude_id = chains.merged_amplitude_id\n"
+        "),\n"
+        "ends AS (\n"
+        "  SELECT chains.amplitude_id, chains.merged_amplitude_id AS last_amplitude_id FROM chains\n"
+        "  LEFT JOIN merges ON merges.amplitude_id = chains.merged_amplitude_id WHERE merges.amplitude_id IS NULL\n"
+        ")\n"
+        "SELECT events.*, COALESCE(ends.last_amplitude_id, events.amplitude_id) AS resolved_amplitude_id\n"
+        f"FROM {quoted(*events)} AS events LEFT JOIN ends ON ends.amplitude_id = events.amplitude_id"
     )
 
 

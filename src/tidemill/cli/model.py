@@ -26,14 +26,14 @@ def list_(as_json: bool = output.JSON_OPTION) -> None:
 @app.command(epilog="Example: tidemill model show events")
 def show(
     name: str = typer.Argument(help="Name of the model."),
-    json_type: bool = typer.Option(False, "--json-type", help="Show the types of an export made with --json-type."),
+    json_type: bool = typer.Option(None, help="Show the types of an export made with --json-type, or without."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Show the columns of a model, as its table will have them."""
     from tidemill.models import registry
 
     model = registry.get(name)
-    columns = model.columns_for(json_type=json_type)
+    columns = model.columns_for(json_type=model.json_type if json_type is None else json_type)
     if as_json:
         fields = [
             {
@@ -48,7 +48,8 @@ def show(
         layout = {"key": model.key, "partition_by": model.partition_by, "cluster_by": model.cluster_by}
         output.print_json({"name": model.name, "description": model.description, **layout, "columns": fields})
         return
-    rows = [(c.name, "STRING or JSON" if c.json and not json_type else c.type.value, c.description) for c in columns]
+    other: dict[str, str] = {"STRING": "STRING or JSON", "JSON": "JSON or STRING"} if json_type is None else {}
+    rows = [(c.name, other.get(c.type, c.type.value) if c.json else c.type.value, c.description) for c in columns]
     output.print_table(("FIELD", "TYPE", "DESCRIPTION"), rows, empty="")
     partition = f"Partitioned by day of {model.partition_by}" if model.partition_by else "Not partitioned"
     output.say(f"{partition}, clustered by {', '.join(model.cluster_by)}; settable.")

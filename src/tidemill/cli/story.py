@@ -120,8 +120,9 @@ def _show(app: App, runs: list[RunView]) -> None:
     for job in (chunk.job_id for run in runs for chunk in run.chunks if chunk.job_id):
         output.out.print(f"[dim]BigQuery job {job}[/]")
     output.out.print("[bold]An example query[/]")
-    output.out.print(f"[dim]{escape(checked.example_sql)}[/]")
-    output.print_table(checked.example_columns, checked.example_rows, empty="")
+    example = app.exports.example(EXPORT)
+    output.out.print(f"[dim]{escape(example.sql)}[/]")
+    output.print_table(example.columns, example.rows, empty="")
     if not good:
         raise TidemillError("demo_counts", "The table does not hold each event once.", hint="Please report this.")
 

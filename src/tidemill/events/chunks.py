@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: Texts that may not fit BigQuery's JSON type: halves of surrogate pairs, NUL, numbers of 16 digits or more.
 _SUSPECT = r"\\u([dD][89a-fA-F]|0000)|(^|[:\[,])\s*-?([0-9][0-9.]{15}|[0-9.]+[eE][+-]?[0-9]{3})"
 _ROW_GROUP_ROWS = 10_000
+#: BigQuery takes no JSON out of Parquet, and decimals as NUMERIC unless a job says otherwise ("Loading Parquet data").
+_NOT_IN_PARQUET = (Type.JSON, Type.BIGNUMERIC)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Written:
 
 
 def file_format(columns: Sequence[Column]) -> str:
-    """``PARQUET``, or ``NEWLINE_DELIMITED_JSON`` if a column is of type JSON."""
-    return "NEWLINE_DELIMITED_JSON" if any(column.type is Type.JSON for column in columns) else "PARQUET"
+    """``PARQUET``, or ``NEWLINE_DELIMITED_JSON`` if a column is of a type that Parquet files do not have."""
+    return "NEWLINE_DELIMITED_JSON" if any(column.type in _NOT_IN_PARQUET for column in columns) else "PARQUET"
 
 
 def write(
@@ -81,8 +83,7 @@ def write(
         else:
             rows = _copy_json_lines(cursor, columns, fitting, path)
             more, repaired, bad = _append_suspects(cursor, columns, fitting, path)
-            rows += more
-            rejected += bad
+            rows, rejected = rows + more, rejected + bad
     return Written(format_, rows, path.stat().st_size, tuple(rejected), repaired)
 
 
@@ -130,6 +131,8 @@ def _json_text(column: Column) -> str:
             text = f"replace(replace({expression}, chr(10), ' '), chr(13), ' ')"
         case Type.TIMESTAMP:
             text = f"'\"' || strftime(timezone('UTC', {expression}), '%Y-%m-%dT%H:%M:%S.%fZ') || '\"'"
+        case Type.BIGNUMERIC:  # as a text, so that nobody reads it as a float on the way
+            text = f"'\"' || {expression}::VARCHAR || '\"'"
         case _:
             text = f"to_json({expression})::VARCHAR"
     return f"coalesce({text}, 'null')"
@@ -140,7 +143,7 @@ def _suspect(columns: Sequence[Column]) -> str:
         f"coalesce(NOT json_valid({name}) OR regexp_matches({name}, '{_SUSPECT}'), false)"
         for name in (f'"{column.name}"' for column in columns if column.type is Type.JSON)
     ]
-    return f"({' OR '.join(tests)})"
+    return f"({' OR '.join(tests) or 'false'})"
 
 
 def _append_suspects(

@@ -110,9 +110,11 @@ class Backfiller:
         size = _interval(every or spec.interval)
         whole = selection.of(spec, 0, export.position)
         source = self._parts.sources[export.model]
-        if export.model == "persons":
+        if not source.timed:
             if time_from != EARLIEST or time_to is not None:
-                raise ConfigError("backfill_times", "Persons have no times.", hint="Say --from earliest, and no --to.")
+                raise ConfigError(
+                    "backfill_times", f"Rows of {export.model} have no time.", hint="Say --from earliest, and no --to."
+                )
             rows = source.count(whole)
             return self._estimated(export, None, None, "all", [(None, None, rows)] if rows else [])
         start = self._earliest(size) if time_from == EARLIEST else _moment(time_from, size)

@@ -13,13 +13,6 @@ from tidemill.bigquery import sql
 from tidemill.bigquery.client import Client
 from tidemill.store.records import Export
 
-#: A query to show what can be asked of a model's table.
-_EXAMPLES = {
-    "events": sql.top_events,
-    "persons": sql.persons_with_most_ids,
-    "sessions": sql.sessions_by_channel,
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
@@ -34,23 +27,27 @@ class Checked:
     missing: int
     duplicated: int
     foreign: int
-    example_sql: str
-    example_columns: tuple[str, ...]
-    example_rows: list[tuple[Any, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A query that shows what can be asked of the events, and its answer."""
+
+    sql: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
 
 
 def check(
     client: Client, export: Export, expected: set[tuple[int, str]], key: tuple[str, ...], max_bytes_billed: int | None
 ) -> Checked:
-    """Ask BigQuery for all keys, and run an example query."""
+    """Ask BigQuery for all keys."""
     place = (export.project, export.dataset, export.table_id)
     client.locate(export.dataset)
     table = client.get_table(export.dataset, export.table_id)
     counted = _query(client, export, sql.keys(place, key), max_bytes_billed)
     found = {(team_id, name) for team_id, name, _ in counted.rows}
     rows = sum(int(number) for *_, number in counted.rows)
-    example = _EXAMPLES[export.model](place, 5)
-    answer = _query(client, export, example, max_bytes_billed)
     return Checked(
         table=".".join(place),
         columns=tuple((field.name, field.type) for field in table.fields) if table else (),
@@ -59,10 +56,14 @@ def check(
         missing=len(expected - found),
         duplicated=rows - len(found),
         foreign=len(found - expected),
-        example_sql=example,
-        example_columns=answer.columns,
-        example_rows=answer.rows,
     )
+
+
+def example(client: Client, export: Export) -> Example:
+    """Ask for the most frequent events."""
+    text = sql.top_events((export.project, export.dataset, export.table_id), 5)
+    answer = _query(client, export, text, None)
+    return Example(text, answer.columns, answer.rows)
 
 
 def _query(client: Client, export: Export, text: str, max_bytes_billed: int | None) -> Any:

@@ -14,6 +14,7 @@ from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Source
 from tidemill.exports import check, selection, spec, views
 from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView, Estimate
+from tidemill.exports.check import Example
 from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
@@ -86,7 +87,7 @@ class ExportService:
             The name, or the table, is taken by another export.
         """
         connection = self._connections.get(connection_name)
-        name = names.parse_table(str(fields["table"]))
+        name = names.parse_table(str(fields["table"])) if fields.get("table") else names.Name(None, None, None, "")
         fields = {**fields, "table": name.table}
         if isinstance(fields.get("partition_by"), str):
             fields["partition_by"] = spec.Partitioning.parse(fields["partition_by"])
@@ -178,6 +179,15 @@ class ExportService:
         client = self._client(export)
         try:
             return check.check(client, export, expected, registry.get(export.model).key, made.max_bytes_billed)
+        finally:
+            client.close()
+
+    def example(self, name: str) -> Example:
+        """Ask the table of an export of events what was frequent."""
+        export = self._exports.get(name)
+        client = self._client(export)
+        try:
+            return check.example(client, export)
         finally:
             client.close()
 

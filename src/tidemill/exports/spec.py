@@ -96,17 +96,9 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> ExportSpec:
+        self._check_rows()
         model = registry.get(self.model)
         columns = {column.name: column for column in model.columns_for(json_type=self.json_type)}
-        both = sorted(set(self.include_events) & set(self.exclude_events))
-        if both:
-            raise ConfigError(
-                "event_filter", f"Included and excluded at once: {', '.join(both)}.", hint="Name it once."
-            )
-        if (self.include_events or self.exclude_events) and "event" not in columns:
-            raise ConfigError(
-                "event_filter", f"The {model.name} model has no events to choose from.", hint="Leave the filter out."
-            )
         if len(self.cluster_by) > MAX_CLUSTER_COLUMNS:
             raise ConfigError("cluster_columns", "BigQuery clusters by four columns at most.", hint="Name fewer.")
         for name in (*self.cluster_by, *([self.partition_by.column] if self.partition_by else [])):
@@ -137,6 +129,25 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
+    def _check_rows(self) -> None:
+        """Which rows."""
+        model = registry.get(self.model)
+        both = sorted(set(self.include_events) & set(self.exclude_events))
+        if both:
+            raise ConfigError(
+                "event_filter", f"Included and excluded at once: {', '.join(both)}.", hint="Name it once."
+            )
+        if model.one_team and self.team_id is None:
+            raise ConfigError(
+                "team_missing",
+                f"A table of {model.name} holds the rows of one team.",
+                hint="Say of which: --team 1",
+            )
+        if (self.include_events or self.exclude_events) and model.event_column is None:
+            raise ConfigError(
+                "event_filter", f"The {model.name} model has no events to choose from.", hint="Leave the filter out."
+            )
+
 
 def parse_bytes(text: str) -> int | None:
     """``500 MB``, ``2.5GB``, ``1TB`` (1 GB is 1,000,000,000 bytes), or ``none``.
@@ -157,7 +168,7 @@ def parse_bytes(text: str) -> int | None:
 
 
 def make(**fields: Any) -> ExportSpec:
-    """An ExportSpec of these fields; partitioning and clustering default to the model's.
+    """An ExportSpec of these fields; partitioning, clustering, JSON type and table default to the model's.
 
     Raises
     ------
@@ -165,9 +176,12 @@ def make(**fields: Any) -> ExportSpec:
         That names the field and what is wrong with it.
     """
     model = registry.get(str(fields.get("model") or "events"))
+    fields = {name: value for name, value in fields.items() if value is not None or name == "partition_by"}
     if "partition_by" not in fields and model.partition_by:
         fields["partition_by"] = Partitioning(column=model.partition_by)
     fields.setdefault("cluster_by", model.cluster_by)
+    fields.setdefault("json_type", model.json_type)
+    fields.setdefault("table", model.table.format(team_id=fields.get("team_id")))
     try:
         return ExportSpec(**fields)
     except pydantic.ValidationError as error:

@@ -22,6 +22,7 @@ from tidemill.exports.spec import ExportSpec
 from tidemill.exports.steps.prepare import assert_keyed
 from tidemill.exports.work import Parts
 from tidemill.models import registry
+from tidemill.models.model import Column
 from tidemill.store.records import Export
 
 
@@ -84,9 +85,10 @@ class Verifier:
         if since:
             chosen = dataclasses.replace(chosen, time_from=dt.datetime.combine(since, dt.time(), dt.UTC))
         columns, without = (*model.key, *model.versions), self._rejects.keys(export.id)
+        asked = tuple(column for name in columns for column in model.columns if column.name == name)
         rows = self._parts.sources[export.model].rows(chosen, EPOCH)
         expected = sums(self._parts.lake, rows, columns, model.partition_by, without)
-        found, billed = self._found(client, export, columns, since) if table else ({}, 0)
+        found, billed = self._found(client, export, asked, since) if table else ({}, 0)
         self._assert_unmoved(export)
         all_days = _held(expected, found)
         return Verified(
@@ -120,7 +122,7 @@ class Verifier:
         return table
 
     def _found(
-        self, client: Client, export: Export, columns: tuple[str, ...], since: dt.date | None
+        self, client: Client, export: Export, columns: tuple[Column, ...], since: dt.date | None
     ) -> tuple[dict[dt.date | None, tuple[int, int, int]], int]:
         """Of each day in the table: rows, ids and checksum; and the bytes that the query was billed."""
         model = registry.get(export.model)
@@ -144,9 +146,9 @@ class Verifier:
                 hint=f"tidemill export run {export.name}",
             )
         last = self._parts.runs.last(export.id)
-        waiting = registry.get(export.model).name == "persons" and self._changed(export)
+        waiting = not self._parts.sources[export.model].repeatable and self._changed(export)
         if (last and last.status != "completed") or waiting:
-            what = "Persons have changed since the last run" if waiting else "The last run is not finished"
+            what = f"There are newer {export.model} than the last run's" if waiting else "The last run is not finished"
             raise ConflictError(
                 "verify_unfinished", f"{what}: the table is not what it should be yet.", hint=f"{_run(export)} first."
             )

@@ -26,4 +26,6 @@ EVENTS = Model(
     key=("team_id", "uuid"),
     partition_by="timestamp",
     cluster_by=("event",),
+    table="events",
+    event_column="event",
 )

@@ -24,7 +24,12 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """The definition of one thing that moves. `key` and `versions` are column names; no versions means immutable."""
+    """The definition of one thing that moves. `key` and `versions` are column names; no versions means immutable.
+
+    `table`: how its table is called if nothing is said, of an export of `team_id`. `json_type`: whether JSON columns
+    are of type JSON if nothing is said. `event_column`: the one with names of events, by which rows can be chosen.
+    `one_team`: a table holds the rows of one team only: the key has no team in it.
+    """
 
     name: str
     title: str
@@ -34,6 +39,10 @@ class Model:
     versions: tuple[str, ...] = ()
     partition_by: str | None = None
     cluster_by: tuple[str, ...] = ()
+    table: str = ""
+    json_type: bool = False
+    event_column: str | None = None
+    one_team: bool = False
 
     def columns_for(self, *, json_type: bool) -> tuple[Column, ...]:
         """The columns with their types settled."""

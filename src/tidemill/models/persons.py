@@ -23,4 +23,5 @@ PERSONS = Model(
     key=("team_id", "distinct_id"),
     versions=("person_version", "person_distinct_id_version"),
     cluster_by=("team_id", "distinct_id"),
+    table="persons",
 )

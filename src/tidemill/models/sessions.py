@@ -75,4 +75,5 @@ SESSIONS = Model(
     key=("team_id", "session_id"),
     versions=("session_version",),
     cluster_by=("team_id", "session_id"),
+    table="sessions",
 )

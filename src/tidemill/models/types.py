@@ -11,6 +11,7 @@ class Type(enum.StrEnum):
     STRING = "STRING"
     INT64 = "INT64"
     FLOAT64 = "FLOAT64"
+    BIGNUMERIC = "BIGNUMERIC"
     BOOL = "BOOL"
     TIMESTAMP = "TIMESTAMP"
     JSON = "JSON"

@@ -181,7 +181,7 @@ def test_sessions_and_persons(prepared: tuple[Installation, list[dict[str, Any]]
                 row.pop("bq_updated_timestamp")
             assert sorted(map(str, after)) == sorted(map(str, before.values()))
         assert len(sessions(rows)) == app.exports.check("sessions").rows
-        with pytest.raises(ConfigError, match="no times"):
+        with pytest.raises(ConfigError, match="Rows of persons have no time"):
             app.exports.estimate("persons", "2026-01-01", None, None)
         client.close()
 

@@ -14,6 +14,7 @@ import duckdb
 import httpx
 from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.server import EmulatorServer
+from bqemulator.storage import type_map
 from bqemulator.storage.sql_identifiers import quoted_table_ref
 from duckdb_extensions import import_extension
 from starlette.requests import Request
@@ -21,6 +22,9 @@ from starlette.responses import Response
 
 from tidemill.bigquery.local.answers import Refusal
 from tidemill.bigquery.local.permissions import Place
+
+#: The emulator would have DECIMAL(76, 38), and DuckDB has no more than 38 digits: no such table could be made.
+type_map._BQ_TO_DUCKDB["BIGNUMERIC"] = type_map._BQ_TO_DUCKDB["NUMERIC"]
 
 
 class Emulator:

@@ -119,9 +119,20 @@ def _plain(value: Any, field: Field, json_text: bool) -> Any:
         if wanted == "JSON":
             return _json(parse(value) if json_text and isinstance(value, str) else value)
         convert: Callable[[Any], Any] = _CONVERT.get(wanted, _string)
-        return convert(value)
+        converted = convert(value)
     except (ValueError, ArithmeticError):
         raise BadValueError(name, f"Could not convert value to {wanted.lower()}: {str(value)[:50]!r}.") from None
+    if wanted == "BIGNUMERIC" and not _is_held(converted):
+        raise BadValueError(
+            name, "The embedded BigQuery holds BIGNUMERIC to 29 digits before the point and 9 after it."
+        )
+    return converted
+
+
+def _is_held(number: decimal.Decimal) -> bool:
+    """Whether DuckDB's widest decimal, DECIMAL(38, 9), holds it."""
+    with decimal.localcontext(prec=90):
+        return abs(number) < decimal.Decimal(10) ** 29 and number == round(number, 9)
 
 
 def _json(value: Any) -> str:
@@ -152,7 +163,8 @@ def _numeric(value: Any) -> decimal.Decimal:
 
 
 def _big_numeric(value: Any) -> decimal.Decimal:
-    return _decimal(value, 38, 38)
+    with decimal.localcontext(prec=90):
+        return _decimal(value, 38, 38).normalize()
 
 
 def _decimal(value: Any, digits: int, scale: int) -> decimal.Decimal:
@@ -264,7 +276,7 @@ def _arrow_field(field: Field) -> pa.Field:
         "INT64": pa.int64(),
         "FLOAT64": pa.float64(),
         "NUMERIC": pa.decimal128(38, 9),
-        "BIGNUMERIC": pa.decimal256(76, 38),
+        "BIGNUMERIC": pa.decimal128(38, 9),
         "BOOL": pa.bool_(),
         "BYTES": pa.binary(),
         "TIMESTAMP": pa.timestamp("us", tz="UTC"),

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from tidemill.events import queries
-from tidemill.events.sources.source import EPOCH, Bounds, Selection, conditions, moment, number_of
+from tidemill.events.sources.source import Bounds, Selection, conditions, moment, number_of
 
 if TYPE_CHECKING:
     from tidemill.events.lake import Commit, Lake
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class EventSource:
     """See the module; the methods are those of source.Source."""
+
+    timed = repeatable = True
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
@@ -36,26 +38,29 @@ class EventSource:
         if not commits or not conditions(selection):
             return sum(commit.rows for commit in commits)
         with self._lake.cursor() as cursor:
-            found = cursor.execute(f"SELECT count(*) FROM ({self.rows(selection, EPOCH)})").fetchall()
+            found = cursor.execute(f"SELECT count(*) FROM ({self._selected(selection)})").fetchall()
         return int(found[0][0])
 
     def keys(self, selection: Selection) -> set[tuple[int, str]]:
         """Team and uuid of the events."""
         with self._lake.cursor() as cursor:
-            rows = self.rows(selection, EPOCH)
-            return set(cursor.execute(f"SELECT row_team, row_id FROM ({rows})").fetchall())
+            return set(cursor.execute(f"SELECT team_id, uuid FROM ({self._selected(selection)})").fetchall())
 
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """Those of the snapshots."""
-        where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", *conditions(selection)]
         added = f"'' AS site_url, {moment(handed_at)} AS bq_ingested_timestamp, team_id AS row_team, uuid AS row_id"
-        return f"SELECT *, {added} FROM lake.events WHERE {' AND '.join(where)}"
+        return f"SELECT *, {added} FROM ({self._selected(selection)})"
+
+    def _selected(self, selection: Selection) -> str:
+        """The events as the store has them."""
+        where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", *conditions(selection)]
+        return f"SELECT *, snapshot_id FROM lake.events WHERE {' AND '.join(where)}"
 
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """By the time of the events."""
         number = number_of(selection, every)
         with self._lake.cursor() as cursor:
-            rows = f"SELECT {number} AS number FROM ({self.rows(selection, EPOCH)})"
+            rows = f"SELECT {number} AS number FROM ({self._selected(selection)})"
             return cursor.execute(f"SELECT number, count(*) FROM ({rows}) GROUP BY 1 ORDER BY 1").fetchall()
 
     def bounds(self, selection: Selection) -> dict[str, Bounds]:  # noqa: ARG002 - as in Source

@@ -45,6 +45,8 @@ _COMPRESSION = 0.3  # measured over sessions of a web shop
 class SessionSource:
     """See the module; the methods are those of source.Source."""
 
+    timed = repeatable = True
+
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
 

@@ -33,6 +33,14 @@ class Selection:
 class Source(Protocol):
     """The rows of one model, in the event store's DuckDB."""
 
+    @property
+    def timed(self) -> bool:
+        """Whether rows have a time, by which they can be told apart into intervals."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the rows of changes up to any position can be had again as they were then."""
+
     def catch_up(self) -> int:
         """Bring the rows up to date with the events that are committed. Gives the newest change."""
 
@@ -57,7 +65,7 @@ class Source(Protocol):
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """The intervals of event time that hold rows, numbered from `selection.time_from` on, each with how many.
 
-        Empty for a model whose rows have no time.
+        Empty for a model that is not `timed`.
         """
 
     def bounds(self, selection: Selection) -> dict[str, Bounds]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tidemill.bigquery import names, tables
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError
+from tidemill.exports.steps import view
 from tidemill.exports.work import Parts, Work
 from tidemill.models.model import Column, Model
 
@@ -32,6 +33,7 @@ def prepare(parts: Parts, run_id: str) -> int:
     if table is None:
         table = client.create_table(export.dataset, export.table_id, _layout(work, columns))
     found = tables.match(columns, table, ".".join(work.final))
+    view.ensure(parts, work, client)
     if found.missing:
         parts.runs.remark(
             run.id,
