@@ -119,6 +119,7 @@ class App:
     def exports(self) -> ExportService:
         """Exports and runs."""
         from tidemill.events.sources.amplitude_events import AmplitudeEventSource
+        from tidemill.events.sources.custom import CustomSource
         from tidemill.events.sources.events import EventSource
         from tidemill.events.sources.merge_ids import MergeIdSource
         from tidemill.events.sources.metadata import Metadata
@@ -132,10 +133,11 @@ class App:
         from tidemill.store.runs import Runs
         from tidemill.store.tables import SCHEMA
 
-        metadata = Metadata(self.lake, self.postgres.dsn, SCHEMA)
+        metadata = Metadata(SCHEMA)
         return ExportService(
             self.settings,
             self.lake,
+            functools.partial(CustomSource, self.lake),
             {
                 "events": EventSource(self.lake),
                 "persons": PersonSource(self.lake, self.identity, metadata),

@@ -61,6 +61,20 @@ def replace_older(merge: Merge) -> str:
     )
 
 
+def replace(merge: Merge) -> str:
+    """Add the rows of the stage whose key is not in the final table, and replace those that are."""
+    names = ", ".join(f"`{name}`" for name in merge.columns)
+    values = ", ".join(f"stage.`{name}`" for name in merge.columns)
+    changes = ", ".join(f"`{name}` = stage.`{name}`" for name in merge.columns if name not in merge.key)
+    return (
+        f"MERGE {quoted(*merge.final)} AS final\n"
+        f"USING ({_one_for_each_key(merge, names)}) AS stage\n"
+        f"ON {_same_row(merge)}\n"
+        + (f"WHEN MATCHED THEN UPDATE SET {changes}\n" if changes else "")
+        + f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
+    )
+
+
 def _newer(versions: Sequence[str]) -> str:
     """Whether the versions of `stage`, as a tuple, are greater than those of `final`."""
     name, *rest = (f"`{version}`" for version in versions)

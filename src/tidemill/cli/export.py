@@ -25,6 +25,9 @@ def create(
     include_event: list[str] = typer.Option([], help="Only events of this name. May be repeated."),
     exclude_event: list[str] = typer.Option([], help="No events of this name. May be repeated."),
     team: int = typer.Option(None, help="Only events of this team."),
+    sql: str = typer.Option(None, help="A query over the event store instead of a model; @FILE reads it from there."),
+    key: list[str] = typer.Option([], help="Of a query: columns by which rows are merged; else they are appended."),
+    version: list[str] = typer.Option([], help="Of a query with a key: columns; the row with the greatest stays."),
     partition_by: str = typer.Option(None, help="COLUMN, COLUMN:hour|day|month|year, or none. Default: the model's."),
     cluster_by: list[str] = typer.Option([], help="Up to four columns, repeated; or none. Default: the model's."),
     partition_expiration: int = typer.Option(None, help="Days after which a partition of the new table vanishes."),
@@ -41,6 +44,7 @@ def create(
     }
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
     fields["partition_expiration_days"] = partition_expiration
+    fields |= {"sql": session.text(sql) if sql else None, "key": key, "versions": version}
     if partition_by is not None:
         fields["partition_by"] = partition_by
     if max_bytes_billed is not None:

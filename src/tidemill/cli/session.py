@@ -6,7 +6,10 @@ import contextlib
 import getpass
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tidemill.errors import ConfigError
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -32,3 +35,19 @@ def user() -> str:
         return os.environ.get("TIDEMILL_USER") or getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def text(given: str) -> str:
+    """What was typed; of @FILE, what is in the file.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read.
+    """
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("file_unreadable", f"{given[1:]} cannot be read: {error}.", hint="Check the path.") from None

@@ -131,7 +131,7 @@ def _json_text(column: Column) -> str:
             text = f"replace(replace({expression}, chr(10), ' '), chr(13), ' ')"
         case Type.TIMESTAMP:
             text = f"'\"' || strftime(timezone('UTC', {expression}), '%Y-%m-%dT%H:%M:%S.%fZ') || '\"'"
-        case Type.BIGNUMERIC:  # as a text, so that nobody reads it as a float on the way
+        case Type.NUMERIC | Type.BIGNUMERIC:  # as a text, so that nobody reads it as a float on the way
             text = f"'\"' || {expression}::VARCHAR || '\"'"
         case _:
             text = f"to_json({expression})::VARCHAR"

@@ -154,6 +154,7 @@ class Lake:
             private_folder(folder)
         connection = duck.connect(self._settings)
         with self._lock(_TURN), duck.translated():
+            connection.execute(f"ATTACH {duck.literal(self._dsn)} AS metadata (TYPE postgres, READ_ONLY)")
             self._attach(connection, folder)
             # Fetched whole: a result that is left open keeps a transaction open in PostgreSQL, and others wait for it.
             known = connection.execute(
@@ -161,6 +162,7 @@ class Lake:
             ).fetchall()
             if not known:
                 _create(connection)
+        _lock_down(connection, [folder, self._settings.spill_path, self._settings.home_path / "exports"])
         return connection
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
@@ -278,6 +280,13 @@ class Lake:
                 [after, upto],
             ).fetchall()
         return [Commit(*row) for row in rows]
+
+
+def _lock_down(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
+    """From now on DuckDB opens no file outside of these folders, and no other database: whatever a query says."""
+    listed = ", ".join(duck.literal(f"{folder}{os.sep}") for folder in folders)
+    connection.execute(f"SET allowed_directories = [{listed}]")
+    connection.execute("SET enable_external_access = false")
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:

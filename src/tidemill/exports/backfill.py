@@ -109,7 +109,13 @@ class Backfiller:
         spec = ExportSpec.model_validate(export.spec)
         size = _interval(every or spec.interval)
         whole = selection.of(spec, 0, export.position)
-        source = self._parts.sources[export.model]
+        source = self._parts.source(export)
+        if spec.query and not spec.query.versions:
+            raise ConfigError(
+                "backfill_custom",
+                "Rows of a query can be told from what the table holds only by a key and versions.",
+                hint="Make an export with --key and --version, into another table.",
+            )
         if not source.timed:
             if time_from != EARLIEST or time_to is not None:
                 raise ConfigError(

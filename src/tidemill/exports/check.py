@@ -59,10 +59,10 @@ def check(
     )
 
 
-def example(client: Client, export: Export) -> Example:
+def example(client: Client, export: Export, max_bytes_billed: int | None) -> Example:
     """Ask for the most frequent events."""
     text = sql.top_events((export.project, export.dataset, export.table_id), 5)
-    answer = _query(client, export, text, None)
+    answer = _query(client, export, text, max_bytes_billed)
     return Example(text, answer.columns, answer.rows)
 
 

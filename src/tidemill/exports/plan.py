@@ -14,8 +14,8 @@ from tidemill.exports import cut
 from tidemill.exports.rejects import Ground
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.steps.prepare import assert_keyed
-from tidemill.exports.work import Parts
-from tidemill.models import registry
+from tidemill.exports.work import Parts, model_of
+from tidemill.models.model import Model
 from tidemill.store.records import Backfill, Export, Run
 
 _JSON_GROWS = 1.2  # JSON Lines repeat the names of the columns on each line
@@ -25,12 +25,12 @@ class Planner:
     """Makes runs. What it saves is all that a run needs to know."""
 
     def __init__(self, parts: Parts) -> None:
-        self._settings, self._sources, self._engine = parts.settings, parts.sources, parts.engine
+        self._parts, self._settings, self._engine = parts, parts.settings, parts.engine
         self._runs, self._watches = parts.runs, parts.watches
 
     def fresh(self, export: Export, by: str) -> Run | None:
         """A run over everything that was committed since the last one; None if there is nothing."""
-        source = self._sources[export.model]
+        source = self._parts.source(export)
         upto = source.catch_up()
         commits = source.changes(export.position, upto)
         if not commits:
@@ -56,7 +56,7 @@ class Planner:
         """
         table = self._table(export)
         if table:  # seen now: a run that can never succeed would be in the way of all others
-            assert_keyed(registry.get(export.model), {field.name.lower() for field in table.fields})
+            assert_keyed(model_of(export), {field.name.lower() for field in table.fields})
         earlier = ground.run
         spec = {**earlier.spec, "include_events": list(ground.events), "exclude_events": []}
         made = self._save(
@@ -86,7 +86,7 @@ class Planner:
             export,
             chunks,
             by=by,
-            mode="upsert" if registry.get(export.model).versions else "merge",
+            mode=_changing(model_of(export)) or "merge",
             spec=export.spec,
             after=backfill.upto,
             upto=backfill.upto,
@@ -96,16 +96,16 @@ class Planner:
 
     def row_bytes(self, export: Export) -> float:
         """About how many bytes a row takes in a file."""
-        commits = self._sources[export.model].changes(0, export.position)
+        commits = self._parts.source(export).changes(0, export.position)
         rows = sum(commit.rows for commit in commits)
         return sum(commit.bytes for commit in commits) * self._ratio(export) / rows if rows else 0.0
 
     def _ratio(self, export: Export) -> float:
         """Bytes in a file for each byte of text."""
         spec = ExportSpec.model_validate(export.spec)
-        columns = registry.get(export.model).columns_for(json_type=spec.json_type)
+        columns = model_of(export).columns_for(json_type=spec.json_type)
         parquet = chunk_files.file_format(columns) == "PARQUET"
-        return self._sources[export.model].compression() if parquet else _JSON_GROWS
+        return self._parts.source(export).compression() if parquet else _JSON_GROWS
 
     def _save(
         self,
@@ -141,8 +141,8 @@ class Planner:
 
     def _chunks(self, export: Export, commits: Sequence[Commit]) -> list[cut.Chunk]:
         spec = ExportSpec.model_validate(export.spec)
-        model = registry.get(export.model)
-        source = self._sources[export.model]
+        model = model_of(export)
+        source = self._parts.source(export)
         ratio = self._ratio(export)
         parts = [cut.Part(c.snapshot, c.rows, c.bytes * ratio, c.first_time, c.last_time) for c in commits]
         # Of the store's commits we know the range of event time; a table may be partitioned by something else.
@@ -157,19 +157,27 @@ class Planner:
         )
 
     def _mode(self, export: Export) -> str:
-        """How rows get in: ``upsert`` for those that change.
+        """How rows get in: ``upsert`` or ``replace`` for those that change.
 
         ``merge`` for a first run into a table that is there: some of its rows may be ours, of an export before. Also if
         it seems to be empty, unless it has no key: what was streamed into it lately is not counted.
         """
-        if registry.get(export.model).versions:
-            return "upsert"
+        model = model_of(export)
+        if not model.key:  # nothing tells one row from another
+            return "append"
+        if mode := _changing(model):
+            return mode
         table = None if export.position else self._table(export)
         if table is None:
             return "append"
         names = {field.name.lower() for field in table.fields}
-        return "merge" if table.rows or names.issuperset(registry.get(export.model).key) else "append"
+        return "merge" if table.rows or names.issuperset(model.key) else "append"
 
     def _table(self, export: Export) -> Table | None:
         with self._watches.planning(export) as client:
             return client.get_table(export.dataset, export.table_id)
+
+
+def _changing(model: Model) -> str | None:
+    """How rows of a model get in that change; None if they do not."""
+    return "upsert" if model.versions else "replace" if model.replaced else None

@@ -11,6 +11,7 @@ from tidemill.bigquery.client import Client
 from tidemill.engine.port import Engine
 from tidemill.errors import ConfigError, ConflictError
 from tidemill.events.lake import Lake
+from tidemill.events.sources import custom_sql
 from tidemill.events.sources.source import Source
 from tidemill.exports import check, selection, spec, views
 from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView, Estimate
@@ -22,8 +23,7 @@ from tidemill.exports.spec import ExportSpec
 from tidemill.exports.verify import Verified, Verifier
 from tidemill.exports.views import ExportView, RejectView, RunProgress, RunView
 from tidemill.exports.watch import Report, Watches
-from tidemill.exports.work import Parts
-from tidemill.models import registry
+from tidemill.exports.work import Parts, Queried, model_of
 from tidemill.settings import Settings
 from tidemill.store.backfills import Backfills
 from tidemill.store.connections import Connections
@@ -51,6 +51,7 @@ class ExportService:
         self,
         settings: Settings,
         lake: Lake,
+        queried: Queried,
         sources: Mapping[str, Source],
         engine: Engine,
         connections: Connections,
@@ -60,12 +61,13 @@ class ExportService:
         backfills: Backfills,
         client_for: Callable[[Connection, str], Client],
     ) -> None:
-        """`sources`: by model; `client_for(connection, project)`: BigQuery as that connection sees it."""
-        self._sources = sources
+        """`queried`: the source of a query's rows; `sources`: by model; `client_for(connection, project)`: BigQuery."""
+        self._lake = lake
         self._connections, self._exports, self._runs, self._rejects = connections, exports, runs, rejects
         self._client_for = client_for
         self._set_aside = RunRejects(lake, runs, rejects)
-        parts = Parts(settings, lake, sources, engine, exports, runs, rejects, Watches(runs, self._client))
+        parts = Parts(settings, lake, sources, queried, engine, exports, runs, rejects, Watches(runs, self._client))
+        self._parts = parts
         planner = Planner(parts)
         self._dispatch = Dispatch(parts, planner, self._set_aside)
         self._backfiller = Backfiller(parts, planner, self._dispatch, backfills)
@@ -91,7 +93,7 @@ class ExportService:
         fields = {**fields, "table": name.table}
         if isinstance(fields.get("partition_by"), str):
             fields["partition_by"] = spec.Partitioning.parse(fields["partition_by"])
-        made = spec.make(**_understood(fields))
+        made = spec.make(**self._queried(_understood(fields)))
         if made.name.lower() in _RESERVED:
             raise ConfigError("export_name", f"An export cannot be named {made.name!r}.", hint="Choose another name.")
         dataset = name.dataset or connection.dataset
@@ -113,6 +115,15 @@ class ExportService:
         )
         return self._view(export), [name.note] if name.note else []
 
+    def _queried(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields, with the columns of a query that is among them."""
+        asked = {name: fields.pop(name, None) for name in ("sql", "key", "versions")}
+        if not asked["sql"]:
+            return fields
+        columns = custom_sql.describe(self._lake, asked["sql"])
+        query = spec.Query.of(asked["sql"], columns, asked["key"] or (), asked["versions"] or ())
+        return {**fields, "model": "custom", "query": query}
+
     def find(self, connection: str | None = None) -> list[ExportView]:
         """Exports by name, all or those of one connection."""
         owner = self._connections.get(connection).id if connection else None
@@ -131,12 +142,12 @@ class ExportService:
             export,
             self._connections.by_id(export.connection_id).name,
             self._runs.last(export.id),
-            self._count(export, export.position, self._sources[export.model].position()),
+            self._count(export, export.position, self._parts.source(export).position()),
         )
 
     def _count(self, export: Export, after: int, upto: int) -> int:
         chosen = selection.of(ExportSpec.model_validate(export.spec), after, upto)
-        return self._sources[export.model].count(chosen)
+        return self._parts.source(export).count(chosen)
 
     def edit(self, name: str, changes: dict[str, Any]) -> ExportView:
         """Change name, interval, event filters or the limit of bytes; for runs from now on.
@@ -175,10 +186,10 @@ class ExportService:
         export = self._exports.get(name)
         made = ExportSpec.model_validate(export.spec)
         chosen = selection.of(made, 0, export.position)
-        expected = self._sources[export.model].keys(chosen) - self._set_aside.keys(export.id)
+        expected = self._parts.source(export).keys(chosen) - self._set_aside.keys(export.id)
         client = self._client(export)
         try:
-            return check.check(client, export, expected, registry.get(export.model).key, made.max_bytes_billed)
+            return check.check(client, export, expected, model_of(export).key, made.max_bytes_billed)
         finally:
             client.close()
 
@@ -187,7 +198,7 @@ class ExportService:
         export = self._exports.get(name)
         client = self._client(export)
         try:
-            return check.example(client, export)
+            return check.example(client, export, ExportSpec.model_validate(export.spec).max_bytes_billed)
         finally:
             client.close()
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pydantic
 from pydantic import AfterValidator, Field
 
 from tidemill.errors import ConfigError
-from tidemill.models import registry
+from tidemill.models import custom, registry
+from tidemill.models.model import Column, Model
 from tidemill.models.types import Type
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 MAX_CLUSTER_COLUMNS = 4  # BigQuery, "Clustered tables"
 MIN_BYTES_BILLED = 10 * 1024**2  # what BigQuery bills at least for a table that a statement reads ("Pricing")
+_TIMES = (Type.TIMESTAMP, Type.DATE, Type.DATETIME)
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
 
 
@@ -74,6 +77,61 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
 Names = Annotated[tuple[str, ...], AfterValidator(_unique)]
 
 
+class QueryColumn(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """A column of a query."""
+
+    name: str
+    type: Type
+    json_text: bool = False
+    repeated: bool = False
+
+
+class Query(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """A query of one's own. `columns`: what it gives, as it was when the export was made."""
+
+    sql: str
+    columns: tuple[QueryColumn, ...]
+    key: Names = ()
+    versions: Names = ()
+
+    @classmethod
+    def of(cls, sql: str, columns: Sequence[Column], key: Sequence[str], versions: Sequence[str]) -> Query:
+        """Of columns as they were described.
+
+        Raises
+        ------
+        ConfigError
+            The key or the versions are none of its columns, or rows would come again with each run.
+        """
+        known = {column.name: column for column in columns}
+        for name in (*key, *versions):
+            if name not in known:
+                raise ConfigError(
+                    "column_unknown", f"The query has no column {name!r}.", hint=f"Columns: {', '.join(known)}."
+                )
+            if known[name].repeated or known[name].json or known[name].type is Type.FLOAT64:
+                raise ConfigError(
+                    "key_type", f"{name!r} cannot be compared.", hint="Choose another column, or cast it."
+                )
+        if versions and not key:
+            raise ConfigError("key_missing", "There are versions, and no key.", hint="Say the key, too: --key COLUMN")
+        if not key and "{data_interval_start}" not in sql:
+            raise ConfigError(
+                "query_not_bounded",
+                "Each run would append all rows of that query again.",
+                hint="Bound it by WHERE inserted_at >= {data_interval_start} AND inserted_at < {data_interval_end}, "
+                "or name its key, by which rows are merged: --key COLUMN",
+            )
+        found = [QueryColumn(name=c.name, type=c.type, json_text=c.json, repeated=c.repeated) for c in columns]
+        return cls(sql=sql, columns=tuple(found), key=tuple(key), versions=tuple(versions))
+
+    @property
+    def model(self) -> Model:
+        """Its model."""
+        columns = [Column(c.name, c.type, "A column of the query.", c.json_text, c.repeated) for c in self.columns]
+        return custom.custom(columns, self.key, self.versions)
+
+
 class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     """One export. Model, table and JSON type are fixed once it is made; the rest can be edited."""
 
@@ -90,6 +148,7 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     partition_expiration_days: int | None = Field(
         default=None, ge=1, le=36_500, description="So many days after its end a partition of a new table vanishes."
     )
+    query: Query | None = Field(default=None, description="The query whose rows are exported, of the custom model.")
     max_bytes_billed: int | None = Field(
         default=None, ge=MIN_BYTES_BILLED, description="Most bytes that one statement of the export may be billed for."
     )
@@ -97,7 +156,7 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     @pydantic.model_validator(mode="after")
     def _check(self) -> ExportSpec:
         self._check_rows()
-        model = registry.get(self.model)
+        model = self.definition
         columns = {column.name: column for column in model.columns_for(json_type=self.json_type)}
         if len(self.cluster_by) > MAX_CLUSTER_COLUMNS:
             raise ConfigError("cluster_columns", "BigQuery clusters by four columns at most.", hint="Name fewer.")
@@ -115,11 +174,11 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                     f"BigQuery cannot cluster by {name!r}: it is {columns[name].type}.",
                     hint="Choose another.",
                 )
-        if self.partition_by and columns[self.partition_by.column].type is not Type.TIMESTAMP:
+        if self.partition_by and columns[self.partition_by.column].type not in _TIMES:
             raise ConfigError(
                 "partition_type",
-                f"A table cannot be partitioned by {self.partition_by.column!r}: it is no TIMESTAMP.",
-                hint="Use timestamp or bq_ingested_timestamp, or 'none'.",
+                f"A table cannot be partitioned by {self.partition_by.column!r}: it is no TIMESTAMP, DATE or DATETIME.",
+                hint="Use a column of time, or 'none'.",
             )
         if self.partition_expiration_days and not self.partition_by:
             raise ConfigError(
@@ -129,9 +188,16 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
+    @property
+    def definition(self) -> Model:
+        """What is exported."""
+        return self.query.model if self.query else registry.get(self.model)
+
     def _check_rows(self) -> None:
         """Which rows."""
-        model = registry.get(self.model)
+        model = self.definition
+        if (model.name == custom.CUSTOM.name) != (self.query is not None):
+            raise ConfigError("query_missing", "The custom model is that of a query.", hint="Give it: --sql 'SELECT …'")
         both = sorted(set(self.include_events) & set(self.exclude_events))
         if both:
             raise ConfigError(
@@ -175,7 +241,8 @@ def make(**fields: Any) -> ExportSpec:
     ConfigError
         That names the field and what is wrong with it.
     """
-    model = registry.get(str(fields.get("model") or "events"))
+    query = fields.get("query")
+    model = query.model if query else registry.get(str(fields.get("model") or "events"))
     fields = {name: value for name, value in fields.items() if value is not None or name == "partition_by"}
     if "partition_by" not in fields and model.partition_by:
         fields["partition_by"] = Partitioning(column=model.partition_by)

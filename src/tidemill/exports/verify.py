@@ -20,8 +20,7 @@ from tidemill.exports import selection
 from tidemill.exports.rejects import RunRejects
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.steps.prepare import assert_keyed
-from tidemill.exports.work import Parts
-from tidemill.models import registry
+from tidemill.exports.work import Parts, model_of
 from tidemill.models.model import Column
 from tidemill.store.records import Export
 
@@ -74,8 +73,14 @@ class Verifier:
         ConflictError
             A run is not finished, or moved rows meanwhile.
         """
-        model = registry.get(export.model)
+        model = model_of(export)
         spec = ExportSpec.model_validate(export.spec)
+        if spec.query:
+            raise ConfigError(
+                "verify_custom",
+                "What a query gave in earlier runs is not known any more.",
+                hint="Compare by a query of your own in BigQuery.",
+            )
         if days is not None and not model.partition_by:
             raise ConfigError("verify_days", f"Rows of {model.name} have no day.", hint="Leave --days out.")
         self._assert_still(export)
@@ -86,7 +91,7 @@ class Verifier:
             chosen = dataclasses.replace(chosen, time_from=dt.datetime.combine(since, dt.time(), dt.UTC))
         columns, without = (*model.key, *model.versions), self._rejects.keys(export.id)
         asked = tuple(column for name in columns for column in model.columns if column.name == name)
-        rows = self._parts.sources[export.model].rows(chosen, EPOCH)
+        rows = self._parts.source(export).rows(chosen, EPOCH)
         expected = sums(self._parts.lake, rows, columns, model.partition_by, without)
         found, billed = self._found(client, export, asked, since) if table else ({}, 0)
         self._assert_unmoved(export)
@@ -105,7 +110,7 @@ class Verifier:
 
     def _table(self, client: Client, export: Export) -> Table | None:
         """The export's table, which has the columns by which it is verified; None if it is gone."""
-        model = registry.get(export.model)
+        model = model_of(export)
         client.locate(export.dataset)
         table = client.get_table(export.dataset, export.table_id)
         if table is None:
@@ -125,7 +130,7 @@ class Verifier:
         self, client: Client, export: Export, columns: tuple[Column, ...], since: dt.date | None
     ) -> tuple[dict[dt.date | None, tuple[int, int, int]], int]:
         """Of each day in the table: rows, ids and checksum; and the bytes that the query was billed."""
-        model = registry.get(export.model)
+        model = model_of(export)
         answer = client.query(
             sql.sums((export.project, export.dataset, export.table_id), columns, model.partition_by, since),
             job_id=f"tidemill_verify_{secrets.token_hex(12)}",
@@ -146,7 +151,7 @@ class Verifier:
                 hint=f"tidemill export run {export.name}",
             )
         last = self._parts.runs.last(export.id)
-        waiting = not self._parts.sources[export.model].repeatable and self._changed(export)
+        waiting = not self._parts.source(export).repeatable and self._changed(export)
         if (last and last.status != "completed") or waiting:
             what = f"There are newer {export.model} than the last run's" if waiting else "The last run is not finished"
             raise ConflictError(
@@ -155,10 +160,10 @@ class Verifier:
 
     def _changed(self, export: Export) -> bool:
         """A person that has changed since is known as it is now, and not as it was exported."""
-        return bool(self._parts.sources[export.model].changes(export.position, self._position(export)))
+        return bool(self._parts.source(export).changes(export.position, self._position(export)))
 
     def _position(self, export: Export) -> int:
-        return self._parts.sources[export.model].position()
+        return self._parts.source(export).position()
 
     def _assert_unmoved(self, export: Export) -> None:
         last = self._parts.runs.last(export.id)

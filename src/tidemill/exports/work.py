@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tidemill.bigquery import names, sql
@@ -16,7 +16,6 @@ from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Source
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.watch import Watches
-from tidemill.models import registry
 from tidemill.models.model import Column, Model
 from tidemill.models.types import Type
 from tidemill.settings import Settings
@@ -26,7 +25,12 @@ from tidemill.store.records import Export, Run
 from tidemill.store.runs import Runs
 
 #: How the rows of a stage table get into the final one, by the mode of the run. Other modes load straight into it.
-MERGES = {"merge": sql.insert_missing, "upsert": sql.replace_older}
+MERGES = {"merge": sql.insert_missing, "upsert": sql.replace_older, "replace": sql.replace}
+
+
+def model_of(export: Export) -> Model:
+    """What an export is of."""
+    return ExportSpec.model_validate(export.spec).definition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Work:
     @functools.cached_property
     def model(self) -> Model:
         """What is exported."""
-        return registry.get(self.export.model)
+        return model_of(self.export)
 
     @property
     def max_bytes_billed(self) -> int | None:
@@ -107,6 +111,10 @@ class Work:
         return {"tidemill_export": names.label(self.spec.name), "tidemill_run": str(self.run.id)}
 
 
+#: The source of a query's rows, by its text, columns and key.
+Queried = Callable[[str, Sequence[Column], Sequence[str]], Source]
+
+
 @dataclasses.dataclass(frozen=True)
 class Parts:
     """What the steps work with."""
@@ -114,6 +122,7 @@ class Parts:
     settings: Settings
     lake: Lake
     sources: Mapping[str, Source]
+    queried: Queried
     engine: Engine
     exports: Exports
     runs: Runs
@@ -121,6 +130,11 @@ class Parts:
     watches: Watches
     #: DuckDB uses all cores for one chunk; loads go on meanwhile.
     writing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    def source(self, export: Export) -> Source:
+        """Where the rows of an export come from."""
+        query = ExportSpec.model_validate(export.spec).query
+        return self.queried(query.sql, query.model.columns, query.key) if query else self.sources[export.model]
 
     def work(self, run_id: str) -> Work:
         """The run and its export, as they stand now."""

@@ -28,7 +28,8 @@ class Model:
 
     `table`: how its table is called if nothing is said, of an export of `team_id`. `json_type`: whether JSON columns
     are of type JSON if nothing is said. `event_column`: the one with names of events, by which rows can be chosen.
-    `one_team`: a table holds the rows of one team only: the key has no team in it.
+    `one_team`: a table holds the rows of one team only: the key has no team in it. `replaced`: without
+    versions; a row of a later run takes the place of an earlier one with its key.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Model:
     json_type: bool = False
     event_column: str | None = None
     one_team: bool = False
+    replaced: bool = False
 
     def columns_for(self, *, json_type: bool) -> tuple[Column, ...]:
         """The columns with their types settled."""

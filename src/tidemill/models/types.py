@@ -11,9 +11,12 @@ class Type(enum.StrEnum):
     STRING = "STRING"
     INT64 = "INT64"
     FLOAT64 = "FLOAT64"
+    NUMERIC = "NUMERIC"
     BIGNUMERIC = "BIGNUMERIC"
     BOOL = "BOOL"
     TIMESTAMP = "TIMESTAMP"
+    DATE = "DATE"
+    DATETIME = "DATETIME"
     JSON = "JSON"
 
 

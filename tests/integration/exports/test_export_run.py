@@ -143,12 +143,13 @@ def test_a_limit_of_bytes_goes_along_with_each_statement(installation: Installat
         assert app.exports.edit("again", {"max_bytes_billed": "1.5 TB"}).max_bytes_billed == 1_500_000_000_000
         app.exports.run("again", by="tester")
         app.exports.check("again")
+        app.exports.example("again")
     asked = [request["body"] for request in installation.local.requests() if request["path"].endswith("/jobs")]
     bodies = [body for body in asked if isinstance(body, dict) and installation.dataset in json.dumps(body)]
     limits = [
         body["configuration"]["query"]["maximumBytesBilled"] for body in bodies if "query" in body["configuration"]
     ]
-    assert limits == ["1500000000000"] * 3  # the MERGE, and the two of the check
+    assert limits == ["1500000000000"] * 3  # the MERGE, the check and the example
 
 
 def test_json_columns_hold_json_and_odd_rows_are_repaired_or_set_aside(

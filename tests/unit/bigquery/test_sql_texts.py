@@ -40,6 +40,8 @@ STATEMENTS = [
     ("resolved_events", sql.resolved_events(FINAL, STAGE), "amplitude_events"),
     ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, MERGED, MERGE_IDS.key, (), {KEY: (1, 9)})), "merge_ids"),
     ("sums", sql.sums(FINAL, MERGE_IDS.columns[:1], None, None), "merge_ids"),
+    ("replace", sql.replace(Merge(FINAL, STAGE, PEOPLE, PERSONS.key, ("created_at",))), "persons"),
+    ("replace", sql.replace(Merge(FINAL, STAGE, PERSONS.key, PERSONS.key)), "persons"),
     ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, COLUMNS, EVENTS.key, TIMES, PARTITION)), "events"),
     ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, ["uuid", "team_id"], EVENTS.key)), "events"),
     ("keys", sql.keys(FINAL, EVENTS.key), "events"),

@@ -17,16 +17,13 @@ if TYPE_CHECKING:
 
 
 class Metadata:
-    """The metadata database, as the event store's DuckDB sees it."""
+    """The metadata database, which the event store's DuckDB has attached. `schema`: where its tables are."""
 
-    def __init__(self, lake: Lake, dsn: str, schema: str) -> None:
-        """`dsn`: libpq keywords of the metadata database; `schema`: where its tables are."""
-        self._lake, self._dsn, self.schema = lake, dsn, schema
+    def __init__(self, schema: str) -> None:
+        self.schema = schema
 
     def answer(self, asked: str) -> str:
         """A table function that asks PostgreSQL."""
-        with self._lake.cursor() as cursor:
-            cursor.execute(f"ATTACH IF NOT EXISTS {duck.literal(self._dsn)} AS metadata (TYPE postgres, READ_ONLY)")
         return f"postgres_query('metadata', {duck.literal(asked)})"
 
 

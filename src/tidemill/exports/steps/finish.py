@@ -48,7 +48,7 @@ def _bounds(parts: Parts, work: Work, table: Table | None) -> dict[str, sql.Boun
 
     It is not where rows of others may be in the table: one with the same key may have another time.
     """
-    run, source = work.run, parts.sources[work.export.model]
+    run, source = work.run, parts.source(work.export)
     clustered = set(table.cluster_by) if table else set()
     chunks = parts.runs.chunks(run.id)
     found: dict[str, sql.Bounds] = {}

@@ -61,7 +61,7 @@ def _write_file(parts: Parts, work: Work, chunk: Chunk) -> chunk_files.Written:
         parts.watches.report(run.id, f"writing chunk {chunk.number + 1}")
         written = chunk_files.write(
             parts.lake,
-            parts.sources[work.export.model],
+            parts.source(work.export),
             chosen,
             work.columns,
             part,

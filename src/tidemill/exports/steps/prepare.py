@@ -76,6 +76,6 @@ def _prepare_stage(parts: Parts, client: Client, work: Work, columns: tuple[Colu
     parts.runs.reset_chunks(work.run.id, attempt=work.run.attempt)
     layout = tables.Layout(columns, expires_seconds=STAGE_EXPIRES_SECONDS, description="Tidemill: a run's new rows.")
     client.create_table(work.export.dataset, work.stage[2], layout)
-    if not work.again and not work.model.versions:
+    if not work.again and work.run.mode == "merge":
         text = "The table was there before this export's first run: only rows that it lacked were added."
         parts.runs.remark(work.run.id, text)

@@ -1,0 +1,112 @@
+"""Rows of a query of one's own, over the events that came with the changes.
+
+The query sees the events up to the last change. `{data_interval_start}` and `{data_interval_end}` are moments of
+`inserted_at`: events of the changes lie from the first on, and before the second; all others lie before the first. They
+do so whatever the clocks said, because the query sees an `inserted_at` that keeps to the order of the changes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tidemill.events.lake import Commit
+from tidemill.events.sources import custom_sql
+from tidemill.events.sources.source import EPOCH, Bounds, Selection, conditions, moment
+from tidemill.models.model import Column
+from tidemill.models.types import Type
+
+if TYPE_CHECKING:
+    from tidemill.events.lake import Lake
+
+_TICK = dt.timedelta(microseconds=1)
+_KINDS = {
+    Type.STRING: "VARCHAR",
+    Type.INT64: "BIGINT",
+    Type.FLOAT64: "DOUBLE",
+    Type.BOOL: "BOOLEAN",
+    Type.DATE: "DATE",
+    Type.DATETIME: "TIMESTAMP",
+    Type.TIMESTAMP: "TIMESTAMPTZ",
+    Type.NUMERIC: "DECIMAL(38, 9)",
+}
+
+
+class CustomSource:
+    """See the module; the methods are those of source.Source. Counts are of events."""
+
+    timed = repeatable = False
+
+    def __init__(self, lake: Lake, sql: str, columns: Sequence[Column], key: Sequence[str]) -> None:
+        self._lake, self._sql, self._columns, self._key = lake, sql, columns, key
+
+    def catch_up(self) -> int:
+        """The newest snapshot."""
+        return self.position()
+
+    def position(self) -> int:
+        """The newest snapshot."""
+        return self._lake.position()
+
+    def changes(self, after: int, upto: int) -> list[Commit]:
+        """One, if there are any: the query is about all of them at once, and its rows cannot be told apart."""
+        commits = self._lake.commits(after, upto)
+        if not commits:
+            return []
+        last, rows, size = commits[-1], sum(one.rows for one in commits), sum(one.bytes for one in commits)
+        return [Commit(last.snapshot, rows, size, last.committed_at, None, None)]
+
+    def count(self, selection: Selection) -> int:
+        """How many events."""
+        return sum(commit.rows for commit in self._lake.commits(selection.after, selection.upto))
+
+    def keys(self, selection: Selection) -> set[tuple[int, str]]:
+        """Of the rows."""
+        with self._lake.cursor() as cursor:
+            return set(cursor.execute(f"SELECT row_team, row_id FROM ({self.rows(selection, EPOCH)})").fetchall())
+
+    def rows(self, selection: Selection, handed_at: dt.datetime) -> str:  # noqa: ARG002 - no column says so
+        """Those that the query gives."""
+        start = self._end(selection.after) if selection.after else EPOCH
+        end = max(self._end(selection.upto), start + _TICK)
+        earlier = f"least(inserted_at, {moment(start - _TICK)})"
+        within = f"greatest({moment(start)}, least(inserted_at, {moment(end - _TICK)}))"
+        kept = f"CASE WHEN snapshot_id <= {selection.after} THEN {earlier} ELSE {within} END"
+        where = " AND ".join([f"snapshot_id <= {selection.upto}", *conditions(selection)])
+        text = custom_sql.filled(self._sql, moment(start), moment(end))
+        columns = ", ".join(
+            f'"{c.name}"::{_KINDS[c.type]}{"[]" if c.repeated else ""} AS "{c.name}"' for c in self._columns
+        )
+        named = " || ':' || ".join(f"coalesce(\"{name}\"::VARCHAR, '')" for name in self._key) or "row_number() OVER ()"
+        size = " + ".join(f'coalesce(strlen("{c.name}"::VARCHAR), 0)' for c in self._columns)
+        return (
+            f"SELECT {columns}, 0::BIGINT AS row_team, ({named})::VARCHAR AS row_id, {size} AS bytes "
+            f"FROM ({custom_sql.over(text, where, kept)})"
+        )
+
+    def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:  # noqa: ARG002 - as in Source
+        """None: rows have no time that is known."""
+        return []
+
+    def bounds(self, selection: Selection) -> dict[str, Bounds]:  # noqa: ARG002 - as in Source
+        """None."""
+        return {}
+
+    def compression(self) -> float:
+        """Guessed."""
+        return 0.3
+
+    def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:  # noqa: ARG002 - as in Source
+        """None: it is one piece."""
+        return []
+
+    def _end(self, snapshot: int) -> dt.datetime:
+        """The moment after the last commit up to this snapshot."""
+        with self._lake.cursor() as cursor:
+            found = cursor.execute(
+                "SELECT committed_at FROM lake.commits WHERE snapshot_id <= ? AND rows > 0 "
+                "ORDER BY snapshot_id DESC LIMIT 1",
+                [snapshot],
+            ).fetchone()
+        return (found[0] if found else EPOCH).astimezone(dt.UTC) + _TICK

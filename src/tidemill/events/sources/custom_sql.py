@@ -1,0 +1,158 @@
+"""What a query of one's own may be: one SELECT over `events`, and nothing else. Its columns, as BigQuery has them.
+
+DuckDB's own parser says what is in it. It may name the events and its own subqueries, and call functions that compute;
+it may not name files, other tables, or functions that read anything. That DuckDB cannot open a file in any case is
+seen to in `lake.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tidemill.errors import ConfigError
+from tidemill.events import duck
+from tidemill.models.model import Column
+from tidemill.models.types import Type
+
+if TYPE_CHECKING:
+    from tidemill.events.lake import Lake
+
+START, END = "{data_interval_start}", "{data_interval_end}"
+#: What the query may name.
+RELATION = "events"
+_TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", "json_tree"})
+_FUNCTIONS_DENIED = re.compile(
+    r"(current_setting|getvariable|getenv|nextval|currval|setseed|query|query_table|write_log|which_secret)"
+    r"|(read|pg|duckdb|postgres|ducklake|parquet|sniff|force|load)_.*|.*(glob|checkpoint|scan)"
+)
+#: DuckDB's types, by their names in front of any bracket.
+_TYPES = {
+    **dict.fromkeys(("VARCHAR", "UUID", "ENUM"), Type.STRING),
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), Type.INT64),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), Type.INT64),
+    **dict.fromkeys(("FLOAT", "DOUBLE"), Type.FLOAT64),
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), Type.DATETIME),
+    "BOOLEAN": Type.BOOL,
+    "DATE": Type.DATE,
+    "DECIMAL": Type.NUMERIC,
+    "TIMESTAMP WITH TIME ZONE": Type.TIMESTAMP,
+}
+_DESCRIPTION = "A column of the query."
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+#: BigQuery, "Column names": prefixes that are its own; and names that stand for something of ours.
+_RESERVED = re.compile(
+    r"(_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER).*|bytes|row_id|row_team", re.I
+)
+
+
+def filled(sql: str, start: str, end: str) -> str:
+    """The query with two SQL expressions for the ends of the interval."""
+    return sql.strip().rstrip(";").rstrip().replace(START, start).replace(END, end)
+
+
+def describe(lake: Lake, sql: str) -> tuple[Column, ...]:
+    """The columns of the query, which is looked at whole, and of which nothing is read.
+
+    Raises
+    ------
+    ConfigError
+        It is no query, or one that is not allowed, or a column of it fits nowhere in BigQuery.
+    """
+    moment = "TIMESTAMPTZ '1970-01-01 00:00:00+00:00'"
+    text = filled(sql, moment, moment)
+    import duckdb  # 60 ms
+
+    with lake.cursor() as cursor:
+        _assert_allowed(cursor, text)
+        try:
+            found = cursor.execute(f"DESCRIBE {over(text, 'false')}").fetchall()
+        except duckdb.Error as error:
+            raise _refused(str(error)) from None
+    return tuple(_column(name, kind) for name, kind, *_ in found)
+
+
+def over(text: str, where: str, inserted_at: str = "inserted_at") -> str:
+    """A SELECT of the query's rows, over the events for which `where` holds."""
+    return (
+        f'WITH {RELATION} AS (SELECT uuid, event, properties, distinct_id, team_id, ip, timestamp, "set", set_once, '
+        f"elements, kind, envelope, session_id, {inserted_at} AS inserted_at FROM lake.events WHERE {where}) "
+        f"SELECT * FROM (\n{text}\n)"
+    )
+
+
+def _assert_allowed(cursor: Any, text: str) -> None:
+    ((serialized,),) = cursor.execute(f"SELECT json_serialize_sql({duck.literal(text)})").fetchall()
+    parsed = json.loads(serialized)
+    if parsed.get("error"):
+        raise _refused(str(parsed.get("error_message")))
+    if len(parsed["statements"]) != 1:
+        raise _refused("it is not one statement")
+    known = {RELATION} | {str(entry["key"]).lower() for node in _nodes(parsed) for entry in _ctes(node)}
+    for node in _nodes(parsed):
+        problem = _problem(node, known)
+        if problem:
+            raise _refused(problem)
+
+
+def _ctes(node: dict[str, Any]) -> list[dict[str, Any]]:
+    found = node.get("cte_map")
+    return list(found["map"]) if isinstance(found, dict) else []
+
+
+def _problem(node: dict[str, Any], known: set[str]) -> str | None:
+    """What is wrong with this part of it, if anything."""
+    match node.get("type"):
+        case "BASE_TABLE":
+            name = ".".join(filter(None, (node["catalog_name"], node["schema_name"], node["table_name"])))
+            if name.lower() not in known or node.get("at_clause"):
+                return f"it reads {name!r}; it may read `{RELATION}` and its own subqueries"
+        case "TABLE_FUNCTION":
+            name = str(node["function"].get("function_name", "")).lower()
+            if name not in _TABLE_FUNCTIONS:
+                allowed = ", ".join(sorted(_TABLE_FUNCTIONS))
+                return f"it calls {name!r}; of functions that give tables it may call {allowed}"
+        case "FUNCTION":
+            name = str(node.get("function_name", "")).lower()
+            if _FUNCTIONS_DENIED.fullmatch(name):
+                return f"it calls {name!r}, which does more than compute"
+        case "SHOW_REF":
+            return "it describes something"
+    return None
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """All objects in a JSON value, itself with them."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            yield one
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+
+
+def _column(name: str, kind: str) -> Column:
+    if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
+        raise _refused(f"a column cannot be called {name!r}; name it with AS")
+    plain = kind.removesuffix("[]")
+    if plain == "JSON":
+        return Column(name, Type.STRING, _DESCRIPTION, json=True, repeated=plain != kind)
+    found = _TYPES.get(plain.partition("(")[0])
+    if found is None:
+        raise _refused(
+            f"the column {name} is of type {kind}, which BigQuery has not; cast it, or write to_json({name})"
+        )
+    return Column(name, found, _DESCRIPTION, repeated=plain != kind)
+
+
+def _refused(why: str) -> ConfigError:
+    return ConfigError(
+        "sql_refused",
+        f"That query cannot be exported: {why.strip()}.",
+        hint=f"It is one SELECT over `{RELATION}`, in DuckDB's SQL: docs/howto/custom-sql.md",
+        raw=why,
+    )
