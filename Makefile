@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint check torture bench live clean
+.PHONY: install demo test lint check torture bench bench-models live clean
 
 demo: install
 	@$(BIN)/tidemill demo
@@ -37,6 +37,9 @@ live: install
 
 bench: install
 	@$(BIN)/python benchmarks/run.py
+
+bench-models: install
+	@$(BIN)/python benchmarks/models.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -97,13 +97,13 @@ CASES: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def main() -> None:
+def main(cases: dict[str, Callable[..., dict[str, Any]]]) -> None:
     """Run the case that the arguments name."""
     name, *pairs = sys.argv[1:]
-    result = CASES[name](**dict(pair.split("=", 1) for pair in pairs))
+    result = cases[name](**dict(pair.split("=", 1) for pair in pairs))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
     sys.stdout.write(json.dumps({**result, "peak_mb": peak / (1024**2 if sys.platform == "darwin" else 1)}) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(CASES)

@@ -33,8 +33,11 @@ def _hex(salt: int) -> str:
     return f"lower(printf('%016x', hash(i, {salt})))"
 
 
-def select(rows: int, first: int = 0) -> str:
-    """SQL that makes `rows` events from number `first` on: one column, `line`, the event as JSON text."""
+def select(rows: int, first: int = 0, *, sessions: bool = False, seconds: float = 1.0) -> str:
+    """SQL that makes `rows` events from number `first` on: one column, `line`, the event as JSON text.
+
+    `sessions`: twenty events each have one $session_id, a UUID of version 7. `seconds`: from one event to the next.
+    """
     strings = {
         "$os": _pick(SYSTEMS, 1),
         "$browser": _pick(BROWSERS, 2),
@@ -52,7 +55,7 @@ def select(rows: int, first: int = 0) -> str:
         "$lib_version": "'1.96.1'",
         "$insert_id": f"left({_hex(9)}, 16)",
         "$device_id": f"{_hex(10)} || left({_hex(11)}, 12)",
-        "$session_id": f"{_hex(12)} || left({_hex(13)}, 12)",
+        "$session_id": _session(seconds) if sessions else f"{_hex(12)} || left({_hex(13)}, 12)",
         "$window_id": f"{_hex(14)} || left({_hex(15)}, 12)",
         "$ip": "(hash(i,16) % 223 + 1)::VARCHAR || '.' || (hash(i,17) % 256)::VARCHAR || '.12.7'",
         "utm_source": _pick(("google", "newsletter", "partner", "none"), 18),
@@ -84,7 +87,7 @@ def select(rows: int, first: int = 0) -> str:
     left, right = _hex(50), _hex(51)
     uuid = f"left({left},8)||'-'||substr({left},9,4)||'-7'||left({right},3)||'-8'||substr({right},4,3)"
     uuid += f"||'-'||substr({right},7,10)||'00'"
-    moment = "strftime(make_timestamp(1767225600000000 + i * 1000000), '%Y-%m-%dT%H:%M:%S.%fZ')"
+    moment = f"strftime(make_timestamp(1767225600000000 + i * {int(seconds * 1e6)}), '%Y-%m-%dT%H:%M:%S.%fZ')"
     return f"""
         SELECT '{{"uuid":"' || {uuid} || '","event":"' || {_pick(EVENTS, 60)} || '","distinct_id":"user-'
             || (hash(i, 61) % greatest({rows} // 20, 1000))::VARCHAR || '","timestamp":"' || {moment}
@@ -92,11 +95,18 @@ def select(rows: int, first: int = 0) -> str:
         FROM range({first}, {first + rows}) AS t(i)"""
 
 
-def write(path: Path, rows: int) -> None:
+def _session(seconds: float) -> str:
+    """Of each twenty events one id, which begins with the milliseconds of the first."""
+    began = f"lpad(format('{{:x}}', 1767225600000 + (i // 20 * 20 * {int(seconds * 1000)})::BIGINT), 12, '0')"
+    number = "printf('%012x', i // 20)"
+    return f"left({began}, 8) || '-' || substr({began}, 9) || '-7000-8000-' || {number}"
+
+
+def write(path: Path, rows: int, *, sessions: bool = False, seconds: float = 1.0) -> None:
     """Write `rows` events as JSON lines."""
     with duckdb.connect() as connection:
         connection.execute(
-            f"COPY ({select(rows)}) TO '{path}' (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01')"
+            f"COPY ({select(rows, sessions=sessions, seconds=seconds)}) TO '{path}' (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01')"
         )
 
 
@@ -105,8 +115,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sessions", action="store_true", help="with ids of sessions that count")
+    parser.add_argument("--seconds", type=float, default=1.0, help="from one event to the next")
     arguments = parser.parse_args()
-    write(arguments.out, arguments.rows)
+    write(arguments.out, arguments.rows, sessions=arguments.sessions, seconds=arguments.seconds)
 
 
 if __name__ == "__main__":

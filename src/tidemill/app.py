@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tidemill.events.identity.service import IdentityService
     from tidemill.events.lake import Lake
     from tidemill.events.service import EventService
+    from tidemill.events.sources.source import Source
     from tidemill.exports.service import ExportService
     from tidemill.store.database import Database
     from tidemill.store.postgres import Postgres
@@ -116,35 +118,41 @@ class App:
         return IdentityService(self.lake, PeopleBook(self.database))
 
     @functools.cached_property
-    def exports(self) -> ExportService:
-        """Exports and runs."""
+    def sources(self) -> Mapping[str, Source]:
+        """Where the rows of each model come from."""
         from tidemill.events.sources.amplitude_events import AmplitudeEventSource
-        from tidemill.events.sources.custom import CustomSource
         from tidemill.events.sources.events import EventSource
         from tidemill.events.sources.merge_ids import MergeIdSource
         from tidemill.events.sources.metadata import Metadata
         from tidemill.events.sources.persons import PersonSource
         from tidemill.events.sources.sessions import SessionSource
+        from tidemill.store.tables import SCHEMA
+
+        metadata = Metadata(SCHEMA)
+        return {
+            "events": EventSource(self.lake),
+            "persons": PersonSource(self.lake, self.identity, metadata),
+            "sessions": SessionSource(self.lake),
+            "amplitude_events": AmplitudeEventSource(self.lake, self.identity, metadata),
+            "merge_ids": MergeIdSource(self.lake, self.identity, metadata),
+        }
+
+    @functools.cached_property
+    def exports(self) -> ExportService:
+        """Exports and runs."""
+        from tidemill.events.sources.custom import CustomSource
         from tidemill.exports.service import ExportService
         from tidemill.store.backfills import Backfills
         from tidemill.store.connections import Connections
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
         from tidemill.store.runs import Runs
-        from tidemill.store.tables import SCHEMA
 
-        metadata = Metadata(SCHEMA)
         return ExportService(
             self.settings,
             self.lake,
             functools.partial(CustomSource, self.lake),
-            {
-                "events": EventSource(self.lake),
-                "persons": PersonSource(self.lake, self.identity, metadata),
-                "sessions": SessionSource(self.lake),
-                "amplitude_events": AmplitudeEventSource(self.lake, self.identity, metadata),
-                "merge_ids": MergeIdSource(self.lake, self.identity, metadata),
-            },
+            self.sources,
             self.engine,
             Connections(self.database),
             Exports(self.database),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import datetime as dt
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tidemill.events import duck
 from tidemill.events.lake import Commit
@@ -62,17 +62,15 @@ class MetadataSource(abc.ABC):
     def changes(self, after: int, upto: int) -> list[Commit]:
         """The steps, with the rows that each changed last."""
         now = dt.datetime.now(dt.UTC)
-        rows = self._query(Selection(after, upto))
-        query = f"SELECT change, count(*), sum(bytes)::BIGINT FROM ({rows}) GROUP BY 1 ORDER BY 1"
-        with self._lake.cursor() as cursor:
-            found = cursor.execute(query).fetchall()
+        summed = (
+            "SELECT change, count(*) AS rows, sum(bytes)::bigint AS size FROM ({}) AS changed GROUP BY 1 ORDER BY 1"
+        )
+        found = self._fetched(summed, Selection(after, upto))
         return [Commit(change, rows, size, now, None, None) for change, rows, size in found]
 
     def count(self, selection: Selection) -> int:
         """By the database."""
-        with self._lake.cursor() as cursor:
-            found = cursor.execute(f"SELECT count(*) FROM ({self._query(selection)})").fetchall()
-        return int(found[0][0])
+        return int(self._fetched("SELECT count(*) FROM ({}) AS changed", selection)[0][0])
 
     def keys(self, selection: Selection) -> set[tuple[int, str]]:
         """Team, and what names the row in it."""
@@ -91,10 +89,7 @@ class MetadataSource(abc.ABC):
     def bounds(self, selection: Selection) -> dict[str, Bounds]:
         """Of the whole key."""
         ends = ", ".join(f"min({by}) AS first_{name}, max({by}) AS last_{name}" for name, by in self.ordered.items())
-        asked = f"SELECT {ends} FROM ({self.asked(selection, self._metadata.schema)}) AS changed"
-        with self._lake.cursor() as cursor:
-            found = cursor.execute(f"SELECT * FROM {self._metadata.answer(asked)}").fetchall()
-        return bounds_of(tuple(self.ordered), found[0])
+        return bounds_of(tuple(self.ordered), self._fetched(f"SELECT {ends} FROM ({{}}) AS changed", selection)[0])
 
     def compression(self) -> float:
         """Guessed."""
@@ -103,6 +98,12 @@ class MetadataSource(abc.ABC):
     def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:  # noqa: ARG002 - as in Source
         """The rows have no time by which their changes are cut."""
         return []
+
+    def _fetched(self, asking: str, selection: Selection) -> list[tuple[Any, ...]]:
+        """What PostgreSQL itself says of the rows: they need not come here. `asking`: with {} in their place."""
+        asked = asking.format(self.asked(selection, self._metadata.schema))
+        with self._lake.cursor() as cursor:
+            return cursor.execute(f"SELECT * FROM {self._metadata.answer(asked)}").fetchall()
 
     def _query(self, selection: Selection) -> str:
         return f"SELECT * FROM {self._metadata.answer(self.asked(selection, self._metadata.schema))}"
