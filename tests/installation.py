@@ -73,6 +73,15 @@ class Installation:
         finally:
             client.close()
 
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of a table of BigQuery, in any order."""
+        client = self.client()
+        try:
+            found = client.google().get_table(f"{DEFAULT_PROJECT}.{self.dataset}.{table}")
+            return [dict(row) for row in client.google().list_rows(found)]
+        finally:
+            client.close()
+
     def command(self, *arguments: str) -> list[str]:
         """The command line's words."""
         return [sys.executable, "-m", "tidemill", *arguments]

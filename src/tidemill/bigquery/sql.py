@@ -12,6 +12,7 @@ from tidemill.models.model import Column
 from tidemill.models.types import Type
 
 Place = tuple[str, str, str]
+Value = dt.datetime | int | str
 Bounds = tuple[dt.datetime, dt.datetime] | tuple[int, int] | tuple[str, str]
 
 
@@ -99,7 +100,7 @@ def _same_row(merge: Merge) -> str:
     return " AND ".join(conditions)
 
 
-def literal(value: dt.datetime | int | str) -> str:
+def literal(value: Value) -> str:
     """A value as a literal. Texts are written as in JSON, whose escapes GoogleSQL knows."""
     match value:
         case dt.datetime():
@@ -112,6 +113,15 @@ def literal(value: dt.datetime | int | str) -> str:
 def moment(value: dt.datetime) -> str:
     """A TIMESTAMP literal in UTC."""
     return f"TIMESTAMP '{value.astimezone(dt.UTC).strftime('%Y-%m-%d %H:%M:%S.%f').rjust(26, '0')}+00:00'"
+
+
+def insert_row(table: Place, row: Mapping[str, Value | list[str]]) -> str:
+    """Add one row."""
+    names = ", ".join(f"`{name}`" for name in row)
+    values = ", ".join(
+        f"[{', '.join(map(literal, value))}]" if isinstance(value, list) else literal(value) for value in row.values()
+    )
+    return f"INSERT INTO {quoted(*table)} ({names}) VALUES ({values})"
 
 
 def keys(table: Place, key: Sequence[str]) -> str:

@@ -32,6 +32,9 @@ def create(
     cluster_by: list[str] = typer.Option([], help="Up to four columns, repeated; or none. Default: the model's."),
     partition_expiration: int = typer.Option(None, help="Days after which a partition of the new table vanishes."),
     max_bytes_billed: str = typer.Option(None, help="A statement that would be billed for more fails, such as 20GB."),
+    run_log: bool = typer.Option(
+        False, "--run-log", help="Each run writes a row into tidemill_runs, beside the table."
+    ),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Make an export. Nothing is sent yet: that is what a run does."""
@@ -43,7 +46,7 @@ def create(
         "json_type": json_type,
     }
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
-    fields["partition_expiration_days"] = partition_expiration
+    fields |= {"partition_expiration_days": partition_expiration, "run_log": run_log}
     fields |= {"sql": session.text(sql) if sql else None, "key": key, "versions": version}
     if partition_by is not None:
         fields["partition_by"] = partition_by
@@ -96,10 +99,12 @@ def edit(
     include_event: list[str] = typer.Option(None, help="Only events of this name; repeated; 'none' to clear."),
     exclude_event: list[str] = typer.Option(None, help="No events of this name; repeated; 'none' to clear."),
     max_bytes_billed: str = typer.Option(None, help="A limit for one statement, such as 20GB; 'none' to clear."),
+    run_log: bool = typer.Option(None, help="Whether each run writes a row into tidemill_runs."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Change an export. Model, table and JSON type stay: make another export for those."""
     changes: dict[str, Any] = {"name": rename, "interval": interval, "max_bytes_billed": max_bytes_billed}
+    changes["run_log"] = run_log
     for field, names in (("include_events", include_event), ("exclude_events", exclude_event)):
         changes[field] = None if not names else () if names == ["none"] else tuple(names)
     given = {field: value for field, value in changes.items() if value is not None}

@@ -12,6 +12,8 @@ from tidemill.errors import ConflictError, TidemillError
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
 from tidemill.exports.run import Runner
+from tidemill.exports.spec import ExportSpec
+from tidemill.exports.steps import log
 from tidemill.exports.watch import Report
 from tidemill.exports.work import Parts
 from tidemill.store.records import Export, Run
@@ -33,9 +35,13 @@ class Dispatch:
         """Go on with the last run if it did not end well, and export what is new. Gives the runs that were moved."""
         self.begin()
         moved = self._finish_interrupted(export, report)
-        fresh = self._planner.fresh(self._exports.by_id(export.id), by)
+        asked_at = dt.datetime.now(dt.UTC)
+        export = self._exports.by_id(export.id)
+        fresh = self._planner.fresh(export, by, asked_at)
         if fresh is not None:
             moved.append(self.move(fresh, report))
+        elif ExportSpec.model_validate(export.spec).run_log:
+            log.nothing(self._parts, export, asked_at)
         return moved
 
     def begin(self) -> None:

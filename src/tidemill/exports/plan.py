@@ -28,8 +28,11 @@ class Planner:
         self._parts, self._settings, self._engine = parts, parts.settings, parts.engine
         self._runs, self._watches = parts.runs, parts.watches
 
-    def fresh(self, export: Export, by: str) -> Run | None:
-        """A run over everything that was committed since the last one; None if there is nothing."""
+    def fresh(self, export: Export, by: str, asked_at: dt.datetime) -> Run | None:
+        """A run over everything that was committed since the last one; None if there is nothing.
+
+        `asked_at`: a moment before this one.
+        """
         source = self._parts.source(export)
         upto = source.catch_up()
         commits = source.changes(export.position, upto)
@@ -44,6 +47,7 @@ class Planner:
             after=export.position,
             upto=upto,
             interval=(commits[0].committed_at, commits[-1].committed_at),
+            covers_until=asked_at,
         )
 
     def again(self, export: Export, ground: Ground, by: str) -> Run:
@@ -118,6 +122,7 @@ class Planner:
         after: int,
         upto: int,
         interval: tuple[dt.datetime | None, dt.datetime | None],
+        covers_until: dt.datetime | None = None,
         backfill: Mapping[str, Any] | None = None,
     ) -> Run:
         run = {
@@ -127,6 +132,7 @@ class Planner:
             "snapshot_upto": upto,
             "interval_start": interval[0],
             "interval_end": interval[1],
+            "covers_until": covers_until,
             "rows_planned": sum(chunk.rows for chunk in chunks),
             "created_by": by,
             "worker": self._engine.worker,

@@ -1,4 +1,4 @@
-"""A run, from its plan to its end: prepare the table → write and load each chunk → merge → complete.
+"""A run, from its plan to its end: prepare the table → write and load each chunk → merge → log → complete.
 
 Each step is remembered by the engine and may run more than once: what it did is found again by the chunk's state, by
 the file's name or by the BigQuery job's id. Nothing but these decides what is still to be done. A run that failed or
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidemill.errors import Cancelled, TidemillError
-from tidemill.exports.steps import finish, move, prepare
+from tidemill.exports.steps import finish, log, move, prepare
 from tidemill.exports.watch import Report
 from tidemill.exports.work import Parts
 from tidemill.store.records import Run
@@ -60,6 +60,7 @@ class Runner:
             count = self._step("prepare", prepare.prepare, run_id)
             self._move_chunks(run_id, attempt, count)
             self._step("merge", finish.merge, run_id)
+            self._step("log", log.write, run_id)
             self._step("complete", finish.complete, run_id, attempt)
         except TidemillError as error:
             if error.code in {"worker_lost", "run_taken_over"}:

@@ -34,7 +34,7 @@ from tidemill.store.runs import Runs
 
 __all__ = ["ExportService", "ExportView", "RejectView", "RunProgress", "RunView"]
 
-_EDITABLE = {"name", "interval", "include_events", "exclude_events", "max_bytes_billed"}
+_EDITABLE = {"name", "interval", "include_events", "exclude_events", "max_bytes_billed", "run_log"}
 #: Words of `tidemill export run` and `tidemill export backfill`.
 _RESERVED = {"show", "retry", "cancel", "start", "list", "resume", "pause"}
 _SHOWN_REJECTS = 100
@@ -150,7 +150,7 @@ class ExportService:
         return self._parts.source(export).count(chosen)
 
     def edit(self, name: str, changes: dict[str, Any]) -> ExportView:
-        """Change name, interval, event filters or the limit of bytes; for runs from now on.
+        """Change name, interval, event filters, run log or the limit of bytes; for runs from now on.
 
         Raises
         ------

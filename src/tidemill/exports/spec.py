@@ -149,6 +149,7 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         default=None, ge=1, le=36_500, description="So many days after its end a partition of a new table vanishes."
     )
     query: Query | None = Field(default=None, description="The query whose rows are exported, of the custom model.")
+    run_log: bool = Field(default=False, description="Each run writes a row into the table tidemill_runs beside it.")
     max_bytes_billed: int | None = Field(
         default=None, ge=MIN_BYTES_BILLED, description="Most bytes that one statement of the export may be billed for."
     )

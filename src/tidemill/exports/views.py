@@ -28,6 +28,7 @@ class ExportView:
     cluster_by: tuple[str, ...]
     partition_expiration_days: int | None
     max_bytes_billed: int | None
+    run_log: bool
     created_at: dt.datetime
     created_by: str
     position: int
@@ -127,6 +128,7 @@ def export_view(export: records.Export, connection: str, last: records.Run | Non
         target=target(export),
         interval=made.interval,
         json_type=made.json_type,
+        run_log=made.run_log,
         include_events=made.include_events,
         exclude_events=made.exclude_events,
         team_id=made.team_id,

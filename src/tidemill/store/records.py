@@ -61,6 +61,7 @@ class Run:
     snapshot_upto: int
     interval_start: dt.datetime | None
     interval_end: dt.datetime | None
+    covers_until: dt.datetime | None
     rows_planned: int
     rows_merged: int | None
     bytes_billed: int

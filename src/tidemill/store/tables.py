@@ -90,6 +90,7 @@ runs = sa.Table(
     sa.Column("snapshot_upto", sa.BigInteger, nullable=False),
     sa.Column("interval_start", _MOMENT),  # first and last commit of the range
     sa.Column("interval_end", _MOMENT),
+    sa.Column("covers_until", _MOMENT),  # all that was acknowledged before is in it, or in runs before it
     sa.Column("rows_planned", sa.BigInteger, nullable=False),
     sa.Column("rows_merged", sa.BigInteger),  # rows that a MERGE added or replaced; null for append
     sa.Column("bytes_billed", sa.BigInteger, nullable=False, server_default="0"),  # of its statements
