@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.discovery import problems
 
@@ -19,6 +20,7 @@ from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.local.service import DEFAULT_PROJECT, LocalBigQuery
 from tidemill.settings import Settings
+from tidemill.store.postgres import open_postgres
 
 CONNECTION = "warehouse"
 
@@ -104,9 +106,41 @@ class Installation:
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
+_MAKE = """
+import sys
+from pathlib import Path
+from tidemill.app import App
+from tidemill.settings import Settings
+with App(Settings(home=Path(sys.argv[1]))) as app:
+    app.lake.position()
+    app.engine.launch()
+"""
+
+
+@pytest.fixture(scope="session")
+def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which nothing has happened yet, to be copied. Nobody uses it any more: its PostgreSQL has stopped."""
+    home = tmp_path_factory.mktemp("made") / "home"
+    subprocess.run([sys.executable, "-c", _MAKE, str(home)], check=True, timeout=120)
+    return home
+
+
 @pytest.fixture
-def installation(tmp_path: Path, local_bigquery: LocalBigQuery) -> Installation:
-    """A fresh home and a fresh dataset."""
+def installation(fresh_installation: Installation, made_home: Path) -> Installation:
+    """A home that was made before, and a fresh dataset."""
+    home = fresh_installation.home
+    subprocess.run(["cp", "-a", str(made_home), str(home)], check=True)  # with owners: root's PostgreSQL is nobody's
+    with psycopg.connect(open_postgres(Settings(home=home)).dsn, autocommit=True) as session:
+        session.execute(
+            "UPDATE tidemill_events.ducklake_metadata SET value = %s WHERE key = 'data_path'",
+            [f"{home / 'events'}{os.sep}"],
+        )
+    return fresh_installation
+
+
+@pytest.fixture
+def fresh_installation(tmp_path: Path, local_bigquery: LocalBigQuery) -> Installation:
+    """A home that is not there yet, and a fresh dataset."""
     dataset = f"d_{os.urandom(6).hex()}"
     local_bigquery.set_faults([])
     local_bigquery.create_dataset(dataset, "EU")
