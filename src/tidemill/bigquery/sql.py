@@ -124,6 +124,13 @@ def insert_row(table: Place, row: Mapping[str, Value | list[str]]) -> str:
     return f"INSERT INTO {quoted(*table)} ({names}) VALUES ({values})"
 
 
+def delete_rows(table: Place, same: Mapping[str, Value], column: str, values: Sequence[Value]) -> str:
+    """Delete the rows that have one of these values in a column, and the same values in others."""
+    conditions = [f"`{name}` = {literal(value)}" for name, value in same.items()]
+    conditions.append(f"`{column}` IN ({', '.join(map(literal, values))})")
+    return f"DELETE FROM {quoted(*table)} WHERE {' AND '.join(conditions)}"
+
+
 def keys(table: Place, key: Sequence[str]) -> str:
     """Each key of a table, with its number of rows."""
     names = ", ".join(f"`{name}`" for name in key)

@@ -13,7 +13,7 @@ from tidemill.errors import ConfigError, ConflictError
 from tidemill.events.lake import Lake
 from tidemill.events.sources import custom_sql
 from tidemill.events.sources.source import Source
-from tidemill.exports import check, selection, spec, views
+from tidemill.exports import check, erase, selection, spec, views
 from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView, Estimate
 from tidemill.exports.check import Example
 from tidemill.exports.dispatch import Dispatch
@@ -214,6 +214,25 @@ class ExportService:
     def repair(self, name: str, verified: Verified) -> Estimate | None:
         """The backfill that brings in what the table was found to lack; None if it lacks nothing."""
         return self._backfiller.repair(self._exports.get(name), verified)
+
+    def erase_person(self, name: str, team_id: int, distinct_ids: tuple[str, ...]) -> int | None:
+        """Delete the rows of a person from the table of an export. Gives their number; None if it holds no persons.
+
+        Raises
+        ------
+        ConflictError
+            A run is not finished.
+        """
+        export = self._exports.get(name)
+        if not erase.concerns(export, team_id):
+            return None
+        erase.assert_still(export, self._runs.last(export.id))
+        self._backfiller.assert_none(export)
+        client = self._client(export)
+        try:
+            return erase.erase(client, export, team_id, distinct_ids)
+        finally:
+            client.close()
 
     # Backfills.
 

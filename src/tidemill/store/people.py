@@ -119,6 +119,14 @@ class PeopleSession:
         )
         return self._fetched(query, devices)
 
+    def erase(self, persons: Sequence[Key]) -> None:
+        """These persons (team and id), which are deleted, are not exported any more."""
+        query = (
+            f"UPDATE {SCHEMA}.persons SET erased = true FROM unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) "
+            "WHERE team_id = k_team AND id = k_name AND deleted"
+        )
+        self._connection.execute(query, [list(part) for part in zip(*persons, strict=True)])
+
     def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:
         """Keep these under the number of the next change, and that all up to this snapshot is in them; also the last
         number that was given to somebody."""

@@ -193,6 +193,7 @@ persons = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("identified", sa.Boolean, nullable=False),
     sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("erased", sa.Boolean, nullable=False, server_default=sa.false()),  # also in tables: it is not exported
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("change", sa.BigInteger, nullable=False),
 )

@@ -126,3 +126,86 @@ def test_filters_by_event_are_refused(installation: Installation) -> None:
             app.exports.create(
                 CONNECTION, {"name": "p", "model": "persons", "table": "persons", "include_events": ("x",)}, by="t"
             )
+
+
+def test_unique_persons_of_each_event_are_counted_as_the_documented_query_does(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """The example of PostHog's page on BigQuery, word for word but for the dataset; the answer is counted by hand."""
+    identified = {"$anon_distinct_id": "anon"}
+    with installation.app() as app:
+        installation.connect(app)
+        for model in ("events", "persons"):
+            app.exports.create(CONNECTION, {"name": model, "model": model, "table": model}, by="t")
+        load(
+            app,
+            tmp_path,
+            *({"event": "seen", "distinct_id": name} for name in ("anon", "anon", "ben", "cleo", "ben")),
+            *({"event": "bought", "distinct_id": name} for name in ("ben", "ben")),
+            {"event": "seen", "distinct_id": "nobody", "properties": {"$process_person_profile": False}},
+        )
+        for model in ("events", "persons"):
+            app.exports.run(model, by="t")
+        # Ana was anonymous before: two ids, one person. Her row of before changes.
+        load(app, tmp_path, {"event": "$identify", "distinct_id": "ana", "properties": identified})
+        load(app, tmp_path, {"event": "seen", "distinct_id": "ana"}, {"event": "bought", "distinct_id": "ana"})
+        for model in ("events", "persons"):
+            app.exports.run(model, by="t")
+    client = installation.client()
+    joined = f"""
+        SELECT event, {{}}
+        FROM {installation.dataset}.events AS events
+        LEFT JOIN {installation.dataset}.persons AS persons
+          ON events.distinct_id = persons.distinct_id AND events.team_id = persons.team_id
+        WHERE persons.person_id IS NOT NULL
+        GROUP BY event ORDER BY unique_persons_count DESC, event"""
+    counts = {}
+    for number in ("COUNT(persons.person_id)", "COUNT(DISTINCT persons.person_id)"):
+        text = joined.format(f"{number} AS unique_persons_count")
+        answer = client.google().query_and_wait(text)
+        counts[number] = [tuple(row.values()) for row in answer]
+    client.close()
+    assert counts["COUNT(persons.person_id)"] == [("seen", 6), ("bought", 3), ("$identify", 1)]
+    assert counts["COUNT(DISTINCT persons.person_id)"] == [("seen", 3), ("bought", 2), ("$identify", 1)]
+
+
+def test_a_person_is_deleted_in_the_tables_too_and_nothing_brings_it_back(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        for name in ("people", "others"):
+            team = 2 if name == "others" else None
+            fields = {"name": name, "model": "persons", "table": name.replace("people", "persons"), "team_id": team}
+            app.exports.create(CONNECTION, fields, by="t")
+        load(app, tmp_path, *({"distinct_id": name, "properties": {"$set": {"n": 1}}} for name in ("ana", "ben")))
+        load(app, tmp_path, {"event": "$identify", "distinct_id": "ana", "properties": {"$anon_distinct_id": "a'\"1"}})
+        load(app, tmp_path, {"distinct_id": "ana", "team_id": 2})
+        for name in ("people", "others"):
+            app.exports.run(name, by="t")
+        app.exports.create(CONNECTION, {"name": "unfinished", "model": "persons", "table": "unfinished"}, by="t")
+    words = ("persons", "delete", "ana", "--in-tables", "--yes")
+    installation.local.set_faults(
+        [{"path": "/jobs", "method": "POST", "fault": "job_error", "reason": "invalidQuery", "times": 9}]
+    )
+    refused = installation.run(*words)
+    assert refused.returncode != 0
+    assert "not yet" in refused.stderr
+    installation.local.set_faults([])
+    done = installation.run(*words)
+    assert done.returncode == 0, done.stderr
+    assert "2 rows deleted" in done.stderr
+    rows = installation.rows("persons")
+    assert sorted((row["team_id"], row["distinct_id"]) for row in rows) == [(1, "ben"), (2, "ana")]
+    assert len(installation.rows("others")) == 1
+    with installation.app() as app:
+        assert app.exports.run("people", by="t") == []
+        assert not app.exports.verify("people").different
+        estimate = app.exports.estimate("people", "earliest", None, None)
+        app.exports.backfill("people", estimate, by="t", parallel=1, progress=lambda _: None)
+        assert len(installation.rows("persons")) == 2
+        load(app, tmp_path, {"distinct_id": "ana", "properties": {"$set": {"n": 2}}})  # somebody new
+        app.exports.run("people", by="t")
+    (again,) = [row for row in installation.rows("persons") if (row["team_id"], row["distinct_id"]) == (1, "ana")]
+    assert json.loads(again["properties"]) == {"n": 2}
+    assert installation.run("persons", "delete", "nobody", "--in-tables", "--yes").returncode == 2

@@ -71,6 +71,10 @@ class Memory:
         last = {row[:2]: row[4] for row in self.switches}
         return [(*key, last[key]) for key in devices if key in last]
 
+    def erase(self, persons: Sequence[Key]) -> None:
+        for key in persons:
+            del self.kept_persons[key]
+
     def save(self, changed: service.Changed, snapshot: int, numbers: int) -> service.Reached:
         self.kept_links |= {row[:2]: Link(*row) for row in changed.links}
         self.kept_persons |= {row[:2]: row for row in changed.persons}

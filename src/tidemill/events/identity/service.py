@@ -77,6 +77,9 @@ class Session(Protocol):
     def users(self, devices: Sequence[Key]) -> list[Row]:
         """team_id, device_id and the user who was last seen on it, of those of these devices that are known."""
 
+    def erase(self, persons: Sequence[Key]) -> None:
+        """These persons, which are deleted, are not exported any more."""
+
     def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:
         """Keep these under the number of the next change, and that all up to this snapshot is in them; also the last
         number that was given to somebody."""
@@ -149,17 +152,9 @@ class IdentityService:
         """
         self.catch_up()
         with self._book.open() as session:
-            links = [Link(*row) for row in session.links([(team_id, distinct_id)])]
-            owners = [(link.team_id, link.person_id) for link in links if link.person_id is not None]
-            persons = [person for row in session.persons(owners) if not (person := _person(*row)).deleted]
-            ids = tuple(sorted(Link(*row).distinct_id for row in session.links_of(owners)))
-        if not persons:
-            raise NotFoundError(
-                "person_unknown",
-                f"Team {team_id} has no person with the distinct_id {distinct_id!r}.",
-                hint="tidemill events show --distinct-id ID shows its events.",
-            )
-        (person,) = persons
+            person, ids = _whole(session, team_id, distinct_id)
+        if person is None or person.deleted:
+            raise _unknown(team_id, distinct_id)
         created = _EPOCH + dt.timedelta(microseconds=person.created_at)
         properties = people.as_json(person.properties).decode()
         return PersonView(person.id, team_id, ids, properties, created, person.identified, person.version)
@@ -172,6 +167,38 @@ class IdentityService:
             deleted = found.delete(team_id, distinct_id)
             keep(session, found, session.reached.snapshot)
         return deleted
+
+    def erase(self, team_id: int, distinct_id: str) -> tuple[str, ...]:
+        """Delete the person of this id, and see that nothing of it is exported any more. Gives its ids.
+
+        Raises
+        ------
+        NotFoundError
+            There never was one.
+        """
+        self.delete(team_id, distinct_id)
+        with self._book.open() as session:
+            person, ids = _whole(session, team_id, distinct_id)
+            if person is None:
+                raise _unknown(team_id, distinct_id)
+            session.erase([(team_id, person.id)])
+        return ids
+
+
+def _whole(session: Session, team_id: int, distinct_id: str) -> tuple[Person | None, tuple[str, ...]]:
+    """The person of this id, which may be deleted, with all its ids; None if there never was one."""
+    links = [Link(*row) for row in session.links([(team_id, distinct_id)])]
+    owners = [(link.team_id, link.person_id) for link in links if link.person_id is not None]
+    persons = [_person(*row) for row in session.persons(owners)]
+    return next(iter(persons), None), tuple(sorted(Link(*row).distinct_id for row in session.links_of(owners)))
+
+
+def _unknown(team_id: int, distinct_id: str) -> NotFoundError:
+    return NotFoundError(
+        "person_unknown",
+        f"Team {team_id} has no person with the distinct_id {distinct_id!r}.",
+        hint="tidemill events show --distinct-id ID shows its events.",
+    )
 
 
 def apply(session: Session, actions: Sequence[Action], upto: int) -> None:

@@ -16,7 +16,7 @@ _ROWS = """
         d.version AS person_distinct_id_version, p.created_at, p.deleted AS is_deleted,
         octet_length(p.properties) + octet_length(d.distinct_id) + 100 AS bytes, greatest(p.change, d.change) AS change
     FROM {schema}.distinct_ids d JOIN {schema}.persons p ON p.team_id = d.team_id AND p.id = d.person_id
-    WHERE greatest(p.change, d.change) <= {upto} AND {since}{team}
+    WHERE greatest(p.change, d.change) <= {upto} AND NOT p.erased AND {since}{team}
 """
 
 
