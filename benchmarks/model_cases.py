@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _SIZES = {"INT64": 8, "FLOAT64": 8, "TIMESTAMP": 8, "BOOL": 1}
 
 
-def _app(home: str) -> App:
+def _app(home: str, **settings: int) -> App:
     from tidemill.app import App
     from tidemill.settings import Settings
 
-    return App(Settings(home=Path(home), duckdb_threads=cases.THREADS))
+    return App(Settings(home=Path(home), duckdb_threads=cases.THREADS, **settings))
 
 
 def prepare(home: str, events: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def copy(home: str, model: str) -> dict[str, Any]:
 
     file = Path(home) / "exports" / "peer.parquet"  # in a folder that DuckDB may write to
     file.parent.mkdir(exist_ok=True)
-    with _app(home) as app:
+    with _app(home, duckdb_memory_mb=16_000) as app:  # all it wants
         source = app.sources[model]
         columns = ", ".join(f'"{column.name}"' for column in registry.get(model).columns)
         whole = Selection(0, source.position())
@@ -115,7 +115,7 @@ def sizes(home: str, model: str) -> dict[str, Any]:
     from tidemill.events.sources.source import Selection
     from tidemill.models import registry
 
-    with _app(home) as app:
+    with _app(home, duckdb_memory_mb=16_000) as app:
         found = registry.get(model)
         source = app.sources[model]
         parts = {

@@ -79,8 +79,8 @@ def write(
     import duckdb  # 60 ms
 
     private_folder(path.parent)
-    chosen = source.rows(selection, handed_at)
     with lake.cursor() as cursor:
+        chosen = _gathered(cursor, source.pieces(selection, handed_at))
         try:
             stop = f"CASE WHEN bytes > {max_row_bytes} THEN error('{_TOO_LARGE}' || bytes) ELSE true END"
             return _written(cursor, columns, f"({chosen}) WHERE {stop}", path, [])
@@ -89,6 +89,16 @@ def write(
                 raise
         rejected = list(_too_large(cursor, chosen, columns, max_row_bytes))
         return _written(cursor, columns, f"({chosen}) WHERE bytes <= {max_row_bytes}", path, rejected)
+
+
+def _gathered(cursor: duckdb.DuckDBPyConnection, pieces: Sequence[str]) -> str:
+    """A SELECT of all rows: of several pieces, from a table that DuckDB puts on disk when memory is short."""
+    if len(pieces) == 1:
+        return pieces[0]
+    cursor.execute(f"CREATE TEMP TABLE gathered AS {pieces[0]}")
+    for piece in pieces[1:]:
+        cursor.execute(f"INSERT INTO gathered {piece}")
+    return "SELECT * FROM gathered"
 
 
 def _written(

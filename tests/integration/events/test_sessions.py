@@ -61,18 +61,22 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         yield app
 
 
-def computed(app: App, after: int, upto: int, team: int) -> dict[str, dict[str, Any]]:
-    """The rows of these changes, by session."""
-    rows = SessionSource(app.lake).rows(Selection(after, upto, team_id=team), NOW)
+def computed(app: App, after: int, upto: int, team: int, piece: int = 0) -> dict[str, dict[str, Any]]:
+    """The rows of these changes, by session; in pieces of so many events, if any."""
+    source, selection = SessionSource(app.lake, piece), Selection(after, upto, team_id=team)
+    selects = source.pieces(selection, NOW) if piece else [source.rows(selection, NOW)]
     columns = [column.name for column in SESSIONS.columns]
+    found = []
     with app.lake.cursor() as cursor:
-        found = cursor.execute(f"SELECT {', '.join(columns)} FROM ({rows})").fetchall()
+        for rows in selects:
+            found += cursor.execute(f"SELECT {', '.join(columns)} FROM ({rows})").fetchall()
     named = [dict(zip(columns, row, strict=True)) for row in found]
     assert len({row["session_id"] for row in named}) == len(named)
     return {row["session_id"]: row for row in named}
 
 
 TEAMS = itertools.count(1000)
+PIECES = st.sampled_from([1, 3, 1000])
 
 
 @hypothesis.settings(
@@ -94,19 +98,19 @@ def test_sessions_end_as_a_plain_computation_says(
         if events:
             app.events.load(str(path), "posthog")
         if data.draw(st.booleans(), label="run"):
-            reached = run(app, table, reached, source.position(), team)
+            reached = run(app, table, reached, source.position(), team, data.draw(PIECES, label="piece"))
     run(app, table, reached, source.position(), team)
     expected = sessions(sent)
     assert {(team, name): {key: row[key] for key in expected[team, name]} for name, row in table.items()} == expected
     at_once: dict[str, dict[str, Any]] = {}
-    run(app, at_once, begin, source.position(), team)
+    run(app, at_once, begin, source.position(), team, piece=0)
     assert at_once == table
     assert sum(change.rows for change in source.changes(begin, source.position())) == len(expected)
 
 
-def run(app: App, table: dict[str, dict[str, Any]], after: int, upto: int, team: int) -> int:
+def run(app: App, table: dict[str, dict[str, Any]], after: int, upto: int, team: int, piece: int = 2) -> int:
     """Merge what changed by its versions, as a run does."""
-    for name, row in computed(app, after, upto, team).items():
+    for name, row in computed(app, after, upto, team, piece).items():
         if name not in table or row["session_version"] > table[name]["session_version"]:
             table[name] = row
     return upto

@@ -85,6 +85,10 @@ class CustomSource:
             f"FROM ({custom_sql.over(text, where, kept)})"
         )
 
+    def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
+        """One: what it takes is up to the query."""
+        return [self.rows(selection, handed_at)]
+
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:  # noqa: ARG002 - as in Source
         """None: rows have no time that is known."""
         return []

@@ -56,6 +56,10 @@ class EventSource:
         where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", *conditions(selection)]
         return f"SELECT *, snapshot_id FROM lake.events WHERE {' AND '.join(where)}"
 
+    def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
+        """One: rows stream through."""
+        return [self.rows(selection, handed_at)]
+
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """By the time of the events."""
         number = number_of(selection, every)

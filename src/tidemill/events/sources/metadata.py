@@ -82,6 +82,10 @@ class MetadataSource(abc.ABC):
         """Those of the steps."""
         return f"SELECT *, {self.added(moment(handed_at))} FROM ({self._query(selection)})"
 
+    def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
+        """One: rows stream through."""
+        return [self.rows(selection, handed_at)]
+
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:  # noqa: ARG002 - as in Source
         """None: the rows have no time."""
         return []

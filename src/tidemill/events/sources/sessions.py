@@ -11,6 +11,7 @@ first is the first.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from typing import TYPE_CHECKING
 
 from tidemill.events import duck
@@ -42,13 +43,20 @@ _ROW_BYTES = 600
 _COMPRESSION = 0.3  # measured over sessions of a web shop
 
 
+#: Events in a piece: twenty thousand sessions of the usual length, or so.
+PIECE = 400_000
+#: Ids that are looked at, for each piece, to cut the range of ids into pieces.
+_SAMPLE = 200
+
+
 class SessionSource:
     """See the module; the methods are those of source.Source."""
 
     timed = repeatable = True
 
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
+    def __init__(self, lake: Lake, piece: int = PIECE) -> None:
+        """`piece`: sessions of so many events, about, are summed up at once."""
+        self._lake, self._piece = lake, piece
 
     def catch_up(self) -> int:
         """The newest snapshot."""
@@ -82,10 +90,34 @@ class SessionSource:
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """The sessions that changed, as of the last change."""
         first, last = self.bounds(selection).get("session_id", ("", ""))
+        return self._between(selection, handed_at, str(first), str(last))
+
+    def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
+        """Ranges of ids: to sum up a session takes some kilobytes until its last event is seen."""
+        first, last = (str(end) for end in self.bounds(selection).get("session_id", ("", "")))
+        with self._lake.cursor() as cursor:
+            number = int(cursor.execute(f"SELECT count(*) FROM ({_events(selection)})").fetchall()[0][0])
+            pieces = -(-number // self._piece)
+            if pieces <= 1:
+                return [self._between(selection, handed_at, first, last)]
+            ids = f"SELECT session_id FROM ({_events(selection)}) USING SAMPLE {_SAMPLE * pieces} ROWS"
+            sample = sorted(name for (name,) in cursor.execute(ids).fetchall())
+        # An id begins with the first bound of its piece; none lies before the first, or behind the last.
+        bounds = [first, *dict.fromkeys(sample[len(sample) * n // pieces] for n in range(1, pieces)), last]
+        return [
+            self._between(selection, handed_at, start, end, open_end=number < len(bounds) - 1)
+            for number, (start, end) in enumerate(itertools.pairwise(bounds), 1)
+        ]
+
+    def _between(
+        self, selection: Selection, handed_at: dt.datetime, first: str, last: str, *, open_end: bool = False
+    ) -> str:
+        """Of sessions whose ids lie from the first to the last, or before that."""
         # The bounds let DuckDB leave out files and row groups: ids begin with the time at which the session began.
-        between = f"session_id BETWEEN {duck.literal(str(first))} AND {duck.literal(str(last))}"
+        between = f"session_id >= {duck.literal(first)} AND session_id {'<' if open_end else '<='} {duck.literal(last)}"
         whole = f"SELECT *, snapshot_id FROM lake.events WHERE snapshot_id <= {selection.upto} AND {between}"
-        events = f"({whole}) SEMI JOIN ({_changed(selection)}) USING (team_id, session_id)"
+        changed = f"SELECT * FROM ({_changed(selection)}) WHERE {between}"
+        events = f"({whole}) SEMI JOIN ({changed}) USING (team_id, session_id)"
         return _described(_summed(_read(events)), handed_at)
 
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:

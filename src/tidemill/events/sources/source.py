@@ -62,6 +62,9 @@ class Source(Protocol):
         `handed_at`: when they are handed to BigQuery.
         """
 
+    def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
+        """The same rows by several SELECTs, each of which takes bounded memory. None gives a row of another."""
+
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """The intervals of event time that hold rows, numbered from `selection.time_from` on, each with how many.
 
