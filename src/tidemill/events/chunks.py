@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from tidemill.errors import RowError
 from tidemill.events import duck, json_repair
+from tidemill.events.sources import custom_sql
+from tidemill.events.sources.custom import CustomSource
 from tidemill.models.model import Column
 from tidemill.models.types import Type
 from tidemill.settings import private_folder
@@ -86,6 +88,8 @@ def write(
             return _written(cursor, columns, f"({chosen}) WHERE {stop}", path, [])
         except duckdb.Error as error:
             if _TOO_LARGE not in str(error):
+                if isinstance(source, CustomSource) and isinstance(error, duckdb.DataError | duckdb.ProgrammingError):
+                    raise custom_sql.failed(error) from None
                 raise
         rejected = list(_too_large(cursor, chosen, columns, max_row_bytes))
         return _written(cursor, columns, f"({chosen}) WHERE bytes <= {max_row_bytes}", path, rejected)

@@ -114,7 +114,7 @@ class Reader:
                         with archive.open(member) as inner:
                             start = cast(zipfile.ZipExtFile, inner).peek(4)[:4]
                             yield from self._unpacked(inner, start, member.filename)
-        except (*_BROKEN, NotImplementedError, RuntimeError) as error:
+        except (*_BROKEN, NotImplementedError, RuntimeError) as error:  # what zipfile raises for methods and passwords
             raise self._broken(error) from None
 
     def _unpacked(self, file: IO[bytes], start: bytes, member: str) -> Iterator[Block]:

@@ -191,6 +191,28 @@ def test_an_append_that_would_repeat_itself_is_refused(installation: Installatio
         assert app.exports.get("mine").model == "custom"
 
 
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT CASE WHEN event <> 'e1' THEN uuid END AS uuid FROM events", "the key uuid is NULL"),
+        ("SELECT uuid, distinct_id::BIGINT AS n FROM events", "d0"),
+        ("SELECT uuid, (hash(uuid) // 1)::UHUGEINT * 9 AS n FROM events", "range"),
+    ],
+)
+def test_a_query_that_fails_later_says_why_and_sends_nothing(
+    installation: Installation, tmp_path: Path, sql: str, said: str
+) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        create(app, sql, key=("uuid",))
+        load(app, tmp_path, 10)
+        with pytest.raises(ConfigError, match=said) as caught:
+            app.exports.run("mine", by="t")
+        assert caught.value.code == "sql_failed"
+        assert rows(installation) == []
+        app.exports.delete("mine")
+
+
 def test_on_the_command_line(installation: Installation, tmp_path: Path) -> None:
     with installation.app() as app:
         installation.connect(app)

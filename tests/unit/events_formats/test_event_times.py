@@ -25,7 +25,7 @@ def test_any_moment_survives_as_text(moment: dt.datetime, separator: str, zone: 
     assert timestamps.parse(text) == micros(moment)
 
 
-@given(st.datetimes(dt.datetime(1974, 1, 1), dt.datetime(5000, 1, 1), timezones=st.just(dt.UTC)))  # noqa: DTZ001
+@given(st.datetimes(dt.datetime(1974, 1, 1), dt.datetime(5000, 1, 1), timezones=st.just(dt.UTC)))  # noqa: DTZ001 - bounds are naive
 def test_numbers_are_told_apart_by_their_size(moment: dt.datetime) -> None:
     exact = micros(moment)
     for number, unit in ((exact // 1_000_000, 1_000_000), (exact // 1000, 1000), (exact, 1)):

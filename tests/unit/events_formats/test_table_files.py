@@ -144,7 +144,7 @@ def test_parquet_values_of_all_kinds(tmp_path: Path) -> None:
             "whole": pa.array([2**63 - 1, None]),
             "decimal": [decimal.Decimal("1.50"), None],
             "day": [dt.date(2020, 1, 2), None],
-            "naive": pa.array([dt.datetime(2020, 1, 2, 3, 4, 5, 6), None]),  # noqa: DTZ001
+            "naive": pa.array([dt.datetime(2020, 1, 2, 3, 4, 5, 6), None]),  # noqa: DTZ001 - that is the test
             "zoned": pa.array([dt.datetime(2020, 1, 2, tzinfo=dt.UTC), None], pa.timestamp("ms", "UTC")),
             "fine": pa.array([1_694_769_302_123_456_789, None], pa.timestamp("ns")),
             "list": [[1, None], None],

@@ -221,7 +221,7 @@ class LocalBigQuery:
         headers = {"x-tidemill-secret": self._state().get("secret", "")}
         request = urllib.request.Request(url, data=body, method=method, headers=headers)  # noqa: S310 - loopback
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             with error:

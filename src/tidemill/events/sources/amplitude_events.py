@@ -89,7 +89,7 @@ class AmplitudeEventSource(EventSource):
         """The newest snapshot: by now it is known who its people are."""
         return self._identity.catch_up().snapshot
 
-    def rows(self, selection: Selection, handed_at: dt.datetime) -> str:  # noqa: ARG002 - no column says so
+    def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """Those of the snapshots."""
         events = self._selected(selection)
         team = f" WHERE team_id = {selection.team_id}" if selection.team_id is not None else ""

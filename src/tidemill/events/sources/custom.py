@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tidemill.events import duck
 from tidemill.events.lake import Commit
 from tidemill.events.sources import custom_sql
 from tidemill.events.sources.source import EPOCH, Bounds, Selection, conditions, moment
@@ -66,7 +67,7 @@ class CustomSource:
         with self._lake.cursor() as cursor:
             return set(cursor.execute(f"SELECT row_team, row_id FROM ({self.rows(selection, EPOCH)})").fetchall())
 
-    def rows(self, selection: Selection, handed_at: dt.datetime) -> str:  # noqa: ARG002 - no column says so
+    def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """Those that the query gives."""
         start = self._end(selection.after) if selection.after else EPOCH
         end = max(self._end(selection.upto), start + _TICK)
@@ -75,25 +76,31 @@ class CustomSource:
         kept = f"CASE WHEN snapshot_id <= {selection.after} THEN {earlier} ELSE {within} END"
         where = " AND ".join([f"snapshot_id <= {selection.upto}", *conditions(selection)])
         text = custom_sql.filled(self._sql, moment(start), moment(end))
-        columns = ", ".join(
-            f'"{c.name}"::{_KINDS[c.type]}{"[]" if c.repeated else ""} AS "{c.name}"' for c in self._columns
-        )
-        named = " || ':' || ".join(f"coalesce(\"{name}\"::VARCHAR, '')" for name in self._key) or "row_number() OVER ()"
+        columns = ", ".join(f'{self._value(column)} AS "{column.name}"' for column in self._columns)
+        named = " || ':' || ".join(f'"{name}"::VARCHAR' for name in self._key) or "row_number() OVER ()"
         size = " + ".join(f'coalesce(strlen("{c.name}"::VARCHAR), 0)' for c in self._columns)
         return (
             f"SELECT {columns}, 0::BIGINT AS row_team, ({named})::VARCHAR AS row_id, {size} AS bytes "
             f"FROM ({custom_sql.over(text, where, kept)})"
         )
 
+    def _value(self, column: Column) -> str:
+        """The column, in its type. A key that is NULL is equal to none: such a row would come again with each run."""
+        value = f'"{column.name}"::{_KINDS[column.type]}{"[]" if column.repeated else ""}'
+        if column.name not in self._key:
+            return value
+        said = duck.literal(f"the key {column.name} is NULL in a row; leave such rows out")
+        return f'CASE WHEN "{column.name}" IS NULL THEN error({said}) ELSE {value} END'
+
     def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
         """One: what it takes is up to the query."""
         return [self.rows(selection, handed_at)]
 
-    def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:  # noqa: ARG002 - as in Source
+    def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """None: rows have no time that is known."""
         return []
 
-    def bounds(self, selection: Selection) -> dict[str, Bounds]:  # noqa: ARG002 - as in Source
+    def bounds(self, selection: Selection) -> dict[str, Bounds]:
         """None."""
         return {}
 
@@ -101,7 +108,7 @@ class CustomSource:
         """Guessed."""
         return 0.3
 
-    def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:  # noqa: ARG002 - as in Source
+    def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:
         """None: it is one piece."""
         return []
 

@@ -149,6 +149,16 @@ def _column(name: str, kind: str) -> Column:
     return Column(name, found, _DESCRIPTION, repeated=plain != kind)
 
 
+def failed(error: Exception) -> ConfigError:
+    """Why a query that was checked gives no rows."""
+    return ConfigError(
+        "sql_failed",
+        f"The query of the export failed: {str(error).strip()}",
+        hint="Nothing was sent. Delete the export and make it anew, with the query mended.",
+        raw=str(error),
+    )
+
+
 def _refused(why: str) -> ConfigError:
     return ConfigError(
         "sql_refused",

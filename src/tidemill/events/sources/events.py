@@ -67,7 +67,7 @@ class EventSource:
             rows = f"SELECT {number} AS number FROM ({self._selected(selection)})"
             return cursor.execute(f"SELECT number, count(*) FROM ({rows}) GROUP BY 1 ORDER BY 1").fetchall()
 
-    def bounds(self, selection: Selection) -> dict[str, Bounds]:  # noqa: ARG002 - as in Source
+    def bounds(self, selection: Selection) -> dict[str, Bounds]:
         """None: ids are random."""
         return {}
 

@@ -23,6 +23,6 @@ class MergeIdSource(MetadataSource):
             f"WHERE change > {selection.after} AND change <= {selection.upto}{team}"
         )
 
-    def added(self, handed_at: str) -> str:  # noqa: ARG002 - as in MetadataSource
+    def added(self, handed_at: str) -> str:
         """See MetadataSource."""
         return "team_id AS row_team, amplitude_id::VARCHAR AS row_id"

@@ -86,7 +86,7 @@ class MetadataSource(abc.ABC):
         """One: rows stream through."""
         return [self.rows(selection, handed_at)]
 
-    def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:  # noqa: ARG002 - as in Source
+    def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """None: the rows have no time."""
         return []
 
@@ -99,7 +99,7 @@ class MetadataSource(abc.ABC):
         """Guessed."""
         return self.compressed
 
-    def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:  # noqa: ARG002 - as in Source
+    def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:
         """The rows have no time by which their changes are cut."""
         return []
 

@@ -138,7 +138,7 @@ class SessionSource:
         """Guessed."""
         return _COMPRESSION
 
-    def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:  # noqa: ARG002 - as in Source
+    def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:
         """Sessions have no time by which their changes are cut: one may begin earlier than was known."""
         return []
 
