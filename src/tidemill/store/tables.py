@@ -190,6 +190,7 @@ persons = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("created_at", _MOMENT, nullable=False),
     sa.Column("properties", sa.Text, nullable=False),  # a JSON object, its values as they came
+    sa.Column("bytes", sa.Integer, sa.Computed("octet_length(properties)", persisted=True), nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("identified", sa.Boolean, nullable=False),
     sa.Column("deleted", sa.Boolean, nullable=False),

@@ -68,6 +68,7 @@ def test_people_of_an_older_database_get_numbers(database: Database) -> None:
         ALTER TABLE {SCHEMA}.identity DROP COLUMN numbers;
         ALTER TABLE {SCHEMA}.runs DROP COLUMN covers_until;
         ALTER TABLE {SCHEMA}.persons DROP COLUMN erased;
+        ALTER TABLE {SCHEMA}.persons DROP COLUMN bytes;
         UPDATE {SCHEMA}.alembic_version SET version_num = '0004';
         INSERT INTO {SCHEMA}.identity DEFAULT VALUES ON CONFLICT DO NOTHING;
         INSERT INTO {SCHEMA}.persons SELECT 1, 'p' || n, now() + n * interval '1 second', '{{}}', 0, false, false, 1

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from tidemill.events.lake import Lake
 
 
+#: Of more rows no bounds are looked for: it would take as long as to write them.
+_BOUNDED = 10_000
+
+
 class Metadata:
     """The metadata database, which the event store's DuckDB has attached. `schema`: where its tables are."""
 
@@ -91,9 +95,11 @@ class MetadataSource(abc.ABC):
         return []
 
     def bounds(self, selection: Selection) -> dict[str, Bounds]:
-        """Of the whole key."""
+        """Of the whole key; none of many rows, which lie all over the table if their ids are random."""
         ends = ", ".join(f"min({by}) AS first_{name}, max({by}) AS last_{name}" for name, by in self.ordered.items())
-        return bounds_of(tuple(self.ordered), self._fetched(f"SELECT {ends} FROM ({{}}) AS changed", selection)[0])
+        asking = f"SELECT count(*), {ends} FROM (SELECT * FROM ({{}}) AS changed LIMIT {_BOUNDED + 1}) AS few"
+        ((number, *found),) = self._fetched(asking, selection)
+        return {} if number > _BOUNDED else bounds_of(tuple(self.ordered), found)
 
     def compression(self) -> float:
         """Guessed."""

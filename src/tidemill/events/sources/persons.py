@@ -14,7 +14,7 @@ from tidemill.events.sources.source import Selection
 _ROWS = """
     SELECT d.team_id, d.distinct_id, d.person_id, p.properties, p.version AS person_version,
         d.version AS person_distinct_id_version, p.created_at, p.deleted AS is_deleted,
-        octet_length(p.properties) + octet_length(d.distinct_id) + 100 AS bytes, greatest(p.change, d.change) AS change
+        p.bytes + octet_length(d.distinct_id) + 100 AS bytes, greatest(p.change, d.change) AS change
     FROM {schema}.distinct_ids d JOIN {schema}.persons p ON p.team_id = d.team_id AND p.id = d.person_id
     WHERE greatest(p.change, d.change) <= {upto} AND NOT p.erased AND {since}{team}
 """

@@ -1,4 +1,4 @@
-"""Deleted persons may be gone from tables, too, and are not exported then."""
+"""Deleted persons may be gone from tables, too, and are not exported then. Sizes of properties are kept."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,12 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Add the column."""
+    """Add the columns."""
+    op.add_column(
+        "persons",
+        sa.Column("bytes", sa.Integer(), sa.Computed("octet_length(properties)", persisted=True), nullable=False),
+        schema="tidemill",
+    )
     op.add_column(
         "persons", sa.Column("erased", sa.Boolean(), server_default=sa.false(), nullable=False), schema="tidemill"
     )
