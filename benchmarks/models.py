@@ -56,15 +56,18 @@ def each_a_person(folder: Path, rows: int) -> Path:
     return file
 
 
-def without_changes(folder: Path, rows: int) -> Path:
-    """Events of a tenth as many ids, which change no person once they are known."""
-    file = folder / f"plain-{rows}.jsonl"
+def without_changes(folder: Path, rows: int, first: int = 0) -> Path:
+    """Events that change no person once their ids are known, of which there are a twentieth as many, as in generate.py.
+
+    `first`: the number of the first event.
+    """
+    file = folder / f"plain-{rows}-{first}.jsonl"
     if not file.exists():
         padding = {f"property_{number}": "x" * 20 for number in range(30)}
         with file.open("w") as out:
-            for number in range(rows):
+            for number in range(first, first + rows):
                 event = {"uuid": f"00000000-0000-4000-8000-{number:012d}", "event": "hit", "properties": padding}
-                event |= {"distinct_id": f"user-{number * 7919 % (rows // 10)}", "timestamp": "2026-01-01T00:00:00Z"}
+                event |= {"distinct_id": f"user-{number * 7919 % (rows // 20)}", "timestamp": "2026-01-01T00:00:00Z"}
                 out.write(json.dumps(event) + "\n")
     return file
 
@@ -90,11 +93,12 @@ def compare(what: str, home: Path, url: str, model: str, repeat: int) -> str:
     return f"| {what} | {ours[0]['rows']:,} | {repeat} | {speed:,.0f} | {peer:,.0f} | {share:.2f} | {memory:,.0f} | {goals} |"
 
 
-def identity(what: str, home: Path, goal: int) -> str:
+def identity(what: str, home: Path, goal: int | None = None) -> str:
     """A line: events a second."""
     found = case("identity", home=home)
     speed, own = found["rows"] / found["seconds"], found["rows"] / found["cpu"]
-    return f"| {what} | {found['rows']:,} | {speed:,.0f} | {own:,.0f} | {goal:,} {verdict(speed >= goal)} |"
+    aim = f"{goal:,} {verdict(speed >= goal)}" if goal else ""
+    return f"| {what} | {found['rows']:,} | {speed:,.0f} | {own:,.0f} | {aim} |"
 
 
 def backfill(home: Path, url: str, days: int) -> str:
@@ -136,7 +140,9 @@ def main() -> None:
     try:
         with sink() as url:
             case("prepare", home=home, events=without_changes(folder, given.persons))
-            people = [identity("events without changes", home, IDENTITY)]
+            people = [identity("each person is made", home)]
+            case("more", home=home, events=without_changes(folder, given.persons, given.persons))
+            people.append(identity("events without changes", home, IDENTITY))
             case("prepare", home=home, events=each_a_person(folder, given.persons))
             people.append(identity("each event changes a person", home, CHANGES))
             lines = [compare("persons", home, url, "persons", given.repeat)]

@@ -50,20 +50,15 @@ def replace_older(merge: Merge) -> str:
 
     Versions (`newest`) are compared in their order, the first that differs decides; NULL counts as the oldest.
     """
-    names = ", ".join(f"`{name}`" for name in merge.columns)
-    values = ", ".join(f"stage.`{name}`" for name in merge.columns)
-    changes = ", ".join(f"`{name}` = stage.`{name}`" for name in merge.columns if name not in merge.key)
-    return (
-        f"MERGE {quoted(*merge.final)} AS final\n"
-        f"USING ({_one_for_each_key(merge, names)}) AS stage\n"
-        f"ON {_same_row(merge)}\n"
-        f"WHEN MATCHED AND ({_newer(merge.newest)}) THEN UPDATE SET {changes}\n"
-        f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
-    )
+    return _replacing(merge, f"WHEN MATCHED AND ({_newer(merge.newest)})")
 
 
 def replace(merge: Merge) -> str:
     """Add the rows of the stage whose key is not in the final table, and replace those that are."""
+    return _replacing(merge, "WHEN MATCHED")
+
+
+def _replacing(merge: Merge, when: str) -> str:
     names = ", ".join(f"`{name}`" for name in merge.columns)
     values = ", ".join(f"stage.`{name}`" for name in merge.columns)
     changes = ", ".join(f"`{name}` = stage.`{name}`" for name in merge.columns if name not in merge.key)
@@ -71,7 +66,7 @@ def replace(merge: Merge) -> str:
         f"MERGE {quoted(*merge.final)} AS final\n"
         f"USING ({_one_for_each_key(merge, names)}) AS stage\n"
         f"ON {_same_row(merge)}\n"
-        + (f"WHEN MATCHED THEN UPDATE SET {changes}\n" if changes else "")
+        + (f"{when} THEN UPDATE SET {changes}\n" if changes else "")
         + f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
     )
 
