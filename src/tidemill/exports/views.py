@@ -29,6 +29,9 @@ class ExportView:
     partition_expiration_days: int | None
     max_bytes_billed: int | None
     run_log: bool
+    sql: str | None
+    key: tuple[str, ...]
+    versions: tuple[str, ...]
     created_at: dt.datetime
     created_by: str
     position: int
@@ -129,6 +132,9 @@ def export_view(export: records.Export, connection: str, last: records.Run | Non
         interval=made.interval,
         json_type=made.json_type,
         run_log=made.run_log,
+        sql=made.query.sql if made.query else None,
+        key=made.definition.key,
+        versions=made.definition.versions,
         include_events=made.include_events,
         exclude_events=made.exclude_events,
         team_id=made.team_id,

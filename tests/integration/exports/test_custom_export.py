@@ -224,7 +224,9 @@ def test_on_the_command_line(installation: Installation, tmp_path: Path) -> None
         *("--sql", f"@{file}", "--key", "distinct_id", "--json"),
     )
     assert made.returncode == 0, made.stderr
-    assert json.loads(made.stdout)["model"] == "custom"
+    shown = json.loads(made.stdout)
+    assert (shown["model"], shown["key"], shown["versions"]) == ("custom", ["distinct_id"], [])
+    assert shown["sql"] == file.read_text()
     assert installation.run("export", "run", "people").returncode == 0
     assert {row["distinct_id"]: row["hits"] for row in rows(installation)} == {f"d{n}": 2 for n in range(5)}
     wrong = installation.run("export", "create", "x", "--connection", CONNECTION, "--sql", "@/nowhere")
