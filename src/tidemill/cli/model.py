@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from tidemill.cli import output
+
+if TYPE_CHECKING:
+    from tidemill.models.model import Model
 
 app = typer.Typer(no_args_is_help=True, help="What can be exported: columns, BigQuery types, descriptions.")
 
@@ -19,8 +24,13 @@ def list_(as_json: bool = output.JSON_OPTION) -> None:
             [{"name": m.name, "title": m.title, "description": m.description, "key": m.key} for m in MODELS.values()]
         )
         return
-    rows = [(m.name, ", ".join(m.key), "merged" if m.versions else "appended", m.description) for m in MODELS.values()]
+    rows = [(m.name, ", ".join(m.key) or "yours", _added(m), m.description) for m in MODELS.values()]
     output.print_table(("NAME", "KEY", "ROWS ARE", "DESCRIPTION"), rows, empty="No models.")
+
+
+def _added(model: Model) -> str:
+    """How rows get into a table."""
+    return ("merged" if model.versions else "appended") if model.columns else "as you say"
 
 
 @app.command(epilog="Example: tidemill model show events")
