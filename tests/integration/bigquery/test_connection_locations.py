@@ -30,11 +30,11 @@ def test_a_location_that_is_not_the_datasets_is_a_warning_and_not_kept(
         assert app.connections.create_dataset(draft, "US").endswith("is there, in EU.")
 
 
-def test_the_least_grants_are_printed_without_an_installation(installation: Installation) -> None:
+def test_the_least_grants_are_printed_without_an_installation(fresh_installation: Installation) -> None:
     words = ("connection", "grants", "--project", "my-project", "--dataset", "analytics", "--account", "a@b.example")
-    done = installation.run(*words)
+    done = fresh_installation.run(*words)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["gcloud", "gcloud", "GRANT"]
-    assert json.loads(installation.run(*words, "--json").stdout) == lines
-    assert not installation.home.exists()
+    assert json.loads(fresh_installation.run(*words, "--json").stdout) == lines
+    assert not fresh_installation.home.exists()

@@ -129,7 +129,8 @@ class World:
             case "load", (count,):
                 self.load(count)
             case "lose", (name, rest):
-                self.change(name, f"DELETE FROM TABLE_ WHERE MOD(ASCII(SUBSTR({MODELS[name]}, -1)), 4) = {rest}")
+                if self.app.exports.get(self.name(name)).position:  # else there is no table yet
+                    self.change(name, f"DELETE FROM TABLE_ WHERE MOD(ASCII(SUBSTR({MODELS[name]}, -1)), 4) = {rest}")
             case "two", (name,):  # processes at once
                 self.load(10)
                 other = self.installation.start("export", "run", self.name(name))
@@ -174,6 +175,9 @@ class World:
         exports.run(own, by="t")
         if any(one.status not in {"completed", "cancelled"} for one in exports.backfills(own, limit=1)):
             assert exports.backfill_resume(own, by="t", parallel=2, progress=lambda _: None).status == "completed"
+        if not exports.get(own).position:  # nobody was merged
+            assert name == "merge_ids"
+            return
         found = exports.verify(own)
         if found.different:
             estimate = exports.repair(own, found)
@@ -183,9 +187,7 @@ class World:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Of a table, in the order of their texts, without the times of their hand-over."""
-        client = self.installation.client()
-        found = [dict(row) for row in client.google().list_rows(f"{client.project}.{self.installation.dataset}.{name}")]
-        client.close()
+        found = self.installation.rows(name)
         for row in found:
             row.pop("bq_ingested_timestamp", None), row.pop("bq_updated_timestamp", None)
         return sorted(found, key=str)
@@ -207,7 +209,9 @@ def test_the_tables_end_as_a_plain_pass_says(world: World, steps: list[tuple[Any
     for name in MODELS:
         plain = f"plain_{world.name(name)}"
         world.create(name, plain)
-        world.app.exports.run(plain, by="t")
+        if not world.app.exports.run(plain, by="t"):
+            assert (name, world.app.exports.get(world.name(name)).position) == ("merge_ids", 0)
+            continue
         assert world.rows(world.name(name)) == world.rows(plain)
     for name in ("events", "amplitude_events"):
         assert sorted(row["uuid"] for row in world.rows(world.name(name))) == sorted(e["uuid"] for e in world.sent)
