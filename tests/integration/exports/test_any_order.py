@@ -193,14 +193,31 @@ class World:
         return sorted(found, key=str)
 
 
+def orders(examples: int, *, same: bool) -> settings:
+    """So many of them, each of which takes a quarter of a minute; each time the same, or others."""
+    return settings(
+        max_examples=examples,
+        derandomize=same,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+
+
 @given(steps=actions)
-@settings(
-    max_examples=3,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],  # an example takes seconds
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@orders(3, same=True)
 def test_the_tables_end_as_a_plain_pass_says(world: World, steps: list[tuple[Any, ...]]) -> None:
+    assert_ends_as_a_plain_pass(world, steps)
+
+
+@pytest.mark.torture
+@given(steps=actions)
+@orders(40, same=False)
+def test_the_tables_end_as_a_plain_pass_says_in_many_orders(world: World, steps: list[tuple[Any, ...]]) -> None:
+    assert_ends_as_a_plain_pass(world, steps)
+
+
+def assert_ends_as_a_plain_pass(world: World, steps: list[tuple[Any, ...]]) -> None:
     world.begin()
     for step in steps:
         world.do(*step)
