@@ -141,6 +141,11 @@ REFUSED = [
     ("SELECT (SELECT content FROM read_blob('/etc/passwd')) FROM events", "read_blob"),
     ("SELECT current_setting('temp_directory') AS a FROM events", "current_setting"),
     ("SELECT * FROM (DESCRIBE events)", "describes"),
+    (
+        "SELECT b.path AS a FROM (WITH duckdb_databases AS (SELECT 1) SELECT * FROM duckdb_databases), "
+        "duckdb_databases AS b",
+        "duckdb_databases",
+    ),
     ("SELECT {'a': 1} AS a FROM events", "STRUCT"),
     ("SELECT count(*) FROM events", "count_star"),
     ("SELECT uuid AS row_id FROM events", "row_id"),

@@ -90,7 +90,12 @@ def _assert_allowed(cursor: Any, text: str) -> None:
         raise _refused(str(parsed.get("error_message")))
     if len(parsed["statements"]) != 1:
         raise _refused("it is not one statement")
-    known = {RELATION} | {str(entry["key"]).lower() for node in _nodes(parsed) for entry in _ctes(node)}
+    own = {str(entry["key"]).lower() for node in _nodes(parsed) for entry in _ctes(node)}
+    # A name is known in all of the query, also where its subquery is not: there it must not mean one of DuckDB's views.
+    taken = own & {name for (name,) in cursor.execute("SELECT lower(view_name) FROM duckdb_views()").fetchall()}
+    if taken:
+        raise _refused(f"a subquery cannot be called {min(taken)!r}: DuckDB has a view of that name")
+    known = own | {RELATION}
     for node in _nodes(parsed):
         problem = _problem(node, known)
         if problem:
