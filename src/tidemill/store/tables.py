@@ -83,7 +83,7 @@ runs = sa.Table(
     sa.Column("backfill_interval", sa.Integer),  # which of the backfill's intervals
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("status", sa.Text, nullable=False),  # running, completed, failed, cancelled
-    sa.Column("mode", sa.Text, nullable=False),  # append, merge, upsert
+    sa.Column("mode", sa.Text, nullable=False),  # append, merge, upsert, replace
     sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
     sa.Column("spec", pg.JSONB, nullable=False),  # the export's, frozen when the run was planned
     sa.Column("snapshot_after", sa.BigInteger, nullable=False),
