@@ -64,7 +64,8 @@ def export(home: str, url: str, model: str, table: str) -> dict[str, Any]:
         began = time.perf_counter()
         (run,) = app.exports.run(table, by="benchmark")
         seconds = time.perf_counter() - began
-        return {"rows": run.rows_planned, "bytes": run.bytes_done, "chunks": len(run.chunks), "seconds": seconds}
+        rows = sum(chunk.rows for chunk in run.chunks)
+        return {"rows": rows, "bytes": run.bytes_done, "chunks": len(run.chunks), "seconds": seconds}
 
 
 def _connect(app: App, url: str) -> None:

@@ -147,6 +147,7 @@ class App:
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
         from tidemill.store.runs import Runs
+        from tidemill.store.verifications import Verifications
 
         return ExportService(
             self.settings,
@@ -159,6 +160,7 @@ class App:
             Runs(self.database),
             Rejects(self.database),
             Backfills(self.database),
+            Verifications(self.database),
             self._client,
         )
 

@@ -39,7 +39,7 @@ class Field:
 class Table:
     """An existing table. `partition` is (column, HOUR|DAY|MONTH|YEAR); `kind` is the API's: TABLE, VIEW, EXTERNAL, …
 
-    `partition_expires`: so long after its end a partition vanishes.
+    `expires`: when it vanishes; `partition_expires`: so long after its end a partition does.
     """
 
     fields: tuple[Field, ...]
@@ -47,6 +47,7 @@ class Table:
     partition: tuple[str, str] | None = None
     cluster_by: tuple[str, ...] = ()
     kind: str = "TABLE"
+    expires: dt.datetime | None = None
     partition_expires: dt.timedelta | None = None
 
 
@@ -54,7 +55,7 @@ class Table:
 class Layout:
     """How a new table is made.
 
-    `expires_seconds`: from now on, for tables that must not stay. `partition_expires`: after the end of each partition.
+    `expires_seconds`: from now on, for a table that is not to stay. `partition_expires`: after each partition's end.
     """
 
     columns: tuple[Column, ...]
@@ -149,6 +150,7 @@ def from_google(table: bigquery.Table) -> Table:
         partition=(partition.field, partition.type_) if partition and partition.field else None,
         cluster_by=tuple(table.clustering_fields or ()),
         kind=str(table.table_type or "TABLE"),
+        expires=table.expires,
         partition_expires=dt.timedelta(milliseconds=int(expires)) if expires else None,
     )
 

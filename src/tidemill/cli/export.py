@@ -31,9 +31,13 @@ def create(
     partition_by: str = typer.Option(None, help="COLUMN, COLUMN:hour|day|month|year, or none. Default: the model's."),
     cluster_by: list[str] = typer.Option([], help="Up to four columns, repeated; or none. Default: the model's."),
     partition_expiration: int = typer.Option(None, help="Days after which a partition of the new table vanishes."),
+    table_expiration: int = typer.Option(None, help="Days after which the new table itself vanishes, with all rows."),
     max_bytes_billed: str = typer.Option(None, help="A statement that would be billed for more fails, such as 20GB."),
     run_log: bool = typer.Option(
         False, "--run-log", help="Each run writes a row into tidemill_runs, beside the table."
+    ),
+    verify_daily: str = typer.Option(
+        None, help="Once a day a run verifies so many of the last days, or all, and brings in what is missing."
     ),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
@@ -46,7 +50,8 @@ def create(
         "json_type": json_type,
     }
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
-    fields |= {"partition_expiration_days": partition_expiration, "run_log": run_log}
+    fields |= {"partition_expiration_days": partition_expiration, "table_expiration_days": table_expiration}
+    fields |= {"run_log": run_log, "verify_days": verify_daily}
     fields |= {"sql": session.text(sql) if sql else None, "key": key, "versions": version}
     if partition_by is not None:
         fields["partition_by"] = partition_by
@@ -100,11 +105,12 @@ def edit(
     exclude_event: list[str] = typer.Option(None, help="No events of this name; repeated; 'none' to clear."),
     max_bytes_billed: str = typer.Option(None, help="A limit for one statement, such as 20GB; 'none' to clear."),
     run_log: bool = typer.Option(None, help="Whether each run writes a row into tidemill_runs."),
+    verify_daily: str = typer.Option(None, help="How many days are verified once a day: a number, all, or none."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Change an export. Model, table and JSON type stay: make another export for those."""
     changes: dict[str, Any] = {"name": rename, "interval": interval, "max_bytes_billed": max_bytes_billed}
-    changes["run_log"] = run_log
+    changes |= {"run_log": run_log, "verify_days": verify_daily}
     for field, names in (("include_events", include_event), ("exclude_events", exclude_event)):
         changes[field] = None if not names else () if names == ["none"] else tuple(names)
     given = {field: value for field, value in changes.items() if value is not None}
@@ -180,16 +186,22 @@ def run_start(
     strict: bool = typer.Option(False, "--strict", help="End with code 6 if rows were set aside."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
-    """Export what is new since the last run; finish an interrupted run first. Ctrl-C cancels."""
+    """Export what is new since the last run; finish an interrupted run first. Ctrl-C cancels.
+
+    Once a day the table is verified then, if the export asks for it: code 1 if it still differs.
+    """
     with session.app() as opened:
         exports = opened.exports
         views = runs_view.follow(
             lambda report: exports.run(name, by=session.user(), progress=report), exports, name, as_json
         )
-    if not views and not as_json:
-        output.done(f"{name}: nothing new to export.")
+        if not views and not as_json:
+            output.done(f"{name}: nothing new to export.")
+        whole = export_verify.daily(exports, name, as_json)
     if strict:
         runs_view.refuse(views)
+    if not whole:
+        raise typer.Exit(export_verify.DIFFERENT)
 
 
 @run_app.command("show", epilog="Example: tidemill export run show 01a2b3c4")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tidemill.exports.service import ExportService
     from tidemill.exports.verify import Verified
 
-_DIFFERENT = 1
+DIFFERENT = 1
 _SHOWN = 50
 
 
@@ -29,15 +29,25 @@ def verify(
     """
     with session.app() as opened:
         exports = opened.exports
-        found = exports.verify(name, days=days)
+        found = exports.verify(name, days=days, by=session.user())
         if repair and found.different and _repaired(exports, name, found, as_json):
-            found = exports.verify(name, days=days)
+            found = exports.verify(name, days=days, by=session.user())
     if as_json:
         output.print_json(found)
     else:
-        _told(found)
+        told(found)
     if found.different:
-        raise typer.Exit(_DIFFERENT)
+        raise typer.Exit(DIFFERENT)
+
+
+def daily(exports: ExportService, name: str, as_json: bool) -> bool:
+    """Today's verification, if it is due. Whether the table is as it should be, as far as that was looked at."""
+    with runs_view.interruptible(exports, "Stopping the verification"), progress.bar(f"Repairing {name}") as bar:
+        found = exports.verify_daily(name, by=session.user(), progress=bar.filling)
+    if found and not as_json:
+        output.say("Verified, as once a day:")
+        told(found)
+    return found is None or not found.different
 
 
 def _repaired(exports: ExportService, name: str, found: Verified, as_json: bool) -> bool:
@@ -46,17 +56,18 @@ def _repaired(exports: ExportService, name: str, found: Verified, as_json: bool)
     if estimate is None:
         return False
     if not as_json:
-        _told(found)
+        told(found)
     with runs_view.interruptible(exports, "Pausing the backfill"), progress.bar(f"Repairing {name}") as bar:
         view = exports.backfill(name, estimate, by=session.user(), parallel=2, progress=bar.filling)
     if not as_json or view.status != "completed":
         export_backfill.told(view)
     if view.status != "completed":
-        raise typer.Exit(_DIFFERENT)
+        raise typer.Exit(DIFFERENT)
     return True
 
 
-def _told(found: Verified) -> None:
+def told(found: Verified) -> None:
+    """Say what was found."""
     for note in found.notes:
         output.note(note)
     span = f" since {found.since}" if found.since else ""

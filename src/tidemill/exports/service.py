@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tidemill.bigquery import names
 from tidemill.bigquery.client import Client
 from tidemill.engine.port import Engine
-from tidemill.errors import ConfigError, ConflictError
+from tidemill.errors import ConflictError
 from tidemill.events.lake import Lake
-from tidemill.events.sources import custom_sql
 from tidemill.events.sources.source import Source
-from tidemill.exports import check, erase, selection, spec, views
+from tidemill.exports import check, erase, selection, views
+from tidemill.exports import draft as drafts
 from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView, Estimate
 from tidemill.exports.check import Example
 from tidemill.exports.dispatch import Dispatch
+from tidemill.exports.integrity import Integrity
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
 from tidemill.exports.spec import ExportSpec
@@ -31,16 +31,18 @@ from tidemill.store.exports import Exports
 from tidemill.store.loads import Rejects
 from tidemill.store.records import Connection, Export, Run
 from tidemill.store.runs import Runs
+from tidemill.store.verifications import Verifications
 
 __all__ = ["ExportService", "ExportView", "RejectView", "RunProgress", "RunView"]
 
-_EDITABLE = {"name", "interval", "include_events", "exclude_events", "max_bytes_billed", "run_log"}
-#: Words of `tidemill export run` and `tidemill export backfill`.
-_RESERVED = {"show", "retry", "cancel", "start", "list", "resume", "pause"}
 _SHOWN_REJECTS = 100
 
 
 def _quiet(_: RunProgress) -> None:
+    return None
+
+
+def _no_progress(_: BackfillProgress) -> None:
     return None
 
 
@@ -59,6 +61,7 @@ class ExportService:
         runs: Runs,
         rejects: Rejects,
         backfills: Backfills,
+        verifications: Verifications,
         client_for: Callable[[Connection, str], Client],
     ) -> None:
         """`queried`: the source of a query's rows; `sources`: by model; `client_for(connection, project)`: BigQuery."""
@@ -71,7 +74,7 @@ class ExportService:
         planner = Planner(parts)
         self._dispatch = Dispatch(parts, planner, self._set_aside)
         self._backfiller = Backfiller(parts, planner, self._dispatch, backfills)
-        self._verifier = Verifier(parts, self._set_aside)
+        self._integrity = Integrity(parts, Verifier(parts, self._set_aside), self._backfiller, verifications)
 
     def _client(self, export: Export) -> Client:
         return self._client_for(self._connections.by_id(export.connection_id), export.project)
@@ -89,40 +92,19 @@ class ExportService:
             The name, or the table, is taken by another export.
         """
         connection = self._connections.get(connection_name)
-        name = names.parse_table(str(fields["table"])) if fields.get("table") else names.Name(None, None, None, "")
-        fields = {**fields, "table": name.table}
-        if isinstance(fields.get("partition_by"), str):
-            fields["partition_by"] = spec.Partitioning.parse(fields["partition_by"])
-        made = spec.make(**self._queried(_understood(fields)))
-        if made.name.lower() in _RESERVED:
-            raise ConfigError("export_name", f"An export cannot be named {made.name!r}.", hint="Choose another name.")
-        dataset = name.dataset or connection.dataset
-        if (name.project or connection.project) != connection.project:
-            raise ConfigError(
-                "other_project",
-                f"The table is in project {name.project}, the connection in {connection.project}.",
-                hint="Give the table id alone, or make a connection for that project.",
-            )
+        draft = drafts.new(self._lake, connection, fields)
+        made = draft.spec
         export = self._exports.add(
             name=made.name,
             connection_id=connection.id,
             model=made.model,
             project=connection.project,
-            dataset=dataset,
+            dataset=draft.dataset,
             table_id=made.table,
             spec=made.model_dump(mode="json"),
             created_by=by,
         )
-        return self._view(export), [name.note] if name.note else []
-
-    def _queried(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields, with the columns of a query that is among them."""
-        asked = {name: fields.pop(name, None) for name in ("sql", "key", "versions")}
-        if not asked["sql"]:
-            return fields
-        columns = custom_sql.describe(self._lake, asked["sql"])
-        query = spec.Query.of(asked["sql"], columns, asked["key"] or (), asked["versions"] or ())
-        return {**fields, "model": "custom", "query": query}
+        return self._view(export), draft.remarks
 
     def find(self, connection: str | None = None) -> list[ExportView]:
         """Exports by name, all or those of one connection."""
@@ -142,6 +124,7 @@ class ExportService:
             export,
             self._connections.by_id(export.connection_id).name,
             self._runs.last(export.id),
+            self._integrity.last(export),
             self._count(export, export.position, self._parts.source(export).position()),
         )
 
@@ -158,14 +141,7 @@ class ExportService:
             A field is wrong or fixed.
         """
         export = self._exports.get(name)
-        if not changes:
-            raise ConfigError("nothing_to_change", "Nothing to change was named.", hint="tidemill export edit --help")
-        fixed = sorted(set(changes) - _EDITABLE)
-        if fixed:
-            raise ConfigError(
-                "field_fixed", f"{', '.join(fixed)} cannot be changed.", hint="Make another export, into another table."
-            )
-        changed = spec.make(**{**ExportSpec.model_validate(export.spec).model_dump(), **_understood(changes)})
+        changed = drafts.changed(export, changes)
         return self._view(self._exports.change(export.id, name=changed.name, spec=changed.model_dump(mode="json")))
 
     def delete(self, name: str) -> None:
@@ -202,14 +178,18 @@ class ExportService:
         finally:
             client.close()
 
-    def verify(self, name: str, *, days: int | None = None) -> Verified:
+    def verify(self, name: str, *, days: int | None = None, by: str) -> Verified:
         """Hold the table of an export against the event store day by day, by one cheap query; see exports/verify.py."""
-        export = self._exports.get(name)
-        client = self._client(export)
-        try:
-            return self._verifier.verify(export, client, days)
-        finally:
-            client.close()
+        return self._integrity.verify(self._exports.get(name), days, by)
+
+    def verify_daily(
+        self, name: str, *, by: str, progress: Callable[[BackfillProgress], None] = _no_progress
+    ) -> Verified | None:
+        """Today's verification of an export that asks for one a day, after a backfill of what was missing.
+
+        None if it asks for none, there was one, or it must wait. To be called when a run has ended.
+        """
+        return self._integrity.daily(self._exports.get(name), by, progress)
 
     def repair(self, name: str, verified: Verified) -> Estimate | None:
         """The backfill that brings in what the table was found to lack; None if it lacks nothing."""
@@ -381,9 +361,3 @@ class ExportService:
                 hint=f"tidemill export runs {export.name}",
             )
         return [run]
-
-
-def _understood(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields with a number of bytes that was written as a text."""
-    given = fields.get("max_bytes_billed")
-    return {**fields, "max_bytes_billed": spec.parse_bytes(given)} if isinstance(given, str) else fields

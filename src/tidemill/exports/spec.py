@@ -148,8 +148,14 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     partition_expiration_days: int | None = Field(
         default=None, ge=1, le=36_500, description="So many days after its end a partition of a new table vanishes."
     )
+    table_expiration_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="So many days after it is made a new table vanishes, with all rows."
+    )
     query: Query | None = Field(default=None, description="The query whose rows are exported, of the custom model.")
     run_log: bool = Field(default=False, description="Each run writes a row into the table tidemill_runs beside it.")
+    verify_days: int | None = Field(
+        default=None, ge=0, le=36_500, description="Once a day a run verifies so many of the last days; 0: all of them."
+    )
     max_bytes_billed: int | None = Field(
         default=None, ge=MIN_BYTES_BILLED, description="Most bytes that one statement of the export may be billed for."
     )
@@ -210,6 +216,10 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 f"A table of {model.name} holds the rows of one team.",
                 hint="Say of which: --team 1",
             )
+        if self.verify_days is not None and self.query:
+            raise ConfigError("verify_custom", "Rows of a query cannot be verified.", hint="Leave --verify-daily out.")
+        if self.verify_days and not model.partition_by:
+            raise ConfigError("verify_days", f"Rows of {model.name} have no day.", hint="Say --verify-daily all.")
         if (self.include_events or self.exclude_events) and model.event_column is None:
             raise ConfigError(
                 "event_filter", f"The {model.name} model has no events to choose from.", hint="Leave the filter out."
@@ -232,6 +242,22 @@ def parse_bytes(text: str) -> int | None:
     if not found or unit is None:
         raise ConfigError("bytes", f"{text!r} is no number of bytes.", hint="Write 500MB, 20GB or 1TB; or 'none'.")
     return int(float(found[1]) * unit)
+
+
+def parse_days(text: str) -> int | None:
+    """A number of days, ``all`` (0), or ``none``.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
+    given = text.strip().lower()
+    if given in {"all", "none"}:
+        return 0 if given == "all" else None
+    if not given.isdecimal() or not 0 < int(given) <= 36_500:
+        raise ConfigError("days", f"{text!r} is no number of days.", hint="Write 7 or 30; or 'all', or 'none'.")
+    return int(given)
 
 
 def make(**fields: Any) -> ExportSpec:

@@ -27,8 +27,12 @@ class ExportView:
     partition_by: str
     cluster_by: tuple[str, ...]
     partition_expiration_days: int | None
+    table_expiration_days: int | None
     max_bytes_billed: int | None
     run_log: bool
+    verify_daily: str
+    last_verified_at: dt.datetime | None
+    last_verified: str | None
     sql: str | None
     key: tuple[str, ...]
     versions: tuple[str, ...]
@@ -119,8 +123,14 @@ def target(export: records.Export) -> str:
     return f"{export.project}.{export.dataset}.{export.table_id}"
 
 
-def export_view(export: records.Export, connection: str, last: records.Run | None, waiting_rows: int) -> ExportView:
-    """The view of an export. `connection`: its name; `last`: its newest run."""
+def export_view(
+    export: records.Export,
+    connection: str,
+    last: records.Run | None,
+    verified: records.Verification | None,
+    waiting_rows: int,
+) -> ExportView:
+    """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification."""
     made = ExportSpec.model_validate(export.spec)
     partition = made.partition_by
     return ExportView(
@@ -132,6 +142,9 @@ def export_view(export: records.Export, connection: str, last: records.Run | Non
         interval=made.interval,
         json_type=made.json_type,
         run_log=made.run_log,
+        verify_daily=_days(made.verify_days),
+        last_verified_at=verified.created_at if verified else None,
+        last_verified=_told(verified) if verified else None,
         sql=made.query.sql if made.query else None,
         key=made.definition.key,
         versions=made.definition.versions,
@@ -141,6 +154,7 @@ def export_view(export: records.Export, connection: str, last: records.Run | Non
         partition_by=f"{partition.column} by {partition.granularity.lower()}" if partition else "none",
         cluster_by=made.cluster_by,
         partition_expiration_days=made.partition_expiration_days,
+        table_expiration_days=made.table_expiration_days,
         max_bytes_billed=made.max_bytes_billed,
         created_at=export.created_at,
         created_by=export.created_by,
@@ -149,6 +163,19 @@ def export_view(export: records.Export, connection: str, last: records.Run | Non
         last_finished_at=last.finished_at if last else None,
         waiting_rows=waiting_rows,
     )
+
+
+def _days(number: int | None) -> str:
+    return "no" if number is None else f"the last {number:,} days" if number else "all days"
+
+
+def _told(found: records.Verification) -> str:
+    """What a verification found."""
+    if not found.days_different:
+        return f"{found.rows:,} rows, each there once, none missing"
+    parts = [(found.missing, "missing"), (found.duplicated, "there twice"), (found.unexpected, "not expected")]
+    what = ", ".join(f"{number:,} {word}" for number, word in parts if number) or "ids differ"
+    return f"{found.rows:,} rows, {found.expected:,} expected: {what}"
 
 
 def run_view(

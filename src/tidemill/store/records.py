@@ -97,6 +97,25 @@ class Backfill:
 
 
 @dataclasses.dataclass(frozen=True)
+class Verification:
+    """What was found when a table was held against the event store."""
+
+    id: uuid.UUID
+    export_id: uuid.UUID
+    daily: bool
+    since: dt.date | None
+    expected: int
+    rows: int
+    missing: int
+    duplicated: int
+    unexpected: int
+    days_different: int
+    bytes_billed: int
+    created_at: dt.datetime
+    created_by: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Chunk:
     """One chunk of a run: a fixed set of events, loaded by one BigQuery job."""
 

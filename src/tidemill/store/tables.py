@@ -136,6 +136,25 @@ chunks = sa.Table(
     sa.Column("finished_at", _MOMENT),
 )
 
+verifications = sa.Table(
+    "verifications",  # of all its rows: what was missing, there twice, or not expected
+    metadata,
+    _id(),
+    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("daily", sa.Boolean, nullable=False),  # made by the calendar, not by hand
+    sa.Column("since", sa.Date),  # the first day that counted; null: all
+    sa.Column("expected", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("missing", sa.BigInteger, nullable=False),
+    sa.Column("duplicated", sa.BigInteger, nullable=False),
+    sa.Column("unexpected", sa.BigInteger, nullable=False),
+    sa.Column("days_different", sa.BigInteger, nullable=False),
+    sa.Column("bytes_billed", sa.BigInteger, nullable=False),
+    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_by", sa.Text, nullable=False),
+)
+sa.Index("verifications_export", verifications.c.export_id, verifications.c.created_at)
+
 loads = sa.Table(
     "loads",
     metadata,

@@ -178,12 +178,12 @@ class World:
         if not exports.get(own).position:  # nobody was merged
             assert name == "merge_ids"
             return
-        found = exports.verify(own)
+        found = exports.verify(own, by="t")
         if found.different:
             estimate = exports.repair(own, found)
             assert estimate
             exports.backfill(own, estimate, by="t", parallel=2, progress=lambda _: None)
-            assert exports.verify(own).different == ()
+            assert exports.verify(own, by="t").different == ()
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Of a table, in the order of their texts, without the times of their hand-over."""

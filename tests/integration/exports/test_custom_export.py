@@ -83,7 +83,7 @@ def test_rows_with_a_key_are_replaced(installation: Installation, tmp_path: Path
             assert {row["day"]: row["hits"] for row in rows(installation)} == seen
         assert all(set(row["names"]) <= {"e0", "e1", "e2"} for row in rows(installation))
         with pytest.raises(ConfigError, match="not known any more"):
-            app.exports.verify("mine")
+            app.exports.verify("mine", by="t")
         with pytest.raises(ConfigError, match="versions"):
             app.exports.estimate("mine", "earliest", None, None)
 

@@ -12,6 +12,7 @@ from tests.installation import CONNECTION, Installation
 
 from tidemill.app import App
 from tidemill.errors import ConfigError
+from tidemill.events.sources.persons import PersonSource
 
 
 def load(app: App, folder: Path, *lines: dict[str, Any]) -> None:
@@ -91,6 +92,26 @@ def test_each_run_brings_the_table_to_what_is_known(
         assert app.exports.run("people", by="t") == []
         checked = app.exports.check("people")
         assert (checked.rows, checked.missing, checked.duplicated, checked.foreign) == (3, 0, 0, 0)
+
+
+@pytest.mark.parametrize("sampled", [1_000_000, 0.000_001], ids=["all", "nearly nothing"])
+def test_a_first_run_over_many_persons_brings_all_whatever_a_sample_says(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampled: float
+) -> None:
+    monkeypatch.setattr(PersonSource, "few_blocks", 0)
+    monkeypatch.setattr(PersonSource, "sampled_blocks", sampled)
+    with installation.app(chunk_bytes=1_000) as app:
+        installation.connect(app)
+        app.exports.create(CONNECTION, {"name": "people", "model": "persons", "table": "persons"}, by="t")
+        for part in range(4):  # each a step, the first of which is not the last of some
+            names = [f"{part}-{number}" for number in range(20)]
+            lines = [{"distinct_id": name, "properties": {"$set": {"n": part}}} for name in [*names, "0-1"]]
+            load(app, tmp_path, *lines)
+            app.identity.catch_up()
+        (run,) = app.exports.run("people", by="t")
+        assert (run.rows_planned, len(run.chunks)) == ((80, 4) if sampled > 1 else (0, 1))
+        assert app.exports.verify("people", by="t").different == ()
+    assert len(table(installation)) == 80
 
 
 def test_a_newer_row_is_never_replaced_by_an_older_one(installation: Installation, tmp_path: Path) -> None:
@@ -200,7 +221,7 @@ def test_a_person_is_deleted_in_the_tables_too_and_nothing_brings_it_back(
     assert len(installation.rows("others")) == 1
     with installation.app() as app:
         assert app.exports.run("people", by="t") == []
-        assert not app.exports.verify("people").different
+        assert not app.exports.verify("people", by="t").different
         estimate = app.exports.estimate("people", "earliest", None, None)
         app.exports.backfill("people", estimate, by="t", parallel=1, progress=lambda _: None)
         assert len(installation.rows("persons")) == 2

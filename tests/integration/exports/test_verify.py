@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,7 +86,7 @@ def test_a_table_that_is_right_is_found_so_and_what_waits_does_not_count(
 ) -> None:
     with prepared.app() as app:
         load(app, tmp_path, events(10, seed=8))
-        found = app.exports.verify("daily")
+        found = app.exports.verify("daily", by="t")
         assert (found.expected, found.rows, found.different) == (EVENTS, EVENTS, ())
         assert found.days == DAYS + 1
 
@@ -98,7 +99,7 @@ def test_each_difference_is_on_its_day_and_what_is_missing_comes_back(prepared: 
     change(prepared, f"UPDATE EVENTS SET uuid = CONCAT(uuid, 'x') WHERE DATE(timestamp) = DATE '{days[3]}'")
     change(prepared, f"INSERT INTO EVENTS (team_id, timestamp, event) VALUES (1, TIMESTAMP '{days[4]}', 'mine')")
     with prepared.app() as app:
-        found = app.exports.verify("daily")
+        found = app.exports.verify("daily", by="t")
         by_day = {day.day: day for day in found.different}
         assert sorted(map(str, by_day)) == [str(day) for day in days[1:]]
         assert by_day[days[1]].missing > 0 == by_day[days[1]].duplicated
@@ -109,13 +110,13 @@ def test_each_difference_is_on_its_day_and_what_is_missing_comes_back(prepared: 
         assert by_day[days[4]].foreign == 1
         repair(app, "daily", found)
         assert len(set(prepared.uuids())) == EVENTS + by_day[days[3]].expected + 1
-        left = {day.day: day for day in app.exports.verify("daily").different}
+        left = {day.day: day for day in app.exports.verify("daily", by="t").different}
         assert list(left) == days[2:]
         assert all(day.missing == 0 for day in left.values())
         assert left[days[3]].foreign == by_day[days[3]].expected
         change(prepared, "DELETE FROM EVENTS WHERE uuid LIKE '%x' OR event = 'mine'")
-        assert [day.day for day in app.exports.verify("daily").different] == [days[2]]
-        assert app.exports.repair("daily", app.exports.verify("daily")) is None
+        assert [day.day for day in app.exports.verify("daily", by="t").different] == [days[2]]
+        assert app.exports.repair("daily", app.exports.verify("daily", by="t")) is None
 
 
 def test_only_the_last_days_and_only_the_days_that_differ(prepared: Installation, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_only_the_last_days_and_only_the_days_that_differ(prepared: Installation
         load(app, tmp_path, rows)
         app.exports.run("daily", by="t")
         change(prepared, "DELETE FROM EVENTS WHERE team_id = 1")
-        found = app.exports.verify("daily", days=3)
+        found = app.exports.verify("daily", by="t", days=3)
         assert found.since == today.date() - dt.timedelta(days=2)
         assert found.expected == sum(row["timestamp"] >= found.since.isoformat() for row in rows)
         assert len(found.different) == 3
@@ -133,8 +134,8 @@ def test_only_the_last_days_and_only_the_days_that_differ(prepared: Installation
         assert estimate
         assert len(estimate.intervals) == 3
         repair(app, "daily", found)
-        assert app.exports.verify("daily", days=3).different == ()
-        assert len(app.exports.verify("daily").different) == DAYS + 2 + 1
+        assert app.exports.verify("daily", by="t", days=3).different == ()
+        assert len(app.exports.verify("daily", by="t").different) == DAYS + 2 + 1
 
 
 def test_what_has_expired_is_not_missed(prepared: Installation, tmp_path: Path) -> None:
@@ -151,14 +152,75 @@ def test_what_has_expired_is_not_missed(prepared: Installation, tmp_path: Path) 
         client.close()
         # What BigQuery does by itself, in its time.
         change(prepared, f"DELETE FROM `{prepared.dataset}.short` WHERE timestamp < TIMESTAMP '2026-01-10'")
-        found = app.exports.verify("short")
+        found = app.exports.verify("short", by="t")
         assert (found.different, found.expected) == ((), len(recent))
         assert "expire" in found.notes[0]
-        assert app.exports.verify("short", days=2).notes == ()
+        assert app.exports.verify("short", by="t", days=2).notes == ()
         for fields in ({"partition_by": "none"}, {"model": "persons"}):
             with pytest.raises(ConfigError, match="not partitioned"):
                 wrong = {"name": "w", "table": "w", "partition_expiration_days": 30}
                 app.exports.create(CONNECTION, {**wrong, **fields}, by="t")
+
+
+def test_a_table_vanishes_when_it_was_made_to(prepared: Installation, tmp_path: Path) -> None:
+    with prepared.app() as app:
+        fields = {"name": "brief", "model": "persons", "table": "brief", "table_expiration_days": 3}
+        app.exports.create(CONNECTION, fields, by="t")
+        began = dt.datetime.now(dt.UTC)
+        app.exports.run("brief", by="t")
+        client = prepared.client()
+        table = client.get_table(prepared.dataset, "brief")
+        assert table
+        assert table.expires
+        assert began < table.expires - dt.timedelta(days=3) < dt.datetime.now(dt.UTC)
+        client.delete_table(prepared.dataset, "brief")  # what BigQuery does by itself, in its time
+        client.close()
+        load(app, tmp_path, [{**events(3, seed=4)[2], "distinct_id": "somebody new"}])
+        with pytest.raises(ConfigError, match="made to vanish after 3 days"):
+            app.exports.run("brief", by="t")
+
+
+def test_once_a_day_what_is_missing_is_found_and_brought_in(prepared: Installation) -> None:
+    def run_verified(*arguments: str) -> tuple[int, str, bool]:
+        done = prepared.run("export", "run", "daily", *arguments)
+        return done.returncode, done.stdout, "once a day" in done.stderr
+
+    with prepared.app() as app:
+        assert app.exports.verify_daily("daily", by="t") is None  # nobody asked
+        app.exports.edit("daily", {"verify_days": "all"})
+    change(prepared, "DELETE FROM EVENTS WHERE event = 'bought'")
+    assert run_verified()[::2] == (0, True)
+    with prepared.app() as app:
+        found = app.exports.get("daily")
+        assert found.last_verified == f"{EVENTS:,} rows, each there once, none missing"
+    change(prepared, "DELETE FROM EVENTS WHERE event = 'bought'")
+    assert run_verified()[::2] == (0, False)  # there was one today
+    with prepared.app() as app, psycopg.connect(app.postgres.dsn, autocommit=True) as session:
+        session.execute("UPDATE tidemill.verifications SET created_at = now() - interval '1 day'")
+    change(prepared, "INSERT INTO EVENTS SELECT * FROM EVENTS WHERE event = 'seen'")
+    code, said, _ = run_verified("--json")
+    assert (code, json.loads(said)) == (1, [])  # what is there twice stays so
+    with prepared.app() as app:
+        found = app.exports.get("daily")
+        assert "there twice" in (found.last_verified or "")
+        assert "missing" not in (found.last_verified or "")
+
+
+def test_what_cannot_be_verified_every_day_is_refused(prepared: Installation) -> None:
+    with prepared.app() as app:
+        for fields, message in (
+            ({"model": "persons", "verify_days": "7"}, "have no day"),
+            ({"verify_days": "seven"}, "no number of days"),
+            ({"sql": "SELECT uuid FROM events", "key": ["uuid"], "verify_days": "all"}, "cannot be verified"),
+        ):
+            with pytest.raises(ConfigError, match=message):
+                app.exports.create(CONNECTION, {"name": "x", "table": "x", **fields}, by="t")
+        made, _ = app.exports.create(
+            CONNECTION, {"name": "p", "model": "persons", "table": "p", "verify_days": "all"}, by="t"
+        )
+        assert made.verify_daily == "all days"
+        assert app.exports.verify_daily("p", by="t") is None  # nothing was exported yet
+        assert app.exports.edit("p", {"verify_days": "none"}).verify_daily == "no"
 
 
 def test_filters_rejects_and_other_models(prepared: Installation, tmp_path: Path) -> None:
@@ -168,35 +230,35 @@ def test_filters_rejects_and_other_models(prepared: Installation, tmp_path: Path
         large = {**events(2, seed=9)[1], "event": "bought", "team_id": 2, "properties": {"text": "x" * 3000}}
         load(app, tmp_path, [large])
         app.exports.run("few", by="t")
-        assert app.exports.verify("few").different == ()
+        assert app.exports.verify("few", by="t").different == ()
         assert app.exports.rejects("few")
         app.exports.edit("few", {"include_events": ("seen", "bought")})
-        found = app.exports.verify("few")
+        found = app.exports.verify("few", by="t")
         assert "filters" in found.notes[0]
         repair(app, "few", found)
-        assert app.exports.verify("few").different == ()
+        assert app.exports.verify("few", by="t").different == ()
     with prepared.app() as app:
         for model in ("sessions", "persons"):
             app.exports.create(CONNECTION, {"name": model, "model": model, "table": model}, by="t")
             app.exports.run(model, by="t")
-            assert app.exports.verify(model).different == ()
+            assert app.exports.verify(model, by="t").different == ()
             version = "session_version" if model == "sessions" else "person_version"
             name = f"`{prepared.dataset}.{model}`"
             change(prepared, f"UPDATE {name} SET {version} = {version} - 1 WHERE team_id = 1")
             change(prepared, f"DELETE FROM {name} WHERE team_id = 2")
-            found = app.exports.verify(model)
+            found = app.exports.verify(model, by="t")
             assert [(day.day, day.same) for day in found.different] == [(None, False)]
             repair(app, model, found)
-            assert app.exports.verify(model).different == ()
+            assert app.exports.verify(model, by="t").different == ()
             with pytest.raises(ConfigError, match="no day"):
-                app.exports.verify(model, days=2)
+                app.exports.verify(model, by="t", days=2)
 
 
 def test_when_it_cannot_be_verified_it_is_said(prepared: Installation, tmp_path: Path) -> None:
     with prepared.app() as app:
         app.exports.create(CONNECTION, {"name": "new", "table": "new"}, by="t")
         with pytest.raises(ConfigError, match="nothing yet"):
-            app.exports.verify("new")
+            app.exports.verify("new", by="t")
         load(app, tmp_path, events(10, seed=8))
         job = {"method": "POST", "path": "/upload/bigquery/v2/projects/[^/]+/jobs", "fault": "job_error"}
         prepared.local.set_faults([{**job, "reason": "invalid", "message": "No."}])
@@ -204,13 +266,13 @@ def test_when_it_cannot_be_verified_it_is_said(prepared: Installation, tmp_path:
             app.exports.run("daily", by="t")
         prepared.local.set_faults([])
         with pytest.raises(ConflictError, match="not finished"):
-            app.exports.verify("daily")
+            app.exports.verify("daily", by="t")
         app.exports.run("daily", by="t")
         change(prepared, "ALTER TABLE EVENTS DROP COLUMN timestamp")
         with pytest.raises(ConfigError, match="timestamp"):
-            app.exports.verify("daily")
+            app.exports.verify("daily", by="t")
         change(prepared, "DROP TABLE EVENTS")
-        assert sum(day.missing for day in app.exports.verify("daily").different) == EVENTS + 10
+        assert sum(day.missing for day in app.exports.verify("daily", by="t").different) == EVENTS + 10
 
 
 def test_the_command(prepared: Installation) -> None:

@@ -111,7 +111,9 @@ class MetadataSource(abc.ABC):
 
     def _fetched(self, asking: str, selection: Selection) -> list[tuple[Any, ...]]:
         """What PostgreSQL itself says of the rows: they need not come here. `asking`: with {} in their place."""
-        asked = asking.format(self.asked(selection, self._metadata.schema))
+        return self._answered(asking.format(self.asked(selection, self._metadata.schema)))
+
+    def _answered(self, asked: str) -> list[tuple[Any, ...]]:
         with self._lake.cursor() as cursor:
             return cursor.execute(f"SELECT * FROM {self._metadata.answer(asked)}").fetchall()
 

@@ -26,7 +26,7 @@ def prepare(parts: Parts, run_id: str) -> int:
     if table is None and export.position:
         raise ConfigError(
             "table_gone",
-            f"The table {'.'.join(work.final)} is gone, with the rows that this export has put into it.",
+            f"The table {'.'.join(work.final)} is gone, with the rows that this export put into it{_expired(work)}.",
             hint=f"To send all rows again: tidemill export delete {export.name}, and create it anew. "
             "To go on with new rows only: make the table by hand.",
         )
@@ -47,13 +47,20 @@ def prepare(parts: Parts, run_id: str) -> int:
     return len(parts.runs.chunks(run.id))
 
 
+def _expired(work: Work) -> str:
+    days = work.spec.table_expiration_days
+    return f": it was made to vanish after {days:,} day{'s' if days > 1 else ''}" if days else ""
+
+
 def _layout(work: Work, columns: Sequence[Column]) -> tables.Layout:
     partition, days = work.spec.partition_by, work.spec.partition_expiration_days
+    table_days = work.spec.table_expiration_days
     return tables.Layout(
         tuple(columns),
         partition=(partition.column, partition.granularity.value) if partition else None,
         cluster_by=work.spec.cluster_by,
         partition_expires=dt.timedelta(days=days) if days else None,
+        expires_seconds=table_days * 86_400 if table_days else None,
         description=f"{work.model.title}, exported by Tidemill. {work.model.description}",
         labels={"tidemill_export": names.label(work.export.name)},
     )

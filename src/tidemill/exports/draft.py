@@ -1,0 +1,92 @@
+"""What a user says of a new export or of a change to one, made into its spec and its place."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tidemill.bigquery import names
+from tidemill.errors import ConfigError
+from tidemill.events.lake import Lake
+from tidemill.events.sources import custom_sql
+from tidemill.exports import spec
+from tidemill.exports.spec import ExportSpec
+from tidemill.store.records import Connection, Export
+
+EDITABLE = {"name", "interval", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days"}
+#: Words of `tidemill export run` and `tidemill export backfill`.
+_RESERVED = {"show", "retry", "cancel", "start", "list", "resume", "pause"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """A new export. `remarks`: on what was understood."""
+
+    spec: ExportSpec
+    dataset: str
+    remarks: list[str]
+
+
+def new(lake: Lake, connection: Connection, fields: dict[str, Any]) -> Draft:
+    """A new export of these fields.
+
+    Raises
+    ------
+    ConfigError
+        A field is wrong.
+    """
+    name = names.parse_table(str(fields["table"])) if fields.get("table") else names.Name(None, None, None, "")
+    fields = {**fields, "table": name.table}
+    if isinstance(fields.get("partition_by"), str):
+        fields["partition_by"] = spec.Partitioning.parse(fields["partition_by"])
+    made = spec.make(**_queried(lake, _understood(fields)))
+    _assert_free(made)
+    if (name.project or connection.project) != connection.project:
+        raise ConfigError(
+            "other_project",
+            f"The table is in project {name.project}, the connection in {connection.project}.",
+            hint="Give the table id alone, or make a connection for that project.",
+        )
+    return Draft(made, name.dataset or connection.dataset, [name.note] if name.note else [])
+
+
+def changed(export: Export, changes: dict[str, Any]) -> ExportSpec:
+    """The spec of an export with these changes.
+
+    Raises
+    ------
+    ConfigError
+        A field is wrong or fixed.
+    """
+    if not changes:
+        raise ConfigError("nothing_to_change", "Nothing to change was named.", hint="tidemill export edit --help")
+    fixed = sorted(set(changes) - EDITABLE)
+    if fixed:
+        raise ConfigError(
+            "field_fixed", f"{', '.join(fixed)} cannot be changed.", hint="Make another export, into another table."
+        )
+    made = spec.make(**{**ExportSpec.model_validate(export.spec).model_dump(), **_understood(changes)})
+    _assert_free(made)
+    return made
+
+
+def _assert_free(made: ExportSpec) -> None:
+    if made.name.lower() in _RESERVED:
+        raise ConfigError("export_name", f"An export cannot be named {made.name!r}.", hint="Choose another name.")
+
+
+def _queried(lake: Lake, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, with the columns of a query that is among them."""
+    asked = {name: fields.pop(name, None) for name in ("sql", "key", "versions")}
+    if not asked["sql"]:
+        return fields
+    columns = custom_sql.describe(lake, asked["sql"])
+    query = spec.Query.of(asked["sql"], columns, asked["key"] or (), asked["versions"] or ())
+    return {**fields, "model": "custom", "query": query}
+
+
+def _understood(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, with numbers that were written as texts."""
+    texts = {"max_bytes_billed": spec.parse_bytes, "verify_days": spec.parse_days}
+    return {name: texts[name](value) if name in texts and isinstance(value, str) else value
+            for name, value in fields.items()}  # fmt: skip

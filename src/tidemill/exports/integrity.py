@@ -1,0 +1,89 @@
+"""Verifications: each is written down; an export may ask for one a day, which brings in what it finds missing.
+
+Amplitude does the same with its exports: it counts the events of the last days, and exports a day again that differs.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from tidemill.errors import ConflictError, NotFoundError
+from tidemill.exports.backfill import Backfiller, Report
+from tidemill.exports.spec import ExportSpec
+from tidemill.exports.verify import Verified, Verifier
+from tidemill.exports.work import Parts
+from tidemill.store.records import Export, Verification
+from tidemill.store.verifications import Verifications
+
+_INTERVALS_AT_ONCE = 2
+
+
+class Integrity:
+    """Verifies exports, and repairs their tables."""
+
+    def __init__(self, parts: Parts, verifier: Verifier, backfiller: Backfiller, verifications: Verifications) -> None:
+        self._parts, self._verifier, self._backfiller = parts, verifier, backfiller
+        self._verifications = verifications
+
+    def verify(self, export: Export, days: int | None, by: str) -> Verified:
+        """Hold the table against the store, and write down how it was."""
+        found = self._verified(export, days)
+        self._keep(export, found, by, daily=False)
+        return found
+
+    def last(self, export: Export) -> Verification | None:
+        """The newest one of an export."""
+        return self._verifications.last(export.id)
+
+    def daily(self, export: Export, by: str, progress: Report) -> Verified | None:
+        """Today's (UTC), if the export asks for one and there was none yet; what is missing is brought in first.
+
+        None, too, if it cannot be today's yet: something else moves rows, or there are none. The next run tries again.
+        """
+        asked = ExportSpec.model_validate(export.spec).verify_days
+        today = dt.datetime.now(dt.UTC).date()
+        last = self._verifications.last(export.id, daily=True)
+        if asked is None or not export.position or (last and last.created_at.astimezone(dt.UTC).date() >= today):
+            return None
+        try:
+            found = self._verified(export, asked or None)
+            if found.different and self._repaired(export, found, by, progress):
+                found = self._verified(export, asked or None)
+        except ConflictError:
+            return None
+        self._keep(export, found, by, daily=True)
+        return found
+
+    def _verified(self, export: Export, days: int | None) -> Verified:
+        with self._parts.watches.planning(export) as client:
+            return self._verifier.verify(export, client, days)
+
+    def _repaired(self, export: Export, found: Verified, by: str, progress: Report) -> bool:
+        """Whether there was something that a backfill could bring in. One that is not finished is the user's."""
+        estimate = self._backfiller.repair(export, found)
+        if estimate is None or self._unfinished(export):
+            return False
+        backfill = self._backfiller.start(export, estimate, by)
+        return self._backfiller.move(backfill, by, _INTERVALS_AT_ONCE, progress).status == "completed"
+
+    def _unfinished(self, export: Export) -> bool:
+        try:
+            self._backfiller.unfinished(export)
+        except NotFoundError:
+            return False
+        return True
+
+    def _keep(self, export: Export, found: Verified, by: str, *, daily: bool) -> None:
+        self._verifications.add(
+            export.id,
+            daily=daily,
+            since=found.since,
+            expected=found.expected,
+            rows=found.rows,
+            missing=sum(day.missing for day in found.different),
+            duplicated=sum(day.duplicated for day in found.different),
+            unexpected=sum(day.foreign for day in found.different),
+            days_different=len(found.different),
+            bytes_billed=found.bytes_billed,
+            created_by=by,
+        )
