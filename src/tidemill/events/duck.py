@@ -103,6 +103,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": False,
+        "python_enable_replacements": False,  # a table's name must not mean a variable of ours
     }
     if settings.duckdb_threads:
         config["threads"] = settings.duckdb_threads

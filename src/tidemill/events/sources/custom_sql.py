@@ -1,8 +1,8 @@
 """What a query of one's own may be: one SELECT over `events`, and nothing else. Its columns, as BigQuery has them.
 
-DuckDB's own parser says what is in it. It may name the events and its own subqueries, and call functions that compute;
-it may not name files, other tables, or functions that read anything. That DuckDB cannot open a file in any case is
-seen to in `lake.py`.
+DuckDB's own parser says what is in it. It may name the events and its own subqueries, each by one plain word, and call
+functions of DuckDB that only compute; it may not name files, other tables, or functions that read anything. That
+DuckDB cannot open a file of others in any case is seen to in `lake.py`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,19 @@ START, END = "{data_interval_start}", "{data_interval_end}"
 #: What the query may name.
 RELATION = "events"
 _TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", "json_tree"})
+#: Of DuckDB's own functions, those that look around, wait or write.
 _FUNCTIONS_DENIED = re.compile(
-    r"(current_setting|getvariable|getenv|nextval|currval|setseed|query|query_table|write_log|which_secret)"
-    r"|(read|pg|duckdb|postgres|ducklake|parquet|sniff|force|load)_.*|.*(glob|checkpoint|scan)"
+    r"(current_(setting|query|query_id|connection_id|transaction_id|schema|schemas|database|catalog|user|role))"
+    r"|(get(variable|env)|get_block_size|in_search_path|(next|curr)val|setseed|sleep_ms|txid_current|version|stats)"
+    r"|(session_user|user|write_log|which_secret|query|query_table|json_(de)?serialize_.*|parse_duckdb_log_message)"
+    r"|(read|pg|duckdb|postgres|ducklake|parquet|sniff|force|load|__internal)_.*|.*(glob|checkpoint|scan)"
 )
+_FUNCTIONS = (
+    "SELECT DISTINCT lower(function_name) FROM duckdb_functions() "
+    "WHERE schema_name = 'main' AND function_type IN ('scalar', 'aggregate', 'macro')"
+)
+#: Names of subqueries. Any other could be that of a file, or of a table in another database.
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 #: DuckDB's types, by their names in front of any bracket.
 _TYPES = {
     **dict.fromkeys(("VARCHAR", "UUID", "ENUM"), Type.STRING),
@@ -91,15 +100,22 @@ def _assert_allowed(cursor: Any, text: str) -> None:
     if len(parsed["statements"]) != 1:
         raise _refused("it is not one statement")
     own = {str(entry["key"]).lower() for node in _nodes(parsed) for entry in _ctes(node)}
+    odd = sorted(name for name in own if not _PLAIN.fullmatch(name))
+    if odd:
+        raise _refused(f"a subquery cannot be called {odd[0]!r}: its name is a word of letters, digits and _")
     # A name is known in all of the query, also where its subquery is not: there it must not mean one of DuckDB's views.
-    taken = own & {name for (name,) in cursor.execute("SELECT lower(view_name) FROM duckdb_views()").fetchall()}
+    taken = own & _names(cursor, "SELECT lower(view_name) FROM duckdb_views()")
     if taken:
         raise _refused(f"a subquery cannot be called {min(taken)!r}: DuckDB has a view of that name")
-    known = own | {RELATION}
+    known, functions = own | {RELATION}, _names(cursor, _FUNCTIONS)
     for node in _nodes(parsed):
-        problem = _problem(node, known)
+        problem = _problem(node, known, functions)
         if problem:
             raise _refused(problem)
+
+
+def _names(cursor: Any, query: str) -> set[str]:
+    return {name for (name,) in cursor.execute(query).fetchall()}
 
 
 def _ctes(node: dict[str, Any]) -> list[dict[str, Any]]:
@@ -107,24 +123,25 @@ def _ctes(node: dict[str, Any]) -> list[dict[str, Any]]:
     return list(found["map"]) if isinstance(found, dict) else []
 
 
-def _problem(node: dict[str, Any], known: set[str]) -> str | None:
+def _problem(node: dict[str, Any], known: set[str], functions: set[str]) -> str | None:
     """What is wrong with this part of it, if anything."""
     match node.get("type"):
         case "BASE_TABLE":
-            name = ".".join(filter(None, (node["catalog_name"], node["schema_name"], node["table_name"])))
-            if name.lower() not in known or node.get("at_clause"):
-                return f"it reads {name!r}; it may read `{RELATION}` and its own subqueries"
+            parts = [part for part in (node["catalog_name"], node["schema_name"], node["table_name"]) if part]
+            if len(parts) > 1 or parts[0].lower() not in known or node.get("at_clause"):
+                return f"it reads {'.'.join(parts)!r}; it may read `{RELATION}` and its own subqueries"
         case "TABLE_FUNCTION":
             name = str(node["function"].get("function_name", "")).lower()
             if name not in _TABLE_FUNCTIONS:
                 allowed = ", ".join(sorted(_TABLE_FUNCTIONS))
                 return f"it calls {name!r}; of functions that give tables it may call {allowed}"
-        case "FUNCTION":
-            name = str(node.get("function_name", "")).lower()
-            if _FUNCTIONS_DENIED.fullmatch(name):
-                return f"it calls {name!r}, which does more than compute"
         case "SHOW_REF":
             return "it describes something"
+    if "function_name" in node and node.get("type") != "TABLE_FUNCTION":
+        name = str(node["function_name"]).lower()
+        place = node.get("catalog") or node.get("schema") or "main"
+        if place != "main" or name not in functions | _TABLE_FUNCTIONS or _FUNCTIONS_DENIED.fullmatch(name):
+            return f"it calls {name!r}, which is no function of DuckDB that only computes"
     return None
 
 
