@@ -12,8 +12,8 @@ from tidemill.models.model import Column
 from tidemill.models.types import Type
 
 Place = tuple[str, str, str]
-Value = dt.datetime | int | str
-Bounds = tuple[dt.datetime, dt.datetime] | tuple[int, int] | tuple[str, str]
+Value = dt.datetime | dt.date | int | str
+Bounds = tuple[Value, Value]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +100,8 @@ def literal(value: Value) -> str:
     match value:
         case dt.datetime():
             return moment(value)
+        case dt.date():
+            return f"DATE '{value.isoformat()}'"
         case int():
             return str(value)
     return json.dumps(value, ensure_ascii=False)

@@ -9,14 +9,13 @@ rows that may not fit the JSON type are taken apart in Python (see json_repair).
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.errors import RowError
-from tidemill.events import duck, json_repair
+from tidemill.events import duck, ends, json_repair
 from tidemill.events.sources import custom_sql
 from tidemill.events.sources.custom import CustomSource
 from tidemill.models.model import Column
@@ -24,6 +23,8 @@ from tidemill.models.types import Type
 from tidemill.settings import private_folder
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     import duckdb
 
     from tidemill.events.lake import Lake
@@ -50,13 +51,16 @@ class RejectedRow:
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What was written. `bytes` is the size of the file; `repaired` is the number of rows that json_repair changed."""
+    """What was written. `bytes` is the size of the file; `repaired` is the number of rows that json_repair changed;
+    `ends` are those of the columns that were asked for.
+    """
 
     format: str
     rows: int
     bytes: int
     rejected: tuple[RejectedRow, ...]
     repaired: int
+    ends: ends.Ends
 
 
 def file_format(columns: Sequence[Column]) -> str:
@@ -73,49 +77,55 @@ def write(
     *,
     handed_at: dt.datetime,
     max_row_bytes: int,
+    ends_of: Sequence[Column] = (),
 ) -> Written:
     """Write the selected rows to `path`, replacing what a crashed attempt left there.
 
+    `ends_of`: columns whose first and last value in the file are wanted.
+
     It is tried as if no row were too large, so that rows which are costly to make are made once.
     """
-    import duckdb  # 60 ms
-
     private_folder(path.parent)
     with lake.cursor() as cursor:
-        chosen = _gathered(cursor, source.pieces(selection, handed_at))
-        try:
-            stop = f"CASE WHEN bytes > {max_row_bytes} THEN error('{_TOO_LARGE}' || bytes) ELSE true END"
-            return _written(cursor, columns, f"({chosen}) WHERE {stop}", path, [])
-        except duckdb.Error as error:
-            if _TOO_LARGE not in str(error):
-                if isinstance(source, CustomSource) and isinstance(error, duckdb.DataError | duckdb.ProgrammingError):
-                    raise custom_sql.failed(error) from None
-                raise
-        rejected = list(_too_large(cursor, chosen, columns, max_row_bytes))
-        return _written(cursor, columns, f"({chosen}) WHERE bytes <= {max_row_bytes}", path, rejected)
+        number, repaired, rejected = _rows(cursor, source, selection, columns, path, handed_at, max_row_bytes)
+        format_ = file_format(columns)
+        found = ends.of_file(cursor, path, parquet=format_ == "PARQUET", columns=ends_of)
+    return Written(format_, number, path.stat().st_size, rejected, repaired, found)
 
 
-def _gathered(cursor: duckdb.DuckDBPyConnection, pieces: Sequence[str]) -> str:
-    """A SELECT of all rows: of several pieces, from a table that DuckDB puts on disk when memory is short."""
-    if len(pieces) == 1:
-        return pieces[0]
-    cursor.execute(f"CREATE TEMP TABLE gathered AS {pieces[0]}")
-    for piece in pieces[1:]:
-        cursor.execute(f"INSERT INTO gathered {piece}")
-    return "SELECT * FROM gathered"
+def _rows(
+    cursor: duckdb.DuckDBPyConnection,
+    source: Source,
+    selection: Selection,
+    columns: Sequence[Column],
+    path: Path,
+    handed_at: dt.datetime,
+    limit: int,
+) -> tuple[int, int, tuple[RejectedRow, ...]]:
+    """Write them. Gives the number of rows, of repaired ones, and those that were not written."""
+    import duckdb  # 60 ms
+
+    try:
+        chosen = source.gathered(cursor, selection, handed_at)
+        stop = f"CASE WHEN bytes > {limit} THEN error('{_TOO_LARGE}' || bytes) ELSE true END"
+        return _written(cursor, columns, f"({chosen}) WHERE {stop}", path, [])
+    except duckdb.Error as error:
+        if _TOO_LARGE not in str(error):
+            if isinstance(source, CustomSource) and isinstance(error, duckdb.DataError | duckdb.ProgrammingError):
+                raise custom_sql.failed(error) from None
+            raise
+    rejected = list(_too_large(cursor, chosen, columns, limit))
+    return _written(cursor, columns, f"({chosen}) WHERE bytes <= {limit}", path, rejected)
 
 
 def _written(
     cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], rows: str, path: Path, rejected: list[RejectedRow]
-) -> Written:
-    format_ = file_format(columns)
-    if format_ == "PARQUET":
-        number, repaired = _copy_parquet(cursor, columns, rows, path), 0
-    else:
-        number = _copy_json_lines(cursor, columns, rows, path)
-        more, repaired, bad = _append_suspects(cursor, columns, rows, path)
-        number, rejected = number + more, rejected + bad
-    return Written(format_, number, path.stat().st_size, tuple(rejected), repaired)
+) -> tuple[int, int, tuple[RejectedRow, ...]]:
+    if file_format(columns) == "PARQUET":
+        return _copy_parquet(cursor, columns, rows, path), 0, tuple(rejected)
+    number = _copy_json_lines(cursor, columns, rows, path)
+    more, repaired, bad = _append_suspects(cursor, columns, rows, path)
+    return number + more, repaired, (*rejected, *bad)
 
 
 def _too_large(

@@ -95,6 +95,11 @@ class Work:
         return tuple(c for c in self.model.columns_for(json_type=self.spec.json_type) if c.name in wanted)
 
     @property
+    def key(self) -> tuple[Column, ...]:
+        """The columns of the key."""
+        return tuple(column for name in self.model.key for column in self.columns if column.name == name)
+
+    @property
     def newest(self) -> tuple[str, ...]:
         """By which columns, the greatest first, one of two rows with the same key is taken."""
         times = tuple(column.name for column in self.columns if column.type is Type.TIMESTAMP)
@@ -111,8 +116,8 @@ class Work:
         return {"tidemill_export": names.label(self.spec.name), "tidemill_run": str(self.run.id)}
 
 
-#: The source of a query's rows, by its text, columns and key.
-Queried = Callable[[str, Sequence[Column], Sequence[str]], Source]
+#: The source of a query's rows, by its text, columns, key and versions.
+Queried = Callable[[str, Sequence[Column], Sequence[str], Sequence[str]], Source]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +139,9 @@ class Parts:
     def source(self, export: Export) -> Source:
         """Where the rows of an export come from."""
         query = ExportSpec.model_validate(export.spec).query
-        return self.queried(query.sql, query.model.columns, query.key) if query else self.sources[export.model]
+        if query is None:
+            return self.sources[export.model]
+        return self.queried(query.sql, query.model.columns, query.key, query.versions)
 
     def work(self, run_id: str) -> Work:
         """The run and its export, as they stand now."""

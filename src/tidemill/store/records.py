@@ -132,6 +132,7 @@ class Chunk:
     rows_rejected: int
     rows_repaired: int
     bytes: int
+    bounds: dict[str, list[str]] | None
     job_id: str | None
     started_at: dt.datetime | None
     finished_at: dt.datetime | None

@@ -183,7 +183,9 @@ class Runs:
         fresh = {"status": "planned", "rows_written": 0, "rows_loaded": 0, "rows_rejected": 0, "rows_repaired": 0}
         with self._database.begin() as connection:
             _own(connection, run_id, attempt)
-            connection.execute(sa.update(chunks).where(chunks.c.run_id == run_id).values(bytes=0, job_id=None, **fresh))
+            connection.execute(
+                sa.update(chunks).where(chunks.c.run_id == run_id).values(bytes=0, bounds=None, job_id=None, **fresh)
+            )
 
     def note(self, run_id: uuid.UUID, **fields: Any) -> None:
         """Record something of a run other than its state."""

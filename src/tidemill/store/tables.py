@@ -131,6 +131,7 @@ chunks = sa.Table(
     sa.Column("rows_rejected", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rows_repaired", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("bounds", pg.JSONB),  # of columns of the key: the first and the last value that was written
     sa.Column("job_id", sa.Text),
     sa.Column("started_at", _MOMENT),
     sa.Column("finished_at", _MOMENT),

@@ -122,6 +122,36 @@ def test_rows_with_versions_keep_the_newest_and_can_be_backfilled(
 
 
 #: What is refused, and a word of the reason.
+@pytest.mark.parametrize("versions", [(), ("v",)], ids=["by commit", "by version"])
+def test_of_rows_with_one_key_the_newest_stays(
+    installation: Installation, tmp_path: Path, versions: tuple[str, ...]
+) -> None:
+    """By version, then by the order of commits: also of those that come with one run."""
+    sql = "SELECT distinct_id AS k, uuid AS u, event, (properties->>'n')::BIGINT // 7 % 3 AS v FROM events"
+    with installation.app(commit_rows=5) as app:
+        installation.connect(app)
+        create(app, sql, key=("k",), versions=versions)
+        sent: list[dict[str, Any]] = []
+        for _ in range(2):
+            sent += load(app, tmp_path, 40)
+            app.events.compact()  # files are no longer in the order of commits
+            app.exports.run("mine", by="t")
+            newest: dict[str, tuple[int, str]] = {}
+            for each in sent:
+                version = each["properties"]["n"] // 7 % 3 if versions else 0
+                if version >= newest.get(each["distinct_id"], (0, ""))[0]:
+                    newest[each["distinct_id"]] = (version, each["uuid"])
+            # A row that is there already is replaced by a greater version only.
+            found = {row["k"]: row["u"] for row in rows(installation)}
+            if not versions:
+                assert found == {key: name for key, (_, name) in newest.items()}
+            elif len(sent) == 40:
+                assert found == {key: name for key, (_, name) in newest.items()}
+                first = found
+            else:
+                assert found == first
+
+
 REFUSED = [
     ("SELEC 1", "syntax"),
     ("SELECT 1; SELECT 2", "one statement"),

@@ -13,6 +13,7 @@ from tests.installation import CONNECTION, Installation
 from tidemill.app import App
 from tidemill.errors import ConfigError
 from tidemill.events.sources.persons import PersonSource
+from tidemill.exports.service import RunProgress
 
 
 def load(app: App, folder: Path, *lines: dict[str, Any]) -> None:
@@ -112,6 +113,35 @@ def test_a_first_run_over_many_persons_brings_all_whatever_a_sample_says(
         assert (run.rows_planned, len(run.chunks)) == ((80, 4) if sampled > 1 else (0, 1))
         assert app.exports.verify("people", by="t").different == ()
     assert len(table(installation)) == 80
+
+
+@pytest.mark.parametrize("json_type", [False, True])
+def test_who_changes_while_a_run_moves_them_is_there_once(
+    installation: Installation, tmp_path: Path, json_type: bool
+) -> None:
+    """The MERGE is bounded by the keys in the stage, whatever has become of them since."""
+    fields = {"name": "people", "model": "persons", "table": "persons", "json_type": json_type}
+    with installation.app() as app:
+        installation.connect(app)
+        app.exports.create(CONNECTION, fields, by="t")
+        load(app, tmp_path, *({"distinct_id": name, "properties": {"$set": {"n": 1}}} for name in ("a", "m", "z ü")))
+        app.exports.run("people", by="t")
+        load(app, tmp_path, *({"distinct_id": name, "properties": {"$set": {"n": 2}}} for name in ("a", "z ü")))
+        changed: list[str] = []
+
+        def change(progress: RunProgress) -> None:
+            if progress.doing == "merging" and not changed:
+                changed.append("z ü")
+                load(app, tmp_path, {"distinct_id": "z ü", "properties": {"$set": {"n": 3}}})
+                app.identity.catch_up()
+
+        app.exports.run("people", by="t", progress=change)
+        assert changed
+        found = table(installation)  # each is there once
+        assert [found[name]["person_version"] for name in ("a", "m", "z ü")] == [1, 0, 1]
+        app.exports.run("people", by="t")
+        assert table(installation)["z ü"]["person_version"] == 2
+        assert app.exports.verify("people", by="t").different == ()
 
 
 def test_a_newer_row_is_never_replaced_by_an_older_one(installation: Installation, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_people_of_an_older_database_get_numbers(database: Database) -> None:
         ALTER TABLE {SCHEMA}.distinct_ids DROP COLUMN number;
         ALTER TABLE {SCHEMA}.identity DROP COLUMN numbers;
         ALTER TABLE {SCHEMA}.runs DROP COLUMN covers_until;
+        ALTER TABLE {SCHEMA}.chunks DROP COLUMN bounds;
         ALTER TABLE {SCHEMA}.persons DROP COLUMN erased;
         ALTER TABLE {SCHEMA}.persons DROP COLUMN bytes;
         UPDATE {SCHEMA}.alembic_version SET version_num = '0004';

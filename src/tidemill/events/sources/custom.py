@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from tidemill.events import duck
 from tidemill.events.lake import Commit
 from tidemill.events.sources import custom_sql
-from tidemill.events.sources.source import EPOCH, Bounds, Selection, conditions, moment
+from tidemill.events.sources.source import EPOCH, Selection, conditions, moment
 from tidemill.models.model import Column
 from tidemill.models.types import Type
 
 if TYPE_CHECKING:
+    import duckdb
+
     from tidemill.events.lake import Lake
 
 _TICK = dt.timedelta(microseconds=1)
@@ -39,8 +41,11 @@ class CustomSource:
 
     timed = repeatable = False
 
-    def __init__(self, lake: Lake, sql: str, columns: Sequence[Column], key: Sequence[str]) -> None:
-        self._lake, self._sql, self._columns, self._key = lake, sql, columns, key
+    def __init__(
+        self, lake: Lake, sql: str, columns: Sequence[Column], key: Sequence[str], versions: Sequence[str]
+    ) -> None:
+        self._lake, self._sql, self._columns = lake, sql, columns
+        self._key, self._versions = key, versions
 
     def catch_up(self) -> int:
         """The newest snapshot."""
@@ -67,8 +72,8 @@ class CustomSource:
         with self._lake.cursor() as cursor:
             return set(cursor.execute(f"SELECT row_team, row_id FROM ({self.rows(selection, EPOCH)})").fetchall())
 
-    def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
-        """Those that the query gives."""
+    def rows(self, selection: Selection, handed_at: dt.datetime, *, ordered: bool = False) -> str:
+        """Those that the query gives. `ordered`: the events come to it in the order of their commits."""
         start = self._end(selection.after) if selection.after else EPOCH
         end = max(self._end(selection.upto), start + _TICK)
         earlier = f"least(inserted_at, {moment(start - _TICK)})"
@@ -81,7 +86,7 @@ class CustomSource:
         size = " + ".join(f'coalesce(strlen("{c.name}"::VARCHAR), 0)' for c in self._columns)
         return (
             f"SELECT {columns}, 0::BIGINT AS row_team, ({named})::VARCHAR AS row_id, {size} AS bytes "
-            f"FROM ({custom_sql.over(text, where, kept)})"
+            f"FROM ({custom_sql.over(text, where, kept, ordered=ordered)})"
         )
 
     def _value(self, column: Column) -> str:
@@ -92,17 +97,28 @@ class CustomSource:
         said = duck.literal(f"the key {column.name} is NULL in a row; leave such rows out")
         return f'CASE WHEN "{column.name}" IS NULL THEN error({said}) ELSE {value} END'
 
-    def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
-        """One: what it takes is up to the query."""
-        return [self.rows(selection, handed_at)]
+    def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:
+        """With a key, one row of each: the newest by version, and then the one that the query gave last.
+
+        If there is more than one, the query is asked again over the events in the order of their commits: to sort them
+        is costly, and most queries give each key once.
+        """
+        if not self._key:
+            return self.rows(selection, handed_at)
+        key = ", ".join(f'"{name}"' for name in self._key)
+        cursor.execute(f"CREATE TEMP TABLE gathered AS {self.rows(selection, handed_at)}")
+        twice = cursor.execute(f"SELECT 1 FROM gathered GROUP BY {key} HAVING count(*) > 1 LIMIT 1").fetchone()
+        if not twice:
+            return "SELECT * FROM gathered"
+        placed = f"SELECT *, row_number() OVER () AS place FROM ({self.rows(selection, handed_at, ordered=True)})"
+        cursor.execute(f"CREATE OR REPLACE TEMP TABLE gathered AS {placed}")
+        order = ", ".join([*(f'"{name}" DESC NULLS LAST' for name in self._versions), "place DESC"])
+        newest = f"row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+        return f"SELECT * EXCLUDE (place) FROM gathered QUALIFY {newest}"
 
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """None: rows have no time that is known."""
         return []
-
-    def bounds(self, selection: Selection) -> dict[str, Bounds]:
-        """None."""
-        return {}
 
     def compression(self) -> float:
         """Guessed."""

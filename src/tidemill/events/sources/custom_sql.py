@@ -83,11 +83,12 @@ def describe(lake: Lake, sql: str) -> tuple[Column, ...]:
     return tuple(_column(name, kind) for name, kind, *_ in found)
 
 
-def over(text: str, where: str, inserted_at: str = "inserted_at") -> str:
-    """A SELECT of the query's rows, over the events for which `where` holds."""
+def over(text: str, where: str, inserted_at: str = "inserted_at", *, ordered: bool = False) -> str:
+    """A SELECT of the query's rows, over the events for which `where` holds; `ordered`: as they were committed."""
+    order = " ORDER BY snapshot_id, n" if ordered else ""
     return (
         f'WITH {RELATION} AS (SELECT uuid, event, properties, distinct_id, team_id, ip, timestamp, "set", set_once, '
-        f"elements, kind, envelope, session_id, {inserted_at} AS inserted_at FROM lake.events WHERE {where}) "
+        f"elements, kind, envelope, session_id, {inserted_at} AS inserted_at FROM lake.events WHERE {where}{order}) "
         f"SELECT * FROM (\n{text}\n)"
     )
 

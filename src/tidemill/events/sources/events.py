@@ -6,9 +6,11 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from tidemill.events import queries
-from tidemill.events.sources.source import Bounds, Selection, conditions, moment, number_of
+from tidemill.events.sources.source import Selection, conditions, moment, number_of
 
 if TYPE_CHECKING:
+    import duckdb
+
     from tidemill.events.lake import Commit, Lake
 
 
@@ -56,9 +58,9 @@ class EventSource:
         where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", *conditions(selection)]
         return f"SELECT *, snapshot_id FROM lake.events WHERE {' AND '.join(where)}"
 
-    def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
-        """One: rows stream through."""
-        return [self.rows(selection, handed_at)]
+    def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:
+        """As `rows`: they stream through."""
+        return self.rows(selection, handed_at)
 
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """By the time of the events."""
@@ -66,10 +68,6 @@ class EventSource:
         with self._lake.cursor() as cursor:
             rows = f"SELECT {number} AS number FROM ({self._selected(selection)})"
             return cursor.execute(f"SELECT number, count(*) FROM ({rows}) GROUP BY 1 ORDER BY 1").fetchall()
-
-    def bounds(self, selection: Selection) -> dict[str, Bounds]:
-        """None: ids are random."""
-        return {}
 
     def compression(self) -> float:
         """Measured over the store."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 from tidemill.events.sources.metadata import MetadataSource
 from tidemill.events.sources.source import Selection
 
@@ -12,7 +10,6 @@ class MergeIdSource(MetadataSource):
     """See the module; the methods are those of source.Source."""
 
     repeatable = True
-    ordered = MappingProxyType({"amplitude_id": "amplitude_id"})
 
     def asked(self, selection: Selection, schema: str) -> str:
         """See MetadataSource."""

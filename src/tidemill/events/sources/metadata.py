@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import abc
 import datetime as dt
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tidemill.events import duck
 from tidemill.events.lake import Commit
-from tidemill.events.sources.source import Bounds, Selection, bounds_of, moment
+from tidemill.events.sources.source import Selection, moment
 
 if TYPE_CHECKING:
+    import duckdb
+
     from tidemill.events.identity.service import IdentityService
     from tidemill.events.lake import Lake
-
-
-#: Of more rows no bounds are looked for: it would take as long as to write them.
-_BOUNDED = 10_000
 
 
 class Metadata:
@@ -36,8 +33,6 @@ class MetadataSource(abc.ABC):
 
     timed = False
     compressed = 0.4  #: measured over persons of a web shop: uuids hardly shrink
-    #: Of the key: columns, each with what orders it in PostgreSQL as BigQuery does.
-    ordered: Mapping[str, str]
 
     def __init__(self, lake: Lake, identity: IdentityService, metadata: Metadata) -> None:
         self._lake, self._identity, self._metadata = lake, identity, metadata
@@ -86,20 +81,13 @@ class MetadataSource(abc.ABC):
         """Those of the steps."""
         return f"SELECT *, {self.added(moment(handed_at))} FROM ({self._query(selection)})"
 
-    def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
-        """One: rows stream through."""
-        return [self.rows(selection, handed_at)]
+    def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:
+        """As `rows`: they stream through."""
+        return self.rows(selection, handed_at)
 
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """None: the rows have no time."""
         return []
-
-    def bounds(self, selection: Selection) -> dict[str, Bounds]:
-        """Of the whole key; none of many rows, which lie all over the table if their ids are random."""
-        ends = ", ".join(f"min({by}) AS first_{name}, max({by}) AS last_{name}" for name, by in self.ordered.items())
-        asking = f"SELECT count(*), {ends} FROM (SELECT * FROM ({{}}) AS changed LIMIT {_BOUNDED + 1}) AS few"
-        ((number, *found),) = self._fetched(asking, selection)
-        return {} if number > _BOUNDED else bounds_of(tuple(self.ordered), found)
 
     def compression(self) -> float:
         """Guessed."""

@@ -10,7 +10,6 @@ many a sample of PostgreSQL's blocks says about how they are spread: that only c
 from __future__ import annotations
 
 import datetime as dt
-from types import MappingProxyType
 
 from tidemill.events.lake import Commit
 from tidemill.events.sources.metadata import MetadataSource
@@ -43,7 +42,6 @@ class PersonSource(MetadataSource):
 
     sampled_blocks, few_blocks = _SAMPLED_BLOCKS, _FEW_BLOCKS
     repeatable = False  # of a person only the newest state is kept
-    ordered = MappingProxyType({"team_id": "team_id", "distinct_id": 'distinct_id COLLATE "C"'})
 
     def asked(self, selection: Selection, schema: str) -> str:
         """See MetadataSource."""

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 from tidemill.events import duck
 from tidemill.events.lake import Commit
 from tidemill.events.sources.channel import channel_type
-from tidemill.events.sources.source import Bounds, Selection, bounds_of, conditions, moment, number_of
+from tidemill.events.sources.source import Selection, conditions, moment, number_of
 
 if TYPE_CHECKING:
+    import duckdb
+
     from tidemill.events.lake import Lake
 
 #: Microseconds, more than lie between any two times: puts pages and screens before all other events.
@@ -89,12 +91,11 @@ class SessionSource:
 
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """The sessions that changed, as of the last change."""
-        first, last = self.bounds(selection).get("session_id", ("", ""))
-        return self._between(selection, handed_at, str(first), str(last))
+        return self._between(selection, handed_at, *self._ends(selection))
 
     def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
         """Ranges of ids: to sum up a session takes some kilobytes until its last event is seen."""
-        first, last = (str(end) for end in self.bounds(selection).get("session_id", ("", "")))
+        first, last = self._ends(selection)
         with self._lake.cursor() as cursor:
             number = int(cursor.execute(f"SELECT count(*) FROM ({_events(selection)})").fetchall()[0][0])
             pieces = -(-number // self._piece)
@@ -120,6 +121,16 @@ class SessionSource:
         events = f"({whole}) SEMI JOIN ({changed}) USING (team_id, session_id)"
         return _described(_summed(_read(events)), handed_at)
 
+    def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:
+        """Of several pieces from a table, which DuckDB puts on disk when memory is short."""
+        first, *rest = self.pieces(selection, handed_at)
+        if not rest:
+            return first
+        cursor.execute(f"CREATE TEMP TABLE gathered AS {first}")
+        for piece in rest:
+            cursor.execute(f"INSERT INTO gathered {piece}")
+        return "SELECT * FROM gathered"
+
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """By the time of the events: a session may be in several."""
         number = number_of(selection, every)
@@ -127,12 +138,11 @@ class SessionSource:
         with self._lake.cursor() as cursor:
             return cursor.execute(f"SELECT number, count(*) FROM ({rows}) GROUP BY 1 ORDER BY 1").fetchall()
 
-    def bounds(self, selection: Selection) -> dict[str, Bounds]:
-        """The teams, and the ids, which begin with a time."""
-        ends = "min(team_id), max(team_id), min(session_id), max(session_id)"
+    def _ends(self, selection: Selection) -> tuple[str, str]:
+        """The first and the last id, which begin with a time."""
         with self._lake.cursor() as cursor:
-            found = cursor.execute(f"SELECT {ends} FROM ({_events(selection)})").fetchall()
-        return bounds_of(("team_id", "session_id"), found[0])
+            found = cursor.execute(f"SELECT min(session_id), max(session_id) FROM ({_events(selection)})").fetchall()
+        return found[0] if found[0][0] is not None else ("", "")
 
     def compression(self) -> float:
         """Guessed."""

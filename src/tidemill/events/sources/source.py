@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tidemill.events import duck
 from tidemill.events.lake import Commit
 
-#: The first and the last value of a column.
-Bounds = tuple[int, int] | tuple[str, str]
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,17 +61,14 @@ class Source(Protocol):
         `handed_at`: when they are handed to BigQuery.
         """
 
-    def pieces(self, selection: Selection, handed_at: dt.datetime) -> list[str]:
-        """The same rows by several SELECTs, each of which takes bounded memory. None gives a row of another."""
+    def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:
+        """A SELECT of the same rows by this cursor, in bounded memory: they may lie in a table of the cursor then."""
 
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """The intervals of event time that hold rows, numbered from `selection.time_from` on, each with how many.
 
         Empty for a model that is not `timed`.
         """
-
-    def bounds(self, selection: Selection) -> dict[str, Bounds]:
-        """Of columns of the key: the first and the last value in the rows, texts by their bytes. May leave some out."""
 
     def compression(self) -> float:
         """Bytes in Parquet for each byte of text."""
@@ -82,12 +78,6 @@ class Source(Protocol):
 
 
 EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
-
-
-def bounds_of(names: Sequence[str], ends: Sequence[Any]) -> dict[str, Bounds]:
-    """By the first and last value of each, one after the other; none if there are no rows."""
-    pairs = zip(ends[::2], ends[1::2], strict=True)
-    return {name: pair for name, pair in zip(names, pairs, strict=True) if pair[0] is not None}
 
 
 def number_of(selection: Selection, every: dt.timedelta) -> str:

@@ -7,7 +7,8 @@ import contextlib
 from tidemill.bigquery import sql
 from tidemill.bigquery.tables import Table
 from tidemill.errors import TidemillError
-from tidemill.exports import rejects, selection
+from tidemill.events import ends
+from tidemill.exports import rejects
 from tidemill.exports.work import MERGES, Parts, Work
 from tidemill.store.records import Run
 
@@ -46,15 +47,15 @@ def merge(parts: Parts, run_id: str) -> int | None:
 def _bounds(parts: Parts, work: Work, table: Table | None) -> dict[str, sql.Bounds]:
     """What keeps the MERGE from reading all of the table: bounds of the key, and of the event time where that is sure.
 
-    It is not where rows of others may be in the table: one with the same key may have another time.
+    Those of the key are of what was written into the stage. The time is not sure where rows of others may be in the
+    table: one with the same key may have another time.
     """
     run, source = work.run, parts.source(work.export)
     clustered = set(table.cluster_by) if table else set()
     chunks = parts.runs.chunks(run.id)
-    found: dict[str, sql.Bounds] = {}
-    if clustered & set(work.model.key) and chunks:
-        whole = selection.of(work.spec, min(c.snapshot_after for c in chunks), max(c.snapshot_upto for c in chunks))
-        found = {name: bounds for name, bounds in source.bounds(whole).items() if name in clustered}
+    written = [chunk.bounds or {} for chunk in chunks if chunk.rows_written]
+    key = [column for column in work.key if column.name in clustered]
+    found: dict[str, sql.Bounds] = dict(ends.joined(key, written))
     partition = table.partition[0] if table and table.partition else None
     if partition and partition == work.model.partition_by and work.again and not parts.runs.merged_first(run.export_id):
         commits = [(c, source.changes(c.snapshot_after, c.snapshot_upto)) for c in chunks]

@@ -8,6 +8,7 @@ import time
 
 from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
+from tidemill.events import ends
 from tidemill.exports import selection
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
@@ -45,6 +46,7 @@ def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
         rows_rejected=len(written.rejected),
         rows_repaired=written.repaired,
         bytes=written.bytes,
+        bounds=_wider(work, chunk, written),
         started_at=chunk.started_at or dt.datetime.now(dt.UTC),
     )
     return written.rows
@@ -67,9 +69,16 @@ def _write_file(parts: Parts, work: Work, chunk: Chunk) -> chunk_files.Written:
             part,
             handed_at=dt.datetime.now(dt.UTC),
             max_row_bytes=parts.settings.max_row_bytes,
+            ends_of=work.key if work.staged else (),
         )
     part.replace(path)
     return written
+
+
+def _wider(work: Work, chunk: Chunk, written: chunk_files.Written) -> dict[str, list[str]]:
+    """The ends of the key in the chunk's file; and in one that was there before in this attempt: it may be loaded."""
+    found = ends.wider(work.key, chunk.bounds, written.ends) if chunk.bounds is not None else written.ends
+    return {name: list(pair) for name, pair in found.items()}
 
 
 def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
@@ -86,7 +95,9 @@ def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
     path = parts.file(run, number)
     # Written by another machine, or lost; or so long ago that its rows would say they were handed over then.
     if not path.exists() or time.time() - path.stat().st_mtime > _FRESH_SECONDS:
-        _write_file(parts, work, chunk)
+        written = _write_file(parts, work, chunk)
+        bounds = _wider(work, chunk, written)
+        parts.runs.note_chunk(run.id, number, attempt=attempt, bounds=bounds, bytes=written.bytes)
     job = Load(
         job_id=work.job_id(f"{number:05d}"),
         dataset=export.dataset,
