@@ -1,6 +1,7 @@
 """How a visitor came: the type of channel, by the first campaign, click ids and referrer of a session.
 
-The order of the rules and the names of the channels are PostHog's (its channel_type). The lists of sites are our own.
+The order of the rules and the names of the channels are PostHog's (its channel_type): what utm_source says comes first,
+then a campaign of a shop, utm_medium, and who referred. The lists of sites are our own.
 """
 
 from __future__ import annotations
@@ -21,18 +22,26 @@ _SOCIAL = (
 )
 _VIDEO = ("youtube", "youtu", "vimeo", "twitch", "dailymotion", "wistia", "netflix", "hulu", "disneyplus")
 _SHOPPING = ("amazon", "ebay", "etsy", "aliexpress", "alibaba", "walmart", "shopify", "shopping", "mercadolibre")
-#: utm_medium, and what it says when nothing else does.
+#: What utm_medium says, unless the source or the campaign does.
 _MEDIA = {
     "Email": ("email", "e-mail", "e_mail", "e mail", "newsletter"),
     "SMS": ("sms",),
     "Audio": ("audio", "podcast"),
-    "Affiliate": ("affiliate", "affiliates"),
-    "Display": ("display", "banner", "expandable", "interstitial"),
+    "Affiliate": ("affiliate", "affiliates", "partnership", "partnerships"),
+    "Display": ("display", "banner", "expandable", "interstitial", "cpm"),
     "Organic Social": ("social", "social-network", "social-media", "sm", "social network", "social media"),
     "Organic Video": ("video",),
     "Organic Search": ("organic",),
     "Push": ("push", "notification", "mobile"),
     "Referral": ("referral", "app", "link"),
+}
+#: What it says of visits that were paid for.
+_PAID = {
+    "Display": _MEDIA["Display"],
+    "Paid Social": (*_MEDIA["Organic Social"], "paid-social", "paid_social", "paid social", "paidsocial"),
+    "Paid Video": ("video", "paid-video", "paid_video", "paid video", "paidvideo"),
+    "Paid Search": ("paid-search", "paid_search", "paid search", "paidsearch"),
+    "Paid Shopping": ("paid-shopping", "paid_shopping", "paid shopping", "paidshopping"),
 }
 _PAID_MEDIA = ("cpc", "cpm", "cpv", "cpa", "ppc", "retargeting")
 _SITES: Mapping[str, Sequence[str]] = {"Search": _SEARCH, "Social": _SOCIAL, "Video": _VIDEO, "Shopping": _SHOPPING}
@@ -48,10 +57,12 @@ def channel_type() -> str:
     paid = f"({medium} IN ({_list(_PAID_MEDIA)}) OR starts_with({medium}, 'paid') OR {gclid} <> '' OR {gad} <> '')"
     shop = rf"regexp_matches({campaign}, '(^|[^a-df-z])shop|shopping')"
     direct = f"{domain} = '$direct'"
-    no_campaign = f"{medium} = '' AND {source} IN ('', 'direct', '(direct)') AND {fbclid} = ''"
+    no_campaign = f"{medium} = '' AND {source} IN ('', 'direct', '(direct)', '$direct') AND {fbclid} = ''"
     rules = [
         (f"{campaign} LIKE '%cross-network%'", "Cross Network"),
-        *((f"{paid} AND ({test})", f"Paid {kind}") for kind, test in _kinds(source, shop, domain)),
+        *((f"{paid} AND ({test})", f"Paid {kind}") for kind, test in _kinds(source, shop, None)),
+        *((f"{paid} AND {medium} IN ({_list(words)})", name) for name, words in _PAID.items()),
+        *((f"{paid} AND ({test})", f"Paid {kind}") for kind, test in _kinds(None, None, domain)),
         (f"{paid} AND {gad} = '1'", "Paid Search"),
         (f"{paid} AND {campaign} LIKE '%video%'", "Paid Video"),
         (f"{paid} AND {fbclid} <> ''", "Paid Social"),
