@@ -189,13 +189,14 @@ def test_segments_and_posthogs_events_have_amplitudes_columns_too(installation: 
         installation.connect(app)
         app.exports.create(CONNECTION, {"name": "amp", "model": "amplitude_events", "team_id": 1}, by="t")
         load(app, tmp_path, "segment", segment)
-        load(app, tmp_path, "posthog", {**posthog, "properties": properties})
+        load(app, tmp_path, "posthog", {**posthog, "properties": properties}, {**posthog, "uuid": "p2"})
         app.exports.run("amp", by="t")
     found = {row["uuid"]: row for row in rows(installation, f"SELECT * FROM {table(installation, EVENTS)}")}
     names = ("user_id", "device_id", "os_name", "library", "language", "session_id", "event_type", "insert_id")
     assert [found["s1"][name] for name in names] == ["ana", "anon", "iOS", "js/4.1", "de", -1, "bought", "s1"]
     assert found["s1"]["client_upload_time"] == dt.datetime(2026, 1, 2, 3, 4, 6, tzinfo=dt.UTC)
     assert found["s1"]["data"]["context"]["os"] == {"name": "iOS", "version": "17"}
+    assert found["p2"]["data"] is None  # nothing was sent that has no column
     began = int("019b7c1d5e00", 16)
     assert [found["p1"][name] for name in names] == [None, "anon", "Linux", "web/1.2", None, began, "$pageview", "p1"]
     assert found["p1"]["user_properties"] == {"$set": {"x": 1}, "$setOnce": {"y": 2}}

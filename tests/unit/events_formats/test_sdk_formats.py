@@ -1,5 +1,6 @@
 """What each SDK's or export's record becomes."""
 
+import datetime as dt
 import json
 from typing import Any
 
@@ -247,6 +248,21 @@ class TestAmplitude:
         assert (event.kind, event.set, event.set_once) == ("identify", '{"a": 1}', '{"b": 2}')
         more = {"event_type": "e", "user_id": "u", "user_properties": {**operations, "$add": {"n": 1}}}
         assert json.loads(one("amplitude", more).envelope or "")["user_properties"]["$add"] == {"n": 1}
+
+    @pytest.mark.parametrize(
+        ("sent", "received", "off"),
+        [(0, 59, 0), (0, 60, 60), (0, 7200, 7200), (7200, 0, -7200), (59, 0, 0), (None, 7200, 0), (7200, None, 0)],
+    )
+    def test_the_clock_of_a_device_is_put_right(self, sent: int | None, received: int | None, off: int) -> None:
+        second = 1_000_000
+
+        def said(seconds: int | None) -> str | None:
+            return None if seconds is None else dt.datetime.fromtimestamp(NOON / second + seconds, dt.UTC).isoformat()
+
+        record = {"event_type": "e", "user_id": "u", "client_event_time": said(-5)}
+        record |= {"client_upload_time": said(sent), "server_received_time": said(received)}
+        assert one("amplitude", record).timestamp == NOON + (off - 5) * second
+        assert one("amplitude", {**record, "event_time": said(1)}).timestamp == NOON + second
 
     @pytest.mark.parametrize("time", [[1], {"a": 1}, True, "later"])
     def test_a_time_that_is_none(self, time: Any) -> None:

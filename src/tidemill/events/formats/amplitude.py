@@ -4,11 +4,15 @@ An exported event has a `uuid` of its own; a body's event has at most an `insert
 operations are person properties by them (``$set``, ``$setOnce``; if there are others, the whole is kept in the envelope
 too); plain ones are set. The person is the `user_id`, else the `device_id`. Everything else (device, place, session,
 groups, Amplitude's own ids) is kept in the envelope.
-Facts: Amplitude's Export API (times are "2023-08-24 07:00:00.000000", UTC) and HTTP V2 (milliseconds) pages.
+An event's time, if it does not say it, is what the device's clock said, put right by how far that was off when it sent
+the event, if that was a minute or more.
+Facts: Amplitude's Export API (times are "2023-08-24 07:00:00.000000", UTC) and HTTP V2 (milliseconds) pages; "Google
+BigQuery", event_time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -21,6 +25,7 @@ _TAKEN = frozenset(
     {"uuid", "event_type", "event_properties", "user_properties", "ip", "ip_address", "api_key", "events"}
 )
 _KINDS = {"$identify": "identify", "$groupidentify": "group"}
+_OFF = 60_000_000  # microseconds
 _NOTHING = msgspec.Raw(b"")
 
 
@@ -53,14 +58,14 @@ def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
     def first(*names: str) -> Any:
         return next((found for name in names if (found := text.value(given.get(name))) not in (None, "")), None)
 
-    time = first("event_time", "time", "client_event_time")
+    time = _time(first)
     to_set, set_once, whole = _person_properties(given.get("user_properties", _NOTHING))
     ip = first("ip_address", "ip")
     return Event(
         uuid=text.event_id(first("uuid", "$insert_id", "insert_id")),
         event=text.event_name(first("event_type")),
         distinct_id=text.person(first("user_id"), first("device_id")),
-        timestamp=timestamps.parse(time) if time is not None else now,
+        timestamp=time if time is not None else now,
         has_time=time is not None,
         properties=text.json_object(given.get("event_properties", _NOTHING), "event_properties") or "{}",
         set=to_set,
@@ -69,6 +74,25 @@ def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
         kind=_KINDS.get(str(first("event_type")), "track"),
         envelope=text.rest(given, _TAKEN if whole else _TAKEN - {"user_properties"}),
     )
+
+
+def _time(first: Callable[..., Any]) -> int | None:
+    """When it was, in microseconds since 1970; None if nothing says it."""
+    said = first("event_time")
+    if said is not None:
+        return timestamps.parse(said)
+    said, sent, received = (
+        first("time", "client_event_time"),
+        first("client_upload_time"),
+        first("server_received_time"),
+    )
+    if said is None:
+        return None
+    time = timestamps.parse(said)
+    if sent is None or received is None:
+        return time
+    off = timestamps.parse(received) - timestamps.parse(sent)
+    return timestamps.checked(time + off, said) if abs(off) >= _OFF else time
 
 
 def _person_properties(raw: msgspec.Raw) -> tuple[str | None, str | None, bool]:

@@ -221,4 +221,5 @@ def _data() -> str:
     rest = f"json_merge_patch(envelope, {known})"
     data = "json_extract(envelope, '$.data')"
     whole = f"CASE WHEN json_type({data}) = 'OBJECT' THEN json_merge_patch({rest}, {data}) ELSE {rest} END"
-    return f"nullif(({whole})::VARCHAR, '{{}}')"
+    # Of NULL, json_merge_patch makes the patch itself, with all its nulls.
+    return f"CASE WHEN envelope IS NOT NULL THEN nullif(({whole})::VARCHAR, '{{}}') END"
