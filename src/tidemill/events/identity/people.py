@@ -3,8 +3,9 @@
 A `People` holds what one batch may touch. The outcome depends only on the order of the events, never on how they were
 cut into batches: tests hold it against one pass over all of them.
 
-Each distinct_id has a number: the one of the person that it came to first, and never another. Where persons join, the
-number of the one that goes is **merged** into the other's. These are Amplitude's ids and its merge ids.
+Each distinct_id has a number: the one of the person that it came to first, and never another, unless that was deleted:
+who comes then is somebody else. Where persons join, the number of the one that goes is **merged** into the other's.
+These are Amplitude's ids and its merge ids.
 """
 
 from __future__ import annotations
@@ -185,7 +186,6 @@ class People:
         link = self.links.get((team_id, distinct_id))
         before = link.version + 1 if link and link.person_id else 0
         person = Person(team_id, rules.person_id(team_id, distinct_id, before), action.timestamp, {})
-        # After a deletion it is somebody else: the number of the one who was deleted is not given again.
         person.number = link.number if link and link.person_id is None else self._number()
         self.persons[team_id, person.id] = person
         self.changed_persons.add((team_id, person.id))
@@ -196,11 +196,16 @@ class People:
         self.numbers += 1
         return self.numbers
 
-    def _link(self, distinct_id: str, person: Person, action: Action) -> None:
-        """Say that this id is the person's. What an id says of itself has greater versions each time."""
+    def _link(self, distinct_id: str, person: Person, action: Action, *, absorbed: bool = False) -> None:
+        """Say that this id is the person's. What an id says of itself has greater versions each time.
+
+        `absorbed`: it was that of a person who has just become this one.
+        """
         team_id = person.team_id
         key = (team_id, distinct_id)
         link = self.links.get(key)
+        # Who was deleted keeps the number: what comes under the id from now on is somebody else's.
+        anew = link is None or (link.person_id is not None and not absorbed and self._found(*key) is None)
         if link and link.person_id is None and link.number != person.number:
             self._joined(link.number, person, action)
         if link and link.person_id:
@@ -209,8 +214,8 @@ class People:
                 person.version = before.version
                 self.changed_persons.add((team_id, person.id))
         # An id that was sent before, without a person or of another one, is told from a new one by its version.
-        version, number = (link.version + 1, link.number) if link else (0, person.number)
-        self.links[key] = Link(*key, person.id, version, number)
+        version = link.version + 1 if link else 0
+        self.links[key] = Link(*key, person.id, version, person.number if anew or link is None else link.number)
         self.changed_links.add(key)
         self._ids.setdefault((team_id, person.id), []).append(distinct_id)
 
@@ -256,7 +261,7 @@ class People:
         self._written(source, made=False)
         self._joined(source.number, target, action)
         for distinct_id in self._ids.pop((source.team_id, source.id), []):
-            self._link(distinct_id, target, action)
+            self._link(distinct_id, target, action, absorbed=True)
 
     def _joined(self, number: int, person: Person, action: Action) -> None:
         self.merges.append(Merge(person.team_id, number, person.number, action.timestamp, action.server_time))
