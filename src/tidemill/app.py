@@ -146,6 +146,7 @@ class App:
         from tidemill.store.connections import Connections
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
+        from tidemill.store.locks import Locks
         from tidemill.store.runs import Runs
         from tidemill.store.verifications import Verifications
 
@@ -161,6 +162,7 @@ class App:
             Rejects(self.database),
             Backfills(self.database),
             Verifications(self.database),
+            Locks(self.postgres),
             self._client,
         )
 

@@ -233,6 +233,19 @@ def run_retry(
         runs_view.refuse(views)
 
 
+@run_app.command("again", epilog="Example: tidemill export run again 01a2b3c4")
+def run_again(
+    run_id: str = typer.Argument(help="Id of the run, or its beginning."), as_json: bool = output.JSON_OPTION
+) -> None:
+    """Send all rows of a completed run again: what the table lacks is added, and nothing comes twice."""
+    with session.app() as opened:
+        exports = opened.exports
+        name = exports.run_show(run_id).export
+        runs_view.follow(
+            lambda report: [exports.run_again(run_id, by=session.user(), progress=report)], exports, name, as_json
+        )
+
+
 @run_app.command("cancel", epilog="Example: tidemill export run cancel 01a2b3c4")
 def run_cancel(run_id: str = typer.Argument(help="Id of the run, or its beginning.")) -> None:
     """Cancel a run, wherever it runs, and its BigQuery jobs."""

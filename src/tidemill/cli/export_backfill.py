@@ -11,7 +11,8 @@ from tidemill.cli import output, progress, runs_view, session
 from tidemill.cli.groups import StartGroup
 
 if TYPE_CHECKING:
-    from tidemill.exports.backfill import BackfillView, Estimate
+    from tidemill.exports.backfill import BackfillView
+    from tidemill.exports.estimate import Estimate
     from tidemill.exports.service import ExportService
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ _FAILED = 1
 def start(
     name: str = _NAME,
     time_from: str = typer.Option(..., "--from", help="Where it begins: a date, a time, or earliest."),
-    time_to: str = typer.Option(None, "--to", help="Before what it ends. Default: now."),
+    time_to: str = typer.Option(None, "--to", help="Before what it ends. Default: nowhere."),
     every: str = typer.Option(None, help="Size of the intervals, each a run. Default: the export's interval."),
     parallel: int = _PARALLEL,
     estimate: bool = typer.Option(False, "--estimate", help="Say what it would move, and stop."),

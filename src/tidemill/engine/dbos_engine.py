@@ -23,7 +23,7 @@ from tidemill.engine.port import Handle
 from tidemill.errors import Cancelled, TidemillError
 
 #: Raised by one when the steps of a workflow change, so that no unfinished run goes on with other steps.
-APPLICATION_VERSION = "1"
+APPLICATION_VERSION = "2"
 #: A workflow that waits for its children holds one; DBOS's default of a few could all be held by waiting ones.
 THREADS = 100
 _POLL_SECONDS = 0.05
@@ -113,11 +113,11 @@ class DbosEngine:
         with self._liveness.blamed():
             return _open(DBOS.run_step({"name": name}, _sealed(function), *arguments))
 
-    def recover(self) -> dict[str, Handle]:
+    def recover(self, workflow_id: str) -> Handle | None:
         """See port.Engine."""
         self.launch()
-        claimed, token = self._liveness.claim(APPLICATION_VERSION)
-        return {workflow_id: self._go_on(workflow_id, token) for workflow_id in claimed}
+        claimed, token = self._liveness.claim(workflow_id, APPLICATION_VERSION)
+        return {name: self._go_on(name, token) for name in claimed}.get(workflow_id)
 
     def _go_on(self, workflow_id: str, token: str) -> Handle:
         """Run a workflow that was claimed, in this process.

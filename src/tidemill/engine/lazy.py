@@ -49,9 +49,9 @@ class LazyEngine:
         """See port.Engine."""
         return self._engine.step(name, function, *arguments)
 
-    def recover(self) -> dict[str, Handle]:
+    def recover(self, workflow_id: str) -> Handle | None:
         """See port.Engine."""
-        return self._engine.recover()
+        return self._engine.recover(workflow_id)
 
     def alive(self, worker: str) -> bool:
         """See port.Engine."""

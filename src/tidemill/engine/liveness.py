@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import psycopg
 
-from tidemill.errors import UnavailableError
+from tidemill.errors import ConflictError, UnavailableError
 
 #: The code of the error of a worker that lost its session.
 LOST = "worker_lost"
@@ -33,10 +33,12 @@ _FORGET = f"""
     DELETE FROM {_TABLE} w WHERE id = ANY(%s) AND NOT EXISTS
         (SELECT 1 FROM dbos.workflow_status s WHERE s.executor_id = w.id AND s.status IN ('PENDING', 'ENQUEUED'))
 """
+_OWNER = "SELECT executor_id, application_version, status FROM dbos.workflow_status WHERE workflow_uuid = %s FOR UPDATE"
+_UNFINISHED = ("PENDING", "ENQUEUED")
 #: What DBOS's own queue does when it gives a workflow to an executor: the new owner's token fences off the old owner.
 _CLAIM = """
     UPDATE dbos.workflow_status SET executor_id = %s, owner_xid = %s, status = 'PENDING'
-    WHERE executor_id = ANY(%s) AND status IN ('PENDING', 'ENQUEUED') AND application_version = %s
+    WHERE (workflow_uuid = %s OR starts_with(workflow_uuid, %s)) AND status IN ('PENDING', 'ENQUEUED')
     RETURNING workflow_uuid
 """
 
@@ -121,18 +123,27 @@ class Liveness:
         with _translated(), contextlib.closing(self._connect()) as session:
             return not _free(session, worker)
 
-    def claim(self, version: str) -> tuple[list[str], str]:
-        """Take over the unfinished workflows of dead workers; each is given to one process only.
+    def claim(self, workflow_id: str, version: str) -> tuple[list[str], str]:
+        """Take over an unfinished workflow of a dead worker, with its children; it is given to one process only.
 
-        Gives their ids, and the token that makes this process their owner in DBOS's eyes. It happens in one
-        transaction: when this process dies right after it, they are found as its own.
+        Gives their ids (none if it is over, never began, or was begun by another version), and the token that makes
+        this process their owner in DBOS's eyes. It happens in one transaction: when this process dies right after it,
+        they are found as its own. Raises ConflictError if a living worker has it.
         """
         token = uuid.uuid4().hex
         with _translated(), contextlib.closing(self._connect()) as session, session.transaction():
-            others = [str(other) for (other,) in session.execute(f"SELECT id FROM {_TABLE}").fetchall()]
-            dead = [other for other in others if other != self.worker and _free(session, other)]
-            claimed = session.execute(_CLAIM, [self.worker, token, dead, version]).fetchall()
-            session.execute(_FORGET, [dead])
+            found = session.execute(_OWNER, [workflow_id]).fetchone()
+            if found is None or found[2] not in _UNFINISHED:
+                return [], token
+            owner = str(found[0])
+            if owner == self.worker or not _free(session, owner):
+                raise ConflictError(
+                    "workflow_running", "Another process is at it already.", hint="Wait for it: tidemill export runs"
+                )
+            if found[1] != version:
+                return [], token
+            claimed = session.execute(_CLAIM, [self.worker, token, workflow_id, f"{workflow_id}:"]).fetchall()
+            session.execute(_FORGET, [[owner]])
         return [str(workflow) for (workflow,) in claimed], token
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:

@@ -29,13 +29,24 @@ class Engine(Protocol):
         """Begin. Costs about half a second; `start` does it when needed."""
 
     def start(self, name: str, workflow_id: str, *arguments: Any) -> Handle:
-        """Start a workflow here, or find the one with that id. Inside a workflow: a child of it."""
+        """Start a workflow here, or find the one with that id.
+
+        Inside a workflow: a child of it, whose id begins with its parent's and a colon.
+        """
 
     def step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Inside a workflow: do this, and remember the result."""
 
-    def recover(self) -> dict[str, Handle]:
-        """Take over the unfinished workflows of processes that are dead, by workflow id."""
+    def recover(self, workflow_id: str) -> Handle | None:
+        """Take over that workflow, with its children, from a process that is dead; None if it is over or never began.
+
+        No other is touched: whoever takes one over is the one that waits for it.
+
+        Raises
+        ------
+        ConflictError
+            A living process has it.
+        """
 
     def alive(self, worker: str) -> bool:
         """Whether the process that is known as that worker lives."""

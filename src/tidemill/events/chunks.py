@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from tidemill.errors import RowError
 from tidemill.events import duck, ends, json_repair
 from tidemill.events.sources import custom_sql
 from tidemill.events.sources.custom import CustomSource
+from tidemill.events.sources.source import EPOCH
 from tidemill.models.model import Column
 from tidemill.models.types import Type
 from tidemill.settings import private_folder
@@ -91,6 +92,18 @@ def write(
         format_ = file_format(columns)
         found = ends.of_file(cursor, path, parquet=format_ == "PARQUET", columns=ends_of)
     return Written(format_, number, path.stat().st_size, rejected, repaired, found)
+
+
+def among(lake: Lake, source: Source, selection: Selection, keys: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Those of these keys (`row_team` and `row_id`) that selected rows have."""
+    import pyarrow as pa  # 50 ms
+
+    columns = {"row_team": pa.array([team for team, _ in keys], pa.int64()), "row_id": pa.array([n for _, n in keys])}
+    with lake.cursor() as cursor:
+        cursor.register("asked", pa.table(columns))
+        rows = source.rows(selection, EPOCH)
+        found = f"SELECT DISTINCT row_team, row_id FROM ({rows}) SEMI JOIN asked USING (row_team, row_id)"
+        return set(cursor.execute(found).fetchall())
 
 
 def _rows(

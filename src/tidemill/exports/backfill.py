@@ -11,43 +11,23 @@ import concurrent.futures
 import dataclasses
 import datetime as dt
 import threading
+import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tidemill.errors import Cancelled, ConfigError, ConflictError, NotFoundError, TidemillError
-from tidemill.exports import selection
 from tidemill.exports.dispatch import Dispatch
+from tidemill.exports.estimate import Estimate
 from tidemill.exports.plan import Planner
-from tidemill.exports.spec import ExportSpec, Interval
-from tidemill.exports.verify import Verified
 from tidemill.exports.views import RunProgress
 from tidemill.exports.work import Parts
 from tidemill.store.backfills import Backfills
 from tidemill.store.records import Backfill, Export, Run
 
-EVERY = {
-    Interval.MINUTES_5: dt.timedelta(minutes=5),
-    Interval.MINUTES_15: dt.timedelta(minutes=15),
-    Interval.HOUR: dt.timedelta(hours=1),
-    Interval.DAY: dt.timedelta(days=1),
-    Interval.WEEK: dt.timedelta(weeks=1),
-}
-_BY_DATE = (Interval.DAY, Interval.WEEK)
-MAX_INTERVALS = 10_000
+#: What says that another process moves a run.
+_ELSEWHERE = frozenset({"run_running", "run_taken_over", "workflow_running"})
+_LOOKS_EVERY_SECONDS = 0.5
 EARLIEST = "earliest"
-
-
-@dataclasses.dataclass(frozen=True)
-class Estimate:
-    """What a backfill would move. `intervals`: start, end and rows of those that have rows; `bytes`: of files."""
-
-    export: str
-    time_from: dt.datetime | None
-    time_to: dt.datetime | None
-    every: str
-    intervals: tuple[tuple[dt.datetime | None, dt.datetime | None, int], ...]
-    rows: int
-    bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,87 +71,6 @@ class Backfiller:
 
     def __init__(self, parts: Parts, planner: Planner, dispatch: Dispatch, backfills: Backfills) -> None:
         self._parts, self._planner, self._dispatch, self._backfills = parts, planner, dispatch, backfills
-
-    def estimate(self, export: Export, time_from: str, time_to: str | None, every: str | None) -> Estimate:
-        """What it would be.
-
-        Raises
-        ------
-        ConfigError
-            A time, or the size of the intervals, cannot be.
-        """
-        if not export.position:
-            raise ConfigError(
-                "backfill_before_run",
-                f"{export.name} has exported nothing yet: its first run exports all that there is.",
-                hint=f"tidemill export run {export.name}",
-            )
-        spec = ExportSpec.model_validate(export.spec)
-        size = _interval(every or spec.interval)
-        whole = selection.of(spec, 0, export.position)
-        source = self._parts.source(export)
-        if spec.query and not spec.query.versions:
-            raise ConfigError(
-                "backfill_custom",
-                "Rows of a query can be told from what the table holds only by a key and versions.",
-                hint="Make an export with --key and --version, into another table.",
-            )
-        if not source.timed:
-            if time_from != EARLIEST or time_to is not None:
-                raise ConfigError(
-                    "backfill_times", f"Rows of {export.model} have no time.", hint="Say --from earliest, and no --to."
-                )
-            rows = source.count(whole)
-            return self._estimated(export, None, None, "all", [(None, None, rows)] if rows else [])
-        start = self._earliest(size) if time_from == EARLIEST else _moment(time_from, size)
-        end = _moment(time_to, size) if time_to else dt.datetime.now(dt.UTC)
-        if start >= end:
-            raise ConfigError("backfill_times", f"{start} is not before {end}.", hint="--from is before --to.")
-        if (end - start) / EVERY[size] > MAX_INTERVALS:
-            raise ConfigError(
-                "backfill_intervals",
-                f"That is more than {MAX_INTERVALS:,} intervals of {size}.",
-                hint="Choose larger ones: --every day",
-            )
-        chosen = dataclasses.replace(whole, time_from=start, time_to=end)
-        step = EVERY[size]
-        found = [
-            (start + number * step, min(start + (number + 1) * step, end), rows)
-            for number, rows in source.intervals(chosen, step)
-        ]
-        return self._estimated(export, start, end, size.value, found)
-
-    def repair(self, export: Export, verified: Verified) -> Estimate | None:
-        """What would bring in rows that a table lacks: just the days that differ. None if it lacks none."""
-        lacking = [day for day in verified.different if day.missing or not day.same]
-        if not lacking:
-            return None
-        days = {day.day: day.expected for day in lacking if day.day and day.expected}
-        if not days:
-            return self.estimate(export, EARLIEST, None, Interval.WEEK.value) if lacking[0].day is None else None
-        intervals = [
-            (start, start + EVERY[Interval.DAY], rows)
-            for start, rows in ((dt.datetime.combine(day, dt.time(), dt.UTC), rows) for day, rows in days.items())
-        ]
-        return self._estimated(export, intervals[0][0], intervals[-1][1], Interval.DAY.value, intervals)
-
-    def _estimated(
-        self,
-        export: Export,
-        start: dt.datetime | None,
-        end: dt.datetime | None,
-        every: str,
-        intervals: Sequence[tuple[dt.datetime | None, dt.datetime | None, int]],
-    ) -> Estimate:
-        rows = sum(number for *_, number in intervals)
-        size = rows * self._planner.row_bytes(export)
-        return Estimate(export.name, start, end, every, tuple(intervals), rows, int(size))
-
-    def _earliest(self, size: Interval) -> dt.datetime:
-        commits = self._parts.lake.commits(0, self._parts.lake.position())
-        first = min((commit.first_time for commit in commits if commit.first_time), default=dt.datetime.now(dt.UTC))
-        day = first.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return day - dt.timedelta(days=day.weekday()) if size is Interval.WEEK else day
 
     def start(self, export: Export, estimate: Estimate, by: str) -> Backfill:
         """Save it.
@@ -268,17 +167,22 @@ class Backfiller:
             concurrent.futures.wait(begun)
         if moving.interrupted:
             self._backfills.mark(backfill.id, "paused")
-        elif self._backfills.by_id(backfill.id).status == "running":
+        elif self._ours(backfill):
             self._backfills.mark(backfill.id, "failed" if moving.failed else "completed")
         for one in begun:
             one.result()  # a bug is one here, too
         return self._backfills.by_id(backfill.id)
 
+    def _ours(self, backfill: Backfill) -> bool:
+        """Whether it is running, and nobody else has taken it since."""
+        now = self._backfills.by_id(backfill.id)
+        return now.status == "running" and now.worker == self._parts.engine.worker
+
     def _interval(self, moving: _Moving, number: int, by: str) -> None:
-        if moving.interrupted or self._backfills.by_id(moving.backfill.id).status != "running":
+        if moving.interrupted or not self._ours(moving.backfill):
             return
         try:
-            rows = self._moved(moving.backfill, number, by)
+            rows = self._moved(moving, number, by)
         except Cancelled:
             moving.interrupted = True
         except TidemillError:  # the run says why; the others go on
@@ -286,15 +190,35 @@ class Backfiller:
         else:
             moving.done(rows)
 
-    def _moved(self, backfill: Backfill, number: int, by: str) -> int:
-        """See that the run of an interval is completed. Gives its rows."""
+    def _moved(self, moving: _Moving, number: int, by: str) -> int:
+        """See that the run of an interval is completed, whoever moves it. Gives its rows."""
+        backfill = moving.backfill
         export = self._parts.exports.by_id(backfill.export_id)
-        run = self._parts.runs.of_backfill(backfill.id).get(number)
-        if run is None:
-            run = self._dispatch.move(self._planner.over(export, backfill, number, by), _quiet)
-        elif run.status != "completed":
-            run = self._dispatch.retry(run, _quiet)
-        return run.rows_planned
+        while True:
+            run = self._parts.runs.of_backfill(backfill.id).get(number)
+            try:
+                if run is None:
+                    run = self._dispatch.move(self._planner.over(export, backfill, number, by), _quiet)
+                elif run.status != "completed":
+                    run = self._dispatch.retry(run, _quiet)
+                return run.rows_planned
+            except ConflictError as conflict:
+                if conflict.code not in _ELSEWHERE or not self._waited(moving, number):
+                    raise
+
+    def _waited(self, moving: _Moving, number: int) -> bool:
+        """Wait for another process that moves the run of an interval; whether there was one."""
+        waited = False
+        while (run := self._parts.runs.of_backfill(moving.backfill.id).get(number)) is not None:
+            if run.status != "running":
+                return True
+            if not (run.worker and self._parts.engine.alive(run.worker)):
+                return waited
+            if moving.interrupted or self._dispatch.interrupted:
+                raise Cancelled
+            waited = True
+            time.sleep(_LOOKS_EVERY_SECONDS)
+        return False
 
     def views(self, export: Export | None, *, limit: int) -> list[BackfillView]:
         """Backfills, newest first, of one export or of all."""
@@ -352,28 +276,3 @@ def _quiet(_: RunProgress) -> None:
 def _told(backfill: Backfill, number: int, run: Run) -> tuple[str, str, str, str]:
     start = str(backfill.intervals[number]["start"] or "all")
     return start, run.id.hex[:8], run.status, run.error_message or ""
-
-
-def _interval(text: str) -> Interval:
-    try:
-        return Interval(text)
-    except ValueError:
-        raise ConfigError(
-            "backfill_every",
-            f"{text!r} is no size of intervals.",
-            hint=f"One of: {', '.join(size.value for size in Interval)}.",
-        ) from None
-
-
-def _moment(text: str, size: Interval) -> dt.datetime:
-    """A date for intervals of days or weeks, else a time; UTC unless it says otherwise."""
-    try:
-        if size in _BY_DATE:
-            return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        example = "a date such as 2026-01-31" if size in _BY_DATE else "a time such as 2026-01-31T12:00:00Z"
-        raise ConfigError(
-            "backfill_times", f"{text!r} cannot be read.", hint=f"With intervals of {size} it is {example}."
-        ) from None
-    return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

@@ -9,13 +9,14 @@ import time
 from collections.abc import Sequence
 
 from tidemill.errors import ConflictError, TidemillError
+from tidemill.exports import rejects
 from tidemill.exports.plan import Planner
-from tidemill.exports.rejects import RunRejects
+from tidemill.exports.rejects import Ground, RunRejects
 from tidemill.exports.run import Runner
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.steps import log
 from tidemill.exports.watch import Report
-from tidemill.exports.work import Parts
+from tidemill.exports.work import Parts, model_of
 from tidemill.store.records import Export, Run
 
 _CANCELS_WITHIN_SECONDS = 60
@@ -76,11 +77,17 @@ class Dispatch:
     ) -> list[Run]:
         """Try again what these runs set aside: a run for each of them that did. Gives the runs."""
         self.begin()
-        moved = []
-        for ground in self._rejects.ground(runs, code):
-            again = self._planner.again(self._exports.by_id(export.id), ground, by)
-            moved.append(self.move(again, report))
-        return moved
+        events = model_of(export).event_column is not None
+        return [self._over(export, ground, by, report) for ground in self._rejects.ground(runs, code, events=events)]
+
+    def again(self, export: Export, run: Run, by: str, report: Report) -> Run:
+        """Send all rows of a completed run again, by another one: the table ends as it is, or as it should be."""
+        self.begin()
+        why = f"Sends the rows of run {run.id.hex[:8]} again."
+        return self._over(export, rejects.whole(run, self._runs.chunks(run.id), why), by, report)
+
+    def _over(self, export: Export, ground: Ground, by: str, report: Report) -> Run:
+        return self.move(self._planner.again(self._exports.by_id(export.id), ground, by), report)
 
     def assert_abandoned(self, run: Run, export: Export) -> None:
         """Raise ConflictError if a living process moves the run."""
@@ -95,13 +102,12 @@ class Dispatch:
     def _go_on(self, run: Run, report: Report) -> Run:
         """Another attempt. If a dead process left a workflow, that is recovered; else a new one is begun."""
         if run.status == "running":
-            workflow = f"{run.id}:{run.attempt}"
             with self._runner.watching(run.id, report):
-                recovered = self._engine.recover()
-                if workflow in recovered:
-                    self._runs.note(run.id, worker=self._engine.worker)
+                recovered = self._engine.recover(f"{run.id}:{run.attempt}")
+                if recovered:
+                    self._runs.note(run.id, attempt=run.attempt, worker=self._engine.worker)
                     self._runs.remark(run.id, "The run was interrupted, and went on where it had stopped.")
-                    recovered[workflow].wait()
+                    recovered.wait()
                     return self._runs.by_id(run.id)
         again = self._runs.resume(run.id, self._engine.worker, expected_attempt=run.attempt)
         return self.move(again, report)
@@ -135,7 +141,7 @@ class Dispatch:
         begun = run.started_at or run.created_at
         if run.layout is None or dt.datetime.now(dt.UTC) - begun > _JOBS_END_WITHIN:
             return
-        work = self._parts.work(str(run.id))
+        work = self._parts.work(str(run.id), run.attempt)
         jobs = [work.job_id(f"{c.number:05d}") for c in self._runs.chunks(run.id) if c.status == "written"]
         jobs += [work.job_id("merge")] if work.staged and run.rows_merged is None else []
         with self._watches.planning(work.export) as client:
@@ -151,6 +157,11 @@ class Dispatch:
         self.settle(run)
         cancelled = TidemillError("cancelled", "The run was cancelled.", hint="")
         self._runs.fail(run.id, cancelled, cancelled=True, attempt=run.attempt)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether this process was told to stop."""
+        return self._watches.interrupted
 
     def interrupt(self) -> None:
         """Cancel the runs that this process moves, and their BigQuery jobs."""

@@ -15,7 +15,7 @@ from tidemill.store.records import Connection, Export
 
 EDITABLE = {"name", "interval", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days"}
 #: Words of `tidemill export run` and `tidemill export backfill`.
-_RESERVED = {"show", "retry", "cancel", "start", "list", "resume", "pause"}
+_RESERVED = {"show", "retry", "cancel", "start", "list", "resume", "pause", "again"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import datetime as dt
 
 from tidemill.errors import ConflictError, NotFoundError
 from tidemill.exports.backfill import Backfiller, Report
+from tidemill.exports.estimate import Estimator
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.verify import Verified, Verifier
 from tidemill.exports.work import Parts
@@ -21,9 +22,16 @@ _INTERVALS_AT_ONCE = 2
 class Integrity:
     """Verifies exports, and repairs their tables."""
 
-    def __init__(self, parts: Parts, verifier: Verifier, backfiller: Backfiller, verifications: Verifications) -> None:
-        self._parts, self._verifier, self._backfiller = parts, verifier, backfiller
-        self._verifications = verifications
+    def __init__(
+        self,
+        parts: Parts,
+        verifier: Verifier,
+        estimator: Estimator,
+        backfiller: Backfiller,
+        verifications: Verifications,
+    ) -> None:
+        self._parts, self._verifier, self._estimator = parts, verifier, estimator
+        self._backfiller, self._verifications = backfiller, verifications
 
     def verify(self, export: Export, days: int | None, by: str) -> Verified:
         """Hold the table against the store, and write down how it was."""
@@ -60,7 +68,7 @@ class Integrity:
 
     def _repaired(self, export: Export, found: Verified, by: str, progress: Report) -> bool:
         """Whether there was something that a backfill could bring in. One that is not finished is the user's."""
-        estimate = self._backfiller.repair(export, found)
+        estimate = self._estimator.repair(export, found)
         if estimate is None or self._unfinished(export):
             return False
         backfill = self._backfiller.start(export, estimate, by)

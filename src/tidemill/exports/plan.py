@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tidemill.bigquery.tables import Table
+from tidemill.errors import ConfigError
 from tidemill.events import chunks as chunk_files
 from tidemill.events.lake import Commit
 from tidemill.exports import cut
@@ -51,37 +52,49 @@ class Planner:
         )
 
     def again(self, export: Export, ground: Ground, by: str) -> Run:
-        """A run over what an earlier one set aside. Its own range is empty: the export's position stays where it is.
+        """A run over ground of an earlier one. Its own range is empty: the export's position stays where it is.
 
         Raises
         ------
         ConfigError
-            The table lacks the model's key: what it holds already could not be told from what is sent.
+            The table lacks the model's key: what it holds already could not be told from what is sent; or the rows
+            have none, or no versions, and newer ones were sent since.
         """
+        model = model_of(export)
+        if not model.key or (model.replaced and self._runs.last(export.id) != ground.run):
+            what = "no versions, and a later run may have replaced its rows" if model.key else "no key"
+            raise ConfigError(
+                "run_again",
+                f"Rows of run {ground.run.id.hex[:8]} cannot be sent again: they have {what}.",
+                hint="Make an export with --key and --version, into another table.",
+            )
         table = self._table(export)
         if table:  # seen now: a run that can never succeed would be in the way of all others
-            assert_keyed(model_of(export), {field.name.lower() for field in table.fields})
+            assert_keyed(model, {field.name.lower() for field in table.fields})
         earlier = ground.run
-        spec = {**earlier.spec, "include_events": list(ground.events), "exclude_events": []}
+        spec = earlier.spec
+        if ground.events:
+            spec = {**spec, "include_events": list(ground.events), "exclude_events": []}
         made = self._save(
             export,
             ground.chunks,
             by=by,
-            mode="merge",
+            mode=_changing(model) or "merge",
             spec=spec,
             after=export.position,
             upto=export.position,
             interval=(earlier.interval_start, earlier.interval_end),
         )
-        self._runs.remark(made.id, f"Tries the rows again that run {earlier.id.hex[:8]} set aside.")
+        self._runs.remark(made.id, ground.why)
         return made
 
     def over(self, export: Export, backfill: Backfill, number: int, by: str) -> Run:
         """A run over one interval of a backfill: rows of that event time, of what was covered when it was made."""
         start, end, rows = (backfill.intervals[number][name] for name in ("start", "end", "rows"))
         first, last = (dt.datetime.fromisoformat(text) if text else None for text in (start, end))
-        pieces = max(1, math.ceil(rows * self.row_bytes(export) / self._settings.chunk_bytes)) if first else 1
-        ends = [first + (last - first) * n / pieces for n in range(pieces + 1)] if first and last else [None, None]
+        size = rows * self.row_bytes(export) / self._settings.chunk_bytes
+        pieces = max(1, math.ceil(size)) if first and last else 1
+        ends = [first + (last - first) * n / pieces for n in range(pieces + 1)] if first and last else [first, last]
         chunks = [
             cut.Chunk(n, 0, backfill.upto, rows // pieces + (n < rows % pieces), ends[n], ends[n + 1])
             for n in range(pieces)

@@ -1,7 +1,8 @@
 """Rows that a run could not deliver: each is kept with its reason until a later run has gone over it again.
 
 The event itself stays in the store. Sending it again is a run like any other, over the ranges in which such rows lie:
-its rows go through a stage table, so that what the table holds is not added again.
+its rows go through a stage table, so that what the table holds is not added again. A row that is made of several events
+(a session) or of none (a person) is sent again with all others of its chunk: rows with versions may come again.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.errors import NotFoundError
+from tidemill.events import chunks as chunk_files
 from tidemill.events.lake import Lake
 from tidemill.exports import cut, selection
 from tidemill.exports.views import RejectView
-from tidemill.exports.work import Work
+from tidemill.exports.work import Parts, Work
 from tidemill.store.loads import Rejects
 from tidemill.store.records import Chunk, Reject, Run
 from tidemill.store.runs import Runs
@@ -31,11 +33,23 @@ _TICK = dt.timedelta(microseconds=1)
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-    """What is to be gone over again: parts of the chunks of a run, and the names of the events in question."""
+    """What is to be gone over again: chunks of a run, or parts of them, and the names of the events in question; of all
+    events, if there are none. `why`: to be remarked on the run that does it.
+    """
 
     run: Run
     chunks: tuple[cut.Chunk, ...]
-    events: tuple[str, ...]
+    why: str
+    events: tuple[str, ...] = ()
+
+
+def whole(run: Run, chunks: Sequence[Chunk], why: str) -> Ground:
+    """All of these chunks of a run."""
+    parts = [
+        cut.Chunk(number, one.snapshot_after, one.snapshot_upto, one.rows_written, one.time_from, one.time_to)
+        for number, one in enumerate(chunks)
+    ]
+    return Ground(run, tuple(parts), why)
 
 
 class RunRejects:
@@ -78,27 +92,35 @@ class RunRejects:
             for start in range(0, len(page), _AT_A_TIME):
                 yield [_uuid(reject) for reject in page[start : start + _AT_A_TIME]]
 
-    def ground(self, runs: Sequence[Run], code: str | None) -> Iterator[Ground]:
-        """What has to be gone over again, for each of the runs that set rows aside."""
+    def ground(self, runs: Sequence[Run], code: str | None, *, events: bool) -> Iterator[Ground]:
+        """What has to be gone over again, for each of the runs that set rows aside. `events`: a row is one."""
         for run in runs:
-            pieces: dict[int, list[selection.Found]] = collections.defaultdict(list)
+            why = f"Tries the rows again that run {run.id.hex[:8]} set aside."
             chunks = [chunk for chunk in self._runs.chunks(run.id) if chunk.rows_rejected]
-            for page in _pages(self._rejects, {str(run.id)}, code) if chunks else ():
-                for found in selection.find(self._lake, *_span(chunks), [_uuid(reject) for reject in page]):
-                    for chunk in chunks:
-                        if _holds(chunk, found):
-                            pieces[chunk.number].append(found)
-            if pieces:
-                ranges = {chunk.number: chunk for chunk in chunks}
-                parts = [_piece(new, ranges[old], pieces[old]) for new, old in enumerate(sorted(pieces))]
-                events = sorted({found.event for piece in pieces.values() for found in piece})
-                yield Ground(run, tuple(parts), tuple(events))
+            pages = _pages(self._rejects, {str(run.id)}, code) if chunks else iter(())
+            if events:
+                yield from self._narrow(run, chunks, pages, why)
+            elif any(pages):
+                yield whole(run, chunks, why)
+
+    def _narrow(self, run: Run, chunks: list[Chunk], pages: Iterator[list[Reject]], why: str) -> Iterator[Ground]:
+        """Just those parts of the chunks in which the events lie."""
+        pieces: dict[int, list[selection.Found]] = collections.defaultdict(list)
+        for page in pages:
+            for found in selection.find(self._lake, *_span(chunks), [_uuid(reject) for reject in page]):
+                for chunk in chunks:
+                    if _holds(chunk, found):
+                        pieces[chunk.number].append(found)
+        if pieces:
+            ranges = {chunk.number: chunk for chunk in chunks}
+            parts = [_piece(new, ranges[old], pieces[old]) for new, old in enumerate(sorted(pieces))]
+            names = sorted({found.event for piece in pieces.values() for found in piece})
+            yield Ground(run, tuple(parts), why, tuple(names))
 
     def keys(self, export_id: uuid.UUID) -> set[tuple[int, str]]:
         """Team and uuid of all rows that runs of an export set aside, and that no later run tried again."""
         sources = {str(run.id) for run in self.runs(export_id)}
-        parts = (reject.part.partition(":") for page in _pages(self._rejects, sources, None) for reject in page)
-        return {(int(team), name) for team, _, name in parts}
+        return {_key(reject) for page in _pages(self._rejects, sources, None) for reject in page}
 
     def dismiss(self, runs: Sequence[Run], code: str | None) -> int:
         """List them no longer. Gives their number."""
@@ -109,20 +131,21 @@ class RunRejects:
         return number
 
 
-def settle(lake: Lake, runs: Runs, rejects: Rejects, work: Work) -> None:
+def settle(parts: Parts, work: Work) -> None:
     """A run has gone over old ground: what earlier runs set aside there was sent now, or is set aside by this run."""
-    chunks = runs.chunks(work.run.id)
-    earlier = {str(run.id): run for run in _refusing(runs, rejects, work.export.id) if run.id != work.run.id}
+    earlier = _refusing(parts.runs, parts.rejects, work.export.id)
+    known = {str(run.id): run for run in earlier if run.id != work.run.id}
     settled: collections.Counter[str] = collections.Counter()
-    for page in _pages(rejects, set(earlier), None):
-        found = selection.find(lake, *_span(chunks), [_uuid(reject) for reject in page])
-        covered = {one.uuid for one in found if any(_takes(work, chunk, one) for chunk in chunks)}
-        over = [reject for reject in page if _uuid(reject) in covered]
-        rejects.resolve([reject.id for reject in over])
+    for page in _pages(parts.rejects, set(known), None):
+        asked = {_key(reject) for reject in page}
+        source, chunks = parts.source(work.export), parts.runs.chunks(work.run.id)
+        covered = {key for chunk in chunks for key in chunk_files.among(parts.lake, source, work.chosen(chunk), asked)}
+        over = [reject for reject in page if _key(reject) in covered]
+        parts.rejects.resolve([reject.id for reject in over])
         settled.update(reject.source for reject in over)
-    for source, number in settled.items():
+    for name, number in settled.items():
         text = f"{number:,} of the rows that were set aside were tried again by run {work.run.id.hex[:8]}."
-        runs.remark(earlier[source].id, text)
+        parts.runs.remark(known[name].id, text)
 
 
 def _refusing(runs: Runs, rejects: Rejects, export_id: uuid.UUID | None) -> list[Run]:
@@ -153,6 +176,12 @@ def _uuid(reject: Reject) -> str:
     return reject.part.partition(":")[2]
 
 
+def _key(reject: Reject) -> tuple[int, str]:
+    """Team and id of the row; of a very long id only a hash is kept, which is no row's."""
+    team, _, name = reject.part.partition(":")
+    return (int(team), name) if team.lstrip("-").isdecimal() else (-1, reject.part)
+
+
 def _span(chunks: Sequence[Chunk]) -> tuple[int, int]:
     """The range of snapshots in which all of them lie."""
     return min(chunk.snapshot_after for chunk in chunks), max(chunk.snapshot_upto for chunk in chunks)
@@ -162,10 +191,6 @@ def _holds(chunk: Chunk, found: selection.Found) -> bool:
     begun = chunk.time_from is None or found.timestamp >= chunk.time_from
     over = chunk.time_to is not None and found.timestamp >= chunk.time_to
     return chunk.snapshot_after < found.snapshot <= chunk.snapshot_upto and begun and not over
-
-
-def _takes(work: Work, chunk: Chunk, found: selection.Found) -> bool:
-    return _holds(chunk, found) and (not work.spec.include_events or found.event in work.spec.include_events)
 
 
 def _piece(number: int, chunk: Chunk, found: Sequence[selection.Found]) -> cut.Chunk:

@@ -57,10 +57,10 @@ class Runner:
 
     def _workflow(self, run_id: str, attempt: int) -> None:
         try:
-            count = self._step("prepare", prepare.prepare, run_id)
+            count = self._step("prepare", prepare.prepare, run_id, attempt)
             self._move_chunks(run_id, attempt, count)
-            self._step("merge", finish.merge, run_id)
-            self._step("log", log.write, run_id)
+            self._step("merge", finish.merge, run_id, attempt)
+            self._step("log", log.write, run_id, attempt)
             self._step("complete", finish.complete, run_id, attempt)
         except TidemillError as error:
             if error.code in {"worker_lost", "run_taken_over"}:
@@ -88,7 +88,7 @@ class Runner:
     def _chunk_workflow(self, run_id: str, attempt: int, number: int) -> None:
         self._step("write", move.write, run_id, attempt, number)
         self._step("load", move.load, run_id, attempt, number)
-        self._step("clean", move.clean, run_id, number)
+        self._step("clean", move.clean, run_id, attempt, number)
 
 
 def _outcome(handle: Any) -> TidemillError | None:

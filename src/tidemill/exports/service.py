@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tidemill.bigquery.client import Client
 from tidemill.engine.port import Engine
-from tidemill.errors import ConflictError
+from tidemill.errors import ConfigError, ConflictError
 from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Source
 from tidemill.exports import check, erase, selection, views
 from tidemill.exports import draft as drafts
-from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView, Estimate
+from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView
 from tidemill.exports.check import Example
 from tidemill.exports.dispatch import Dispatch
+from tidemill.exports.estimate import Estimate, Estimator
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
@@ -62,19 +64,24 @@ class ExportService:
         rejects: Rejects,
         backfills: Backfills,
         verifications: Verifications,
+        lock: Callable[[str], contextlib.AbstractContextManager[object]],
         client_for: Callable[[Connection, str], Client],
     ) -> None:
-        """`queried`: the source of a query's rows; `sources`: by model; `client_for(connection, project)`: BigQuery."""
+        """`queried`: the source of a query's rows; `sources`: by model; `lock(name)`: one that all processes see;
+        `client_for(connection, project)`: BigQuery."""
         self._lake = lake
         self._connections, self._exports, self._runs, self._rejects = connections, exports, runs, rejects
         self._client_for = client_for
         self._set_aside = RunRejects(lake, runs, rejects)
-        parts = Parts(settings, lake, sources, queried, engine, exports, runs, rejects, Watches(runs, self._client))
+        watches = Watches(runs, self._client)
+        parts = Parts(settings, lake, sources, queried, engine, exports, runs, rejects, watches, lock)
         self._parts = parts
         planner = Planner(parts)
         self._dispatch = Dispatch(parts, planner, self._set_aside)
         self._backfiller = Backfiller(parts, planner, self._dispatch, backfills)
-        self._integrity = Integrity(parts, Verifier(parts, self._set_aside), self._backfiller, verifications)
+        self._estimator = Estimator(parts, planner)
+        verifier = Verifier(parts, self._set_aside)
+        self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)
 
     def _client(self, export: Export) -> Client:
         return self._client_for(self._connections.by_id(export.connection_id), export.project)
@@ -193,7 +200,7 @@ class ExportService:
 
     def repair(self, name: str, verified: Verified) -> Estimate | None:
         """The backfill that brings in what the table was found to lack; None if it lacks nothing."""
-        return self._backfiller.repair(self._exports.get(name), verified)
+        return self._estimator.repair(self._exports.get(name), verified)
 
     def erase_person(self, name: str, team_id: int, distinct_ids: tuple[str, ...]) -> int | None:
         """Delete the rows of a person from the table of an export. Gives their number; None if it holds no persons.
@@ -218,7 +225,7 @@ class ExportService:
 
     def estimate(self, name: str, time_from: str, time_to: str | None, every: str | None) -> Estimate:
         """What a backfill would move. `time_from` may be "earliest"; `every`: the size of its intervals."""
-        return self._backfiller.estimate(self._exports.get(name), time_from, time_to, every)
+        return self._estimator.estimate(self._exports.get(name), time_from, time_to, every)
 
     def backfill(
         self, name: str, estimate: Estimate, *, by: str, parallel: int, progress: Callable[[BackfillProgress], None]
@@ -293,6 +300,27 @@ class ExportService:
             return moved[0]
         return self._run_view(self._dispatch.retry(run, progress))
 
+    def run_again(self, run_id: str, *, by: str, progress: Report = _quiet) -> RunView:
+        """Send all rows of a completed run again, merged with what the table holds. Gives the run that did it.
+
+        Raises
+        ------
+        ConfigError
+            They have no key, or no versions and are not the last run's.
+        ConflictError
+            It is not completed, or something else of the export is not finished.
+        """
+        run = self._runs.get(run_id)
+        if run.status != "completed":
+            raise ConflictError(
+                "run_not_completed",
+                f"Run {run.id.hex[:8]} is {run.status}.",
+                hint=f"Finish it: tidemill export run retry {run.id.hex[:8]}",
+            )
+        export = self._exports.by_id(run.export_id)
+        self._backfiller.assert_none(export)
+        return self._run_view(self._dispatch.again(export, run, by, progress))
+
     def cancel(self, run_id: str) -> RunView:
         """Have the process that moves the run stop it, and its BigQuery job; or note that nobody moves it any more.
 
@@ -322,6 +350,13 @@ class ExportService:
 
     def export_rejects(self, name: str, out: Path, *, run_id: str | None = None, code: str | None = None) -> int:
         """Write the events of those rows to a file, to be mended and loaded. Gives their number."""
+        model = model_of(self._exports.get(name))
+        if model.event_column is None:
+            raise ConfigError(
+                "rejects_no_events",
+                f"A row of {model.name} is no event that could be mended.",
+                hint=f"tidemill export rejects list {name} says why; raise the limit, and retry.",
+            )
         return self._set_aside.write(self._chosen(name, run_id), out, code=code)
 
     def dismiss_rejects(self, name: str, *, run_id: str | None = None, code: str | None = None) -> int:

@@ -54,6 +54,11 @@ class Watches:
         """Something new is begun: an interrupt from before does not stop it."""
         self._interrupted.clear()
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether all of them were cancelled."""
+        return self._interrupted.is_set()
+
     def interrupt(self) -> None:
         """Cancel all of them, and what is about to begin."""
         self._interrupted.set()

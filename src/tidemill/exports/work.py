@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import threading
@@ -13,7 +14,8 @@ from tidemill.bigquery import names, sql
 from tidemill.engine.port import Engine
 from tidemill.errors import NotFoundError
 from tidemill.events.lake import Lake
-from tidemill.events.sources.source import Source
+from tidemill.events.sources.source import Selection, Source
+from tidemill.exports import selection
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.watch import Watches
 from tidemill.models.model import Column, Model
@@ -21,8 +23,8 @@ from tidemill.models.types import Type
 from tidemill.settings import Settings
 from tidemill.store.exports import Exports
 from tidemill.store.loads import Rejects
-from tidemill.store.records import Export, Run
-from tidemill.store.runs import Runs
+from tidemill.store.records import Chunk, Export, Run
+from tidemill.store.runs import Runs, taken_over
 
 #: How the rows of a stage table get into the final one, by the mode of the run. Other modes load straight into it.
 MERGES = {"merge": sql.insert_missing, "upsert": sql.replace_older, "replace": sql.replace}
@@ -82,6 +84,16 @@ class Work:
         return self.run.snapshot_after == self.run.snapshot_upto
 
     @property
+    def changing(self) -> bool:
+        """Whether rows may come again and again, each time newer."""
+        return self.run.mode in {"upsert", "replace"}
+
+    def chosen(self, chunk: Chunk) -> Selection:
+        """The rows of a chunk."""
+        found = selection.of(self.spec, chunk.snapshot_after, chunk.snapshot_upto)
+        return dataclasses.replace(found, time_from=chunk.time_from, time_to=chunk.time_to)
+
+    @property
     def prepared(self) -> bool:
         """Whether it is settled which columns are loaded."""
         return self.run.layout is not None
@@ -133,6 +145,8 @@ class Parts:
     runs: Runs
     rejects: Rejects
     watches: Watches
+    #: Locks that all processes see, by name.
+    lock: Callable[[str], contextlib.AbstractContextManager[object]]
     #: DuckDB uses all cores for one chunk; loads go on meanwhile.
     writing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
@@ -143,9 +157,17 @@ class Parts:
             return self.sources[export.model]
         return self.queried(query.sql, query.model.columns, query.key, query.versions)
 
-    def work(self, run_id: str) -> Work:
-        """The run and its export, as they stand now."""
+    def work(self, run_id: str, attempt: int) -> Work:
+        """The run and its export, as they stand now.
+
+        Raises
+        ------
+        ConflictError
+            The run is at another attempt by now, whose tables and jobs are others.
+        """
         run = self.runs.by_id(uuid.UUID(run_id))
+        if run.attempt != attempt:
+            raise taken_over()
         return Work(run, self.exports.by_id(run.export_id))
 
     def folder(self, run: Run) -> Path:
@@ -153,5 +175,5 @@ class Parts:
         return self.settings.home_path / "exports" / str(run.id)
 
     def file(self, run: Run, number: int) -> Path:
-        """The file of one chunk."""
-        return self.folder(run) / f"{number:05d}.data"
+        """The file of one chunk, of the run's attempt."""
+        return self.folder(run) / f"{run.attempt}-{number:05d}.data"

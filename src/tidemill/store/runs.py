@@ -187,9 +187,16 @@ class Runs:
                 sa.update(chunks).where(chunks.c.run_id == run_id).values(bytes=0, bounds=None, job_id=None, **fresh)
             )
 
-    def note(self, run_id: uuid.UUID, **fields: Any) -> None:
-        """Record something of a run other than its state."""
+    def note(self, run_id: uuid.UUID, *, attempt: int, **fields: Any) -> None:
+        """Record something of a run other than its state.
+
+        Raises
+        ------
+        ConflictError
+            If another attempt took the run over.
+        """
         with self._database.begin() as connection:
+            _own(connection, run_id, attempt)
             connection.execute(sa.update(runs).where(runs.c.id == run_id).values(**fields))
 
     def remark(self, run_id: uuid.UUID, text: str) -> None:
@@ -263,11 +270,16 @@ def _own(connection: sa.Connection, run_id: uuid.UUID, attempt: int) -> None:
     """Hold the run's row, if this attempt is still the one that moves it."""
     found = connection.scalar(sa.select(runs.c.attempt).where(runs.c.id == run_id).with_for_update())
     if found != attempt:
-        raise ConflictError(
-            "run_taken_over",
-            "Another process took the run over, or its export was deleted.",
-            hint="Nothing is lost: tidemill export runs shows how it stands.",
-        )
+        raise taken_over()
+
+
+def taken_over() -> ConflictError:
+    """Of an attempt that is not the newest any more."""
+    return ConflictError(
+        "run_taken_over",
+        "Another process took the run over, or its export was deleted.",
+        hint="Nothing is lost: tidemill export runs shows how it stands.",
+    )
 
 
 def _busy() -> ConflictError:

@@ -16,6 +16,7 @@ from tests.session_reference import sessions
 
 from tidemill.app import App
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
+from tidemill.exports import estimate
 from tidemill.exports.backfill import BackfillProgress, BackfillView
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -192,7 +193,8 @@ def test_sessions_and_persons(prepared: tuple[Installation, list[dict[str, Any]]
         (("2026-01-01T00:00:00", None, "day"), "backfill_times"),
         (("yesterday", None, "hour"), "backfill_times"),
         (("2026-01-05", "2026-01-01", "day"), "backfill_times"),
-        (("2020-01-01T00:00:00Z", None, "every 5 minutes"), "backfill_intervals"),
+        (("9999-12-31T23:00:00-05:00", None, "hour"), "backfill_times"),
+        (("0001-01-01T00:00:00+05:00", None, "hour"), "backfill_times"),
         (("2026-01-01", None, "fortnight"), "backfill_every"),
         (("2019-01-01", "2019-02-01", "day"), "backfill_empty"),
     ],
@@ -207,3 +209,43 @@ def test_what_cannot_be_is_said(
         app.exports.create(CONNECTION, {"name": "new", "table": "new"}, by="t")
         with pytest.raises(ConfigError, match="nothing yet"):
             backfill(app, "new", "earliest")
+
+
+def test_more_intervals_than_a_backfill_may_have(
+    prepared: tuple[Installation, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "MAX_INTERVALS", DAYS)
+    with prepared[0].app() as app:
+        assert len(app.exports.estimate("daily", "earliest", None, "day").intervals) == DAYS
+        with pytest.raises(ConfigError, match=r"rows in .* intervals of hour") as caught:
+            app.exports.estimate("daily", "earliest", None, "hour")
+        assert caught.value.code == "backfill_intervals"
+
+
+@pytest.mark.parametrize("every", ["hour", "day", "week"])
+def test_events_of_any_time_come_back(installation: Installation, tmp_path: Path, every: str) -> None:
+    """One of long ago does not make it too long, and those of the future are not left out."""
+    times = ("0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2026-01-01T12:00:00Z", "2999-01-01T00:00:00Z")
+    rows = [
+        {**events(random.Random(7), 1)[0], "timestamp": time, "uuid": time}
+        for time in (*times, "9999-12-31T23:59:59.999999Z")
+    ]
+    with installation.app() as app:
+        installation.connect(app)
+        for model in ("events", "sessions"):
+            app.exports.create(CONNECTION, {"name": model, "model": model, "table": model}, by="t")
+        load(app, tmp_path, rows)
+        for model in ("events", "sessions"):
+            app.exports.run(model, by="t")
+            client = installation.client()
+            client.query(f"DELETE FROM `{installation.dataset}.{model}` WHERE TRUE", job_id=f"test_{every}_{model}")
+            client.close()
+            found = app.exports.estimate(model, "earliest", None, every)
+            assert (len(found.intervals), found.rows) == (len(rows), len(rows))
+            if every == "hour":
+                backfill(app, model, "earliest", every=every)
+            else:  # by the days that differ
+                estimated = app.exports.repair(model, app.exports.verify(model, by="t"))
+                assert estimated
+                app.exports.backfill(model, estimated, by="t", parallel=2, progress=lambda _: None)
+            assert app.exports.verify(model, by="t").different == ()

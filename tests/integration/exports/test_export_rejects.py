@@ -122,11 +122,11 @@ def test_rows_that_came_by_another_way_meanwhile_are_not_added_twice(
         small, large = with_rejects(installation, app, tmp_path)
         app.exports.delete("daily")
         assert app.exports.rejects() == []
-        app.exports.create(CONNECTION, {"name": "again", "table": "events"}, by="tester")
-        (run,) = app.exports.run("again", by="tester")
+        app.exports.create(CONNECTION, {"name": "anew", "table": "events"}, by="tester")
+        (run,) = app.exports.run("anew", by="tester")
         assert (run.rows_done, run.rows_rejected) == (0, 3)
     with installation.app(**WIDE) as app:
-        app.exports.retry_rejects("again", by="tester")
+        app.exports.retry_rejects("anew", by="tester")
         assert installation.uuids() == sorted(small + large)
 
 

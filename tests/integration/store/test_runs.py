@@ -178,6 +178,6 @@ def test_remarks_are_kept_once(runs: Runs, export: Export) -> None:
     run = planned(runs, export.id, 0, 5)
     for text in ("a", "b", "a"):
         runs.remark(run.id, text)
-    runs.note(run.id, layout={"columns": ["uuid"]})
+    runs.note(run.id, attempt=run.attempt, layout={"columns": ["uuid"]})
     assert runs.by_id(run.id).notes == ["a", "b"]
     assert runs.by_id(run.id).layout == {"columns": ["uuid"]}

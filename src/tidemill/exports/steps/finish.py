@@ -13,9 +13,9 @@ from tidemill.exports.work import MERGES, Parts, Work
 from tidemill.store.records import Run
 
 
-def merge(parts: Parts, run_id: str) -> int | None:
+def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
     """Of a run with a stage table: bring its rows into the final one. Gives how many rows that changed."""
-    work = parts.work(run_id)
+    work = parts.work(run_id, attempt)
     run, export = work.run, work.export
     if not work.staged or run.rows_merged is not None:
         return run.rows_merged
@@ -30,16 +30,21 @@ def merge(parts: Parts, run_id: str) -> int | None:
         newest=work.newest,
         bounds=_bounds(parts, work, table),
     )
-    answer = client.query(
-        MERGES[run.mode](statement),
-        job_id=work.job_id("merge"),
-        permission="bigquery.tables.updateData",
-        dataset=export.dataset,
-        table=export.table_id,
-        labels=work.labels,
-        max_bytes_billed=work.max_bytes_billed,
+    # Two at once could both find that a session of two intervals is not there yet.
+    turn = parts.lock(f"merge:{export.id}") if work.changing else contextlib.nullcontext()
+    with turn:
+        answer = client.query(
+            MERGES[run.mode](statement),
+            job_id=work.job_id("merge"),
+            permission="bigquery.tables.updateData",
+            dataset=export.dataset,
+            table=export.table_id,
+            labels=work.labels,
+            max_bytes_billed=work.max_bytes_billed,
+        )
+    parts.runs.note(
+        run.id, attempt=attempt, rows_merged=answer.affected or 0, bytes_billed=run.bytes_billed + answer.bytes_billed
     )
-    parts.runs.note(run.id, rows_merged=answer.affected or 0, bytes_billed=run.bytes_billed + answer.bytes_billed)
     _drop_stage(parts, work)
     return answer.affected
 
@@ -78,9 +83,9 @@ def _drop_stage(parts: Parts, work: Work) -> None:
 
 def complete(parts: Parts, run_id: str, attempt: int) -> None:
     """The run is completed, and the export's position is at its end."""
-    work = parts.work(run_id)
-    if work.again:
-        rejects.settle(parts.lake, parts.runs, parts.rejects, work)
+    work = parts.work(run_id, attempt)
+    if work.again or work.changing:
+        rejects.settle(parts, work)
     parts.runs.complete(work.run.id, attempt=attempt)
     _remove_folder(parts, work.run)
     parts.watches.report(work.run.id, "done")
@@ -88,7 +93,7 @@ def complete(parts: Parts, run_id: str, attempt: int) -> None:
 
 def fail(parts: Parts, run_id: str, attempt: int, fields: dict[str, str], cancelled: bool) -> None:
     """The run has failed, or was cancelled."""
-    work = parts.work(run_id)
+    work = parts.work(run_id, attempt)
     if work.staged and work.run.rows_merged is None and work.prepared:
         _drop_stage(parts, work)
     error = TidemillError(fields["code"], fields["message"], hint=fields["hint"])

@@ -20,9 +20,9 @@ from tidemill.models.run_log import RUN_LOG
 from tidemill.store.records import Export
 
 
-def write(parts: Parts, run_id: str) -> str | None:
+def write(parts: Parts, run_id: str, attempt: int) -> str | None:
     """Write the run's row. Gives the id of its job; None if no log is wanted."""
-    work = parts.work(run_id)
+    work = parts.work(run_id, attempt)
     if not work.spec.run_log:
         return None
     run = work.run

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
+import secrets
 import time
 
 from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
 from tidemill.events import ends
-from tidemill.exports import selection
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
 
@@ -19,7 +18,7 @@ _FRESH_SECONDS = 600
 
 def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
     """Write the chunk's file. Gives its number of rows."""
-    work = parts.work(run_id)
+    work = parts.work(run_id, attempt)
     run = work.run
     chunk = parts.runs.chunk(run.id, number)
     if chunk.status == "loaded":
@@ -54,17 +53,15 @@ def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
 
 def _write_file(parts: Parts, work: Work, chunk: Chunk) -> chunk_files.Written:
     run = work.run
-    chosen = selection.of(work.spec, chunk.snapshot_after, chunk.snapshot_upto)
-    chosen = dataclasses.replace(chosen, time_from=chunk.time_from, time_to=chunk.time_to)
     path = parts.file(run, chunk.number)
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{secrets.token_hex(4)}.part")  # who lost the run may still be at it
     with parts.writing:
         parts.watches.check(run.id)
         parts.watches.report(run.id, f"writing chunk {chunk.number + 1}")
         written = chunk_files.write(
             parts.lake,
             parts.source(work.export),
-            chosen,
+            work.chosen(chunk),
             work.columns,
             part,
             handed_at=dt.datetime.now(dt.UTC),
@@ -83,7 +80,7 @@ def _wider(work: Work, chunk: Chunk, written: chunk_files.Written) -> dict[str, 
 
 def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
     """Load the chunk's file by its job. Gives the job's id."""
-    work = parts.work(run_id)
+    work = parts.work(run_id, attempt)
     run, export = work.run, work.export
     chunk = parts.runs.chunk(run.id, number)
     if chunk.status == "loaded":
@@ -121,6 +118,6 @@ def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
     return loaded.job_id
 
 
-def clean(parts: Parts, run_id: str, number: int) -> None:
+def clean(parts: Parts, run_id: str, attempt: int, number: int) -> None:
     """Remove the chunk's file."""
-    parts.file(parts.work(run_id).run, number).unlink(missing_ok=True)
+    parts.file(parts.work(run_id, attempt).run, number).unlink(missing_ok=True)

@@ -15,9 +15,9 @@ from tidemill.models.model import Column, Model
 STAGE_EXPIRES_SECONDS = 24 * 3600
 
 
-def prepare(parts: Parts, run_id: str) -> int:
+def prepare(parts: Parts, run_id: str, attempt: int) -> int:
     """Make or check the table. Gives the number of chunks."""
-    work = parts.work(run_id)
+    work = parts.work(run_id, attempt)
     run, export = work.run, work.export
     parts.watches.report(run.id, "preparing the table")
     client = parts.watches.client(run.id, export)
@@ -43,7 +43,7 @@ def prepare(parts: Parts, run_id: str) -> int:
     if work.staged and run.rows_merged is None:
         _prepare_stage(parts, client, work, found.columns)
     layout = {"columns": [column.name for column in found.columns], "location": client.location}
-    parts.runs.note(run.id, layout=layout, worker=parts.engine.worker)
+    parts.runs.note(run.id, attempt=attempt, layout=layout, worker=parts.engine.worker)
     return len(parts.runs.chunks(run.id))
 
 
