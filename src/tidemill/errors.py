@@ -17,6 +17,16 @@ Anything else that is raised is a bug in Tidemill: it is not retried and its tra
 
 from __future__ import annotations
 
+import re
+
+#: Passwords, as libpq's keywords and URLs have them. Whoever cannot connect tells with what it was tried.
+_PASSWORD = re.compile(r"(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s'\"]+)|(://[^\s:/@'\"]*:)[^\s/@'\"]+(?=@)", re.I)
+
+
+def without_passwords(text: str) -> str:
+    """The text, with passwords of databases blotted out."""
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}********", text)
+
 
 class TidemillError(Exception):
     """Base of all errors that reach a user: a stable `code`, a `message`, and a `hint` that says what to do.
@@ -29,11 +39,11 @@ class TidemillError(Exception):
     exit_code = 1
 
     def __init__(self, code: str, message: str, *, hint: str = "", raw: str = "") -> None:
-        super().__init__(message)
+        super().__init__(without_passwords(message))
         self.code = code
-        self.message = message
+        self.message = without_passwords(message)
         self.hint = hint
-        self.raw = raw
+        self.raw = without_passwords(raw)
 
     def __reduce__(self) -> tuple[object, ...]:
         return rebuild, (type(self), self.__dict__)

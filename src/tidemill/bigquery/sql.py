@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import json
+import re
 from collections.abc import Mapping, Sequence
 
 from tidemill.bigquery.names import quoted
@@ -12,6 +12,8 @@ from tidemill.models.model import Column
 from tidemill.models.types import Type
 
 Place = tuple[str, str, str]
+#: Characters that do not stand for themselves in a literal; the number of each has two hexadecimal digits.
+_SPECIAL = re.compile(r'[\x00-\x1f"\\\x7f]')
 Value = dt.datetime | dt.date | int | str
 Bounds = tuple[Value, Value]
 
@@ -96,7 +98,7 @@ def _same_row(merge: Merge) -> str:
 
 
 def literal(value: Value) -> str:
-    """A value as a literal. Texts are written as in JSON, whose escapes GoogleSQL knows."""
+    """A value as a literal ("Lexical structure": escape sequences)."""
     match value:
         case dt.datetime():
             return moment(value)
@@ -104,7 +106,7 @@ def literal(value: Value) -> str:
             return f"DATE '{value.isoformat()}'"
         case int():
             return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    return '"' + _SPECIAL.sub(lambda found: f"\\x{ord(found[0]):02x}", value) + '"'
 
 
 def moment(value: dt.datetime) -> str:

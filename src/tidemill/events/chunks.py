@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 #: Texts that may not fit BigQuery's JSON type: halves of surrogate pairs, NUL, numbers of 16 digits or more.
 _SUSPECT = r"\\u([dD][89a-fA-F]|0000)|(^|[:\[,])\s*-?([0-9][0-9.]{15}|[0-9.]+[eE][+-]?[0-9]{3})"
+_NUMBER = (
+    "CASE WHEN isfinite({0}) THEN to_json({0})::VARCHAR WHEN isnan({0}) THEN '\"NaN\"' "
+    "WHEN {0} > 0 THEN '\"Infinity\"' WHEN {0} < 0 THEN '\"-Infinity\"' END"
+)
 _ROW_GROUP_ROWS = 10_000
 _TOO_LARGE = "row too large: "  # by which our own error is known
 #: BigQuery takes no JSON out of Parquet, and decimals as NUMERIC unless a job says otherwise ("Loading Parquet data").
@@ -79,15 +83,16 @@ def write(
     handed_at: dt.datetime,
     max_row_bytes: int,
     ends_of: Sequence[Column] = (),
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Written:
     """Write the selected rows to `path`, replacing what a crashed attempt left there.
 
-    `ends_of`: columns whose first and last value in the file are wanted.
+    `ends_of`: columns whose first and last value in the file are wanted. `cancelled` is asked now and then.
 
     It is tried as if no row were too large, so that rows which are costly to make are made once.
     """
     private_folder(path.parent)
-    with lake.cursor() as cursor:
+    with lake.cursor() as cursor, duck.interruptible(cursor, cancelled):
         number, repaired, rejected = _rows(cursor, source, selection, columns, path, handed_at, max_row_bytes)
         format_ = file_format(columns)
         found = ends.of_file(cursor, path, parquet=format_ == "PARQUET", columns=ends_of)
@@ -185,6 +190,8 @@ def _json_text(column: Column) -> str:
             text = f"replace(replace({expression}, chr(10), ' '), chr(13), ' ')"
         case Type.TIMESTAMP:
             text = f"'\"' || strftime(timezone('UTC', {expression}), '%Y-%m-%dT%H:%M:%S.%fZ') || '\"'"
+        case Type.FLOAT64 if not column.repeated:  # JSON has no such numbers; BigQuery reads them out of texts
+            text = _NUMBER.format(expression)
         case Type.NUMERIC | Type.BIGNUMERIC:  # as a text, so that nobody reads it as a float on the way
             text = f"'\"' || {expression}::VARCHAR || '\"'"
         case _:

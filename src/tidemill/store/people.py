@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from tidemill.store.database import Database
+from tidemill.store.loads import storable
 from tidemill.store.tables import SCHEMA, identity
 
 Key = tuple[int, str]
@@ -31,6 +32,11 @@ _TYPES = dict.fromkeys(("team_id", "version", "number", "into_number", "snapshot
     "identified": "boolean",
     "deleted": "boolean",
 }
+#: A number of microseconds as a time. By hours: PostgreSQL multiplies an interval as a float, which holds 2^53 of them.
+_MOMENT = (
+    "'epoch'::timestamptz + ({0} / 3600000000) * interval '1 hour' + ({0} % 3600000000) * interval '1 microsecond'"
+)
+_FETCHED = 1_000
 _CREATED = "(extract(epoch FROM created_at) * 1000000)::bigint"
 
 
@@ -103,10 +109,25 @@ class PeopleSession:
         """All ids of these persons (team and id)."""
         return self._found(", ".join(LINK), "distinct_ids", "person_id", "text", persons)
 
-    def persons(self, persons: Sequence[Key]) -> list[Row]:
-        """Those of these persons that are known."""
-        columns = f"team_id, id, {_CREATED}, properties, version, identified, deleted, number"
-        return self._found(columns, "persons", "id", "text", persons)
+    def persons(self, persons: Sequence[Key], most: int | None = None) -> list[Row] | None:
+        """Those of these persons that are known; None if their properties have more than `most` characters."""
+        if not persons:
+            return []
+        query = (
+            f"SELECT t.team_id, t.id, {_CREATED}, properties, version, identified, deleted, number "
+            f"FROM {SCHEMA}.persons t JOIN unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) "
+            "ON t.team_id = k_team AND t.id = k_name"
+        )
+        rows, size = [], 0
+        with self._connection.cursor(name="persons") as cursor:  # a part at a time, not all at once
+            cursor.itersize = _FETCHED
+            cursor.execute(query, [list(part) for part in zip(*persons, strict=True)])
+            for row in cursor:
+                size += len(row[3])
+                if most is not None and size > most:
+                    return None
+                rows.append(row)
+        return rows
 
     def users(self, devices: Sequence[Key]) -> list[Row]:
         """team_id, device_id and the user who was last seen on it, of those of these devices that are known."""
@@ -134,7 +155,9 @@ class PeopleSession:
         wrote = self._merge("persons", PERSON, changed.persons, key=("team_id", "id"), change=change)
         wrote |= self._merge("distinct_ids", LINK, changed.links, key=("team_id", "distinct_id"), change=change)
         wrote |= self._merge("merge_ids", MERGE, changed.merges, change=change)
-        self._merge("identity_warnings", WARNING, changed.refusals)
+        # What a sender named may be anything; ids were looked at when they came in.
+        refusals = (tuple(storable(v) if isinstance(v, str) else v for v in row) for row in changed.refusals)
+        self._merge("identity_warnings", WARNING, refusals)
         self._merge("device_users", SWITCH, changed.switches)
         self.reached = Reached(snapshot, change if wrote else self.reached.change, numbers)
         self._connection.execute(
@@ -171,7 +194,7 @@ class PeopleSession:
         if first is None:
             return False
         fields = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in columns)
-        values = [f"'epoch'::timestamptz + {c} * interval '1 microsecond'" if c in _TIMES else c for c in columns]
+        values = [_MOMENT.format(column) if column in _TIMES else column for column in columns]
         with self._connection.cursor() as cursor:
             cursor.execute(f"CREATE TEMP TABLE incoming ({fields}) ON COMMIT DROP")
             with cursor.copy("COPY incoming FROM STDIN") as copy:

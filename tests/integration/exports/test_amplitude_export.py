@@ -223,3 +223,33 @@ def test_the_team_must_be_said(installation: Installation) -> None:
             with pytest.raises(ConfigError) as caught:
                 app.exports.create(CONNECTION, {"name": "amp", "model": model}, by="t")
             assert caught.value.code == "team_missing"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"server_received_time": "infinity"},
+        {"processed_time": "294247-01-10"},
+        {"client_upload_time": "0044-03-15 (BC)"},
+        {"client_upload_time": 999999999999999},
+        {"location_lat": "nan", "location_lng": "-Infinity"},
+        {"session_id": "170141183460469231731687303715884105727"},
+        {"sample_rate": "1e300", "event_id": "1e30"},
+    ],
+    ids=str,
+)
+def test_a_value_that_bigquery_has_not_is_null_and_stops_nothing(
+    installation: Installation, tmp_path: Path, odd: dict[str, Any]
+) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        for name, json_type in (("amp", True), ("plain", False)):
+            fields = {"name": name, "model": "amplitude_events", "team_id": 1, "table": name, "json_type": json_type}
+            app.exports.create(CONNECTION, fields, by="t")
+        load(app, tmp_path, "amplitude", hit("u-1", "ana", "dev", **{**AMPLITUDE, **odd}))
+        for name in ("amp", "plain"):
+            app.exports.run(name, by="t")
+            (row,) = installation.rows(name)
+            for column in odd:
+                value = row[column]  # of a session_id, -1 says that there is none; of some times, we know another
+                assert value in {None, -1} or 2000 < value.year < 3000

@@ -14,7 +14,8 @@ from tests.installation import CONNECTION, Installation
 
 from tidemill.app import App
 from tidemill.bigquery.local.service import DEFAULT_PROJECT
-from tidemill.errors import ConfigError
+from tidemill.errors import Cancelled, ConfigError
+from tidemill.exports.service import RunProgress
 
 NEW = "inserted_at >= {data_interval_start} AND inserted_at < {data_interval_end}"
 SLICE = f"SELECT uuid, event, timestamp::DATE AS day, (properties->>'n')::BIGINT AS n FROM events WHERE {NEW}"
@@ -278,3 +279,36 @@ def test_on_the_command_line(installation: Installation, tmp_path: Path) -> None
     assert {row["distinct_id"]: row["hits"] for row in rows(installation)} == {f"d{n}": 2 for n in range(5)}
     wrong = installation.run("export", "create", "x", "--connection", CONNECTION, "--sql", "@/nowhere")
     assert (wrong.returncode, "cannot be read" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("json_type", [False, True])
+def test_numbers_that_json_has_not_arrive(installation: Installation, tmp_path: Path, json_type: bool) -> None:
+    sql = (
+        "SELECT (properties->>'n')::BIGINT AS n, CASE n WHEN 0 THEN 'nan' WHEN 1 THEN 'inf' WHEN 2 THEN '-inf' WHEN 3 "
+    )
+    sql += "THEN '1.5' END::DOUBLE AS x, properties::JSON AS p FROM events"
+    with installation.app() as app:
+        installation.connect(app)
+        create(app, sql, key=("n",), json_type=json_type)
+        load(app, tmp_path, 5)
+        app.exports.run("mine", by="t")
+        found = {row["n"]: row["x"] for row in rows(installation)}
+    assert str(found.pop(0)) == "nan"
+    assert found == {1: float("inf"), 2: float("-inf"), 3: 1.5, 4: None}
+
+
+def test_a_query_that_takes_too_long_is_cancelled(installation: Installation, tmp_path: Path) -> None:
+    steps = "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 1000000000) "
+    with installation.app() as app:
+        installation.connect(app)
+        create(app, steps + "SELECT max(n) AS n FROM t, (SELECT count(*) FROM events)", key=("n",))
+        load(app, tmp_path, 5)
+
+        def stop(progress: RunProgress) -> None:
+            if progress.doing.startswith("writing"):
+                app.exports.interrupt()
+
+        with pytest.raises(Cancelled):
+            app.exports.run("mine", by="t", progress=stop)
+        (run,) = app.exports.runs("mine", limit=1)
+        assert run.status == "cancelled"

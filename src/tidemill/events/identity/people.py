@@ -11,6 +11,7 @@ These are Amplitude's ids and its merge ids.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -108,11 +109,16 @@ class People:
     """What is known of the people of a batch, and what of it has changed."""
 
     def __init__(
-        self, links: list[Link], persons: list[Person], users: dict[Key, str] | None = None, numbers: int = 0
+        self,
+        links: list[Link],
+        persons: list[Person],
+        users: dict[Key, str] | None = None,
+        numbers: int = 0,
+        links_of: Callable[[Iterable[Key]], Iterable[Link]] = lambda _: (),
     ) -> None:
-        """`links` and `persons`: all that the batch's ids lead to, and all ids of persons that it may merge.
+        """`links` and `persons`: all that the batch's ids lead to. `users`: who was last seen on the batch's devices.
 
-        `users`: who was last seen on the batch's devices; `numbers`: the last number that was given.
+        `numbers`: the last number that was given. `links_of`: all ids of persons, as they were before this batch.
         """
         self.links = {(link.team_id, link.distinct_id): link for link in links}
         self.persons = {(person.team_id, person.id): person for person in persons}
@@ -123,10 +129,24 @@ class People:
         self.switches: list[Switch] = []
         self.numbers = numbers
         self._users = dict(users or {})
-        self._ids: dict[Key, list[str]] = {}
+        self._links_of = links_of
+        self._whole: set[Key] = set()  # persons of whom all ids are known
+        self._ids: dict[Key, set[str]] = {}
         for link in links:
-            if link.person_id is not None:
-                self._ids.setdefault((link.team_id, link.person_id), []).append(link.distinct_id)
+            self._owned(link)
+
+    def _owned(self, link: Link) -> None:
+        if link.person_id is not None:
+            self._ids.setdefault((link.team_id, link.person_id), set()).add(link.distinct_id)
+
+    def whole(self, persons: Iterable[Key]) -> None:
+        """See that all ids of these persons are known."""
+        wanted = [key for key in persons if key not in self._whole]
+        for link in self._links_of(wanted) if wanted else ():
+            if (link.team_id, link.distinct_id) not in self.links:  # what is known here is newer
+                self.links[link.team_id, link.distinct_id] = link
+                self._owned(link)
+        self._whole.update(wanted)
 
     def apply(self, action: Action) -> None:
         """Apply one event."""
@@ -217,7 +237,7 @@ class People:
         version = link.version + 1 if link else 0
         self.links[key] = Link(*key, person.id, version, person.number if anew or link is None else link.number)
         self.changed_links.add(key)
-        self._ids.setdefault((team_id, person.id), []).append(distinct_id)
+        self._owned(self.links[key])
 
     def _merged(self, action: Action) -> tuple[Person | None, bool]:
         """The person that both ids have now, and whether it was made just now; None if they stay apart."""
@@ -260,7 +280,9 @@ class People:
         source.deleted, source.properties = True, {}
         self._written(source, made=False)
         self._joined(source.number, target, action)
-        for distinct_id in self._ids.pop((source.team_id, source.id), []):
+        key = (source.team_id, source.id)
+        self.whole([key])
+        for distinct_id in sorted(self._ids.pop(key, ())):
             self._link(distinct_id, target, action, absorbed=True)
 
     def _joined(self, number: int, person: Person, action: Action) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: So many events are looked at in one transaction, or those of one commit, if it holds more.
 BATCH = 50_000
+#: Characters of properties of persons that are held at once.
+MOST = 64 * 1024 * 1024
 _EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 
 
@@ -71,8 +73,8 @@ class Session(Protocol):
     def links_of(self, persons: Sequence[Key]) -> list[Row]:
         """All ids of these persons."""
 
-    def persons(self, persons: Sequence[Key]) -> list[Row]:
-        """Those of these persons that are known."""
+    def persons(self, persons: Sequence[Key], most: int | None = None) -> list[Row] | None:
+        """Those of these persons that are known; None if their properties have more than `most` characters."""
 
     def users(self, devices: Sequence[Key]) -> list[Row]:
         """team_id, device_id and the user who was last seen on it, of those of these devices that are known."""
@@ -189,7 +191,7 @@ def _whole(session: Session, team_id: int, distinct_id: str) -> tuple[Person | N
     """The person of this id, which may be deleted, with all its ids; None if there never was one."""
     links = [Link(*row) for row in session.links([(team_id, distinct_id)])]
     owners = [(link.team_id, link.person_id) for link in links if link.person_id is not None]
-    persons = [_person(*row) for row in session.persons(owners)]
+    persons = [_person(*row) for row in session.persons(owners) or ()]
     return next(iter(persons), None), tuple(sorted(Link(*row).distinct_id for row in session.links_of(owners)))
 
 
@@ -201,20 +203,40 @@ def _unknown(team_id: int, distinct_id: str) -> NotFoundError:
     )
 
 
-def apply(session: Session, actions: Sequence[Action], upto: int) -> None:
-    """Apply these actions, which are all up to a snapshot, to what is kept."""
+class _TooMuch(Exception):  # noqa: N818 - it is no error
+    """More is known of the persons than may be held at once."""
+
+
+def apply(session: Session, actions: Sequence[Action], upto: int, most: int = MOST) -> None:
+    """Apply these actions, which are all up to a snapshot, to what is kept; those of half of them after the others, if
+    what is known of their persons has more than `most` characters."""
     ids = {(action.team_id, action.distinct_id) for action in actions}
     merges = [action for action in actions if action.merged]
-    merged = {(action.team_id, name) for action in merges for name in (action.merged or "", action.distinct_id)}
+    merged = {(action.team_id, action.merged or "") for action in merges}
     devices = {(action.team_id, action.device) for action in actions if action.device is not None}
-    found = known(session, ids | merged, merged, devices)
+    try:
+        found = known(session, ids | merged, merged, devices, most if len(actions) > 1 else None)
+    except _TooMuch:
+        middle = len(actions) // 2
+        apply(session, actions[:middle], session.reached.snapshot, most)
+        apply(session, actions[middle:], upto, most)
+        return
     for action in actions:
         found.apply(action)
     keep(session, found, upto)
 
 
-def known(session: Session, ids: Iterable[Key], merged: Iterable[Key] = (), devices: Iterable[Key] = ()) -> People:
-    """What is kept of these ids, all ids of the persons of those that may be merged, and who used these devices."""
+def known(
+    session: Session,
+    ids: Iterable[Key],
+    merged: Iterable[Key] = (),
+    devices: Iterable[Key] = (),
+    most: int | None = None,
+) -> People:
+    """What is kept of these ids, all ids of the persons of those that may be merged, and who used these devices.
+
+    Raises _TooMuch if the persons' properties have more than `most` characters.
+    """
     users = {(team_id, device): user for team_id, device, user in session.users(list(devices))}
     wanted = {*ids, *((team_id, user) for (team_id, _), user in users.items())}
     links = {row[:2]: Link(*row) for row in session.links(list(wanted))}
@@ -223,9 +245,15 @@ def known(session: Session, ids: Iterable[Key], merged: Iterable[Key] = (), devi
         found = (links[key] for key in keys if key in links)
         return list({(link.team_id, link.person_id) for link in found if link.person_id is not None})
 
-    links |= {row[:2]: Link(*row) for row in session.links_of(owners(merged))}
-    persons = [_person(*row) for row in session.persons(owners(links))]
-    return People(list(links.values()), persons, users, session.reached.numbers)
+    def links_of(persons: Iterable[Key]) -> list[Link]:
+        return [Link(*row) for row in session.links_of(list(persons))]
+
+    rows = session.persons(owners(links), most)
+    if rows is None:
+        raise _TooMuch
+    people = People(list(links.values()), [_person(*row) for row in rows], users, session.reached.numbers, links_of)
+    people.whole(owners(merged))
+    return people
 
 
 def keep(session: Session, found: People, upto: int) -> None:

@@ -60,6 +60,8 @@ _TIMES = {
     "server_received_time": (("server_received_time", "receivedAt"), "inserted_at"),
     "server_upload_time": (("server_upload_time",), "inserted_at"),
 }
+#: What a TIMESTAMP holds (BigQuery, "Data types").
+_EARLIEST, _LATEST = "TIMESTAMPTZ '0001-01-01 00:00:00Z'", "TIMESTAMPTZ '9999-12-31 23:59:59.999999Z'"
 #: Used by what is put together below.
 _SENT: tuple[str, ...] = (
     *("user_id", "userId", "device_id", "anonymousId", "library", "session_id"),
@@ -161,11 +163,18 @@ def _first(fields: tuple[str, ...], properties: tuple[str, ...] = (), *more: str
 
 
 def _time(text: str) -> str:
-    """A moment, from a text or from milliseconds since 1970."""
-    return (
+    """A moment, from a text or from milliseconds since 1970; NULL if it is none that BigQuery has."""
+    read = (
         f"CASE WHEN regexp_full_match({text}, '[0-9]{{12,14}}') THEN make_timestamptz({text}::BIGINT * 1000) "
         f"ELSE TRY_CAST({text} AS TIMESTAMPTZ) END"
     )
+    return f"CASE WHEN ({read}) BETWEEN {_EARLIEST} AND {_LATEST} THEN ({read}) END"
+
+
+def _typed(text: str, kind: str) -> str:
+    """A value of a type; NULL if it is none, or not a finite number."""
+    read = f"TRY_CAST({text} AS {kind})"
+    return f"CASE WHEN isfinite({read}) THEN {read} END" if kind == "DOUBLE" else read
 
 
 def _columns() -> dict[str, str]:
@@ -180,7 +189,7 @@ def _columns() -> dict[str, str]:
     operations = """'{"$set":' || "set" || ',"$setOnce":' || set_once || '}'"""
     alone = """CASE WHEN set_once IS NOT NULL THEN '{"$setOnce":' || set_once || '}' END"""
     texts = {name: _first(*where) for name, where in _TEXTS.items()}
-    typed = {name: f"TRY_CAST({_first(sent, told)} AS {kind})" for name, (kind, sent, told) in _TYPED.items()}
+    typed = {name: _typed(_first(sent, told), kind) for name, (kind, sent, told) in _TYPED.items()}
     times = {name: f"coalesce({_time(_first(fields))}, {more})" for name, (fields, more) in _TIMES.items()}
     return {
         **texts,
@@ -198,7 +207,7 @@ def _columns() -> dict[str, str]:
         "groups": _json(("groups",), ("$groups",)),
         "ip_address": "ip",
         "library": _first(("library",), (), library),
-        "session_id": f"coalesce(TRY_CAST({_first(('session_id', 'context.sessionId'))} AS HUGEINT), {began}, -1)",
+        "session_id": f"coalesce(TRY_CAST({_first(('session_id', 'context.sessionId'))} AS BIGINT), {began}, -1)",
         "user_id": user,
         "user_properties": f'coalesce({_json(("user_properties",), ())}, {operations}, "set", {alone})',
         "uuid": "uuid",

@@ -66,6 +66,7 @@ def _write_file(parts: Parts, work: Work, chunk: Chunk) -> chunk_files.Written:
             part,
             handed_at=dt.datetime.now(dt.UTC),
             max_row_bytes=parts.settings.max_row_bytes,
+            cancelled=lambda: parts.watches.cancelled(run.id),
             ends_of=work.key if work.staged else (),
         )
     part.replace(path)
