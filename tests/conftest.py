@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -14,3 +16,14 @@ pytest_plugins = ["tests.installation", "tests.postgres_fixture"]
 # The machine may be slow; a property is not.
 settings.register_profile("tidemill", deadline=None)
 settings.load_profile("tidemill")
+
+
+@pytest.fixture(autouse=True)
+def no_server_is_left() -> Iterator[None]:
+    """The PostgreSQL of a home is that of one test: hundreds of them would be left at the end."""
+    from tidemill.store import embedded
+
+    before = embedded.used()
+    yield
+    for folder in embedded.used() - before:
+        embedded.leave(folder)

@@ -153,6 +153,7 @@ class App:
         return ExportService(
             self.settings,
             self.lake,
+            self.identity,
             functools.partial(CustomSource, self.lake),
             self.sources,
             self.engine,

@@ -147,7 +147,7 @@ def test_an_export_that_was_killed_can_be_deleted_and_made_anew(installation: In
         client = installation.client()
         assert client.list_tables(installation.dataset) == ["events"], "no stage table is left"
         client.close()
-        app.exports.create(CONNECTION, {"name": "again", "table": "events"}, by="tester")
-        (run,) = app.exports.run("again", by="tester")
+        app.exports.create(CONNECTION, {"name": "anew", "table": "events"}, by="tester")
+        (run,) = app.exports.run("anew", by="tester")
         assert run.mode == "merge"
     assert installation.uuids() == uuids

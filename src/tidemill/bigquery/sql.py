@@ -12,8 +12,9 @@ from tidemill.models.model import Column
 from tidemill.models.types import Type
 
 Place = tuple[str, str, str]
-#: Characters that do not stand for themselves in a literal; the number of each has two hexadecimal digits.
-_SPECIAL = re.compile(r'[\x00-\x1f"\\\x7f]')
+#: Characters that do not stand for themselves in a literal ("Lexical structure": quoted literals, escape sequences).
+_ESCAPES = {'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\0": r"\x00"}
+_SPECIAL = re.compile(f"[{''.join(map(re.escape, _ESCAPES))}]")
 Value = dt.datetime | dt.date | int | str
 Bounds = tuple[Value, Value]
 
@@ -98,7 +99,7 @@ def _same_row(merge: Merge) -> str:
 
 
 def literal(value: Value) -> str:
-    """A value as a literal ("Lexical structure": escape sequences)."""
+    """A value as a literal."""
     match value:
         case dt.datetime():
             return moment(value)
@@ -106,7 +107,7 @@ def literal(value: Value) -> str:
             return f"DATE '{value.isoformat()}'"
         case int():
             return str(value)
-    return '"' + _SPECIAL.sub(lambda found: f"\\x{ord(found[0]):02x}", value) + '"'
+    return '"' + _SPECIAL.sub(lambda found: _ESCAPES[found[0]], value) + '"'
 
 
 def moment(value: dt.datetime) -> str:

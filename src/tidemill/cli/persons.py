@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from tidemill.cli import output, session
-from tidemill.errors import TidemillError
 
 if TYPE_CHECKING:
-    from tidemill.app import App
+    from tidemill.exports.erasure import Deleted
 
 app = typer.Typer(no_args_is_help=True, help="Who is who: persons by their distinct_ids, and deleting one.")
 _TEAM = typer.Option(1, min=0, help="Team (project) of the person.")
@@ -35,21 +34,24 @@ def show(
 def delete(
     distinct_id: str = typer.Argument(help="One of the person's distinct_ids."),
     team: int = _TEAM,
-    in_tables: bool = typer.Option(False, "--in-tables", help="Delete its rows from tables of persons, too, now."),
+    with_events: bool = typer.Option(False, "--with-events", help="Delete all events of the person, too."),
+    in_tables: bool = typer.Option(False, "--in-tables", help="Delete the rows of all that from the tables, too, now."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:
     """Delete a person, as for a privacy request: the properties are gone here, and with the next run of each export.
 
-    With --in-tables its rows are deleted from the tables of persons instead of being marked; may be repeated. The
-    person's events stay in the store and in the tables that they were exported to.
+    With --in-tables its rows are deleted from the tables of persons instead of being marked. Its events stay, unless
+    --with-events says that they go, too: here, and with --in-tables from the tables of events, sessions and Amplitude's
+    events. Rows of queries of your own are not looked at. May be repeated.
     """
     with session.app() as opened:
-        if not in_tables:
+        if not in_tables and not with_events:
             opened.identity.show(team, distinct_id)
         if not yes:
-            typer.confirm(f"Delete the person with the id {distinct_id}?", abort=True)
-        if in_tables:
-            _everywhere(opened, team, distinct_id)
+            what = " and all its events" if with_events else ""
+            typer.confirm(f"Delete the person with the id {distinct_id}{what}?", abort=True)
+        if in_tables or with_events:
+            opened.exports.erase_person(team, distinct_id, events=with_events, tables=in_tables, told=_told)
             return
         opened.identity.delete(team, distinct_id)
         exports = [export.name for export in opened.exports.find() if export.model == "persons"]
@@ -58,19 +60,13 @@ def delete(
         output.note(f"Its rows are marked, and emptied, by the next run: tidemill export run {name}")
 
 
-def _everywhere(opened: App, team: int, distinct_id: str) -> None:
-    """Here first, so that no run brings it back; then in each table, as many as can be reached."""
-    ids = opened.identity.erase(team, distinct_id)
-    output.done(f"The person of {distinct_id} is deleted here, with its {len(ids)} ids.")
-    failed: TidemillError | None = None
-    for export in opened.exports.find():
-        try:
-            rows = opened.exports.erase_person(export.name, team, ids)
-        except TidemillError as error:
-            failed = failed or error
-            output.note(f"{export.target}: not yet. {error.message}")
-            continue
-        if rows is not None:
-            output.done(f"{export.target}: {rows:,} rows deleted.")
-    if failed:
-        raise failed
+def _told(deleted: Deleted) -> None:
+    match deleted.place:
+        case "persons":
+            output.done(f"The person is deleted here, with its {deleted.rows:,} ids.")
+        case "events":
+            output.done(f"{deleted.rows:,} of its events are deleted here.")
+        case place if deleted.error:
+            output.note(f"{place}: not yet. {deleted.error.message}")
+        case place:
+            output.done(f"{place}: {deleted.rows:,} rows deleted.")

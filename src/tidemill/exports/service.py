@@ -10,13 +10,15 @@ from typing import Any
 from tidemill.bigquery.client import Client
 from tidemill.engine.port import Engine
 from tidemill.errors import ConfigError, ConflictError
+from tidemill.events.identity.service import IdentityService
 from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Source
-from tidemill.exports import check, erase, selection, views
+from tidemill.exports import check, selection, views
 from tidemill.exports import draft as drafts
 from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView
 from tidemill.exports.check import Example
 from tidemill.exports.dispatch import Dispatch
+from tidemill.exports.erasure import Eraser, Told
 from tidemill.exports.estimate import Estimate, Estimator
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.plan import Planner
@@ -55,6 +57,7 @@ class ExportService:
         self,
         settings: Settings,
         lake: Lake,
+        identity: IdentityService,
         queried: Queried,
         sources: Mapping[str, Source],
         engine: Engine,
@@ -81,6 +84,7 @@ class ExportService:
         self._backfiller = Backfiller(parts, planner, self._dispatch, backfills)
         self._estimator = Estimator(parts, planner)
         verifier = Verifier(parts, self._set_aside)
+        self._eraser = Eraser(parts, identity, self._backfiller, self._client)
         self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)
 
     def _client(self, export: Export) -> Client:
@@ -202,24 +206,9 @@ class ExportService:
         """The backfill that brings in what the table was found to lack; None if it lacks nothing."""
         return self._estimator.repair(self._exports.get(name), verified)
 
-    def erase_person(self, name: str, team_id: int, distinct_ids: tuple[str, ...]) -> int | None:
-        """Delete the rows of a person from the table of an export. Gives their number; None if it holds no persons.
-
-        Raises
-        ------
-        ConflictError
-            A run is not finished.
-        """
-        export = self._exports.get(name)
-        if not erase.concerns(export, team_id):
-            return None
-        erase.assert_still(export, self._runs.last(export.id))
-        self._backfiller.assert_none(export)
-        client = self._client(export)
-        try:
-            return erase.erase(client, export, team_id, distinct_ids)
-        finally:
-            client.close()
+    def erase_person(self, team_id: int, distinct_id: str, *, events: bool, tables: bool, told: Told) -> None:
+        """Delete a person for good, as for a privacy request; see exports/erasure.py."""
+        self._eraser.erase(team_id, distinct_id, events=events, tables=tables, told=told)
 
     # Backfills.
 

@@ -55,7 +55,7 @@ def ensure_running(folder: Path) -> Path:
         _bring_up(folder, socket)
         if _users.get(folder, (0, None))[0] != os.getpid():
             _users[folder] = (os.getpid(), _lock(folder, "users.lock", fcntl.LOCK_SH))
-            atexit.register(_leave, folder)
+            atexit.register(leave, folder)
     return socket
 
 
@@ -79,13 +79,21 @@ def _make_folder(folder: Path) -> None:
         os.chown(folder, *_owner(folder))
 
 
-def _leave(folder: Path) -> None:
-    """At the end of the process: stop the server if nobody else uses it. A forked child leaves that to its parent."""
+def used() -> set[Path]:
+    """The directories whose servers this process uses."""
+    return set(_users)
+
+
+def leave(folder: Path) -> None:
+    """Use it no longer, as at the end of the process: stop the server if nobody else uses it.
+
+    A forked child leaves that to its parent.
+    """
     owner, users = _users.get(folder, (0, None))
     if users is None or owner != os.getpid():
         return
     del _users[folder]
-    with contextlib.suppress(OSError, subprocess.SubprocessError), _exclusive(folder):
+    with users, contextlib.suppress(OSError, subprocess.SubprocessError), _exclusive(folder):
         fcntl.flock(users, fcntl.LOCK_UN)
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)

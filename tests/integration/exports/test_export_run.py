@@ -138,12 +138,12 @@ def test_a_limit_of_bytes_goes_along_with_each_statement(installation: Installat
         prepared(installation, app, tmp_path, 5, max_bytes_billed="20GB")
         app.exports.run("daily", by="tester")
         app.exports.delete("daily")
-        fields = {"name": "again", "table": "events", "max_bytes_billed": "20 MB"}
+        fields = {"name": "anew", "table": "events", "max_bytes_billed": "20 MB"}
         app.exports.create(CONNECTION, fields, by="tester")
-        assert app.exports.edit("again", {"max_bytes_billed": "1.5 TB"}).max_bytes_billed == 1_500_000_000_000
-        app.exports.run("again", by="tester")
-        app.exports.check("again")
-        app.exports.example("again")
+        assert app.exports.edit("anew", {"max_bytes_billed": "1.5 TB"}).max_bytes_billed == 1_500_000_000_000
+        app.exports.run("anew", by="tester")
+        app.exports.check("anew")
+        app.exports.example("anew")
     asked = [request["body"] for request in installation.local.requests() if request["path"].endswith("/jobs")]
     bodies = [body for body in asked if isinstance(body, dict) and installation.dataset in json.dumps(body)]
     limits = [
@@ -255,8 +255,8 @@ def test_a_new_export_into_a_filled_table_adds_only_what_is_not_there(
         app.exports.delete("daily")
         uuids += write_events(tmp_path / "more.jsonl", 100, first=10_000)
         app.events.load(str(tmp_path / "more.jsonl"))
-        app.exports.create(CONNECTION, {"name": "again", "table": "events"}, by="tester")
-        (run,) = app.exports.run("again", by="tester")
+        app.exports.create(CONNECTION, {"name": "anew", "table": "events"}, by="tester")
+        (run,) = app.exports.run("anew", by="tester")
         assert (run.mode, run.rows_done) == ("merge", 100)
         assert installation.uuids() == sorted(uuids)
     client = installation.client()

@@ -186,14 +186,14 @@ def test_a_first_run_into_a_filled_table_that_failed_half_way_loses_nothing(
         app.exports.delete("daily")
         uuids += write_events(tmp_path / "more.jsonl", 300, first=5_000)
         app.events.load(str(tmp_path / "more.jsonl"))
-        app.exports.create(CONNECTION, {"name": "again", "table": "events"}, by="tester")
+        app.exports.create(CONNECTION, {"name": "anew", "table": "events"}, by="tester")
         installation.local.set_faults(
             [{"path": UPLOAD, "method": "PUT", "nth": 3, "fault": "job_error", "reason": "invalid"}]
         )
         with pytest.raises(TidemillError):
-            app.exports.run("again", by="tester")
+            app.exports.run("anew", by="tester")
         installation.local.set_faults([])
-        (run,) = app.exports.run("again", by="tester")
+        (run,) = app.exports.run("anew", by="tester")
         assert (run.mode, run.status, run.rows_done) == ("merge", "completed", 300)
         assert installation.uuids() == sorted(uuids)
     client = installation.client()

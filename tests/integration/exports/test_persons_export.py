@@ -163,8 +163,8 @@ def test_a_newer_row_is_never_replaced_by_an_older_one(installation: Installatio
             )
         client.close()
         app.exports.delete("people")
-        app.exports.create(CONNECTION, {"name": "again", "model": "persons", "table": "persons"}, by="t")
-        (run,) = app.exports.run("again", by="t")
+        app.exports.create(CONNECTION, {"name": "anew", "model": "persons", "table": "persons"}, by="t")
+        (run,) = app.exports.run("anew", by="t")
         assert run.rows_planned == 4
     found = {name: row["properties"] for name, row in table(installation).items()}
     assert found == {"a": "newer", "b": "newer", "c": '{"n":1}', "d": "same"}
@@ -230,7 +230,11 @@ def test_a_person_is_deleted_in_the_tables_too_and_nothing_brings_it_back(
             fields = {"name": name, "model": "persons", "table": name.replace("people", "persons"), "team_id": team}
             app.exports.create(CONNECTION, fields, by="t")
         load(app, tmp_path, *({"distinct_id": name, "properties": {"$set": {"n": 1}}} for name in ("ana", "ben")))
-        load(app, tmp_path, {"event": "$identify", "distinct_id": "ana", "properties": {"$anon_distinct_id": "a'\"1"}})
+        load(
+            app,
+            tmp_path,
+            {"event": "$identify", "distinct_id": "ana", "properties": {"$anon_distinct_id": "a'\"\\\x01\n1"}},
+        )
         load(app, tmp_path, {"distinct_id": "ana", "team_id": 2})
         for name in ("people", "others"):
             app.exports.run(name, by="t")
@@ -260,3 +264,48 @@ def test_a_person_is_deleted_in_the_tables_too_and_nothing_brings_it_back(
     (again,) = [row for row in installation.rows("persons") if (row["team_id"], row["distinct_id"]) == (1, "ana")]
     assert json.loads(again["properties"]) == {"n": 2}
     assert installation.run("persons", "delete", "nobody", "--in-tables", "--yes").returncode == 4
+
+
+def test_the_events_of_a_person_are_deleted_too_everywhere(installation: Installation, tmp_path: Path) -> None:
+    models = ("events", "persons", "sessions", "amplitude_events")
+    with installation.app(commit_rows=3) as app:
+        installation.connect(app)
+        for model in models:
+            app.exports.create(CONNECTION, {"name": model, "model": model, "table": model, "team_id": 1}, by="t")
+        for team in (1, 2):
+            for turn in range(4):
+                hits = [
+                    {
+                        "distinct_id": name,
+                        "properties": {"$session_id": f"0190a000-0000-7000-8000-00000000{team}{n}0{turn}"},
+                    }
+                    for n, name in enumerate(("ana", "anon", "ben"))
+                ]
+                load(app, tmp_path, *({**hit, "team_id": team} for hit in hits))
+        load(app, tmp_path, {"event": "$identify", "distinct_id": "ana", "properties": {"$anon_distinct_id": "anon"}})
+        for model in models:
+            app.exports.run(model, by="t")
+        load(app, tmp_path, {"distinct_id": "ana", "properties": {"late": True}})  # not exported yet
+    done = installation.run("persons", "delete", "ana", "--with-events", "--in-tables", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "10 of its events are deleted here" in done.stderr
+    with installation.app() as app:
+        for model in models:
+            found = installation.rows(model)
+            assert found
+            assert {row.get("distinct_id", row.get("user_id")) for row in found} == {"ben"}
+            app.exports.run(model, by="t")
+            assert app.exports.verify(model, by="t").different == ()
+            app.exports.backfill(
+                model,
+                app.exports.estimate(model, "earliest", None, "week"),
+                by="t",
+                parallel=1,
+                progress=lambda _: None,
+            )
+            assert len(installation.rows(model)) == len(found)
+        app.events.compact()
+        assert app.exports.check("events").rows == 4
+        with app.lake.cursor() as cursor:
+            left = cursor.execute("SELECT team_id, count(*) FROM lake.events GROUP BY 1 ORDER BY 1").fetchall()
+        assert left == [(1, 4), (2, 12)]

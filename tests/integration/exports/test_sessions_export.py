@@ -85,7 +85,7 @@ def test_an_export_made_anew_changes_nothing(installation: Installation, tmp_pat
     with installation.app(commit_rows=20) as app:
         installation.connect(app)
         load(app, tmp_path, visits(random.Random(8), 100))
-        for name in ("first", "again"):
+        for name in ("first", "anew"):
             app.exports.create(CONNECTION, {"name": name, "model": "sessions", "table": "sessions"}, by="t")
             app.exports.run(name, by="t")
             rows = table(installation)
