@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import signal
@@ -87,8 +88,9 @@ def test_a_server_that_does_not_come_to_its_end_is_stopped_at_once(home: Path) -
         session.execute("CREATE TABLE kept AS SELECT 1 AS a")
     server = postmaster(home)
     for child in server.children():
-        if "checkpointer" in " ".join(child.cmdline()):
-            child.suspend()
+        with contextlib.suppress(psutil.NoSuchProcess):  # some come and go
+            if "checkpointer" in " ".join(child.cmdline()):
+                child.suspend()
     server.send_signal(signal.SIGINT)
     again = open_postgres(Settings(home=home))
     with psycopg.connect(again.dsn) as session:
