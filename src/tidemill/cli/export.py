@@ -18,7 +18,7 @@ INTERVALS = "every 5 minutes, every 15 minutes, hour, day, week"
 def create(
     name: str = typer.Argument(help="A unique name for the export."),
     connection: str = typer.Option(..., help="Name of the connection."),
-    model: str = typer.Option("events", help="What is exported; see tidemill model list."),
+    model: str = typer.Option(None, help="What is exported; see tidemill model list. Default: events."),
     table: str = typer.Option(None, help="Table id, or project:dataset.table. Default: named after the model."),
     interval: str = typer.Option("hour", help=f"How often, once it is scheduled: {INTERVALS}."),
     json_type: bool = typer.Option(None, help="Columns that hold JSON get type JSON, or STRING. Default: the model's."),
@@ -52,7 +52,7 @@ def create(
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
     fields |= {"partition_expiration_days": partition_expiration, "table_expiration_days": table_expiration}
     fields |= {"run_log": run_log, "verify_days": verify_daily}
-    fields |= {"sql": session.text(sql) if sql else None, "key": key, "versions": version}
+    fields |= {"sql": _query(sql) if sql is not None else None, "key": key, "versions": version}
     if partition_by is not None:
         fields["partition_by"] = partition_by
     if max_bytes_billed is not None:
@@ -68,6 +68,19 @@ def create(
     else:
         output.done(f"Export {made.name} into {made.target} is made. Run it: tidemill export run {made.name}")
         output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
+
+
+def _query(given: str) -> str:
+    """The query that was typed, or that is in @FILE."""
+    from tidemill.errors import ConfigError
+
+    if not any(letter.isspace() for letter in given) and session.is_file(given):
+        raise ConfigError(
+            "sql_is_file",
+            f"--sql {given} is no query, but the name of a file.",
+            hint=f"To read it from the file: --sql @{given}",
+        )
+    return session.text(given)
 
 
 @app.command("list", epilog="Example: tidemill export list --connection warehouse")

@@ -1,0 +1,61 @@
+"""What is said of a query that cannot be exported, and of words that do not go together with one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.installation import CONNECTION, Installation
+
+from tidemill.errors import ConfigError
+
+NEW = "inserted_at >= {data_interval_start} AND inserted_at < {data_interval_end}"
+
+
+def test_words_that_do_not_go_together_are_refused(installation: Installation) -> None:
+    sql = f"SELECT uuid FROM events WHERE {NEW}"
+    cases: list[tuple[dict[str, Any], str, str]] = [
+        ({"sql": ""}, "query_empty", "is empty"),
+        ({"sql": " \n", "key": ["uuid"]}, "query_empty", "is empty"),
+        ({"key": ["uuid"]}, "key_without_query", "--key and --version"),
+        ({"versions": ["n"]}, "key_without_query", "--key and --version"),
+        ({"sql": sql, "model": "persons"}, "model_and_query", "persons"),
+        ({"sql": sql, "model": "events"}, "model_and_query", "events"),
+        ({"sql": sql, "table": None}, "table_missing", "--table is missing"),
+        ({"model": "merge_ids", "team_id": 1, "json_type": False}, "json_type", "No column of merge_ids"),
+        ({"sql": sql, "json_type": True}, "json_type", "No column of custom"),
+    ]
+    with installation.app() as app:
+        installation.connect(app)
+        for fields, code, said in cases:
+            with pytest.raises(ConfigError, match=said) as caught:
+                app.exports.create(CONNECTION, {"name": "x", "table": "x", **fields}, by="t")
+            assert (caught.value.code, bool(caught.value.hint)) == (code, True)
+        assert app.exports.find() == []
+        app.exports.create(CONNECTION, {"name": "x", "table": "x", "model": "custom", "sql": sql}, by="t")
+
+
+def test_a_query_on_the_command_line_that_is_empty_or_the_name_of_a_file(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+    (tmp_path / "comm.sql").write_text("SELECT 1 AS a FROM events")
+    (tmp_path / "empty.sql").touch()
+    for given, said in (
+        ("", "[query_empty]"),
+        ("@empty.sql", "[query_empty]"),
+        ("comm.sql", "To read it from the file: --sql @comm.sql"),
+        ("x" * 5000, "[sql_refused]"),
+        ("~nobody-of-that-name/a.sql", "[sql_refused]"),
+    ):
+        words = ("export", "create", "x", "--connection", CONNECTION, "--table", "x", "--key", "a", "--sql", given)
+        done = subprocess.run(
+            [sys.executable, "-m", "tidemill", *words],
+            cwd=tmp_path, env=installation.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert installation.run("export", "list", "--json").stdout.strip() == "[]"
