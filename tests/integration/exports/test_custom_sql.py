@@ -11,8 +11,45 @@ import pytest
 from tests.installation import CONNECTION, Installation
 
 from tidemill.errors import ConfigError
+from tidemill.events.sources import custom_sql
 
 NEW = "inserted_at >= {data_interval_start} AND inserted_at < {data_interval_end}"
+
+#: Queries, and what is said of them.
+SAID = [
+    ("", "there is no statement in it"),
+    ("-- nothing", "there is no statement in it"),
+    ("DELETE FROM events", "exported: it is no SELECT[.]"),
+    ("SELECT 1 AS a; SELECT 2 AS a -- two", "it is not one statement"),
+    ("SELECT 1 AS a; 'b", "unterminated"),
+    ("SELECT uuid FROM events WHERE inserted_at > {start}", "{start} is no placeholder: there are {data_interval_st"),
+    (
+        "SELECT uuid FROM events WHERE inserted_at > { End } AND true",
+        "{ End } is no placeholder: .* {data_interval_end}",
+    ),
+    ("SELECT uuid, event, upper(event) AS Event FROM events", "than one column is called 'event'; name them with AS"),
+    ("SELECT * FROM events AS a JOIN events AS b USING (uuid)", "than one column is called 'event'"),
+    ("\n\nSELECT uuid,\nnope FROM events", "LINE 4: nope"),
+    ("SELECT nope FROM events", "LINE 1: "),
+    ("-- é\nSELECT uuid uuid uuid\nFROM events", 'near "uuid" in line 2'),
+    (f"SELECT {'+'.join(['1'] * 600)} AS a FROM events", "too many terms"),
+    (f"SELECT {'+'.join(['1'] * 5000)} AS a FROM events", "too many terms"),
+    (f"SELECT * FROM {'(SELECT * FROM ' * 600}events{')' * 600}", "deep"),
+]
+ENDINGS = ["", ";", " ;\n;", "; -- done", " -- done\n;\n-- really; /* yes", "; /* it's ; */ -- done", "\n/* a */;"]
+
+
+def test_what_is_wrong_with_a_query_is_said_in_words_that_help(installation: Installation) -> None:
+    with installation.app() as app:
+        for sql, said in SAID:
+            with pytest.raises(ConfigError, match=f"(?s){said.replace('{', '[{]')}") as caught:
+                custom_sql.describe(app.lake, sql)
+            assert caught.value.code == "sql_refused", sql
+        for ending in ENDINGS:
+            described = custom_sql.describe(app.lake, f"\nSELECT uuid, '; -- {{b}}' AS e FROM events{ending}")
+            assert [column.name for column in described] == ["uuid", "e"], ending
+        named = custom_sql.describe(app.lake, "WITH events AS (SELECT uuid AS a FROM events) (FROM events ORDER BY a)")
+        assert [column.name for column in named] == ["a"]
 
 
 def test_words_that_do_not_go_together_are_refused(installation: Installation) -> None:
