@@ -150,6 +150,11 @@ def delete(
             )
         opened.exports.delete(name)
     output.done(f"Export {export.name} is deleted. The table {export.target} stays as it is.")
+    if export.sql and not export.key:
+        output.note(
+            "Its rows were appended: made anew into that table, it would send all of them again, and they are there "
+            "twice. Choose another table, or drop that one first."
+        )
 
 
 @app.command(epilog="Example: tidemill export runs daily --limit 5")

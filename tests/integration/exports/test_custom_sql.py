@@ -96,3 +96,24 @@ def test_a_query_on_the_command_line_that_is_empty_or_the_name_of_a_file(
         )  # fmt: skip
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert installation.run("export", "list", "--json").stdout.strip() == "[]"
+
+
+def test_who_deletes_an_export_that_appends_is_told_that_a_new_one_sends_all_rows_again(
+    installation: Installation,
+) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        for name, key in (("appends", ()), ("merges", ("uuid",))):
+            sql = f"SELECT uuid FROM events WHERE {NEW}"
+            app.exports.create(CONNECTION, {"name": name, "table": name, "sql": sql, "key": key}, by="t")
+    assert "drop that one first" in installation.run("export", "delete", "appends", "--yes").stderr
+    assert "drop that one first" not in installation.run("export", "delete", "merges", "--yes").stderr
+
+
+def test_a_value_that_cannot_be_cast_is_null_in_the_example_of_the_how_to(installation: Installation) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "howto" / "custom-sql.md").read_text()
+    sql = page.split("-- orders.sql\n")[1].split("```")[0]
+    assert "TRY_CAST(" in sql
+    with installation.app() as app:
+        names = [column.name for column in custom_sql.describe(app.lake, sql)]
+    assert names == ["uuid", "distinct_id", "timestamp", "total"]

@@ -226,7 +226,9 @@ def failed(error: Exception) -> ConfigError:
     return ConfigError(
         "sql_failed",
         f"The query of the export failed: {str(error).strip()}",
-        hint="Nothing was sent. Delete the export and make it anew, with the query mended.",
+        hint="Nothing was sent by this run. Delete the export and make it anew, with the query mended (TRY_CAST gives "
+        "NULL for what cannot be cast). It sends all rows again then: without a key, into another table, or drop the "
+        "table first, or they are there twice.",
         raw=str(error),
     )
 
