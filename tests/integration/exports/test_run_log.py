@@ -88,11 +88,16 @@ def test_a_fault_makes_no_second_row(installation: Installation, tmp_path: Path,
     assert row["row_count"] == 20
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [(Column("export", Type.STRING, ""),), (Column("a", Type.STRING, ""),), (Column("export", Type.INT64, ""),)],
+    ids=["lacks columns", "has none of them", "has another type"],
+)
 def test_a_log_that_cannot_be_written_fails_the_run_and_nothing_comes_twice(
-    installation: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path, columns: tuple[Column, ...]
 ) -> None:
     client = installation.client()
-    client.create_table(installation.dataset, "tidemill_runs", Layout((Column("export", Type.STRING, ""),)))
+    client.create_table(installation.dataset, "tidemill_runs", Layout(columns))
     with installation.app() as app:
         installation.connect(app)
         create(app)
@@ -100,6 +105,11 @@ def test_a_log_that_cannot_be_written_fails_the_run_and_nothing_comes_twice(
         with pytest.raises(TidemillError) as caught:
             app.exports.run("daily", by="t")
         assert caught.value.code == "run_log_columns"
+        assert caught.value.message.startswith("Only the run log could not be written, all rows are in: the table ")
+        assert "rename that table" in caught.value.hint
+        assert "tidemill export edit daily --no-run-log" in caught.value.hint
+        assert "Nothing was loaded" not in caught.value.hint
+        assert len(installation.uuids("daily")) == 20
         client.delete_table(installation.dataset, "tidemill_runs")
         client.close()
         (run,) = app.exports.run("daily", by="t")
@@ -107,6 +117,24 @@ def test_a_log_that_cannot_be_written_fails_the_run_and_nothing_comes_twice(
     assert len(installation.uuids("daily")) == 20
     found = [(row["status"], row["row_count"]) for row in log(installation)]
     assert found == [("completed", 20), ("empty", 0)]  # after it went on, it looked for more
+
+
+def test_a_run_whose_log_cannot_be_written_ends_without_it_if_none_is_wanted_any_more(
+    installation: Installation, tmp_path: Path
+) -> None:
+    client = installation.client()
+    client.create_table(installation.dataset, "tidemill_runs", Layout((Column("a", Type.STRING, ""),)))
+    client.close()
+    with installation.app() as app:
+        installation.connect(app)
+        create(app)
+        load(app, tmp_path, 20)
+        with pytest.raises(TidemillError, match="run log"):
+            app.exports.run("daily", by="t")
+        app.exports.edit("daily", {"run_log": False})
+        (run,) = app.exports.run("daily", by="t")
+        assert (run.status, run.rows_done) == ("completed", 20)
+    assert len(installation.uuids("daily")) == 20
 
 
 def test_exports_share_a_log_and_merges_name_their_job(installation: Installation, tmp_path: Path) -> None:
