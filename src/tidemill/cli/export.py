@@ -169,11 +169,12 @@ def runs(
     if as_json:
         output.print_json(found)
         return
-    columns = ("RUN", "EXPORT", "STATUS", "ROWS", "REJECTED", "BYTES", "STARTED", "SECONDS", "ERROR")
+    columns = ("RUN", "EXPORT", "KIND", "STATUS", "ROWS", "REJECTED", "BYTES", "STARTED", "SECONDS", "ERROR")
     rows = [
         (
             r.short_id,
             r.export,
+            r.kind,
             r.status,
             r.rows_done,
             r.rows_rejected,

@@ -66,6 +66,8 @@ def _summary(view: RunView) -> None:
     for chunk in view.chunks:
         if chunk.job_id:
             output.say(f"  BigQuery job {chunk.job_id}: {chunk.rows:,} rows")
+    if view.merge_job_id:
+        output.say(f"  BigQuery job {view.merge_job_id}: MERGE")
     for remark in view.notes:
         output.note(remark)
 

@@ -150,6 +150,36 @@ def test_exports_share_a_log_and_merges_name_their_job(installation: Installatio
     assert (other["row_count"], other["job_ids"][-1][-6:]) == (100, "_merge")
 
 
+def test_the_merge_and_the_kind_of_a_run_are_shown(installation: Installation, tmp_path: Path) -> None:
+    """Its job is that of the attempt which merged, also if another one ended the run."""
+    client = installation.client()
+    client.create_table(installation.dataset, "tidemill_runs", Layout((Column("a", Type.STRING, ""),)))
+    with installation.app() as app:
+        installation.connect(app)
+        create(app, "people", model="persons")
+        load(app, tmp_path, 20)
+        with pytest.raises(TidemillError):
+            app.exports.run("people", by="t")
+        client.delete_table(installation.dataset, "tidemill_runs")
+        (run,) = app.exports.run("people", by="t")
+        assert run.attempt == 2
+        assert client.google().get_job(run.merge_job_id, location="EU").statement_type == "MERGE"
+        estimate = app.exports.estimate("people", "earliest", None, None)
+        app.exports.backfill("people", estimate, by="t", parallel=1, progress=lambda _: None)
+        app.exports.run_again(run.short_id, by="t")
+        create(app)
+        (plain,) = app.exports.run("daily", by="t")
+        assert plain.merge_job_id is None
+    client.close()
+    assert next(row for row in log(installation) if row["run_id"] == str(run.id))["job_ids"][-1] == run.merge_job_id
+    found = json.loads(installation.run("export", "runs", "people", "--json").stdout)
+    assert [each["kind"] for each in found] == ["retry", "backfill", "new"]
+    assert "backfill" in installation.run("export", "runs").stdout
+    shown = installation.run("export", "run", "show", run.short_id).stdout
+    assert f" {run.merge_job_id}\n" in shown
+    assert shown.split("kind")[1].split()[0] == "new"
+
+
 def test_it_is_asked_for_on_the_command_line(installation: Installation, tmp_path: Path) -> None:
     with installation.app() as app:
         installation.connect(app)

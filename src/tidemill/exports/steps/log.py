@@ -15,6 +15,7 @@ from typing import Any
 from tidemill.bigquery import names, sql, tables
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError
+from tidemill.exports import views
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.work import Parts
 from tidemill.models.run_log import RUN_LOG
@@ -29,10 +30,10 @@ def write(parts: Parts, run_id: str, attempt: int) -> str | None:
     run = work.run
     parts.watches.report(run.id, "writing the log")
     chunks = parts.runs.chunks(run.id)
-    jobs = [chunk.job_id for chunk in chunks if chunk.job_id]
+    jobs = [*(chunk.job_id for chunk in chunks), views.merge_job(run, work.export, chunks)]
     fields = {
         "run_id": str(run.id),
-        "kind": "backfill" if run.backfill_id else "retry" if work.again else "new",
+        "kind": views.kind(run),
         "status": "completed",
         "covers_until": run.covers_until,
         "interval_start": run.interval_start,
@@ -41,7 +42,7 @@ def write(parts: Parts, run_id: str, attempt: int) -> str | None:
         "rows_set_aside": sum(chunk.rows_rejected for chunk in chunks),
         "file_bytes": sum(chunk.bytes for chunk in chunks),
         "bytes_billed": run.bytes_billed,
-        "job_ids": [*jobs, *([work.job_id("merge")] if work.staged else [])],
+        "job_ids": [job for job in jobs if job],
         "started_at": run.started_at,
     }
     client = parts.watches.client(run.id, work.export)
