@@ -23,7 +23,8 @@ app = typer.Typer(
 
 _NAME = typer.Argument(help="Name of the export.")
 _PARALLEL = typer.Option(2, min=1, max=8, help="How many intervals at once.")
-_FAILED = 1
+#: Exit codes by how it ended; another process may have paused or cancelled it, or may move it now.
+_CODES = {"completed": 0, "failed": 1, "interrupted": 1, "running": 5, "paused": 130, "cancelled": 130}
 
 
 @app.command("start", epilog="Example: tidemill export backfill daily --from 2026-01-01 --to 2026-02-01 --every day")
@@ -131,8 +132,13 @@ def _follow(exports: ExportService, name: str, as_json: bool, move: Callable[[An
         output.print_json(view)
     else:
         told(view)
-    if view.status == "failed":
-        raise typer.Exit(_FAILED)
+    end(view)
+
+
+def end(view: BackfillView) -> None:
+    """End the command, unless it is completed."""
+    if code := _CODES[view.status]:
+        raise typer.Exit(code)
 
 
 def told(view: BackfillView) -> None:

@@ -61,8 +61,7 @@ def _repaired(exports: ExportService, name: str, found: Verified, as_json: bool)
         view = exports.backfill(name, estimate, by=session.user(), parallel=2, progress=bar.filling)
     if not as_json or view.status != "completed":
         export_backfill.told(view)
-    if view.status != "completed":
-        raise typer.Exit(DIFFERENT)
+    export_backfill.end(view)
     return True
 
 
