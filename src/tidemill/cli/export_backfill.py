@@ -11,6 +11,7 @@ from tidemill.cli import output, progress, runs_view, session
 from tidemill.cli.groups import StartGroup
 
 if TYPE_CHECKING:
+    from tidemill.app import App
     from tidemill.exports.backfill import BackfillView
     from tidemill.exports.estimate import Estimate
     from tidemill.exports.service import ExportService
@@ -43,7 +44,7 @@ def start(
     """
     with session.app() as opened:
         exports = opened.exports
-        found = exports.estimate(name, time_from, time_to, every)
+        found = _estimate(opened, name, time_from, time_to, every)
         if estimate:
             _estimated(found, as_json)
             return
@@ -55,6 +56,30 @@ def start(
             as_json,
             lambda report: exports.backfill(name, found, by=session.user(), parallel=parallel, progress=report),
         )
+
+
+def _estimate(opened: App, name: str, time_from: str, time_to: str | None, every: str | None) -> Estimate:
+    """What it would move; ConfigError that says so if there is nothing to export at all."""
+    from tidemill.errors import ConfigError
+
+    try:
+        return opened.exports.estimate(name, time_from, time_to, every)
+    except ConfigError as error:
+        if error.code == "backfill_before_run" and nothing_yet(opened, name):
+            raise ConfigError(
+                "backfill_empty",
+                f"There are no rows for {name} yet: it has exported nothing, and nothing waits.",
+                hint="They come with events: tidemill events load FILE",
+            ) from None
+        raise
+
+
+def nothing_yet(opened: App, name: str) -> bool:
+    """Whether no row waits for an export, once all events are looked at."""
+    source = opened.sources.get(opened.exports.get(name).model)
+    if source:
+        source.catch_up()
+    return not opened.exports.get(name).waiting_rows
 
 
 @app.command("resume", epilog="Example: tidemill export backfill resume daily")
