@@ -56,6 +56,11 @@ def test_from_key_to_rows_by_the_command_line_alone(installation: Installation, 
     )
     assert made.returncode == 0, made.stderr
     assert "was understood as the table MyExportTable" in made.stderr
+    assert "scheduler" not in made.stderr
+    timed = installation.run(
+        "export", "create", "timed", "--connection", CONNECTION, "--interval", "day", "--table", "t"
+    )
+    assert "There is no scheduler yet" in timed.stderr
     run = installation.run("export", "run", "daily", "--json")
     (view,) = json.loads(run.stdout)
     assert (view["status"], view["rows_done"]) == ("completed", 30)

@@ -70,19 +70,19 @@ def load(
     if refused:
         output.say(f"{refused:,} set aside; see them with: tidemill events rejects list")
     if failed:
-        output.say(f"{len(failed)} of {len(files)} files were not loaded to their end, for the reasons above.")
+        output.say(f"Not loaded to their end, for the reasons above: {len(failed)} of {len(files)} files.")
         raise typer.Exit(failed[0].exit_code)
 
 
 def _summary(result: Any) -> str:
     if result.already_loaded:
         return f"{result.file}: was loaded before; nothing to add."
-    parts = [f"{result.rows:,} events added"]
+    parts = [f"{output.number(result.rows, 'event')} added"]
     if result.duplicates:
         parts.append(f"{result.duplicates:,} known already")
     if result.rejects:
         parts.append(f"{result.rejects:,} set aside")
-    rate = f"{result.rows / result.seconds:,.0f} rows/s" if result.seconds else ""
+    rate = f"{output.number(round(result.rows / result.seconds), 'row')}/s" if result.seconds else ""
     return f"{result.file}: {', '.join(parts)} ({result.format}, {result.seconds:.1f} s, {rate})"
 
 
@@ -135,7 +135,7 @@ def compact(as_json: bool = output.JSON_OPTION) -> None:
     if as_json:
         output.print_json(result)
     else:
-        output.done(f"{result.files_before:,} files are now {result.files_after:,}.")
+        output.done(f"{output.number(result.files_after, 'file')} now, {result.files_before:,} before.")
 
 
 @rejects_app.command("list", epilog="Example: tidemill events rejects list --code json_invalid")

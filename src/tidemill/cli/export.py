@@ -20,7 +20,7 @@ def create(
     connection: str = typer.Option(..., help="Name of the connection."),
     model: str = typer.Option(None, help="What is exported; see tidemill model list. Default: events."),
     table: str = typer.Option(None, help="Table id, or project:dataset.table. Default: named after the model."),
-    interval: str = typer.Option("hour", help=f"How often, once it is scheduled: {INTERVALS}."),
+    interval: str = typer.Option(None, help=f"How often, once it is scheduled: {INTERVALS}. Default: hour."),
     json_type: bool = typer.Option(None, help="Columns that hold JSON get type JSON, or STRING. Default: the model's."),
     include_event: list[str] = typer.Option([], help="Only events of this name. May be repeated."),
     exclude_event: list[str] = typer.Option([], help="No events of this name. May be repeated."),
@@ -67,7 +67,8 @@ def create(
         output.print_json(made)
     else:
         output.done(f"Export {made.name} into {made.target} is made. Run it: tidemill export run {made.name}")
-        output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
+        if interval is not None:
+            output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
 
 
 def _query(given: str) -> str:

@@ -168,11 +168,13 @@ def end(view: BackfillView) -> None:
 
 def told(view: BackfillView) -> None:
     """Say how it ended."""
-    done = f"{view.intervals_done:,} of {view.intervals:,} intervals, {view.rows_done:,} of {view.rows:,} rows"
+    intervals, rows = output.number(view.intervals, "interval"), output.number(view.rows, "row")
+    done = f"{view.intervals_done:,} of {intervals}, {view.rows_done:,} of {rows}"
     if view.status == "completed":
         output.done(f"Backfill of {view.export}: {done}.")
         return
-    output.say(f"The backfill of {view.export} is {view.status}: {done}.")
+    how = "has failed" if view.status == "failed" else f"is {view.status}"
+    output.say(f"The backfill of {view.export} {how}: {done}.")
     for start_, run, status, error in view.runs:
         if status == "failed":
             output.note(f"{start_}, run {run}: {error}")
@@ -190,8 +192,9 @@ def _estimated(found: Estimate, as_json: bool) -> None:
 
 
 def _sum(found: Estimate) -> str:
-    size = output.size(found.bytes)
-    return f"{found.rows:,} rows in {len(found.intervals):,} intervals ({found.every}) that have some, about {size}."
+    rows, intervals = output.number(found.rows, "row"), output.number(len(found.intervals), "interval")
+    have = "has" if len(found.intervals) == 1 else "have"
+    return f"{rows} in {intervals} ({found.every}) that {have} some, about {output.size(found.bytes)}."
 
 
 def _day(moment: Any) -> str:

@@ -75,7 +75,7 @@ def _repaired(exports: ExportService, name: str, found: Verified, as_json: bool)
     if estimate is None:
         return False
     if not as_json:
-        told(found)
+        told(found, repairing=True)
     with runs_view.interruptible(exports, "Pausing the backfill"), progress.bar(f"Repairing {name}") as bar:
         view = exports.backfill(name, estimate, by=session.user(), parallel=2, progress=bar.filling)
     if not as_json or view.status != "completed":
@@ -84,14 +84,15 @@ def _repaired(exports: ExportService, name: str, found: Verified, as_json: bool)
     return True
 
 
-def told(found: Verified) -> None:
-    """Say what was found."""
+def told(found: Verified, *, repairing: bool = False) -> None:
+    """Say what was found. `repairing`: and is about to be brought in."""
     for note in found.notes:
         output.note(note)
+    held, differing = output.number(found.rows, "row"), len(found.different)
     span = f" since {found.since}" if found.since else ""
     billed = f" ({output.size(found.bytes_billed)} billed)" if found.bytes_billed else ""
     if not found.different:
-        output.done(f"{found.table}{span}: {found.rows:,} rows, each there once, none missing{billed}.")
+        output.done(f"{found.table}{span}: {held}, each there once, none missing{billed}.")
         return
     columns = ("DAY", "EXPECTED", "ROWS", "MISSING", "DUPLICATED", "NOT EXPECTED", "IDS")
     rows = [
@@ -99,13 +100,11 @@ def told(found: Verified) -> None:
         for d in found.different[:_SHOWN]
     ]
     output.print_table(columns, rows, empty="")
-    if len(found.different) > _SHOWN:
-        output.say(f"And {len(found.different) - _SHOWN:,} more days: --json shows all.")
-    output.say(
-        f"{found.table}{span}: {found.rows:,} rows, {found.expected:,} expected; "
-        f"{len(found.different):,} of {found.days:,} days differ{billed}."
-    )
-    if any(day.missing or not day.same for day in found.different):
+    if differing > _SHOWN:
+        output.say(f"And {output.number(differing - _SHOWN, 'more day')}: --json shows all.")
+    differ = f"{differing:,} of {output.number(found.days, 'day')} {'differs' if differing == 1 else 'differ'}"
+    output.say(f"{found.table}{span}: {held}, {found.expected:,} expected; {differ}{billed}.")
+    if not repairing and any(day.missing or not day.same for day in found.different):
         output.say(f"Bring in what is missing: tidemill export verify {found.export} --repair")
     if any(day.duplicated or day.foreign for day in found.different):
         output.note(

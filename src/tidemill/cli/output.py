@@ -127,6 +127,11 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def number(count: int, thing: str) -> str:
+    """So many of a thing: 1 row, 2,000 rows."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def size(count: float) -> str:
     """Bytes as a person reads them (1 MB is 1,000,000)."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -61,7 +61,7 @@ def delete(
 def _everywhere(opened: App, team: int, distinct_id: str) -> None:
     """Here first, so that no run brings it back; then in each table, as many as can be reached."""
     ids = opened.identity.erase(team, distinct_id)
-    output.done(f"The person of {distinct_id} is deleted here, with its {len(ids)} ids.")
+    output.done(f"The person of {distinct_id} is deleted here, with {output.number(len(ids), 'id')}.")
     failed: TidemillError | None = None
     for export in opened.exports.find():
         try:
@@ -71,6 +71,6 @@ def _everywhere(opened: App, team: int, distinct_id: str) -> None:
             output.note(f"{export.target}: not yet. {error.message}")
             continue
         if rows is not None:
-            output.done(f"{export.target}: {rows:,} rows deleted.")
+            output.done(f"{export.target}: {output.number(rows, 'row')} deleted.")
     if failed:
         raise failed

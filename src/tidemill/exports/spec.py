@@ -18,6 +18,7 @@ from tidemill.models.types import Type
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 MAX_CLUSTER_COLUMNS = 4  # BigQuery, "Clustered tables"
 MIN_BYTES_BILLED = 10 * 1024**2  # what BigQuery bills at least for a table that a statement reads ("Pricing")
+MAX_INT64 = 2**63 - 1
 _TIMES = (Type.TIMESTAMP, Type.DATE, Type.DATETIME)
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
 
@@ -157,12 +158,13 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         default=None, ge=0, le=36_500, description="Once a day a run verifies so many of the last days; 0: all of them."
     )
     max_bytes_billed: int | None = Field(
-        default=None, ge=MIN_BYTES_BILLED, description="Most bytes that one statement of the export may be billed for."
+        default=None, description="Most bytes that one statement of the export may be billed for."
     )
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> ExportSpec:
         self._check_rows()
+        self._check_bytes()
         model = self.definition
         columns = {column.name: column for column in model.columns_for(json_type=self.json_type)}
         if len(self.cluster_by) > MAX_CLUSTER_COLUMNS:
@@ -223,6 +225,17 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         if (self.include_events or self.exclude_events) and model.event_column is None:
             raise ConfigError(
                 "event_filter", f"The {model.name} model has no events to choose from.", hint="Leave the filter out."
+            )
+
+    def _check_bytes(self) -> None:
+        """What a statement may cost."""
+        limit = self.max_bytes_billed
+        if limit is not None and not MIN_BYTES_BILLED <= limit <= MAX_INT64:
+            which = "too low: each statement is billed for 10 MiB at least" if limit < MIN_BYTES_BILLED else "too high"
+            raise ConfigError(
+                "bytes",
+                f"A limit of {limit:,} is {which}.",
+                hint="Say --max-bytes-billed 20GB, for example; 11MB is the least that makes sense.",
             )
 
 

@@ -172,7 +172,14 @@ def export_view(
 
 
 def _days(number: int | None) -> str:
-    return "no" if number is None else f"the last {number:,} days" if number else "all days"
+    match number:
+        case None:
+            return "no"
+        case 0:
+            return "all days"
+        case 1:
+            return "the last day"
+    return f"the last {number:,} days"
 
 
 def _told(found: records.Verification) -> str:
