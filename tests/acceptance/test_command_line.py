@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from tests.installation import CONNECTION, Installation, write_events
 
+#: A number that no database holds.
+TOO_LARGE = "99999999999999999999"
+
 
 def commands() -> list[list[str]]:
     """Every command there is, from the help of the program itself."""
@@ -87,10 +90,16 @@ def test_exit_codes_say_what_kind_of_error_it_was(installation: Installation, tm
         ("export", "run", "retry", "00000000"): 4,
         ("model", "show", "none"): 4,
         ("events", "load"): 2,
+        ("persons", "show", "a", "--team", TOO_LARGE): 2,
+        ("events", "count", "--team", TOO_LARGE): 2,
+        ("export", "create", "x", "--connection", "none", "--team", TOO_LARGE): 2,
+        ("export", "runs", "--limit", TOO_LARGE): 2,
+        ("events", "rejects", "dismiss", TOO_LARGE, "--yes"): 2,
     }
     for words, code in cases.items():
         done = installation.run(*words)
         assert done.returncode == code, (words, done.stderr)
+        assert ("too large a number" in done.stderr) == (TOO_LARGE in words)
         assert "Traceback" not in done.stderr
     (tmp_path / "key.json").write_text('{"type": "authorized_user"}')
     wrong = installation.run("connection", "add", "x", "--dataset", "d", "--key", str(tmp_path / "key.json"))

@@ -24,7 +24,7 @@ def create(
     json_type: bool = typer.Option(None, help="Columns that hold JSON get type JSON, or STRING. Default: the model's."),
     include_event: list[str] = typer.Option([], help="Only events of this name. May be repeated."),
     exclude_event: list[str] = typer.Option([], help="No events of this name. May be repeated."),
-    team: int = typer.Option(None, help="Only events of this team."),
+    team: int = typer.Option(None, min=0, callback=output.held, help="Only events of this team."),
     sql: str = typer.Option(None, help="A query over the event store instead of a model; @FILE reads it from there."),
     key: list[str] = typer.Option([], help="Of a query: columns by which rows are merged; else they are appended."),
     version: list[str] = typer.Option([], help="Of a query with a key: columns; the row with the greatest stays."),
@@ -161,7 +161,7 @@ def delete(
 @app.command(epilog="Example: tidemill export runs daily --limit 5")
 def runs(
     name: str = typer.Argument(None, help="Name of the export. Default: all exports."),
-    limit: int = typer.Option(20, min=1, help="How many, newest first."),
+    limit: int = typer.Option(20, min=1, callback=output.held, help="How many, newest first."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """List runs, newest first."""

@@ -114,7 +114,7 @@ def cancel(name: str = _NAME) -> None:
 @app.command("list", epilog="Example: tidemill export backfill list daily")
 def list_(
     name: str = typer.Argument(None, help="Name of the export. Default: all exports."),
-    limit: int = typer.Option(20, min=1, help="How many, newest first."),
+    limit: int = typer.Option(20, min=1, callback=output.held, help="How many, newest first."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """List backfills, newest first."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tidemill.app import App
 
 app = typer.Typer(no_args_is_help=True, help="Who is who: persons by their distinct_ids, and deleting one.")
-_TEAM = typer.Option(1, min=0, help="Team (project) of the person.")
+_TEAM = typer.Option(1, min=0, callback=output.held, help="Team (project) of the person.")
 
 
 @app.command(epilog="Example: tidemill persons show ana@example.com --team 2")

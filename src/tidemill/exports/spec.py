@@ -143,7 +143,7 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     json_type: bool = Field(default=False, description="JSON columns of type JSON instead of STRING.")
     include_events: Names = Field(default=(), description="Only events of these names.")
     exclude_events: Names = Field(default=(), description="No events of these names.")
-    team_id: int | None = Field(default=None, ge=0, description="Only events of this team.")
+    team_id: int | None = Field(default=None, ge=0, le=MAX_INT64, description="Only events of this team.")
     partition_by: Partitioning | None = Field(default=None, description="Partitioning of a new table.")
     cluster_by: Names = Field(default=(), description="Clustering of a new table: up to four columns.")
     partition_expiration_days: int | None = Field(

@@ -38,6 +38,12 @@ def test_a_limit_under_what_any_statement_costs_is_refused() -> None:
     assert spec.make(name="e", table="t", max_bytes_billed=spec.parse_bytes("11MB")).max_bytes_billed == 11_000_000
 
 
+def test_a_team_that_no_database_holds_is_refused() -> None:
+    assert spec.make(name="e", team_id=2**63 - 1).team_id == 2**63 - 1
+    with pytest.raises(ConfigError, match="team_id"):
+        spec.make(name="e", team_id=2**63)
+
+
 def test_an_export_that_was_saved_before_there_were_limits_has_none() -> None:
     saved = spec.make(name="e", table="t").model_dump(mode="json")
     del saved["max_bytes_billed"]
