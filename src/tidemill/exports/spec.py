@@ -289,7 +289,7 @@ def make(**fields: Any) -> ExportSpec:
     fields.setdefault("cluster_by", model.cluster_by)
     fields.setdefault("json_type", model.json_type)
     fields.setdefault("table", model.table.format(team_id=fields.get("team_id")))
-    if query and not fields["table"]:
+    if not fields["table"]:
         raise ConfigError(
             "table_missing", "--table is missing.", hint="Say where the rows of the query go: --table NAME"
         )

@@ -62,6 +62,7 @@ def test_words_that_do_not_go_together_are_refused(installation: Installation) -
         ({"sql": sql, "model": "persons"}, "model_and_query", "persons"),
         ({"sql": sql, "model": "events"}, "model_and_query", "events"),
         ({"sql": sql, "table": None}, "table_missing", "--table is missing"),
+        ({"model": "custom", "table": None}, "table_missing", "--table is missing"),
         ({"model": "merge_ids", "team_id": 1, "json_type": False}, "json_type", "No column of merge_ids"),
         ({"sql": sql, "json_type": True}, "json_type", "No column of custom"),
     ]
