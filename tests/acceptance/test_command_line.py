@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from tests.installation import CONNECTION, Installation, write_events
 
+#: A number that no database holds.
+TOO_LARGE = "99999999999999999999"
+
 
 def commands() -> list[list[str]]:
     """Every command there is, from the help of the program itself."""
@@ -56,6 +59,11 @@ def test_from_key_to_rows_by_the_command_line_alone(installation: Installation, 
     )
     assert made.returncode == 0, made.stderr
     assert "was understood as the table MyExportTable" in made.stderr
+    assert "scheduler" not in made.stderr
+    timed = installation.run(
+        "export", "create", "timed", "--connection", CONNECTION, "--interval", "day", "--table", "t"
+    )
+    assert "There is no scheduler yet" in timed.stderr
     run = installation.run("export", "run", "daily", "--json")
     (view,) = json.loads(run.stdout)
     assert (view["status"], view["rows_done"]) == ("completed", 30)
@@ -82,10 +90,16 @@ def test_exit_codes_say_what_kind_of_error_it_was(installation: Installation, tm
         ("export", "run", "retry", "00000000"): 4,
         ("model", "show", "none"): 4,
         ("events", "load"): 2,
+        ("persons", "show", "a", "--team", TOO_LARGE): 2,
+        ("events", "count", "--team", TOO_LARGE): 2,
+        ("export", "create", "x", "--connection", "none", "--team", TOO_LARGE): 2,
+        ("export", "runs", "--limit", TOO_LARGE): 2,
+        ("events", "rejects", "dismiss", TOO_LARGE, "--yes"): 2,
     }
     for words, code in cases.items():
         done = installation.run(*words)
         assert done.returncode == code, (words, done.stderr)
+        assert ("too large a number" in done.stderr) == (TOO_LARGE in words)
         assert "Traceback" not in done.stderr
     (tmp_path / "key.json").write_text('{"type": "authorized_user"}')
     wrong = installation.run("connection", "add", "x", "--dataset", "d", "--key", str(tmp_path / "key.json"))

@@ -132,6 +132,34 @@ def test_another_process_cancels_a_run(installation: Installation, tmp_path: Pat
     assert installation.uuids() == uuids
 
 
+@pytest.mark.parametrize("stop", ["ctrl-c", "pause", "cancel"])
+def test_a_backfill_that_was_stopped_does_not_end_as_if_it_were_done(
+    installation: Installation, tmp_path: Path, stop: str
+) -> None:
+    write_events(tmp_path / "events.jsonl", EVENTS)
+    with installation.app() as app:
+        installation.connect(app)
+        app.events.load(str(tmp_path / "events.jsonl"))
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+        app.exports.run("daily", by="tester")
+    words = ("export", "backfill", "daily", "--from", "earliest", "--every", "hour", "--parallel", "1")
+    process = installation.start(*words)
+    with installation.app() as app:
+        while not ((found := app.exports.backfills("daily", limit=1)) and found[0].intervals_done):
+            assert process.poll() is None
+        if stop == "ctrl-c":
+            process.send_signal(signal.SIGINT)
+        else:
+            app.exports.backfill_stop("daily", cancel=stop == "cancel")
+        _, said = process.communicate(timeout=60)
+        (view,) = app.exports.backfills("daily", limit=1)
+    assert view.status == ("cancelled" if stop == "cancel" else "paused")
+    assert view.intervals_done < view.intervals
+    assert process.returncode == 130, said
+    if stop != "cancel":
+        assert installation.run("export", "backfill", "resume", "daily").returncode == 0
+
+
 def test_an_export_that_was_killed_can_be_deleted_and_made_anew(installation: Installation, tmp_path: Path) -> None:
     uuids = write_events(tmp_path / "events.jsonl", EVENTS)
     with installation.app() as app:

@@ -35,7 +35,9 @@ def mapping(maps: list[str], event: str | None) -> dict[str, str]:
 def load(
     files: list[str] = typer.Argument(help="Files, plain, gzip or zip; - for standard input."),
     format_: str = typer.Option("auto", "--format", help=f"One of {FORMATS}."),
-    team: int = typer.Option(None, min=0, help="Team (project) of all events. Default: each event's own, else 1."),
+    team: int = typer.Option(
+        None, min=0, callback=output.held, help="Team (project) of all events. Default: each event's own, else 1."
+    ),
     maps: list[str] = typer.Option([], "--map", help="For jsonl, csv, parquet: FIELD=COLUMN, such as timestamp=time."),
     event: str = typer.Option(None, help="For jsonl, csv, parquet: one event name for all rows."),
     as_json: bool = output.JSON_OPTION,
@@ -70,19 +72,19 @@ def load(
     if refused:
         output.say(f"{refused:,} set aside; see them with: tidemill events rejects list")
     if failed:
-        output.say(f"{len(failed)} of {len(files)} files were not loaded to their end, for the reasons above.")
+        output.say(f"Not loaded to their end, for the reasons above: {len(failed)} of {len(files)} files.")
         raise typer.Exit(failed[0].exit_code)
 
 
 def _summary(result: Any) -> str:
     if result.already_loaded:
         return f"{result.file}: was loaded before; nothing to add."
-    parts = [f"{result.rows:,} events added"]
+    parts = [f"{output.number(result.rows, 'event')} added"]
     if result.duplicates:
         parts.append(f"{result.duplicates:,} known already")
     if result.rejects:
         parts.append(f"{result.rejects:,} set aside")
-    rate = f"{result.rows / result.seconds:,.0f} rows/s" if result.seconds else ""
+    rate = f"{output.number(round(result.rows / result.seconds), 'row')}/s" if result.seconds else ""
     return f"{result.file}: {', '.join(parts)} ({result.format}, {result.seconds:.1f} s, {rate})"
 
 
@@ -92,7 +94,7 @@ def show(
     event: str = typer.Option(None, help="Only events of this name."),
     distinct_id: str = typer.Option(None, help="Only events of this distinct_id."),
     uuid: str = typer.Option(None, help="Only the event with this uuid."),
-    team: int = typer.Option(None, help="Only events of this team."),
+    team: int = typer.Option(None, min=0, callback=output.held, help="Only events of this team."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Show events of the store, newest first."""
@@ -113,7 +115,7 @@ def _short(text: str | None, width: int = 60) -> str:
 @app.command(epilog="Example: tidemill events count --by event")
 def count(
     by: str = typer.Option(None, help="One of event, team, day."),
-    team: int = typer.Option(None, help="Only events of this team."),
+    team: int = typer.Option(None, min=0, callback=output.held, help="Only events of this team."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Count the events of the store."""
@@ -135,13 +137,13 @@ def compact(as_json: bool = output.JSON_OPTION) -> None:
     if as_json:
         output.print_json(result)
     else:
-        output.done(f"{result.files_before:,} files are now {result.files_after:,}.")
+        output.done(f"{output.number(result.files_after, 'file')} now, {result.files_before:,} before.")
 
 
 @rejects_app.command("list", epilog="Example: tidemill events rejects list --code json_invalid")
 def rejects_list(
     code: str = typer.Option(None, help="Only with this reason."),
-    limit: int = typer.Option(50, min=1, help="How many, newest first."),
+    limit: int = typer.Option(50, min=1, callback=output.held, help="How many, newest first."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """List events that were set aside: where each was, and why."""
@@ -185,7 +187,7 @@ def rejects_retry(
 
 @rejects_app.command("dismiss", epilog="Example: tidemill events rejects dismiss --code json_invalid --yes")
 def rejects_dismiss(
-    ids: list[int] = typer.Argument(None, help="Their ids, as rejects list shows them."),
+    ids: list[int] = typer.Argument(None, callback=output.held, help="Their ids, as rejects list shows them."),
     code: str = typer.Option(None, help="All with this reason."),
     everything: bool = typer.Option(False, "--all", help="All."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),

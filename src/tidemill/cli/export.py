@@ -18,13 +18,13 @@ INTERVALS = "every 5 minutes, every 15 minutes, hour, day, week"
 def create(
     name: str = typer.Argument(help="A unique name for the export."),
     connection: str = typer.Option(..., help="Name of the connection."),
-    model: str = typer.Option("events", help="What is exported; see tidemill model list."),
+    model: str = typer.Option(None, help="What is exported; see tidemill model list. Default: events."),
     table: str = typer.Option(None, help="Table id, or project:dataset.table. Default: named after the model."),
-    interval: str = typer.Option("hour", help=f"How often, once it is scheduled: {INTERVALS}."),
+    interval: str = typer.Option(None, help=f"How often, once it is scheduled: {INTERVALS}. Default: hour."),
     json_type: bool = typer.Option(None, help="Columns that hold JSON get type JSON, or STRING. Default: the model's."),
     include_event: list[str] = typer.Option([], help="Only events of this name. May be repeated."),
     exclude_event: list[str] = typer.Option([], help="No events of this name. May be repeated."),
-    team: int = typer.Option(None, help="Only events of this team."),
+    team: int = typer.Option(None, min=0, callback=output.held, help="Only events of this team."),
     sql: str = typer.Option(None, help="A query over the event store instead of a model; @FILE reads it from there."),
     key: list[str] = typer.Option([], help="Of a query: columns by which rows are merged; else they are appended."),
     version: list[str] = typer.Option([], help="Of a query with a key: columns; the row with the greatest stays."),
@@ -52,7 +52,7 @@ def create(
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
     fields |= {"partition_expiration_days": partition_expiration, "table_expiration_days": table_expiration}
     fields |= {"run_log": run_log, "verify_days": verify_daily}
-    fields |= {"sql": session.text(sql) if sql else None, "key": key, "versions": version}
+    fields |= {"sql": _query(sql) if sql is not None else None, "key": key, "versions": version}
     if partition_by is not None:
         fields["partition_by"] = partition_by
     if max_bytes_billed is not None:
@@ -67,7 +67,21 @@ def create(
         output.print_json(made)
     else:
         output.done(f"Export {made.name} into {made.target} is made. Run it: tidemill export run {made.name}")
-        output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
+        if interval is not None:
+            output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
+
+
+def _query(given: str) -> str:
+    """The query that was typed, or that is in @FILE."""
+    from tidemill.errors import ConfigError
+
+    if not any(letter.isspace() for letter in given) and session.is_file(given):
+        raise ConfigError(
+            "sql_is_file",
+            f"--sql {given} is no query, but the name of a file.",
+            hint=f"To read it from the file: --sql @{given}",
+        )
+    return session.text(given)
 
 
 @app.command("list", epilog="Example: tidemill export list --connection warehouse")
@@ -137,12 +151,17 @@ def delete(
             )
         opened.exports.delete(name)
     output.done(f"Export {export.name} is deleted. The table {export.target} stays as it is.")
+    if export.sql and not export.key:
+        output.note(
+            "Its rows were appended: made anew into that table, it would send all of them again, and they are there "
+            "twice. Choose another table, or drop that one first."
+        )
 
 
 @app.command(epilog="Example: tidemill export runs daily --limit 5")
 def runs(
     name: str = typer.Argument(None, help="Name of the export. Default: all exports."),
-    limit: int = typer.Option(20, min=1, help="How many, newest first."),
+    limit: int = typer.Option(20, min=1, callback=output.held, help="How many, newest first."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """List runs, newest first."""
@@ -151,11 +170,12 @@ def runs(
     if as_json:
         output.print_json(found)
         return
-    columns = ("RUN", "EXPORT", "STATUS", "ROWS", "REJECTED", "BYTES", "STARTED", "SECONDS", "ERROR")
+    columns = ("RUN", "EXPORT", "KIND", "STATUS", "ROWS", "REJECTED", "BYTES", "STARTED", "SECONDS", "ERROR")
     rows = [
         (
             r.short_id,
             r.export,
+            r.kind,
             r.status,
             r.rows_done,
             r.rows_rejected,

@@ -11,6 +11,7 @@ from tidemill.cli import output, progress, runs_view, session
 from tidemill.cli.groups import StartGroup
 
 if TYPE_CHECKING:
+    from tidemill.app import App
     from tidemill.exports.backfill import BackfillView
     from tidemill.exports.estimate import Estimate
     from tidemill.exports.service import ExportService
@@ -23,7 +24,8 @@ app = typer.Typer(
 
 _NAME = typer.Argument(help="Name of the export.")
 _PARALLEL = typer.Option(2, min=1, max=8, help="How many intervals at once.")
-_FAILED = 1
+#: Exit codes by how it ended; another process may have paused or cancelled it, or may move it now.
+_CODES = {"completed": 0, "failed": 1, "interrupted": 1, "running": 5, "paused": 130, "cancelled": 130}
 
 
 @app.command("start", epilog="Example: tidemill export backfill daily --from 2026-01-01 --to 2026-02-01 --every day")
@@ -42,7 +44,7 @@ def start(
     """
     with session.app() as opened:
         exports = opened.exports
-        found = exports.estimate(name, time_from, time_to, every)
+        found = _estimate(opened, name, time_from, time_to, every)
         if estimate:
             _estimated(found, as_json)
             return
@@ -54,6 +56,30 @@ def start(
             as_json,
             lambda report: exports.backfill(name, found, by=session.user(), parallel=parallel, progress=report),
         )
+
+
+def _estimate(opened: App, name: str, time_from: str, time_to: str | None, every: str | None) -> Estimate:
+    """What it would move; ConfigError that says so if there is nothing to export at all."""
+    from tidemill.errors import ConfigError
+
+    try:
+        return opened.exports.estimate(name, time_from, time_to, every)
+    except ConfigError as error:
+        if error.code == "backfill_before_run" and nothing_yet(opened, name):
+            raise ConfigError(
+                "backfill_empty",
+                f"There are no rows for {name} yet: it has exported nothing, and nothing waits.",
+                hint="They come with events: tidemill events load FILE",
+            ) from None
+        raise
+
+
+def nothing_yet(opened: App, name: str) -> bool:
+    """Whether no row waits for an export, once all events are looked at."""
+    source = opened.sources.get(opened.exports.get(name).model)
+    if source:
+        source.catch_up()
+    return not opened.exports.get(name).waiting_rows
 
 
 @app.command("resume", epilog="Example: tidemill export backfill resume daily")
@@ -88,7 +114,7 @@ def cancel(name: str = _NAME) -> None:
 @app.command("list", epilog="Example: tidemill export backfill list daily")
 def list_(
     name: str = typer.Argument(None, help="Name of the export. Default: all exports."),
-    limit: int = typer.Option(20, min=1, help="How many, newest first."),
+    limit: int = typer.Option(20, min=1, callback=output.held, help="How many, newest first."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """List backfills, newest first."""
@@ -131,17 +157,24 @@ def _follow(exports: ExportService, name: str, as_json: bool, move: Callable[[An
         output.print_json(view)
     else:
         told(view)
-    if view.status == "failed":
-        raise typer.Exit(_FAILED)
+    end(view)
+
+
+def end(view: BackfillView) -> None:
+    """End the command, unless it is completed."""
+    if code := _CODES[view.status]:
+        raise typer.Exit(code)
 
 
 def told(view: BackfillView) -> None:
     """Say how it ended."""
-    done = f"{view.intervals_done:,} of {view.intervals:,} intervals, {view.rows_done:,} of {view.rows:,} rows"
+    intervals, rows = output.number(view.intervals, "interval"), output.number(view.rows, "row")
+    done = f"{view.intervals_done:,} of {intervals}, {view.rows_done:,} of {rows}"
     if view.status == "completed":
         output.done(f"Backfill of {view.export}: {done}.")
         return
-    output.say(f"The backfill of {view.export} is {view.status}: {done}.")
+    how = "has failed" if view.status == "failed" else f"is {view.status}"
+    output.say(f"The backfill of {view.export} {how}: {done}.")
     for start_, run, status, error in view.runs:
         if status == "failed":
             output.note(f"{start_}, run {run}: {error}")
@@ -159,8 +192,9 @@ def _estimated(found: Estimate, as_json: bool) -> None:
 
 
 def _sum(found: Estimate) -> str:
-    size = output.size(found.bytes)
-    return f"{found.rows:,} rows in {len(found.intervals):,} intervals ({found.every}) that have some, about {size}."
+    rows, intervals = output.number(found.rows, "row"), output.number(len(found.intervals), "interval")
+    have = "has" if len(found.intervals) == 1 else "have"
+    return f"{rows} in {intervals} ({found.every}) that {have} some, about {output.size(found.bytes)}."
 
 
 def _day(moment: Any) -> str:

@@ -21,7 +21,7 @@ def list_(
     name: str = typer.Argument(None, help="Name of the export. Default: all exports."),
     run: str = _RUN,
     code: str = _CODE,
-    limit: int = typer.Option(50, min=1, help="How many, newest first."),
+    limit: int = typer.Option(50, min=1, callback=output.held, help="How many, newest first."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """List rows that were set aside and that no later run tried again. Their events are in the store."""

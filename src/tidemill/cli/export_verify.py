@@ -27,9 +27,17 @@ def verify(
     Ends with code 1 if they differ. --repair brings in what the table lacks; rows that it has too many stay, and are
     named.
     """
+    from tidemill.errors import ConfigError
+
     with session.app() as opened:
         exports = opened.exports
-        found = exports.verify(name, days=days, by=session.user())
+        try:
+            found = exports.verify(name, days=days, by=session.user())
+        except ConfigError as error:
+            if error.code != "verify_before_run" or not export_backfill.nothing_yet(opened, name):
+                raise
+            _nothing(exports, name, as_json)
+            return
         if repair and found.different and _repaired(exports, name, found, as_json):
             found = exports.verify(name, days=days, by=session.user())
     if as_json:
@@ -38,6 +46,17 @@ def verify(
         told(found)
     if found.different:
         raise typer.Exit(DIFFERENT)
+
+
+def _nothing(exports: ExportService, name: str, as_json: bool) -> None:
+    """Say that there is nothing that a table could hold."""
+    from tidemill.exports.verify import Verified
+
+    said = f"There are no rows for {name} yet: nothing was exported, nothing waits, and no table was looked at."
+    if as_json:
+        output.print_json(Verified(name, exports.get(name).target, None, 0, 0, 0, (), 0, (said,)))
+    else:
+        output.done(said)
 
 
 def daily(exports: ExportService, name: str, as_json: bool) -> bool:
@@ -56,24 +75,24 @@ def _repaired(exports: ExportService, name: str, found: Verified, as_json: bool)
     if estimate is None:
         return False
     if not as_json:
-        told(found)
+        told(found, repairing=True)
     with runs_view.interruptible(exports, "Pausing the backfill"), progress.bar(f"Repairing {name}") as bar:
         view = exports.backfill(name, estimate, by=session.user(), parallel=2, progress=bar.filling)
     if not as_json or view.status != "completed":
         export_backfill.told(view)
-    if view.status != "completed":
-        raise typer.Exit(DIFFERENT)
+    export_backfill.end(view)
     return True
 
 
-def told(found: Verified) -> None:
-    """Say what was found."""
+def told(found: Verified, *, repairing: bool = False) -> None:
+    """Say what was found. `repairing`: and is about to be brought in."""
     for note in found.notes:
         output.note(note)
+    held, differing = output.number(found.rows, "row"), len(found.different)
     span = f" since {found.since}" if found.since else ""
     billed = f" ({output.size(found.bytes_billed)} billed)" if found.bytes_billed else ""
     if not found.different:
-        output.done(f"{found.table}{span}: {found.rows:,} rows, each there once, none missing{billed}.")
+        output.done(f"{found.table}{span}: {held}, each there once, none missing{billed}.")
         return
     columns = ("DAY", "EXPECTED", "ROWS", "MISSING", "DUPLICATED", "NOT EXPECTED", "IDS")
     rows = [
@@ -81,13 +100,11 @@ def told(found: Verified) -> None:
         for d in found.different[:_SHOWN]
     ]
     output.print_table(columns, rows, empty="")
-    if len(found.different) > _SHOWN:
-        output.say(f"And {len(found.different) - _SHOWN:,} more days: --json shows all.")
-    output.say(
-        f"{found.table}{span}: {found.rows:,} rows, {found.expected:,} expected; "
-        f"{len(found.different):,} of {found.days:,} days differ{billed}."
-    )
-    if any(day.missing or not day.same for day in found.different):
+    if differing > _SHOWN:
+        output.say(f"And {output.number(differing - _SHOWN, 'more day')}: --json shows all.")
+    differ = f"{differing:,} of {output.number(found.days, 'day')} {'differs' if differing == 1 else 'differ'}"
+    output.say(f"{found.table}{span}: {held}, {found.expected:,} expected; {differ}{billed}.")
+    if not repairing and any(day.missing or not day.same for day in found.different):
         output.say(f"Bring in what is missing: tidemill export verify {found.export} --repair")
     if any(day.duplicated or day.foreign for day in found.different):
         output.note(

@@ -30,7 +30,7 @@ def list_(as_json: bool = output.JSON_OPTION) -> None:
 
 def _added(model: Model) -> str:
     """How rows get into a table."""
-    return ("merged" if model.versions else "appended") if model.columns else "as you say"
+    return ("merged" if model.versions else "appended, each row once") if model.columns else "as you say"
 
 
 @app.command(epilog="Example: tidemill model show events")
@@ -57,6 +57,10 @@ def show(
         ]
         layout = {"key": model.key, "partition_by": model.partition_by, "cluster_by": model.cluster_by}
         output.print_json({"name": model.name, "description": model.description, **layout, "columns": fields})
+        return
+    if not columns:
+        output.say(f"{model.description} Its columns are those of the query; a new table is clustered by the key.")
+        output.say("Make one: tidemill export create NAME --connection NAME --table NAME --sql 'SELECT …'")
         return
     other: dict[str, str] = {"STRING": "STRING or JSON", "JSON": "JSON or STRING"} if json_type is None else {}
     rows = [(c.name, other.get(c.type, c.type.value) if c.json else c.type.value, c.description) for c in columns]

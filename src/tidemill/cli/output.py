@@ -36,6 +36,8 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 #: Control characters: ESC and the like begin commands to a terminal.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+#: The greatest number that the databases hold.
+_MOST = 2**63 - 1
 JSON_OPTION = typer.Option(False, "--json", help="Print JSON to standard output and nothing else.")
 
 
@@ -125,6 +127,19 @@ def text(value: Any) -> str:
         case list() | tuple():
             return ", ".join(map(text, value)) or "-"
     return str(value)
+
+
+def held(value: Any) -> Any:
+    """What was given for an option, if the databases can hold such numbers."""
+    for given in value if isinstance(value, list) else [value]:
+        if given is not None and given > _MOST:
+            raise typer.BadParameter(f"{given} is too large a number.")
+    return value
+
+
+def number(count: int, thing: str) -> str:
+    """So many of a thing: 1 row, 2,000 rows."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def size(count: float) -> str:

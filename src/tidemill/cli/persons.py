@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tidemill.exports.erasure import Deleted
 
 app = typer.Typer(no_args_is_help=True, help="Who is who: persons by their distinct_ids, and deleting one.")
-_TEAM = typer.Option(1, min=0, help="Team (project) of the person.")
+_TEAM = typer.Option(1, min=0, callback=output.held, help="Team (project) of the person.")
 
 
 @app.command(epilog="Example: tidemill persons show ana@example.com --team 2")
@@ -63,10 +63,10 @@ def delete(
 def _told(deleted: Deleted) -> None:
     match deleted.place:
         case "persons":
-            output.done(f"The person is deleted here, with its {deleted.rows:,} ids.")
+            output.done(f"The person is deleted here, with {output.number(deleted.rows, 'id')}.")
         case "events":
-            output.done(f"{deleted.rows:,} of its events are deleted here.")
+            output.done(f"{output.number(deleted.rows, 'event')} of the person deleted here.")
         case place if deleted.error:
             output.note(f"{place}: not yet. {deleted.error.message}")
         case place:
-            output.done(f"{place}: {deleted.rows:,} rows deleted.")
+            output.done(f"{place}: {output.number(deleted.rows, 'row')} deleted.")

@@ -35,24 +35,22 @@ class Bar:
     def loading(self, state: LoadProgress) -> None:
         """Called while a file is read."""
         rate = f"{state.rows / state.seconds:,.0f} rows/s" if state.seconds else ""
-        detail = f"{state.rows:,} rows, {output.size(state.bytes_read)} of {output.size(state.bytes_total)} {rate}"
+        rows, read = output.number(state.rows, "row"), output.size(state.bytes_read)
+        detail = f"{rows}, {read} of {output.size(state.bytes_total)} {rate}"
         self._show(f"{self._title} {state.file}", state.bytes_read, state.bytes_total, detail)
         if state.bytes_read >= state.bytes_total:
             self._end()
 
     def running(self, state: RunProgress) -> None:
         """Called while a run moves."""
-        detail = (
-            f"{state.rows_done:,} of {state.rows_planned:,} rows, chunk {state.chunks_done} of {state.chunks}, "
-            f"{output.size(state.bytes_sent)} sent"
-        )
+        rows = f"{state.rows_done:,} of {output.number(state.rows_planned, 'row')}"
+        detail = f"{rows}, chunk {state.chunks_done} of {state.chunks}, {output.size(state.bytes_sent)} sent"
         self._show(f"{self._title}: {state.doing}", state.rows_done, state.rows_planned, detail)
 
     def filling(self, state: BackfillProgress) -> None:
         """Called when an interval of a backfill is completed."""
-        detail = (
-            f"{state.intervals_done:,} of {state.intervals:,} intervals, {state.rows_done:,} of {state.rows:,} rows"
-        )
+        intervals, rows = output.number(state.intervals, "interval"), output.number(state.rows, "row")
+        detail = f"{state.intervals_done:,} of {intervals}, {state.rows_done:,} of {rows}"
         self._show(self._title, state.intervals_done, state.intervals, detail)
 
     def line(self, text: str) -> None:

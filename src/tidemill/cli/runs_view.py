@@ -55,7 +55,7 @@ def interruptible(exports: ExportService, saying: str) -> Iterator[None]:
 
 
 def _summary(view: RunView) -> None:
-    parts = [f"{view.rows_done:,} rows", output.size(view.bytes_done), f"{view.seconds or 0:.1f} s"]
+    parts = [output.number(view.rows_done, "row"), output.size(view.bytes_done), f"{view.seconds or 0:.1f} s"]
     if view.bytes_billed:
         parts.append(f"{output.size(view.bytes_billed)} billed")
     if view.rows_rejected:
@@ -65,7 +65,9 @@ def _summary(view: RunView) -> None:
     output.done(f"Run {view.short_id} into {view.target}: {', '.join(parts)}.")
     for chunk in view.chunks:
         if chunk.job_id:
-            output.say(f"  BigQuery job {chunk.job_id}: {chunk.rows:,} rows")
+            output.say(f"  BigQuery job {chunk.job_id}: {output.number(chunk.rows, 'row')}")
+    if view.merge_job_id:
+        output.say(f"  BigQuery job {view.merge_job_id}: MERGE")
     for remark in view.notes:
         output.note(remark)
 

@@ -37,6 +37,14 @@ def user() -> str:
         return f"uid {os.getuid()}"
 
 
+def is_file(given: str) -> bool:
+    """Whether there is a file of that name."""
+    try:
+        return Path(given).expanduser().is_file()
+    except (OSError, RuntimeError):  # it is too long for a name; or ~ somebody who is not there
+        return False
+
+
 def text(given: str) -> str:
     """What was typed; of @FILE, what is in the file.
 

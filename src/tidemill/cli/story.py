@@ -94,7 +94,7 @@ def _load(app: App) -> None:
         progress.bar("Loading") as bar,
     ):
         result = app.events.load(str(path), "jsonl", mapping=_MAPPING, progress=bar.loading)
-        said("was loaded before, nothing to add" if result.already_loaded else f"{result.rows:,} events")
+        said("was loaded before, nothing to add" if result.already_loaded else output.number(result.rows, "event"))
 
 
 def _export(app: App) -> list[RunView]:
@@ -102,8 +102,9 @@ def _export(app: App) -> list[RunView]:
         if not any(export.name == EXPORT for export in app.exports.find()):
             app.exports.create(CONNECTION, {"name": EXPORT, "table": TABLE}, by=session.user())
         runs = app.exports.run(EXPORT, by=session.user(), progress=bar.running)
-        said(f"{sum(run.rows_done for run in runs):,} rows by {sum(len(run.chunks) for run in runs)} load job"
-             if runs else "nothing new")  # fmt: skip
+        rows = output.number(sum(run.rows_done for run in runs), "row")
+        jobs = output.number(sum(len(run.chunks) for run in runs), "load job")
+        said(f"{rows} by {jobs}" if runs else "nothing new")
     return runs
 
 

@@ -11,6 +11,7 @@ from tidemill.events.lake import Lake
 from tidemill.events.sources import custom_sql
 from tidemill.exports import spec
 from tidemill.exports.spec import ExportSpec
+from tidemill.models import custom
 from tidemill.store.records import Connection, Export
 
 EDITABLE = {"name", "interval", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days"}
@@ -41,6 +42,10 @@ def new(lake: Lake, connection: Connection, fields: dict[str, Any]) -> Draft:
         fields["partition_by"] = spec.Partitioning.parse(fields["partition_by"])
     made = spec.make(**_queried(lake, _understood(fields)))
     _assert_free(made)
+    if fields.get("json_type") is not None and not any(column.json for column in made.definition.columns):
+        raise ConfigError(
+            "json_type", f"No column of {made.model} holds JSON.", hint="Leave --json-type and --no-json-type out."
+        )
     if (name.project or connection.project) != connection.project:
         raise ConfigError(
             "other_project",
@@ -78,11 +83,25 @@ def _assert_free(made: ExportSpec) -> None:
 def _queried(lake: Lake, fields: dict[str, Any]) -> dict[str, Any]:
     """The fields, with the columns of a query that is among them."""
     asked = {name: fields.pop(name, None) for name in ("sql", "key", "versions")}
-    if not asked["sql"]:
+    if asked["sql"] is None:
+        if asked["key"] or asked["versions"]:
+            raise ConfigError(
+                "key_without_query", "--key and --version are those of a query.", hint="Give it: --sql 'SELECT …'"
+            )
         return fields
+    if not asked["sql"].strip():
+        raise ConfigError(
+            "query_empty", "The query is empty.", hint="Give it: --sql 'SELECT …', or --sql @FILE, or leave --sql out."
+        )
+    if fields.get("model") not in {None, custom.CUSTOM.name}:
+        raise ConfigError(
+            "model_and_query",
+            f"The rows are those of {fields['model']}, or those of a query.",
+            hint="Leave --model out, or --sql.",
+        )
     columns = custom_sql.describe(lake, asked["sql"])
     query = spec.Query.of(asked["sql"], columns, asked["key"] or (), asked["versions"] or ())
-    return {**fields, "model": "custom", "query": query}
+    return {**fields, "model": custom.CUSTOM.name, "query": query}
 
 
 def _understood(fields: dict[str, Any]) -> dict[str, Any]:

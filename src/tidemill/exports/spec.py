@@ -18,6 +18,7 @@ from tidemill.models.types import Type
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 MAX_CLUSTER_COLUMNS = 4  # BigQuery, "Clustered tables"
 MIN_BYTES_BILLED = 10 * 1024**2  # what BigQuery bills at least for a table that a statement reads ("Pricing")
+MAX_INT64 = 2**63 - 1
 _TIMES = (Type.TIMESTAMP, Type.DATE, Type.DATETIME)
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
 
@@ -142,7 +143,7 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     json_type: bool = Field(default=False, description="JSON columns of type JSON instead of STRING.")
     include_events: Names = Field(default=(), description="Only events of these names.")
     exclude_events: Names = Field(default=(), description="No events of these names.")
-    team_id: int | None = Field(default=None, ge=0, description="Only events of this team.")
+    team_id: int | None = Field(default=None, ge=0, le=MAX_INT64, description="Only events of this team.")
     partition_by: Partitioning | None = Field(default=None, description="Partitioning of a new table.")
     cluster_by: Names = Field(default=(), description="Clustering of a new table: up to four columns.")
     partition_expiration_days: int | None = Field(
@@ -157,12 +158,13 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         default=None, ge=0, le=36_500, description="Once a day a run verifies so many of the last days; 0: all of them."
     )
     max_bytes_billed: int | None = Field(
-        default=None, ge=MIN_BYTES_BILLED, description="Most bytes that one statement of the export may be billed for."
+        default=None, description="Most bytes that one statement of the export may be billed for."
     )
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> ExportSpec:
         self._check_rows()
+        self._check_bytes()
         model = self.definition
         columns = {column.name: column for column in model.columns_for(json_type=self.json_type)}
         if len(self.cluster_by) > MAX_CLUSTER_COLUMNS:
@@ -225,6 +227,17 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 "event_filter", f"The {model.name} model has no events to choose from.", hint="Leave the filter out."
             )
 
+    def _check_bytes(self) -> None:
+        """What a statement may cost."""
+        limit = self.max_bytes_billed
+        if limit is not None and not MIN_BYTES_BILLED <= limit <= MAX_INT64:
+            which = "too low: each statement is billed for 10 MiB at least" if limit < MIN_BYTES_BILLED else "too high"
+            raise ConfigError(
+                "bytes",
+                f"A limit of {limit:,} is {which}.",
+                hint="Say --max-bytes-billed 20GB, for example; 11MB is the least that makes sense.",
+            )
+
 
 def parse_bytes(text: str) -> int | None:
     """``500 MB``, ``2.5GB``, ``1TB`` (1 GB is 1,000,000,000 bytes), or ``none``.
@@ -276,6 +289,10 @@ def make(**fields: Any) -> ExportSpec:
     fields.setdefault("cluster_by", model.cluster_by)
     fields.setdefault("json_type", model.json_type)
     fields.setdefault("table", model.table.format(team_id=fields.get("team_id")))
+    if not fields["table"]:
+        raise ConfigError(
+            "table_missing", "--table is missing.", hint="Say where the rows of the query go: --table NAME"
+        )
     try:
         return ExportSpec(**fields)
     except pydantic.ValidationError as error:

@@ -59,13 +59,18 @@ class ChunkView:
 
 @dataclasses.dataclass(frozen=True)
 class RunView:
-    """One run. Snapshots are those of the event store; the interval is when they were committed."""
+    """One run. Snapshots are those of the event store; the interval is when they were committed.
+
+    `kind`: new, backfill (a range again) or retry (rows again that were set aside, or sent before). `merge_job_id`: of
+    the MERGE that brought the rows in, of a run with one.
+    """
 
     id: uuid.UUID
     short_id: str
     export: str
     target: str
     number: int
+    kind: str
     status: str
     mode: str
     attempt: int
@@ -89,6 +94,7 @@ class RunView:
     error_hint: str | None
     notes: tuple[str, ...]
     chunks: tuple[ChunkView, ...]
+    merge_job_id: str | None
     rejects: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -166,7 +172,14 @@ def export_view(
 
 
 def _days(number: int | None) -> str:
-    return "no" if number is None else f"the last {number:,} days" if number else "all days"
+    match number:
+        case None:
+            return "no"
+        case 0:
+            return "all days"
+        case 1:
+            return "the last day"
+    return f"the last {number:,} days"
 
 
 def _told(found: records.Verification) -> str:
@@ -176,6 +189,20 @@ def _told(found: records.Verification) -> str:
     parts = [(found.missing, "missing"), (found.duplicated, "there twice"), (found.unexpected, "not expected")]
     what = ", ".join(f"{number:,} {word}" for number, word in parts if number) or "ids differ"
     return f"{found.rows:,} rows, {found.expected:,} expected: {what}"
+
+
+def kind(run: records.Run) -> str:
+    """What a run is for; see RunView."""
+    return "backfill" if run.backfill_id else "retry" if run.snapshot_after == run.snapshot_upto else "new"
+
+
+def merge_job(run: records.Run, export: records.Export, chunks: list[records.Chunk]) -> str | None:
+    """The id of the job that merged the run's rows, if one did: of the attempt that loaded them, as theirs are."""
+    if run.rows_merged is None:
+        return None
+    nothing = f"tidemill_{export.id.hex}_{run.id.hex}_a{run.attempt}_"
+    loaded = next((chunk.job_id for chunk in chunks if chunk.job_id), nothing)
+    return f"{loaded.rpartition('_')[0]}_merge"
 
 
 def run_view(
@@ -197,6 +224,7 @@ def run_view(
             )
         },
         short_id=run.id.hex[:8],
+        kind=kind(run),
         export=export.name,
         target=target(export),
         rows_done=run.rows_merged if run.rows_merged is not None else sum(chunk.rows_loaded for chunk in chunks),
@@ -209,5 +237,6 @@ def run_view(
             ChunkView(c.number, c.status, c.rows_loaded, c.rows_rejected, c.rows_repaired, c.bytes, c.job_id)
             for c in chunks
         ),
+        merge_job_id=merge_job(run, export, chunks),
         rejects=rejects,
     )

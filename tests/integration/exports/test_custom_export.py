@@ -257,6 +257,8 @@ def test_a_query_that_fails_later_says_why_and_sends_nothing(
         with pytest.raises(ConfigError, match=said) as caught:
             app.exports.run("mine", by="t")
         assert caught.value.code == "sql_failed"
+        assert "TRY_CAST" in caught.value.hint
+        assert "drop the table first" in caught.value.hint
         assert rows(installation) == []
         app.exports.delete("mine")
 

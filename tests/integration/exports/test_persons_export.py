@@ -288,7 +288,7 @@ def test_the_events_of_a_person_are_deleted_too_everywhere(installation: Install
         load(app, tmp_path, {"distinct_id": "ana", "properties": {"late": True}})  # not exported yet
     done = installation.run("persons", "delete", "ana", "--with-events", "--in-tables", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "10 of its events are deleted here" in done.stderr
+    assert "10 events of the person deleted here" in done.stderr
     with installation.app() as app:
         for model in models:
             found = installation.rows(model)

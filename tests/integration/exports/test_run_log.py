@@ -88,11 +88,16 @@ def test_a_fault_makes_no_second_row(installation: Installation, tmp_path: Path,
     assert row["row_count"] == 20
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [(Column("export", Type.STRING, ""),), (Column("a", Type.STRING, ""),), (Column("export", Type.INT64, ""),)],
+    ids=["lacks columns", "has none of them", "has another type"],
+)
 def test_a_log_that_cannot_be_written_fails_the_run_and_nothing_comes_twice(
-    installation: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path, columns: tuple[Column, ...]
 ) -> None:
     client = installation.client()
-    client.create_table(installation.dataset, "tidemill_runs", Layout((Column("export", Type.STRING, ""),)))
+    client.create_table(installation.dataset, "tidemill_runs", Layout(columns))
     with installation.app() as app:
         installation.connect(app)
         create(app)
@@ -100,6 +105,11 @@ def test_a_log_that_cannot_be_written_fails_the_run_and_nothing_comes_twice(
         with pytest.raises(TidemillError) as caught:
             app.exports.run("daily", by="t")
         assert caught.value.code == "run_log_columns"
+        assert caught.value.message.startswith("Only the run log could not be written, all rows are in: the table ")
+        assert "rename that table" in caught.value.hint
+        assert "tidemill export edit daily --no-run-log" in caught.value.hint
+        assert "Nothing was loaded" not in caught.value.hint
+        assert len(installation.uuids("daily")) == 20
         client.delete_table(installation.dataset, "tidemill_runs")
         client.close()
         (run,) = app.exports.run("daily", by="t")
@@ -107,6 +117,24 @@ def test_a_log_that_cannot_be_written_fails_the_run_and_nothing_comes_twice(
     assert len(installation.uuids("daily")) == 20
     found = [(row["status"], row["row_count"]) for row in log(installation)]
     assert found == [("completed", 20), ("empty", 0)]  # after it went on, it looked for more
+
+
+def test_a_run_whose_log_cannot_be_written_ends_without_it_if_none_is_wanted_any_more(
+    installation: Installation, tmp_path: Path
+) -> None:
+    client = installation.client()
+    client.create_table(installation.dataset, "tidemill_runs", Layout((Column("a", Type.STRING, ""),)))
+    client.close()
+    with installation.app() as app:
+        installation.connect(app)
+        create(app)
+        load(app, tmp_path, 20)
+        with pytest.raises(TidemillError, match="run log"):
+            app.exports.run("daily", by="t")
+        app.exports.edit("daily", {"run_log": False})
+        (run,) = app.exports.run("daily", by="t")
+        assert (run.status, run.rows_done) == ("completed", 20)
+    assert len(installation.uuids("daily")) == 20
 
 
 def test_exports_share_a_log_and_merges_name_their_job(installation: Installation, tmp_path: Path) -> None:
@@ -120,6 +148,36 @@ def test_exports_share_a_log_and_merges_name_their_job(installation: Installatio
     one, other = log(installation)
     assert [row["export"] for row in (one, other)] == ["daily", "people"]
     assert (other["row_count"], other["job_ids"][-1][-6:]) == (100, "_merge")
+
+
+def test_the_merge_and_the_kind_of_a_run_are_shown(installation: Installation, tmp_path: Path) -> None:
+    """Its job is that of the attempt which merged, also if another one ended the run."""
+    client = installation.client()
+    client.create_table(installation.dataset, "tidemill_runs", Layout((Column("a", Type.STRING, ""),)))
+    with installation.app() as app:
+        installation.connect(app)
+        create(app, "people", model="persons")
+        load(app, tmp_path, 20)
+        with pytest.raises(TidemillError):
+            app.exports.run("people", by="t")
+        client.delete_table(installation.dataset, "tidemill_runs")
+        (run,) = app.exports.run("people", by="t")
+        assert run.attempt == 2
+        assert client.google().get_job(run.merge_job_id, location="EU").statement_type == "MERGE"
+        estimate = app.exports.estimate("people", "earliest", None, None)
+        app.exports.backfill("people", estimate, by="t", parallel=1, progress=lambda _: None)
+        app.exports.run_again(run.short_id, by="t")
+        create(app)
+        (plain,) = app.exports.run("daily", by="t")
+        assert plain.merge_job_id is None
+    client.close()
+    assert next(row for row in log(installation) if row["run_id"] == str(run.id))["job_ids"][-1] == run.merge_job_id
+    found = json.loads(installation.run("export", "runs", "people", "--json").stdout)
+    assert [each["kind"] for each in found] == ["retry", "backfill", "new"]
+    assert "backfill" in installation.run("export", "runs").stdout
+    shown = installation.run("export", "run", "show", run.short_id).stdout
+    assert f" {run.merge_job_id}\n" in shown
+    assert shown.split("kind")[1].split()[0] == "new"
 
 
 def test_it_is_asked_for_on_the_command_line(installation: Installation, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tidemill.exports.verify import Verified
 from tidemill.settings import Settings
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+TIME = {"timestamp": "2026-01-01T00:00:00Z"}
 DAYS = 5
 EVENTS = 100
 
@@ -317,3 +318,26 @@ def test_sums_are_the_same_for_the_same_rows_only(one_app: App, first: Rows, sec
     assert (of(first) == of(second)) == (set(first) == set(second))
     assert of(first, first[:3]) == of(first[3:])
     assert sum(day.rows for day in of(first)) == len(first)
+
+
+def test_where_there_are_no_rows_yet_it_says_so_and_goes_round_in_no_circle(
+    installation: Installation, tmp_path: Path
+) -> None:
+    merged = {"event": "$identify", "timestamp": "2026-01-01T00:00:00Z", "properties": {"$anon_distinct_id": "b"}}
+    with installation.app() as app:
+        installation.connect(app)
+        app.exports.create(CONNECTION, {"name": "merges", "model": "merge_ids", "team_id": 1}, by="t")
+        load(app, tmp_path, [{"event": "seen", "distinct_id": each, "uuid": each, **TIME} for each in "ab"])
+    assert "nothing new" in installation.run("export", "run", "merges").stderr
+    verified = installation.run("export", "verify", "merges")
+    assert (verified.returncode, "no rows for merges yet" in verified.stderr) == (0, True)
+    assert json.loads(installation.run("export", "verify", "merges", "--json").stdout)["rows"] == 0
+    filled = installation.run("export", "backfill", "merges", "--from", "earliest")
+    assert (filled.returncode, "no rows for merges yet" in filled.stderr) == (2, True)
+    with installation.app() as app:  # it is not known yet, and waits
+        load(app, tmp_path, [{"distinct_id": "a", "uuid": "c", **merged}])
+    for words in (("verify", "merges"), ("backfill", "merges", "--from", "earliest")):
+        done = installation.run("export", *words)
+        assert (done.returncode, "tidemill export run merges" in done.stderr) == (2, True)
+    assert installation.run("export", "run", "merges").returncode == 0
+    assert installation.run("export", "verify", "merges").returncode == 0

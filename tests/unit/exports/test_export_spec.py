@@ -31,8 +31,17 @@ def test_what_is_no_number_of_bytes_says_so(text: str) -> None:
 
 
 def test_a_limit_under_what_any_statement_costs_is_refused() -> None:
-    with pytest.raises(ConfigError, match="max_bytes_billed"):
-        spec.make(name="e", table="t", max_bytes_billed=1_000_000)
+    for limit, said in ((1, "A limit of 1 is too low"), (1_000_000, "10 MiB at least"), (10**27, "too high")):
+        with pytest.raises(ConfigError, match=said) as caught:
+            spec.make(name="e", table="t", max_bytes_billed=limit)
+        assert "--max-bytes-billed" in caught.value.hint
+    assert spec.make(name="e", table="t", max_bytes_billed=spec.parse_bytes("11MB")).max_bytes_billed == 11_000_000
+
+
+def test_a_team_that_no_database_holds_is_refused() -> None:
+    assert spec.make(name="e", team_id=2**63 - 1).team_id == 2**63 - 1
+    with pytest.raises(ConfigError, match="team_id"):
+        spec.make(name="e", team_id=2**63)
 
 
 def test_an_export_that_was_saved_before_there_were_limits_has_none() -> None:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from tidemill.events.lake import Lake
 
 START, END = "{data_interval_start}", "{data_interval_end}"
+#: A word that was meant to be one of these.
+_PLACEHOLDER = re.compile(r"\{\s*[A-Za-z_]\w*\s*\}")
+#: What may follow the end of a statement: nothing but spaces and comments.
+_ENDING = re.compile(r"(?>[;\s]|--[^\n]*|/\*(?>.*?\*/))*+", re.S)
+_TOO_DEEP = "it is nested too deep, or has too many terms in a row"
 #: What the query may name.
 RELATION = "events"
 _TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", "json_tree"})
@@ -58,8 +63,19 @@ _RESERVED = re.compile(
 
 
 def filled(sql: str, start: str, end: str) -> str:
-    """The query with two SQL expressions for the ends of the interval."""
-    return sql.strip().rstrip(";").rstrip().replace(START, start).replace(END, end)
+    """The query with two SQL expressions for the ends of the interval. Each of its lines stays where it is."""
+    return _unended(sql).rstrip().replace(START, start).replace(END, end)
+
+
+def _unended(sql: str) -> str:
+    """The query without the semicolon at its end, and without the comments after that."""
+    import duckdb  # 60 ms
+
+    text = sql.encode()
+    for place, _ in duckdb.tokenize(sql):  # no comments are among them, and a string is one
+        if text[place : place + 1] == b";" and _ENDING.fullmatch(text[place:].decode()):
+            return text[:place].decode()
+    return sql
 
 
 def describe(lake: Lake, sql: str) -> tuple[Column, ...]:
@@ -77,29 +93,62 @@ def describe(lake: Lake, sql: str) -> tuple[Column, ...]:
     with lake.cursor() as cursor:
         _assert_allowed(cursor, text)
         try:
-            found = cursor.execute(f"DESCRIBE {over(text, 'false')}").fetchall()
+            cursor.execute(f"CREATE TEMP VIEW {RELATION} AS {_events('false')}")
+            found = cursor.execute(f"DESCRIBE {text}").fetchall()  # alone: names as they are, and lines in errors
+            cursor.execute(f"DESCRIBE {over(text, 'false')}")
         except duckdb.Error as error:
             raise _refused(str(error)) from None
+    names = [name.lower() for name, *_ in found]
+    twice = [name for name, *_ in found if names.count(name.lower()) > 1]
+    if twice:
+        raise _refused(f"more than one column is called {twice[0]!r}; name them with AS")
     return tuple(_column(name, kind) for name, kind, *_ in found)
 
 
 def over(text: str, where: str, inserted_at: str = "inserted_at", *, ordered: bool = False) -> str:
     """A SELECT of the query's rows, over the events for which `where` holds; `ordered`: as they were committed."""
-    order = " ORDER BY snapshot_id, n" if ordered else ""
+    events = _events(where, inserted_at) + (" ORDER BY snapshot_id, n" if ordered else "")
+    # Nothing stands on lines of its own in front of the query: DuckDB's errors count lines.
+    return f"WITH {RELATION} AS ({events}) SELECT * FROM ({text}\n)"
+
+
+def _events(where: str, inserted_at: str = "inserted_at") -> str:
     return (
-        f'WITH {RELATION} AS (SELECT uuid, event, properties, distinct_id, team_id, ip, timestamp, "set", set_once, '
-        f"elements, kind, envelope, session_id, {inserted_at} AS inserted_at FROM lake.events WHERE {where}{order}) "
-        f"SELECT * FROM (\n{text}\n)"
+        'SELECT uuid, event, properties, distinct_id, team_id, ip, timestamp, "set", set_once, elements, kind, '
+        f"envelope, session_id, {inserted_at} AS inserted_at FROM lake.events WHERE {where}"
     )
 
 
-def _assert_allowed(cursor: Any, text: str) -> None:
+def _parsed(cursor: Any, text: str) -> dict[str, Any]:
+    """The one statement that it is, as DuckDB's parser understands it."""
     ((serialized,),) = cursor.execute(f"SELECT json_serialize_sql({duck.literal(text)})").fetchall()
-    parsed = json.loads(serialized)
+    try:
+        parsed: dict[str, Any] = json.loads(serialized)
+    except RecursionError:
+        raise _refused(_TOO_DEEP) from None
+    if parsed.get("error_type") == "not implemented":
+        raise _refused("it is no SELECT")
     if parsed.get("error"):
-        raise _refused(str(parsed.get("error_message")))
+        raise _refused(_misunderstood(parsed, text))
     if len(parsed["statements"]) != 1:
-        raise _refused("it is not one statement")
+        raise _refused("it is not one statement" if parsed["statements"] else "there is no statement in it")
+    return parsed
+
+
+def _misunderstood(parsed: dict[str, Any], text: str) -> str:
+    """What the parser says, with the line; and if it met something like a placeholder, which ones there are."""
+    said, place = str(parsed.get("error_message")), parsed.get("position")
+    if place is None:
+        return _TOO_DEEP if "depth" in said else said
+    before = text.encode()[: int(place)].decode(errors="replace")
+    line = 1 + before.count("\n")
+    said += f" in line {line}"
+    odd = [word[0] for word in _PLACEHOLDER.finditer(text) if word.start() < len(before) < word.end()]
+    return f"{said}; {odd[0]} is no placeholder: there are {START} and {END}" if odd else said
+
+
+def _assert_allowed(cursor: Any, text: str) -> None:
+    parsed = _parsed(cursor, text)
     own = {str(entry["key"]).lower() for node in _nodes(parsed) for entry in _ctes(node)}
     odd = sorted(name for name in own if not _PLAIN.fullmatch(name))
     if odd:
@@ -177,7 +226,9 @@ def failed(error: Exception) -> ConfigError:
     return ConfigError(
         "sql_failed",
         f"The query of the export failed: {str(error).strip()}",
-        hint="Nothing was sent. Delete the export and make it anew, with the query mended.",
+        hint="Nothing was sent by this run. Delete the export and make it anew, with the query mended (TRY_CAST gives "
+        "NULL for what cannot be cast). It sends all rows again then: without a key, into another table, or drop the "
+        "table first, or they are there twice.",
         raw=str(error),
     )
 

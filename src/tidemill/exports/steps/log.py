@@ -15,6 +15,8 @@ from typing import Any
 from tidemill.bigquery import names, sql, tables
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError
+from tidemill.exports import views
+from tidemill.exports.spec import ExportSpec
 from tidemill.exports.work import Parts
 from tidemill.models.run_log import RUN_LOG
 from tidemill.store.records import Export
@@ -23,15 +25,15 @@ from tidemill.store.records import Export
 def write(parts: Parts, run_id: str, attempt: int) -> str | None:
     """Write the run's row. Gives the id of its job; None if no log is wanted."""
     work = parts.work(run_id, attempt)
-    if not work.spec.run_log:
+    if not ExportSpec.model_validate(work.export.spec).run_log:  # as it says now: a run that failed here can end then
         return None
     run = work.run
     parts.watches.report(run.id, "writing the log")
     chunks = parts.runs.chunks(run.id)
-    jobs = [chunk.job_id for chunk in chunks if chunk.job_id]
+    jobs = [*(chunk.job_id for chunk in chunks), views.merge_job(run, work.export, chunks)]
     fields = {
         "run_id": str(run.id),
-        "kind": "backfill" if run.backfill_id else "retry" if work.again else "new",
+        "kind": views.kind(run),
         "status": "completed",
         "covers_until": run.covers_until,
         "interval_start": run.interval_start,
@@ -40,7 +42,7 @@ def write(parts: Parts, run_id: str, attempt: int) -> str | None:
         "rows_set_aside": sum(chunk.rows_rejected for chunk in chunks),
         "file_bytes": sum(chunk.bytes for chunk in chunks),
         "bytes_billed": run.bytes_billed,
-        "job_ids": [*jobs, *([work.job_id("merge")] if work.staged else [])],
+        "job_ids": [job for job in jobs if job],
         "started_at": run.started_at,
     }
     client = parts.watches.client(run.id, work.export)
@@ -64,7 +66,7 @@ def _job_id(export: Export, run_id: uuid.UUID) -> str:
 
 def _insert(client: Client, export: Export, fields: dict[str, Any], job_id: str, labels: dict[str, str]) -> None:
     place = (export.project, export.dataset, RUN_LOG.table)
-    _ensure(client, place)
+    _ensure(client, place, export)
     known = {
         "export": export.name,
         "model": export.model,
@@ -81,8 +83,8 @@ def _insert(client: Client, export: Export, fields: dict[str, Any], job_id: str,
     )
 
 
-def _ensure(client: Client, place: sql.Place) -> None:
-    """Make the table; or see that the one that is there has our columns."""
+def _ensure(client: Client, place: sql.Place, export: Export) -> None:
+    """Make the table; or see that the one that is there is ours."""
     _, dataset, name = place
     table = client.get_table(dataset, name)
     if table is None:
@@ -93,10 +95,24 @@ def _ensure(client: Client, place: sql.Place) -> None:
             description=RUN_LOG.description,
         )
         table = client.create_table(dataset, name, layout)
-    missing = tables.match(RUN_LOG.columns, table, ".".join(place)).missing
+    try:
+        missing = tables.match(RUN_LOG.columns, table, ".".join(place)).missing
+    except ConfigError:  # what it says is meant for a table that rows are exported into
+        missing = tuple(column.name for column in RUN_LOG.columns)
     if missing:
-        raise ConfigError(
-            "run_log_columns",
-            f"The table {'.'.join(place)} has no column {', '.join(missing)}.",
-            hint="Add it by hand, or rename that table: a new one is made then.",
-        )
+        raise _foreign(place, export, missing)
+
+
+def _foreign(place: sql.Place, export: Export, missing: tuple[str, ...]) -> ConfigError:
+    """The table of that name is none that a log can be written into."""
+    run = f"tidemill export run {export.name}"
+    without = f"tidemill export edit {export.name} --no-run-log"
+    if len(missing) == len(RUN_LOG.columns):
+        why, what = "is not one of Tidemill's", "Drop or rename that table: a new one is made then"
+    else:
+        why, what = f"has no column {', '.join(missing)}", "Add it by hand, or drop or rename that table"
+    return ConfigError(
+        "run_log_columns",
+        f"Only the run log could not be written, all rows are in: the table {'.'.join(place)} {why}.",
+        hint=f"{what}; or do without a log: {without}. Then: {run}",
+    )
