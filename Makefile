@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint check torture bench bench-models live clean
+.PHONY: install demo test lint check torture bench live clean
 
 demo: install
 	@$(BIN)/tidemill demo
 
 test: install lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 install: $(VENV)/installed
 
@@ -35,10 +35,9 @@ torture: install
 live: install
 	@$(BIN)/pytest -m live
 
+# Half an hour; each of the two may be run alone.
 bench: install
 	@$(BIN)/python benchmarks/run.py
-
-bench-models: install
 	@$(BIN)/python benchmarks/models.py
 
 clean:

@@ -1,4 +1,4 @@
-"""`make bench-models`: measures identity, persons, sessions and backfills, and writes docs/benchmarks-models.md.
+"""The second half of `make bench`: measures identity, persons, sessions and backfills, and writes docs/benchmarks-models.md.
 
     python benchmarks/models.py [--persons 1000000] [--sessions 5000000] [--days 30] [--a-day 100000] [--repeat 3]
 
@@ -167,7 +167,7 @@ def page(
     newline = "\n"
     return f"""# Benchmarks of persons, sessions and backfills
 
-Measured by `make bench-models` on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {processor()}, {os.cpu_count()} cores; load average
+Measured by `make bench` on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {processor()}, {os.cpu_count()} cores; load average
 before: {load:.1f}. Each case in a fresh process, two threads of DuckDB; medians where there are several runs.
 
 ## Exports

@@ -15,6 +15,7 @@ from tests.installation import CONNECTION, Installation
 from tidemill.app import App
 from tidemill.bigquery.local.service import DEFAULT_PROJECT
 from tidemill.errors import Cancelled, ConfigError
+from tidemill.events.sources import custom_sql
 from tidemill.exports.service import RunProgress
 
 NEW = "inserted_at >= {data_interval_start} AND inserted_at < {data_interval_end}"
@@ -244,6 +245,9 @@ def test_an_append_that_would_repeat_itself_is_refused(installation: Installatio
     [
         ("SELECT CASE WHEN event <> 'e1' THEN uuid END AS uuid FROM events", "the key uuid is NULL"),
         ("SELECT uuid, distinct_id::BIGINT AS n FROM events", "d0"),
+        ("SELECT uuid, CASE event WHEN 'e1' THEN TIMESTAMPTZ 'infinity' END AS t FROM events", "the column t holds"),
+        ("SELECT uuid, CASE event WHEN 'e1' THEN '10000-01-01'::DATE END AS t FROM events", "the column t holds"),
+        ("SELECT uuid, [event, nullif(event, 'e1')] AS names FROM events", "the list names holds a NULL"),
         ("SELECT uuid, (hash(uuid) // 1)::UHUGEINT * 9 AS n FROM events", "range"),
     ],
 )
@@ -314,3 +318,13 @@ def test_a_query_that_takes_too_long_is_cancelled(installation: Installation, tm
             app.exports.run("mine", by="t", progress=stop)
         (run,) = app.exports.runs("mine", limit=1)
         assert run.status == "cancelled"
+
+
+def test_decimals_get_a_type_that_holds_all_their_digits(installation: Installation) -> None:
+    """What the embedded BigQuery holds of BIGNUMERIC are fewer: README of bigquery/local."""
+    kinds = {"DECIMAL(38, 9)": "NUMERIC", "DECIMAL(9, 2)": "NUMERIC", "DECIMAL(38, 12)": "BIGNUMERIC"}
+    kinds |= {"DECIMAL(38, 0)": "BIGNUMERIC", "DECIMAL(29, 0)": "NUMERIC", "DECIMAL(18, 10)": "BIGNUMERIC"}
+    with installation.app() as app:
+        for kind, wanted in kinds.items():
+            (column,) = custom_sql.describe(app.lake, f"SELECT 1::{kind} AS x FROM events")
+            assert column.type == wanted

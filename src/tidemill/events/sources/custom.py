@@ -34,6 +34,12 @@ _KINDS = {
     Type.TIMESTAMP: "TIMESTAMPTZ",
     Type.NUMERIC: "DECIMAL(38, 9)",
 }
+#: What BigQuery's types of time hold ("Data types").
+_ENDS = {
+    Type.DATE: ("DATE '0001-01-01'", "DATE '9999-12-31'"),
+    Type.DATETIME: ("TIMESTAMP '0001-01-01 00:00:00'", "TIMESTAMP '9999-12-31 23:59:59.999999'"),
+    Type.TIMESTAMP: (moment(dt.datetime.min.replace(tzinfo=dt.UTC)), moment(dt.datetime.max.replace(tzinfo=dt.UTC))),
+}
 
 
 class CustomSource:
@@ -90,12 +96,26 @@ class CustomSource:
         )
 
     def _value(self, column: Column) -> str:
-        """The column, in its type. A key that is NULL is equal to none: such a row would come again with each run."""
-        value = f'"{column.name}"::{_KINDS[column.type]}{"[]" if column.repeated else ""}'
-        if column.name not in self._key:
+        """The column, in its type. What BigQuery has not ends the run, with its reason: a load job would not say it.
+
+        A key that is NULL is equal to none: such a row would come again with each run.
+        """
+        name = f'"{column.name}"'
+        kind = _KINDS.get(column.type)
+        value = f"{name}::{kind}{'[]' if column.repeated else ''}" if kind else name
+        refused = []
+        if column.name in self._key:
+            refused.append((f"{name} IS NULL", f"the key {column.name} is NULL in a row; leave such rows out"))
+        if column.repeated:
+            said = f"the list {column.name} holds a NULL, which a REPEATED column has not; leave it out"
+            refused.append((f"len({name}) > len(list_filter({name}, each -> each IS NOT NULL))", said))
+        elif ends := _ENDS.get(column.type):
+            said = f"the column {column.name} holds a time that BigQuery has not, such as infinity; leave it out"
+            refused.append((f"{value} NOT BETWEEN {ends[0]} AND {ends[1]}", said))
+        if not refused:
             return value
-        said = duck.literal(f"the key {column.name} is NULL in a row; leave such rows out")
-        return f'CASE WHEN "{column.name}" IS NULL THEN error({said}) ELSE {value} END'
+        tests = " ".join(f"WHEN {test} THEN error({duck.literal(said)})" for test, said in refused)
+        return f"CASE {tests} ELSE {value} END"
 
     def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:
         """With a key, one row of each: the newest by version, and then the one that the query gave last.

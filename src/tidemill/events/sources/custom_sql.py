@@ -218,7 +218,15 @@ def _column(name: str, kind: str) -> Column:
         raise _refused(
             f"the column {name} is of type {kind}, which BigQuery has not; cast it, or write to_json({name})"
         )
+    if found is Type.NUMERIC and not _fits_numeric(plain):
+        found = Type.BIGNUMERIC
     return Column(name, found, _DESCRIPTION, repeated=plain != kind)
+
+
+def _fits_numeric(kind: str) -> bool:
+    """Whether a DECIMAL of this precision and scale is a NUMERIC: 29 digits before the point, and 9 after it."""
+    precision, scale = (int(number) for number in re.findall(r"[0-9]+", kind))
+    return scale <= 9 and precision - scale <= 29
 
 
 def failed(error: Exception) -> ConfigError:
