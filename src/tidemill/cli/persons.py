@@ -30,6 +30,30 @@ def show(
     output.print_fields({name.replace("_", " "): value for name, value in vars(found).items()})
 
 
+#: What the codes of refusals mean.
+_REASONS = {
+    "merge_of_identified": "the other id is that of somebody who is identified already",
+    "merge_with_nobody": "one of the ids stands for nobody, such as null or anonymous",
+    "merge_without_person": "the event wants no person",
+    "person_too_large": "the properties would be larger than 512 KB",
+    "operation_refused": "the operation does not fit the property",
+}
+
+
+@app.command(epilog="Example: tidemill persons refused --limit 20")
+def refused(
+    limit: int = typer.Option(50, min=1, help="How many, newest first."), as_json: bool = output.JSON_OPTION
+) -> None:
+    """List merges and changes of properties that were refused. The events that asked for them are kept and exported."""
+    with session.app() as opened:
+        found = opened.identity.refusals(limit=limit)
+    if as_json:
+        output.print_json(found)
+        return
+    rows = [(r.seen_at, r.team_id, _REASONS.get(r.code, r.code), r.distinct_id, r.other, r.event_uuid) for r in found]
+    output.print_table(("SEEN", "TEAM", "REASON", "ID", "OTHER", "EVENT"), rows, empty="Nothing was refused.")
+
+
 @app.command(epilog="Example: tidemill persons delete ana@example.com --yes")
 def delete(
     distinct_id: str = typer.Argument(help="One of the person's distinct_ids."),

@@ -91,12 +91,15 @@ class Appended:
 
 @dataclasses.dataclass(frozen=True)
 class Commit:
-    """One row of the ledger: what a snapshot holds. `bytes` is the size of the rows' text, uncompressed."""
+    """One row of the ledger: what a snapshot holds. `bytes` is the size of the rows' text, uncompressed.
+
+    Changes to people have no `committed_at`: several commits may be in one.
+    """
 
     snapshot: int
     rows: int
     bytes: int
-    committed_at: dt.datetime
+    committed_at: dt.datetime | None
     first_time: dt.datetime | None
     last_time: dt.datetime | None
 

@@ -15,6 +15,7 @@ from tidemill.exports.rejects import Ground, RunRejects
 from tidemill.exports.run import Runner
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.steps import log
+from tidemill.exports.views import RunProgress
 from tidemill.exports.watch import Report
 from tidemill.exports.work import Parts, model_of
 from tidemill.store.records import Export, Run
@@ -38,6 +39,7 @@ class Dispatch:
         moved = self._finish_interrupted(export, report)
         asked_at = dt.datetime.now(dt.UTC)
         export = self._exports.by_id(export.id)
+        report(RunProgress("looking for what is new", 0, 0, 0, 0, 0))  # it may take as long as who is who does
         fresh = self._planner.fresh(export, by, asked_at)
         if fresh is not None:
             moved.append(self.move(fresh, report))

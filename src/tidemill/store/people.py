@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from tidemill.store.database import Database
 from tidemill.store.loads import storable
 from tidemill.store.tables import SCHEMA, identity
+from tidemill.store.tables import identity_warnings as warnings
 
 Key = tuple[int, str]
 Row = tuple[Any, ...]
@@ -85,6 +86,13 @@ class PeopleBook:
         with self._database.begin() as connection:
             return _reached(connection.execute(_REACHED).first())
 
+    def refusals(self, limit: int) -> list[Row]:
+        """What was refused, newest first: when it was seen, and as WARNING has it."""
+        newest = sa.select(warnings.c.created_at, *(warnings.c[name] for name in WARNING))
+        query = newest.order_by(warnings.c.created_at.desc(), warnings.c.uuid).limit(limit)
+        with self._database.begin() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
     @contextlib.contextmanager
     def open(self) -> Iterator[PeopleSession]:
         """A session. Another one waits until it has ended."""
@@ -140,13 +148,19 @@ class PeopleSession:
         )
         return self._fetched(query, devices)
 
-    def erase(self, persons: Sequence[Key]) -> None:
-        """These persons (team and id), which are deleted, are not exported any more."""
+    def erase(self, persons: Sequence[Key], ids: Sequence[Key]) -> None:
+        """These persons (team and id), which are deleted, are not exported any more; nothing that was refused of their
+        distinct_ids is listed."""
         query = (
             f"UPDATE {SCHEMA}.persons SET erased = true FROM unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) "
             "WHERE team_id = k_team AND id = k_name AND deleted"
         )
         self._connection.execute(query, [list(part) for part in zip(*persons, strict=True)])
+        query = (
+            f"DELETE FROM {SCHEMA}.identity_warnings USING unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) "
+            "WHERE team_id = k_team AND k_name IN (distinct_id, other)"
+        )
+        self._connection.execute(query, [list(part) for part in zip(*ids, strict=True)])
 
     def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:
         """Keep these under the number of the next change, and that all up to this snapshot is in them; also the last

@@ -201,6 +201,10 @@ def test_what_a_sender_named_oddly_is_refused_and_stops_nobody(app: App, tmp_pat
         line = {**operation, "user_properties": {"$add": {"a\0\ud800": "x"}}}
         load(app, tmp_path / "events.jsonl", [line], "amplitude")
         assert app.identity.show(1, "u1").distinct_ids == ("u1",)
+        (refusal,) = app.identity.refusals(limit=5)
+        assert (refusal.code, refusal.event_uuid, refusal.distinct_id) == ("operation_refused", "odd", "u1")
+        assert app.identity.erase(1, "u1") == ("u1",)
+        assert app.identity.refusals(limit=5) == []
 
 
 def test_persons_of_many_properties_are_not_held_all_at_once(app: App, tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ class Session(Protocol):
     def users(self, devices: Sequence[Key]) -> list[Row]:
         """team_id, device_id and the user who was last seen on it, of those of these devices that are known."""
 
-    def erase(self, persons: Sequence[Key]) -> None:
-        """These persons, which are deleted, are not exported any more."""
+    def erase(self, persons: Sequence[Key], ids: Sequence[Key]) -> None:
+        """These persons, which are deleted, are not exported any more; what was refused of their ids is forgotten."""
 
     def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:
         """Keep these under the number of the next change, and that all up to this snapshot is in them; also the last
@@ -89,6 +89,9 @@ class Session(Protocol):
 
 class Book(Protocol):
     """Where people are kept."""
+
+    def refusals(self, limit: int) -> list[Row]:
+        """What was refused, newest first: when it was seen; team_id, uuid, code, distinct_id, other."""
 
     def open(self) -> contextlib.AbstractContextManager[Session]:
         """A session: kept at the end of the block; if the block raises, it is as if it had never been."""
@@ -108,6 +111,21 @@ class PersonView:
     created_at: dt.datetime
     identified: bool
     version: int
+
+
+@dataclasses.dataclass(frozen=True)
+class RefusalView:
+    """A change to a person that an event asked for and that was refused; the event itself is kept.
+
+    `other`: another id, or a property.
+    """
+
+    seen_at: dt.datetime
+    team_id: int
+    event_uuid: str
+    code: str
+    distinct_id: str
+    other: str | None
 
 
 class IdentityService:
@@ -161,6 +179,11 @@ class IdentityService:
         properties = people.as_json(person.properties).decode()
         return PersonView(person.id, team_id, ids, properties, created, person.identified, person.version)
 
+    def refusals(self, *, limit: int) -> list[RefusalView]:
+        """Changes that events asked for and that were refused, newest first, as all events say."""
+        self.catch_up()
+        return [RefusalView(*row) for row in self._book.refusals(limit)]
+
     def delete(self, team_id: int, distinct_id: str) -> bool:
         """Delete the person of this id, with all that is known of it; whether there was one. Its events stay."""
         self.catch_up()  # or what it did before would make it again
@@ -183,7 +206,7 @@ class IdentityService:
             person, ids = _whole(session, team_id, distinct_id)
             if person is None:
                 raise _unknown(team_id, distinct_id)
-            session.erase([(team_id, person.id)])
+            session.erase([(team_id, person.id)], [(team_id, name) for name in ids])
         return ids
 
 

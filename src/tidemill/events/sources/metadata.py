@@ -60,12 +60,11 @@ class MetadataSource(abc.ABC):
 
     def changes(self, after: int, upto: int) -> list[Commit]:
         """The steps, with the rows that each changed last."""
-        now = dt.datetime.now(dt.UTC)
         summed = (
             "SELECT change, count(*) AS rows, sum(bytes)::bigint AS size FROM ({}) AS changed GROUP BY 1 ORDER BY 1"
         )
         found = self._fetched(summed, Selection(after, upto))
-        return [Commit(change, rows, size, now, None, None) for change, rows, size in found]
+        return [Commit(change, rows, size, None, None, None) for change, rows, size in found]
 
     def count(self, selection: Selection) -> int:
         """By the database."""

@@ -9,8 +9,6 @@ many a sample of PostgreSQL's blocks says about how they are spread: that only c
 
 from __future__ import annotations
 
-import datetime as dt
-
 from tidemill.events.lake import Commit
 from tidemill.events.sources.metadata import MetadataSource
 from tidemill.events.sources.source import Selection
@@ -61,10 +59,9 @@ class PersonSource(MetadataSource):
             return super().changes(after, upto)
         scale = max(1.0, blocks / self.sampled_blocks)
         found = self._answered(_SAMPLE.format(schema=schema, scale=scale, percent=100 / scale, upto=upto))
-        now = dt.datetime.now(dt.UTC)
-        commits = [Commit(change, rows, size, now, None, None) for change, rows, size in found if change < upto]
+        commits = [Commit(change, rows, size, None, None, None) for change, rows, size in found if change < upto]
         rows, size = next(((rows, size) for change, rows, size in found if change == upto), (0, 0))
-        return [*commits, Commit(upto, rows, size, now, None, None)]
+        return [*commits, Commit(upto, rows, size, None, None, None)]
 
     def added(self, handed_at: str) -> str:
         """See MetadataSource."""
