@@ -63,7 +63,8 @@ def test_who_repairs_is_not_told_to_repair(capsys: pytest.CaptureFixture[str]) -
     assert "--repair" not in capsys.readouterr().err
 
 
-def test_what_models_are() -> None:
+def test_what_models_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output.out, "width", 200)  # no word is on the next line
     listed = CliRunner().invoke(app, ["model", "list"]).output
     assert listed.count("appended, each row once") == 3
     shown = CliRunner().invoke(app, ["model", "show", "custom"]).output
