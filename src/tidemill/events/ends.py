@@ -25,7 +25,6 @@ Ends = dict[str, tuple[str, str]]
 _READ: Mapping[Type, tuple[str, Callable[[str], Value]]] = {
     Type.STRING: ("VARCHAR", str),
     Type.INT64: ("BIGINT", int),
-    Type.BIGNUMERIC: ("HUGEINT", int),
     Type.DATE: ("DATE", dt.date.fromisoformat),
     Type.TIMESTAMP: ("TIMESTAMPTZ", dt.datetime.fromisoformat),
 }

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Erased:
-    """How many events were deleted, and the ids of the sessions that they were of."""
+    """The uuids of the events that were deleted, and the ids of the sessions that they were of."""
 
-    events: int
+    events: tuple[str, ...]
     sessions: tuple[str, ...]
 
 
@@ -28,8 +28,6 @@ def erase(lake: Lake, team_id: int, distinct_ids: Sequence[str]) -> Erased:
     where = "team_id = ? AND distinct_id IN (SELECT unnest(?::VARCHAR[]))"
     given = [team_id, list(distinct_ids)]
     with lake.turn(), lake.cursor() as cursor:
-        found = cursor.execute(
-            f"SELECT DISTINCT session_id FROM lake.events WHERE session_id IS NOT NULL AND {where} ORDER BY 1", given
-        ).fetchall()
-        deleted = cursor.execute(f"DELETE FROM lake.events WHERE {where}", given).fetchall()
-    return Erased(int(deleted[0][0]), tuple(name for (name,) in found))
+        found = cursor.execute(f"SELECT uuid, session_id FROM lake.events WHERE {where}", given).fetchall()
+        cursor.execute(f"DELETE FROM lake.events WHERE {where}", given)
+    return Erased(tuple(uuid for uuid, _ in found), tuple(sorted({name for _, name in found if name})))

@@ -137,6 +137,11 @@ class Backfiller:
                 hint=f"tidemill export backfill resume {export.name}, or cancel it.",
             )
 
+    def moving(self, export: Export) -> bool:
+        """Whether a living process moves a backfill of the export."""
+        found = self._backfills.unfinished(export.id)
+        return bool(found and found.status == "running" and found.worker and self._parts.engine.alive(found.worker))
+
     def unfinished(self, export: Export) -> Backfill:
         """The export's backfill that is not finished; NotFoundError if there is none."""
         found = self._backfills.unfinished(export.id)
@@ -165,10 +170,11 @@ class Backfiller:
         with concurrent.futures.ThreadPoolExecutor(parallel) as threads:
             begun = [threads.submit(self._interval, moving, number, by) for number in range(len(backfill.intervals))]
             concurrent.futures.wait(begun)
+        broken = any(one.exception() for one in begun)
         if moving.interrupted:
             self._backfills.mark(backfill.id, "paused")
         elif self._ours(backfill):
-            self._backfills.mark(backfill.id, "failed" if moving.failed else "completed")
+            self._backfills.mark(backfill.id, "failed" if moving.failed or broken else "completed")
         for one in begun:
             one.result()  # a bug is one here, too
         return self._backfills.by_id(backfill.id)

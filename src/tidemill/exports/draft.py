@@ -70,7 +70,9 @@ def changed(export: Export, changes: dict[str, Any]) -> ExportSpec:
         raise ConfigError(
             "field_fixed", f"{', '.join(fixed)} cannot be changed.", hint="Make another export, into another table."
         )
-    made = spec.make(**{**ExportSpec.model_validate(export.spec).model_dump(), **_understood(changes)})
+    before = ExportSpec.model_validate(export.spec)
+    kept = {name: getattr(before, name) for name in ExportSpec.model_fields}  # a query stays one, and no dict
+    made = spec.make(**{**kept, **_understood(changes)})
     _assert_free(made)
     return made
 

@@ -18,13 +18,14 @@ from tidemill.exports.work import Parts
 from tidemill.store.records import Export
 
 _AT_ONCE = 500  # ids in one statement, whose text has 1 MB at most ("Quotas": Query jobs)
-_IDS, _SESSIONS = "ids", "sessions"
+_IDS, _EVENTS, _SESSIONS = "ids", "events", "sessions"
 #: By which columns the rows of a person are found in a table of a model; the first names the team.
 _COLUMNS = {
     "persons": ("team_id", {"distinct_id": _IDS}),
     "events": ("team_id", {"distinct_id": _IDS}),
     "sessions": ("team_id", {"distinct_id": _IDS, "session_id": _SESSIONS}),
-    "amplitude_events": ("app", {"user_id": _IDS, "device_id": _IDS}),
+    # By the device, others might be meant, who use it now.
+    "amplitude_events": ("app", {"user_id": _IDS, "uuid": _EVENTS}),
 }
 
 
@@ -64,19 +65,19 @@ class Eraser:
         TidemillError
             A table could not be reached, or a run may bring rows back. The others were done.
         """
-        ids = self._identity.erase(team_id, distinct_id)
-        sessions: tuple[str, ...] = ()
+        ids = self._identity.erase(team_id, distinct_id, exported=not tables)
+        found = erasure.Erased((), ())
         told(Deleted("persons", len(ids)))
         if events:
             found = erasure.erase(self._parts.lake, team_id, ids)
-            sessions = found.sessions
-            told(Deleted("events", found.events))
+            told(Deleted("events", len(found.events)))
         failed: TidemillError | None = None
         for export in self._parts.exports.find() if tables else ():
             if not _concerns(export, team_id, events=events):
                 continue
             try:
-                told(Deleted(target(export), self._in_table(export, team_id, {_IDS: ids, _SESSIONS: sessions})))
+                values = {_IDS: ids, _EVENTS: found.events, _SESSIONS: found.sessions}
+                told(Deleted(target(export), self._in_table(export, team_id, values)))
             except TidemillError as error:
                 failed = failed or error
                 told(Deleted(target(export), 0, error))

@@ -53,6 +53,8 @@ class Integrity:
         last = self._verifications.last(export.id, daily=True)
         if asked is None or not export.position or (last and last.created_at.astimezone(dt.UTC).date() >= today):
             return None
+        if self._backfiller.moving(export):  # rows are on their way
+            return None
         try:
             found = self._verified(export, asked or None)
             if found.different and self._repaired(export, found, by, progress):

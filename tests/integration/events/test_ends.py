@@ -86,3 +86,10 @@ def test_the_ends_of_a_file_that_was_written_anew_hold_what_was_in_the_one_befor
         "s": ("a", "z"),
         "n": ("5", "11"),
     }
+
+
+def test_decimals_bound_nothing(cursor: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """They are no whole numbers, and BigQuery has no literals for those beyond 64 bits."""
+    path = tmp_path / "file"
+    path.write_text('{"x":"1.6"}\n')
+    assert ends.of_file(cursor, path, parquet=False, columns=[Column("x", Type.BIGNUMERIC, "")]) == {}

@@ -245,3 +245,16 @@ def test_persons_of_many_properties_are_not_held_all_at_once(app: App, tmp_path:
         assert all(
             found[f"p{n}"][1] == {"k0": "x" * 400, "k1": "x" * 400, "k2": "x" * 400, "n": n + 150} for n in range(50)
         )
+
+
+@pytest.mark.parametrize("commit_rows", [1, 40])
+def test_who_was_sent_without_a_person_first_has_one_with_the_next_event(tmp_path: Path, commit_rows: int) -> None:
+    """However the events were cut into commits."""
+    hit = {"event": "hit", "distinct_id": "u1", "timestamp": "2026-01-01T00:00:00Z"}
+    lines = [
+        {**hit, "uuid": "1", "properties": {"$process_person_profile": False}},
+        {**hit, "uuid": "2", "properties": {}},
+    ]
+    with App(Settings(home=tmp_path / "home", commit_rows=commit_rows)) as app:
+        load(app, tmp_path / "events.jsonl", lines, "posthog")
+        assert app.identity.show(1, "u1").distinct_ids == ("u1",)

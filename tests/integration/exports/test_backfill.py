@@ -18,6 +18,7 @@ from tidemill.app import App
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
 from tidemill.exports import estimate
 from tidemill.exports.backfill import BackfillProgress, BackfillView
+from tidemill.exports.plan import Planner
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DAYS = 6
@@ -249,3 +250,24 @@ def test_events_of_any_time_come_back(installation: Installation, tmp_path: Path
                 assert estimated
                 app.exports.backfill(model, estimated, by="t", parallel=2, progress=lambda _: None)
             assert app.exports.verify(model, by="t").different == ()
+
+
+def test_a_backfill_that_meets_a_bug_is_not_completed(
+    prepared: tuple[Installation, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = Planner.over
+
+    def over(self: Planner, export: Any, of: Any, number: int, by: str) -> Any:
+        if number == 1:
+            raise ZeroDivisionError
+        return inner(self, export, of, number, by)
+
+    with prepared[0].app() as app:
+        monkeypatch.setattr(Planner, "over", over)
+        with pytest.raises(ZeroDivisionError):
+            backfill(app, "daily", "earliest")
+        monkeypatch.setattr(Planner, "over", inner)
+        (left,) = app.exports.backfills("daily", limit=1)
+        assert (left.status, left.intervals_done) == ("failed", DAYS - 1)
+        done = app.exports.backfill_resume("daily", by="t", parallel=1, progress=lambda _: None)
+        assert (done.status, done.percent) == ("completed", 100.0)

@@ -328,3 +328,13 @@ def test_decimals_get_a_type_that_holds_all_their_digits(installation: Installat
         for kind, wanted in kinds.items():
             (column,) = custom_sql.describe(app.lake, f"SELECT 1::{kind} AS x FROM events")
             assert column.type == wanted
+
+
+def test_an_export_of_a_query_can_be_edited(installation: Installation) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        create(app, "SELECT uuid FROM events", key=("uuid",))
+        assert app.exports.edit("mine", {"run_log": True, "interval": "day"}).run_log
+        assert app.exports.get("mine").sql == "SELECT uuid FROM events"
+        with pytest.raises(ConfigError, match="cannot be verified"):
+            app.exports.edit("mine", {"verify_days": "all"})

@@ -309,3 +309,27 @@ def test_the_events_of_a_person_are_deleted_too_everywhere(installation: Install
         with app.lake.cursor() as cursor:
             left = cursor.execute("SELECT team_id, count(*) FROM lake.events GROUP BY 1 ORDER BY 1").fetchall()
         assert left == [(1, 4), (2, 12)]
+
+
+def test_of_a_shared_device_only_what_the_person_sent_is_deleted(installation: Installation, tmp_path: Path) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        for model in ("persons", "amplitude_events"):
+            app.exports.create(CONNECTION, {"name": model, "model": model, "table": model, "team_id": 1}, by="t")
+        device = {"$device_id": "dev1"}
+        load(app, tmp_path, {"distinct_id": "dev1", "properties": {**device, "$is_identified": False}})
+        merged = {"event": "$identify", "distinct_id": "ann", "properties": {**device, "$anon_distinct_id": "dev1"}}
+        load(app, tmp_path, merged, {"distinct_id": "ben", "properties": device})
+        for model in ("persons", "amplitude_events"):
+            app.exports.run(model, by="t")
+        assert len(installation.rows("amplitude_events")) == 3
+        app.exports.erase_person(1, "ann", events=True, tables=False, told=lambda _: None)
+        app.exports.run("persons", by="t")  # who is deleted here only is marked there
+        assert {row["distinct_id"] for row in installation.rows("persons") if not row["is_deleted"]} == {"ben"}
+    with installation.app() as app:
+        load(app, tmp_path, {"distinct_id": "cee", "properties": {"$device_id": "dev1", "$is_identified": False}})
+        app.exports.run("amplitude_events", by="t")
+        app.exports.run("persons", by="t")
+        app.exports.erase_person(1, "cee", events=True, tables=True, told=lambda _: None)
+        assert sorted(row["user_id"] or "" for row in installation.rows("amplitude_events")) == ["", "ann", "ben"]
+        assert app.exports.verify("persons", by="t").different == ()

@@ -1,8 +1,8 @@
 """Reads what events say about people out of the event store, in the order in which they were committed.
 
-Only those are handed over that can change something: the first of each distinct_id in the range, and all that name
-properties, another id, or that no person is wanted. The store's columns say most of it; `properties` are looked into
-for PostHog's calls, the envelope for those of Segment and Amplitude.
+Only those are handed over that can change something: all that name properties, another id, or that no person is
+wanted, and of each distinct_id the first of the others in the range. The store's columns say most of it; `properties`
+are looked into for PostHog's calls, the envelope for those of Segment and Amplitude.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _QUERY = f"""
             END AS detail
         FROM lake.events WHERE snapshot_id > ? AND snapshot_id <= ?)
     QUALIFY detail IS NOT NULL OR "set" IS NOT NULL OR set_once IS NOT NULL
-        OR row_number() OVER (PARTITION BY team_id, distinct_id ORDER BY snapshot_id, n) = 1
+        OR row_number() OVER (PARTITION BY team_id, distinct_id, detail IS NULL ORDER BY snapshot_id, n) = 1
     ORDER BY snapshot_id, n
 """
 

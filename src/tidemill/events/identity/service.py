@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: So many events are looked at in one transaction, or those of one commit, if it holds more.
 BATCH = 50_000
-#: Characters of properties of persons that are held at once.
+#: Bytes of events that are looked at in one, and characters of properties of persons that are held at once.
 MOST = 64 * 1024 * 1024
 _EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 
@@ -155,11 +155,12 @@ class IdentityService:
         """Up to which snapshot the next batch goes; None if another process has been there meanwhile."""
         if after >= goal:
             return None
-        rows, to = 0, goal
+        rows, size, to = 0, 0, goal
         for commit in self._lake.commits(after, goal):
-            if rows and rows + commit.rows > self._batch:
+            rows, size = rows + commit.rows, size + commit.bytes
+            if rows > commit.rows and (rows > self._batch or size > MOST):
                 return to
-            rows, to = rows + commit.rows, commit.snapshot
+            to = commit.snapshot
         return goal
 
     def show(self, team_id: int, distinct_id: str) -> PersonView:
@@ -193,8 +194,9 @@ class IdentityService:
             keep(session, found, session.reached.snapshot)
         return deleted
 
-    def erase(self, team_id: int, distinct_id: str) -> tuple[str, ...]:
-        """Delete the person of this id, and see that nothing of it is exported any more. Gives its ids.
+    def erase(self, team_id: int, distinct_id: str, *, exported: bool = False) -> tuple[str, ...]:
+        """Delete the person of this id, and see that nothing of it is exported any more, or, with `exported`, that just
+        its deletion is. Gives its ids.
 
         Raises
         ------
@@ -206,7 +208,8 @@ class IdentityService:
             person, ids = _whole(session, team_id, distinct_id)
             if person is None:
                 raise _unknown(team_id, distinct_id)
-            session.erase([(team_id, person.id)], [(team_id, name) for name in ids])
+            if not exported:
+                session.erase([(team_id, person.id)], [(team_id, name) for name in ids])
         return ids
 
 
