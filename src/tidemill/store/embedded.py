@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -174,9 +175,9 @@ def _make_data(folder: Path) -> None:
                 hint="Use the Tidemill that made it, dump the database, and load it into a new home.",
             )
         return
-    new = folder / "data.new"
-    if new.exists():
-        shutil.rmtree(new)
+    for left in folder.glob("data.new*"):  # the initdb of a process that was killed may be at it still
+        shutil.rmtree(left, ignore_errors=True)
+    new = folder / f"data.new-{secrets.token_hex(4)}"
     owner = _owner(folder)
     new.mkdir(mode=0o700)
     if os.getuid() == 0:
