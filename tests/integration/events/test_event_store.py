@@ -32,7 +32,7 @@ def test_the_same_file_adds_nothing_the_second_time_under_any_name_or_wrapping(a
     plain = tmp_path / "events.jsonl"
     write_events(plain, 250)
     packed = tmp_path / "events.jsonl.gz"
-    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    packed.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
     zipped = tmp_path / "events.zip"
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.write(plain, "a/events.jsonl")
@@ -111,7 +111,7 @@ def test_the_same_event_in_two_files_counts_once(app: App, tmp_path: Path) -> No
 def test_a_file_that_breaks_off_keeps_what_it_held_and_says_so(app: App, tmp_path: Path) -> None:
     plain = tmp_path / "events.jsonl"
     write_events(plain, 2_000)
-    whole = gzip.compress(plain.read_bytes())
+    whole = gzip.compress(plain.read_bytes(), mtime=0)
     broken = tmp_path / "broken.jsonl.gz"
     broken.write_bytes(whole[: len(whole) // 2])
     with app:

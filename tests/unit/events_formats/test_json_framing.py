@@ -71,9 +71,9 @@ ARRAY = json.dumps(EVENTS).encode()
         b"[\n" + LINES.replace(b"\n", b",\n") + b"\n]\n",
         "\n".join(json.dumps(event, indent=1) for event in EVENTS).encode(),
         b"\n".join([json.dumps(EVENTS[:150], indent=1).encode(), json.dumps(EVENTS[150:]).encode()]),
-        gzip.compress(LINES),
-        gzip.compress(LINES[:5000]) + gzip.compress(LINES[5000:]),
-        gzip.compress(ARRAY),
+        gzip.compress(LINES, mtime=0),
+        gzip.compress(LINES[:5000], mtime=0) + gzip.compress(LINES[5000:], mtime=0),
+        gzip.compress(ARRAY, mtime=0),
     ],
 )
 def test_every_way_to_write_events_gives_each_once(file: Write, data: bytes) -> None:
@@ -136,7 +136,7 @@ def test_a_cut_gzip_gives_every_whole_line(file: Write) -> None:
 def test_a_zip_gives_its_members_in_the_order_of_their_names(tmp_path: Path) -> None:
     path = tmp_path / "export.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("b/2.json.gz", gzip.compress(b'{"n":3}\n{"n":4}'))
+        archive.writestr("b/2.json.gz", gzip.compress(b'{"n":3}\n{"n":4}', mtime=0))
         archive.writestr("a/1.json", b'{"n":1}\n{"n":2}')
         archive.writestr("__MACOSX/a/._1.json", b"\0\1\2")
         archive.writestr("empty.json", b"")
@@ -172,7 +172,7 @@ def test_a_damaged_zip_gives_what_comes_before(tmp_path: Path) -> None:
         (b"BZh91AY&SY", "file_bzip2"),
         (b"\xfd7zXZ\0\0", "file_xz"),
         (b"\x28\xb5\x2f\xfd\0\0", "file_zstd"),
-        (gzip.compress(b"PAR1..."), "file_parquet"),
+        (gzip.compress(b"PAR1...", mtime=0), "file_parquet"),
         (b"PK\x03\x04broken", "file_broken"),
         (b"PAR1broken", "file_broken"),
         (b"", "file_empty"),
@@ -195,7 +195,7 @@ def test_a_path_that_is_no_file(tmp_path: Path) -> None:
 
 
 def test_the_position_reaches_the_end(file: Write) -> None:
-    for data in (LINES, gzip.compress(LINES), ARRAY):
+    for data in (LINES, gzip.compress(LINES, mtime=0), ARRAY):
         source = opening.open_source(str(file(data)), Path())
         reader = files.Reader(source, LARGE)
         assert reader.position == 0
