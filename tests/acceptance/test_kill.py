@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.installation import CONNECTION, Installation, kill_when, write_events
 
@@ -36,6 +37,10 @@ def kill_export(installation: Installation, app: App, share: float) -> bool:
         return sum(chunk.status == "loaded" for chunk in run.chunks) >= share * len(run.chunks)
 
     kill_when(installation.start("export", "run", "daily", **SMALL), reached)
+    with psycopg.connect(app.postgres.dsn) as session:  # PostgreSQL needs a moment to see that a process is gone
+        for (worker,) in session.execute("SELECT worker FROM tidemill.runs WHERE status = 'running'").fetchall():
+            while app.engine.alive(worker):
+                pass
     return any(run.status == "running" for run in app.exports.runs("daily", limit=1))
 
 
