@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tidemill.events.identity.service import IdentityService
     from tidemill.events.lake import Lake
     from tidemill.events.service import EventService
+    from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
     from tidemill.exports.service import ExportService
     from tidemill.store.database import Database
@@ -123,12 +124,10 @@ class App:
         from tidemill.events.sources.amplitude_events import AmplitudeEventSource
         from tidemill.events.sources.events import EventSource
         from tidemill.events.sources.merge_ids import MergeIdSource
-        from tidemill.events.sources.metadata import Metadata
         from tidemill.events.sources.persons import PersonSource
         from tidemill.events.sources.sessions import SessionSource
-        from tidemill.store.tables import SCHEMA
 
-        metadata = Metadata(SCHEMA)
+        metadata = self._metadata
         return {
             "events": EventSource(self.lake),
             "persons": PersonSource(self.lake, self.identity, metadata),
@@ -138,12 +137,21 @@ class App:
         }
 
     @functools.cached_property
+    def _metadata(self) -> Metadata:
+        from tidemill.events.sources.metadata import Metadata
+        from tidemill.store.tables import SCHEMA
+
+        return Metadata(SCHEMA)
+
+    @functools.cached_property
     def exports(self) -> ExportService:
         """Exports and runs."""
+        from tidemill.events.erasure import PersonEvents
         from tidemill.events.sources.custom import CustomSource
         from tidemill.exports.service import ExportService
         from tidemill.store.backfills import Backfills
         from tidemill.store.connections import Connections
+        from tidemill.store.erasures import Erasures
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
         from tidemill.store.locks import Locks
@@ -163,6 +171,8 @@ class App:
             Rejects(self.database),
             Backfills(self.database),
             Verifications(self.database),
+            Erasures(self.database),
+            PersonEvents(self.lake, self._metadata),
             Locks(self.postgres),
             self._client,
         )

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,13 +169,35 @@ def settle(client: Client, base: str, target: Target) -> None:
         BigQuery does not answer.
     """
     once = _Once(client, base, "", target, {}, lambda _: None, never, client.policy)
-    _assert_located(once)
-    for number in itertools.count():
-        job = _find(once, f"{base}_t{number}" if number else base)
-        if job is None:
-            return
+    for job in _tries(once):
         if job.state != "DONE":
             _stop(once, job)
+
+
+def wait_for(client: Client, base: str, target: Target, cancelled: Callable[[], bool]) -> None:
+    """Wait until no job of this id is at work any more. It is left alone.
+
+    Raises
+    ------
+    Cancelled
+        Whoever waits is to stop.
+    UnavailableError
+        BigQuery does not answer.
+    """
+    once = _Once(client, base, "", target, {}, lambda _: None, cancelled, client.policy)
+    if _find_soon(once, base) is not None:
+        for job in _tries(once):
+            _wait(once, job, leave=True)
+
+
+def _tries(once: _Once) -> Iterator[Any]:
+    """The jobs that were begun under the ids of the series."""
+    _assert_located(once)
+    for number in itertools.count():
+        job = _find(once, f"{once.base}_t{number}" if number else once.base)
+        if job is None:
+            return
+        yield job
 
 
 def _assert_located(once: _Once) -> None:
@@ -278,15 +300,17 @@ def _check(once: _Once, job: Any) -> Any:
     return job
 
 
-def _wait(once: _Once, job: Any) -> tuple[Any, bool]:
-    """The job when it is done, and whether we had it cancelled."""
+def _wait(once: _Once, job: Any, *, leave: bool = False) -> tuple[Any, bool]:
+    """The job when it is done, and whether we had it cancelled. With `leave`, Cancelled is raised instead of that."""
     policy, pause = once.policy, _POLL_FIRST
     while job.state != "DONE":
         if once.cancelled():
+            if leave:
+                raise Cancelled
             return _stop(once, job), True
         policy.pause(pause, once.cancelled)
         pause = min(pause * 1.5, _POLL_LONGEST)
-        with contextlib.suppress(Cancelled):  # then the next turn stops the job
+        with contextlib.suppress(Cancelled):  # the next turn sees to it
             job = policy.call(once.target, _asking(once, job), once.cancelled)
     return job, False
 

@@ -176,7 +176,7 @@ def told(view: BackfillView) -> None:
     how = "has failed" if view.status == "failed" else f"is {view.status}"
     output.say(f"The backfill of {view.export} {how}: {done}.")
     for start_, run, status, error in view.runs:
-        if status == "failed":
+        if status in {"failed", "cancelled"}:
             output.note(f"{start_}, run {run}: {error}")
     if view.status != "cancelled":
         output.say(f"Go on: tidemill export backfill resume {view.export}")

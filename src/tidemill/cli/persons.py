@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,6 +11,7 @@ from tidemill.cli import output, session
 
 if TYPE_CHECKING:
     from tidemill.exports.erasure import Deleted
+    from tidemill.exports.views import ExportView
 
 app = typer.Typer(no_args_is_help=True, help="Who is who: persons by their distinct_ids, and deleting one.")
 _TEAM = typer.Option(1, min=0, callback=output.held, help="Team (project) of the person.")
@@ -54,34 +56,58 @@ def refused(
     output.print_table(("SEEN", "TEAM", "REASON", "ID", "OTHER", "EVENT"), rows, empty="Nothing was refused.")
 
 
-@app.command(epilog="Example: tidemill persons delete ana@example.com --yes")
+_SHOWN_IDS = 5
+
+
+@app.command(epilog="Example: tidemill persons delete ana@example.com --with-events")
 def delete(
     distinct_id: str = typer.Argument(help="One of the person's distinct_ids."),
     team: int = _TEAM,
-    with_events: bool = typer.Option(False, "--with-events", help="Delete all events of the person, too."),
-    in_tables: bool = typer.Option(False, "--in-tables", help="Delete the rows of all that from the tables, too, now."),
+    in_tables: bool = typer.Option(False, "--in-tables", help="Delete its rows from the tables of persons, too, now."),
+    with_events: bool = typer.Option(
+        False, "--with-events", help="Delete all its events, too, here and in all tables."
+    ),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:
     """Delete a person, as for a privacy request: the properties are gone here, and with the next run of each export.
 
     With --in-tables its rows are deleted from the tables of persons instead of being marked. Its events stay, unless
-    --with-events says that they go, too: here, and with --in-tables from the tables of events, sessions and Amplitude's
-    events. Rows of queries of your own are not looked at. May be repeated.
+    --with-events says that they go, too: here, and from the tables of persons, events, sessions and Amplitude's events.
+    Rows of queries of your own are not looked at. May be repeated, until all tables are done.
     """
     with session.app() as opened:
+        ids = opened.identity.ids(team, distinct_id) if in_tables or with_events else ()
         if not in_tables and not with_events:
-            opened.identity.show(team, distinct_id)
+            ids = opened.identity.show(team, distinct_id).distinct_ids
         if not yes:
-            what = " and all its events" if with_events else ""
-            typer.confirm(f"Delete the person with the id {distinct_id}{what}?", abort=True)
-        if in_tables or with_events:
-            opened.exports.erase_person(team, distinct_id, events=with_events, tables=in_tables, told=_told)
-            return
-        opened.identity.delete(team, distinct_id)
-        exports = [export.name for export in opened.exports.find() if export.model == "persons"]
-    output.done(f"The person of {distinct_id} is deleted.")
-    for name in exports:
-        output.note(f"Its rows are marked, and emptied, by the next run: tidemill export run {name}")
+            typer.confirm(_asked(ids or (distinct_id,), in_tables=in_tables, with_events=with_events), abort=True)
+        if not in_tables and not with_events:
+            opened.identity.delete(team, distinct_id)
+            output.done(f"The person of {distinct_id} is deleted.")
+        else:
+            opened.exports.erase_person(team, distinct_id, events=with_events, by=session.user(), told=_told)
+        exports = opened.exports.find()
+    _left(exports, distinct_id, in_tables=in_tables, with_events=with_events)
+
+
+def _asked(ids: Sequence[str], *, in_tables: bool, with_events: bool) -> str:
+    shown = ", ".join(ids[:_SHOWN_IDS]) + (f" and {len(ids) - _SHOWN_IDS:,} more" if len(ids) > _SHOWN_IDS else "")
+    what = ", all its events, and the rows of both in all tables" if with_events else ""
+    what = what or (" and its rows in the tables of persons" if in_tables else "")
+    return f"Delete the person with the {'id' if len(ids) == 1 else 'ids'} {shown}{what}?"
+
+
+def _left(exports: Sequence[ExportView], distinct_id: str, *, in_tables: bool, with_events: bool) -> None:
+    """Say where something of the person is still."""
+    if not in_tables and not with_events:
+        for export in exports:
+            if export.model == "persons":
+                output.note(f"Its rows are marked, and emptied, by the next run: tidemill export run {export.name}")
+    if not with_events:
+        output.note(f"Its events stay. To delete them, too: tidemill persons delete {distinct_id} --with-events")
+    for export in exports:
+        if export.model == "custom":
+            output.note(f"{export.target} holds rows of a query of your own ({export.name}), which are not looked at.")
 
 
 def _told(deleted: Deleted) -> None:

@@ -1,33 +1,107 @@
-"""Deletes the events of a person from the event store, as for a privacy request.
+"""Finds and deletes what a person sent, as for a privacy request.
 
-No query finds them any more, and no export sends them. Which snapshot the other events came with stays as it is: that
-is why DuckLake's own rewriting of files, which gives all rows a new one, is not used. What was deleted lies in the data
-files still, unread, beside a list of what is deleted.
+No query finds deleted events any more, and no export sends them. Which snapshot the other events came with stays as it
+is: that is why DuckLake's own rewriting of files, which gives all rows a new one, is not used. What was deleted lies in
+the data files still, unread, beside a list of what is deleted.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from tidemill.events.sources import devices
+
 if TYPE_CHECKING:
+    import duckdb
+
     from tidemill.events.lake import Lake
+    from tidemill.events.sources.metadata import Metadata
+
+_FETCHED = 10_000
+
+
+@dataclasses.dataclass
+class Sent:
+    """What somebody sent: uuids of events, and the ids of their sessions.
+
+    Others sent events under `shared` ones of the person's distinct_ids, too. `apart` are the person's events under
+    those, and under ids that are not the person's: a device that others have, too.
+    """
+
+    events: set[str] = dataclasses.field(default_factory=set)
+    sessions: set[str] = dataclasses.field(default_factory=set)
+    shared: set[str] = dataclasses.field(default_factory=set)
+    apart: set[str] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(frozen=True)
-class Erased:
-    """The uuids of the events that were deleted, and the ids of the sessions that they were of."""
+class Span:
+    """Where the events of a session lie: its snapshots and times, from the first to the last."""
 
-    events: tuple[str, ...]
-    sessions: tuple[str, ...]
+    first_snapshot: int
+    last_snapshot: int
+    first_time: dt.datetime
+    last_time: dt.datetime
 
 
-def erase(lake: Lake, team_id: int, distinct_ids: Sequence[str]) -> Erased:
-    """Delete all events of these ids."""
-    where = "team_id = ? AND distinct_id IN (SELECT unnest(?::VARCHAR[]))"
-    given = [team_id, list(distinct_ids)]
-    with lake.turn(), lake.cursor() as cursor:
-        found = cursor.execute(f"SELECT uuid, session_id FROM lake.events WHERE {where}", given).fetchall()
-        cursor.execute(f"DELETE FROM lake.events WHERE {where}", given)
-    return Erased(tuple(uuid for uuid, _ in found), tuple(sorted({name for _, name in found if name})))
+class PersonEvents:
+    """Events, by who sent them."""
+
+    def __init__(self, lake: Lake, metadata: Metadata) -> None:
+        self._lake, self._metadata = lake, metadata
+
+    def find(self, team_id: int, ids: Collection[str]) -> Sent:
+        """What was sent under these distinct_ids, and from devices while their user was one of them."""
+        seen_on = devices.of_users(self._metadata, team_id)
+        events = f"""
+            SELECT team_id, uuid, session_id, distinct_id, kind, envelope, snapshot_id, n FROM lake.events
+            WHERE team_id = {team_id:d} AND distinct_id IN (SELECT name FROM asked UNION ALL
+                SELECT device_id FROM {seen_on} SEMI JOIN asked ON asked.name = user_id)"""
+        owners = devices.owners(events, self._metadata, team_id)
+        query = f"""
+            SELECT uuid, session_id, distinct_id, coalesce(user_id, distinct_id)
+            FROM ({events}) LEFT JOIN ({owners}) USING (snapshot_id, n)"""
+        mine, by_id, sent = set(ids), dict[str, set[str]](), Sent()
+        with self._lake.cursor() as cursor:
+            _register(cursor, "asked", ids)
+            found = cursor.execute(query)
+            while rows := found.fetchmany(_FETCHED):
+                for uuid, session, distinct_id, owner in rows:
+                    if owner not in mine:
+                        sent.shared.add(distinct_id)
+                        continue
+                    sent.events.add(uuid)
+                    by_id.setdefault(distinct_id, set()).add(uuid)
+                    if session:
+                        sent.sessions.add(session)
+        sent.shared &= mine
+        for name, events_of in by_id.items():
+            if name in sent.shared or name not in mine:
+                sent.apart |= events_of
+        return sent
+
+    def delete(self, team_id: int, uuids: Collection[str]) -> None:
+        """Delete these events."""
+        if not uuids:
+            return
+        with self._lake.turn(), self._lake.cursor() as cursor:
+            _register(cursor, "gone", uuids)
+            cursor.execute("DELETE FROM lake.events WHERE team_id = ? AND uuid IN (SELECT name FROM gone)", [team_id])
+
+    def left(self, team_id: int, sessions: Collection[str], upto: int) -> list[Span]:
+        """Of each of these sessions that has events still, up to a snapshot: where they lie."""
+        query = """
+            SELECT min(snapshot_id), max(snapshot_id), min(timestamp), max(timestamp) FROM lake.events
+            WHERE team_id = ? AND snapshot_id <= ? AND session_id IN (SELECT name FROM asked) GROUP BY session_id"""
+        with self._lake.cursor() as cursor:
+            _register(cursor, "asked", sessions)
+            return [Span(*row) for row in cursor.execute(query, [team_id, upto]).fetchall()]
+
+
+def _register(cursor: duckdb.DuckDBPyConnection, name: str, texts: Collection[str]) -> None:
+    import pyarrow as pa  # 50 ms
+
+    cursor.register(name, pa.table({"name": pa.array(list(texts), pa.string())}))

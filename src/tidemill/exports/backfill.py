@@ -86,13 +86,6 @@ class Backfiller:
             raise ConfigError(
                 "backfill_empty", "There are no rows in that range.", hint="tidemill events count --by day"
             )
-        last = self._parts.runs.last(export.id)
-        if last and last.status == "running" and last.snapshot_after == last.snapshot_upto:
-            raise ConflictError(  # the same rows, by two MERGEs at once, could come in twice
-                "run_running",
-                f"Run {last.id.hex[:8]} tries rows again that were set aside.",
-                hint="Wait for it: tidemill export runs",
-            )
         self._parts.engine.launch()
         return self._backfills.add(
             export.id,
@@ -120,12 +113,7 @@ class Backfiller:
         """
         backfill = self.unfinished(export)
         self._parts.engine.launch()
-        if backfill.status == "running" and backfill.worker and self._parts.engine.alive(backfill.worker):
-            raise ConflictError(
-                "backfill_running",
-                f"The backfill of {export.name} is running already.",
-                hint=f"Wait for it, or stop it: tidemill export backfill pause {export.name}",
-            )
+        self.assert_not_moving(export)
         return self._backfills.take(backfill, self._parts.engine.worker)
 
     def assert_none(self, export: Export) -> None:
@@ -135,6 +123,15 @@ class Backfiller:
                 "backfill_unfinished",
                 f"{export.name} has a backfill that is not finished.",
                 hint=f"tidemill export backfill resume {export.name}, or cancel it.",
+            )
+
+    def assert_not_moving(self, export: Export) -> None:
+        """Raise ConflictError if a living process moves a backfill of the export."""
+        if self.moving(export):
+            raise ConflictError(
+                "backfill_running",
+                f"The backfill of {export.name} is running.",
+                hint=f"Wait for it, or stop it: tidemill export backfill pause {export.name}",
             )
 
     def moving(self, export: Export) -> bool:
@@ -189,10 +186,10 @@ class Backfiller:
             return
         try:
             rows = self._moved(moving, number, by)
-        except Cancelled:
-            moving.interrupted = True
-        except TidemillError:  # the run says why; the others go on
+        except TidemillError as error:  # the run says why; the others go on, unless all are to stop
             moving.failed = True
+            if isinstance(error, Cancelled) and self._dispatch.interrupted:
+                moving.interrupted = True
         else:
             moving.done(rows)
 
@@ -246,7 +243,7 @@ class Backfiller:
             every=backfill.every,
             intervals=len(backfill.intervals),
             intervals_done=len(done),
-            intervals_failed=sum(run.status == "failed" for run in runs.values()),
+            intervals_failed=sum(run.status in {"failed", "cancelled"} for run in runs.values()),
             percent=round(100 * len(done) / len(backfill.intervals), 1),
             rows=sum(int(interval["rows"]) for interval in backfill.intervals),
             rows_done=sum(int(backfill.intervals[number]["rows"]) for number in done),

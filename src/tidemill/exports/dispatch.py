@@ -80,15 +80,16 @@ class Dispatch:
         """Try again what these runs set aside: a run for each of them that did. Gives the runs."""
         self.begin()
         events = model_of(export).event_column is not None
-        return [self._over(export, ground, by, report) for ground in self._rejects.ground(runs, code, events=events)]
+        return [self.over(export, ground, by, report) for ground in self._rejects.ground(runs, code, events=events)]
 
     def again(self, export: Export, run: Run, by: str, report: Report) -> Run:
         """Send all rows of a completed run again, by another one: the table ends as it is, or as it should be."""
         self.begin()
         why = f"Sends the rows of run {run.id.hex[:8]} again."
-        return self._over(export, rejects.whole(run, self._runs.chunks(run.id), why), by, report)
+        return self.over(export, rejects.whole(run, self._runs.chunks(run.id), why), by, report)
 
-    def _over(self, export: Export, ground: Ground, by: str, report: Report) -> Run:
+    def over(self, export: Export, ground: Ground, by: str, report: Report) -> Run:
+        """Go over ground of an earlier run again, by another one."""
         return self.move(self._planner.again(self._exports.by_id(export.id), ground, by), report)
 
     def assert_abandoned(self, run: Run, export: Export) -> None:

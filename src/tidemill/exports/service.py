@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from tidemill.bigquery.client import Client
 from tidemill.engine.port import Engine
 from tidemill.errors import ConfigError, ConflictError
+from tidemill.events.erasure import PersonEvents
 from tidemill.events.identity.service import IdentityService
 from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Source
@@ -27,10 +27,11 @@ from tidemill.exports.spec import ExportSpec
 from tidemill.exports.verify import Verified, Verifier
 from tidemill.exports.views import ExportView, RejectView, RunProgress, RunView
 from tidemill.exports.watch import Report, Watches
-from tidemill.exports.work import Parts, Queried, model_of
+from tidemill.exports.work import Lock, Parts, Queried, model_of
 from tidemill.settings import Settings
 from tidemill.store.backfills import Backfills
 from tidemill.store.connections import Connections
+from tidemill.store.erasures import Erasures
 from tidemill.store.exports import Exports
 from tidemill.store.loads import Rejects
 from tidemill.store.records import Connection, Export, Run
@@ -67,11 +68,13 @@ class ExportService:
         rejects: Rejects,
         backfills: Backfills,
         verifications: Verifications,
-        lock: Callable[[str], contextlib.AbstractContextManager[object]],
+        erasures: Erasures,
+        sent: PersonEvents,
+        lock: Lock,
         client_for: Callable[[Connection, str], Client],
     ) -> None:
-        """`queried`: the source of a query's rows; `sources`: by model; `lock(name)`: one that all processes see;
-        `client_for(connection, project)`: BigQuery."""
+        """`queried`: the source of a query's rows; `sources`: by model; `sent`: events by who sent them; `lock`: as in
+        Parts; `client_for(connection, project)`: BigQuery."""
         self._lake = lake
         self._connections, self._exports, self._runs, self._rejects = connections, exports, runs, rejects
         self._client_for = client_for
@@ -84,7 +87,7 @@ class ExportService:
         self._backfiller = Backfiller(parts, planner, self._dispatch, backfills)
         self._estimator = Estimator(parts, planner)
         verifier = Verifier(parts, self._set_aside)
-        self._eraser = Eraser(parts, identity, self._backfiller, self._client)
+        self._eraser = Eraser(parts, identity, sent, erasures, self._dispatch, self._backfiller, self._client)
         self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)
 
     def _client(self, export: Export) -> Client:
@@ -156,13 +159,21 @@ class ExportService:
         return self._view(self._exports.change(export.id, name=changed.name, spec=changed.model_dump(mode="json")))
 
     def delete(self, name: str) -> None:
-        """Cancel the export's run and delete it. The table stays."""
+        """Cancel the export's runs that nobody moves, and delete it. The table stays.
+
+        Raises
+        ------
+        ConflictError
+            A living process moves a run, or a backfill, of it.
+        """
         export = self._exports.get(name)
-        last = self._runs.last(export.id)
-        if last and last.status == "running":
-            self._dispatch.assert_abandoned(last, export)
-            self._dispatch.cancel_abandoned(last)
-        elif last and last.status != "completed":
+        self._backfiller.assert_not_moving(export)
+        running, last = self._runs.running(export.id), self._runs.last(export.id)
+        for run in running:
+            self._dispatch.assert_abandoned(run, export)
+        for run in running:
+            self._dispatch.cancel_abandoned(run)
+        if last and last.status in {"failed", "cancelled"}:
             self._dispatch.settle(last)
         refusing = self._set_aside.runs(export.id)
         self._exports.delete(export.id)
@@ -206,9 +217,9 @@ class ExportService:
         """The backfill that brings in what the table was found to lack; None if it lacks nothing."""
         return self._estimator.repair(self._exports.get(name), verified)
 
-    def erase_person(self, team_id: int, distinct_id: str, *, events: bool, tables: bool, told: Told) -> None:
+    def erase_person(self, team_id: int, distinct_id: str, *, events: bool, by: str, told: Told) -> None:
         """Delete a person for good, as for a privacy request; see exports/erasure.py."""
-        self._eraser.erase(team_id, distinct_id, events=events, tables=tables, told=told)
+        self._eraser.erase(team_id, distinct_id, events=events, by=by, told=told)
 
     # Backfills.
 

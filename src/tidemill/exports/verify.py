@@ -151,9 +151,9 @@ class Verifier:
                 hint=f"tidemill export run {export.name}",
             )
         last = self._parts.runs.last(export.id)
-        waiting = not self._parts.source(export).repeatable and self._changed(export)
-        if (last and last.status != "completed") or waiting:
-            what = f"There are newer {export.model} than the last run's" if waiting else "The last run is not finished"
+        unfinished = (last and last.status != "completed") or self._parts.runs.running(export.id)
+        if unfinished or (not self._parts.source(export).repeatable and self._changed(export)):
+            what = "A run is not finished" if unfinished else f"There are newer {export.model} than the last run's"
             raise ConflictError(
                 "verify_unfinished", f"{what}: the table is not what it should be yet.", hint=f"{_run(export)} first."
             )
@@ -166,8 +166,8 @@ class Verifier:
         return self._parts.source(export).position()
 
     def _assert_unmoved(self, export: Export) -> None:
-        last = self._parts.runs.last(export.id)
-        if self._parts.exports.by_id(export.id).position != export.position or (last and last.status == "running"):
+        moved = self._parts.exports.by_id(export.id).position != export.position
+        if moved or self._parts.runs.running(export.id):
             raise ConflictError(
                 "verify_moved", "A run has moved rows while the table was verified.", hint="Verify it again."
             )

@@ -196,15 +196,6 @@ def kind(run: records.Run) -> str:
     return "backfill" if run.backfill_id else "retry" if run.snapshot_after == run.snapshot_upto else "new"
 
 
-def merge_job(run: records.Run, export: records.Export, chunks: list[records.Chunk]) -> str | None:
-    """The id of the job that merged the run's rows, if one did: of the attempt that loaded them, as theirs are."""
-    if run.rows_merged is None:
-        return None
-    nothing = f"tidemill_{export.id.hex}_{run.id.hex}_a{run.attempt}_"
-    loaded = next((chunk.job_id for chunk in chunks if chunk.job_id), nothing)
-    return f"{loaded.rpartition('_')[0]}_merge"
-
-
 def run_view(
     run: records.Run,
     export: records.Export,
@@ -237,6 +228,6 @@ def run_view(
             ChunkView(c.number, c.status, c.rows_loaded, c.rows_rejected, c.rows_repaired, c.bytes, c.job_id)
             for c in chunks
         ),
-        merge_job_id=merge_job(run, export, chunks),
+        merge_job_id=run.merge_job if run.rows_merged is not None else None,
         rejects=rejects,
     )

@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from tidemill.bigquery import names, sql
 from tidemill.engine.port import Engine
@@ -128,6 +129,22 @@ class Work:
         return {"tidemill_export": names.label(self.spec.name), "tidemill_run": str(self.run.id)}
 
 
+class Held(Protocol):
+    """A lock that is held."""
+
+    def check(self) -> None:
+        """Raise UnavailableError if it was lost."""
+
+
+class Lock(Protocol):
+    """Locks that all processes see, by name."""
+
+    def __call__(
+        self, name: str, *, waiting: Callable[[], None] | None = None
+    ) -> contextlib.AbstractContextManager[Held]:
+        """Hold one for the time of a block. `waiting` is called now and then until it is there, and may raise."""
+
+
 #: The source of a query's rows, by its text, columns, key and versions.
 Queried = Callable[[str, Sequence[Column], Sequence[str], Sequence[str]], Source]
 
@@ -146,7 +163,7 @@ class Parts:
     rejects: Rejects
     watches: Watches
     #: Locks that all processes see, by name.
-    lock: Callable[[str], contextlib.AbstractContextManager[object]]
+    lock: Lock
     #: DuckDB uses all cores for one chunk; loads go on meanwhile.
     writing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 

@@ -68,7 +68,8 @@ class Rejects:
         with self._database.begin() as connection:
             insert = pg.insert(rejects).on_conflict_do_nothing(index_elements=["source", "part"])
             rows = [{n: storable(v) if isinstance(v, str) else v for n, v in item.items()} for item in items]
-            return len(connection.execute(insert.returning(rejects.c.id), [_short(row) for row in rows]).all())
+            rows = [{**row, "part": part_of(row["part"])} for row in rows]
+            return len(connection.execute(insert.returning(rejects.c.id), rows).all())
 
     def find(
         self, *, kind: str, code: str | None = None, source: str | None = None, limit: int | None = None, after: int = 0
@@ -99,9 +100,7 @@ def storable(text: str) -> str:
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
-def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with a `part` that fits into an index."""
-    part = row["part"]
-    if len(part) <= MAX_PART:
-        return row
-    return {**row, "part": "hash:" + hashlib.blake2b(part.encode(), digest_size=16).hexdigest()}
+def part_of(name: str) -> str:
+    """The `part` of a row of that name: one that can be stored, and fits into an index."""
+    part = storable(name)
+    return part if len(part) <= MAX_PART else "hash:" + hashlib.blake2b(part.encode(), digest_size=16).hexdigest()

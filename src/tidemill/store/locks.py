@@ -1,4 +1,5 @@
-"""Locks that all processes of an installation see: PostgreSQL advisory locks, granted first come, first served.
+"""Locks that all processes of an installation see: PostgreSQL advisory locks, granted first come, first served
+(to those who ask to be told while they wait: in any order).
 
 A lock belongs to a connection, so it is gone with the process, however that ends. To take one by a name that the same
 thread holds already waits for ever: do not nest them.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import UnavailableError
@@ -16,6 +17,8 @@ from tidemill.store.postgres import Postgres
 
 if TYPE_CHECKING:
     import psycopg
+
+_ASKED_EVERY_MS = 500
 
 
 def key(name: str) -> int:
@@ -36,8 +39,10 @@ class Held:
 
 
 @contextlib.contextmanager
-def hold(postgres: Postgres, name: str) -> Iterator[Held]:
+def hold(postgres: Postgres, name: str, waiting: Callable[[], None] | None = None) -> Iterator[Held]:
     """Hold the lock for the time of the block; ask `check` before what must not happen without it.
+
+    `waiting` is called now and then until the lock is there; what it raises ends the waiting.
 
     Raises
     ------
@@ -52,10 +57,25 @@ def hold(postgres: Postgres, name: str) -> Iterator[Held]:
                 postgres.dsn, autocommit=True, connect_timeout=10, keepalives_idle=30, tcp_user_timeout=60_000
             )
             stack.callback(session.close)
-            session.execute("SELECT pg_advisory_lock(%s)", [key(name)])
+            _wait(session, key(name), waiting)
         held = Held(session)
         yield held
         held.check()
+
+
+def _wait(session: psycopg.Connection[Any], number: int, waiting: Callable[[], None] | None) -> None:
+    from psycopg import errors
+
+    if waiting is not None:
+        session.execute(f"SET lock_timeout = {_ASKED_EVERY_MS}")
+    while True:
+        try:
+            session.execute("SELECT pg_advisory_lock(%s)", [number])
+        except errors.LockNotAvailable:
+            if waiting is not None:
+                waiting()
+        else:
+            return
 
 
 @contextlib.contextmanager
@@ -79,6 +99,8 @@ class Locks:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    def __call__(self, name: str) -> contextlib.AbstractContextManager[Any]:
-        """Hold the lock of that name for the time of the block, which gets a Held. See `hold`."""
-        return hold(self._postgres, name)
+    def __call__(
+        self, name: str, *, waiting: Callable[[], None] | None = None
+    ) -> contextlib.AbstractContextManager[Held]:
+        """Hold the lock of that name for the time of the block. See `hold`."""
+        return hold(self._postgres, name, waiting)

@@ -64,6 +64,7 @@ class Run:
     covers_until: dt.datetime | None
     rows_planned: int
     rows_merged: int | None
+    merge_job: str | None
     bytes_billed: int
     notes: list[str]
     layout: dict[str, Any] | None

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql as pg
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
 from tidemill.store.database import Database
 from tidemill.store.records import Chunk, Run
-from tidemill.store.tables import chunks, exports, runs
+from tidemill.store.tables import backfills, chunks, exports, runs
 
 
 class Runs:
@@ -43,6 +43,8 @@ class Runs:
                     raise NotFoundError("export_unknown", "The export was deleted.", hint="tidemill export list")
                 if run.get("backfill_id") is None:
                     _assert_next(connection, export_id, run, position)
+                else:
+                    _assert_wanted(connection, run["backfill_id"])
                 last = connection.scalar(sa.select(sa.func.max(runs.c.number)).where(runs.c.export_id == export_id))
                 values = {"id": uuid.uuid4(), "export_id": export_id, "number": (last or 0) + 1, "status": "running"}
                 row = connection.execute(
@@ -60,7 +62,8 @@ class Runs:
         Raises
         ------
         ConflictError
-            If the run is completed, is at another attempt by now, or its range is exported already.
+            If the run is completed, is at another attempt by now, or its range is exported already; or its backfill
+            was cancelled.
         """
         change = (
             sa.update(runs)
@@ -87,6 +90,9 @@ class Runs:
         )
         try:
             with self._database.begin() as connection:
+                backfill = connection.scalar(sa.select(runs.c.backfill_id).where(runs.c.id == run_id))
+                if backfill is not None:
+                    _assert_wanted(connection, backfill)
                 row = connection.execute(change.returning(*runs.c)).first()
         except exc.IntegrityError:
             raise _busy() from None
@@ -132,6 +138,25 @@ class Runs:
         with self._database.begin() as connection:
             row = connection.execute(query.order_by(runs.c.number.desc()).limit(1)).first()
         return Run(**row._mapping) if row else None
+
+    def running(self, export_id: uuid.UUID) -> list[Run]:
+        """The runs of an export that are running, or were when their process died; those of backfills, too."""
+        return self._these(runs.c.export_id == export_id, runs.c.status == "running")
+
+    def merging(self, export_id: uuid.UUID) -> list[Run]:
+        """The runs of an export whose MERGE may be at work in BigQuery, whatever became of the run."""
+        return self._these(runs.c.export_id == export_id, runs.c.merge_job.is_not(None), runs.c.rows_merged.is_(None))
+
+    def _these(self, *which: sa.ColumnElement[bool]) -> list[Run]:
+        with self._database.begin() as connection:
+            found = connection.execute(sa.select(runs).where(*which).order_by(runs.c.number))
+            return [Run(**row._mapping) for row in found]
+
+    def merge_is_over(self, run_id: uuid.UUID, job: str) -> None:
+        """The job of a run's MERGE is not at work any more."""
+        change = sa.update(runs).where(runs.c.id == run_id, runs.c.merge_job == job, runs.c.rows_merged.is_(None))
+        with self._database.begin() as connection:
+            connection.execute(change.values(merge_job=None))
 
     def of_backfill(self, backfill_id: uuid.UUID) -> dict[int, Run]:
         """The runs of a backfill, by the number of their interval."""
@@ -264,6 +289,17 @@ def _assert_next(connection: sa.Connection, export_id: uuid.UUID, run: dict[str,
         raise _unfinished(Run(**unfinished._mapping))
     if unfinished is not None or position != run["snapshot_after"]:
         raise _busy()
+
+
+def _assert_wanted(connection: sa.Connection, backfill_id: uuid.UUID) -> None:
+    """That a backfill was not cancelled. It cannot be, until the transaction ends."""
+    status = connection.scalar(sa.select(backfills.c.status).where(backfills.c.id == backfill_id).with_for_update())
+    if status == "cancelled":
+        raise ConflictError(
+            "backfill_cancelled",
+            "The run is of a backfill that was cancelled.",
+            hint="Begin another one: tidemill export backfill EXPORT --from … --to …",
+        )
 
 
 def _own(connection: sa.Connection, run_id: uuid.UUID, attempt: int) -> None:

@@ -93,6 +93,7 @@ runs = sa.Table(
     sa.Column("covers_until", _MOMENT),  # all that was acknowledged before is in it, or in runs before it
     sa.Column("rows_planned", sa.BigInteger, nullable=False),
     sa.Column("rows_merged", sa.BigInteger),  # rows that a MERGE added or replaced; null for append
+    sa.Column("merge_job", sa.Text),  # which was begun, or was about to be; while rows_merged is null it may be at work
     sa.Column("bytes_billed", sa.BigInteger, nullable=False, server_default="0"),  # of its statements
     sa.Column("notes", pg.JSONB, nullable=False, server_default="[]"),
     sa.Column("layout", pg.JSONB),  # columns to load, found when the table was prepared
@@ -253,6 +254,15 @@ device_users = sa.Table(
     sa.Column("snapshot", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("user_id", sa.Text, nullable=False),
+)
+
+erasures = sa.Table(
+    "erasures",  # of persons on request, until all tables are done
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("team_id", sa.BigInteger, nullable=False),
+    sa.Column("wanted", sa.LargeBinary, nullable=False),  # JSON: lists of texts, by what they are
+    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
 )
 
 identity_warnings = sa.Table(

@@ -157,7 +157,7 @@ def test_only_one_process_moves_it_and_a_run_beside_it_is_no_harm(
         def meanwhile(_: BackfillProgress) -> None:
             if not beside.is_set():
                 beside.set()
-                with pytest.raises(ConflictError, match="running already"):
+                with pytest.raises(ConflictError, match="is running"):
                     other.exports.backfill_resume("daily", by="t", parallel=1, progress=lambda _: None)
                 other.exports.run("daily", by="t")
 

@@ -62,12 +62,13 @@ def test_processes_that_begin_at_once_migrate_once(postgres_server: Postgres) ->
 
 def test_people_of_an_older_database_get_numbers(database: Database) -> None:
     before = f"""
-        DROP TABLE {SCHEMA}.merge_ids, {SCHEMA}.device_users, {SCHEMA}.verifications;
+        DROP TABLE {SCHEMA}.merge_ids, {SCHEMA}.device_users, {SCHEMA}.verifications, {SCHEMA}.erasures;
         ALTER TABLE {SCHEMA}.persons DROP COLUMN number;
         ALTER TABLE {SCHEMA}.distinct_ids DROP COLUMN number;
         ALTER TABLE {SCHEMA}.identity DROP COLUMN numbers;
         ALTER TABLE {SCHEMA}.runs DROP COLUMN covers_until;
         ALTER TABLE {SCHEMA}.chunks DROP COLUMN bounds;
+        ALTER TABLE {SCHEMA}.runs DROP COLUMN merge_job;
         ALTER TABLE {SCHEMA}.persons DROP COLUMN erased;
         ALTER TABLE {SCHEMA}.persons DROP COLUMN bytes;
         UPDATE {SCHEMA}.alembic_version SET version_num = '0004';

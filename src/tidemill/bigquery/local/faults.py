@@ -9,18 +9,23 @@ A plan is a list of faults; each says which request it waits for and what happen
 how many of them it holds. `fault`: ``status`` (an error answer; with `retry_after` seconds if given), ``cut`` (the
 connection ends without an answer; with `after_bytes`, once so much of the request's body has come), ``job_error`` (the
 job that the request starts, or the upload leads to, ends with `reason` and does nothing), ``delay_response`` (the work
-is done, the answer comes `seconds` later) or ``expire_tokens`` (every token is void, then the request goes on). With
-`after_commit` the work is done before ``status`` or ``cut``.
+is done, the answer comes `seconds` later), ``slow_job`` (the query job that the request starts is RUNNING, and its work
+begins `seconds` later, or once another plan is in force) or ``expire_tokens`` (every token is void, then the request
+goes on). With `after_commit` the work is done before ``status`` or ``cut``.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import random
 import re
 from typing import Any
 
-KINDS = ("status", "cut", "job_error", "delay_response", "expire_tokens")
+KINDS = ("status", "cut", "job_error", "delay_response", "slow_job", "expire_tokens")
+#: What happens to the job that a request starts.
+OF_JOBS = ("job_error", "slow_job")
 
 
 @dataclasses.dataclass
@@ -46,7 +51,9 @@ class Fault:
         """Count the request, and tell whether the fault happens to it."""
         if (self.method and self.method != method) or not re.search(self.path, path):
             return False
-        if self.fault == "job_error" and not starts_job(method, path):
+        if self.fault in OF_JOBS and not starts_job(method, path):
+            return False
+        if self.fault == "slow_job" and "/upload/" in path:
             return False
         self.seen += 1
         if self.nth <= self.seen < self.nth + self.times:
@@ -65,12 +72,21 @@ class Faults:
 
     def __init__(self) -> None:
         self.plan: list[Fault] = []
+        self._replaced = asyncio.Event()
 
     def set(self, plan: object) -> None:
         """Put another plan in force. Raises ValueError, and changes nothing, if it is no plan."""
         if not isinstance(plan, list):
             raise ValueError("a plan is a list of faults")
         self.plan = [parse(fault) for fault in plan]
+        self._replaced.set()
+        self._replaced = asyncio.Event()
+
+    async def let_go(self, fault: Fault) -> None:
+        """Wait as long as a ``slow_job`` says, or until another plan is in force."""
+        if any(fault is one for one in self.plan):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._replaced.wait(), fault.seconds)
 
     def next(self, method: str, path: str) -> Fault | None:
         """The fault that happens to this request, if any. Every fault counts the request."""

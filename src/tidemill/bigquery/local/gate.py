@@ -20,7 +20,7 @@ from tidemill.bigquery.local import permissions
 from tidemill.bigquery.local.accounts import Accounts
 from tidemill.bigquery.local.answers import Refusal, not_found
 from tidemill.bigquery.local.emulator import Emulator
-from tidemill.bigquery.local.faults import Fault, Faults
+from tidemill.bigquery.local.faults import OF_JOBS, Fault, Faults
 from tidemill.bigquery.local.jobs import Jobs
 from tidemill.bigquery.local.load_jobs import LoadJobs
 from tidemill.bigquery.local.queries import Queries
@@ -44,7 +44,7 @@ class Gate:
         self._faults = Faults()
         self._tables = Tables(emulator)
         book = Jobs(emulator.connection)
-        self._queries = Queries(emulator, book, self._tables)
+        self._queries = Queries(emulator, book, self._tables, self._faults)
         self._loads = LoadJobs(emulator, book, self._tables, directory / "uploads", url)
         self._log = RequestLog(directory / "requests.jsonl")
         self._projects: set[str] = set()
@@ -82,7 +82,7 @@ class Gate:
             self._log.write(request, response.status_code if response else 0, fault.fault)
             return response
         try:
-            response = await self._route(request, fault if fault and fault.fault == "job_error" else None)
+            response = await self._route(request, fault if fault and fault.fault in OF_JOBS else None)
         except Refusal as refusal:
             response = refusal.response()
         except ClientDisconnect:

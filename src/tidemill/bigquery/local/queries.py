@@ -16,7 +16,7 @@ from tidemill.bigquery.local import jobs, jobs_view, sql_needs
 from tidemill.bigquery.local.answers import Refusal, denied, of_job
 from tidemill.bigquery.local.bodies import read_json
 from tidemill.bigquery.local.emulator import Emulator
-from tidemill.bigquery.local.faults import Fault
+from tidemill.bigquery.local.faults import Fault, Faults
 from tidemill.bigquery.local.places import job_location
 from tidemill.bigquery.local.sql_needs import Effect, Statement
 from tidemill.bigquery.local.statements import Statements
@@ -39,8 +39,8 @@ _OF_QUERY = (
 class Queries:
     """Jobs that are asked for as JSON, and all that is asked about jobs."""
 
-    def __init__(self, emulator: Emulator, book: jobs.Jobs, tables: Tables) -> None:
-        self._emulator, self._book, self._tables = emulator, book, tables
+    def __init__(self, emulator: Emulator, book: jobs.Jobs, tables: Tables, faults: Faults) -> None:
+        self._emulator, self._book, self._tables, self._faults = emulator, book, tables, faults
         self._statements = Statements(emulator.engine, book)
 
     async def begin(
@@ -83,7 +83,7 @@ class Queries:
         location: str,
         fault: Fault | None,
     ) -> Response:
-        if fault is not None:
+        if fault is not None and fault.fault == "job_error":
             raise of_job({"reason": fault.reason, "message": fault.message})
         sent = {**body, "configuration": configuration}
         if kind == "queries":
@@ -95,8 +95,10 @@ class Queries:
         self, job: dict[str, Any], configuration: dict[str, Any], statement: Statement, fault: Fault | None
     ) -> dict[str, Any]:
         """Run the job; it is in the book then. Raises Refusal if it never was."""
-        if fault is not None:
+        if fault is not None and fault.fault == "job_error":
             return self._failed(job, fault.reason, fault.message)
+        if fault is not None:
+            await self._faults.let_go(fault)
         async with contextlib.AsyncExitStack() as stack:
             if statement.effect is not Effect.READS:
                 await stack.enter_async_context(self._emulator.changing())

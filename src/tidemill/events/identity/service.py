@@ -175,7 +175,7 @@ class IdentityService:
         with self._book.open() as session:
             person, ids = _whole(session, team_id, distinct_id)
         if person is None or person.deleted:
-            raise _unknown(team_id, distinct_id)
+            raise self.unknown(team_id, distinct_id)
         created = _EPOCH + dt.timedelta(microseconds=person.created_at)
         properties = people.as_json(person.properties).decode()
         return PersonView(person.id, team_id, ids, properties, created, person.identified, person.version)
@@ -194,23 +194,38 @@ class IdentityService:
             keep(session, found, session.reached.snapshot)
         return deleted
 
-    def erase(self, team_id: int, distinct_id: str, *, exported: bool = False) -> tuple[str, ...]:
-        """Delete the person of this id, and see that nothing of it is exported any more, or, with `exported`, that just
-        its deletion is. Gives its ids.
+    def ids(self, team_id: int, distinct_id: str) -> tuple[str, ...]:
+        """All ids of the person of this id, which may be deleted; none if there never was one."""
+        self.catch_up()
+        with self._book.open() as session:
+            return _whole(session, team_id, distinct_id)[1]
+
+    def erase(self, team_id: int, distinct_id: str) -> tuple[str, ...]:
+        """Delete the person of this id, and see that nothing of it is exported any more. Gives its ids.
 
         Raises
         ------
         NotFoundError
             There never was one.
         """
-        self.delete(team_id, distinct_id)
+        self.catch_up()  # or what it did before would make it again
         with self._book.open() as session:
             person, ids = _whole(session, team_id, distinct_id)
             if person is None:
-                raise _unknown(team_id, distinct_id)
-            if not exported:
-                session.erase([(team_id, person.id)], [(team_id, name) for name in ids])
+                raise self.unknown(team_id, distinct_id)
+            found = known(session, [(team_id, distinct_id)])
+            found.delete(team_id, distinct_id)
+            keep(session, found, session.reached.snapshot)
+            session.erase([(team_id, person.id)], [(team_id, name) for name in ids])
         return ids
+
+    def unknown(self, team_id: int, distinct_id: str) -> NotFoundError:
+        """That there is no such person."""
+        return NotFoundError(
+            "person_unknown",
+            f"Team {team_id} has no person with the distinct_id {distinct_id!r}.",
+            hint="tidemill events show --distinct-id ID shows its events.",
+        )
 
 
 def _whole(session: Session, team_id: int, distinct_id: str) -> tuple[Person | None, tuple[str, ...]]:
@@ -219,14 +234,6 @@ def _whole(session: Session, team_id: int, distinct_id: str) -> tuple[Person | N
     owners = [(link.team_id, link.person_id) for link in links if link.person_id is not None]
     persons = [_person(*row) for row in session.persons(owners) or ()]
     return next(iter(persons), None), tuple(sorted(Link(*row).distinct_id for row in session.links_of(owners)))
-
-
-def _unknown(team_id: int, distinct_id: str) -> NotFoundError:
-    return NotFoundError(
-        "person_unknown",
-        f"Team {team_id} has no person with the distinct_id {distinct_id!r}.",
-        hint="tidemill events show --distinct-id ID shows its events.",
-    )
 
 
 class _TooMuch(Exception):  # noqa: N818 - it is no error

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from tidemill.events import duck
+from tidemill.events.sources import devices
 from tidemill.events.sources.events import EventSource
 from tidemill.events.sources.source import Selection
 
@@ -97,31 +98,14 @@ class AmplitudeEventSource(EventSource):
         team = f" WHERE team_id = {selection.team_id}" if selection.team_id is not None else ""
         schema = self._metadata.schema
         numbers = self._metadata.answer(f"SELECT team_id, distinct_id, number FROM {schema}.distinct_ids{team}")
-        users = self._metadata.answer(
-            "SELECT team_id, device_id, (snapshot::numeric * 4294967296 + n)::text AS place, user_id "
-            f"FROM {schema}.device_users{team}"
-        )
+        owners = devices.owners(events, self._metadata, selection.team_id)
         named = f"""
             SELECT events.*, numbers.number AS amplitude_id FROM ({_read(events)}) AS events
-            LEFT JOIN ({_owners(events, users)}) AS owners USING (snapshot_id, n)
+            LEFT JOIN ({owners}) AS owners USING (snapshot_id, n)
             LEFT JOIN {numbers} AS numbers
                 ON numbers.team_id = events.team_id
                 AND numbers.distinct_id = coalesce(owners.user_id, events.distinct_id)"""
         return f"SELECT {', '.join(f'{text} AS {name}' for name, text in _columns().items())} FROM ({named})"
-
-
-def _owners(events: str, users: str) -> str:
-    """Of events that came from a device without a user: who was last seen on it before."""
-    user, device = (f"json_extract_string(envelope, '$.{name}')" for name in ("user_id", "device_id"))
-    anonymous = f"""
-        SELECT snapshot_id, n, team_id, distinct_id, snapshot_id::HUGEINT * 4294967296 + n AS place FROM ({events})
-        WHERE kind <> 'capture' AND contains(envelope, '"device_id"')
-            AND {device} IS NOT NULL AND ({user} IS NULL OR {user} = {device})"""
-    return f"""
-        SELECT anonymous.snapshot_id, anonymous.n, users.user_id FROM ({anonymous}) AS anonymous
-        ASOF JOIN (SELECT team_id, device_id, place::HUGEINT AS place, user_id FROM {users}) AS users
-            ON users.team_id = anonymous.team_id AND users.device_id = anonymous.distinct_id
-            AND anonymous.place > users.place"""
 
 
 def _paths(named: Mapping[str, int]) -> str:

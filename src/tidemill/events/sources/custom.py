@@ -71,6 +71,11 @@ class CustomSource:
 
     def count(self, selection: Selection) -> int:
         """How many events."""
+        where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", *conditions(selection)]
+        if len(where) > 2:
+            with self._lake.cursor() as cursor:
+                found = cursor.execute(f"SELECT count(*) FROM lake.events WHERE {' AND '.join(where)}").fetchall()
+            return int(found[0][0])
         return sum(commit.rows for commit in self._lake.commits(selection.after, selection.upto))
 
     def keys(self, selection: Selection) -> set[tuple[int, str]]:
@@ -88,7 +93,8 @@ class CustomSource:
         where = " AND ".join([f"snapshot_id <= {selection.upto}", *conditions(selection)])
         text = custom_sql.filled(self._sql, moment(start), moment(end))
         columns = ", ".join(f'{self._value(column)} AS "{column.name}"' for column in self._columns)
-        named = " || ':' || ".join(f'"{name}"::VARCHAR' for name in self._key) or "row_number() OVER ()"
+        key = [f'"{name}"::VARCHAR' for name in self._key] or ["row_number() OVER ()"]
+        named = f"to_json([{', '.join(key)}])" if len(key) > 1 else key[0]
         size = " + ".join(f'coalesce(strlen("{c.name}"::VARCHAR), 0)' for c in self._columns)
         return (
             f"SELECT {columns}, 0::BIGINT AS row_team, ({named})::VARCHAR AS row_id, {size} AS bytes "

@@ -86,6 +86,8 @@ def describe(lake: Lake, sql: str) -> tuple[Column, ...]:
     ConfigError
         It is no query, or one that is not allowed, or a column of it fits nowhere in BigQuery.
     """
+    if "\0" in sql:
+        raise _refused("there is a NUL character in it")
     moment = "TIMESTAMPTZ '1970-01-01 00:00:00+00:00'"
     text = filled(sql, moment, moment)
     import duckdb  # 60 ms
@@ -231,9 +233,10 @@ def _fits_numeric(kind: str) -> bool:
 
 def failed(error: Exception) -> ConfigError:
     """Why a query that was checked gives no rows."""
+    said = str(error).partition("\nLINE ")[0].strip()  # the line that follows is that of our own query around it
     return ConfigError(
         "sql_failed",
-        f"The query of the export failed: {str(error).strip()}",
+        f"The query of the export failed: {said}",
         hint="Nothing was sent by this run. Delete the export and make it anew, with the query mended (TRY_CAST gives "
         "NULL for what cannot be cast). It sends all rows again then: without a key, into another table, or drop the "
         "table first, or they are there twice.",

@@ -192,7 +192,7 @@ def _summed(events: str) -> str:
             count(*) FILTER (event = '$autocapture') AS autocapture_count,
             count(*) FILTER (event = '$screen') AS screen_count,
             arg_max(external_click_url, place) AS last_external_click_url,
-            arg_min(TRY_CAST(lcp AS DOUBLE), place) AS vitals_lcp
+            arg_min(TRY_CAST(lcp AS DOUBLE), place) FILTER (isfinite(TRY_CAST(lcp AS DOUBLE))) AS vitals_lcp
         FROM ({events}) GROUP BY team_id, session_id"""
 
 
@@ -222,7 +222,8 @@ def _number(digits: str) -> str:
 
 
 #: Parts of a URL; NULL if there is none.
+_BEGIN = "^(?:[A-Za-z][A-Za-z0-9+.-]*:)?//"
 _URL = {
-    "hostname": r"nullif(regexp_extract({}, '^(?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^/?#@]*@)?([^/?#:]*)', 1), '')",
-    "pathname": r"nullif(regexp_extract({}, '^(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*(/[^?#]*)', 1), '')",
+    "hostname": f"nullif(regexp_extract({{}}, '{_BEGIN}(?:[^/?#@]*@)?(\\[[^/?#\\]]*\\]|[^/?#:]*)', 1), '')",
+    "pathname": f"nullif(regexp_extract({{}}, '{_BEGIN}[^/?#]*(/[^?#]*)', 1), '')",
 }

@@ -9,6 +9,7 @@ from tidemill.bigquery.tables import Table
 from tidemill.errors import TidemillError
 from tidemill.events import ends
 from tidemill.exports import rejects
+from tidemill.exports.steps import turn
 from tidemill.exports.work import MERGES, Parts, Work
 from tidemill.store.records import Run
 
@@ -30,12 +31,11 @@ def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
         newest=work.newest,
         bounds=_bounds(parts, work, table),
     )
-    # Two at once could both find that a session of two intervals is not there yet.
-    turn = parts.lock(f"merge:{export.id}") if work.changing else contextlib.nullcontext()
-    with turn:
+    job_id = work.job_id("merge")
+    with turn.taken(parts, work, client, job_id):
         answer = client.query(
             MERGES[run.mode](statement),
-            job_id=work.job_id("merge"),
+            job_id=job_id,
             permission="bigquery.tables.updateData",
             dataset=export.dataset,
             table=export.table_id,

@@ -30,7 +30,7 @@ def write(parts: Parts, run_id: str, attempt: int) -> str | None:
     run = work.run
     parts.watches.report(run.id, "writing the log")
     chunks = parts.runs.chunks(run.id)
-    jobs = [*(chunk.job_id for chunk in chunks), views.merge_job(run, work.export, chunks)]
+    jobs = [*(chunk.job_id for chunk in chunks), run.merge_job]
     fields = {
         "run_id": str(run.id),
         "kind": views.kind(run),

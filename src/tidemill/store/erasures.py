@@ -1,0 +1,57 @@
+"""What is to be deleted of persons on request, until it is deleted in all tables: then nothing is kept of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from tidemill.store.database import Database
+from tidemill.store.loads import part_of
+from tidemill.store.tables import SCHEMA, rejects
+from tidemill.store.tables import erasures as table
+
+#: Texts, by what they are. Those of `distinct_ids` say whom it is about.
+Values = Mapping[str, Collection[str]]
+IDS = "distinct_ids"
+
+
+class Erasures:
+    """The repository of erasures."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, team_id: int, wanted: Values) -> int:
+        """Keep what is to be deleted. Gives the number by which it is forgotten again."""
+        text = json.dumps({name: sorted(values) for name, values in wanted.items()}).encode()
+        with self._database.begin() as connection:
+            statement = sa.insert(table).values(team_id=team_id, wanted=text).returning(table.c.id)
+            return int(connection.execute(statement).scalar_one())
+
+    def open(self, team_id: int, distinct_id: str) -> dict[int, dict[str, list[str]]]:
+        """What is to be deleted still of this id, by numbers."""
+        with self._database.begin() as connection:
+            rows = connection.execute(sa.select(table.c.id, table.c.wanted).where(table.c.team_id == team_id)).all()
+        found = {int(row.id): json.loads(row.wanted) for row in rows}
+        return {number: wanted for number, wanted in found.items() if distinct_id in wanted[IDS]}
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """All of that is deleted."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.id.in_(list(numbers))))
+
+    def remove_traces(self, team_id: int, ids: Collection[str], rows: Collection[str]) -> None:
+        """Delete what is kept of these distinct_ids beside the persons: on which devices they were seen; and of these
+        rows (by what names them in their team), if runs set them aside."""
+        parts = [part_of(f"{team_id}:{name}") for name in rows]
+        aside = (rejects.c.kind == "run") & (rejects.c.part == sa.any_(sa.cast(parts, pg.ARRAY(sa.Text))))
+        # Not deleted: who has a device now is told by its newest line, which must not be the one before.
+        devices = f"UPDATE {SCHEMA}.device_users SET user_id = device_id WHERE team_id = :team AND user_id = ANY(:ids)"
+        given: dict[str, Any] = {"team": team_id, "ids": list(ids)}
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(rejects).where(aside))
+            connection.execute(sa.text(devices), given)

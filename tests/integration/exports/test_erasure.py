@@ -1,0 +1,263 @@
+"""Deleting a person on request: nothing of it is left, and nothing of anybody else is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from tests.installation import CONNECTION, Installation
+
+from tidemill.app import App
+from tidemill.errors import NotFoundError, TidemillError
+from tidemill.exports.erasure import Deleted
+from tidemill.store.postgres import open_postgres
+
+MODELS = ("events", "persons", "sessions", "amplitude_events")
+
+
+def load(app: App, folder: Path, *lines: dict[str, Any], kind: str = "posthog") -> None:
+    """Events, each with an id of its own."""
+    file = folder / f"{os.urandom(6).hex()}.jsonl"
+    plain: dict[str, Any] = {"uuid": "", "event": "hit", "timestamp": "2026-01-02T03:04:05Z", "properties": {}}
+    if kind == "amplitude":
+        plain = {"event_type": "hit", "time": 1767322000000, "insert_id": ""}
+    unique = [{**plain, **{name: os.urandom(8).hex() for name in plain if plain[name] == ""}, **line} for line in lines]
+    file.write_text("\n".join(map(json.dumps, [{n: v for n, v in line.items() if v != ""} for line in unique])))
+    assert app.events.load(str(file), kind).rejects == 0
+
+
+def prepared(installation: Installation, app: App, *models: str) -> None:
+    """An export of each model."""
+    installation.connect(app)
+    for model in models or MODELS:
+        app.exports.create(CONNECTION, {"name": model, "model": model, "table": model, "team_id": 1}, by="t")
+
+
+def erase(app: App, name: str, *, events: bool = True) -> dict[str, Deleted]:
+    told: list[Deleted] = []
+    app.exports.erase_person(1, name, events=events, by="t", told=told.append)
+    return {deleted.place.rpartition(".")[2]: deleted for deleted in told}
+
+
+def run(app: App, *models: str) -> None:
+    for model in models or MODELS:
+        app.exports.run(model, by="t")
+
+
+def as_the_store_says(app: App, *models: str) -> None:
+    for model in models or MODELS:
+        assert app.exports.verify(model, by="t").different == (), model
+
+
+def kept(installation: Installation, query: str) -> Any:
+    with psycopg.connect(open_postgres(installation.settings()).dsn) as session:
+        return session.execute(query).fetchone()
+
+
+def test_the_events_of_a_person_are_deleted_too_everywhere(installation: Installation, tmp_path: Path) -> None:
+    models = ("events", "persons", "sessions", "amplitude_events")
+    with installation.app(commit_rows=3) as app:
+        installation.connect(app)
+        for model in models:
+            app.exports.create(CONNECTION, {"name": model, "model": model, "table": model, "team_id": 1}, by="t")
+        for team in (1, 2):
+            for turn in range(4):
+                hits = [
+                    {
+                        "distinct_id": name,
+                        "properties": {"$session_id": f"0190a000-0000-7000-8000-00000000{team}{n}0{turn}"},
+                    }
+                    for n, name in enumerate(("ana", "anon", "ben"))
+                ]
+                load(app, tmp_path, *({**hit, "team_id": team} for hit in hits))
+        load(app, tmp_path, {"event": "$identify", "distinct_id": "ana", "properties": {"$anon_distinct_id": "anon"}})
+        for model in models:
+            app.exports.run(model, by="t")
+        load(app, tmp_path, {"distinct_id": "ana", "properties": {"late": True}})  # not exported yet
+    done = installation.run("persons", "delete", "ana", "--with-events", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "10 events of the person deleted here" in done.stderr
+    with installation.app() as app:
+        for model in models:
+            found = installation.rows(model)
+            assert found
+            assert {row.get("distinct_id", row.get("user_id")) for row in found} == {"ben"}
+            app.exports.run(model, by="t")
+            assert app.exports.verify(model, by="t").different == ()
+            app.exports.backfill(
+                model,
+                app.exports.estimate(model, "earliest", None, "week"),
+                by="t",
+                parallel=1,
+                progress=lambda _: None,
+            )
+            assert len(installation.rows(model)) == len(found)
+        app.events.compact()
+        assert app.exports.check("events").rows == 4
+        with app.lake.cursor() as cursor:
+            left = cursor.execute("SELECT team_id, count(*) FROM lake.events GROUP BY 1 ORDER BY 1").fetchall()
+        assert left == [(1, 4), (2, 12)]
+
+
+def test_of_a_shared_device_only_what_the_person_sent_is_deleted(installation: Installation, tmp_path: Path) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        for model in ("persons", "amplitude_events"):
+            app.exports.create(CONNECTION, {"name": model, "model": model, "table": model, "team_id": 1}, by="t")
+        device = {"$device_id": "dev1"}
+        load(app, tmp_path, {"distinct_id": "dev1", "properties": {**device, "$is_identified": False}})
+        merged = {"event": "$identify", "distinct_id": "ann", "properties": {**device, "$anon_distinct_id": "dev1"}}
+        load(app, tmp_path, merged, {"distinct_id": "ben", "properties": device})
+        for model in ("persons", "amplitude_events"):
+            app.exports.run(model, by="t")
+        assert len(installation.rows("amplitude_events")) == 3
+        app.exports.erase_person(1, "ann", events=True, by="t", told=lambda _: None)
+        assert {row["distinct_id"] for row in installation.rows("persons")} == {"ben"}
+    with installation.app() as app:
+        load(app, tmp_path, {"distinct_id": "cee", "properties": {"$device_id": "dev1", "$is_identified": False}})
+        app.exports.run("amplitude_events", by="t")
+        app.exports.run("persons", by="t")
+        app.exports.erase_person(1, "cee", events=True, by="t", told=lambda _: None)
+        assert sorted(row["user_id"] or "" for row in installation.rows("amplitude_events")) == ["ben"]
+        assert app.exports.verify("persons", by="t").different == ()
+
+
+def test_what_a_device_sent_is_of_whom_it_was_last_seen_with(installation: Installation, tmp_path: Path) -> None:
+    """Amplitude's rule: also of what came from the device alone, which several people used in turn."""
+    device = {"device_id": "phone"}
+    with installation.app(commit_rows=2) as app:
+        prepared(installation, app)
+        names = ("before", "ben", "of ben", "cat", "of cat")
+        users = (None, "ben", None, "cat", None)
+        lines = [
+            {**device, "insert_id": name} | ({"user_id": user} if user else {})
+            for name, user in zip(names, users, strict=True)
+        ]
+        load(app, tmp_path, *lines, {"user_id": "dan", "device_id": "other", "insert_id": "dan"}, kind="amplitude")
+        run(app, "events", "persons", "amplitude_events")
+        found = erase(app, "ben")
+        assert {found[place].rows for place in ("events", "amplitude_events")} == {3}
+
+        def left() -> list[list[str]]:
+            tables = [installation.rows(name) for name in ("events", "amplitude_events")]
+            with app.lake.cursor() as cursor:
+                here = [row[0] for row in cursor.execute("SELECT uuid FROM lake.events").fetchall()]
+            return [sorted(here), *(sorted(row["uuid"] for row in rows) for rows in tables)]
+
+        first = left()
+        assert first == [first[0]] * 3
+        assert len(first[0]) == 3
+        assert {row["insert_id"] for row in installation.rows("amplitude_events")} == {"cat", "of cat", "dan"}
+        as_the_store_says(app, "events", "persons", "amplitude_events")
+        load(app, tmp_path, {**device, "insert_id": "later"}, kind="amplitude")  # still of cat
+        run(app, "events", "amplitude_events")
+        assert erase(app, "cat")["amplitude_events"].rows == 3
+        assert {row["insert_id"] for row in installation.rows("amplitude_events")} == {"dan"}
+        as_the_store_says(app, "events", "persons", "amplitude_events")
+        assert kept(installation, "SELECT count(*) FROM tidemill.device_users WHERE user_id IN ('ben', 'cat')") == (0,)
+        assert kept(installation, "SELECT count(*) FROM tidemill.erasures") == (0,)
+
+
+@pytest.mark.parametrize("sessions", [1, 30])
+def test_a_session_in_which_others_have_a_part_stays_theirs(
+    installation: Installation, tmp_path: Path, sessions: int
+) -> None:
+    with installation.app(commit_rows=7) as app:
+        prepared(installation, app, "sessions", "persons")
+        for hour in range(sessions):
+            within = {"$session_id": f"0190a000-0000-7000-8000-{hour:012d}", "$current_url": "https://a.example/x"}
+            load(
+                app,
+                tmp_path,
+                *(
+                    {
+                        "distinct_id": name,
+                        "event": "$pageview",
+                        "properties": within,
+                        "timestamp": f"2026-01-0{1 + hour % 9}T00:0{n}:00Z",
+                    }
+                    for n, name in enumerate(("ana", "ben", "ana"))
+                ),
+            )
+        own = {"$session_id": "0190a000-0000-7000-9000-000000000000"}
+        load(app, tmp_path, {"distinct_id": "ana", "properties": own})
+        run(app, "sessions", "persons")
+        assert {row["pageview_count"] for row in installation.rows("sessions")} == {3, 0}
+        load(app, tmp_path, {"distinct_id": "eve", "properties": own})  # comes with the next run
+        erase(app, "ana")
+        rows = installation.rows("sessions")
+        assert [(row["pageview_count"], row["distinct_id"]) for row in rows] == [(1, "ben")] * sessions
+        run(app, "sessions", "persons")
+        assert len(installation.rows("sessions")) == sessions + 1
+        as_the_store_says(app, "sessions", "persons")
+
+
+def test_what_could_not_be_deleted_is_deleted_by_the_next_try_whatever_came_between(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app(max_row_bytes=1500) as app:
+        prepared(installation, app)
+        within = {"$session_id": "0190a000-0000-7000-8000-000000000001"}
+        load(app, tmp_path, *({"distinct_id": name, "properties": within} for name in ("ana", "anon", "ben")))
+        load(app, tmp_path, {"event": "$identify", "distinct_id": "ana", "properties": {"$anon_distinct_id": "anon"}})
+        load(app, tmp_path, {"distinct_id": "ana", "properties": {"secret": "s" * 2000}})  # set aside
+        run(app)
+        assert kept(installation, "SELECT count(*) FROM tidemill.rejects") >= (1,)
+        installation.local.set_faults(
+            [{"path": "/jobs", "method": "POST", "fault": "job_error", "reason": "invalidQuery", "times": 99}]
+        )
+        with pytest.raises(TidemillError):
+            erase(app, "ana")
+        installation.local.set_faults([])
+        assert kept(installation, "SELECT count(*) FROM tidemill.rejects") == (0,)
+        load(app, tmp_path, {"distinct_id": "ana", "properties": {"again": 1}})  # somebody new
+        run(app)
+        assert {row["distinct_id"] for row in installation.rows("events")} == {"ana", "anon", "ben"}
+        erase(app, "anon")  # by any of the ids
+        for model in ("events", "persons", "sessions"):
+            assert {row["distinct_id"] for row in installation.rows(model)} <= {"ben", "ana"}, model
+        assert len(installation.rows("amplitude_events")) == len(installation.rows("events"))
+        erase(app, "ana")
+        for model in ("events", "persons", "sessions"):
+            assert {row["distinct_id"] for row in installation.rows(model)} == {"ben"}, model
+        as_the_store_says(app)
+        assert kept(installation, "SELECT count(*) FROM tidemill.erasures") == (0,)
+
+
+def test_an_id_without_a_person_has_events_all_the_same(installation: Installation, tmp_path: Path) -> None:
+    with installation.app() as app:
+        prepared(installation, app, "events", "persons")
+        nobody = {"$process_person_profile": False}
+        load(app, tmp_path, {"distinct_id": "guest", "properties": nobody}, {"distinct_id": "ben"})
+        run(app, "events", "persons")
+        with pytest.raises(NotFoundError):
+            erase(app, "guest", events=False)
+        assert erase(app, "guest")["events"].rows == 1
+        assert {row["distinct_id"] for row in installation.rows("events")} == {"ben"}
+        for events in (True, False):
+            with pytest.raises(NotFoundError):
+                erase(app, "never", events=events)
+        assert kept(installation, "SELECT count(*) FROM tidemill.erasures") == (0,)
+
+
+def test_it_says_what_it_will_do_and_what_is_left(installation: Installation, tmp_path: Path) -> None:
+    with installation.app() as app:
+        prepared(installation, app, "events", "persons")
+        query = {"name": "own", "sql": "SELECT uuid, distinct_id FROM events", "key": ["uuid"], "table": "own"}
+        app.exports.create(CONNECTION, query, by="t")
+        load(app, tmp_path, {"event": "$identify", "distinct_id": "ana", "properties": {"$anon_distinct_id": "anon"}})
+        run(app, "events", "persons", "own")
+    asked = installation.run("persons", "delete", "ana", "--with-events")
+    assert asked.returncode != 0
+    assert "the ids ana, anon, all its events, and the rows of both in all tables?" in asked.stdout + asked.stderr
+    done = installation.run("persons", "delete", "ana", "--in-tables", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "Its events stay" in done.stderr
+    done = installation.run("persons", "delete", "ana", "--with-events", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert f"{installation.dataset}.own holds rows of a query of your own (own), which are not looked at" in done.stderr
+    assert installation.rows("events") == []

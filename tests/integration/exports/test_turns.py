@@ -1,0 +1,175 @@
+"""One MERGE of an export at a time, also of those that a dead process or an attempt that gave up left at work."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+from google.api_core.exceptions import NotFound
+from tests.installation import CONNECTION, Installation, write_events
+
+from tidemill.app import App
+from tidemill.errors import ConflictError
+from tidemill.exports.plan import Planner
+from tidemill.store.postgres import open_postgres
+from tidemill.store.records import Backfill, Export, Run
+
+#: The next statement is a job that runs until another plan is in force.
+SLOW = [{"path": "/jobs$", "method": "POST", "fault": "slow_job", "seconds": 600}]
+
+
+def emptied(installation: Installation) -> None:
+    client = installation.client()
+    client.query(f"DELETE FROM `{installation.dataset}.events` WHERE TRUE", job_id=f"test_{os.urandom(6).hex()}")
+    client.close()
+
+
+def prepared(installation: Installation, app: App, folder: Path) -> list[str]:
+    """An export with a completed run, whose rows are gone. Gives the uuids."""
+    installation.connect(app)
+    app.exports.create(CONNECTION, {"name": "daily", "table": "events", "interval": "day"}, by="t")
+    uuids = write_events(folder / "events.jsonl", 60)
+    app.events.load(str(folder / "events.jsonl"))
+    app.exports.run("daily", by="t")
+    emptied(installation)
+    return uuids
+
+
+def changed(installation: Installation, statement: str) -> None:
+    with psycopg.connect(open_postgres(installation.settings()).dsn, autocommit=True) as session:
+        session.execute(statement)
+
+
+def merging(installation: Installation) -> str | None:
+    """The id of the MERGE that is at work."""
+    with psycopg.connect(open_postgres(installation.settings()).dsn, autocommit=True) as session:
+        found = session.execute("SELECT merge_job FROM tidemill.runs WHERE merge_job IS NOT NULL").fetchone()
+    if found is None:
+        return None
+    client = installation.client()
+    try:
+        state = client.google().get_job(found[0], location=client.location).state
+    except NotFound:
+        return None
+    finally:
+        client.close()
+    return str(found[0]) if state == "RUNNING" else None
+
+
+def test_another_attempt_waits_for_the_merge_of_the_one_before_it(installation: Installation, tmp_path: Path) -> None:
+    """As when BigQuery could not be asked for long, and the run has failed: its job may be at work all the same."""
+    with installation.app() as app:
+        uuids = prepared(installation, app, tmp_path)
+        (first,) = app.exports.runs("daily", limit=1)
+        installation.local.set_faults(SLOW)
+        process = installation.start("export", "run", "again", first.short_id)
+        while (job := merging(installation)) is None:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.kill()
+        process.communicate()
+        changed(installation, "UPDATE tidemill.runs SET status = 'failed' WHERE status = 'running'")
+        seen = len(installation.local.requests())
+        (again, _) = app.exports.runs("daily", limit=2)
+        thread = threading.Thread(target=lambda: app.exports.retry(again.short_id))
+        thread.start()
+        while not any(
+            job in request["path"] or (request["method"] == "POST" and request["path"].endswith("/jobs"))
+            for request in installation.local.requests()[seen:]
+        ):
+            assert thread.is_alive()
+            time.sleep(0.05)
+        assert installation.uuids() == []
+        installation.local.set_faults([])
+        thread.join()
+        view = app.exports.run_show(again.short_id)
+        assert (view.status, view.attempt) == ("completed", 2)
+        assert installation.uuids() == uuids
+
+
+def test_who_waits_for_a_turn_can_be_cancelled(installation: Installation, tmp_path: Path) -> None:
+    with installation.app() as app, installation.app() as other:
+        uuids = prepared(installation, app, tmp_path)
+        (first,) = app.exports.runs("daily", limit=1)
+        export = app.exports.get("daily").id
+        with app.exports._parts.lock(f"merge:{export}"):
+            ended: list[BaseException] = []
+
+            def move() -> None:
+                try:
+                    app.exports.run_again(first.short_id, by="t")
+                except BaseException as error:  # noqa: BLE001 - looked at below
+                    ended.append(error)
+
+            thread = threading.Thread(target=move)
+            thread.start()
+            while (found := other.exports.runs("daily", limit=1)[0]).id == first.id or found.rows_done < len(uuids):
+                assert thread.is_alive()
+            assert other.exports.cancel(found.short_id).status == "cancelled"
+            thread.join()
+        assert getattr(ended[0], "code", None) == "cancelled"
+        assert installation.uuids() == []
+        app.exports.retry(found.short_id)
+        assert installation.uuids() == uuids
+
+
+def test_a_run_of_a_cancelled_backfill_is_over(installation: Installation, tmp_path: Path) -> None:
+    with installation.app() as app:
+        uuids = prepared(installation, app, tmp_path)
+        estimate = app.exports.estimate("daily", "earliest", None, "week")
+        load_jobs = {"method": "POST", "path": "/upload/bigquery/v2/projects/[^/]+/jobs", "nth": 2}
+        installation.local.set_faults([{**load_jobs, "fault": "job_error", "reason": "invalid", "message": "No."}])
+        view = app.exports.backfill("daily", estimate, by="t", parallel=2, progress=lambda _: None)
+        assert view.status == "failed"
+        failed = next(run for _, run, status, _ in view.runs if status == "failed")
+        app.exports.backfill_stop("daily", cancel=True)
+        before = installation.uuids()
+        with pytest.raises(ConflictError, match="backfill that was cancelled"):
+            app.exports.retry(failed)
+        assert app.exports.run_show(failed).status == "failed"
+        assert installation.uuids() == before != uuids
+        assert app.exports.run_again(app.exports.runs("daily", limit=99)[-1].short_id, by="t").status == "completed"
+        assert installation.uuids() == uuids
+
+
+def test_an_interval_that_somebody_cancels_does_not_stop_the_others(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with installation.app() as app:
+        uuids = prepared(installation, app, tmp_path)
+        estimate = app.exports.estimate("daily", "earliest", None, "week")
+        plain = Planner.over
+
+        def over(planner: Planner, export: Export, backfill: Backfill, number: int, by: str) -> Run:
+            run = plain(planner, export, backfill, number, by)
+            if number == 1:
+                app.exports._runs.request_cancel(run.id)
+            return run
+
+        monkeypatch.setattr(Planner, "over", over)
+        view = app.exports.backfill("daily", estimate, by="t", parallel=1, progress=lambda _: None)
+        assert (view.status, view.intervals_done, view.intervals_failed) == ("failed", view.intervals - 1, 1)
+        view = app.exports.backfill_resume("daily", by="t", parallel=1, progress=lambda _: None)
+        assert view.status == "completed"
+        assert installation.uuids() == uuids
+
+
+def test_an_export_whose_backfill_moves_is_not_deleted(installation: Installation, tmp_path: Path) -> None:
+    with installation.app() as app, installation.app() as other:
+        uuids = prepared(installation, app, tmp_path)
+        estimate = app.exports.estimate("daily", "earliest", None, "week")
+        refused = []
+
+        def meanwhile(_: object) -> None:
+            with pytest.raises(ConflictError, match="backfill of daily is running"):
+                other.exports.delete("daily")
+            refused.append(True)
+
+        view = app.exports.backfill("daily", estimate, by="t", parallel=1, progress=meanwhile)
+        assert (view.status, all(refused)) == ("completed", True)
+        assert installation.uuids() == uuids
+        other.exports.delete("daily")
