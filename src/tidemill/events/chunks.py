@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.errors import RowError
+from tidemill.errors import RowError, UnavailableError
 from tidemill.events import duck, ends, json_repair
 from tidemill.events.sources import custom_sql
 from tidemill.events.sources.custom import CustomSource
@@ -37,7 +37,7 @@ _NUMBER = (
     "CASE WHEN isfinite({0}) THEN to_json({0})::VARCHAR WHEN isnan({0}) THEN '\"NaN\"' "
     "WHEN {0} > 0 THEN '\"Infinity\"' WHEN {0} < 0 THEN '\"-Infinity\"' END"
 )
-_ROW_GROUP_ROWS = 10_000
+_ROW_GROUP_ROWS, _ROW_GROUP_BYTES = 10_000, 16 * 1024 * 1024
 _TOO_LARGE = "row too large: "  # by which our own error is known
 #: BigQuery takes no JSON out of Parquet, and decimals as NUMERIC unless a job says otherwise ("Loading Parquet data").
 _NOT_IN_PARQUET = (Type.JSON, Type.BIGNUMERIC)
@@ -92,11 +92,22 @@ def write(
     It is tried as if no row were too large, so that rows which are costly to make are made once.
     """
     private_folder(path.parent)
-    with lake.cursor() as cursor, duck.interruptible(cursor, cancelled):
-        number, repaired, rejected = _rows(cursor, source, selection, columns, path, handed_at, max_row_bytes)
-        format_ = file_format(columns)
-        found = ends.of_file(cursor, path, parquet=format_ == "PARQUET", columns=ends_of)
-    return Written(format_, number, path.stat().st_size, rejected, repaired, found)
+
+    def written() -> Written:
+        with lake.cursor() as cursor, duck.interruptible(cursor, cancelled):
+            cursor.execute("SET enable_caching_operators = false")  # few rows at once are few because they are large
+            number, repaired, rejected = _rows(cursor, source, selection, columns, path, handed_at, max_row_bytes)
+            format_ = file_format(columns)
+            found = ends.of_file(cursor, path, parquet=format_ == "PARQUET", columns=ends_of)
+        return Written(format_, number, path.stat().st_size, rejected, repaired, found)
+
+    try:
+        return written()
+    except UnavailableError as error:
+        if error.code != duck.OUT_OF_MEMORY:
+            raise
+    with lake.one_thread():  # rows may be large
+        return written()
 
 
 def among(lake: Lake, source: Source, selection: Selection, keys: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
@@ -163,16 +174,18 @@ def _copy_parquet(cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], 
         cursor,
         f"SELECT {names} FROM {rows}",
         path,
-        f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROW_GROUP_ROWS}",
+        "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
+        f"ROW_GROUP_SIZE {_ROW_GROUP_ROWS}, ROW_GROUP_SIZE_BYTES {_ROW_GROUP_BYTES}",
     )
 
 
 def _copy_json_lines(cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column], rows: str, path: Path) -> int:
-    fields = " || ',' || ".join(f"'\"{column.name}\":' || {_json_text(column)}" for column in columns)
+    fields = ", ',', ".join(f"'\"{column.name}\":', {_json_text(column)}" for column in columns)
+    # One function: a chain of || would hold a copy of the line for each column.
     # "CSV" without quotes writes a text as it is. The delimiter is a character that no JSON text can hold raw.
     return _copy(
         cursor,
-        f"SELECT '{{' || {fields} || '}}' AS line FROM {rows} AND NOT {_suspect(columns)}",
+        f"SELECT concat('{{', {fields}, '}}') AS line FROM {rows} AND NOT {_suspect(columns)}",
         path,
         "FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01'",
     )
@@ -194,6 +207,11 @@ def _json_text(column: Column) -> str:
             text = _NUMBER.format(expression)
         case Type.NUMERIC | Type.BIGNUMERIC:  # as a text, so that nobody reads it as a float on the way
             text = f"'\"' || {expression}::VARCHAR || '\"'"
+        case Type.STRING if not column.repeated:  # to_json sets aside six times the length of a text
+            quoted = f"replace(replace({expression}, '\\', '\\\\'), '\"', '\\\"')"
+            plain = f"concat('\"', {quoted}, '\"')"
+            odd = f"regexp_matches({expression}, '[\\x00-\\x1f]')"
+            text = f"CASE WHEN {odd} THEN to_json({expression})::VARCHAR WHEN {expression} IS NOT NULL THEN {plain} END"
         case _:
             text = f"to_json({expression})::VARCHAR"
     return f"coalesce({text}, 'null')"

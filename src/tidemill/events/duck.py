@@ -26,6 +26,10 @@ _NO_DATABASE = re.compile(
 )
 
 
+#: The code of the error.
+OUT_OF_MEMORY = "out_of_memory"
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """What DuckDB cannot do for want of disk, memory or the catalog's PostgreSQL is raised as an UnavailableError.
@@ -38,7 +42,7 @@ def translated() -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         raise UnavailableError(
-            "out_of_memory",
+            OUT_OF_MEMORY,
             "The event store needs more memory than it may use.",
             hint="Let it use more, in MB: TIDEMILL_DUCKDB_MEMORY_MB=1000",
             raw=str(error),

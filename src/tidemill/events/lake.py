@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import itertools
 import os
 import re
 import threading
@@ -59,6 +60,8 @@ BATCH_COLUMNS = {
     "session_id": "VARCHAR",
 }
 _TURN = "event-store"
+#: Bytes of events that are handed on at once.
+_PIECE_BYTES = 4 * 1024 * 1024
 #: What DuckLake says if the files are to be in another folder than those that there are.
 _ELSEWHERE = re.compile(r'existing data path in the catalog "([^"]*)"')
 #: What is computed of each event when it comes in. `n` is its number in the commit, from 0 on.
@@ -231,13 +234,25 @@ class Lake:
     @contextlib.contextmanager
     def one_core_spared(self) -> Iterator[None]:
         """Use one thread less in this process, for the time of the block: for the one that parses what is appended."""
-        threads = self._settings.duckdb_threads or os.cpu_count() or 1
+        with self._threads(max(1, self._most_threads - 1)):
+            yield
+
+    def one_thread(self) -> contextlib.AbstractContextManager[None]:
+        """Use one thread in this process, for the time of the block: what each of several would hold is too much."""
+        return self._threads(1)
+
+    @property
+    def _most_threads(self) -> int:
+        return self._settings.duckdb_threads or os.cpu_count() or 1
+
+    @contextlib.contextmanager
+    def _threads(self, number: int) -> Iterator[None]:
         with self.cursor() as cursor:
-            cursor.execute(f"SET threads = {max(1, threads - 1)}")
+            cursor.execute(f"SET threads = {number}")
             try:
                 yield
             finally:
-                cursor.execute(f"SET threads = {threads}")
+                cursor.execute(f"SET threads = {self._most_threads}")
 
     def _insert(self, cursor: duckdb.DuckDBPyConnection, fresh: pa.Table, place: Place) -> None:
         now = dt.datetime.now(dt.UTC)
@@ -246,7 +261,7 @@ class Lake:
         if fresh.num_rows == 0:
             cursor.execute("INSERT INTO lake.commits VALUES (?, ?, 0, 0, ?, NULL, NULL)", ledger)
             return
-        cursor.register("fresh", fresh)
+        cursor.register("fresh", _in_pieces(fresh))
         cursor.execute(f"INSERT INTO lake.events ({names}, inserted_at) SELECT {names}, ? FROM fresh", [now])
         cursor.execute(
             "INSERT INTO lake.commits SELECT ?, ?, count(*), sum(bytes), ?, min(timestamp), max(timestamp) FROM fresh",
@@ -285,6 +300,19 @@ class Lake:
         return [Commit(*row) for row in rows]
 
 
+def _in_pieces(events: pa.Table) -> pa.Table:
+    """The same, in record batches of not many bytes: DuckDB hands on, and copies, up to 2,048 rows of one at once."""
+    import numpy as np
+    import pyarrow as pa
+
+    if events.nbytes <= _PIECE_BYTES:
+        return events
+    piece = np.cumsum(events["bytes"].to_numpy()) // _PIECE_BYTES
+    starts = [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), events.num_rows]
+    slices = (events.slice(start, end - start) for start, end in itertools.pairwise(starts))
+    return pa.Table.from_batches([batch for part in slices for batch in part.to_batches()])
+
+
 def _lock_down(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
     """From now on DuckDB opens no file outside of these folders, and no other database: whatever a query says."""
     listed = ", ".join(duck.literal(f"{folder}{os.sep}") for folder in folders)
@@ -308,5 +336,6 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
         "parquet_compression": "zstd",
         "parquet_compression_level": "1",
         "parquet_row_group_size": "20000",
+        "parquet_row_group_size_bytes": "16MB",
     }.items():
         connection.execute(f"CALL lake.set_option('{option}', '{value}')")
