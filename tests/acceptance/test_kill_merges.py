@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.installation import CONNECTION, Installation, kill_when
 
 from tidemill.app import App
@@ -45,7 +46,7 @@ def as_a_plain_run_says(installation: Installation, app: App, model: str, number
     """The table of the model's export is verified, and is what one run into a table of its own gives."""
     assert app.exports.verify(model, by="t").different == ()
     plain = f"plain_{model}_{number}"
-    app.exports.create(CONNECTION, {"name": plain, "model": model, "table": plain}, by="t")
+    app.exports.create(CONNECTION, {"name": plain, "model": model, "table": plain, "team_id": 1}, by="t")
     app.exports.run(plain, by="t")
     assert rows(installation, model) == rows(installation, plain)
     client = installation.client()
@@ -131,3 +132,57 @@ def test_a_backfill_that_is_killed_with_many_intervals_on_their_way(installation
             ended = installation.run("export", "backfill", "resume", model, *many, **SMALL)
             assert ended.returncode == 0, ended.stderr
             as_a_plain_run_says(installation, app, model, 100 + number)
+
+
+#: The next statement is a job that is at work until another plan is in force.
+SLOW = [{"path": "^/bigquery/v2/projects/[^/]+/jobs$", "method": "POST", "fault": "slow_job", "seconds": 600}]
+OWN = {"sql": "SELECT uuid, event, distinct_id, timestamp FROM events", "key": ["uuid"], "versions": ["timestamp"]}
+
+
+@pytest.mark.parametrize("kind", ["run", "backfill"])
+def test_a_process_that_dies_while_its_merge_is_at_work(installation: Installation, tmp_path: Path, kind: str) -> None:
+    """Whoever goes on finds the job, and waits for it: the statement is run once."""
+    models: dict[str, dict[str, Any]] = {
+        model: {"model": model} for model in ("persons", "sessions", "amplitude_events")
+    }
+    models |= {"own": OWN}
+    with installation.app(commit_rows=100) as app:
+        installation.connect(app)
+        write(tmp_path / "first.jsonl", random.Random(17), 0)
+        app.events.load(str(tmp_path / "first.jsonl"))
+        for model, fields in models.items():
+            app.exports.create(CONNECTION, {"name": model, "table": model, "team_id": 1, **fields}, by="t")
+            app.exports.run(model, by="t")
+        write(tmp_path / "second.jsonl", random.Random(18), EVENTS)
+        app.events.load(str(tmp_path / "second.jsonl"))
+        for number, model in enumerate(models):
+            words = ["run", model]
+            if kind == "backfill" or model == "amplitude_events":  # whose events do not change
+                app.exports.run(model, by="t")
+                client = installation.client()
+                client.query(f"DELETE FROM `{installation.dataset}.{model}` WHERE TRUE", job_id=f"test_work_{model}")
+                client.close()
+                words = ["backfill", "start", model, "--from", "earliest"]
+                words += ["--every", "week"] if model in {"sessions", "amplitude_events"} else []
+            installation.local.set_faults(SLOW)
+            process = installation.start("export", *words, **SMALL)
+            assert kill_when(process, lambda: len(merges(installation, "running")) > 0)
+            again = installation.start("export", *(["backfill", "resume", model] if len(words) > 2 else words), **SMALL)
+            installation.local.set_faults([])
+            assert again.wait(180) == 0, again.communicate()
+            again.communicate()
+            assert {job.rpartition("_a")[2] for job in merges(installation)} == {"1_merge"}, "no attempt ran another"
+            if model == "own":
+                assert len(rows(installation, "own")) == len(set(rows(installation, "own"))) == 2 * EVENTS
+            else:
+                as_a_plain_run_says(installation, app, model, 200 + number)
+
+
+def merges(installation: Installation, *states: str) -> list[str]:
+    """Ids of the MERGE jobs of this installation."""
+    client = installation.client()
+    try:
+        found = client.google().list_jobs(max_results=400, state_filter=states[0] if states else None)
+        return [job.job_id for job in found if job.job_id.endswith("_merge") and installation.dataset in job.query]
+    finally:
+        client.close()
