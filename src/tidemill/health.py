@@ -97,10 +97,14 @@ def _events(app: App) -> Check:
     return Check("event store", "ok", detail)
 
 
+def _number(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 def _exports(app: App) -> Check:
     exports = app.exports.find()
     failed = [export.name for export in exports if export.last_status == "failed"]
-    detail = f"{len(exports)} exports, {len(app.connections.find())} connections"
+    detail = f"{_number(len(exports), 'export')}, {_number(len(app.connections.find()), 'connection')}"
     if failed:
         return Check("exports", "warning", f"{detail}; last run failed: {', '.join(failed)}", "tidemill export runs")
     return Check("exports", "ok", detail)

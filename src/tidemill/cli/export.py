@@ -151,7 +151,7 @@ def delete(
             )
         opened.exports.delete(name)
     output.done(f"Export {export.name} is deleted. The table {export.target} stays as it is.")
-    if export.sql and not export.key:
+    if export.sql and not export.key and export.position:
         output.note(
             "Its rows were appended: made anew into that table, it would send all of them again, and they are there "
             "twice. Choose another table, or drop that one first."
@@ -192,7 +192,7 @@ def runs(
 run_app = typer.Typer(
     cls=StartGroup,
     no_args_is_help=True,
-    help="Start a run (tidemill export run NAME), or show, retry, cancel one.",
+    help="Start a run (tidemill export run NAME), or show, retry, repeat, cancel one.",
 )
 app.add_typer(run_app, name="run")
 app.add_typer(export_backfill.app, name="backfill")

@@ -18,7 +18,6 @@ from tidemill.errors import RowError, UnavailableError
 from tidemill.events import duck, ends, json_repair
 from tidemill.events.sources import custom_sql
 from tidemill.events.sources.custom import CustomSource
-from tidemill.events.sources.source import EPOCH
 from tidemill.models.model import Column
 from tidemill.models.types import Type
 from tidemill.settings import private_folder
@@ -117,9 +116,34 @@ def among(lake: Lake, source: Source, selection: Selection, keys: Collection[tup
     columns = {"row_team": pa.array([team for team, _ in keys], pa.int64()), "row_id": pa.array([n for _, n in keys])}
     with lake.cursor() as cursor:
         cursor.register("asked", pa.table(columns))
-        rows = source.rows(selection, EPOCH)
+        rows = source.keys(selection)
         found = f"SELECT DISTINCT row_team, row_id FROM ({rows}) SEMI JOIN asked USING (row_team, row_id)"
         return set(cursor.execute(found).fetchall())
+
+
+def keys(lake: Lake, source: Source, selection: Selection) -> set[tuple[int, str]]:
+    """`row_team` and `row_id` of the selected rows."""
+    with lake.cursor() as cursor:
+        return set(cursor.execute(source.keys(selection)).fetchall())
+
+
+def count(lake: Lake, source: Source, selection: Selection) -> int:
+    """How many rows are selected, by making them.
+
+    Raises
+    ------
+    ConfigError
+        The query of an export gives none.
+    """
+    import duckdb  # 60 ms
+
+    try:
+        with lake.cursor() as cursor:
+            return int(cursor.execute(f"SELECT count(*) FROM ({source.keys(selection)})").fetchall()[0][0])
+    except (duckdb.DataError, duckdb.ProgrammingError) as error:
+        if isinstance(source, CustomSource):
+            raise custom_sql.failed(error) from None
+        raise
 
 
 def _rows(

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from tidemill.errors import ConfigError
+from tidemill.events import chunks
 from tidemill.exports import selection
 from tidemill.exports.plan import Planner
 from tidemill.exports.spec import ExportSpec, Interval
@@ -78,7 +79,7 @@ class Estimator:
                 raise ConfigError(
                     "backfill_times", f"Rows of {export.model} have no time.", hint="Say --from earliest, and no --to."
                 )
-            rows = source.count(whole)
+            rows = chunks.count(self._parts.lake, source, whole)
             return self._estimated(export, None, None, "all", [(None, None, rows)] if rows else [])
         start = self._earliest(size) if time_from == EARLIEST else _moment(time_from, size)
         end = _moment(time_to, size) if time_to else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from tidemill.errors import ConflictError, NotFoundError
+from tidemill.errors import Cancelled, ConflictError, NotFoundError
 from tidemill.exports.backfill import Backfiller, Report
 from tidemill.exports.estimate import Estimator
 from tidemill.exports.spec import ExportSpec
@@ -47,6 +47,11 @@ class Integrity:
         """Today's (UTC), if the export asks for one and there was none yet; what is missing is brought in first.
 
         None, too, if it cannot be today's yet: something else moves rows, or there are none. The next run tries again.
+
+        Raises
+        ------
+        Cancelled
+            This process was told to stop.
         """
         asked = ExportSpec.model_validate(export.spec).verify_days
         today = dt.datetime.now(dt.UTC).date()
@@ -74,7 +79,13 @@ class Integrity:
         if estimate is None or self._unfinished(export):
             return False
         backfill = self._backfiller.start(export, estimate, by)
-        return self._backfiller.move(backfill, by, _INTERVALS_AT_ONCE, progress).status == "completed"
+        moved = self._backfiller.move(backfill, by, _INTERVALS_AT_ONCE, progress)
+        if self._parts.watches.interrupted:
+            raise Cancelled(
+                "Cancelled while rows that the table lacked were brought in.",
+                hint=f"tidemill export backfill resume {export.name}; the next run verifies the table.",
+            )
+        return moved.status == "completed"
 
     def _unfinished(self, export: Export) -> bool:
         try:

@@ -8,6 +8,7 @@ its rows go through a stage table, so that what the table holds is not added aga
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -150,16 +151,11 @@ def settle(parts: Parts, work: Work) -> None:
 
 def _refusing(runs: Runs, rejects: Rejects, export_id: uuid.UUID | None) -> list[Run]:
     """The runs with rejects, in the order of their first one."""
-    found: dict[str, Run | None] = {}
-    after = -1
-    while page := rejects.find(kind="run", limit=_PAGE, after=after):
-        after = page[-1].id
-        for source in {reject.source: None for reject in page if reject.source not in found}:
-            try:
-                found[source] = runs.by_id(uuid.UUID(source))
-            except NotFoundError:  # its export was deleted
-                found[source] = None
-    return [run for run in found.values() if run and export_id in {None, run.export_id}]
+    found = []
+    for source in rejects.sources("run"):
+        with contextlib.suppress(NotFoundError):  # its export was deleted
+            found.append(runs.by_id(uuid.UUID(source)))
+    return [run for run in found if export_id in {None, run.export_id}]
 
 
 def _pages(rejects: Rejects, sources: set[str], code: str | None) -> Iterator[list[Reject]]:

@@ -9,6 +9,7 @@ from typing import Any
 from tidemill.bigquery.client import Client
 from tidemill.engine.port import Engine
 from tidemill.errors import ConfigError, ConflictError
+from tidemill.events import chunks
 from tidemill.events.erasure import PersonEvents
 from tidemill.events.identity.service import IdentityService
 from tidemill.events.lake import Lake
@@ -184,7 +185,8 @@ class ExportService:
         export = self._exports.get(name)
         made = ExportSpec.model_validate(export.spec)
         chosen = selection.of(made, 0, export.position)
-        expected = self._parts.source(export).keys(chosen) - self._set_aside.keys(export.id)
+        held = chunks.keys(self._parts.lake, self._parts.source(export), chosen)
+        expected = held - self._set_aside.keys(export.id)
         client = self._client(export)
         try:
             return check.check(client, export, expected, model_of(export).key, made.max_bytes_billed)

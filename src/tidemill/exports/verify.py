@@ -78,8 +78,8 @@ class Verifier:
         if spec.query:
             raise ConfigError(
                 "verify_custom",
-                "What a query gave in earlier runs is not known any more.",
-                hint="Compare by a query of your own in BigQuery.",
+                "The rows that a query gave in earlier runs are not kept, so its table cannot be held against them.",
+                hint="Ask the table itself, by a query in BigQuery.",
             )
         if days is not None and not model.partition_by:
             raise ConfigError("verify_days", f"Rows of {model.name} have no day.", hint="Leave --days out.")

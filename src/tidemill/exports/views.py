@@ -61,7 +61,7 @@ class ChunkView:
 class RunView:
     """One run. Snapshots are those of the event store; the interval is when they were committed.
 
-    `kind`: new, backfill (a range again) or retry (rows again that were set aside, or sent before). `merge_job_id`: of
+    `kind`: new, backfill (a range again) or again (rows that were set aside, or sent before). `merge_job_id`: of
     the MERGE that brought the rows in, of a run with one.
     """
 
@@ -193,7 +193,7 @@ def _told(found: records.Verification) -> str:
 
 def kind(run: records.Run) -> str:
     """What a run is for; see RunView."""
-    return "backfill" if run.backfill_id else "retry" if run.snapshot_after == run.snapshot_upto else "new"
+    return "backfill" if run.backfill_id else "again" if run.snapshot_after == run.snapshot_upto else "new"
 
 
 def run_view(

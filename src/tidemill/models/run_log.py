@@ -14,7 +14,11 @@ RUN_LOG = Model(
         Column("export", Type.STRING, "The name of the export, as it was then."),
         Column("model", Type.STRING, "What was exported."),
         Column("table_name", Type.STRING, "The table that it was exported into: project.dataset.table."),
-        Column("kind", Type.STRING, "new: what was new. backfill: a range again. retry: rows that were set aside."),
+        Column(
+            "kind",
+            Type.STRING,
+            "new: what was new. backfill: a range again. again: rows that were set aside, or a run once more.",
+        ),
         Column("status", Type.STRING, "completed, or empty if there was nothing to export."),
         Column("covers_until", Type.TIMESTAMP, "All events acknowledged before this moment are in; NULL but for new."),
         Column("interval_start", Type.TIMESTAMP, "First commit of the run; of a backfill, the start of event time."),

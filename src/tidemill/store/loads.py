@@ -88,6 +88,13 @@ class Rejects:
         with self._database.begin() as connection:
             return [Reject(**row._mapping) for row in connection.execute(query)]
 
+    def sources(self, kind: str) -> list[str]:
+        """What set some aside that are unresolved, in the order of their first one."""
+        first = sa.func.min(rejects.c.id)
+        query = sa.select(rejects.c.source).where(rejects.c.kind == kind, rejects.c.resolved_at.is_(None))
+        with self._database.begin() as connection:
+            return list(connection.scalars(query.group_by(rejects.c.source).order_by(first)))
+
     def resolve(self, ids: Sequence[int]) -> None:
         """These were taken in after all, or are not wanted: they are listed no longer."""
         with self._database.begin() as connection:

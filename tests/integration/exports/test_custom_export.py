@@ -84,7 +84,7 @@ def test_rows_with_a_key_are_replaced(installation: Installation, tmp_path: Path
             assert run.mode == "replace"
             assert {row["day"]: row["hits"] for row in rows(installation)} == seen
         assert all(set(row["names"]) <= {"e0", "e1", "e2"} for row in rows(installation))
-        with pytest.raises(ConfigError, match="not known any more"):
+        with pytest.raises(ConfigError, match="are not kept"):
             app.exports.verify("mine", by="t")
         with pytest.raises(ConfigError, match="versions"):
             app.exports.estimate("mine", "earliest", None, None)
@@ -112,6 +112,7 @@ def test_rows_with_versions_keep_the_newest_and_can_be_backfilled(
         client.query(f"DELETE FROM `{installation.dataset}.mine` WHERE n = 4", job_id=f"test_{os.urandom(6).hex()}")
         client.close()
         estimate = app.exports.estimate("mine", "earliest", None, None)
+        assert estimate.rows == 5  # of the query, and not of the events that it reads
         app.exports.backfill("mine", estimate, by="t", parallel=1, progress=lambda _: None)
         assert sorted(map(repr, rows(installation))) == before
         assert {row["distinct_id"]: row["n"] for row in rows(installation)} == {
@@ -193,6 +194,7 @@ REFUSED = [
     ("SELECT {'a': 1} AS a FROM events", "STRUCT"),
     ("SELECT count(*) FROM events", "count_star"),
     ("SELECT uuid AS row_id FROM events", "row_id"),
+    ("SELECT uuid AS a FROM events\0", "NUL"),
 ]
 
 

@@ -173,7 +173,7 @@ def test_the_merge_and_the_kind_of_a_run_are_shown(installation: Installation, t
     client.close()
     assert next(row for row in log(installation) if row["run_id"] == str(run.id))["job_ids"][-1] == run.merge_job_id
     found = json.loads(installation.run("export", "runs", "people", "--json").stdout)
-    assert [each["kind"] for each in found] == ["retry", "backfill", "new"]
+    assert [each["kind"] for each in found] == ["again", "backfill", "new"]
     assert "backfill" in installation.run("export", "runs").stdout
     shown = installation.run("export", "run", "show", run.short_id).stdout
     assert f" {run.merge_job_id}\n" in shown

@@ -124,3 +124,30 @@ def test_filters_by_event_are_refused(installation: Installation) -> None:
             app.exports.create(
                 CONNECTION, {"name": "p", "model": "sessions", "table": "s", "exclude_events": ("x",)}, by="t"
             )
+
+
+def test_odd_numbers_and_addresses(installation: Installation, tmp_path: Path) -> None:
+    """A time that is none is no time; the host of an address in brackets is all of it."""
+    with installation.app() as app:
+        installation.connect(app)
+        app.exports.create(CONNECTION, {"name": "visits", "model": "sessions", "table": "sessions"}, by="t")
+        for number, (lcp, url, host) in enumerate(
+            [
+                ("nan", "http://[::1]/a", "[::1]"),
+                ("inf", "http://u:p@[fe80::1]:8080/a", "[fe80::1]"),
+                ("-1e999", "//host.example/", "host.example"),
+                (12.5, "http://[broken/a", "[broken"),
+                (None, "no address", None),
+            ]
+        ):
+            seen = {"$session_id": SESSIONS[number], "$current_url": url, "$web_vitals_LCP_value": lcp}
+            hit = {"uuid": f"u{number}", "event": "$pageview", "distinct_id": host or "", "team_id": 1}
+            load(
+                app,
+                tmp_path,
+                [{**hit, "distinct_id": host or "x", "timestamp": "2026-01-01T00:00:00Z", "properties": seen}],
+            )
+        app.exports.run("visits", by="t")
+        rows = list(table(installation).values())
+        assert {row["entry_hostname"] or "x" for row in rows} == {row["distinct_id"] for row in rows}
+        assert {row["vitals_lcp"] for row in rows} == {None, 12.5}

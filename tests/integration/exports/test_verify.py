@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.installation import CONNECTION, Installation
 
 from tidemill.app import App
-from tidemill.errors import ConfigError, ConflictError
+from tidemill.errors import Cancelled, ConfigError, ConflictError
 from tidemill.events.duck import literal
 from tidemill.events.sums import Sum, sums
 from tidemill.exports.verify import Verified
@@ -205,6 +205,19 @@ def test_once_a_day_what_is_missing_is_found_and_brought_in(prepared: Installati
         found = app.exports.get("daily")
         assert "there twice" in (found.last_verified or "")
         assert "missing" not in (found.last_verified or "")
+
+
+def test_a_daily_verification_that_is_stopped_is_made_by_the_next_run(prepared: Installation) -> None:
+    with prepared.app() as app:
+        app.exports.edit("daily", {"verify_days": "all"})
+        change(prepared, "DELETE FROM EVENTS WHERE TRUE")
+        with pytest.raises(Cancelled):
+            app.exports.verify_daily("daily", by="t", progress=lambda _: app.exports.interrupt())
+        assert app.exports.get("daily").last_verified is None
+        app.exports.backfill_resume("daily", by="t", parallel=2, progress=lambda _: None)
+        found = app.exports.verify_daily("daily", by="t")
+        assert found
+        assert (found.different, found.rows) == ((), EVENTS)
 
 
 def test_what_cannot_be_verified_every_day_is_refused(prepared: Installation) -> None:

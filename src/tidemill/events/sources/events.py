@@ -43,10 +43,9 @@ class EventSource:
             found = cursor.execute(f"SELECT count(*) FROM ({self._selected(selection)})").fetchall()
         return int(found[0][0])
 
-    def keys(self, selection: Selection) -> set[tuple[int, str]]:
+    def keys(self, selection: Selection) -> str:
         """Team and uuid of the events."""
-        with self._lake.cursor() as cursor:
-            return set(cursor.execute(f"SELECT team_id, uuid FROM ({self._selected(selection)})").fetchall())
+        return f"SELECT team_id AS row_team, uuid AS row_id FROM ({self._selected(selection)})"
 
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """Those of the snapshots."""

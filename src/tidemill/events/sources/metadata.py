@@ -70,11 +70,9 @@ class MetadataSource(abc.ABC):
         """By the database."""
         return int(self._fetched("SELECT count(*) FROM ({}) AS changed", selection)[0][0])
 
-    def keys(self, selection: Selection) -> set[tuple[int, str]]:
+    def keys(self, selection: Selection) -> str:
         """Team, and what names the row in it."""
-        with self._lake.cursor() as cursor:
-            rows = f"SELECT *, {self.added('NULL')} FROM ({self._query(selection)})"
-            return set(cursor.execute(f"SELECT row_team, row_id FROM ({rows})").fetchall())
+        return f"SELECT row_team, row_id FROM (SELECT *, {self.added('NULL')} FROM ({self._query(selection)}))"
 
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """Those of the steps."""

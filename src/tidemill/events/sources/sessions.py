@@ -84,10 +84,9 @@ class SessionSource:
             found = cursor.execute(f"SELECT count(*) FROM ({_changed(selection)})").fetchall()
         return int(found[0][0])
 
-    def keys(self, selection: Selection) -> set[tuple[int, str]]:
+    def keys(self, selection: Selection) -> str:
         """Team and id."""
-        with self._lake.cursor() as cursor:
-            return set(cursor.execute(f"SELECT team_id, session_id FROM ({_changed(selection)})").fetchall())
+        return f"SELECT team_id AS row_team, session_id AS row_id FROM ({_changed(selection)})"
 
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """The sessions that changed, as of the last change."""

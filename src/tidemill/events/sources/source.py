@@ -52,8 +52,8 @@ class Source(Protocol):
     def count(self, selection: Selection) -> int:
         """How many rows."""
 
-    def keys(self, selection: Selection) -> set[tuple[int, str]]:
-        """`row_team` and `row_id` of all rows."""
+    def keys(self, selection: Selection) -> str:
+        """A SELECT of `row_team` and `row_id` of all rows."""
 
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """A SELECT of the rows, with the model's columns; with `row_team` and `row_id`, which name one, and `bytes`.
