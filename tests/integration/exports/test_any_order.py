@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.installation import CONNECTION, Installation
+from tests.people_reference import people
 from tests.session_reference import sessions
 
 from tidemill.app import App
@@ -232,9 +233,39 @@ def assert_ends_as_a_plain_pass(world: World, steps: list[tuple[Any, ...]]) -> N
         assert world.rows(world.name(name)) == world.rows(plain)
     for name in ("events", "amplitude_events"):
         assert sorted(row["uuid"] for row in world.rows(world.name(name))) == sorted(e["uuid"] for e in world.sent)
+    assert_people(world)
     expected = sessions(world.sent)
     found = {(row["team_id"], row["session_id"]): row for row in world.rows(world.name("sessions"))}
     assert {key: {name: row[name] for name in expected[key]} for key, row in found.items()} == expected
+
+
+def assert_people(world: World) -> None:
+    """Persons, and Amplitude's numbers by their merges, say who is who as a plain list of people does."""
+    expected = people(world.sent)
+    rows = {row["distinct_id"]: row for row in world.rows(world.name("persons"))}
+    assert sorted(rows) == sorted(name for one in expected for name in one.ids)
+    merges = world.rows(world.name("merge_ids")) if world.app.exports.get(world.name("merge_ids")).position else []
+    into = {row["amplitude_id"]: row["merged_amplitude_id"] for row in merges}
+    numbers: dict[str, set[Any]] = {}
+    for event in world.rows(world.name("amplitude_events")):
+        number = event["amplitude_id"]
+        while number in into:
+            number = into[number]
+        numbers.setdefault(event["user_id"] or event["device_id"], set()).add(number)
+    assert sorted(numbers) == sorted({event["distinct_id"] for event in world.sent})
+    seen = list[Any]()
+    for one in expected:
+        assert len({rows[name]["person_id"] for name in one.ids}) == 1
+        for name in one.ids:
+            row = rows[name]
+            known = {name: json.loads(value) for name, value in one.properties.items()}
+            created = (row["created_at"] - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+            assert (json.loads(row["properties"]), created, row["is_deleted"]) == (known, one.created, False)
+        found = set[Any]().union(*(numbers.get(name, set()) for name in one.ids))
+        assert len(found) <= 1, "a person has one number after all merges"
+        seen += found
+    assert len(seen) == len(set(seen)), "two persons have two numbers"
+    assert len({row["person_id"] for row in rows.values()}) == len(expected)
 
 
 @pytest.fixture
