@@ -72,8 +72,8 @@ class Eraser:
         self._dispatch, self._backfiller, self._client_for = dispatch, backfiller, client_for
 
     def erase(self, team_id: int, distinct_id: str, *, events: bool, by: str, told: Told) -> None:
-        """Delete the person of this id here and in the tables; with `events`, all that it sent, too. `told` is called
-        for each place. May be repeated.
+        """Delete the person of this id here and in the tables; with `events`, all that it sent, too, as if an earlier
+        request that is not finished asked for that. `told` is called for each place. May be repeated.
 
         Raises
         ------
@@ -82,7 +82,9 @@ class Eraser:
         TidemillError
             A table could not be reached, or a run may bring rows back. The others were done.
         """
-        numbers, wanted = self._wanted(team_id, distinct_id, events=events)
+        earlier = self._erasures.open(team_id, distinct_id)
+        events = events or any(_EVENTS in kept for kept in earlier.values())
+        numbers, wanted = self._wanted(team_id, distinct_id, earlier, events=events)
         told(Deleted("persons", len(wanted[IDS])))
         if events:
             self._events.delete(team_id, wanted[_EVENTS])
@@ -101,9 +103,10 @@ class Eraser:
             raise failed
         self._erasures.forget(numbers)
 
-    def _wanted(self, team_id: int, distinct_id: str, *, events: bool) -> tuple[set[int], Wanted]:
+    def _wanted(
+        self, team_id: int, distinct_id: str, earlier: dict[int, dict[str, list[str]]], *, events: bool
+    ) -> tuple[set[int], Wanted]:
         """What is to be deleted, with what is left to do of earlier requests; written down under these numbers."""
-        earlier = self._erasures.open(team_id, distinct_id)
         wanted: Wanted = {name: set() for name in (IDS, _OWN, _EVENTS, _APART, _SESSIONS)}
         for kept in earlier.values():
             for name, values in kept.items():
@@ -115,17 +118,18 @@ class Eraser:
         numbers = {*earlier, self._erasures.begin(team_id, {IDS: ids})}
         with contextlib.suppress(NotFoundError):  # nobody, but events may have come under the id
             wanted[IDS] |= set(self._identity.erase(team_id, distinct_id))
-        if events:
-            sent = self._events.find(team_id, wanted[IDS])
-            wanted[_EVENTS] |= sent.events
-            wanted[_APART] |= sent.apart
-            wanted[_SESSIONS] |= sent.sessions
-            if wanted[_OWN] & sent.shared:  # others have sent something since under an id that was the person's alone
-                wanted[_APART] |= wanted[_EVENTS]
-            wanted[_OWN] = (wanted[_OWN] | wanted[IDS]) - sent.shared
-            if not wanted[_EVENTS] and not self._identity.ids(team_id, distinct_id):
-                self._erasures.forget(numbers)
-                raise self._identity.unknown(team_id, distinct_id)
+        if not events:
+            return numbers, wanted
+        sent = self._events.find(team_id, wanted[IDS])
+        wanted[_EVENTS] |= sent.events
+        wanted[_APART] |= sent.apart
+        wanted[_SESSIONS] |= sent.sessions
+        if wanted[_OWN] & sent.shared:  # others have sent something since under an id that was the person's alone
+            wanted[_APART] |= wanted[_EVENTS]
+        wanted[_OWN] = (wanted[_OWN] | wanted[IDS]) - sent.shared
+        if not wanted[_EVENTS] and not self._identity.ids(team_id, distinct_id):
+            self._erasures.forget(numbers)
+            raise self._identity.unknown(team_id, distinct_id)
         return {*numbers, self._erasures.begin(team_id, wanted)}, wanted
 
     def _in_table(self, export: Export, team_id: int, wanted: Wanted, by: str) -> int:
