@@ -231,9 +231,9 @@ class Client:
         """See that no job of this id is at work any more; see `jobs.settle`."""
         jobs.settle(self, job_id, self.target("bigquery.jobs.create", dataset, table))
 
-    def wait_for(self, job_id: str, dataset: str, table: str) -> None:
-        """Wait until no job of this id is at work any more; see `jobs.wait_for`."""
-        jobs.wait_for(self, job_id, self.target("bigquery.jobs.create", dataset, table), self.cancelled)
+    def wait_for(self, job_id: str, dataset: str, table: str) -> int:
+        """Wait until no statement of this id is at work. Gives the rows that it changed; see `jobs.wait_for`."""
+        return jobs.wait_for(self, job_id, self.target("bigquery.jobs.create", dataset, table), self.cancelled)
 
     def query(
         self,

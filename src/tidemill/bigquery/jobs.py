@@ -174,8 +174,8 @@ def settle(client: Client, base: str, target: Target) -> None:
             _stop(once, job)
 
 
-def wait_for(client: Client, base: str, target: Target, cancelled: Callable[[], bool]) -> None:
-    """Wait until no job of this id is at work any more. It is left alone.
+def wait_for(client: Client, base: str, target: Target, cancelled: Callable[[], bool]) -> int:
+    """Wait until no statement of this id is at work any more. It is left alone. Gives the rows that it changed.
 
     Raises
     ------
@@ -185,9 +185,9 @@ def wait_for(client: Client, base: str, target: Target, cancelled: Callable[[], 
         BigQuery does not answer.
     """
     once = _Once(client, base, "", target, {}, lambda _: None, cancelled, client.policy)
-    if _find_soon(once, base) is not None:
-        for job in _tries(once):
-            _wait(once, job, leave=True)
+    if _find_soon(once, base) is None:
+        return 0
+    return sum(_wait(once, job, leave=True)[0].num_dml_affected_rows or 0 for job in _tries(once))
 
 
 def _tries(once: _Once) -> Iterator[Any]:

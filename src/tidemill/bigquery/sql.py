@@ -26,6 +26,8 @@ class Merge:
     `newest`: of rows of the stage with the same key, the one is taken whose values in these columns are the greatest.
     `bounds`: columns, each with the first and last value in `stage`: named in the ON clause, so that only those
     partitions and blocks of `final` are read. A row of `final` that lies outside is none that the stage has.
+    `part`: only rows of the stage whose value in a column lies from the first value on, and before the second; where
+    there is no first, also those without a value.
     """
 
     final: Place
@@ -34,6 +36,7 @@ class Merge:
     key: Sequence[str]
     newest: Sequence[str] = ()
     bounds: Mapping[str, Bounds] = dataclasses.field(default_factory=dict)
+    part: tuple[str, Value | None, Value | None] | None = None
 
 
 def insert_missing(merge: Merge) -> str:
@@ -88,7 +91,22 @@ def _one_for_each_key(merge: Merge, names: str) -> str:
     keys = ", ".join(f"`{name}`" for name in merge.key)
     order = ", ".join(f"`{name}` DESC" for name in merge.newest)
     window = f"PARTITION BY {keys} ORDER BY {order}" if order else f"PARTITION BY {keys}"
-    return f"SELECT {names} FROM {quoted(*merge.stage)} WHERE TRUE QUALIFY ROW_NUMBER() OVER ({window}) = 1"
+    part = f" AND {_within(*merge.part)}" if merge.part else ""
+    return f"SELECT {names} FROM {quoted(*merge.stage)} WHERE TRUE QUALIFY ROW_NUMBER() OVER ({window}) = 1{part}"
+
+
+def _within(column: str, first: Value | None, end: Value | None) -> str:
+    conditions = [f"`{column}` >= {literal(first)}"] if first is not None else []
+    conditions += [f"`{column}` < {literal(end)}"] if end is not None else []
+    within = " AND ".join(conditions) or "TRUE"
+    return f"({within} OR `{column}` IS NULL)" if first is None else f"({within})"
+
+
+def partitions(table: Place, column: str, type_: Type, size: str) -> str:
+    """The starts of the partitions (`size`: HOUR, DAY, MONTH or YEAR) that rows of a table belong into, in order."""
+    kind = {Type.DATE: "DATE", Type.DATETIME: "DATETIME"}.get(type_, "TIMESTAMP")
+    start = f"{kind}_TRUNC(`{column}`, {size})"
+    return f"SELECT DISTINCT {start} AS start FROM {quoted(*table)} WHERE `{column}` IS NOT NULL ORDER BY start"
 
 
 def _same_row(merge: Merge) -> str:
@@ -101,6 +119,8 @@ def _same_row(merge: Merge) -> str:
 def literal(value: Value) -> str:
     """A value as a literal."""
     match value:
+        case dt.datetime() if value.tzinfo is None:
+            return f"DATETIME '{value.isoformat(' ')}'"
         case dt.datetime():
             return moment(value)
         case dt.date():

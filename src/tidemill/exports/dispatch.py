@@ -146,7 +146,7 @@ class Dispatch:
             return
         work = self._parts.work(str(run.id), run.attempt)
         jobs = [work.job_id(f"{c.number:05d}") for c in self._runs.chunks(run.id) if c.status == "written"]
-        jobs += [work.job_id("merge")] if work.staged and run.rows_merged is None else []
+        jobs += [run.merge_job] if run.merge_job and run.rows_merged is None else []
         with self._watches.planning(work.export) as client:
             client.locate(work.export.dataset)
             for job in jobs:

@@ -113,6 +113,18 @@ class Work:
         return tuple(column for name in self.model.key for column in self.columns if column.name == name)
 
     @property
+    def partition(self) -> tuple[Column, str] | None:
+        """The column by which the table is partitioned, and HOUR, DAY, MONTH or YEAR; None if no loaded column is."""
+        name, size = (self.run.layout or {}).get("partition") or ("", "")
+        return next(((column, size) for column in self.columns if column.name == name), None)
+
+    @property
+    def bounded(self) -> tuple[Column, ...]:
+        """The columns whose first and last values are kept of each file."""
+        more = (self.partition[0],) if self.partition and self.partition[0] not in self.key else ()
+        return (*self.key, *more)
+
+    @property
     def newest(self) -> tuple[str, ...]:
         """By which columns, the greatest first, one of two rows with the same key is taken."""
         times = tuple(column.name for column in self.columns if column.type is Type.TIMESTAMP)

@@ -19,6 +19,7 @@ from tidemill.models.events import EVENTS
 from tidemill.models.merge_ids import MERGE_IDS
 from tidemill.models.persons import PERSONS
 from tidemill.models.sessions import SESSIONS
+from tidemill.models.types import Type
 
 FINAL = ("project-123", "my-dataset", "events")
 STAGE = ("project-123", "my-dataset", "events stage")
@@ -57,6 +58,20 @@ STATEMENTS = [
         sql.grant_on_dataset("roles/bigquery.dataEditor", *FINAL[:2], "serviceAccount:a@b.c"),
         "events",
     ),
+    *(
+        (
+            "replace_older",
+            sql.replace_older(Merge(FINAL, STAGE, VISITS, SESSIONS.key, SESSIONS.versions, {}, part)),
+            "sessions",
+        )
+        for part in (
+            ("start_timestamp", None, PARTITION["timestamp"][0]),
+            ("start_timestamp", *PARTITION["timestamp"]),
+            ("start_timestamp", PARTITION["timestamp"][0], None),
+            ("start_timestamp", None, None),
+        )
+    ),
+    *(("partitions", sql.partitions(FINAL, "timestamp", Type.TIMESTAMP, size), "events") for size in ("HOUR", "YEAR")),
     ("keys", sql.keys(FINAL, ["uuid"]), "events"),
     ("top_events", sql.top_events(FINAL, 5), "events"),
     ("sums", sql.sums(FINAL, (EVENTS.columns[0], EVENTS.columns[7]), "timestamp", dt.date(2026, 1, 2)), "events"),
@@ -125,6 +140,12 @@ def test_a_moment_is_written_in_utc_with_four_digits_of_year() -> None:
     east = dt.timezone(dt.timedelta(hours=2))
     assert sql.moment(dt.datetime(2024, 1, 1, 1, tzinfo=east)) == "TIMESTAMP '2023-12-31 23:00:00.000000+00:00'"
     assert sql.moment(dt.datetime(33, 1, 1, tzinfo=dt.UTC)) == "TIMESTAMP '0033-01-01 00:00:00.000000+00:00'"
+
+
+def test_a_date_and_time_without_a_zone_is_one() -> None:
+    assert sql.literal(dt.datetime(2024, 1, 1, 2, 3)) == "DATETIME '2024-01-01 02:03:00'"
+    assert "DATETIME_TRUNC(`at`, DAY)" in sql.partitions(FINAL, "at", Type.DATETIME, "DAY")
+    assert "DATE_TRUNC(`at`, MONTH)" in sql.partitions(FINAL, "at", Type.DATE, "MONTH")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime as dt
+import itertools
 
 from tidemill.bigquery import sql
+from tidemill.bigquery.client import Client
 from tidemill.bigquery.tables import Table
 from tidemill.errors import TidemillError
 from tidemill.events import ends
@@ -12,6 +16,11 @@ from tidemill.exports import rejects
 from tidemill.exports.steps import turn
 from tidemill.exports.work import MERGES, Parts, Work
 from tidemill.store.records import Run
+
+Slice = tuple[str, sql.Value | None, sql.Value | None]
+#: BigQuery: a job modifies 4,000 partitions at most ("Quotas": Tables), and a row that is replaced may lie in another.
+_PARTITIONS = 1_900
+_SECONDS = {"HOUR": 3600, "DAY": 86400, "MONTH": 28 * 86400, "YEAR": 365 * 86400}
 
 
 def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
@@ -31,45 +40,70 @@ def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
         newest=work.newest,
         bounds=_bounds(parts, work, table),
     )
-    job_id = work.job_id("merge")
-    with turn.taken(parts, work, client, job_id):
-        answer = client.query(
-            MERGES[run.mode](statement),
-            job_id=job_id,
-            permission="bigquery.tables.updateData",
-            dataset=export.dataset,
-            table=export.table_id,
-            labels=work.labels,
-            max_bytes_billed=work.max_bytes_billed,
-        )
-    parts.runs.note(
-        run.id, attempt=attempt, rows_merged=answer.affected or 0, bytes_billed=run.bytes_billed + answer.bytes_billed
-    )
+    slices, billed = _slices(parts, work, client)
+    with turn.taken(parts, work, client) as took:
+        changed = took.changed
+        for number, part in enumerate(slices):
+            job_id = work.job_id(f"merge{number or ''}")
+            took.begin(job_id)
+            answer = client.query(
+                MERGES[run.mode](dataclasses.replace(statement, part=part)),
+                job_id=job_id,
+                permission="bigquery.tables.updateData",
+                dataset=export.dataset,
+                table=export.table_id,
+                labels=work.labels,
+                max_bytes_billed=work.max_bytes_billed,
+            )
+            changed, billed = changed + (answer.affected or 0), billed + answer.bytes_billed
+    parts.runs.note(run.id, attempt=attempt, rows_merged=changed, bytes_billed=run.bytes_billed + billed)
     _drop_stage(parts, work)
-    return answer.affected
+    return changed
+
+
+def _slices(parts: Parts, work: Work, client: Client) -> tuple[list[Slice | None], int]:
+    """The parts of the stage that are merged by a statement each, so that none modifies too many partitions; one, of
+    all, where that is sure. And the bytes that it cost to find out.
+    """
+    if work.partition is None:
+        return [None], 0
+    column, size = work.partition
+    written = [chunk.bounds or {} for chunk in parts.runs.chunks(work.run.id) if chunk.rows_written]
+    span = _span(*ends.joined([column], written).get(column.name, (None, None)))
+    if not written or (span is not None and span.total_seconds() / _SECONDS[size] < _PARTITIONS - 1):
+        return [None], 0
+    answer = client.query(
+        sql.partitions(work.stage, column.name, column.type, size),
+        job_id=work.job_id("partitions"),
+        permission="bigquery.tables.getData",
+        dataset=work.export.dataset,
+        table=work.stage[2],
+        labels=work.labels,
+        max_bytes_billed=work.max_bytes_billed,
+    )
+    starts = [start for (start,) in answer.rows][::_PARTITIONS]
+    edges = [None, *starts[1:], None]
+    return [(column.name, begin, end) for begin, end in itertools.pairwise(edges)], answer.bytes_billed
+
+
+def _span(first: sql.Value | None, last: sql.Value | None) -> dt.timedelta | None:
+    """The time from one to the other, if they are times."""
+    return last - first if isinstance(first, dt.date) and isinstance(last, dt.date) else None
 
 
 def _bounds(parts: Parts, work: Work, table: Table | None) -> dict[str, sql.Bounds]:
     """What keeps the MERGE from reading all of the table: bounds of the key, and of the event time where that is sure.
 
-    Those of the key are of what was written into the stage. The time is not sure where rows of others may be in the
-    table: one with the same key may have another time.
+    They are of what was written into the stage. The time is not sure where it may change, nor where rows of others may
+    be in the table: one with the same key may have another time.
     """
-    run, source = work.run, parts.source(work.export)
     clustered = set(table.cluster_by) if table else set()
-    chunks = parts.runs.chunks(run.id)
-    written = [chunk.bounds or {} for chunk in chunks if chunk.rows_written]
-    key = [column for column in work.key if column.name in clustered]
-    found: dict[str, sql.Bounds] = dict(ends.joined(key, written))
-    partition = table.partition[0] if table and table.partition else None
-    if partition and partition == work.model.partition_by and work.again and not parts.runs.merged_first(run.export_id):
-        commits = [(c, source.changes(c.snapshot_after, c.snapshot_upto)) for c in chunks]
-        times = [(c, one.first_time, one.last_time) for c, many in commits for one in many]
-        first = [max(begin, c.time_from or begin) for c, begin, _ in times if begin]
-        last = [min(end, c.time_to or end) for c, _, end in times if end]
-        if first:
-            found[partition] = (min(first), max(last))
-    return found
+    written = [chunk.bounds or {} for chunk in parts.runs.chunks(work.run.id) if chunk.rows_written]
+    columns = [column for column in work.key if column.name in clustered]
+    timed = work.partition and work.partition[0].name == work.model.partition_by
+    if work.partition and timed and work.again and not (work.changing or parts.runs.merged_first(work.run.export_id)):
+        columns.append(work.partition[0])
+    return dict(ends.joined(columns, written))
 
 
 def _drop_stage(parts: Parts, work: Work) -> None:

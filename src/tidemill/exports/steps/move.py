@@ -67,15 +67,15 @@ def _write_file(parts: Parts, work: Work, chunk: Chunk) -> chunk_files.Written:
             handed_at=dt.datetime.now(dt.UTC),
             max_row_bytes=parts.settings.max_row_bytes,
             cancelled=lambda: parts.watches.cancelled(run.id),
-            ends_of=work.key if work.staged else (),
+            ends_of=work.bounded if work.staged else (),
         )
     part.replace(path)
     return written
 
 
 def _wider(work: Work, chunk: Chunk, written: chunk_files.Written) -> dict[str, list[str]]:
-    """The ends of the key in the chunk's file; and in one that was there before in this attempt: it may be loaded."""
-    found = ends.wider(work.key, chunk.bounds, written.ends) if chunk.bounds is not None else written.ends
+    """The ends of the columns in the chunk's file; and in one that it had before in this attempt, if that is loaded."""
+    found = ends.wider(work.bounded, chunk.bounds, written.ends) if chunk.bounds is not None else written.ends
     return {name: list(pair) for name, pair in found.items()}
 
 

@@ -43,6 +43,7 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> int:
     if work.staged and run.rows_merged is None:
         _prepare_stage(parts, client, work, found.columns)
     layout = {"columns": [column.name for column in found.columns], "location": client.location}
+    layout |= {"partition": list(table.partition) if table.partition else None}
     parts.runs.note(run.id, attempt=attempt, layout=layout, worker=parts.engine.worker)
     return len(parts.runs.chunks(run.id))
 

@@ -8,31 +8,53 @@ go on: a run writes the job's id down before it begins, and who has the turn wai
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 
 from tidemill.bigquery.client import Client
-from tidemill.exports.work import Parts, Work
+from tidemill.exports.work import Held, Parts, Work
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """The turn of a run. `changed`: rows that a MERGE of the attempt before it has changed."""
+
+    changed: int
+    _parts: Parts
+    _work: Work
+    _held: Held
+
+    def begin(self, job_id: str) -> None:
+        """Write down that this job is about to begin.
+
+        Raises
+        ------
+        ConflictError
+            Another attempt took the run over.
+        UnavailableError
+            The turn was lost.
+        """
+        run = self._work.run
+        self._parts.runs.note(run.id, attempt=run.attempt, merge_job=job_id)
+        self._held.check()
 
 
 @contextlib.contextmanager
-def taken(parts: Parts, work: Work, client: Client, job_id: str) -> Iterator[None]:
-    """For the time of the block no other MERGE of the export is at work. `job_id`: of the one that the block begins.
+def taken(parts: Parts, work: Work, client: Client) -> Iterator[Turn]:
+    """For the time of the block no other MERGE of the export is at work.
 
     Raises
     ------
     Cancelled
         The run was cancelled while it waited.
-    ConflictError
-        Another attempt took the run over meanwhile.
     UnavailableError
         The turn, or BigQuery, was lost.
     """
-    export = work.export
+    export, own, changed = work.export, work.job_id("merge"), 0
     with parts.lock(f"merge:{export.id}", waiting=lambda: parts.watches.check(work.run.id)) as held:
         for run in parts.runs.merging(export.id):
-            if run.merge_job and run.merge_job != job_id:
-                client.wait_for(run.merge_job, export.dataset, export.table_id)
+            if run.merge_job and not run.merge_job.startswith(own):
+                rows = client.wait_for(run.merge_job, export.dataset, export.table_id)
                 parts.runs.merge_is_over(run.id, run.merge_job)
-        parts.runs.note(work.run.id, attempt=work.run.attempt, merge_job=job_id)
-        held.check()
-        yield
+                changed += rows if run.id == work.run.id else 0
+        yield Turn(changed, parts, work, held)
