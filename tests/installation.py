@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from google.api_core.exceptions import NotFound
 from tests.discovery import problems
 
 from tidemill.app import App
@@ -81,6 +83,20 @@ class Installation:
         try:
             found = client.google().get_table(f"{DEFAULT_PROJECT}.{self.dataset}.{table}")
             return [dict(row) for row in client.google().list_rows(found)]
+        finally:
+            client.close()
+
+    def merging(self) -> str | None:
+        """The id of a MERGE that a run has begun, and that is at work."""
+        with psycopg.connect(open_postgres(self.settings()).dsn, autocommit=True) as session:
+            found = session.execute("SELECT merge_job FROM tidemill.runs WHERE merge_job IS NOT NULL").fetchall()
+        client = self.client()
+        try:
+            for (job,) in found:
+                with contextlib.suppress(NotFound):
+                    if client.google().get_job(job, location=client.location).state == "RUNNING":
+                        return str(job)
+            return None
         finally:
             client.close()
 

@@ -38,12 +38,13 @@ def verify(
                 raise
             _nothing(exports, name, as_json)
             return
-        if repair and found.different and _repaired(exports, name, found, as_json):
+        repaired = bool(repair and found.different and _repaired(exports, name, found, as_json))
+        if repaired:
             found = exports.verify(name, days=days, by=session.user())
     if as_json:
         output.print_json(found)
     else:
-        told(found)
+        told(found, repaired=repaired)
     if found.different:
         raise typer.Exit(DIFFERENT)
 
@@ -84,8 +85,8 @@ def _repaired(exports: ExportService, name: str, found: Verified, as_json: bool)
     return True
 
 
-def told(found: Verified, *, repairing: bool = False) -> None:
-    """Say what was found. `repairing`: and is about to be brought in."""
+def told(found: Verified, *, repairing: bool = False, repaired: bool = False) -> None:
+    """Say what was found. `repairing`: and is about to be brought in; `repaired`: after that was done."""
     for note in found.notes:
         output.note(note)
     held, differing = output.number(found.rows, "row"), len(found.different)
@@ -104,7 +105,7 @@ def told(found: Verified, *, repairing: bool = False) -> None:
         output.say(f"And {output.number(differing - _SHOWN, 'more day')}: --json shows all.")
     differ = f"{differing:,} of {output.number(found.days, 'day')} {'differs' if differing == 1 else 'differ'}"
     output.say(f"{found.table}{span}: {held}, {found.expected:,} expected; {differ}{billed}.")
-    if not repairing and any(day.missing or not day.same for day in found.different):
+    if not repairing and not repaired and any(day.missing or not day.same for day in found.different):
         output.say(f"Bring in what is missing: tidemill export verify {found.export} --repair")
     if any(day.duplicated or day.foreign for day in found.different):
         output.note(

@@ -78,7 +78,7 @@ class Backfiller:
         Raises
         ------
         ConfigError
-            There are no rows in the range.
+            There are no rows in the range; or the table is gone, or has no key.
         ConflictError
             The export has a backfill that is not finished.
         """
@@ -86,6 +86,7 @@ class Backfiller:
             raise ConfigError(
                 "backfill_empty", "There are no rows in that range.", hint="tidemill events count --by day"
             )
+        self._planner.assert_fit(export)
         self._parts.engine.launch()
         return self._backfills.add(
             export.id,

@@ -22,6 +22,7 @@ from tidemill.exports.backfill import Backfiller
 from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.rejects import Ground
 from tidemill.exports.spec import ExportSpec
+from tidemill.exports.steps import turn
 from tidemill.exports.views import RunProgress, target
 from tidemill.exports.work import Parts
 from tidemill.store.erasures import IDS, Erasures
@@ -88,6 +89,8 @@ class Eraser:
         told(Deleted("persons", len(wanted[IDS])))
         if events:
             self._events.delete(team_id, wanted[_EVENTS])
+            with self._parts.lake.turn():
+                self._erasures.blank_statistics()
             told(Deleted("events", len(wanted[_EVENTS])))
         self._erasures.remove_traces(team_id, wanted[IDS], wanted[IDS] | wanted[_EVENTS] | wanted[_SESSIONS])
         failed: TidemillError | None = None
@@ -102,6 +105,8 @@ class Eraser:
         if failed:
             raise failed
         self._erasures.forget(numbers)
+        if events:  # with them, nothing needs the numbers of the ids any more
+            self._identity.forget(team_id, wanted[IDS])
 
     def _wanted(
         self, team_id: int, distinct_id: str, earlier: dict[int, dict[str, list[str]]], *, events: bool
@@ -134,16 +139,17 @@ class Eraser:
 
     def _in_table(self, export: Export, team_id: int, wanted: Wanted, by: str) -> int:
         """Delete the rows of a person from the table of an export. Gives their number; none if the table is gone."""
-        self._assert_still(export)
         client = self._client_for(export)
         try:
             client.locate(export.dataset)
             if client.get_table(export.dataset, export.table_id) is None:
                 return 0
             team, columns = _COLUMNS[export.model]
-            deleted = sum(
-                _delete(client, export, {team: team_id}, column, wanted[which]) for column, which in columns.items()
-            )
+            with turn.alone(self._parts, export, client):
+                self._assert_still(export)
+                deleted = sum(
+                    _delete(client, export, {team: team_id}, column, wanted[which]) for column, which in columns.items()
+                )
         finally:
             client.close()
         if export.model == "sessions":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from tidemill.events.lake import Commit
 from tidemill.exports import cut
 from tidemill.exports.rejects import Ground
 from tidemill.exports.spec import ExportSpec
-from tidemill.exports.steps.prepare import assert_keyed
+from tidemill.exports.steps.prepare import assert_keyed, gone
 from tidemill.exports.work import Parts, model_of
 from tidemill.models.model import Model
 from tidemill.store.records import Backfill, Export, Run
@@ -28,6 +29,7 @@ class Planner:
     def __init__(self, parts: Parts) -> None:
         self._parts, self._settings, self._engine = parts, parts.settings, parts.engine
         self._runs, self._watches = parts.runs, parts.watches
+        self._row_bytes: dict[tuple[uuid.UUID, int], float] = {}
 
     def fresh(self, export: Export, by: str, asked_at: dt.datetime) -> Run | None:
         """A run over everything that was committed since the last one; None if there is nothing.
@@ -41,7 +43,7 @@ class Planner:
             return None
         return self._save(
             export,
-            self._chunks(export, commits),
+            self._chunks(export, commits, export.position),
             by=by,
             mode=self._mode(export),
             spec=export.spec,
@@ -68,9 +70,7 @@ class Planner:
                 f"Rows of run {ground.run.id.hex[:8]} cannot be sent again: they have {what}.",
                 hint="Make an export with --key and --version, into another table.",
             )
-        table = self._table(export)
-        if table:  # seen now: a run that can never succeed would be in the way of all others
-            assert_keyed(model, {field.name.lower() for field in table.fields})
+        self.assert_fit(export)  # now: a run that can never succeed would be in the way of all others
         earlier = ground.run
         spec = earlier.spec
         if ground.events:
@@ -88,17 +88,21 @@ class Planner:
         self._runs.remark(made.id, ground.why)
         return made
 
+    def assert_fit(self, export: Export) -> None:
+        """Raise ConfigError if rows cannot be merged into the table: it is gone, or lacks the model's key."""
+        table = self._table(export)
+        if table is None:
+            raise gone(export)
+        assert_keyed(model_of(export), {field.name.lower() for field in table.fields})
+
     def over(self, export: Export, backfill: Backfill, number: int, by: str) -> Run:
         """A run over one interval of a backfill: rows of that event time, of what was covered when it was made."""
         start, end, rows = (backfill.intervals[number][name] for name in ("start", "end", "rows"))
         first, last = (dt.datetime.fromisoformat(text) if text else None for text in (start, end))
-        size = rows * self.row_bytes(export) / self._settings.chunk_bytes
-        pieces = max(1, math.ceil(size)) if first and last else 1
-        ends = [first + (last - first) * n / pieces for n in range(pieces + 1)] if first and last else [first, last]
-        chunks = [
-            cut.Chunk(n, 0, backfill.upto, rows // pieces + (n < rows % pieces), ends[n], ends[n + 1])
-            for n in range(pieces)
-        ]
+        if not self._parts.source(export).timed:
+            chunks = self._chunks(export, self._parts.source(export).changes(0, backfill.upto), after=0)
+        else:
+            chunks = self._pieces(export, backfill.upto, rows, first, last)
         return self._save(
             export,
             chunks,
@@ -111,8 +115,26 @@ class Planner:
             backfill={"backfill_id": backfill.id, "backfill_interval": number},
         )
 
+    def _pieces(
+        self, export: Export, upto: int, rows: int, first: dt.datetime | None, last: dt.datetime | None
+    ) -> list[cut.Chunk]:
+        """A span of time in as many equal parts as it takes; one that has no end is not cut."""
+        size = rows * self.row_bytes(export) / self._settings.chunk_bytes
+        pieces = max(1, math.ceil(size)) if first and last else 1
+        ends = [first + (last - first) * n / pieces for n in range(pieces + 1)] if first and last else [first, last]
+        return [
+            cut.Chunk(n, 0, upto, rows // pieces + (n < rows % pieces), ends[n], ends[n + 1]) for n in range(pieces)
+        ]
+
     def row_bytes(self, export: Export) -> float:
-        """About how many bytes a row takes in a file."""
+        """About how many bytes a row takes in a file. It is looked at once for a position: the intervals of a backfill
+        are many."""
+        known = (export.id, export.position)
+        if known not in self._row_bytes:
+            self._row_bytes = {known: self._measured(export)}
+        return self._row_bytes[known]
+
+    def _measured(self, export: Export) -> float:
         commits = self._parts.source(export).changes(0, export.position)
         rows = sum(commit.rows for commit in commits)
         return sum(commit.bytes for commit in commits) * self._ratio(export) / rows if rows else 0.0
@@ -158,7 +180,7 @@ class Planner:
         ]
         return self._runs.plan(export.id, run, rows)
 
-    def _chunks(self, export: Export, commits: Sequence[Commit]) -> list[cut.Chunk]:
+    def _chunks(self, export: Export, commits: Sequence[Commit], after: int) -> list[cut.Chunk]:
         spec = ExportSpec.model_validate(export.spec)
         model = model_of(export)
         source = self._parts.source(export)
@@ -169,7 +191,7 @@ class Planner:
         size = by_time.granularity if by_time else None
         return cut.cut(
             parts,
-            export.position,
+            after,
             self._settings.chunk_bytes,
             size,
             lambda after, to: source.partitions(after, to, (size or "day").lower()),

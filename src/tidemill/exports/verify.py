@@ -19,7 +19,7 @@ from tidemill.events.sums import Sum, sums
 from tidemill.exports import selection
 from tidemill.exports.rejects import RunRejects
 from tidemill.exports.spec import ExportSpec
-from tidemill.exports.steps.prepare import assert_keyed
+from tidemill.exports.steps.prepare import assert_keyed, gone
 from tidemill.exports.work import Parts, model_of
 from tidemill.models.model import Column
 from tidemill.store.records import Export
@@ -29,8 +29,9 @@ from tidemill.store.records import Export
 class Day:
     """One day (UTC) of event time, or all that there is, if `day` is None.
 
-    `rows` are those of the table. `missing` of the `expected` ids it lacks, `foreign` ones it has too many, each at
-    least: where some are lost and as many are strange, `same` is False. `duplicated`: rows more than ids.
+    `rows` are those of the table. `missing` of the `expected` ids it lacks, and `foreign` ones it has too many: each at
+    least, since one can make up for the other; `same` says whether all ids are the same. `duplicated`: rows more than
+    ids.
     """
 
     day: dt.date | None
@@ -85,6 +86,8 @@ class Verifier:
             raise ConfigError("verify_days", f"Rows of {model.name} have no day.", hint="Leave --days out.")
         self._assert_still(export)
         table = self._table(client, export)
+        if table is None:
+            raise gone(export)
         since, expired = _since(days, table, model.partition_by)
         chosen = selection.of(spec, 0, export.position)
         if since:
@@ -93,7 +96,7 @@ class Verifier:
         asked = tuple(column for name in columns for column in model.columns if column.name == name)
         rows = self._parts.source(export).rows(chosen, EPOCH)
         expected = sums(self._parts.lake, rows, columns, model.partition_by, without)
-        found, billed = self._found(client, export, asked, since) if table else ({}, 0)
+        found, billed = self._found(client, export, asked, since)
         self._assert_unmoved(export)
         all_days = _held(expected, found)
         return Verified(
@@ -151,7 +154,14 @@ class Verifier:
                 hint=f"tidemill export run {export.name}",
             )
         last = self._parts.runs.last(export.id)
-        unfinished = (last and last.status != "completed") or self._parts.runs.running(export.id)
+        running = self._parts.runs.running(export.id)
+        if any(run.backfill_id for run in running):
+            raise ConflictError(
+                "verify_unfinished",
+                "A backfill is not finished: the table is not what it should be yet.",
+                hint=f"Wait for it; or go on with it: tidemill export backfill resume {export.name}, or cancel it.",
+            )
+        unfinished = running or (last and last.status != "completed")
         if unfinished or (not self._parts.source(export).repeatable and self._changed(export)):
             what = "A run is not finished" if unfinished else f"There are newer {export.model} than the last run's"
             raise ConflictError(
@@ -167,6 +177,7 @@ class Verifier:
 
     def _assert_unmoved(self, export: Export) -> None:
         moved = self._parts.exports.by_id(export.id).position != export.position
+        moved = moved or (not self._parts.source(export).repeatable and self._changed(export))
         if moved or self._parts.runs.running(export.id):
             raise ConflictError(
                 "verify_moved", "A run has moved rows while the table was verified.", hint="Verify it again."
@@ -206,5 +217,6 @@ def _held(expected: list[Sum], found: dict[dt.date | None, tuple[int, int, int]]
         rows, ids, checksum = found.get(day, (0, 0, 0))
         less = want.rows - ids
         same = not less and want.checksum == checksum
-        days.append(Day(day, want.rows, rows, max(0, less), max(0, -less), rows - ids, same))
+        odd = int(not same and not less)  # as many ids, and not the same: one is missing, and one is strange
+        days.append(Day(day, want.rows, rows, max(odd, less), max(odd, -less), rows - ids, same))
     return days

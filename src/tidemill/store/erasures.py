@@ -17,6 +17,9 @@ from tidemill.store.tables import erasures as table
 #: Texts, by what they are. Those of `distinct_ids` say whom it is about.
 Values = Mapping[str, Collection[str]]
 IDS = "distinct_ids"
+#: Where DuckLake has its catalog; and the columns of events that say something of a person.
+_CATALOG = "tidemill_events"
+_OF_PEOPLE = ("properties", "set", "set_once", "elements", "envelope", "distinct_id", "ip")
 
 
 class Erasures:
@@ -43,6 +46,20 @@ class Erasures:
         """All of that is deleted."""
         with self._database.begin() as connection:
             connection.execute(sa.delete(table).where(table.c.id.in_(list(numbers))))
+
+    def blank_statistics(self) -> None:
+        """Forget the first and last values of texts of events, which DuckLake's catalog keeps of each file.
+
+        Nothing is looked for by them: they are of people, and events are in the order in which they came.
+        """
+        statements = (
+            f"UPDATE {_CATALOG}.{table} s SET min_value = NULL, max_value = NULL FROM {_CATALOG}.ducklake_column c "
+            "WHERE c.table_id = s.table_id AND c.column_id = s.column_id AND c.column_name = ANY(:names)"
+            for table in ("ducklake_file_column_stats", "ducklake_table_column_stats")
+        )
+        with self._database.begin() as connection:
+            for statement in statements:
+                connection.execute(sa.text(statement), {"names": list(_OF_PEOPLE)})
 
     def remove_traces(self, team_id: int, ids: Collection[str], rows: Collection[str]) -> None:
         """Delete what is kept of these distinct_ids beside the persons: on which devices they were seen; and of these

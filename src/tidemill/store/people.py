@@ -162,6 +162,18 @@ class PeopleSession:
         )
         self._connection.execute(query, [list(part) for part in zip(*ids, strict=True)])
 
+    def forget(self, ids: Sequence[Key]) -> None:
+        """Those of these ids (team and distinct_id) whose person is erased are unknown from now on; and so are these
+        persons."""
+        query = f"""
+            WITH gone AS (
+                DELETE FROM {SCHEMA}.distinct_ids d USING unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name),
+                    {SCHEMA}.persons p
+                WHERE d.team_id = k_team AND d.distinct_id = k_name AND p.team_id = d.team_id AND p.id = d.person_id
+                    AND p.erased RETURNING d.team_id, d.person_id)
+            DELETE FROM {SCHEMA}.persons p USING gone WHERE p.team_id = gone.team_id AND p.id = gone.person_id"""
+        self._connection.execute(query, [list(part) for part in zip(*ids, strict=True)])
+
     def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:
         """Keep these under the number of the next change, and that all up to this snapshot is in them; also the last
         number that was given to somebody."""

@@ -260,6 +260,7 @@ class Runs:
             ).first()
             if row is None:
                 return
+            connection.execute(sa.update(chunks).where(chunks.c.run_id == run_id).values(bounds=None))  # ids of people
             connection.execute(
                 sa.update(exports)
                 .where(exports.c.id == row.export_id, exports.c.position < row.snapshot_upto)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,62 @@ def test_what_a_device_sent_is_of_whom_it_was_last_seen_with(installation: Insta
         as_the_store_says(app, "events", "persons", "amplitude_events")
         assert kept(installation, "SELECT count(*) FROM tidemill.device_users WHERE user_id IN ('ben', 'cat')") == (0,)
         assert kept(installation, "SELECT count(*) FROM tidemill.erasures") == (0,)
+
+
+def test_nothing_of_the_person_is_kept(installation: Installation, tmp_path: Path) -> None:
+    """Neither in the metadata database nor in the store's catalog; and others are found as before."""
+    with installation.app(commit_rows=3) as app:
+        prepared(installation, app)
+        visit = {"$session_id": "0190a000-0000-7000-8000-000000000001"}
+        within = {**visit, "secret": "zzz-ana", "$set": {"mail": "zzz-ana"}}
+        load(app, tmp_path, *({"distinct_id": name, "properties": within} for name in ("zzz-ana", "zzz-ana2")))
+        load(app, tmp_path, {"distinct_id": "ben", "properties": visit})
+        joined = {"event": "$identify", "distinct_id": "zzz-ana", "properties": {"$anon_distinct_id": "zzz-ana2"}}
+        load(app, tmp_path, joined, {"distinct_id": "ben", "properties": {"a": 1}})
+        run(app)
+        erase(app, "zzz-ana")
+        with psycopg.connect(app.postgres.dsn) as session:
+            tables = session.execute(
+                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
+                "WHERE schemaname IN ('tidemill', 'tidemill_events')"
+            ).fetchall()
+            for (name,) in tables:
+                found = session.execute(f"SELECT t::text FROM {name} t WHERE t::text LIKE '%zzz-ana%'").fetchall()
+                assert found == [], name
+        load(app, tmp_path, {"distinct_id": "ben", "properties": {"a": 2}}, {"distinct_id": "zzz-ana"})
+        run(app)
+        assert [row["distinct_id"] for row in installation.rows("events")].count("ben") == 3
+        assert len(app.events.show(distinct_id="ben", limit=10)) == 3
+        assert {row["distinct_id"] for row in installation.rows("persons")} == {"ben", "zzz-ana"}  # somebody new
+        as_the_store_says(app)
+
+
+def test_a_merge_that_is_at_work_still_brings_nobody_back(installation: Installation, tmp_path: Path) -> None:
+    """That of a backfill whose run has failed, because BigQuery could not be asked, and that was cancelled then."""
+    with installation.app() as app:
+        prepared(installation, app, "events", "persons")
+        load(app, tmp_path, {"distinct_id": "ana"}, {"distinct_id": "ben"})
+        run(app, "events", "persons")
+        client = installation.client()
+        client.query(f"DELETE FROM `{installation.dataset}.events` WHERE TRUE", job_id=f"test_{os.urandom(6).hex()}")
+        client.close()
+        installation.local.set_faults([{"path": "/jobs$", "method": "POST", "fault": "slow_job", "seconds": 600}])
+        process = installation.start("export", "backfill", "start", "events", "--from", "earliest")
+        while (job := installation.merging()) is None:
+            assert process.poll() is None, process.communicate()
+        process.kill()
+        process.communicate()
+        with psycopg.connect(app.postgres.dsn, autocommit=True) as session:
+            session.execute("UPDATE tidemill.runs SET status = 'failed' WHERE status = 'running'")
+        app.exports.backfill_stop("events", cancel=True)
+        seen = len(installation.local.requests())
+        thread = threading.Thread(target=lambda: erase(app, "ana"))
+        thread.start()
+        while not any(job in request["path"] for request in installation.local.requests()[seen:]):
+            assert thread.is_alive(), "it did not wait for the job"
+        installation.local.set_faults([])
+        thread.join()
+        assert {row["distinct_id"] for row in installation.rows("events")} == {"ben"}
 
 
 @pytest.mark.parametrize("sessions", [1, 30])

@@ -136,7 +136,7 @@ def test_odd_numbers_and_addresses(installation: Installation, tmp_path: Path) -
                 ("nan", "http://[::1]/a", "[::1]"),
                 ("inf", "http://u:p@[fe80::1]:8080/a", "[fe80::1]"),
                 ("-1e999", "//host.example/", "host.example"),
-                (12.5, "http://[broken/a", "[broken"),
+                (12.5, "http://[::1", None),
                 (None, "no address", None),
             ]
         ):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from google.api_core.exceptions import NotFound
 from tests.installation import CONNECTION, Installation, write_events
 
 from tidemill.app import App
@@ -44,22 +43,6 @@ def changed(installation: Installation, statement: str) -> None:
         session.execute(statement)
 
 
-def merging(installation: Installation) -> str | None:
-    """The id of the MERGE that is at work."""
-    with psycopg.connect(open_postgres(installation.settings()).dsn, autocommit=True) as session:
-        found = session.execute("SELECT merge_job FROM tidemill.runs WHERE merge_job IS NOT NULL").fetchone()
-    if found is None:
-        return None
-    client = installation.client()
-    try:
-        state = client.google().get_job(found[0], location=client.location).state
-    except NotFound:
-        return None
-    finally:
-        client.close()
-    return str(found[0]) if state == "RUNNING" else None
-
-
 def test_another_attempt_waits_for_the_merge_of_the_one_before_it(installation: Installation, tmp_path: Path) -> None:
     """As when BigQuery could not be asked for long, and the run has failed: its job may be at work all the same."""
     with installation.app() as app:
@@ -67,7 +50,7 @@ def test_another_attempt_waits_for_the_merge_of_the_one_before_it(installation: 
         (first,) = app.exports.runs("daily", limit=1)
         installation.local.set_faults(SLOW)
         process = installation.start("export", "run", "again", first.short_id)
-        while (job := merging(installation)) is None:
+        while (job := installation.merging()) is None:
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         process.kill()

@@ -143,7 +143,7 @@ def test_a_moment_is_written_in_utc_with_four_digits_of_year() -> None:
 
 
 def test_a_date_and_time_without_a_zone_is_one() -> None:
-    assert sql.literal(dt.datetime(2024, 1, 1, 2, 3)) == "DATETIME '2024-01-01 02:03:00'"
+    assert sql.literal(dt.datetime.fromisoformat("2024-01-01T02:03:00")) == "DATETIME '2024-01-01 02:03:00'"
     assert "DATETIME_TRUNC(`at`, DAY)" in sql.partitions(FINAL, "at", Type.DATETIME, "DAY")
     assert "DATE_TRUNC(`at`, MONTH)" in sql.partitions(FINAL, "at", Type.DATE, "MONTH")
 

@@ -71,6 +71,9 @@ class Memory:
         last = {row[:2]: row[4] for row in self.switches}
         return [(*key, last[key]) for key in devices if key in last]
 
+    def forget(self, ids: Sequence[Key]) -> None:
+        raise NotImplementedError
+
     def erase(self, persons: Sequence[Key], ids: Sequence[Key]) -> None:  # noqa: ARG002
         for key in persons:
             del self.kept_persons[key]

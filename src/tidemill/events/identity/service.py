@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tidemill.errors import NotFoundError
@@ -81,6 +81,9 @@ class Session(Protocol):
 
     def erase(self, persons: Sequence[Key], ids: Sequence[Key]) -> None:
         """These persons, which are deleted, are not exported any more; what was refused of their ids is forgotten."""
+
+    def forget(self, ids: Sequence[Key]) -> None:
+        """Those of these ids whose person is erased are unknown from now on; and so are these persons."""
 
     def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:
         """Keep these under the number of the next change, and that all up to this snapshot is in them; also the last
@@ -185,10 +188,19 @@ class IdentityService:
         self.catch_up()
         return [RefusalView(*row) for row in self._book.refusals(limit)]
 
+    @contextlib.contextmanager
+    def _up_to_date(self) -> Iterator[Session]:
+        """A session in which all committed events have been applied: none of them makes anew what it deletes."""
+        while True:
+            self.catch_up()
+            with self._book.open() as session:
+                if session.reached.snapshot >= self._lake.position():
+                    yield session
+                    return
+
     def delete(self, team_id: int, distinct_id: str) -> bool:
         """Delete the person of this id, with all that is known of it; whether there was one. Its events stay."""
-        self.catch_up()  # or what it did before would make it again
-        with self._book.open() as session:
+        with self._up_to_date() as session:
             found = known(session, [(team_id, distinct_id)])
             deleted = found.delete(team_id, distinct_id)
             keep(session, found, session.reached.snapshot)
@@ -208,8 +220,7 @@ class IdentityService:
         NotFoundError
             There never was one.
         """
-        self.catch_up()  # or what it did before would make it again
-        with self._book.open() as session:
+        with self._up_to_date() as session:
             person, ids = _whole(session, team_id, distinct_id)
             if person is None:
                 raise self.unknown(team_id, distinct_id)
@@ -218,6 +229,11 @@ class IdentityService:
             keep(session, found, session.reached.snapshot)
             session.erase([(team_id, person.id)], [(team_id, name) for name in ids])
         return ids
+
+    def forget(self, team_id: int, ids: Collection[str]) -> None:
+        """Forget those of these ids that are of erased persons, and these."""
+        with self._book.open() as session:
+            session.forget([(team_id, name) for name in ids])
 
     def unknown(self, team_id: int, distinct_id: str) -> NotFoundError:
         """That there is no such person."""

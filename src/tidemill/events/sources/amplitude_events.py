@@ -55,7 +55,7 @@ _TYPED: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "sample_rate": ("DECIMAL(38, 9)", ("sample_rate",), ()),
 }
 _TIMES = {
-    "client_event_time": (("client_event_time",), "timestamp"),
+    "client_event_time": (("client_event_time", "time", "originalTimestamp"), "timestamp"),
     "client_upload_time": (("client_upload_time", "sentAt", "sent_at"), "NULL"),
     "processed_time": (("processed_time",), "inserted_at"),
     "server_received_time": (("server_received_time", "receivedAt"), "inserted_at"),

@@ -6,11 +6,12 @@ then a campaign of a shop, utm_medium, and who referred. The lists of sites are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from tidemill.events import duck
 
-#: Sites by what they are; matched as a part of a domain ("google" is in www.google.co.uk), or as the whole utm_source.
+#: Sites by what they are; matched as the name of a domain (www.google.co.uk is "google"), or as the whole utm_source.
 _SEARCH = (
     *("google", "bing", "duckduckgo", "yahoo", "baidu", "yandex", "ecosia", "naver", "qwant", "startpage", "brave"),
     *("ask", "aol", "seznam", "sogou", "kagi", "msn", "daum", "rambler"),
@@ -44,6 +45,14 @@ _PAID = {
     "Paid Shopping": ("paid-shopping", "paid_shopping", "paid shopping", "paidshopping"),
 }
 _PAID_MEDIA = ("cpc", "cpm", "cpv", "cpa", "ppc", "retargeting")
+#: Names that are so short that they are others' too, but for these domains.
+_SHORT = ("x.com", "t.co", "t.me", "m.me", "ig.me", "fb.com", "fb.me", "vk.com", "vk.ru")
+#: What may stand before a site's name: www, a language, a version for telephones. Not mail, docs or a name.
+_BEFORE = (
+    r"(www[0-9]*|mobile|touch|lite|web|amp|app|search|news|images|old|new|out|away|lnk|lm|[a-z]{1,2}(-[a-z]{2})?)\."
+)
+#: What may stand behind it: com, de, co.uk, com.br.
+_BEHIND = r"\.([a-z]{2,3}|social)(\.[a-z]{2})?"
 _SITES: Mapping[str, Sequence[str]] = {"Search": _SEARCH, "Social": _SOCIAL, "Video": _VIDEO, "Shopping": _SHOPPING}
 
 
@@ -90,7 +99,10 @@ def _kinds(source: str | None, shop: str | None, domain: str | None) -> list[tup
         if shop and kind == "Shopping":
             tests.append(shop)
         if domain:
-            tests.append(rf"regexp_matches({domain}, '(^|\.)({'|'.join(sites)})\.')")
+            names = "|".join(name for name in sites if len(name) > 2)
+            tests.append(f"regexp_full_match({domain}, '({_BEFORE})*({names}){_BEHIND}(:[0-9]+)?')")
+        if domain and kind == "Social":
+            tests.append(f"regexp_full_match({domain}, '({_BEFORE})*({'|'.join(map(re.escape, _SHORT))})')")
         if tests:
             found.append((kind, " OR ".join(tests)))
     return found

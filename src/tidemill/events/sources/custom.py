@@ -135,11 +135,11 @@ class CustomSource:
         twice = cursor.execute(f"SELECT 1 FROM gathered GROUP BY {key} HAVING count(*) > 1 LIMIT 1").fetchone()
         if not twice:
             return "SELECT * FROM gathered"
-        placed = f"SELECT *, row_number() OVER () AS place FROM ({self.rows(selection, handed_at, ordered=True)})"
+        placed = f"SELECT *, row_number() OVER () AS row_place FROM ({self.rows(selection, handed_at, ordered=True)})"
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE gathered AS {placed}")
-        order = ", ".join([*(f'"{name}" DESC NULLS LAST' for name in self._versions), "place DESC"])
+        order = ", ".join([*(f'"{name}" DESC NULLS LAST' for name in self._versions), "row_place DESC"])
         newest = f"row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
-        return f"SELECT * EXCLUDE (place) FROM gathered QUALIFY {newest}"
+        return f"SELECT * EXCLUDE (row_place) FROM gathered QUALIFY {newest}"
 
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """None: rows have no time that is known."""

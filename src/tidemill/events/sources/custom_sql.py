@@ -58,7 +58,7 @@ _DESCRIPTION = "A column of the query."
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 #: BigQuery, "Column names": prefixes that are its own; and names that stand for something of ours.
 _RESERVED = re.compile(
-    r"(_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER).*|bytes|row_id|row_team", re.I
+    r"(_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER).*|bytes|row_id|row_team|row_place", re.I
 )
 
 
@@ -88,6 +88,8 @@ def describe(lake: Lake, sql: str) -> tuple[Column, ...]:
     """
     if "\0" in sql:
         raise _refused("there is a NUL character in it")
+    if sql != sql.encode("utf-8", "replace").decode():
+        raise _refused("there is a character in it that is none: write it in UTF-8")
     moment = "TIMESTAMPTZ '1970-01-01 00:00:00+00:00'"
     text = filled(sql, moment, moment)
     import duckdb  # 60 ms
@@ -189,6 +191,8 @@ def _problem(node: dict[str, Any], known: set[str], functions: set[str]) -> str 
                 return f"it calls {name!r}; of functions that give tables it may call {allowed}"
         case "SHOW_REF":
             return "it describes something"
+    if node.get("class") == "COLLATE":  # it says which texts are equal, and BigQuery would not know
+        return "it compares texts by a collation; write lower(…), for example"
     if "function_name" in node and node.get("type") != "TABLE_FUNCTION":
         name = str(node["function_name"]).lower()
         place = node.get("catalog") or node.get("schema") or "main"

@@ -223,6 +223,6 @@ def _number(digits: str) -> str:
 #: Parts of a URL; NULL if there is none.
 _BEGIN = "^(?:[A-Za-z][A-Za-z0-9+.-]*:)?//"
 _URL = {
-    "hostname": f"nullif(regexp_extract({{}}, '{_BEGIN}(?:[^/?#@]*@)?(\\[[^/?#\\]]*\\]|[^/?#:]*)', 1), '')",
+    "hostname": f"nullif(regexp_extract({{}}, '{_BEGIN}(?:[^/?#@]*@)?(\\[[^/?#\\]]*\\]|[^/?#:\\[\\]]*)', 1), '')",
     "pathname": f"nullif(regexp_extract({{}}, '{_BEGIN}[^/?#]*(/[^?#]*)', 1), '')",
 }

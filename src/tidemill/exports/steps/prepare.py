@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from tidemill.bigquery import names, tables
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError
+from tidemill.exports.spec import ExportSpec
 from tidemill.exports.steps import view
 from tidemill.exports.work import Parts, Work
 from tidemill.models.model import Column, Model
+from tidemill.store.records import Export
 
 STAGE_EXPIRES_SECONDS = 24 * 3600
 
@@ -24,12 +26,7 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> int:
     columns = work.model.columns_for(json_type=work.spec.json_type)
     table = client.get_table(export.dataset, export.table_id)
     if table is None and export.position:
-        raise ConfigError(
-            "table_gone",
-            f"The table {'.'.join(work.final)} is gone, with the rows that this export put into it{_expired(work)}.",
-            hint=f"To send all rows again: tidemill export delete {export.name}, and create it anew. "
-            "To go on with new rows only: make the table by hand.",
-        )
+        raise gone(export)
     if table is None:
         table = client.create_table(export.dataset, export.table_id, _layout(work, columns))
     found = tables.match(columns, table, ".".join(work.final))
@@ -48,9 +45,17 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> int:
     return len(parts.runs.chunks(run.id))
 
 
-def _expired(work: Work) -> str:
-    days = work.spec.table_expiration_days
-    return f": it was made to vanish after {days:,} day{'s' if days > 1 else ''}" if days else ""
+def gone(export: Export) -> ConfigError:
+    """That the table of an export, which has sent rows, is not there."""
+    days = ExportSpec.model_validate(export.spec).table_expiration_days
+    why = f" It was made to vanish after {days:,} day{'s' if days > 1 else ''}." if days else ""
+    return ConfigError(
+        "table_gone",
+        f"The table {export.project}.{export.dataset}.{export.table_id} is gone, with the rows that this export put "
+        f"into it.{why}",
+        hint=f"To send all rows again: tidemill export delete {export.name}, and create it anew. "
+        "To go on with new rows only: make the table by hand.",
+    )
 
 
 def _layout(work: Work, columns: Sequence[Column]) -> tables.Layout:

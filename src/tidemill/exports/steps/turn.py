@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 
 from tidemill.bigquery.client import Client
 from tidemill.exports.work import Held, Parts, Work
+from tidemill.store.records import Export
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +52,36 @@ def taken(parts: Parts, work: Work, client: Client) -> Iterator[Turn]:
     UnavailableError
         The turn, or BigQuery, was lost.
     """
-    export, own, changed = work.export, work.job_id("merge"), 0
-    with parts.lock(f"merge:{export.id}", waiting=lambda: parts.watches.check(work.run.id)) as held:
-        for run in parts.runs.merging(export.id):
-            if run.merge_job and not run.merge_job.startswith(own):
-                rows = client.wait_for(run.merge_job, export.dataset, export.table_id)
-                parts.runs.merge_is_over(run.id, run.merge_job)
-                changed += rows if run.id == work.run.id else 0
-        yield Turn(changed, parts, work, held)
+    with _locked(parts, work.export, waiting=lambda: parts.watches.check(work.run.id)) as held:
+        changed = _wait_for_others(parts, work.export, client, own=work.job_id("merge"))
+        yield Turn(changed.get(work.run.id, 0), parts, work, held)
+
+
+@contextlib.contextmanager
+def alone(parts: Parts, export: Export, client: Client) -> Iterator[None]:
+    """For the time of the block no MERGE of the export is at work, whatever became of its run.
+
+    Raises
+    ------
+    UnavailableError
+        The turn, or BigQuery, was lost.
+    """
+    with _locked(parts, export):
+        _wait_for_others(parts, export, client)
+        yield
+
+
+def _locked(
+    parts: Parts, export: Export, waiting: Callable[[], None] | None = None
+) -> contextlib.AbstractContextManager[Held]:
+    return parts.lock(f"merge:{export.id}", waiting=waiting)
+
+
+def _wait_for_others(parts: Parts, export: Export, client: Client, own: str | None = None) -> dict[uuid.UUID, int]:
+    """Gives the rows that each run has changed by a statement that it did not see the end of."""
+    changed = {}
+    for run in parts.runs.merging(export.id):
+        if run.merge_job and not (own and run.merge_job.startswith(own)):
+            changed[run.id] = client.wait_for(run.merge_job, export.dataset, export.table_id)
+            parts.runs.merge_is_over(run.id, run.merge_job)
+    return changed
