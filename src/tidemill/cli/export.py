@@ -274,4 +274,7 @@ def run_cancel(run_id: str = typer.Argument(help="Id of the run, or its beginnin
     if view.status == "running":
         output.say(f"Run {view.short_id} of {view.export} was asked to stop, and has not yet.")
         raise typer.Exit(7)
-    output.done(f"Run {view.short_id} of {view.export} is {view.status}.")
+    if view.status != "cancelled":
+        output.say(f"Run {view.short_id} of {view.export} could not be cancelled: it has {view.status} meanwhile.")
+        raise typer.Exit(5)
+    output.done(f"Run {view.short_id} of {view.export} is cancelled.")

@@ -38,7 +38,9 @@ def start(
     estimate: bool = typer.Option(False, "--estimate", help="Say what it would move, and stop."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
-    """Export rows of that event time again: what the table lacks is added, nothing comes twice. Ctrl-C pauses.
+    """Export rows of that event time again: what the table lacks is added, nothing comes twice.
+
+    Ctrl-C pauses: intervals that run are cancelled, and begun again by `resume`.
 
     Times are UTC unless they say otherwise; with intervals of a day or a week they are dates. --to is not included.
     """
@@ -48,7 +50,7 @@ def start(
         if estimate:
             _estimated(found, as_json)
             return
-        if not as_json:
+        if not as_json and found.intervals:
             output.say(_sum(found))
         _follow(
             exports,
@@ -146,7 +148,8 @@ def show(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
     if as_json:
         output.print_json(found[0])
         return
-    output.print_fields({k.replace("_", " "): v for k, v in vars(found[0]).items() if k != "runs" and v is not None})
+    shown = {name.replace("_", " "): value for name, value in vars(found[0]).items() if name != "runs"}
+    output.print_fields({name: value for name, value in shown.items() if value not in (None, "")})
     output.print_table(("INTERVAL", "RUN", "STATUS", "ERROR"), found[0].runs, empty="No interval was begun yet.")
 
 
@@ -178,6 +181,8 @@ def told(view: BackfillView) -> None:
     for start_, run, status, error in view.runs:
         if status in {"failed", "cancelled"}:
             output.note(f"{start_}, run {run}: {error}")
+    if view.hint:
+        output.say(f"What to do: {view.hint}")
     if view.status != "cancelled":
         output.say(f"Go on: tidemill export backfill resume {view.export}")
 

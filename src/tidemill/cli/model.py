@@ -63,7 +63,9 @@ def show(
         output.say("Make one: tidemill export create NAME --connection NAME --table NAME --sql 'SELECT …'")
         return
     other: dict[str, str] = {"STRING": "STRING or JSON", "JSON": "JSON or STRING"} if json_type is None else {}
-    rows = [(c.name, other.get(c.type, c.type.value) if c.json else c.type.value, c.description) for c in columns]
+    types = [other.get(c.type, c.type.value) if c.json else c.type.value for c in columns]
+    named = [f"{kind}, repeated" if c.repeated else kind for c, kind in zip(columns, types, strict=True)]
+    rows = [(c.name, kind, c.description) for c, kind in zip(columns, named, strict=True)]
     output.print_table(("FIELD", "TYPE", "DESCRIPTION"), rows, empty="")
     partition = f"Partitioned by day of {model.partition_by}" if model.partition_by else "Not partitioned"
     output.say(f"{partition}, clustered by {', '.join(model.cluster_by)}; settable.")

@@ -106,7 +106,7 @@ def _left(exports: Sequence[ExportView], distinct_id: str, *, in_tables: bool, w
     if not with_events:
         output.note(f"Its events stay. To delete them, too: tidemill persons delete {distinct_id} --with-events")
     for export in exports:
-        if export.model == "custom":
+        if export.model == "custom" and export.position:
             output.note(f"{export.target} holds rows of a query of your own ({export.name}), which are not looked at.")
 
 

@@ -55,7 +55,11 @@ def interruptible(exports: ExportService, saying: str) -> Iterator[None]:
 
 
 def _summary(view: RunView) -> None:
-    parts = [output.number(view.rows_done, "row"), output.size(view.bytes_done), f"{view.seconds or 0:.1f} s"]
+    sent = sum(chunk.rows for chunk in view.chunks)
+    rows = output.number(view.rows_done, "row")
+    if view.merge_job_id and sent != view.rows_done:
+        rows = f"{rows} changed of {sent:,} sent"
+    parts = [rows, output.size(view.bytes_done), f"{view.seconds or 0:.1f} s"]
     if view.bytes_billed:
         parts.append(f"{output.size(view.bytes_billed)} billed")
     if view.rows_rejected:

@@ -56,7 +56,8 @@ class RejectedRow:
 @dataclasses.dataclass(frozen=True)
 class Written:
     """What was written. `bytes` is the size of the file; `repaired` is the number of rows that json_repair changed;
-    `ends` are those of the columns that were asked for.
+    `ends` are those of the columns that were asked for; `folded` is the number of rows of a query that had the key of
+    another one, which stayed.
     """
 
     format: str
@@ -65,6 +66,7 @@ class Written:
     rejected: tuple[RejectedRow, ...]
     repaired: int
     ends: ends.Ends
+    folded: int = 0
 
 
 def file_format(columns: Sequence[Column]) -> str:
@@ -98,7 +100,8 @@ def write(
             number, repaired, rejected = _rows(cursor, source, selection, columns, path, handed_at, max_row_bytes)
             format_ = file_format(columns)
             found = ends.of_file(cursor, path, parquet=format_ == "PARQUET", columns=ends_of)
-        return Written(format_, number, path.stat().st_size, rejected, repaired, found)
+            folded = source.folded(cursor) if isinstance(source, CustomSource) else 0
+        return Written(format_, number, path.stat().st_size, rejected, repaired, found, folded)
 
     try:
         return written()

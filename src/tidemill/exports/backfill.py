@@ -61,6 +61,8 @@ class BackfillView:
     finished_at: dt.datetime | None
     #: Of each interval that was begun: its start, the run's short id, status and error.
     runs: tuple[tuple[str, str, str, str], ...]
+    #: What to do about the first that failed.
+    hint: str
 
 
 Report = Callable[[BackfillProgress], None]
@@ -252,6 +254,7 @@ class Backfiller:
             created_by=backfill.created_by,
             finished_at=backfill.finished_at,
             runs=tuple(_told(backfill, number, runs[number]) for number in sorted(runs)),
+            hint=next((run.error_hint for run in runs.values() if run.status == "failed" and run.error_hint), ""),
         )
 
 

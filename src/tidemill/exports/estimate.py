@@ -84,7 +84,9 @@ class Estimator:
         start = self._earliest(size) if time_from == EARLIEST else _moment(time_from, size)
         end = _moment(time_to, size) if time_to else None
         if end and start >= end:
-            raise ConfigError("backfill_times", f"{start} is not before {end}.", hint="--from is before --to.")
+            raise ConfigError(
+                "backfill_times", f"{time_from!r} is not before {time_to!r}.", hint="--from is before --to."
+            )
         step = EVERY[size]
         found = source.intervals(dataclasses.replace(whole, time_from=start, time_to=end), step)
         if len(found) > MAX_INTERVALS:
@@ -156,6 +158,5 @@ def _moment(text: str, size: Interval) -> dt.datetime:
         return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     except (ValueError, OverflowError):
         example = "a date such as 2026-01-31" if size in _BY_DATE else "a time such as 2026-01-31T12:00:00Z"
-        raise ConfigError(
-            "backfill_times", f"{text!r} cannot be read.", hint=f"With intervals of {size} it is {example}."
-        ) from None
+        said = f"{text!r} is no {'date' if size in _BY_DATE else 'time'}."
+        raise ConfigError("backfill_times", said, hint=f"With intervals of {size} it is {example}.") from None

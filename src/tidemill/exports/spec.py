@@ -177,10 +177,11 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                     hint=f"Columns: {', '.join(columns)}.",
                 )
         for name in self.cluster_by:
-            if columns[name].type in {Type.JSON, Type.FLOAT64}:
+            kind = "REPEATED" if columns[name].repeated else columns[name].type
+            if kind in {Type.JSON, Type.FLOAT64, "REPEATED"}:
                 raise ConfigError(
                     "cluster_type",
-                    f"BigQuery cannot cluster by {name!r}: it is {columns[name].type}.",
+                    f"BigQuery cannot cluster by {name!r}: it is {kind}.",
                     hint="Choose another.",
                 )
         if self.partition_by and columns[self.partition_by.column].type not in _TIMES:

@@ -37,7 +37,7 @@ class Backfills:
             raise ConflictError(
                 "backfill_unfinished",
                 "The export has a backfill that is not finished.",
-                hint="tidemill export backfill list shows it; resume or cancel it.",
+                hint="tidemill export backfill list shows it; wait for it, or pause, resume or cancel it.",
             ) from None
 
     def by_id(self, backfill_id: uuid.UUID) -> Backfill:

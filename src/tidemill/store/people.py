@@ -27,6 +27,7 @@ WARNING = ("team_id", "uuid", "code", "distinct_id", "other")
 #: Its times are in microseconds, too.
 MERGE = ("team_id", "number", "into_number", "event_time", "server_time")
 SWITCH = ("team_id", "device_id", "snapshot", "n", "user_id")
+FORMER = ("team_id", "distinct_id", "snapshot", "n", "number")
 _TIMES = ("created_at", "event_time", "server_time")
 _TYPES = dict.fromkeys(("team_id", "version", "number", "into_number", "snapshot", *_TIMES), "bigint") | {
     "n": "integer",
@@ -73,6 +74,10 @@ class Changed(Protocol):
     @property
     def switches(self) -> Iterable[Row]:
         """As SWITCH."""
+
+    @property
+    def formers(self) -> Iterable[Row]:
+        """As FORMER."""
 
 
 class PeopleBook:
@@ -165,6 +170,12 @@ class PeopleSession:
     def forget(self, ids: Sequence[Key]) -> None:
         """Those of these ids (team and distinct_id) whose person is erased are unknown from now on; and so are these
         persons."""
+        keys = [list(part) for part in zip(*ids, strict=True)]
+        former = (
+            f"DELETE FROM {SCHEMA}.former_numbers USING unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) "
+            "WHERE team_id = k_team AND distinct_id = k_name"
+        )
+        self._connection.execute(former, keys)
         query = f"""
             WITH gone AS (
                 DELETE FROM {SCHEMA}.distinct_ids d USING unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name),
@@ -172,7 +183,7 @@ class PeopleSession:
                 WHERE d.team_id = k_team AND d.distinct_id = k_name AND p.team_id = d.team_id AND p.id = d.person_id
                     AND p.erased RETURNING d.team_id, d.person_id)
             DELETE FROM {SCHEMA}.persons p USING gone WHERE p.team_id = gone.team_id AND p.id = gone.person_id"""
-        self._connection.execute(query, [list(part) for part in zip(*ids, strict=True)])
+        self._connection.execute(query, keys)
 
     def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:
         """Keep these under the number of the next change, and that all up to this snapshot is in them; also the last
@@ -185,6 +196,7 @@ class PeopleSession:
         refusals = (tuple(storable(v) if isinstance(v, str) else v for v in row) for row in changed.refusals)
         self._merge("identity_warnings", WARNING, refusals)
         self._merge("device_users", SWITCH, changed.switches)
+        self._merge("former_numbers", FORMER, changed.formers)
         self.reached = Reached(snapshot, change if wrote else self.reached.change, numbers)
         self._connection.execute(
             f"UPDATE {SCHEMA}.identity SET snapshot = %s, change = %s, numbers = %s",

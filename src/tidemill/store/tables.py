@@ -256,6 +256,16 @@ device_users = sa.Table(
     sa.Column("user_id", sa.Text, nullable=False),
 )
 
+former_numbers = sa.Table(
+    "former_numbers",  # up to an event (its snapshot, and number in it) the id had this number: its person was deleted
+    metadata,
+    sa.Column("team_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("distinct_id", sa.Text, primary_key=True),
+    sa.Column("snapshot", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+
 erasures = sa.Table(
     "erasures",  # of persons on request, until all tables are done
     metadata,

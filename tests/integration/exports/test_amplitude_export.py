@@ -253,3 +253,35 @@ def test_a_value_that_bigquery_has_not_is_null_and_stops_nothing(
             for column in odd:
                 value = row[column]  # of a session_id, -1 says that there is none; of some times, we know another
                 assert value in {None, -1} or 2000 < value.year < 3000
+
+
+def test_events_keep_the_number_of_a_person_that_was_deleted(installation: Installation, tmp_path: Path) -> None:
+    """Who comes under the id from then on is somebody else; also where events are sent again, and a second time."""
+
+    def numbers() -> dict[str, Any]:
+        return {row["insert_id"]: row["amplitude_id"] for row in installation.rows("numbered")}
+
+    with installation.app() as app:
+        installation.connect(app)
+        fields = {"name": "numbered", "model": "amplitude_events", "table": "numbered", "team_id": 1}
+        app.exports.create(CONNECTION, fields, by="t")
+        device = {"event_type": "hit", "device_id": "phone"}
+        for turn in range(3):
+            first = {**device, "user_id": "ana", "insert_id": f"known {turn}", "time": 1767322000000}
+            file = tmp_path / f"{turn}.jsonl"
+            file.write_text(
+                "\n".join(map(json.dumps, [first, {**first, "user_id": None, "insert_id": f"device {turn}"}]))
+            )
+            assert app.events.load(str(file), "amplitude").rows == 2
+            if turn:
+                app.exports.run("numbered", by="t")
+            assert app.identity.delete(1, "ana")
+        before = numbers()
+        assert before["known 0"] == before["device 0"]
+        assert len({before[f"known {turn}"] for turn in range(3)}) == 3
+        client = installation.client()
+        client.query(f"DELETE FROM `{installation.dataset}.numbered` WHERE TRUE", job_id=f"test_{tmp_path.name}")
+        client.close()
+        estimate = app.exports.estimate("numbered", "earliest", None, "week")
+        app.exports.backfill("numbered", estimate, by="t", parallel=1, progress=lambda _: None)
+        assert numbers() == before

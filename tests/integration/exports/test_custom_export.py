@@ -130,7 +130,7 @@ def test_of_rows_with_one_key_the_newest_stays(
     installation: Installation, tmp_path: Path, versions: tuple[str, ...]
 ) -> None:
     """By version, then by the order of commits: also of those that come with one run."""
-    sql = "SELECT distinct_id AS k, uuid AS u, event, (properties->>'n')::BIGINT // 7 % 3 AS v FROM events"
+    sql = "SELECT distinct_id AS k, uuid AS u, event AS place, (properties->>'n')::BIGINT // 7 % 3 AS v FROM events"
     with installation.app(commit_rows=5) as app:
         installation.connect(app)
         create(app, sql, key=("k",), versions=versions)
@@ -138,7 +138,9 @@ def test_of_rows_with_one_key_the_newest_stays(
         for _ in range(2):
             sent += load(app, tmp_path, 40)
             app.events.compact()  # files are no longer in the order of commits
-            app.exports.run("mine", by="t")
+            (run,) = app.exports.run("mine", by="t")
+            keys = len({each["distinct_id"] for each in sent})
+            assert f"{len(sent) - keys} rows of the query had the key of another one" in " ".join(run.notes)
             newest: dict[str, tuple[int, str]] = {}
             for each in sent:
                 version = each["properties"]["n"] // 7 % 3 if versions else 0
@@ -195,6 +197,9 @@ REFUSED = [
     ("SELECT count(*) FROM events", "count_star"),
     ("SELECT uuid AS row_id FROM events", "row_id"),
     ("SELECT uuid AS a FROM events\0", "NUL"),
+    ("SELECT '\udcff' AS a FROM events", "UTF-8"),
+    ("SELECT uuid COLLATE NOCASE AS a FROM events", "collation"),
+    ("SELECT 1 AS row_place FROM events", "row_place"),
 ]
 
 

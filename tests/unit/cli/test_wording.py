@@ -34,9 +34,11 @@ def test_one_is_one_and_all_other_numbers_are_many() -> None:
 )
 def test_how_a_backfill_ended(status: str, said: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     times = (NOW, None, "day")
-    view = BackfillView(uuid.uuid4(), "visits", status, *times, 1, 0, 0, 0.0, 1, 0, NOW, "t", None, ())
+    view = BackfillView(uuid.uuid4(), "visits", status, *times, 1, 0, 0, 0.0, 1, 0, NOW, "t", None, (), "Do that.")
     export_backfill.told(view)
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told
+    assert "What to do: Do that." in told
     with pytest.raises(typer.Exit) as caught:
         export_backfill.end(view)
     assert caught.value.exit_code == code

@@ -51,14 +51,42 @@ def test_the_target_wins_and_the_older_time_and_all_ids_move() -> None:
     assert people.links[1, "old"].version == 1
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["", "  ", "anonymous", "GUEST", "null", "'None'", '"undefined"', "[object Object]", "NaN", "0", "true", "Email"],
-)
+#: Of the first, case does not count. PostHog's ingestion; written out here, not derived.
+NOBODY = [
+    "anonymous",
+    "guest",
+    "distinctid",
+    "distinct_id",
+    "id",
+    "not_authenticated",
+    "email",
+    "undefined",
+    "true",
+    "false",
+]
+NOBODY += [name.upper() for name in NOBODY] + ["[object Object]", "NaN", "None", "none", "null", "0"]
+NOBODY += ["", "  ", "'None'", '"undefined"', "Email", "'GUEST'"]
+
+
+@pytest.mark.parametrize("name", NOBODY)
 def test_an_id_that_stands_for_nobody_is_not_merged(name: str) -> None:
     people = people_of(event("hit", "a"), event("$identify", "a", merged=name))
     assert [warning.code for warning in people.warnings] == ["merge_with_nobody"]
     assert person(people, name) is None
+
+
+@pytest.mark.parametrize(("of_user", "of_other"), [(0, 3), (3, 0), (2, 2)])
+def test_after_a_merge_the_version_is_the_next_after_the_greater(of_user: int, of_other: int) -> None:
+    changes = [event("$set", "user", set={"n": str(n).encode()}) for n in range(of_user + 1)]
+    changes += [event("$set", "other", set={"n": str(n).encode()}) for n in range(of_other + 1)]
+    people = people_of(*changes)
+    gone, stays = person(people, "other"), person(people, "user")
+    assert gone
+    assert stays
+    assert (stays.version, gone.version) == (of_user, of_other)
+    people.apply(event("$identify", "user", merged="other"))
+    assert stays.version == max(of_user, of_other) + 1
+    assert (gone.deleted, gone.version) == (True, of_other + 1)
 
 
 @pytest.mark.parametrize("name", ["NULL", "nan", "Anna", "'x", "00"])

@@ -95,6 +95,16 @@ class Switch:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Former:
+    """Up to this place (snapshot and number in it) an id had this number; it is somebody else's since."""
+
+    team_id: int
+    distinct_id: str
+    place: tuple[int, int]
+    number: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
     """A change that was refused. The event itself is kept."""
 
@@ -127,6 +137,7 @@ class People:
         self.warnings: list[Refusal] = []
         self.merges: list[Merge] = []
         self.switches: list[Switch] = []
+        self.formers: list[Former] = []
         self.numbers = numbers
         self._users = dict(users or {})
         self._links_of = links_of
@@ -235,6 +246,8 @@ class People:
                 self.changed_persons.add((team_id, person.id))
         # An id that was sent before, without a person or of another one, is told from a new one by its version.
         version = link.version + 1 if link else 0
+        if anew and link is not None:
+            self.formers.append(Former(*key, action.place, link.number))
         self.links[key] = Link(*key, person.id, version, person.number if anew or link is None else link.number)
         self.changed_links.add(key)
         self._owned(self.links[key])

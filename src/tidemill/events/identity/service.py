@@ -46,7 +46,8 @@ class Reached(Protocol):
 class Changed:
     """What is to be kept: links and persons as `Session` has them; and, of those that are new: team_id, uuid, code,
     distinct_id, other of refusals; team_id, number, into, event_time, server_time (microseconds) of merges; team_id,
-    device_id, snapshot, n, user_id of switches of devices to another user.
+    device_id, snapshot, n, user_id of switches of devices to another user; team_id, distinct_id, snapshot, n, number of
+    numbers that ids had until then.
     """
 
     links: Iterable[Row]
@@ -54,6 +55,7 @@ class Changed:
     refusals: Iterable[Row]
     merges: Iterable[Row]
     switches: Iterable[Row]
+    formers: Iterable[Row]
 
 
 class Session(Protocol):
@@ -315,6 +317,7 @@ def keep(session: Session, found: People, upto: int) -> None:
         ((each.team_id, each.uuid, each.code, each.distinct_id, each.other) for each in found.warnings),
         ((each.team_id, each.number, each.into, each.event_time, each.server_time) for each in found.merges),
         ((each.team_id, each.device_id, *each.place, each.user_id) for each in found.switches),
+        ((each.team_id, each.distinct_id, *each.place, each.number) for each in found.formers),
     )
     session.save(changed, upto, found.numbers)
 

@@ -141,6 +141,14 @@ class CustomSource:
         newest = f"row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
         return f"SELECT * EXCLUDE (row_place) FROM gathered QUALIFY {newest}"
 
+    def folded(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        """How many rows that this cursor has gathered gave way to another one with their key."""
+        if not self._key:
+            return 0
+        key = ", ".join(f'"{name}"' for name in self._key)
+        found = cursor.execute(f"SELECT count(*) - count(DISTINCT ({key})) FROM gathered").fetchall()
+        return int(found[0][0])
+
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """None: rows have no time that is known."""
         return []

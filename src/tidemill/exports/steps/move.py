@@ -36,6 +36,9 @@ def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
         for row in written.rejected
     ]
     parts.rejects.add(found)
+    if written.folded:
+        text = f"{written.folded:,} rows of the query had the key of another one: of each key only the newest was sent."
+        parts.runs.remark(run.id, text)
     parts.runs.note_chunk(
         run.id,
         number,
