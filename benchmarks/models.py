@@ -197,6 +197,7 @@ By arithmetic from the rows (BigQuery, "Data type sizes"), not measured: Google 
 reads of the table. Bytes in MB. *pruned* is what is left when the ON clause names the first and last key of the run, as ours
 does, and the table is clustered by the key: sessions that changed lately lie together, because their ids begin with a time;
 persons that changed are anywhere, so nothing is left out. *key and versions*: what telling old from new needs at least.
+BigQuery leaves out whole blocks: a table of this size may be one or two of them, so *pruned* holds for larger ones.
 
 | model | rows | table | without pruning | pruned | key and versions |
 |---|---|---|---|---|---|

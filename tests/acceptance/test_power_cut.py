@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,18 @@ from tests.installation import CONNECTION, Installation, write_events
 #: prepare, three chunks of write, load and clean, merge, log, complete
 STEPS = 13
 SMALL = {"TIDEMILL_COMMIT_ROWS": "100", "TIDEMILL_CHUNK_BYTES": "4000"}
+
+
+def run_cut(environment: dict[str, str], step: int, when: str) -> bool:
+    """Run the export in a process that ends there. Whether it did."""
+    worker = subprocess.run(
+        [sys.executable, "-m", "tests.crash_worker", str(step), when],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        timeout=120,
+        check=False,
+    )
+    return worker.returncode != 0
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -26,14 +39,7 @@ def test_a_power_cut_at_any_step(installation: Installation, tmp_path: Path, whe
         expected += write_events(tmp_path / f"{step}.jsonl", 300, first=step * 1_000)
         with installation.app(commit_rows=100) as app:
             app.events.load(str(tmp_path / f"{step}.jsonl"))
-        worker = subprocess.run(
-            [sys.executable, "-m", "tests.crash_worker", str(step), when],
-            env=environment,
-            cwd=Path(__file__).parents[2],
-            timeout=120,
-            check=False,
-        )
-        cut += worker.returncode != 0
+        cut += run_cut(environment, step, when)
         done = installation.run("export", "run", "daily", **SMALL)
         assert done.returncode == 0, done.stderr
         assert installation.uuids() == sorted(expected)
@@ -41,3 +47,35 @@ def test_a_power_cut_at_any_step(installation: Installation, tmp_path: Path, whe
     assert len({row["run_id"] for row in logged}) == len(logged), "a run is logged once"
     assert sum(row["row_count"] for row in logged) == len(expected)
     assert cut >= STEPS - 1  # the last numbers may lie beyond the end of a short run
+
+
+#: prepare, write, load and clean of one chunk, merge, log, complete
+MERGE_STEPS = 7
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_power_cut_at_any_step_of_a_run_that_merges(installation: Installation, tmp_path: Path, when: str) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        app.exports.create(
+            CONNECTION, {"name": "daily", "model": "persons", "table": "persons", "run_log": True}, by="tester"
+        )
+    cut = 0
+    for step in range(MERGE_STEPS):
+        with (tmp_path / f"{step}.jsonl").open("w") as file:
+            for number in range(20):
+                event = {"uuid": f"{step}-{number}", "event": "$set", "timestamp": "2026-01-01T00:00:00Z"}
+                changed = {"distinct_id": f"p{number}", "properties": {"$set": {"step": step}}}
+                file.write(json.dumps({**event, **changed}) + "\n")
+        with installation.app() as app:
+            app.events.load(str(tmp_path / f"{step}.jsonl"))
+        cut += run_cut(installation.environment, step, when)
+        done = installation.run("export", "run", "daily")
+        assert done.returncode == 0, done.stderr
+        rows = installation.rows("persons")
+        assert len(rows) == len({row["distinct_id"] for row in rows}) == 20
+        assert {json.loads(row["properties"])["step"] for row in rows} == {step}
+    logged = [row for row in installation.rows("tidemill_runs") if row["run_id"]]
+    assert len({row["run_id"] for row in logged}) == len(logged), "a run is logged once"
+    assert {row["row_count"] for row in logged} == {20}
+    assert cut >= MERGE_STEPS - 1

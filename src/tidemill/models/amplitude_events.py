@@ -51,7 +51,7 @@ AMPLITUDE_EVENTS = Model(
         Column("location_lng", Type.FLOAT64, "The longitude."),
         Column("os_name", Type.STRING, "The operating system."),
         Column("os_version", Type.STRING, "The version of the operating system."),
-        Column("paying", Type.STRING, "true if the user ever paid, or what was sent; NULL if nothing was."),
+        Column("paying", Type.STRING, "What was sent: true if the user ever paid; NULL if nothing was."),
         Column("platform", Type.STRING, "The platform."),
         Column("processed_time", Type.TIMESTAMP, "When the event was committed here, or processed by Amplitude."),
         Column("region", Type.STRING, "The region."),

@@ -29,7 +29,11 @@ SESSIONS = Model(
         _entry("current_url", "The URL ($current_url)"),
         _entry("pathname", "The path of the URL"),
         _entry("hostname", "The host of the URL"),
-        Column("end_current_url", Type.STRING, "The URL of the last page or screen that has one."),
+        Column(
+            "end_current_url",
+            Type.STRING,
+            "The URL of the last page or screen that has one, else of the last event that has one.",
+        ),
         Column("end_pathname", Type.STRING, "The path of that URL."),
         Column("end_hostname", Type.STRING, "The host of that URL."),
         _entry("utm_source", "The utm_source"),

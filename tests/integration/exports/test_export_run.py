@@ -315,11 +315,24 @@ def test_a_table_that_is_gone_with_its_rows_is_not_made_anew_in_silence(
         client.delete_table(installation.dataset, "events")
         uuids += write_events(tmp_path / "more.jsonl", 5, first=1000)
         app.events.load(str(tmp_path / "more.jsonl"))
+        whole = app.exports.estimate("daily", "earliest", None, "week")
+        first = app.exports.runs("daily", limit=1)[0].short_id
+        for refused in (  # seen before anything begins: nothing is left that would have to be finished
+            lambda: app.exports.verify("daily", by="tester"),
+            lambda: app.exports.backfill("daily", whole, by="tester", parallel=1, progress=lambda _: None),
+            lambda: app.exports.run_again(first, by="tester"),
+        ):
+            with pytest.raises(ConfigError) as caught:
+                refused()
+            assert caught.value.code == "table_gone"
+        assert app.exports.backfills("daily", limit=1) == []
+        assert len(app.exports.runs("daily", limit=9)) == 1
         with pytest.raises(ConfigError) as caught:
             app.exports.run("daily", by="tester")
         assert caught.value.code == "table_gone"
         assert client.list_tables(installation.dataset) == []
         client.close()
+        app.exports.erase_person(1, "user-1", events=False, by="tester", told=lambda _: None)  # there is nothing to do
         app.exports.delete("daily")
         app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
         app.exports.run("daily", by="tester")

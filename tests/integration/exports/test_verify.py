@@ -107,7 +107,7 @@ def test_each_difference_is_on_its_day_and_what_is_missing_comes_back(prepared: 
         assert by_day[days[2]].duplicated == by_day[days[2]].expected
         assert by_day[days[2]].same
         assert not by_day[days[3]].same
-        assert (by_day[days[3]].missing, by_day[days[3]].foreign) == (0, 0)
+        assert (by_day[days[3]].missing, by_day[days[3]].foreign) == (1, 1)  # each at least
         assert by_day[days[4]].foreign == 1
         repair(app, "daily", found)
         assert len(set(prepared.uuids())) == EVENTS + by_day[days[3]].expected + 1
@@ -220,6 +220,33 @@ def test_a_daily_verification_that_is_stopped_is_made_by_the_next_run(prepared: 
         assert (found.different, found.rows) == ((), EVENTS)
 
 
+def test_one_missing_and_one_strange_row_are_told_as_such(prepared: Installation) -> None:
+    with prepared.app() as app:
+        change(prepared, "UPDATE EVENTS SET uuid = 'strange' WHERE uuid = (SELECT MIN(uuid) FROM EVENTS)")
+        (day,) = app.exports.verify("daily", by="t").different
+        assert (day.missing, day.foreign, day.same) == (1, 1, False)
+        said = prepared.run("export", "verify", "daily", "--repair")
+        assert said.returncode == 1
+        assert "--repair" not in said.stderr  # that was done
+        (day,) = app.exports.verify("daily", by="t").different
+        assert (day.rows - day.expected, day.foreign) == (1, 1)
+
+
+def test_while_a_run_of_a_backfill_is_unfinished_its_commands_are_named(prepared: Installation) -> None:
+    load_jobs = {"method": "POST", "path": "/upload/bigquery/v2/projects/[^/]+/jobs", "times": 99}
+    with prepared.app() as app:
+        estimate = app.exports.estimate("daily", "earliest", None, "week")
+        prepared.local.set_faults([{**load_jobs, "fault": "job_error", "reason": "invalid", "message": "No."}])
+        view = app.exports.backfill("daily", estimate, by="t", parallel=1, progress=lambda _: None)
+        prepared.local.set_faults([])
+        assert view.status == "failed"
+        with psycopg.connect(app.postgres.dsn, autocommit=True) as session:  # as when its process was killed
+            session.execute("UPDATE tidemill.runs SET status = 'running' WHERE status = 'failed'")
+        with pytest.raises(ConflictError) as caught:
+            app.exports.verify("daily", by="t")
+        assert "backfill resume daily" in caught.value.hint
+
+
 def test_what_cannot_be_verified_every_day_is_refused(prepared: Installation) -> None:
     with prepared.app() as app:
         for fields, message in (
@@ -286,7 +313,9 @@ def test_when_it_cannot_be_verified_it_is_said(prepared: Installation, tmp_path:
         with pytest.raises(ConfigError, match="timestamp"):
             app.exports.verify("daily", by="t")
         change(prepared, "DROP TABLE EVENTS")
-        assert sum(day.missing for day in app.exports.verify("daily", by="t").different) == EVENTS + 10
+        with pytest.raises(ConfigError) as caught:
+            app.exports.verify("daily", by="t")
+        assert caught.value.code == "table_gone"
 
 
 def test_the_command(prepared: Installation) -> None:
