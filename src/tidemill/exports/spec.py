@@ -221,7 +221,7 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
             )
         if self.verify_days is not None and self.query:
             raise ConfigError("verify_custom", "Rows of a query cannot be verified.", hint="Leave --verify-daily out.")
-        if self.verify_days and not model.partition_by:
+        if self.verify_days and not model.day_of:
             raise ConfigError("verify_days", f"Rows of {model.name} have no day.", hint="Say --verify-daily all.")
         if (self.include_events or self.exclude_events) and model.event_column is None:
             raise ConfigError(

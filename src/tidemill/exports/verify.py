@@ -14,7 +14,7 @@ from tidemill.bigquery import sql
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.tables import Table
 from tidemill.errors import ConfigError, ConflictError
-from tidemill.events.sources.source import EPOCH
+from tidemill.events.sources.source import EPOCH, moment
 from tidemill.events.sums import Sum, sums
 from tidemill.exports import selection
 from tidemill.exports.rejects import RunRejects
@@ -82,20 +82,23 @@ class Verifier:
                 "The rows that a query gave in earlier runs are not kept, so its table cannot be held against them.",
                 hint="Ask the table itself, by a query in BigQuery.",
             )
-        if days is not None and not model.partition_by:
+        if days is not None and not model.day_of:
             raise ConfigError("verify_days", f"Rows of {model.name} have no day.", hint="Leave --days out.")
         self._assert_still(export)
         table = self._table(client, export)
         if table is None:
             raise gone(export)
-        since, expired = _since(days, table, model.partition_by)
+        since, expired = _since(days, table, model.day_of)
         chosen = selection.of(spec, 0, export.position)
         if since:
             chosen = dataclasses.replace(chosen, time_from=dt.datetime.combine(since, dt.time(), dt.UTC))
         columns, without = (*model.key, *model.versions), self._rejects.keys(export.id)
         asked = tuple(column for name in columns for column in model.columns if column.name == name)
         rows = self._parts.source(export).rows(chosen, EPOCH)
-        expected = sums(self._parts.lake, rows, columns, model.partition_by, without)
+        if since and model.began:  # a session of an earlier day may have events since
+            first = moment(dt.datetime.combine(since, dt.time(), dt.UTC))
+            rows = f"SELECT * FROM ({rows}) WHERE {model.began} >= {first}"
+        expected = sums(self._parts.lake, rows, columns, model.day_of, without)
         found, billed = self._found(client, export, asked, since)
         self._assert_unmoved(export)
         all_days = _held(expected, found)
@@ -120,7 +123,7 @@ class Verifier:
             return None
         names = {field.name.lower() for field in table.fields}
         assert_keyed(model, names)
-        lacking = [name for name in (*model.versions, model.partition_by) if name and name not in names]
+        lacking = [name for name in (*model.versions, model.day_of) if name and name not in names]
         if lacking:
             raise ConfigError(
                 "verify_columns",
@@ -135,7 +138,7 @@ class Verifier:
         """Of each day in the table: rows, ids and checksum; and the bytes that the query was billed."""
         model = model_of(export)
         answer = client.query(
-            sql.sums((export.project, export.dataset, export.table_id), columns, model.partition_by, since),
+            sql.sums((export.project, export.dataset, export.table_id), columns, model.day_of, since),
             job_id=f"tidemill_verify_{secrets.token_hex(12)}",
             permission="bigquery.tables.getData",
             dataset=export.dataset,

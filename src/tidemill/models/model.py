@@ -29,7 +29,8 @@ class Model:
     `table`: how its table is called if nothing is said, of an export of `team_id`. `json_type`: whether JSON columns
     are of type JSON if nothing is said. `event_column`: the one with names of events, by which rows can be chosen.
     `one_team`: a table holds the rows of one team only: the key has no team in it. `replaced`: without
-    versions; a row of a later run takes the place of an earlier one with its key.
+    versions; a row of a later run takes the place of an earlier one with its key. `began`: a column of time by whose
+    days rows are told apart where a new table is not partitioned.
     """
 
     name: str
@@ -45,6 +46,12 @@ class Model:
     event_column: str | None = None
     one_team: bool = False
     replaced: bool = False
+    began: str | None = None
+
+    @property
+    def day_of(self) -> str | None:
+        """The column of time that says which day a row is of, if there is one."""
+        return self.partition_by or self.began
 
     def columns_for(self, *, json_type: bool) -> tuple[Column, ...]:
         """The columns with their types settled."""

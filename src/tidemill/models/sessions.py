@@ -77,6 +77,7 @@ SESSIONS = Model(
         Column("bq_updated_timestamp", Type.TIMESTAMP, "When this state of the row was handed to BigQuery."),
     ),
     key=("team_id", "session_id"),
+    began="start_timestamp",
     versions=("session_version",),
     cluster_by=("team_id", "session_id"),
     table="sessions",
