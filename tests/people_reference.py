@@ -90,6 +90,10 @@ def people(events: list[dict[str, Any]]) -> list[Someone]:
     return plain([_action(event) for event in events])
 
 
+def _values(given: dict[str, Any]) -> dict[str, bytes]:
+    return {name: json.dumps(value).encode() for name, value in given.items()}
+
+
 def _action(event: dict[str, Any]) -> Action:
     properties, moment = event["properties"], dt.datetime.fromisoformat(event["timestamp"])
     since = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -99,6 +103,8 @@ def _action(event: dict[str, Any]) -> Action:
         event["event"],
         event["distinct_id"],
         since // dt.timedelta(microseconds=1),
-        {name: json.dumps(value).encode() for name, value in properties.get("$set", {}).items()},
+        _values(properties.get("$set", {})),
+        _values(properties.get("$set_once", {})),
+        tuple(properties.get("$unset", ())),
         merged=properties.get("$anon_distinct_id", properties.get("alias")),
     )

@@ -57,6 +57,8 @@ actions = st.lists(
         st.tuples(st.just("run"), model, fault, nth),
         st.tuples(st.just("backfill"), model, fault, nth, st.integers(0, DAYS - 1), st.integers(1, DAYS)),
         st.tuples(st.just("resume"), model, fault, nth),
+        st.tuples(st.just("again"), model, fault, nth),
+        st.tuples(st.just("cancel"), model, st.none(), nth),
         st.tuples(st.just("lose"), model, st.integers(0, 3)),
         st.tuples(st.just("two"), model),
     ),
@@ -101,14 +103,19 @@ class World:
         for n in range(count):
             properties: dict[str, Any] = {"$session_id": f"0190a000-0000-7000-8000-{chance.randrange(12):012x}"}
             properties |= {"$current_url": f"https://a.example/{chance.randrange(4)}"}
-            kind = chance.choice(["$pageview", "seen", "$identify", "$set", "$create_alias"])
+            kinds = ["$pageview", "seen", "$identify", "$set", "$set", "$create_alias", "$merge_dangerously"]
+            kind = chance.choice(kinds)
             match kind:
                 case "$identify":
                     properties["$anon_distinct_id"] = chance.choice(people)
                 case "$set":
                     properties["$set"] = {"n": chance.randrange(9)}
+                    properties["$set_once"] = {"first": chance.randrange(9)}
+                    properties["$unset"] = ["n"] if chance.randrange(4) == 0 else []
                 case "$create_alias":
                     properties["alias"] = "p7"
+                case "$merge_dangerously" if chance.randrange(3) == 0:
+                    properties["alias"] = chance.choice(people)
             rows.append(
                 {
                     "uuid": f"{self.number}-{len(self.sent) + n}",
@@ -156,6 +163,12 @@ class World:
                 whole = name in {"persons", "merge_ids"}
                 estimate = exports.estimate(own, "earliest" if whole else start, None if whole else end, "day")
                 exports.backfill(own, estimate, by="t", parallel=2, progress=lambda _: None)
+            case "again":
+                done = [run for run in exports.runs(own, limit=99) if run.status == "completed"]
+                if done:
+                    exports.run_again(done[-1].short_id, by="t")
+            case "cancel":
+                exports.backfill_stop(own, cancel=True)
             case "resume":
                 exports.backfill_resume(own, by="t", parallel=1, progress=lambda _: None)
             case _:
