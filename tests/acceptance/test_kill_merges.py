@@ -167,7 +167,11 @@ def test_a_process_that_dies_while_its_merge_is_at_work(installation: Installati
             installation.local.set_faults(SLOW)
             process = installation.start("export", *words, **SMALL)
             assert kill_when(process, lambda: len(merges(installation, "running")) > 0)
+            at_work, seen = merges(installation, "running"), len(installation.local.requests())
             again = installation.start("export", *(["backfill", "resume", model] if len(words) > 2 else words), **SMALL)
+            (job,) = at_work
+            while not any(job in request["path"] for request in installation.local.requests()[seen:]):
+                assert again.poll() is None, again.communicate()
             installation.local.set_faults([])
             assert again.wait(180) == 0, again.communicate()
             again.communicate()

@@ -233,7 +233,7 @@ class Client:
 
     def wait_for(self, job_id: str, dataset: str, table: str) -> int:
         """Wait until no statement of this id is at work. Gives the rows that it changed; see `jobs.wait_for`."""
-        return jobs.wait_for(self, job_id, self.target("bigquery.jobs.create", dataset, table), self.cancelled)
+        return jobs.wait_for(self, job_id, self.target("bigquery.jobs.get", dataset, table), self.cancelled)
 
     def query(
         self,

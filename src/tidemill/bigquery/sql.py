@@ -144,10 +144,18 @@ def insert_row(table: Place, row: Mapping[str, Value | list[str]]) -> str:
     return f"INSERT INTO {quoted(*table)} ({names}) VALUES ({values})"
 
 
-def delete_rows(table: Place, same: Mapping[str, Value], column: str, values: Sequence[Value]) -> str:
-    """Delete the rows that have one of these values in a column, and the same values in others."""
+def delete_rows(
+    table: Place,
+    same: Mapping[str, Value],
+    column: str,
+    values: Sequence[Value],
+    but: Mapping[str, Sequence[Value]] | None = None,
+) -> str:
+    """Delete the rows that have one of these values in a column, and the same values in others; not those that have one
+    of the values in `but`."""
     conditions = [f"`{name}` = {literal(value)}" for name, value in same.items()]
     conditions.append(f"`{column}` IN ({', '.join(map(literal, values))})")
+    conditions += [f"`{name}` NOT IN ({', '.join(map(literal, no))})" for name, no in (but or {}).items() if no]
     return f"DELETE FROM {quoted(*table)} WHERE {' AND '.join(conditions)}"
 
 

@@ -25,16 +25,10 @@ _FETCHED = 10_000
 
 @dataclasses.dataclass
 class Sent:
-    """What somebody sent: uuids of events, and the ids of their sessions.
-
-    Others sent events under `shared` ones of the person's distinct_ids, too. `apart` are the person's events under
-    those, and under ids that are not the person's: a device that others have, too.
-    """
+    """What somebody sent: uuids of events, and the ids of their sessions."""
 
     events: set[str] = dataclasses.field(default_factory=set)
     sessions: set[str] = dataclasses.field(default_factory=set)
-    shared: set[str] = dataclasses.field(default_factory=set)
-    apart: set[str] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,25 +56,15 @@ class PersonEvents:
                 SELECT device_id FROM {seen_on} SEMI JOIN asked ON asked.name = user_id)"""
         owners = devices.owners(events, self._metadata, team_id)
         query = f"""
-            SELECT uuid, session_id, distinct_id, coalesce(user_id, distinct_id)
-            FROM ({events}) LEFT JOIN ({owners}) USING (snapshot_id, n)"""
-        mine, by_id, sent = set(ids), dict[str, set[str]](), Sent()
+            SELECT uuid, session_id FROM ({events}) LEFT JOIN ({owners}) USING (snapshot_id, n)
+            WHERE coalesce(user_id, distinct_id) IN (SELECT name FROM asked)"""
+        sent = Sent()
         with self._lake.cursor() as cursor:
             _register(cursor, "asked", ids)
             found = cursor.execute(query)
             while rows := found.fetchmany(_FETCHED):
-                for uuid, session, distinct_id, owner in rows:
-                    if owner not in mine:
-                        sent.shared.add(distinct_id)
-                        continue
-                    sent.events.add(uuid)
-                    by_id.setdefault(distinct_id, set()).add(uuid)
-                    if session:
-                        sent.sessions.add(session)
-        sent.shared &= mine
-        for name, events_of in by_id.items():
-            if name in sent.shared or name not in mine:
-                sent.apart |= events_of
+                sent.events.update(uuid for uuid, _ in rows)
+                sent.sessions.update(session for _, session in rows if session)
         return sent
 
     def delete(self, team_id: int, uuids: Collection[str]) -> None:

@@ -90,6 +90,7 @@ class Dispatch:
 
     def over(self, export: Export, ground: Ground, by: str, report: Report) -> Run:
         """Go over ground of an earlier run again, by another one."""
+        self.begin()
         return self.move(self._planner.again(self._exports.by_id(export.id), ground, by), report)
 
     def assert_abandoned(self, run: Run, export: Export) -> None:

@@ -29,17 +29,16 @@ from tidemill.store.erasures import IDS, Erasures
 from tidemill.store.records import Export
 
 _MOST_BYTES = 500_000  # of values in one statement, whose text has 1 MB at most ("Quotas": Query jobs)
-_MOST_PIECES = 20  # in which sessions are sent again
+_MOST_PIECES = 50  # of sessions that are sent again by one run
 _TICK = dt.timedelta(microseconds=1)
-#: Kinds of values: distinct_ids; those under which nobody else sent anything; uuids of all events, and of those that
-#: were not sent under such an id; ids of sessions.
-_OWN, _EVENTS, _APART, _SESSIONS = "own", "events", "apart", "sessions"
-#: By which columns the rows of a person are found in a table of a model; the first names the team.
+#: Kinds of values, beside distinct_ids: uuids of events; ids of sessions; BigQuery jobs that were begun, by export.
+_EVENTS, _SESSIONS, _JOBS = "events", "sessions", "jobs"
+#: By which column the rows of a person are found in a table of a model; the first names the team.
 _COLUMNS = {
-    "persons": ("team_id", {"distinct_id": IDS}),
-    "events": ("team_id", {"distinct_id": _OWN, "uuid": _APART}),
-    "sessions": ("team_id", {"session_id": _SESSIONS}),
-    "amplitude_events": ("app", {"user_id": _OWN, "uuid": _EVENTS}),
+    "persons": ("team_id", "distinct_id", IDS),
+    "events": ("team_id", "uuid", _EVENTS),
+    "sessions": ("team_id", "session_id", _SESSIONS),
+    "amplitude_events": ("app", "uuid", _EVENTS),
 }
 
 
@@ -85,83 +84,108 @@ class Eraser:
         """
         earlier = self._erasures.open(team_id, distinct_id)
         events = events or any(_EVENTS in kept for kept in earlier.values())
-        numbers, wanted = self._wanted(team_id, distinct_id, earlier, events=events)
+        number, wanted = self._wanted(team_id, distinct_id, earlier, events=events)
         told(Deleted("persons", len(wanted[IDS])))
         if events:
             self._events.delete(team_id, wanted[_EVENTS])
             with self._parts.lake.turn():
-                self._erasures.blank_statistics()
+                self._erasures.clear_catalog()
             told(Deleted("events", len(wanted[_EVENTS])))
-        self._erasures.remove_traces(team_id, wanted[IDS], wanted[IDS] | wanted[_EVENTS] | wanted[_SESSIONS])
+        self._erasures.remove_traces(team_id, wanted[IDS] if events else (), set[str]().union(*wanted.values()))
         failed: TidemillError | None = None
         for export in self._parts.exports.find():
             if not _concerns(export, team_id, events=events):
                 continue
             try:
-                told(Deleted(target(export), self._in_table(export, team_id, wanted, by)))
+                told(Deleted(target(export), self._in_table(export, team_id, number, wanted, by)))
             except TidemillError as error:
                 failed = failed or error
                 told(Deleted(target(export), 0, error))
         if failed:
             raise failed
-        self._erasures.forget(numbers)
+        self._erasures.forget(number)
         if events:  # with them, nothing needs the numbers of the ids any more
             self._identity.forget(team_id, wanted[IDS])
 
     def _wanted(
         self, team_id: int, distinct_id: str, earlier: dict[int, dict[str, list[str]]], *, events: bool
-    ) -> tuple[set[int], Wanted]:
-        """What is to be deleted, with what is left to do of earlier requests; written down under these numbers."""
-        wanted: Wanted = {name: set() for name in (IDS, _OWN, _EVENTS, _APART, _SESSIONS)}
-        for kept in earlier.values():
-            for name, values in kept.items():
-                wanted[name] |= set(values)
-        ids = set(self._identity.ids(team_id, distinct_id)) or ({distinct_id} if events else set())
-        wanted[IDS] |= ids
+    ) -> tuple[int, Wanted]:
+        """What is to be deleted, with what is left to do of earlier requests; written down under this number."""
+        kinds = (IDS, _JOBS, _EVENTS, _SESSIONS) if events else (IDS, _JOBS)
+        wanted: Wanted = {name: {v for kept in earlier.values() for v in kept.get(name, ())} for name in kinds}
+        wanted[IDS] |= set(self._identity.ids(team_id, distinct_id)) or ({distinct_id} if events else set())
         if not wanted[IDS]:
             raise self._identity.unknown(team_id, distinct_id)
-        numbers = {*earlier, self._erasures.begin(team_id, {IDS: ids})}
+        number = self._erasures.begin(team_id, wanted, earlier)
         with contextlib.suppress(NotFoundError):  # nobody, but events may have come under the id
             wanted[IDS] |= set(self._identity.erase(team_id, distinct_id))
         if not events:
-            return numbers, wanted
-        sent = self._events.find(team_id, wanted[IDS])
+            return number, wanted
+        # An id of an earlier request may be somebody else's by now.
+        sent = self._events.find(team_id, wanted[IDS] - self._identity.living(team_id, wanted[IDS]).keys())
         wanted[_EVENTS] |= sent.events
-        wanted[_APART] |= sent.apart
         wanted[_SESSIONS] |= sent.sessions
-        if wanted[_OWN] & sent.shared:  # others have sent something since under an id that was the person's alone
-            wanted[_APART] |= wanted[_EVENTS]
-        wanted[_OWN] = (wanted[_OWN] | wanted[IDS]) - sent.shared
         if not wanted[_EVENTS] and not self._identity.ids(team_id, distinct_id):
-            self._erasures.forget(numbers)
+            self._erasures.forget(number)
             raise self._identity.unknown(team_id, distinct_id)
-        return {*numbers, self._erasures.begin(team_id, wanted)}, wanted
+        return self._erasures.begin(team_id, wanted, [number]), wanted
 
-    def _in_table(self, export: Export, team_id: int, wanted: Wanted, by: str) -> int:
+    def _in_table(self, export: Export, team_id: int, number: int, wanted: Wanted, by: str) -> int:
         """Delete the rows of a person from the table of an export. Gives their number; none if the table is gone."""
+        left: list[Span] = []
         client = self._client_for(export)
         try:
             client.locate(export.dataset)
             if client.get_table(export.dataset, export.table_id) is None:
                 return 0
-            team, columns = _COLUMNS[export.model]
-            with turn.alone(self._parts, export, client):
+            with turn.alone(self._parts, export, client) as took:
                 self._assert_still(export)
-                deleted = sum(
-                    _delete(client, export, {team: team_id}, column, wanted[which]) for column, which in columns.items()
-                )
+                for job in wanted[_JOBS]:  # of a process that died: it may be at work still
+                    owner, _, job_id = job.partition(":")
+                    if owner == export.id.hex:
+                        client.wait_for(job_id, export.dataset, export.table_id)
+                deleted = self._deleted(export, team_id, number, wanted, client, took)
+                if export.model == "sessions":
+                    position = self._parts.exports.by_id(export.id).position  # a run may have moved it lately
+                    left = self._events.left(team_id, wanted[_SESSIONS], position)
         finally:
             client.close()
-        if export.model == "sessions":
-            self._send_rest(export, self._events.left(team_id, wanted[_SESSIONS], export.position), by)
+        self._send_rest(export, left, by)
+        return deleted
+
+    def _deleted(
+        self, export: Export, team_id: int, number: int, wanted: Wanted, client: Client, took: turn.Turn
+    ) -> int:
+        place, deleted = (export.project, export.dataset, export.table_id), 0
+        team, column, kind = _COLUMNS[export.model]
+        # Somebody may have come back meanwhile, and be in the table already.
+        back = self._identity.living(team_id, wanted[IDS]) if export.model == "persons" else {}
+        for some in _portions(wanted[kind]):
+            job_id = f"tidemill_erase_{secrets.token_hex(12)}"
+            self._erasures.add(number, _JOBS, f"{export.id.hex}:{job_id}")
+            answer = client.query(
+                sql.delete_rows(place, {team: team_id}, column, some, {"person_id": sorted(set(back.values()))}),
+                job_id=job_id,
+                permission="bigquery.tables.updateData",
+                dataset=export.dataset,
+                table=export.table_id,
+                max_bytes_billed=ExportSpec.model_validate(export.spec).max_bytes_billed,
+                cancelled=took.cancelled,
+            )
+            deleted += answer.affected or 0
         return deleted
 
     def _send_rest(self, export: Export, left: list[Span], by: str) -> None:
         """Sessions in which others have a part come again, without the events of the person."""
-        last = self._parts.runs.last(export.id)
-        if left and last:
-            why = "Sends sessions again that events of a deleted person were in."
-            self._dispatch.over(export, Ground(last, tuple(_pieces(left)), why), by, _quiet)
+        pieces = _pieces(left)
+        for start in range(0, len(pieces), _MOST_PIECES):
+            last = self._parts.runs.last(export.id)
+            if last:
+                why = "Sends sessions again that events of a deleted person were in."
+                some = [
+                    dataclasses.replace(one, number=n) for n, one in enumerate(pieces[start : start + _MOST_PIECES])
+                ]
+                self._dispatch.over(export, Ground(last, tuple(some), why), by, _quiet)
 
     def _assert_still(self, export: Export) -> None:
         """Raise ConflictError if a run may be bringing rows that were read before."""
@@ -182,35 +206,15 @@ def _concerns(export: Export, team_id: int, *, events: bool) -> bool:
 
 
 def _pieces(left: list[Span]) -> list[cut.Chunk]:
-    """Chunks in which all these sessions lie: one for each, or one for all if they are many."""
-    if len(left) > _MOST_PIECES:
-        left = [
-            Span(
-                min(span.first_snapshot for span in left),
-                max(span.last_snapshot for span in left),
-                min(span.first_time for span in left),
-                max(span.last_time for span in left),
-            )
-        ]
-    return [
-        cut.Chunk(number, span.first_snapshot - 1, span.last_snapshot, 1, span.first_time, span.last_time + _TICK)
-        for number, span in enumerate(left)
-    ]
-
-
-def _delete(client: Client, export: Export, team: dict[str, int], column: str, values: Collection[str]) -> int:
-    place, deleted = (export.project, export.dataset, export.table_id), 0
-    for some in _portions(values):
-        answer = client.query(
-            sql.delete_rows(place, team, column, some),
-            job_id=f"tidemill_erase_{secrets.token_hex(12)}",
-            permission="bigquery.tables.updateData",
-            dataset=export.dataset,
-            table=export.table_id,
-            max_bytes_billed=ExportSpec.model_validate(export.spec).max_bytes_billed,
-        )
-        deleted += answer.affected or 0
-    return deleted
+    """A chunk for each of these sessions."""
+    found = []
+    for number, span in enumerate(left):
+        try:
+            end: dt.datetime | None = span.last_time + _TICK
+        except OverflowError:
+            end = None
+        found.append(cut.Chunk(number, span.first_snapshot - 1, span.last_snapshot, 1, span.first_time, end))
+    return found
 
 
 def _portions(values: Collection[str]) -> Iterator[list[str]]:

@@ -190,6 +190,12 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 f"A table cannot be partitioned by {self.partition_by.column!r}: it is no TIMESTAMP, DATE or DATETIME.",
                 hint="Use a column of time, or 'none'.",
             )
+        if model.versions and self.partition_by and self.partition_by.column == "bq_updated_timestamp":
+            raise ConfigError(
+                "partition_changes",
+                "A row of that model is handed over again and again: a MERGE would move rows out of all partitions.",
+                hint="Partition by a column that stays, or by none.",
+            )
         if self.partition_expiration_days and not self.partition_by:
             raise ConfigError(
                 "partition_expiration",

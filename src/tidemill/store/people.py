@@ -168,8 +168,8 @@ class PeopleSession:
         self._connection.execute(query, [list(part) for part in zip(*ids, strict=True)])
 
     def forget(self, ids: Sequence[Key]) -> None:
-        """Those of these ids (team and distinct_id) whose person is erased are unknown from now on; and so are these
-        persons."""
+        """Those of these ids (team and distinct_id) that have no person, or an erased one, are unknown from now on; and
+        so are these persons."""
         keys = [list(part) for part in zip(*ids, strict=True)]
         former = (
             f"DELETE FROM {SCHEMA}.former_numbers USING unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) "
@@ -178,11 +178,12 @@ class PeopleSession:
         self._connection.execute(former, keys)
         query = f"""
             WITH gone AS (
-                DELETE FROM {SCHEMA}.distinct_ids d USING unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name),
-                    {SCHEMA}.persons p
-                WHERE d.team_id = k_team AND d.distinct_id = k_name AND p.team_id = d.team_id AND p.id = d.person_id
-                    AND p.erased RETURNING d.team_id, d.person_id)
-            DELETE FROM {SCHEMA}.persons p USING gone WHERE p.team_id = gone.team_id AND p.id = gone.person_id"""
+                DELETE FROM {SCHEMA}.distinct_ids d USING unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name)
+                WHERE d.team_id = k_team AND d.distinct_id = k_name AND (d.person_id IS NULL OR EXISTS (
+                    SELECT 1 FROM {SCHEMA}.persons p WHERE p.team_id = d.team_id AND p.id = d.person_id AND p.erased))
+                RETURNING d.team_id, d.person_id)
+            DELETE FROM {SCHEMA}.persons p USING gone
+            WHERE p.team_id = gone.team_id AND p.id = gone.person_id AND p.erased"""
         self._connection.execute(query, keys)
 
     def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:

@@ -144,8 +144,13 @@ class Runs:
         return self._these(runs.c.export_id == export_id, runs.c.status == "running")
 
     def merging(self, export_id: uuid.UUID) -> list[Run]:
-        """The runs of an export whose MERGE may be at work in BigQuery, whatever became of the run."""
-        return self._these(runs.c.export_id == export_id, runs.c.merge_job.is_not(None), runs.c.rows_merged.is_(None))
+        """The runs of an export whose MERGE may be at work in BigQuery, whatever became of the run.
+
+        BigQuery ends a job after six hours, which it may have waited for a day to begin ("Quotas": Query jobs).
+        """
+        lately = runs.c.finished_at.is_(None) | (runs.c.finished_at > sa.func.now() - dt.timedelta(days=2))
+        begun = (runs.c.merge_job.is_not(None), runs.c.rows_merged.is_(None))
+        return self._these(runs.c.export_id == export_id, *begun, lately)
 
     def _these(self, *which: sa.ColumnElement[bool]) -> list[Run]:
         with self._database.begin() as connection:

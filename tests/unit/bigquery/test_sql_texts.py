@@ -47,6 +47,11 @@ STATEMENTS = [
     ("insert_missing", sql.insert_missing(Merge(FINAL, STAGE, ["uuid", "team_id"], EVENTS.key)), "events"),
     ("keys", sql.keys(FINAL, EVENTS.key), "events"),
     ("delete_rows", sql.delete_rows(FINAL, {"team_id": 1}, "distinct_id", ['a"ü', "b"]), "persons"),
+    (
+        "delete_rows",
+        sql.delete_rows(FINAL, {}, "distinct_id", ["b"], {"person_id": ["c"]}),
+        "persons",
+    ),
     ("insert_row", sql.insert_row(FINAL, {"uuid": 'a"ü', "timestamp": FIRST, "team_id": 1}), "events"),
     ("insert_row", sql.insert_row(FINAL, {"session_id": "a", "urls": ["b", "c"], "duration": 2}), "sessions"),
     ("insert_row", sql.insert_row(FINAL, {"urls": []}), "sessions"),

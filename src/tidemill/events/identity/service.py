@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tidemill.errors import NotFoundError
@@ -85,7 +85,7 @@ class Session(Protocol):
         """These persons, which are deleted, are not exported any more; what was refused of their ids is forgotten."""
 
     def forget(self, ids: Sequence[Key]) -> None:
-        """Those of these ids whose person is erased are unknown from now on; and so are these persons."""
+        """Those of these ids that have no person, or an erased one, are unknown from now on, and so are these."""
 
     def save(self, changed: Changed, snapshot: int, numbers: int) -> Reached:
         """Keep these under the number of the next change, and that all up to this snapshot is in them; also the last
@@ -190,19 +190,10 @@ class IdentityService:
         self.catch_up()
         return [RefusalView(*row) for row in self._book.refusals(limit)]
 
-    @contextlib.contextmanager
-    def _up_to_date(self) -> Iterator[Session]:
-        """A session in which all committed events have been applied: none of them makes anew what it deletes."""
-        while True:
-            self.catch_up()
-            with self._book.open() as session:
-                if session.reached.snapshot >= self._lake.position():
-                    yield session
-                    return
-
     def delete(self, team_id: int, distinct_id: str) -> bool:
         """Delete the person of this id, with all that is known of it; whether there was one. Its events stay."""
-        with self._up_to_date() as session:
+        self.catch_up()  # or what it did before would make it again
+        with self._book.open() as session:
             found = known(session, [(team_id, distinct_id)])
             deleted = found.delete(team_id, distinct_id)
             keep(session, found, session.reached.snapshot)
@@ -214,6 +205,15 @@ class IdentityService:
         with self._book.open() as session:
             return _whole(session, team_id, distinct_id)[1]
 
+    def living(self, team_id: int, ids: Collection[str]) -> dict[str, str]:
+        """Those of these distinct_ids that have a person now which is not deleted, each with the id of that."""
+        with self._book.open() as session:
+            links = [Link(*row) for row in session.links([(team_id, name) for name in ids])]
+            owners = {(link.team_id, link.person_id) for link in links if link.person_id is not None}
+            persons = [_person(*row) for row in session.persons(list(owners)) or ()]
+        alive = {person.id for person in persons if not person.deleted}
+        return {link.distinct_id: link.person_id for link in links if link.person_id in alive and link.person_id}
+
     def erase(self, team_id: int, distinct_id: str) -> tuple[str, ...]:
         """Delete the person of this id, and see that nothing of it is exported any more. Gives its ids.
 
@@ -222,7 +222,8 @@ class IdentityService:
         NotFoundError
             There never was one.
         """
-        with self._up_to_date() as session:
+        self.catch_up()  # or what it did before would make it again
+        with self._book.open() as session:
             person, ids = _whole(session, team_id, distinct_id)
             if person is None:
                 raise self.unknown(team_id, distinct_id)
@@ -233,7 +234,7 @@ class IdentityService:
         return ids
 
     def forget(self, team_id: int, ids: Collection[str]) -> None:
-        """Forget those of these ids that are of erased persons, and these."""
+        """Forget those of these ids that are of erased persons, or of none, and these."""
         with self._book.open() as session:
             session.forget([(team_id, name) for name in ids])
 

@@ -45,7 +45,7 @@ def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
         changed = took.changed
         for number, part in enumerate(slices):
             job_id = work.job_id(f"merge{number or ''}")
-            took.begin(job_id)
+            parts.runs.note(run.id, attempt=attempt, merge_job=job_id)  # before it begins
             answer = client.query(
                 MERGES[run.mode](dataclasses.replace(statement, part=part)),
                 job_id=job_id,
@@ -54,6 +54,7 @@ def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
                 table=export.table_id,
                 labels=work.labels,
                 max_bytes_billed=work.max_bytes_billed,
+                cancelled=took.cancelled,
             )
             changed, billed = changed + (answer.affected or 0), billed + answer.bytes_billed
     parts.runs.note(run.id, attempt=attempt, rows_merged=changed, bytes_billed=run.bytes_billed + billed)

@@ -8,7 +8,6 @@ go on: a run writes the job's id down before it begins, and who has the turn wai
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -17,28 +16,23 @@ from tidemill.exports.work import Held, Parts, Work
 from tidemill.store.records import Export
 
 
-@dataclasses.dataclass(frozen=True)
 class Turn:
-    """The turn of a run. `changed`: rows that a MERGE of the attempt before it has changed."""
+    """A turn that somebody has. `changed`: rows that a MERGE of the same run's attempt before this one has changed."""
 
-    changed: int
-    _parts: Parts
-    _work: Work
-    _held: Held
+    def __init__(self, client: Client, held: Held, changed: int = 0) -> None:
+        self.changed = changed
+        self._client, self._held = client, held
 
-    def begin(self, job_id: str) -> None:
-        """Write down that this job is about to begin.
+    def cancelled(self) -> bool:
+        """To be asked before each statement: whether to stop.
 
         Raises
         ------
-        ConflictError
-            Another attempt took the run over.
         UnavailableError
             The turn was lost.
         """
-        run = self._work.run
-        self._parts.runs.note(run.id, attempt=run.attempt, merge_job=job_id)
         self._held.check()
+        return self._client.cancelled()
 
 
 @contextlib.contextmanager
@@ -54,11 +48,11 @@ def taken(parts: Parts, work: Work, client: Client) -> Iterator[Turn]:
     """
     with _locked(parts, work.export, waiting=lambda: parts.watches.check(work.run.id)) as held:
         changed = _wait_for_others(parts, work.export, client, own=work.job_id("merge"))
-        yield Turn(changed.get(work.run.id, 0), parts, work, held)
+        yield Turn(client, held, changed.get(work.run.id, 0))
 
 
 @contextlib.contextmanager
-def alone(parts: Parts, export: Export, client: Client) -> Iterator[None]:
+def alone(parts: Parts, export: Export, client: Client) -> Iterator[Turn]:
     """For the time of the block no MERGE of the export is at work, whatever became of its run.
 
     Raises
@@ -66,9 +60,9 @@ def alone(parts: Parts, export: Export, client: Client) -> Iterator[None]:
     UnavailableError
         The turn, or BigQuery, was lost.
     """
-    with _locked(parts, export):
+    with _locked(parts, export) as held:
         _wait_for_others(parts, export, client)
-        yield
+        yield Turn(client, held)
 
 
 def _locked(
