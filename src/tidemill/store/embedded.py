@@ -314,7 +314,7 @@ def _run(folder: Path, command: str, *arguments: str, cwd: Path | None = None) -
                 stderr=said,
                 cwd=cwd or folder / "data",
                 env=environment,
-                timeout=90,
+                timeout=300,
                 user=user if os.getuid() == 0 else None,
                 group=group if os.getuid() == 0 else None,
                 extra_groups=[] if os.getuid() == 0 else None,

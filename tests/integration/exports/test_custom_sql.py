@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.installation import CONNECTION, Installation
+from tests.installation import CONNECTION, Installation, write_events
 
 from tidemill.errors import ConfigError
 from tidemill.events.sources import custom_sql
@@ -100,13 +100,18 @@ def test_a_query_on_the_command_line_that_is_empty_or_the_name_of_a_file(
 
 
 def test_who_deletes_an_export_that_appends_is_told_that_a_new_one_sends_all_rows_again(
-    installation: Installation,
+    installation: Installation, tmp_path: Path
 ) -> None:
     with installation.app() as app:
         installation.connect(app)
-        for name, key in (("appends", ()), ("merges", ("uuid",))):
+        write_events(tmp_path / "events.jsonl", 3)
+        app.events.load(str(tmp_path / "events.jsonl"))
+        for name, key in (("unused", ()), ("appends", ()), ("merges", ("uuid",))):
             sql = f"SELECT uuid FROM events WHERE {NEW}"
             app.exports.create(CONNECTION, {"name": name, "table": name, "sql": sql, "key": key}, by="t")
+            if name != "unused":  # which has sent nothing
+                app.exports.run(name, by="t")
+    assert "drop that one first" not in installation.run("export", "delete", "unused", "--yes").stderr
     assert "drop that one first" in installation.run("export", "delete", "appends", "--yes").stderr
     assert "drop that one first" not in installation.run("export", "delete", "merges", "--yes").stderr
 
