@@ -57,7 +57,8 @@ def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
                 cancelled=took.cancelled,
             )
             changed, billed = changed + (answer.affected or 0), billed + answer.bytes_billed
-    parts.runs.note(run.id, attempt=attempt, rows_merged=changed, bytes_billed=run.bytes_billed + billed)
+        # Before the turn ends: who has the next one would take the job for one that was left behind.
+        parts.runs.note(run.id, attempt=attempt, rows_merged=changed, bytes_billed=run.bytes_billed + billed)
     _drop_stage(parts, work)
     return changed
 
