@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,7 @@ def test_a_process_that_dies_while_its_merge_is_at_work(installation: Installati
             (job,) = at_work
             while not any(job in request["path"] for request in installation.local.requests()[seen:]):
                 assert again.poll() is None, again.communicate()
+                time.sleep(0.1)
             installation.local.set_faults([])
             assert again.wait(180) == 0, again.communicate()
             again.communicate()

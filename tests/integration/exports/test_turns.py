@@ -89,6 +89,7 @@ def test_who_waits_for_a_turn_can_be_cancelled(installation: Installation, tmp_p
             thread.start()
             while (found := other.exports.runs("daily", limit=1)[0]).id == first.id or found.rows_done < len(uuids):
                 assert thread.is_alive()
+                time.sleep(0.05)
             assert other.exports.cancel(found.short_id).status == "cancelled"
             thread.join()
         assert getattr(ended[0], "code", None) == "cancelled"
