@@ -189,8 +189,12 @@ def test_nothing_of_the_person_is_kept(installation: Installation, tmp_path: Pat
                 for text in ("zzz-ana", b"zzz-ana".hex()):  # bytes are shown as such
                     found = session.execute(f"SELECT t::text FROM {name} t WHERE t::text LIKE '%{text}%'").fetchall()
                     assert found == [], name
-        app.events.compact()
+        app.events.compact()  # what the catalog held of small commits is in files then
         load(app, tmp_path, {"distinct_id": "ben", "properties": {"a": 2}}, {"distinct_id": "zzz-ana"})
+        load(
+            app, tmp_path, {"distinct_id": "eve"}, *({"distinct_id": "eve", "properties": {"n": n}} for n in range(20))
+        )
+        erase(app, "eve")
         run(app)
         assert [row["distinct_id"] for row in installation.rows("events")].count("ben") == 3
         assert len(app.events.show(distinct_id="ben", limit=10)) == 3
