@@ -38,6 +38,8 @@ _TYPES = dict.fromkeys(("team_id", "version", "number", "into_number", "snapshot
 _MOMENT = (
     "'epoch'::timestamptz + ({0} / 3600000000) * interval '1 hour' + ({0} % 3600000000) * interval '1 microsecond'"
 )
+#: A list of teams and one of names, side by side. In binary, which takes a third of the time that texts take.
+_KEYS = "unnest(%b::bigint[], %b::text[]) AS k(k_team, k_name)"
 _FETCHED = 1_000
 _CREATED = "(extract(epoch FROM created_at) * 1000000)::bigint"
 
@@ -116,11 +118,20 @@ class PeopleSession:
 
     def links(self, ids: Sequence[Key]) -> list[Row]:
         """Those of these ids (team and distinct_id) that are known."""
-        return self._found(", ".join(LINK), "distinct_ids", "distinct_id", "text", ids)
+        return self._links("distinct_id", ids)
+
+    def without_person(self, ids: Sequence[Key]) -> list[Key]:
+        """Those of these ids (team and distinct_id) that nobody has, or only somebody who was deleted."""
+        query = (
+            f"SELECT k_team, k_name FROM {_KEYS} LEFT JOIN ({SCHEMA}.distinct_ids d JOIN {SCHEMA}.persons p "
+            "ON p.team_id = d.team_id AND p.id = d.person_id AND NOT p.deleted) "
+            "ON d.team_id = k_team AND d.distinct_id = k_name WHERE p.id IS NULL"
+        )
+        return self._fetched(query, ids)
 
     def links_of(self, persons: Sequence[Key]) -> list[Row]:
         """All ids of these persons (team and id)."""
-        return self._found(", ".join(LINK), "distinct_ids", "person_id", "text", persons)
+        return self._links("person_id", persons)
 
     def persons(self, persons: Sequence[Key], most: int | None = None) -> list[Row] | None:
         """Those of these persons that are known; None if their properties have more than `most` characters."""
@@ -128,13 +139,12 @@ class PeopleSession:
             return []
         query = (
             f"SELECT t.team_id, t.id, {_CREATED}, properties, version, identified, deleted, number "
-            f"FROM {SCHEMA}.persons t JOIN unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) "
-            "ON t.team_id = k_team AND t.id = k_name"
+            f"FROM {SCHEMA}.persons t JOIN {_KEYS} ON t.team_id = k_team AND t.id = k_name"
         )
         rows, size = [], 0
         with self._connection.cursor(name="persons") as cursor:  # a part at a time, not all at once
             cursor.itersize = _FETCHED
-            cursor.execute(query, [list(part) for part in zip(*persons, strict=True)])
+            cursor.execute(query, _lists(persons))
             for row in cursor:
                 size += len(row[3])
                 if most is not None and size > most:
@@ -144,11 +154,9 @@ class PeopleSession:
 
     def users(self, devices: Sequence[Key]) -> list[Row]:
         """team_id, device_id and the user who was last seen on it, of those of these devices that are known."""
-        if not devices:
-            return []
         query = (
             f"SELECT DISTINCT ON (team_id, device_id) team_id, device_id, user_id FROM {SCHEMA}.device_users "
-            "JOIN unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) ON team_id = k_team AND device_id = k_name "
+            f"JOIN {_KEYS} ON team_id = k_team AND device_id = k_name "
             "ORDER BY team_id, device_id, snapshot DESC, n DESC"
         )
         return self._fetched(query, devices)
@@ -157,28 +165,24 @@ class PeopleSession:
         """These persons (team and id), which are deleted, are not exported any more; nothing that was refused of their
         distinct_ids is listed."""
         query = (
-            f"UPDATE {SCHEMA}.persons SET erased = true FROM unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) "
-            "WHERE team_id = k_team AND id = k_name AND deleted"
+            f"UPDATE {SCHEMA}.persons SET erased = true FROM {_KEYS} WHERE team_id = k_team AND id = k_name AND deleted"
         )
-        self._connection.execute(query, [list(part) for part in zip(*persons, strict=True)])
+        self._connection.execute(query, _lists(persons))
         query = (
-            f"DELETE FROM {SCHEMA}.identity_warnings USING unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) "
+            f"DELETE FROM {SCHEMA}.identity_warnings USING {_KEYS} "
             "WHERE team_id = k_team AND k_name IN (distinct_id, other)"
         )
-        self._connection.execute(query, [list(part) for part in zip(*ids, strict=True)])
+        self._connection.execute(query, _lists(ids))
 
     def forget(self, ids: Sequence[Key]) -> None:
         """Those of these ids (team and distinct_id) that have no person, or an erased one, are unknown from now on; and
         so are these persons."""
-        keys = [list(part) for part in zip(*ids, strict=True)]
-        former = (
-            f"DELETE FROM {SCHEMA}.former_numbers USING unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name) "
-            "WHERE team_id = k_team AND distinct_id = k_name"
-        )
+        keys = _lists(ids)
+        former = f"DELETE FROM {SCHEMA}.former_numbers USING {_KEYS} WHERE team_id = k_team AND distinct_id = k_name"
         self._connection.execute(former, keys)
         query = f"""
             WITH gone AS (
-                DELETE FROM {SCHEMA}.distinct_ids d USING unnest(%s::bigint[], %s::text[]) AS k(k_team, k_name)
+                DELETE FROM {SCHEMA}.distinct_ids d USING {_KEYS}
                 WHERE d.team_id = k_team AND d.distinct_id = k_name AND (d.person_id IS NULL OR EXISTS (
                     SELECT 1 FROM {SCHEMA}.persons p WHERE p.team_id = d.team_id AND p.id = d.person_id AND p.erased))
                 RETURNING d.team_id, d.person_id)
@@ -205,19 +209,13 @@ class PeopleSession:
         )
         return self.reached
 
-    def _found(self, columns: str, table: str, name: str, kind: str, keys: Sequence[Key]) -> list[Row]:
-        if not keys:
-            return []
-        qualified = ", ".join(f"t.{column}" if column.isidentifier() else column for column in columns.split(", "))
-        query = (
-            f"SELECT {qualified} FROM {SCHEMA}.{table} t "
-            f"JOIN unnest(%s::bigint[], %s::{kind}[]) AS k(k_team, k_name) ON t.team_id = k_team AND t.{name} = k_name"
-        )
-        return self._fetched(query, keys)
+    def _links(self, name: str, keys: Sequence[Key]) -> list[Row]:
+        columns = ", ".join(f"t.{column}" for column in LINK)
+        joined = f"{SCHEMA}.distinct_ids t JOIN {_KEYS} ON t.team_id = k_team AND t.{name} = k_name"
+        return self._fetched(f"SELECT {columns} FROM {joined}", keys)
 
     def _fetched(self, query: str, keys: Sequence[Key]) -> list[Row]:
-        rows: list[Row] = self._connection.execute(query, [list(part) for part in zip(*keys, strict=True)]).fetchall()
-        return rows
+        return self._connection.execute(query, _lists(keys)).fetchall() if keys else []
 
     def _merge(
         self,
@@ -250,6 +248,11 @@ class PeopleSession:
             )
             cursor.execute("DROP TABLE incoming")
         return True
+
+
+def _lists(keys: Sequence[Key]) -> list[list[Any]]:
+    """For `_KEYS`."""
+    return [[key[0] for key in keys], [key[1] for key in keys]]
 
 
 def _reached(row: Any) -> Reached:

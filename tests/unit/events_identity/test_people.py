@@ -60,6 +60,11 @@ class Memory:
     def links(self, ids: Sequence[Key]) -> list[service.Row]:
         return [dataclasses.astuple(self.kept_links[key]) for key in ids if key in self.kept_links]
 
+    def without_person(self, ids: Sequence[Key]) -> list[Key]:
+        links = {key: self.kept_links[key] for key in ids if key in self.kept_links}
+        living = {(row[0], row[1]) for row in self.kept_persons.values() if not row[6]}
+        return [key for key in ids if key not in links or (key[0], links[key].person_id) not in living]
+
     def links_of(self, persons: Sequence[Key]) -> list[service.Row]:
         return [dataclasses.astuple(x) for x in self.kept_links.values() if (x.team_id, x.person_id) in persons]
 

@@ -47,6 +47,14 @@ class Action:
     place: tuple[int, int] = (0, 0)
     server_time: int = 0
 
+    def asks(self) -> bool:
+        """Whether properties are to change."""
+        return bool(self.set or self.set_once or self.unset or self.operations or self.clear)
+
+    def plain(self) -> bool:
+        """Whether it says no more than that there is somebody with this id: nothing, where that is known."""
+        return self.merged is None and self.device is None and not self.personless and not self.asks()
+
 
 @dataclasses.dataclass(slots=True)
 class Person:
@@ -169,8 +177,7 @@ class People:
         person, made = self._merged(action) if action.merged is not None else (None, False)
         if person is None:
             person, made = self._person(action, action.distinct_id)
-        asked = action.set or action.set_once or action.unset or action.operations or action.clear
-        if asked and action.event not in rules.SILENT:
+        if action.asks() and action.event not in rules.SILENT:
             self._update(person, action, made)
 
     def delete(self, team_id: int, distinct_id: str) -> bool:

@@ -72,6 +72,9 @@ class Session(Protocol):
     def links(self, ids: Sequence[Key]) -> list[Row]:
         """Those of these ids that are known."""
 
+    def without_person(self, ids: Sequence[Key]) -> list[Key]:
+        """Those of these ids that nobody has, or only somebody who was deleted."""
+
     def links_of(self, persons: Sequence[Key]) -> list[Row]:
         """All ids of these persons."""
 
@@ -262,6 +265,7 @@ class _TooMuch(Exception):  # noqa: N818 - it is no error
 def apply(session: Session, actions: Sequence[Action], upto: int, most: int = MOST) -> None:
     """Apply these actions, which are all up to a snapshot, to what is kept; those of half of them after the others, if
     what is known of their persons has more than `most` characters."""
+    actions = _telling(session, actions)
     ids = {(action.team_id, action.distinct_id) for action in actions}
     merges = [action for action in actions if action.merged]
     merged = {(action.team_id, action.merged or "") for action in merges}
@@ -276,6 +280,17 @@ def apply(session: Session, actions: Sequence[Action], upto: int, most: int = MO
     for action in actions:
         found.apply(action)
     keep(session, found, upto)
+
+
+def _telling(session: Session, actions: Sequence[Action]) -> Sequence[Action]:
+    """Without those that only tell what is known: that there is somebody with an id.
+
+    Most events are such, and their people need not be fetched. What else is applied cannot make them tell more: an id
+    that has a person keeps one, whoever that is.
+    """
+    plain = {(action.team_id, action.distinct_id) for action in actions if action.plain()}
+    wanted = set(session.without_person(list(plain)))
+    return [action for action in actions if not action.plain() or (action.team_id, action.distinct_id) in wanted]
 
 
 def known(
