@@ -22,7 +22,7 @@ _ROWS = """
 """
 
 #: Of these blocks (8 kB each), or about so many, the rows are counted when there are more than `_FEW_BLOCKS`.
-_SAMPLED_BLOCKS, _FEW_BLOCKS = 200, 4_000
+_SAMPLED_BLOCKS, _FEW_BLOCKS = 80, 4_000
 _BLOCKS = "SELECT pg_relation_size('{schema}.distinct_ids') / current_setting('block_size')::bigint"
 #: LATERAL and OFFSET: each by its index, whatever PostgreSQL thinks of the number of rows.
 _SAMPLE = """
