@@ -17,6 +17,10 @@ from tidemill.settings import Settings
 if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
     from tidemill.bigquery.local.service import LocalBigQuery
+    from tidemill.capture.intake import Intake
+    from tidemill.capture.metrics import Metrics
+    from tidemill.capture.server import Server
+    from tidemill.capture.service import KeyService
     from tidemill.connections.service import ConnectionService
     from tidemill.engine.port import Engine
     from tidemill.events.identity.service import IdentityService
@@ -177,6 +181,14 @@ class App:
             self._client,
         )
 
+    @functools.cached_property
+    def keys(self) -> KeyService:
+        """Keys by which SDKs send events."""
+        from tidemill.capture.service import KeyService
+        from tidemill.store.keys import Keys
+
+        return KeyService(Keys(self.database))
+
     def _client(self, connection: Connection, project: str) -> Client:
         return self.connections.client(connection, project)
 
@@ -197,3 +209,48 @@ def local_bigquery(settings: Settings) -> LocalBigQuery:
     from tidemill.bigquery.local.service import LocalBigQuery
 
     return LocalBigQuery(settings.home_path / "bigquery")
+
+
+def share_metrics(settings: Settings) -> None:
+    """Have the processes that this one begins count together."""
+    from tidemill.capture import metrics
+
+    metrics.shared_by_processes(settings.home_path / "metrics")
+
+
+def capture_server(settings: Settings, processes: int) -> Server:
+    """One of so many processes that take events over HTTP. It opens the installation when it begins."""
+    from tidemill.capture.metrics import Metrics
+    from tidemill.capture.server import Server
+
+    app, metrics, closing = App(settings), Metrics(), contextlib.ExitStack()
+
+    def opened() -> Intake:
+        closing.enter_context(app)
+        return _intake(app, metrics, processes, closing)
+
+    return Server(opened, closing.close, lambda: _look(app), metrics, settings.metrics_token)
+
+
+def _look(app: App) -> None:
+    """Raise if events could not be kept now."""
+    app.lake.position()
+
+
+def _intake(app: App, metrics: Metrics, processes: int, closing: contextlib.ExitStack) -> Intake:
+    from tidemill.capture.bodies import Room
+    from tidemill.capture.committer import Bounds, Committer
+    from tidemill.capture.intake import Intake
+    from tidemill.capture.keyring import Keyring
+    from tidemill.store.keys import Keys
+    from tidemill.store.loads import Rejects
+
+    settings, keys = app.settings, Keys(app.database)
+    app.lake.position()  # opened now, so that the first request does not wait for it
+    bounds = Bounds(settings.capture_commit_rows, settings.capture_commit_bytes, settings.capture_commit_seconds)
+    committer = Committer(app.lake, Rejects(app.database), keys.revoked, bounds, metrics)
+    committer.start()
+    closing.callback(committer.stop)
+    room = Room(settings.capture_held_bytes)
+    keyring = Keyring(keys.by_hash, processes)
+    return Intake(keyring, committer, metrics, room, settings.capture_body_seconds, app.events.captured)

@@ -60,6 +60,28 @@ class Settings(pydantic_settings.BaseSettings):
         default=600.0, gt=0, description="How long a call to BigQuery is retried before the run fails."
     )
 
+    capture_commit_seconds: float = Field(
+        default=0.05, ge=0, le=10, description="How long a captured event waits for others, to be committed with them."
+    )
+    capture_commit_rows: int = Field(default=20_000, ge=1, description="Most captured events in one commit.")
+    capture_commit_bytes: int = Field(
+        default=32 * MEGABYTE, ge=1000, description="Most bytes of captured events in one commit."
+    )
+    capture_held_bytes: int = Field(
+        default=256 * MEGABYTE,
+        ge=1_000_000,
+        description="Bytes of requests that a server process holds at once; what comes then is told to come again.",
+    )
+    capture_body_seconds: float = Field(
+        default=30.0, gt=0, description="A request's body must be here within so many seconds."
+    )
+    capture_connections: int = Field(default=4096, ge=1, description="Most connections of a server process at once.")
+    metrics_token: str | None = Field(
+        default=None,
+        repr=False,
+        description="Who asks for /metrics with this bearer token gets them. Unset: who asks from this machine.",
+    )
+
     @property
     def home_path(self) -> Path:
         """The home directory, absolute, so that a later change of the working directory does not move it."""

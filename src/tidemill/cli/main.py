@@ -14,7 +14,7 @@ import traceback
 
 import typer
 
-from tidemill.cli import connection, events, export, local, model, persons, setup
+from tidemill.cli import connection, events, export, key, local, model, persons, serve, setup
 
 VERBOSE = "--verbose"
 BUG = 70
@@ -29,9 +29,11 @@ app = typer.Typer(
     epilog="--verbose, anywhere, shows the original text of an error. Exit codes: docs/reference/exit-codes.md",
 )
 setup.register(app)
+serve.register(app)
 app.add_typer(local.app, name="local")
 app.add_typer(connection.app, name="connection")
 app.add_typer(events.app, name="events")
+app.add_typer(key.app, name="key")
 app.add_typer(persons.app, name="persons")
 app.add_typer(model.app, name="model")
 app.add_typer(export.app, name="export")

@@ -113,6 +113,22 @@ class EventService:
         maintenance.tidy(self._lake)
         return result
 
+    def captured(self, api: str, team_id: int) -> str:
+        """Under what it is kept of events that were sent to an API, and could not be taken: they can be tried again,
+        as those of a file."""
+        key = f"capture:{api}:{team_id}"
+        self._loads.begin(
+            key,
+            file=f"sent by {api}",
+            format=api,
+            team_id=team_id,
+            team_given=True,
+            content_key=key,
+            mapping={},
+            bytes=0,
+        )
+        return key
+
     def _refuse(self, file_key: str, refused: Sequence[Refused]) -> int:
         rows = [{"source": file_key, "kind": "load", **dataclasses.asdict(item)} for item in refused]
         return self._rejects.add(rows)

@@ -175,3 +175,21 @@ class Reject:
     whole: bool
     created_at: dt.datetime
     resolved_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """A key by which SDKs send events of a team. `start`: its first characters; the rest is kept nowhere.
+
+    `events_per_second`: how many it may send; None: as many as it likes.
+    """
+
+    id: uuid.UUID
+    name: str
+    team_id: int
+    hash: bytes = dataclasses.field(repr=False)
+    start: str
+    events_per_second: int | None
+    created_at: dt.datetime
+    created_by: str
+    revoked_at: dt.datetime | None

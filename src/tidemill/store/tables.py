@@ -275,6 +275,21 @@ erasures = sa.Table(
     sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
 )
 
+keys = sa.Table(
+    "keys",  # by which SDKs send events
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("team_id", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False, unique=True),  # the key itself is kept nowhere
+    sa.Column("start", sa.Text, nullable=False),  # its first characters, by which people know it again
+    sa.Column("events_per_second", sa.Integer),  # null: as many as come
+    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("revoked_at", _MOMENT),
+)
+sa.Index("keys_name", sa.func.lower(keys.c.name), unique=True, postgresql_where=keys.c.revoked_at.is_(None))
+
 identity_warnings = sa.Table(
     "identity_warnings",
     metadata,

@@ -12,6 +12,7 @@ BigQuery", event_time.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -43,18 +44,26 @@ class Amplitude:
         if record[:1] != b"[":
             given = text.fields(record)
             if "events" not in given:
-                return [_event(given, now)]
+                return [sent(given, now)]
             record = given["events"]
         parsed: list[Event | RowError] = []
         for member in text.members(record):
             try:
-                parsed.append(_event(text.fields(member), now))
+                parsed.append(sent(text.fields(member), now))
             except RowError as error:
                 parsed.append(error)
         return parsed
 
 
-def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
+def sent(given: dict[str, msgspec.Raw], now: int) -> Event:
+    """An event by its fields.
+
+    Raises
+    ------
+    RowError
+        It cannot be taken.
+    """
+
     def first(*names: str) -> Any:
         return next((found for name in names if (found := text.value(given.get(name))) not in (None, "")), None)
 
@@ -62,7 +71,7 @@ def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
     to_set, set_once, whole = _person_properties(given.get("user_properties", _NOTHING))
     ip = first("ip_address", "ip")
     return Event(
-        uuid=text.event_id(first("uuid", "$insert_id", "insert_id")),
+        uuid=text.event_id(first("uuid")) or _derived(first("$insert_id", "insert_id"), first("device_id", "user_id")),
         event=text.event_name(first("event_type")),
         distinct_id=text.person(first("user_id"), first("device_id")),
         timestamp=time if time is not None else now,
@@ -74,6 +83,15 @@ def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
         kind=_KINDS.get(str(first("event_type")), "track"),
         envelope=text.rest(given, _TAKEN if whole else _TAKEN - {"user_properties"}),
     )
+
+
+def _derived(insert_id: Any, sender: Any) -> str:
+    """The id of an event of a body: two are one if insert_id and device are the same ("HTTP V2": deduplication)."""
+    if insert_id is None:
+        return ""
+    whole = msgspec.json.encode([text.identifier(sender), insert_id])
+    digest = hashlib.blake2b(whole, digest_size=16, person=b"tidemill-insert").hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-8{digest[17:20]}-{digest[20:]}"  # version 8: by own rules
 
 
 def _time(first: Callable[..., Any]) -> int | None:

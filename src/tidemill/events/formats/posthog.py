@@ -81,6 +81,17 @@ class PostHog:
         return [_event(found, envelope, found.sent_at, now)]
 
 
+def captured(record: bytes, sent_at: float, now: int) -> Event:
+    """One event of a body that came just now. `sent_at`: what the sender's clock says; both in microseconds.
+
+    Raises
+    ------
+    RowError
+        It cannot be taken.
+    """
+    return _event(*_read(text.mend(record)), sent_at, now)
+
+
 def _unpacked(record: bytes) -> bytes:
     """The JSON in a form's field `data`, in base64 or not, as older SDKs send it."""
     try:

@@ -43,7 +43,7 @@ class Segment:
             return _members(text.members(record), {}, now)
         given = text.fields(record)
         if "batch" not in given:
-            return [_event(given, now)]
+            return [called(given, now)]
         shared = {name: raw for name, raw in given.items() if name in {"context", "integrations", "sentAt"}}
         return _members(text.members(given["batch"]), shared, now)
 
@@ -52,13 +52,20 @@ def _members(members: list[bytes], shared: dict[str, msgspec.Raw], now: int) -> 
     parsed: list[Event | RowError] = []
     for member in members:
         try:
-            parsed.append(_event({**shared, **text.fields(member)}, now))
+            parsed.append(called({**shared, **text.fields(member)}, now))
         except RowError as error:
             parsed.append(error)
     return parsed
 
 
-def _event(given: dict[str, msgspec.Raw], now: int) -> Event:
+def called(given: dict[str, msgspec.Raw], now: int) -> Event:
+    """The event of a call, by its fields.
+
+    Raises
+    ------
+    RowError
+        It cannot be taken.
+    """
     kind = text.value(given.get("type")) or "track"
     if not isinstance(kind, str) or (kind != "track" and kind not in NAMES):
         raise RowError("call_unknown", f"{str(kind)[:60]!r} is no type of Segment call.")

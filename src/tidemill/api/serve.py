@@ -1,0 +1,103 @@
+"""`tidemill serve`: the server's processes."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from tidemill.errors import ConflictError
+from tidemill.settings import Settings, current
+
+if TYPE_CHECKING:
+    from tidemill.capture.server import Server
+
+_PROCESSES = "TIDEMILL_SERVE_PROCESSES"
+#: How long requests are waited for that have begun, when the server is to stop.
+_STOP_SECONDS = 30
+_BACKLOG = 2048
+
+
+def application() -> Server:
+    """The application, made in each process of the server."""
+    from tidemill.app import capture_server
+
+    _end_with_parent()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    return capture_server(current(), int(os.environ.get(_PROCESSES, "1")))
+
+
+def _end_with_parent() -> None:
+    """If the server's first process is killed, its others stop: nobody would look after them."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket for the server; of port 0 a free one.
+
+    Raises
+    ------
+    ConflictError
+        The address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except (OSError, OverflowError) as error:
+        found.close()
+        raise ConflictError(
+            "address_taken",
+            f"The server cannot listen at {host}, port {port}: {error}.",
+            hint="Choose another: tidemill serve --host 127.0.0.1 --port 8010",
+        ) from None
+    return found
+
+
+def run(settings: Settings, listener: socket.socket, processes: int, proxies: str) -> None:
+    """Serve until SIGTERM or SIGINT; what was begun is finished then.
+
+    `proxies`: addresses of those who are believed about whom they ask for.
+    """
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from tidemill.app import share_metrics
+
+    if processes > 1:
+        os.environ[_PROCESSES] = str(processes)
+        share_metrics(settings)
+    config = uvicorn.Config(
+        "tidemill.api.serve:application",
+        factory=True,
+        workers=processes,
+        http="tidemill.api.protocol:Protocol",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        backlog=_BACKLOG,
+        limit_concurrency=settings.capture_connections,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies or None,
+        log_level="warning",
+    )
+    if processes > 1:
+        Multiprocess(config, sockets=[listener]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[listener])

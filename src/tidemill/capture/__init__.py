@@ -1,0 +1,1 @@
+"""Takes events from the SDKs of PostHog, Segment, RudderStack and Amplitude, over HTTP."""

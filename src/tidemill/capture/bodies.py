@@ -1,0 +1,176 @@
+"""Bodies of requests, read and unpacked in bounded memory and time, whatever their sender says of them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import re
+import urllib.parse
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from tidemill.capture.http import Request
+
+_GZIP = b"\x1f\x8b\x08"
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\r\n]+={0,2}\s*")
+_STEP = 1024 * 1024
+
+
+class TooLarge(Exception):  # noqa: N818 - it is answered, not raised at a user
+    """The body is larger than it may be, as it came or unpacked."""
+
+
+class Undecodable(Exception):  # noqa: N818
+    """The body is not what it is said to be."""
+
+
+class Overloaded(Exception):  # noqa: N818
+    """There is no room for it now."""
+
+
+class TooSlow(Exception):  # noqa: N818
+    """It did not come in time."""
+
+
+class Gone(Exception):  # noqa: N818
+    """The sender has gone away."""
+
+
+class Room:
+    """The bytes that all requests of this process may hold at once."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.taken = most, 0
+
+    @contextlib.contextmanager
+    def share(self) -> Iterator[Share]:
+        """Room for one request, given back at the end of the block."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self.taken -= share.taken
+
+
+class Share:
+    """What one request holds of it."""
+
+    def __init__(self, room: Room) -> None:
+        self._room, self.taken = room, 0
+
+    def take(self, count: int) -> None:
+        """Take more. Raises Overloaded if there is no more."""
+        if self._room.taken + count > self._room.most:
+            raise Overloaded
+        self._room.taken += count
+        self.taken += count
+
+
+async def read(request: Request, share: Share, most: int, seconds: float) -> bytes:
+    """The body as it comes.
+
+    Raises
+    ------
+    TooLarge, TooSlow, Overloaded, Gone
+    """
+    said = request.headers.get(b"content-length")
+    if said is not None and said.isdigit() and int(said) > most:
+        raise TooLarge
+    first = await _next(request, seconds)
+    body: bytes = first.get("body", b"")
+    if len(body) > most:
+        raise TooLarge
+    share.take(len(body))
+    return await _rest(request, share, most, seconds, body) if first.get("more_body") else body
+
+
+async def _rest(request: Request, share: Share, most: int, seconds: float, first: bytes) -> bytes:
+    parts, size, more = [first], len(first), True
+    deadline = asyncio.get_running_loop().time() + seconds
+    while more:
+        message = await _next(request, deadline - asyncio.get_running_loop().time())
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise TooLarge
+        share.take(len(part))
+        parts.append(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+async def _next(request: Request, seconds: float) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(seconds):
+            message = await request.receive()
+    except TimeoutError:
+        raise TooSlow from None
+    if message["type"] == "http.disconnect":
+        raise Gone
+    return message
+
+
+def inflated(body: bytes, most: int, share: Share) -> bytes:
+    """What is packed with gzip, if it is (its first bytes tell, whatever was said); or the body itself.
+
+    Raises
+    ------
+    TooLarge, Undecodable, Overloaded
+    """
+    if body[:3] != _GZIP:
+        return body
+    parts, size, left = [], 0, body
+    try:
+        while left:
+            unpacking = zlib.decompressobj(31)
+            while not unpacking.eof:
+                part = unpacking.decompress(left, min(_STEP, most - size + 1))
+                size += len(part)
+                if size > most:
+                    raise TooLarge
+                share.take(len(part))
+                parts.append(part)
+                left = unpacking.unconsumed_tail
+                if not left and not part:
+                    raise Undecodable("the gzip data breaks off")
+            left = unpacking.unused_data.lstrip(b"\0")  # another member, or nothing
+    except zlib.error as error:
+        raise Undecodable(f"the gzip data is damaged: {error}") from None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def plain(body: bytes, most: int, share: Share, *, form: bool = False) -> bytes:
+    """The JSON in a body that may be packed by gzip, written as base64, or a form's field `data`; in any order.
+
+    Raises
+    ------
+    TooLarge, Undecodable, Overloaded
+    """
+    body = inflated(body, most, share).strip()
+    if form or body[:5] == b"data=":
+        body = inflated(_field(body), most, share).strip()
+    if body[:1] not in {b"{", b"["} and _BASE64.fullmatch(body):
+        with contextlib.suppress(binascii.Error):
+            body = inflated(from_base64(body), most, share).strip()
+    return body
+
+
+def _field(form: bytes) -> bytes:
+    try:
+        fields = urllib.parse.parse_qs(form.decode(), strict_parsing=True, max_num_fields=100)
+    except ValueError as error:
+        raise Undecodable(f"the form cannot be read: {error}") from None
+    if "data" not in fields:
+        raise Undecodable("the form has no field data")
+    found = fields["data"][0].strip()
+    # Whoever did not escape a + of base64 sent a blank.
+    return (found if found[:1] in {"{", "["} else found.replace(" ", "+")).encode()
+
+
+def from_base64(text: bytes) -> bytes:
+    """What is written as base64, of either alphabet, with or without its end."""
+    text = text.translate(bytes.maketrans(b"-_", b"+/"), b"\r\n \t=")
+    return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)

@@ -1,0 +1,112 @@
+"""What intake asks of each API."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from tidemill.capture.http import Answer, Request
+from tidemill.capture.taken import Sender, Taken
+from tidemill.errors import RowError
+from tidemill.events.formats import text
+
+NOTHING = msgspec.Raw(b"")
+T = TypeVar("T")
+
+
+class Trouble(enum.Enum):
+    """Why nothing of a request is taken."""
+
+    UNREADABLE = 400
+    NO_KEY = 401
+    SLOW = 408
+    TOO_LARGE = 413
+    LIMITED = 429
+    FAILED = 500
+    BUSY = 503
+
+
+class Unreadable(Exception):  # noqa: N818 - it is answered, not raised at a user
+    """The body is not what the API takes."""
+
+
+@dataclasses.dataclass(slots=True)
+class Sent:
+    """A body: its key, and its records as they came. `sent_at`: when it was sent, by the sender's clock."""
+
+    key: str | None
+    records: list[bytes]
+    sent_at: int | None = None
+    more: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Dialect(Protocol):
+    """One API."""
+
+    name: str
+    format: str  #: of its records, as `events load --format` has it
+
+    def most(self, path: str) -> int:
+        """Bytes of a body at most, unpacked or not."""
+
+    def body(self, request: Request, body: bytes) -> bytes:
+        """Where the body is, if a GET has it somewhere else."""
+
+    def read(self, request: Request, body: bytes) -> Sent:
+        """What a body says. Raises Unreadable."""
+
+    def sender(self, request: Request, sent: Sent, team_id: int, now: int) -> Sender:
+        """On whose behalf."""
+
+    def take(self, sent: Sent, sender: Sender, now: int) -> Taken | Answer:
+        """Events of the records, or why the whole is refused."""
+
+    def ok(self, request: Request, sent: Sent, size: int, now: int) -> Answer:
+        """All is durable."""
+
+    def trouble(self, what: Trouble, message: str) -> Answer:
+        """Nothing is taken."""
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """A body as JSON. Raises Unreadable."""
+    try:
+        if not body.isascii():
+            body.decode()
+        return decoder.decode(body)
+    except UnicodeDecodeError:
+        raise Unreadable("it is not UTF-8") from None
+    except RecursionError:
+        raise Unreadable("it is nested too deep") from None
+    except msgspec.DecodeError as error:
+        raise Unreadable(str(error)) from None
+
+
+def text_of(raw: msgspec.Raw) -> str | None:
+    """A text; None if it is something else, or empty."""
+    if bytes(raw)[:1] != b'"':
+        return None
+    try:
+        return msgspec.json.decode(raw, type=str).strip() or None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def moment(value: object) -> int | None:
+    """A time that somebody says it is; None if it is none."""
+    from tidemill.events.formats import timestamps
+
+    if value is None or value == "" or not isinstance(value, str | int | float):
+        return None
+    try:
+        return timestamps.parse(value)
+    except RowError:
+        return None
+
+
+def fields(record: bytes) -> dict[str, msgspec.Raw]:
+    """The fields of a record, with what is odd in it mended. Raises RowError."""
+    return text.fields(text.mend(record))

@@ -1,0 +1,182 @@
+"""PostHog's capture API: one event, an array or a batch; plain, gzip, base64 or a form; GET or POST.
+
+Facts: its capture service. Sizes: 2 MB a body, 20 MB at `/batch`, 1,000,000 bytes an event (413). Keys: `api_key`,
+`token` or `$token` of the body, of an event, or of its properties; another one in the same body is refused (401).
+Answers: ``{"status":"Ok"}``, 204 for a beacon; errors are texts. Events without a name or an id are dropped there,
+with 200 in one version and with the whole body in another; here they are set aside, and the others are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from tidemill.capture.dialects.dialect import NOTHING, Sent, Trouble, Unreadable, decoded, fields, moment, text_of
+from tidemill.capture.http import TEXT, Answer, Request
+from tidemill.capture.taken import Sender, Taken, off, one_by_one, usual
+from tidemill.errors import RowError
+from tidemill.events.formats import posthog, posthog_quick
+from tidemill.events.formats.event import Event
+
+_EVENT_BODY, _BATCH_BODY, _EVENT = 2 * 1024 * 1024, 20 * 1024 * 1024, 1_000_000
+PATHS = frozenset(f"{path}{end}" for path in ("/i/v0/e", "/e", "/capture", "/track", "/engage") for end in ("", "/"))
+BATCH = frozenset({"/batch", "/batch/"})
+_OK = Answer(200, b'{"status":"Ok"}')
+_SAID = {
+    Trouble.UNREADABLE: "failed to parse request: ",
+    Trouble.NO_KEY: "API key is not valid: ",
+    Trouble.TOO_LARGE: "maximum event size exceeded: ",
+    Trouble.LIMITED: "rate limited: ",
+    Trouble.BUSY: "transient error, please retry: ",
+}
+
+
+class _Body(msgspec.Struct, gc=False):
+    api_key: msgspec.Raw = NOTHING
+    token: msgspec.Raw = NOTHING
+    dollar_token: msgspec.Raw = msgspec.field(name="$token", default=NOTHING)
+    batch: list[msgspec.Raw] | None = None
+    sent_at: msgspec.Raw = NOTHING
+    historical_migration: msgspec.Raw = NOTHING
+    properties: msgspec.Raw = NOTHING
+
+    def key(self) -> str | None:
+        return text_of(self.api_key) or text_of(self.token) or text_of(self.dollar_token)
+
+
+_BODY = msgspec.json.Decoder(_Body)
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class PostHog:
+    """See the module."""
+
+    name = "posthog"
+    format = "posthog"
+
+    def most(self, path: str) -> int:
+        """See Dialect."""
+        return _BATCH_BODY if path in BATCH else _EVENT_BODY
+
+    def body(self, request: Request, body: bytes) -> bytes:
+        """See Dialect: a pixel has it in its address."""
+        return body or request.query.get("data", "").replace(" ", "+").encode()
+
+    def read(self, request: Request, body: bytes) -> Sent:
+        """See Dialect."""
+        if request.query.get("compression") == "lz64":
+            raise Unreadable("lz64 is not taken: let the SDK send gzip, or nothing")
+        sent_at = request.query.get("_")
+        if body[:1] == b"[":
+            found, records, historical = None, decoded(_LIST, body), False
+        else:
+            found = decoded(_BODY, body)
+            records = found.batch if found.batch is not None else [msgspec.Raw(body)]
+            historical = bytes(found.historical_migration) == b"true"
+            said = bytes(found.sent_at)
+            sent_at = (msgspec.json.decode(said) if said else None) or sent_at
+        if not records:
+            raise Unreadable("request holds no event")
+        key = (found.key() if found else None) or _key_inside(records)
+        return Sent(key, [bytes(one) for one in records], None if historical else moment(sent_at))
+
+    def sender(self, request: Request, sent: Sent, team_id: int, now: int) -> Sender:
+        """See Dialect."""
+        return Sender(team_id, request.address, off(sent.sent_at, now))
+
+    def take(self, sent: Sent, sender: Sender, now: int) -> Taken | Answer:
+        """See Dialect."""
+        records = sent.records
+        if any(len(record) > _EVENT for record in records):
+            return self.trouble(Trouble.TOO_LARGE, f"an event has more than {_EVENT:,} bytes")
+        columns, unusual = posthog_quick.records(records)
+        others = one_by_one((records[n] for n in unusual), _Parse(now - sender.off, now), sender)
+        if len(unusual) < len(records):
+            others.tables.insert(0, usual(columns, len(records) - len(unusual), sender))
+        return others
+
+    def ok(self, request: Request, sent: Sent, size: int, now: int) -> Answer:
+        """See Dialect."""
+        return Answer(204, b"", TEXT) if request.query.get("beacon") == "1" else _OK
+
+    def trouble(self, what: Trouble, message: str) -> Answer:
+        """See Dialect."""
+        return Answer(what.value, (_SAID.get(what, "") + message).encode(), TEXT)
+
+
+class _Parse:
+    """Reads one event. `sent_at`: the sender's clock now."""
+
+    def __init__(self, sent_at: int, now: int) -> None:
+        self._sent_at, self._now = sent_at, now
+
+    def __call__(self, record: bytes) -> list[Event | RowError]:
+        given = fields(record)
+        if "event" not in given and "$distinct_id" in given:  # Mixpanel's way to set properties, at /engage
+            record = msgspec.json.encode({**given, "event": "$identify"})
+        return [posthog.captured(record, self._sent_at, self._now)]
+
+
+class _Which(msgspec.Struct, gc=False):
+    batch: msgspec.Raw = NOTHING
+    events: msgspec.Raw = NOTHING
+
+
+_WHICH = msgspec.json.Decoder(_Which)
+
+
+def is_amplitudes(body: bytes) -> bool:
+    """Whether a body that came to `/batch` is Amplitude's, whose API has a path of that name, too."""
+    if body[:1] != b"{" or b'"events"' not in body:
+        return False
+    found = decoded(_WHICH, body)
+    return bytes(found.events)[:1] == b"[" and not bytes(found.batch)
+
+
+def _key_inside(records: Iterable[msgspec.Raw]) -> str | None:
+    """The key that events name, or their properties; none if they name more than one."""
+    found = None
+    for record in records:
+        try:
+            event = _BODY.decode(record)
+            key = event.key() or (_BODY.decode(event.properties).key() if bytes(event.properties) else None)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue  # it is set aside, if there is a key
+        if key and found and key != found:
+            return None
+        found = found or key
+    return found
+
+
+#: What SDKs ask beside sending events: no flags, nothing to record, nothing to load.
+_NO_FLAGS = msgspec.json.encode(
+    {
+        "config": {"enable_collect_everything": True},
+        "toolbarParams": {},
+        "isAuthenticated": False,
+        "supportedCompression": ["gzip", "gzip-js"],
+        "flags": {},
+        "featureFlags": {},
+        "featureFlagPayloads": {},
+        "errorsWhileComputingFlags": False,
+        "quotaLimited": [],
+        "sessionRecording": False,
+        "surveys": False,
+        "heatmaps": False,
+        "capturePerformance": False,
+        "autocaptureExceptions": False,
+        "siteApps": [],
+        "hasFeatureFlags": False,
+    }
+)
+ASIDE = frozenset(f"{path}{end}" for path in ("/flags", "/decide") for end in ("", "/"))
+
+
+def aside(path: str) -> Answer | None:
+    """The answer to what SDKs ask beside; None if it is no such thing."""
+    if path in ASIDE or (path.startswith("/array/") and path.endswith("/config")):
+        return Answer(200, _NO_FLAGS)
+    if path.startswith("/array/") and path.endswith("/config.js"):
+        return Answer(200, b"/* no remote configuration */", b"application/javascript")
+    return None

@@ -1,0 +1,138 @@
+"""One request from its body to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from tidemill.capture import bodies
+from tidemill.capture.bodies import Room, Share
+from tidemill.capture.committer import Committer, Failed, Revoked
+from tidemill.capture.dialects import amplitude, posthog, segment
+from tidemill.capture.dialects.dialect import Dialect, Sent, Trouble, Unreadable
+from tidemill.capture.http import Answer, Request
+from tidemill.capture.keyring import Holder, Keyring
+from tidemill.capture.metrics import Metrics
+from tidemill.capture.taken import Taken
+from tidemill.errors import UnavailableError
+
+T = TypeVar("T")
+POSTHOG, SEGMENT, AMPLITUDE = posthog.PostHog(), segment.Segment(), amplitude.Amplitude()
+DIALECTS: dict[str, Dialect] = {
+    **dict.fromkeys(posthog.PATHS | posthog.BATCH, POSTHOG),
+    **dict.fromkeys(segment.PATHS, SEGMENT),
+    **dict.fromkeys(amplitude.PATHS, AMPLITUDE),
+}
+#: A larger body is read by a thread, and does not hold up the others.
+_LARGE = 128 * 1024
+_AGAIN_SECONDS = 1
+_METHODS = Answer(405, b"GET, POST", b"text/plain", ((b"allow", b"GET, POST, OPTIONS"),))
+
+
+class Intake:
+    """See the module. One a process."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        committer: Committer,
+        metrics: Metrics,
+        room: Room,
+        seconds: float,
+        source: Callable[[str, int], str],
+    ) -> None:
+        """`seconds`: a body must be here within. `source`: by API and team, under what events are set aside."""
+        self._keyring, self._committer, self._metrics = keyring, committer, metrics
+        self._room, self._seconds, self._source = room, seconds, source
+
+    async def answer(self, request: Request, dialect: Dialect) -> Answer | None:
+        """The answer to a request with events; None if nobody waits for it."""
+        if request.method not in {"POST", "GET"}:
+            return _METHODS
+        try:
+            with self._room.share() as share:
+                self._metrics.held.set(self._room.taken)
+                try:
+                    return await self._taken_in(request, dialect, share)
+                except bodies.TooLarge:
+                    most = dialect.most(request.path)
+                    return dialect.trouble(Trouble.TOO_LARGE, f"the body may have {most:,} bytes")
+                except (bodies.Undecodable, Unreadable) as error:
+                    return dialect.trouble(Trouble.UNREADABLE, str(error))
+                except bodies.TooSlow:
+                    return dialect.trouble(Trouble.SLOW, f"the body was not here within {self._seconds:g} seconds")
+                except bodies.Overloaded:
+                    return dialect.trouble(Trouble.BUSY, "too much at once").later(_AGAIN_SECONDS)
+                except UnavailableError as error:
+                    return dialect.trouble(Trouble.BUSY, error.message).later(_AGAIN_SECONDS)
+                except bodies.Gone:
+                    return None
+        finally:
+            self._metrics.held.set(self._room.taken)
+
+    async def _taken_in(self, request: Request, dialect: Dialect, share: Share) -> Answer:
+        most = dialect.most(request.path)
+        body = dialect.body(request, await bodies.read(request, share, most, self._seconds))
+        if not body:
+            raise Unreadable("the request has no body")
+        large = len(body) > _LARGE // 4 or body[:1] not in b"{["
+        unpacked = await _aside(large, lambda: self._plain(request, dialect, body, most, share))
+        large = len(unpacked) > _LARGE
+        dialect, sent = await _aside(large, lambda: _read(request, dialect, unpacked))
+        holder = await self._holder(sent.key)
+        if holder is None:
+            return dialect.trouble(Trouble.NO_KEY, "there is no such key" if sent.key else "the request has no key")
+        wait = holder.wait(len(sent.records), time.monotonic())
+        if wait:
+            return dialect.trouble(Trouble.LIMITED, f"more than {holder.rate:g} events a second").later(wait)
+        now = time.time_ns() // 1000
+        share.take(2 * len(unpacked))  # what is made of it
+        taken = await _aside(large, lambda: dialect.take(sent, dialect.sender(request, sent, holder.team_id, now), now))
+        if isinstance(taken, Answer):
+            return taken
+        return await self._kept(request, dialect, sent, holder, taken, len(unpacked), now)
+
+    def _plain(self, request: Request, dialect: Dialect, body: bytes, most: int, share: Share) -> bytes:
+        packed = request.headers.get(b"content-encoding", b"").lower()
+        if packed not in {b"", b"identity", b"gzip"}:
+            raise Unreadable(f"the encoding {packed.decode('latin-1')[:20]} is not taken: send gzip, or nothing")
+        if dialect is not POSTHOG:
+            return bodies.inflated(body, most, share).strip()
+        form = request.headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
+        # Some send JSON, or gzip, and call it a form.
+        return bodies.plain(body, most, share, form=form and body[:1] not in {b"{", b"[", b"\x1f"})
+
+    async def _holder(self, key: str | None) -> Holder | None:
+        return await self._keyring.holder(key) if key else None
+
+    async def _kept(
+        self, request: Request, dialect: Dialect, sent: Sent, holder: Holder, taken: Taken, size: int, now: int
+    ) -> Answer:
+        refused = []
+        if taken.refused:
+            source = await asyncio.to_thread(self._source, dialect.name, holder.team_id)
+            refused = taken.rejects(dialect.name, source)
+        try:
+            await self._committer.commit(holder.id, taken.tables, refused)
+        except Revoked:
+            self._keyring.forget(holder.id)
+            return dialect.trouble(Trouble.NO_KEY, "the key was revoked")
+        except Failed:
+            return dialect.trouble(Trouble.FAILED, "the events cannot be kept; the server's log says why")
+        for _, error in taken.refused:
+            self._metrics.refused.labels(error.code).inc()
+        return dialect.ok(request, sent, size, now)
+
+
+async def _aside(large: bool, work: Callable[[], T]) -> T:
+    """The outcome of this work, which is done by a thread if it is much."""
+    return await asyncio.to_thread(work) if large else work()
+
+
+def _read(request: Request, dialect: Dialect, body: bytes) -> tuple[Dialect, Sent]:
+    """What a body says; at `/batch` it may be Amplitude's."""
+    if dialect is POSTHOG and request.path in posthog.BATCH and posthog.is_amplitudes(body):
+        dialect = AMPLITUDE
+    return dialect, dialect.read(request, body)

@@ -1,0 +1,112 @@
+"""The ASGI application of `tidemill serve`: events from SDKs, health, and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable
+
+from tidemill.capture.dialects import posthog
+from tidemill.capture.http import TEXT, Answer, Receive, Request, Scope, Send, preflight, respond
+from tidemill.capture.intake import DIALECTS, Intake
+from tidemill.capture.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+_NOT_FOUND = Answer(404, b'{"error":"there is nothing at this address"}')
+_FAILED = Answer(500, b'{"error":"the server failed; its log says why"}')
+_ALIVE = frozenset({"/health", "/_liveness", "/livez"})
+_READY = frozenset({"/ready", "/_readiness", "/readyz"})
+_LOCAL = frozenset({"127.0.0.1", "::1", None})
+
+
+class Server:
+    """One a process."""
+
+    def __init__(
+        self,
+        opened: Callable[[], Intake],
+        closed: Callable[[], None],
+        ready: Callable[[], None],
+        metrics: Metrics,
+        metrics_token: str | None,
+    ) -> None:
+        """`ready` raises if events cannot be kept now; `opened` and `closed` are called at both ends of life.
+
+        `metrics_token`: who has it may read the metrics; without one, who asks from this machine."""
+        self._opened, self._closed, self._ready = opened, closed, ready
+        self._metrics, self._token = metrics, metrics_token
+        self._intake: Intake | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; or begin, and end."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(Request(scope, receive), send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    self._intake = await asyncio.to_thread(self._opened)
+                except Exception as error:  # noqa: BLE001 - told to who starts us, in one line
+                    _log.error("The server cannot start: %s", error)
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await asyncio.to_thread(self._closed)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _answer(self, request: Request, send: Send) -> None:
+        dialect = DIALECTS.get(request.path)
+        api = dialect.name if dialect else "other"
+        answer: Answer | None
+        try:
+            if request.method == "OPTIONS":
+                answer = preflight(request)
+            elif dialect is not None:
+                assert self._intake is not None  # noqa: S101 - the server has begun
+                answer = await self._intake.answer(request, dialect)
+            else:
+                answer = posthog.aside(request.path) or await self._own(request)
+        except Exception:  # noqa: BLE001 - a bug of ours, not the sender's
+            _log.exception("%s %s", request.method, request.path)
+            answer = _FAILED
+        if answer is None:
+            return
+        self._metrics.requests.labels(api, answer.status).inc()
+        with contextlib.suppress(OSError):  # the sender went away
+            await respond(send, request, answer)
+
+    async def _own(self, request: Request) -> Answer:
+        path = request.path
+        if path in _ALIVE:
+            return Answer(200, b'{"alive":true}')
+        if path in _READY:
+            return await self._readiness()
+        if path == "/metrics":
+            return await self._measured(request)
+        return _NOT_FOUND
+
+    async def _readiness(self) -> Answer:
+        try:
+            await asyncio.to_thread(self._ready)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
+            _log.warning("not ready: %s", error)
+            return Answer(503, b'{"ready":false}')
+        return Answer(200, b'{"ready":true}')
+
+    async def _measured(self, request: Request) -> Answer:
+        given = request.headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        if self._token is not None:
+            allowed = secrets.compare_digest(given, self._token.encode())
+        else:
+            allowed = request.address in _LOCAL and b"x-forwarded-for" not in request.headers
+        if not allowed:
+            return Answer(401, b"The metrics are for who has the token: TIDEMILL_METRICS_TOKEN.", TEXT)
+        return Answer(200, await asyncio.to_thread(self._metrics.text), b"text/plain; version=0.0.4; charset=utf-8")

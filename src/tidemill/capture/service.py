@@ -1,0 +1,100 @@
+"""What a user can do with keys: make, see and revoke them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import secrets
+import string
+import uuid
+from typing import Any, Protocol
+
+import pydantic
+
+from tidemill.capture.spec import KeySpec
+from tidemill.errors import ConfigError
+
+_ALPHABET = string.ascii_letters + string.digits
+_PREFIX, _LENGTH, _SHOWN = "tm_", 40, 8
+
+
+class Keys(Protocol):
+    """The repository of keys."""
+
+    def add(self, **fields: Any) -> Any:
+        """Save a new one."""
+
+    def find(self, *, revoked: bool = False) -> list[Any]:
+        """All of them."""
+
+    def revoke(self, name: str) -> Any:
+        """Revoke one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyView:
+    """A key, of which only the start is known."""
+
+    id: uuid.UUID
+    name: str
+    team_id: int
+    start: str
+    events_per_second: int | None
+    created_at: dt.datetime
+    created_by: str
+    revoked_at: dt.datetime | None
+
+
+def digest(key: str) -> bytes:
+    """By which a key is found. It is random and long, so a plain hash tells nothing of it."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+class KeyService:
+    """Keys."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    def create(self, *, team_id: int, name: str | None, events_per_second: int | None, by: str) -> tuple[str, KeyView]:
+        """Make a key; it is shown this once. Without a name it gets one.
+
+        Raises
+        ------
+        ConfigError, ConflictError
+            The name is none, or is taken.
+        """
+        key = _PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+        start = key[: len(_PREFIX) + _SHOWN]
+        try:
+            spec = KeySpec(
+                name=f"team-{team_id}-{start[len(_PREFIX) :]}" if name is None else name,
+                team_id=team_id,
+                events_per_second=events_per_second,
+            )
+        except pydantic.ValidationError as error:
+            said = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
+            raise ConfigError(
+                "key_invalid", f"There can be no such key. {said}.", hint="tidemill key create --help"
+            ) from None
+        made = self._keys.add(**spec.model_dump(), hash=digest(key), start=start, created_by=by)
+        return key, _view(made)
+
+    def find(self, *, revoked: bool = False) -> list[KeyView]:
+        """All keys; with `revoked`, those too that are revoked."""
+        return [_view(key) for key in self._keys.find(revoked=revoked)]
+
+    def revoke(self, name: str) -> KeyView:
+        """Nothing that is sent by that key from now on is taken.
+
+        Raises
+        ------
+        NotFoundError
+            There is none of that name.
+        """
+        return _view(self._keys.revoke(name))
+
+
+def _view(key: Any) -> KeyView:
+    return KeyView(**{field.name: getattr(key, field.name) for field in dataclasses.fields(KeyView)})

@@ -1,0 +1,35 @@
+"""`tidemill serve`: takes events from SDKs."""
+
+from __future__ import annotations
+
+import typer
+
+from tidemill.cli import output, session
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: tidemill serve --host 0.0.0.0 --port 8010 --workers 2")(serve)
+
+
+def serve(
+    host: str = typer.Option("127.0.0.1", help="Address to listen at; 0.0.0.0 for all of this machine."),
+    port: int = typer.Option(8010, min=0, max=65535, help="Port; 0 for a free one."),
+    workers: int = typer.Option(1, min=1, max=64, help="Processes."),
+    behind: str = typer.Option(
+        "", help="Addresses of proxies, with commas, that are believed about who asks (X-Forwarded-For)."
+    ),
+) -> None:
+    """Take events from the SDKs of PostHog, Segment, RudderStack and Amplitude, until it is stopped (Ctrl-C).
+
+    An event is acknowledged when it is durable. GET /health, /ready and /metrics say how the server is.
+    """
+    from tidemill.api import serve as serving
+
+    listener = serving.bind(host, port)
+    with session.app() as opened:
+        shown = f"[{host}]" if ":" in host else host
+        output.done(f"Taking events at http://{shown}:{listener.getsockname()[1]}")
+        if not opened.keys.find():
+            output.note("There is no key yet. Make one: tidemill key create --team 1")
+        serving.run(opened.settings, listener, workers, behind)
