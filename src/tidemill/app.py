@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tidemill.events.sources.source import Source
     from tidemill.exports.service import ExportService
     from tidemill.store.database import Database
+    from tidemill.store.locks import Locks
     from tidemill.store.postgres import Postgres
     from tidemill.store.records import Connection
     from tidemill.store.secrets import Secrets
@@ -83,11 +84,18 @@ class App:
     def lake(self) -> Lake:
         """The event store."""
         from tidemill.events.lake import Lake
-        from tidemill.store.locks import Locks
 
-        lake = Lake(self.settings, self.postgres.dsn, Locks(self.postgres))
+        lake = Lake(self.settings, self.postgres.dsn, self._locks)
         self._closing.callback(lake.close)
         return lake
+
+    @functools.cached_property
+    def _locks(self) -> Locks:
+        from tidemill.store.locks import Locks
+
+        locks = Locks(self.postgres)
+        self._closing.callback(locks.close)
+        return locks
 
     @functools.cached_property
     def engine(self) -> Engine:
@@ -158,7 +166,6 @@ class App:
         from tidemill.store.erasures import Erasures
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
-        from tidemill.store.locks import Locks
         from tidemill.store.runs import Runs
         from tidemill.store.verifications import Verifications
 
@@ -177,7 +184,7 @@ class App:
             Verifications(self.database),
             Erasures(self.database),
             PersonEvents(self.lake, self._metadata),
-            Locks(self.postgres),
+            self._locks,
             self._client,
         )
 

@@ -9,7 +9,7 @@ import contextlib
 import re
 import urllib.parse
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from tidemill.capture.http import Request
@@ -102,7 +102,7 @@ async def _rest(request: Request, share: Share, most: int, seconds: float, first
     return b"".join(parts)
 
 
-async def _next(request: Request, seconds: float) -> dict[str, Any]:
+async def _next(request: Request, seconds: float) -> MutableMapping[str, Any]:
     try:
         async with asyncio.timeout(seconds):
             message = await request.receive()

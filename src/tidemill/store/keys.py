@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,7 +57,9 @@ class Keys:
     def revoked(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Those of these keys that are revoked, or gone."""
         with self._database.begin() as connection:
-            good = connection.scalars(sa.select(table.c.id).where(table.c.id.in_(list(ids)), _GOOD)).all()
+            good: Sequence[uuid.UUID] = connection.scalars(
+                sa.select(table.c.id).where(table.c.id.in_(list(ids)), _GOOD)
+            ).all()
         return set(ids).difference(good)
 
     def revoke(self, name: str) -> Key:

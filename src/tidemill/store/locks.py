@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -49,18 +50,22 @@ def hold(postgres: Postgres, name: str, waiting: Callable[[], None] | None = Non
     UnavailableError
         The database does not answer; or, at the end of a block that went well, the lock was lost meanwhile.
     """
-    import psycopg
-
     with contextlib.ExitStack() as stack:
         with _translated():
-            session = psycopg.connect(
-                postgres.dsn, autocommit=True, connect_timeout=10, keepalives_idle=30, tcp_user_timeout=60_000
-            )
+            session = _connected(postgres)
             stack.callback(session.close)
             _wait(session, key(name), waiting)
         held = Held(session)
         yield held
         held.check()
+
+
+def _connected(postgres: Postgres) -> psycopg.Connection[Any]:
+    import psycopg
+
+    return psycopg.connect(
+        postgres.dsn, autocommit=True, connect_timeout=10, keepalives_idle=30, tcp_user_timeout=60_000
+    )
 
 
 def _wait(session: psycopg.Connection[Any], number: int, waiting: Callable[[], None] | None) -> None:
@@ -94,13 +99,56 @@ def _translated() -> Iterator[None]:
 
 
 class Locks:
-    """The locks of one database, by name."""
+    """The locks of one database, by name. Connections are used again: one takes as long to make as a small commit."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
+        self._idle: list[psycopg.Connection[Any]] = []
+        self._guard = threading.Lock()
 
     def __call__(
         self, name: str, *, waiting: Callable[[], None] | None = None
     ) -> contextlib.AbstractContextManager[Held]:
         """Hold the lock of that name for the time of the block. See `hold`."""
-        return hold(self._postgres, name, waiting)
+        return hold(self._postgres, name, waiting) if waiting is not None else self._hold(name)
+
+    def close(self) -> None:
+        """Close the connections that are not used."""
+        with self._guard:
+            while self._idle:
+                self._idle.pop().close()
+
+    @contextlib.contextmanager
+    def _hold(self, name: str) -> Iterator[Held]:
+        with contextlib.ExitStack() as stack:
+            with _translated():
+                session = self._taken(key(name))
+                stack.callback(session.close)
+            held = Held(session)
+            yield held
+            with _translated():
+                session.execute("SELECT pg_advisory_unlock(%s)", [key(name)])
+            stack.pop_all()
+            with self._guard:
+                self._idle.append(session)
+
+    def _taken(self, number: int) -> psycopg.Connection[Any]:
+        """A connection that holds the lock. One that was used before may be broken."""
+        import psycopg
+
+        with self._guard:
+            session = self._idle.pop() if self._idle else None
+        if session is not None:
+            try:
+                _wait(session, number, None)
+            except psycopg.Error:
+                session.close()
+            else:
+                return session
+        session = _connected(self._postgres)
+        try:
+            _wait(session, number, None)
+        except BaseException:
+            session.close()
+            raise
+        return session

@@ -186,6 +186,25 @@ def test_a_lock_that_was_lost_is_noticed(postgres: Postgres) -> None:
         raise KeyError
 
 
+def test_a_connection_of_locks_is_used_again_unless_it_broke(postgres: Postgres) -> None:
+    found = locks.Locks(postgres)
+    for _ in range(2):
+        with found("turn") as held:
+            held.check()
+    with locks.hold(postgres, "turn"):  # it was given back
+        end_sessions(postgres, "query LIKE '%advisory_unlock%'")
+    with found("turn") as held:
+        held.check()
+    with pytest.raises(UnavailableError), found("turn") as held:
+        end_sessions(postgres)
+        held.check()
+    with pytest.raises(KeyError), found("turn"):
+        raise KeyError
+    with locks.hold(postgres, "turn"), found("another"):
+        pass
+    found.close()
+
+
 PASSWORD = "s3cr3t/with@odd:signs%"
 
 

@@ -61,7 +61,10 @@ class PostHog:
 
     def body(self, request: Request, body: bytes) -> bytes:
         """See Dialect: a pixel has it in its address."""
-        return body or request.query.get("data", "").replace(" ", "+").encode()
+        if body:
+            return body
+        found = request.query.get("data", "")
+        return (found if found[:1] in {"{", "["} else found.replace(" ", "+")).encode()
 
     def read(self, request: Request, body: bytes) -> Sent:
         """See Dialect."""

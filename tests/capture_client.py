@@ -1,0 +1,60 @@
+"""Speaks to the capture server in this process, as ASGI: no network, no other process."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tidemill.app import App, capture_server
+from tidemill.capture.server import Server
+from tidemill.settings import Settings
+
+
+@dataclasses.dataclass
+class Capture:
+    """A server that runs, and a client of it."""
+
+    http: httpx.AsyncClient
+    server: Server
+    settings: Settings
+
+    async def post(self, path: str, content: bytes | str = b"", **more: Any) -> httpx.Response:
+        return await self.http.post(path, content=content, **more)
+
+
+@contextlib.asynccontextmanager
+async def serving(home: Path, *, processes: int = 1, **fields: Any) -> AsyncIterator[Capture]:
+    """A server of this home. It is stopped at the end of the block, and has committed what it took by then."""
+    settings = Settings(home=home, **fields)
+    server = capture_server(settings, processes)
+    transport = httpx.ASGITransport(server, client=("203.0.113.7", 1234))
+    server._intake = server._opened()
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://capture", timeout=60) as http:
+            yield Capture(http, server, settings)
+    finally:
+        server._closed()
+
+
+def key(home: Path, team_id: int = 1, **fields: Any) -> str:
+    """A new key."""
+    with App(Settings(home=home)) as app:
+        fields = {"name": None, "events_per_second": None, **fields}
+        return app.keys.create(team_id=team_id, by="tester", **fields)[0]
+
+
+def stored(home: Path, columns: str = "uuid", order: str = "uuid") -> list[tuple[Any, ...]]:
+    """What the store holds."""
+    with App(Settings(home=home)) as app, app.lake.cursor() as cursor:
+        return cursor.execute(f"SELECT {columns} FROM lake.events ORDER BY {order}").fetchall()
+
+
+def set_aside(home: Path) -> list[tuple[str, str]]:
+    """Code and place of what was set aside."""
+    with App(Settings(home=home)) as app:
+        return sorted((reject.code, reject.place) for reject in app.events.rejects())

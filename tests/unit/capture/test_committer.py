@@ -1,0 +1,178 @@
+"""Requests are grouped into commits, and each of them is told what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tidemill.capture.committer import Bounds, Committer, Failed, Revoked
+from tidemill.capture.metrics import Metrics
+from tidemill.errors import UnavailableError
+from tidemill.events.lake import Appended, Place, Prepared
+
+KEY = uuid.uuid4()
+
+
+@dataclasses.dataclass
+class Lake:
+    """Keeps names of events; a commit waits for `may`, and one with the event "bad" fails."""
+
+    commits: list[list[str]] = dataclasses.field(default_factory=list)
+    may: threading.Event = dataclasses.field(default_factory=threading.Event)
+    error: Exception | None = None
+
+    def prepare(self, batches: Sequence[pa.RecordBatch]) -> Prepared:
+        events = pa.Table.from_batches(batches) if batches else pa.table({"event": pa.array([], pa.string())})
+        return Prepared(events, events.num_rows)
+
+    def append(self, prepared: Prepared, place: Place) -> Appended:
+        assert place.last_ordinal > 0
+        assert self.may.wait(60)
+        if self.error is not None:
+            raise self.error
+        names = prepared.events["event"].to_pylist()
+        if "bad" in names:
+            raise ValueError(names)
+        self.commits.append(names)
+        return Appended(prepared.rows, 0)
+
+
+@dataclasses.dataclass
+class Rejects:
+    kept: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def add(self, items: Sequence[dict[str, Any]]) -> int:
+        self.kept += items
+        return len(items)
+
+
+def batch(*names: str) -> list[pa.RecordBatch]:
+    return [pa.record_batch({"event": list(names)})]
+
+
+@dataclasses.dataclass
+class Setting:
+    lake: Any
+    rejects: Rejects
+    gone: set[uuid.UUID]
+    committer: Committer
+
+
+def setting(rows: int = 100, seconds: float = 0.0) -> Setting:
+    lake, rejects, gone = Lake(), Rejects(), set[uuid.UUID]()
+
+    def revoked(ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        return gone & set(ids)
+
+    committer = Committer(lake, rejects, revoked, Bounds(rows, 10_000_000, seconds), Metrics())  # type: ignore[arg-type]
+    committer.start()
+    return Setting(lake, rejects, gone, committer)
+
+
+async def outcomes(found: Setting, *names: str, key: uuid.UUID = KEY) -> list[Any]:
+    sent = [asyncio.create_task(found.committer.commit(key, batch(name), [])) for name in names]
+    await asyncio.sleep(0)
+    found.lake.may.set()
+    return await asyncio.gather(*sent, return_exceptions=True)
+
+
+def test_what_comes_together_is_committed_together() -> None:
+    found = setting(rows=5, seconds=60)
+    assert asyncio.run(outcomes(found, *"abcde")) == [None] * 5
+    assert found.lake.commits == [list("abcde")]
+    found.committer.stop()
+
+
+def test_no_commit_has_more_than_it_may() -> None:
+    found = setting(rows=2, seconds=60)
+    assert asyncio.run(outcomes(found, *"abcdef")) == [None] * 6
+    assert [name for names in found.lake.commits for name in names] == list("abcdef")
+    assert max(map(len, found.lake.commits)) <= 2
+    found.committer.stop()
+
+
+def test_a_lone_event_waits_no_longer_than_it_may() -> None:
+    found = setting(rows=1000, seconds=0.01)
+    assert asyncio.run(outcomes(found, "a")) == [None]
+    found.committer.stop()
+
+
+def test_nobody_is_answered_before_the_commit() -> None:
+    found = setting()
+
+    async def ask() -> None:
+        sent = asyncio.create_task(found.committer.commit(KEY, batch("a"), []))
+        done, _ = await asyncio.wait([sent], timeout=0.05)
+        assert not done
+        found.lake.may.set()
+        await sent
+
+    asyncio.run(ask())
+    found.committer.stop()
+
+
+def test_one_bad_event_does_not_take_the_others_with_it() -> None:
+    found = setting(rows=3, seconds=60)
+    first, bad, last = asyncio.run(outcomes(found, "a", "bad", "c"))
+    assert (first, last) == (None, None)
+    assert isinstance(bad, Failed)
+    assert found.lake.commits == [["a"], ["c"]]
+    found.committer.stop()
+
+
+def test_all_are_told_when_the_store_cannot_keep_them_and_the_next_are_kept() -> None:
+    found = setting(rows=2, seconds=60)
+    found.lake.error = UnavailableError("disk_full", "No room.")
+    told = asyncio.run(outcomes(found, "a", "b"))
+    assert [type(each) for each in told] == [UnavailableError] * 2
+    found.lake.error = None
+    assert asyncio.run(outcomes(found, "a", "b")) == [None, None]
+    assert found.lake.commits == [["a", "b"]]
+    found.committer.stop()
+
+
+def test_what_a_revoked_key_sent_is_not_committed() -> None:
+    found, other = setting(rows=2, seconds=60), uuid.uuid4()
+    found.gone.add(other)
+
+    async def ask() -> list[Any]:
+        sent = [found.committer.commit(KEY, batch("a"), []), found.committer.commit(other, batch("b"), [])]
+        found.lake.may.set()
+        return await asyncio.gather(*sent, return_exceptions=True)
+
+    kept, refused = asyncio.run(ask())
+    assert kept is None
+    assert isinstance(refused, Revoked)
+    assert found.lake.commits == [["a"]]
+    found.committer.stop()
+
+
+def test_what_was_refused_is_kept_before_anybody_is_told() -> None:
+    found = setting()
+    found.lake.may.set()
+    asyncio.run(found.committer.commit(KEY, [], [{"code": "x"}]))
+    assert (found.rejects.kept, found.lake.commits) == ([{"code": "x"}], [])
+    found.committer.stop()
+
+
+def test_a_stop_commits_what_is_waiting() -> None:
+    found = setting(rows=100, seconds=60)
+
+    async def ask() -> None:
+        sent = [asyncio.create_task(found.committer.commit(KEY, batch(name), [])) for name in "abc"]
+        await asyncio.sleep(0)
+        found.lake.may.set()
+        await asyncio.to_thread(found.committer.stop)
+        await asyncio.gather(*sent)
+        with pytest.raises(UnavailableError):
+            await found.committer.commit(KEY, batch("late"), [])
+
+    asyncio.run(ask())
+    assert found.lake.commits == [["a", "b", "c"]]
