@@ -56,6 +56,7 @@ def bind(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
+        found.listen(_BACKLOG)  # who comes before the server has begun waits for it
     except (OSError, OverflowError) as error:
         found.close()
         raise ConflictError(

@@ -1,0 +1,111 @@
+"""Connections that do not send a request, or send too much of one, are ended; others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+
+from tidemill.api import protocol, serve
+from tidemill.capture import bodies
+from tidemill.capture.http import Answer, Receive, Request, Scope, Send, respond
+
+
+async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the number of bytes of the body."""
+    request = Request(scope, receive)
+    with bodies.Room(10_000_000).share() as share:
+        try:
+            answer = Answer(200, b"%d" % len(await bodies.read(request, share, 1_000_000, 60)))
+        except bodies.TooLarge:
+            answer = Answer(413)
+        except bodies.Gone:
+            return
+    await respond(send, request, answer)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[int]:
+    listener = serve.bind("127.0.0.1", 0)
+    config = uvicorn.Config(_echo, http=protocol.Protocol, lifespan="off", log_level="error", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=[[listener]])
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def answered(port: int, sent: bytes) -> bytes:
+    """All that comes back until the connection ends."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(sent)
+        found = b""
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(65_536):
+                found += part
+        return found
+
+
+POST = b"POST /e HTTP/1.1\r\nhost: x\r\n"
+
+
+def test_who_does_not_send_a_request_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
+    with listening() as port:
+        assert answered(port, b"") == b""
+        assert answered(port, b"POST /e HTTP/1.1\r\nhost: x\r\nx-slow: ") == b""
+        first = POST + b"content-length: 2\r\n\r\n{}"
+        assert answered(port, first + b"POST /e").startswith(b"HTTP/1.1 200")  # and then it ends
+
+
+def test_headers_without_end_are_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 60.0)
+    with listening() as port:
+        assert answered(port, POST + b"x-a: " + b"y" * 10_000_000) == b""
+        assert answered(port, POST + b"".join(b"x-%d: y\r\n" % number for number in range(500_000))) == b""
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"content-length: 5\r\n\r\n{}ABCGET / HTTP/9.9\r\n\r\n",  # longer than it says
+        b"content-length: -1\r\n\r\n{}",
+        b"content-length: 99999999999999999999999\r\n\r\n{}",
+        b"content-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+        b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}",
+        b"transfer-encoding: chunked\r\n\r\nZZ\r\n{}",
+    ],
+)
+def test_a_body_that_lies_about_its_length_ends_its_connection_and_no_other(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 1.0)
+    good = POST + b"connection: close\r\ncontent-length: 2\r\n\r\n{}"
+    with listening() as port:
+        found = answered(port, POST + sent)
+        assert b"HTTP/1.1 500" not in found
+        assert answered(port, good).endswith(b"\r\n\r\n2")
+
+
+def test_a_body_that_breaks_off_is_no_request() -> None:
+    with listening() as port:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(POST + b"content-length: 100\r\n\r\n{")
+        good = POST + b"connection: close\r\ncontent-length: 2\r\n\r\n{}"
+        assert answered(port, good).endswith(b"\r\n\r\n2")
+
+
+def test_an_address_that_is_taken_is_said_so() -> None:
+    from tidemill.errors import ConflictError
+
+    with listening() as port, pytest.raises(ConflictError, match=str(port)):
+        serve.bind("127.0.0.1", port)
