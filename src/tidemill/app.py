@@ -249,6 +249,7 @@ def _intake(app: App, metrics: Metrics, processes: int, closing: contextlib.Exit
     from tidemill.capture.committer import Bounds, Committer
     from tidemill.capture.intake import Intake
     from tidemill.capture.keyring import Keyring
+    from tidemill.capture.tidying import Tidying
     from tidemill.store.keys import Keys
     from tidemill.store.loads import Rejects
 
@@ -256,8 +257,10 @@ def _intake(app: App, metrics: Metrics, processes: int, closing: contextlib.Exit
     app.lake.position()  # opened now, so that the first request does not wait for it
     bounds = Bounds(settings.capture_commit_rows, settings.capture_commit_bytes, settings.capture_commit_seconds)
     committer = Committer(app.lake, Rejects(app.database), keys.revoked, bounds, metrics)
-    committer.start()
-    closing.callback(committer.stop)
+    tidying = Tidying(app.lake)
+    for each in (committer, tidying):
+        each.start()
+        closing.callback(each.stop)
     room = Room(settings.capture_held_bytes)
     keyring = Keyring(keys.by_hash, processes)
     return Intake(keyring, committer, metrics, room, settings.capture_body_seconds, app.events.captured)

@@ -59,7 +59,7 @@ BATCH_COLUMNS = {
     "envelope": "VARCHAR",
     "session_id": "VARCHAR",
 }
-_TURN = "event-store"
+_TURN, _FILES = "event-store", "event-store-files"
 #: Bytes of events that are handed on at once.
 _PIECE_BYTES = 4 * 1024 * 1024
 #: What DuckLake says if the files are to be in another folder than those that there are.
@@ -138,6 +138,17 @@ class Lake:
         """
         self._opened()
         return self._lock(_TURN)
+
+    def files(self) -> contextlib.AbstractContextManager[Held]:
+        """The right to change which files there are, of events that stay as they are. To be taken before a turn."""
+        self._opened()
+        return self._lock(_FILES)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """The right to change anything: nobody else changes events or files."""
+        with self.files(), self.turn():
+            yield
 
     def close(self) -> None:
         """Close the store; a later call opens it again."""

@@ -2,8 +2,9 @@
 
 Joining does not change which snapshot a row belongs to, so exports may run meanwhile. A file that was joined away is
 kept for an hour, for readers that began before. Snapshots are only expired after their ranges were joined: a range of
-`snapshot_id` reads the same before and after. Commits wait while files are joined: `tidy`, which follows loads, leaves
-alone what is not small, so that it takes as long in a large store as in a new one; `compact` goes over all files.
+`snapshot_id` reads the same before and after. Commits go on meanwhile, only deletions wait. `tidy`, which follows loads
+and captured events, leaves alone what is not small, so that it takes as long in a large store as in a new one;
+`compact` goes over all files.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import duckdb
+
     from tidemill.events.lake import Lake
 
 #: A file this large is left alone.
@@ -29,13 +32,13 @@ class Compacted:
     files_after: int
 
 
-def tidy(lake: Lake) -> None:
-    """Join the small files, if there are many."""
+def tidy(lake: Lake, many: int = _SMALL_FILES) -> None:
+    """Join the small files, if there are so many."""
     with lake.cursor() as cursor:
         found = cursor.execute(
             f"SELECT count(*) FROM ducklake_list_files('lake', 'events') WHERE data_file_size_bytes < {_SMALL_BYTES}"
         ).fetchall()
-    if found[0][0] >= _SMALL_FILES:
+    if found[0][0] >= many:
         _join(lake, f", max_file_size => {_SMALL_BYTES}")
 
 
@@ -47,12 +50,18 @@ def compact(lake: Lake) -> Compacted:
 
 
 def _join(lake: Lake, which: str = "") -> None:
-    with lake.turn(), lake.cursor() as cursor:
-        cursor.execute("CALL ducklake_flush_inlined_data('lake')")
-        cursor.execute(f"CALL lake.set_option('target_file_size', '{TARGET_FILE}')")
-        cursor.execute(f"CALL ducklake_merge_adjacent_files('lake'{which})")
-        cursor.execute(f"CALL ducklake_expire_snapshots('lake', older_than => now() - INTERVAL '{_KEEP}')")
-        cursor.execute(f"CALL ducklake_cleanup_old_files('lake', older_than => now() - INTERVAL '{_KEEP}')")
+    with lake.files(), lake.cursor() as cursor:
+        with lake.turn():
+            cursor.execute("CALL ducklake_flush_inlined_data('lake')")
+            cursor.execute(f"CALL lake.set_option('target_file_size', '{TARGET_FILE}')")
+        cursor.execute(f"CALL ducklake_merge_adjacent_files('lake'{which})")  # DuckLake settles it with commits
+        with lake.turn():
+            _expire(cursor)
+
+
+def _expire(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(f"CALL ducklake_expire_snapshots('lake', older_than => now() - INTERVAL '{_KEEP}')")
+    cursor.execute(f"CALL ducklake_cleanup_old_files('lake', older_than => now() - INTERVAL '{_KEEP}')")
 
 
 def _files(lake: Lake) -> int:

@@ -88,7 +88,7 @@ class Eraser:
         told(Deleted("persons", len(wanted[IDS])))
         if events:
             self._events.delete(team_id, wanted[_EVENTS])
-            with self._parts.lake.turn():
+            with self._parts.lake.alone():
                 self._erasures.clear_catalog()
             told(Deleted("events", len(wanted[_EVENTS])))
         self._erasures.remove_traces(team_id, wanted[IDS] if events else (), set[str]().union(*wanted.values()))

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import shutil
+import threading
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.installation import Installation, write_events
 
 from tidemill.app import App
 from tidemill.errors import ConfigError, UnavailableError
+from tidemill.events.erasure import PersonEvents
+from tidemill.events.sources.metadata import Metadata
 
 
 @pytest.fixture
@@ -153,6 +156,37 @@ def test_files_are_joined_and_nothing_is_lost_or_exported_twice(installation: In
             assert compacted.files_after <= compacted.files_before
         app.exports.run("daily", by="tester")
         assert installation.uuids() == sorted(uuids)
+
+
+def test_commits_and_deletions_go_on_while_files_are_joined(app: App, tmp_path: Path) -> None:
+    per_snapshot = "SELECT snapshot_id, list_sort(list(uuid)) FROM (SELECT *, snapshot_id FROM lake.events) GROUP BY 1"
+    stop, failed = threading.Event(), []
+
+    def join() -> None:
+        try:
+            while not stop.is_set():
+                app.events.compact()
+        except Exception as error:  # noqa: BLE001 - told below
+            failed.append(error)
+
+    uuids = write_events(tmp_path / "events.jsonl", 3_000)
+    with app:
+        app.lake.position()
+        joining = threading.Thread(target=join)
+        joining.start()
+        app.events.load(str(tmp_path / "events.jsonl"))
+        gone = PersonEvents(app.lake, Metadata("tidemill"))
+        gone.delete(1, uuids[:50])
+        stop.set()
+        joining.join()
+        assert failed == []
+        with app.lake.cursor() as cursor:
+            before = dict(cursor.execute(per_snapshot).fetchall())
+        app.events.compact()
+        with app.lake.cursor() as cursor:
+            assert dict(cursor.execute(per_snapshot).fetchall()) == before
+        assert sorted(uuid for found in before.values() for uuid in found) == sorted(uuids[50:])
+        assert len(before) == 30
 
 
 def test_secrets_and_home_are_for_the_owner_only(app: App) -> None:

@@ -1,0 +1,44 @@
+"""Joins the small files that commits leave, now and then, beside them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from tidemill.errors import TidemillError
+from tidemill.events import maintenance
+
+if TYPE_CHECKING:
+    from tidemill.events.lake import Lake
+
+_log = logging.getLogger(__name__)
+#: It is looked so often, and joined if there are so many.
+_EVERY_SECONDS, _FILES = 15.0, 100
+
+
+class Tidying:
+    """A thread that does it, from `start` to `stop`."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tidy", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after what is being joined."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        import duckdb  # 60 ms
+
+        while not self._over.wait(_EVERY_SECONDS):
+            try:
+                maintenance.tidy(self._lake, _FILES)
+            except (TidemillError, duckdb.Error) as error:  # another time; nobody waits for it
+                _log.warning("small files were not joined: %s", error)
