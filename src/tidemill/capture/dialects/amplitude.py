@@ -32,7 +32,7 @@ _NOBODY = frozenset(
 #: A time in seconds is less than this, one in milliseconds more, since 1973.
 _FIRST_MILLISECOND = 100_000_000_000
 _SAID = {
-    Trouble.NO_KEY: (400, "Invalid API key"),
+    Trouble.NO_KEY: (400, "Invalid API key: unknown or missing"),
     Trouble.UNREADABLE: (400, "Invalid JSON request body"),
     Trouble.TOO_LARGE: (413, "Payload too large"),
     Trouble.LIMITED: (429, "Too many requests for some devices and users"),
