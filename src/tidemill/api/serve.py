@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tidemill.errors import ConflictError
@@ -77,6 +79,16 @@ def run(settings: Settings, listener: socket.socket, processes: int, proxies: st
 
     from tidemill.app import share_metrics
 
+    class Single(uvicorn.Server):
+        """uvicorn would have the signal kill it, after it has ended well."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+            yield
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     if processes > 1:
         os.environ[_PROCESSES] = str(processes)
         share_metrics(settings)
@@ -101,4 +113,4 @@ def run(settings: Settings, listener: socket.socket, processes: int, proxies: st
     if processes > 1:
         Multiprocess(config, sockets=[listener]).run()
     else:
-        uvicorn.Server(config).run(sockets=[listener])
+        Single(config).run(sockets=[listener])

@@ -32,7 +32,7 @@ _NOBODY = frozenset(
 #: A time in seconds is less than this, one in milliseconds more, since 1973.
 _FIRST_MILLISECOND = 100_000_000_000
 _SAID = {
-    Trouble.NO_KEY: (400, "Invalid API key"),
+    Trouble.NO_KEY: (400, "Invalid API key: unknown or missing"),
     Trouble.UNREADABLE: (400, "Invalid JSON request body"),
     Trouble.TOO_LARGE: (413, "Payload too large"),
     Trouble.LIMITED: (429, "Too many requests for some devices and users"),
@@ -144,6 +144,9 @@ class _Checks:
             return [self._group(given)]
         if self._more["kind"]:
             given["event_type"] = msgspec.Raw(b'"$identify"')
+        group = self._nobodys_group(given)
+        if group is not None:
+            return [group]
         good = self._check(given)
         if self._more["address"] and text_of(given.get("ip", NOTHING)) == "$remote":
             given["ip"] = msgspec.Raw(msgspec.json.encode(self._more["address"]))
@@ -162,7 +165,7 @@ class _Checks:
         before = self._noted
         if text_of(given.get("event_type", NOTHING)) is None:
             self._note(self.missing, "event_type")
-        said = [name for name in ("user_id", "device_id") if bytes(given.get(name, b"null")) not in {b"null", b'""'}]
+        said = _ids(given)
         if not said:
             self._note(self.missing, "user_id")
         bad = [name for name in said if not self._counts(given[name])]
@@ -201,6 +204,23 @@ class _Checks:
         }
         properties = msgspec.json.encode(said).decode()
         return Event("", "$groupidentify", f"{kind}_{name}", self._now, False, properties)
+
+    def _nobodys_group(self, given: Mapping[str, msgspec.Raw]) -> Event | None:
+        """What is told of a group by nobody, as SDKs do it; None if it is something else."""
+        groups = given.get("groups", NOTHING)
+        if text_of(given.get("event_type", NOTHING)) != "$groupidentify" or _ids(given) or bytes(groups)[:1] != b"{":
+            return None
+        (kind, name), *_ = [*text.fields(groups).items(), ("", NOTHING)]
+        found = self._group({**given, "group_type": msgspec.Raw(msgspec.json.encode(kind)), "group_value": name})
+        told = amplitude.sent({**given, "user_id": msgspec.Raw(msgspec.json.encode(found.distinct_id))}, self._now)
+        found.uuid, found.timestamp, found.has_time, found.kind = told.uuid, told.timestamp, told.has_time, told.kind
+        found.envelope = text.rest(text.fields((told.envelope or "{}").encode()), frozenset({"user_id"}))
+        return found
+
+
+def _ids(given: Mapping[str, msgspec.Raw]) -> list[str]:
+    """Which fields say who it was."""
+    return [name for name in ("user_id", "device_id") if bytes(given.get(name, b"null")) not in {b"null", b'""'}]
 
 
 def _bad(checks: _Checks) -> Answer:

@@ -72,11 +72,17 @@ class Dialect(Protocol):
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """A body as JSON. Raises Unreadable."""
+    """A body as JSON; a cut-off emoji in it is mended, or one event would have all refused. Raises Unreadable."""
     try:
         if not body.isascii():
             body.decode()
-        return decoder.decode(body)
+        try:
+            return decoder.decode(body)
+        except msgspec.DecodeError:
+            mended = text.mend(body)
+            if mended == body:
+                raise
+            return decoder.decode(mended)
     except UnicodeDecodeError:
         raise Unreadable("it is not UTF-8") from None
     except RecursionError:

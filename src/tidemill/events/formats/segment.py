@@ -1,7 +1,8 @@
 """Segment calls: track, identify, page, screen, group, alias, and batches of them (RudderStack's are the same).
 
 Calls other than track get PostHog's names for the same thing: identify is ``$identify``, page ``$pageview``, screen
-``$screen``, group ``$groupidentify``, alias ``$create_alias``. Traits of an identify call are person properties.
+``$screen``, group ``$groupidentify``, alias ``$create_alias``. Traits of an identify call are person properties;
+RudderStack's SDKs have them in the context.
 A group call's group and traits are properties as PostHog has them: ``$group_type``, ``$group_key``, ``$group_set``.
 The time is `timestamp`, else `originalTimestamp`, `sentAt`, `receivedAt`. Everything else that was sent (context,
 integrations, both user ids, …) is kept in the envelope.
@@ -70,8 +71,10 @@ def called(given: dict[str, msgspec.Raw], now: int) -> Event:
     if not isinstance(kind, str) or (kind != "track" and kind not in NAMES):
         raise RowError("call_unknown", f"{str(kind)[:60]!r} is no type of Segment call.")
     time = next((found for name in _TIMES if (found := text.value(given.get(name)))), None)
-    traits = text.json_object(given.get("traits", msgspec.Raw(b"")), "traits") if kind == "identify" else None
     context = text.fields(given["context"]) if bytes(given.get("context", b""))[:1] == b"{" else {}
+    traits = given.get("traits", msgspec.Raw(b""))
+    if bytes(traits) in {b"", b"null", b"{}"} and bytes(context.get("traits", b""))[:1] == b"{":
+        traits = context["traits"]
     ip = text.value(context.get("ip"))
     properties = given.get("properties", msgspec.Raw(b""))
     if kind == "group":
@@ -83,7 +86,7 @@ def called(given: dict[str, msgspec.Raw], now: int) -> Event:
         timestamp=timestamps.parse(time) if time is not None else now,
         has_time=time is not None,
         properties=text.json_object(properties, "properties") or "{}",
-        set=traits,
+        set=text.json_object(traits, "traits") if kind == "identify" else None,
         ip=text.clean(ip) if isinstance(ip, str) and ip else None,
         kind=kind,
         envelope=text.rest(given, _TAKEN | _TAKEN_OF.get(kind, frozenset())),
