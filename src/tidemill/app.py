@@ -257,6 +257,7 @@ def _intake(app: App, metrics: Metrics, processes: int, closing: contextlib.Exit
     app.lake.position()  # opened now, so that the first request does not wait for it
     bounds = Bounds(settings.capture_commit_rows, settings.capture_commit_bytes, settings.capture_commit_seconds)
     committer = Committer(app.lake, Rejects(app.database), keys.revoked, bounds, metrics)
+    closing.enter_context(app.lake.one_thread())  # other requests are the other things to do
     tidying = Tidying(app.lake)
     for each in (committer, tidying):
         each.start()

@@ -84,7 +84,7 @@ class Intake:
         holder = await self._holder(sent.key)
         if holder is None:
             return dialect.trouble(Trouble.NO_KEY, "there is no such key" if sent.key else "the request has no key")
-        wait = holder.wait(len(sent.records), time.monotonic())
+        wait = holder.wait(len(sent), time.monotonic())
         if wait:
             return dialect.trouble(Trouble.LIMITED, f"more than {holder.rate:g} events a second").later(wait)
         now = time.time_ns() // 1000

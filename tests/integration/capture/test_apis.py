@@ -366,7 +366,7 @@ def test_refusals_of_amplitudes_api_name_the_bad_events(tmp_path: Path) -> None:
         body = {"api_key": token, "events": [{**good, "user_id": "abc"}], "options": {"min_id_length": 1}}
         assert (await capture.post("/2/httpapi", dumped(body))).status_code == 200
         wrong = await capture.post("/2/httpapi", dumped({"api_key": "no", "events": [good]}))
-        assert (wrong.status_code, wrong.json()["error"]) == (400, "Invalid API key")
+        assert (wrong.status_code, wrong.json()["error"][:15]) == (400, "Invalid API key")
         many = await capture.post("/batch", dumped({"api_key": token, "events": [good] * 2_001}))
         assert (many.status_code, many.json()) == (413, {"code": 413, "error": "Payload too large"})
         large = await capture.post("/2/httpapi", b" " * 1_100_000)

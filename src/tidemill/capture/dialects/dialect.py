@@ -35,12 +35,17 @@ class Unreadable(Exception):  # noqa: N818 - it is answered, not raised at a use
 
 @dataclasses.dataclass(slots=True)
 class Sent:
-    """A body: its key, and its records as they came. `sent_at`: when it was sent, by the sender's clock."""
+    """A body: its key, and its records as they came, or their number (`count`), if `more` holds them. `sent_at`: when it
+    was sent, by the sender's clock."""
 
     key: str | None
     records: list[bytes]
     sent_at: int | None = None
     more: dict[str, Any] = dataclasses.field(default_factory=dict)
+    count: int = 0
+
+    def __len__(self) -> int:
+        return self.count or len(self.records)
 
 
 class Dialect(Protocol):

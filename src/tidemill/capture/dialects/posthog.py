@@ -70,19 +70,25 @@ class PostHog:
         """See Dialect."""
         if request.query.get("compression") == "lz64":
             raise Unreadable("lz64 is not taken: let the SDK send gzip, or nothing")
-        sent_at = request.query.get("_")
+        quick = posthog_quick.batch(body) if body[:1] == b"{" and len(body) < _EVENT and _is_utf8(body) else None
+        if quick is not None:
+            key = text_of(quick.api_key) or text_of(quick.token)
+            sent_at = _sent_at(quick.sent_at, quick.historical_migration, request)
+            if key is not None:
+                return Sent(key, [], sent_at, {"quick": quick, "body": body}, len(quick.batch))
+        return self._read(request, body)
+
+    def _read(self, request: Request, body: bytes) -> Sent:
         if body[:1] == b"[":
-            found, records, historical = None, decoded(_LIST, body), False
+            records = decoded(_LIST, body)
+            key, sent_at = None, _sent_at(NOTHING, NOTHING, request)
         else:
             found = decoded(_BODY, body)
             records = found.batch if found.batch is not None else [msgspec.Raw(body)]
-            historical = bytes(found.historical_migration) == b"true"
-            said = bytes(found.sent_at)
-            sent_at = (msgspec.json.decode(said) if said else None) or sent_at
+            key, sent_at = found.key(), _sent_at(found.sent_at, found.historical_migration, request)
         if not records:
             raise Unreadable("request holds no event")
-        key = (found.key() if found else None) or _key_inside(records)
-        return Sent(key, [bytes(one) for one in records], None if historical else moment(sent_at))
+        return Sent(key or _key_inside(records), [bytes(one) for one in records], sent_at)
 
     def sender(self, request: Request, sent: Sent, team_id: int, now: int) -> Sender:
         """See Dialect."""
@@ -90,6 +96,12 @@ class PostHog:
 
     def take(self, sent: Sent, sender: Sender, now: int) -> Taken | Answer:
         """See Dialect."""
+        quick = sent.more.get("quick")
+        if quick is not None:
+            columns = posthog_quick.columns(quick)
+            if columns is not None:
+                return Taken([usual(columns, len(quick.batch), sender)], [])
+            sent.records = [bytes(one) for one in decoded(_BODY, sent.more["body"]).batch or ()]
         records = sent.records
         if any(len(record) > _EVENT for record in records):
             return self.trouble(Trouble.TOO_LARGE, f"an event has more than {_EVENT:,} bytes")
@@ -135,6 +147,20 @@ def is_amplitudes(body: bytes) -> bool:
         return False
     found = decoded(_WHICH, body)
     return bytes(found.events)[:1] == b"[" and not bytes(found.batch)
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        return body.isascii() or bool(body.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _sent_at(said: msgspec.Raw, historical: msgspec.Raw, request: Request) -> int | None:
+    """What the sender's clock said when it sent this; None if that is not to count."""
+    if bytes(historical) == b"true":
+        return None
+    return moment((msgspec.json.decode(said) if bytes(said) else None) or request.query.get("_"))
 
 
 def _key_inside(records: Iterable[msgspec.Raw]) -> str | None:

@@ -80,6 +80,37 @@ def records(given: Sequence[bytes]) -> tuple[Columns, list[int]]:
     return columns or {}, [number for number in range(len(given)) if number not in chosen]
 
 
+class Batch(msgspec.Struct, gc=False):
+    """A body whose events are all usual, as far as it is known before `columns`."""
+
+    batch: list[_Plain]
+    api_key: msgspec.Raw = _NONE
+    token: msgspec.Raw = _NONE
+    sent_at: msgspec.Raw = _NONE
+    historical_migration: msgspec.Raw = _NONE
+
+
+_decode_batch = msgspec.json.Decoder(Batch).decode
+
+
+def batch(body: bytes) -> Batch | None:
+    """A body's batch (UTF-8); None if it is not certain that all of its events are usual."""
+    if text.is_odd(body):
+        return None
+    try:
+        found = _decode_batch(body)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+    # Two brackets for the body, two for an event: the others are too few for too many levels.
+    brackets = body.count(b"{") + body.count(b"[")
+    return found if found.batch and brackets < text.MAX_DEPTH + 2 * len(found.batch) else None
+
+
+def columns(found: Batch) -> Columns | None:
+    """The columns of all of its events; None if one of them is not usual."""
+    return _columns_of(found.batch, None)
+
+
 def lines(given: Lines) -> Columns | None:
     """See event.Format.quick_lines."""
     if text.is_odd(given.text) or given.most_brackets > text.MAX_DEPTH:
