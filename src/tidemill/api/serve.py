@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -22,6 +24,10 @@ _PROCESSES = "TIDEMILL_SERVE_PROCESSES"
 #: How long requests are waited for that have begun, when the server is to stop.
 _STOP_SECONDS = 30
 _BACKLOG = 2048
+#: Turns of Python's threads: the one that commits needs the interpreter often, and each time for a moment.
+_THREAD_TURN_SECONDS = 0.0005
+#: Requests form no cycles to speak of, and to look for some takes long.
+_GC = (50_000, 50, 50)
 
 
 def application() -> Server:
@@ -29,6 +35,8 @@ def application() -> Server:
     from tidemill.app import capture_server
 
     _end_with_parent()
+    sys.setswitchinterval(_THREAD_TURN_SECONDS)
+    gc.set_threshold(*_GC)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     return capture_server(current(), int(os.environ.get(_PROCESSES, "1")))
 

@@ -35,8 +35,10 @@ class Unreadable(Exception):  # noqa: N818 - it is answered, not raised at a use
 
 @dataclasses.dataclass(slots=True)
 class Sent:
-    """A body: its key, and its records as they came, or their number (`count`), if `more` holds them. `sent_at`: when it
-    was sent, by the sender's clock."""
+    """A body: its key, and its records as they came, or their number (`count`), if `more` holds them.
+
+    `sent_at`: when it was sent, by the sender's clock, in microseconds since 1970.
+    """
 
     key: str | None
     records: list[bytes]
