@@ -71,8 +71,15 @@ class Work:
     @property
     def stage(self) -> tuple[str, str, str]:
         """The stage table, one for each attempt."""
-        table = f"tidemill_stage_{self.export.id.hex[:12]}_{self.run.number}_{self.run.attempt}"
-        return self.export.project, self.export.dataset, table
+        return self.export.project, self.export.dataset, self._stage(self.run.attempt)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Ids of the stage tables of all attempts."""
+        return tuple(self._stage(attempt) for attempt in range(1, self.run.attempt + 1))
+
+    def _stage(self, attempt: int) -> str:
+        return f"tidemill_stage_{self.export.id.hex[:12]}_{self.run.number}_{attempt}"
 
     @property
     def loads_into(self) -> str:

@@ -77,6 +77,20 @@ _KNOWN = frozenset(
     | set(_SENT)
     | {"time", "event_time", "user_properties", "groups", "group_properties", "data"}
 )
+#: Ids with their numbers; and those that they had before their person was deleted, each up to a place. Both by one
+#: question: what is deleted meanwhile changes both. A place is a number of 64 bits and more, so it comes as a text.
+_NUMBERS = """
+    SELECT team_id, distinct_id, d.number, f.places, f.formers FROM {schema}.distinct_ids d LEFT JOIN (
+        SELECT team_id, distinct_id, array_agg(number ORDER BY snapshot, n) AS formers,
+            array_agg((snapshot::numeric * 4294967296 + n)::text ORDER BY snapshot, n) AS places
+        FROM {schema}.former_numbers GROUP BY 1, 2) f USING (team_id, distinct_id){team}
+"""
+#: The number of an event: the first of those that end after its place, or the one that the id has now.
+_NUMBER = """
+    CASE WHEN numbers.places IS NULL THEN numbers.number ELSE coalesce(list_filter(
+        list_zip(numbers.places::HUGEINT[], numbers.formers),
+        lambda ended: ended[1] > events.snapshot_id::HUGEINT * 4294967296 + events.n)[1][2], numbers.number) END
+"""
 #: Bytes of a row besides its texts; a guess that cuts chunks.
 _ROW_BYTES = 600
 
@@ -96,43 +110,15 @@ class AmplitudeEventSource(EventSource):
         """Those of the snapshots."""
         events = self._selected(selection)
         team = f" WHERE team_id = {selection.team_id}" if selection.team_id is not None else ""
-        schema = self._metadata.schema
-        numbers = self._metadata.answer(f"SELECT team_id, distinct_id, number FROM {schema}.distinct_ids{team}")
+        numbers = self._metadata.answer(_NUMBERS.format(schema=self._metadata.schema, team=team))
         owners = devices.owners(events, self._metadata, selection.team_id)
-        number, former = "numbers.number", ""
-        if self._any_former(selection.team_id):
-            number = "coalesce(former.number, numbers.number)"
-            former = f"LEFT JOIN ({self._former(events, owners)}) AS former USING (snapshot_id, n)"
         named = f"""
-            SELECT events.*, {number} AS amplitude_id FROM ({_read(events)}) AS events
+            SELECT events.*, {_NUMBER} AS amplitude_id FROM ({_read(events)}) AS events
             LEFT JOIN ({owners}) AS owners USING (snapshot_id, n)
             LEFT JOIN {numbers} AS numbers
                 ON numbers.team_id = events.team_id
-                AND numbers.distinct_id = coalesce(owners.user_id, events.distinct_id) {former}"""
+                AND numbers.distinct_id = coalesce(owners.user_id, events.distinct_id)"""
         return f"SELECT {', '.join(f'{text} AS {name}' for name, text in _columns().items())} FROM ({named})"
-
-    def _any_former(self, team_id: int | None) -> bool:
-        """Whether any id has had another number before its person was deleted."""
-        team = f" WHERE team_id = {team_id}" if team_id is not None else ""
-        asked = self._metadata.answer(f"SELECT 1 AS one FROM {self._metadata.schema}.former_numbers{team} LIMIT 1")
-        with self._lake.cursor() as cursor:
-            return bool(cursor.execute(f"SELECT * FROM {asked}").fetchall())
-
-    def _former(self, events: str, owners: str) -> str:
-        """Of events that came before the deletion of their person: the number that it had."""
-        formers = self._metadata.answer(
-            "SELECT team_id, distinct_id, (snapshot::numeric * 4294967296 + n)::text AS place, number "
-            f"FROM {self._metadata.schema}.former_numbers"
-        )
-        return f"""
-            SELECT placed.snapshot_id, placed.n, formers.number FROM (
-                SELECT snapshot_id, n, team_id, coalesce(user_id, distinct_id) AS name,
-                    snapshot_id::HUGEINT * 4294967296 + n AS place
-                FROM (SELECT snapshot_id, n, team_id, distinct_id FROM ({events}))
-                LEFT JOIN ({owners}) USING (snapshot_id, n)) AS placed
-            ASOF JOIN (SELECT team_id, distinct_id, place::HUGEINT AS place, number FROM {formers}) AS formers
-                ON formers.team_id = placed.team_id AND formers.distinct_id = placed.name
-                AND placed.place < formers.place"""
 
 
 def _paths(named: Mapping[str, int]) -> str:

@@ -27,7 +27,11 @@ def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
     """Of a run with a stage table: bring its rows into the final one. Gives how many rows that changed."""
     work = parts.work(run_id, attempt)
     run, export = work.run, work.export
-    if not work.staged or run.rows_merged is not None:
+    if not work.staged:
+        return None
+    if run.rows_merged is not None:  # by an attempt that was killed, maybe before it dropped its stage
+        for stage in work.stages:
+            _drop_stage(parts, work, stage)
         return run.rows_merged
     parts.watches.report(run.id, "merging")
     client = parts.watches.client(run.id, export)
@@ -59,7 +63,7 @@ def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
             changed, billed = changed + (answer.affected or 0), billed + answer.bytes_billed
         # Before the turn ends: who has the next one would take the job for one that was left behind.
         parts.runs.note(run.id, attempt=attempt, rows_merged=changed, bytes_billed=run.bytes_billed + billed)
-    _drop_stage(parts, work)
+    _drop_stage(parts, work, work.stage[2])
     return changed
 
 
@@ -108,8 +112,7 @@ def _bounds(parts: Parts, work: Work, table: Table | None) -> dict[str, sql.Boun
     return dict(ends.joined(columns, written))
 
 
-def _drop_stage(parts: Parts, work: Work) -> None:
-    stage = work.stage[2]
+def _drop_stage(parts: Parts, work: Work, stage: str) -> None:
     try:
         parts.watches.client(work.run.id, work.export).delete_table(work.export.dataset, stage)
     except TidemillError as error:
@@ -130,8 +133,8 @@ def complete(parts: Parts, run_id: str, attempt: int) -> None:
 def fail(parts: Parts, run_id: str, attempt: int, fields: dict[str, str], cancelled: bool) -> None:
     """The run has failed, or was cancelled."""
     work = parts.work(run_id, attempt)
-    if work.staged and work.run.rows_merged is None and work.prepared:
-        _drop_stage(parts, work)
+    if work.staged and work.prepared:
+        _drop_stage(parts, work, work.stage[2])
     error = TidemillError(fields["code"], fields["message"], hint=fields["hint"])
     parts.runs.fail(work.run.id, error, cancelled=cancelled, attempt=attempt)
     _remove_folder(parts, work.run)
