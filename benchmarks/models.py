@@ -56,14 +56,16 @@ def each_a_person(folder: Path, rows: int) -> Path:
     return file
 
 
-def without_changes(folder: Path, rows: int, first: int = 0) -> Path:
+def without_changes(folder: Path, rows: int, first: int = 0, *, once: bool = False) -> Path:
     """Events that change no person once their ids are known, of which there are a twentieth as many, as in generate.py.
 
-    `first`: the number of the first event.
+    `first`: the number of the first event; `once`: they name properties to set once, as SDKs in browsers do.
     """
-    file = folder / f"plain-{rows}-{first}.jsonl"
+    file = folder / f"{'once' if once else 'plain'}-{rows}-{first}.jsonl"
     if not file.exists():
-        padding = {f"property_{number}": "x" * 20 for number in range(30)}
+        padding: dict[str, object] = {f"property_{number}": "x" * 20 for number in range(30)}
+        if once:
+            padding["$set_once"] = {"$initial_referrer": "https://a.example", "$initial_utm_source": "x"}
         with file.open("w") as out:
             for number in range(first, first + rows):
                 event = {"uuid": f"00000000-0000-4000-8000-{number:012d}", "event": "hit", "properties": padding}
@@ -143,6 +145,11 @@ def main() -> None:
             people = [identity("each person is made", home)]
             case("more", home=home, events=without_changes(folder, given.persons, given.persons))
             people.append(identity("events without changes", home, IDENTITY))
+            half = given.persons // 2
+            case("prepare", home=home, events=without_changes(folder, half, once=True))
+            case("identity", home=home)
+            case("more", home=home, events=without_changes(folder, half, half, once=True))
+            people.append(identity("events whose $set_once is known", home, IDENTITY))
             case("prepare", home=home, events=each_a_person(folder, given.persons))
             people.append(identity("each event changes a person", home, CHANGES))
             lines = [compare("persons", home, url, "persons", given.repeat)]

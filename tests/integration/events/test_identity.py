@@ -96,6 +96,22 @@ def test_segment_calls_make_and_merge_people(app: App, tmp_path: Path) -> None:
     assert "a3" not in found
 
 
+@pytest.mark.parametrize("name", ["unknown", "n/a", "-1", "Undefined", "00000000-0000-0000-0000-000000000000"])
+def test_an_amplitude_id_that_stands_for_nobody_joins_nobody(app: App, tmp_path: Path, name: str) -> None:
+    lines: list[dict[str, Any]] = [{"device_id": f"b{n}"} for n in range(3)]
+    lines += [{"device_id": f"b{n}", "user_id": name} for n in range(3)]
+    lines += [{"device_id": name, "user_id": f"u{n}"} for n in range(3)]
+    events = [
+        {"uuid": f"e{n}", "event_type": "hit", "time": 1_700_000_000_000 + n, **line} for n, line in enumerate(lines)
+    ]
+    with app:
+        load(app, tmp_path / "events.jsonl", events, "amplitude")
+        app.identity.catch_up()
+        found = persons(app)
+    assert sorted(found) == ["b0", "b1", "b2", "u0", "u1", "u2"]
+    assert len({person for person, *_ in found.values()}) == 6
+
+
 def test_an_amplitude_user_takes_over_what_the_device_did_and_another_user_does_not(app: App, tmp_path: Path) -> None:
     events: list[dict[str, Any]] = [
         {"device_id": "b1"},

@@ -238,9 +238,16 @@ class TestAmplitude:
         ]
         taken, bad = read("amplitude", {"api_key": "secret", "events": events})
         assert isinstance(taken, Event)
-        assert (taken.uuid, taken.timestamp, taken.ip) == ("i", NOON, None)
+        assert (taken.timestamp, taken.ip) == (NOON, None)
         assert "secret" not in (taken.envelope or "")
         assert getattr(bad, "code", "") == "event_missing"
+
+    def test_the_id_of_an_event_of_a_body_is_that_of_its_insert_id_and_its_device(self) -> None:
+        def uuid(**fields: Any) -> str:
+            return one("amplitude", {"event_type": "e", "insert_id": "i", **fields}).uuid
+
+        assert uuid(device_id="d1") == uuid(device_id="d1", user_id="u", time=NOON // 1000) != ""
+        assert len({uuid(device_id="d1"), uuid(device_id="d2"), uuid(user_id="u"), uuid(user_id="u", insert_id=1)}) == 4
 
     def test_operations_on_person_properties(self) -> None:
         operations = {"$set": {"a": 1}, "$setOnce": {"b": 2}}

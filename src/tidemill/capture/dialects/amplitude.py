@@ -25,10 +25,6 @@ _HTTP_BODY, _BATCH_BODY, _EVENTS = 1024 * 1024, 20 * 1024 * 1024, 2_000
 _IDENTIFY = {"/identify": "$identify", "/groupidentify": "$groupidentify"}
 PATHS = frozenset({"/2/httpapi", *_IDENTIFY})
 _SHORTEST_ID = 5
-_NOBODY = frozenset(
-    {"anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "", "{}", "lmy47d", "0", "-1"}
-    | {"00000000-0000-0000-0000-000000000000"}
-)
 #: A time in seconds is less than this, one in milliseconds more, since 1973.
 _FIRST_MILLISECOND = 100_000_000_000
 _SAID = {
@@ -183,7 +179,7 @@ class _Checks:
 
     def _counts(self, raw: msgspec.Raw) -> bool:
         name = text.identifier(text.value(raw))
-        return len(name) >= self._more["shortest"] and name.strip().lower() not in _NOBODY
+        return len(name) >= self._more["shortest"] and not amplitude.stands_for_nobody(name)
 
     def _note(self, what: dict[str, list[int]], name: str) -> None:
         what.setdefault(name, []).append(self._number)

@@ -2,8 +2,8 @@
 
 An exported event has a `uuid` of its own; a body's event has at most an `insert_id`. `user_properties` that use
 operations are person properties by them (``$set``, ``$setOnce``; if there are others, the whole is kept in the envelope
-too); plain ones are set. The person is the `user_id`, else the `device_id`. Everything else (device, place, session,
-groups, Amplitude's own ids) is kept in the envelope.
+too); plain ones are set. The person is the `user_id`, else the `device_id`; ids that stand for nobody ("unknown") are
+left out. Everything else (device, place, session, groups, Amplitude's own ids) is kept in the envelope.
 An event's time, if it does not say it, is what the device's clock said, put right by how far that was off when it sent
 the event, if that was a minute or more.
 Facts: Amplitude's Export API (times are "2023-08-24 07:00:00.000000", UTC) and HTTP V2 (milliseconds) pages; "Google
@@ -25,6 +25,12 @@ from tidemill.events.formats.event import Event
 _TAKEN = frozenset(
     {"uuid", "event_type", "event_properties", "user_properties", "ip", "ip_address", "api_key", "events"}
 )
+#: Ids that stand for nobody ("HTTP V2 API": invalid ids): Amplitude takes no event under them.
+_NOBODY = frozenset(
+    {"anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "", "{}", "lmy47d", "0", "-1"}
+    | {"00000000-0000-0000-0000-000000000000"}
+)
+_IDS = ("user_id", "device_id")
 _KINDS = {"$identify": "identify", "$groupidentify": "group"}
 _OFF = 60_000_000  # microseconds
 _NOTHING = msgspec.Raw(b"")
@@ -55,14 +61,20 @@ class Amplitude:
         return parsed
 
 
+def stands_for_nobody(name: str) -> bool:
+    """Whether Amplitude takes this for no id."""
+    return name.strip().lower() in _NOBODY
+
+
 def sent(given: dict[str, msgspec.Raw], now: int) -> Event:
-    """An event by its fields.
+    """An event by its fields, without ids that stand for nobody.
 
     Raises
     ------
     RowError
         It cannot be taken.
     """
+    given = {name: raw for name, raw in given.items() if name not in _IDS or not stands_for_nobody(_id(raw))}
 
     def first(*names: str) -> Any:
         return next((found for name in names if (found := text.value(given.get(name))) not in (None, "")), None)
@@ -83,6 +95,10 @@ def sent(given: dict[str, msgspec.Raw], now: int) -> Event:
         kind=_KINDS.get(str(first("event_type")), "track"),
         envelope=text.rest(given, _TAKEN if whole else _TAKEN - {"user_properties"}),
     )
+
+
+def _id(raw: msgspec.Raw) -> str:
+    return text.identifier(text.value(raw))
 
 
 def _derived(insert_id: Any, sender: Any) -> str:

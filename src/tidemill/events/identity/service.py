@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+import gc
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tidemill.errors import NotFoundError
@@ -152,6 +153,10 @@ class IdentityService:
         Killed at any point and called again, nothing is applied twice: the position is saved with what was applied.
         """
         goal = self._lake.position() if upto is None else upto
+        with _cycles_left_alone():
+            return self._catch_up(goal)
+
+    def _catch_up(self, goal: int) -> Reached:
         while (reached := self._book.reached()).snapshot < goal:
             with self._book.open() as session:
                 to = self._range(session.reached.snapshot, goal)
@@ -248,6 +253,18 @@ class IdentityService:
             f"Team {team_id} has no person with the distinct_id {distinct_id!r}.",
             hint="tidemill events show --distinct-id ID shows its events.",
         )
+
+
+@contextlib.contextmanager
+def _cycles_left_alone() -> Iterator[None]:
+    """Without Python's cycle collector: people form no cycles, and looking for some takes a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _whole(session: Session, team_id: int, distinct_id: str) -> tuple[Person | None, tuple[str, ...]]:
