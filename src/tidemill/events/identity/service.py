@@ -280,8 +280,8 @@ class _TooMuch(Exception):  # noqa: N818 - it is no error
 
 
 def apply(session: Session, actions: Sequence[Action], upto: int, most: int = MOST) -> None:
-    """Apply these actions, which are all up to a snapshot, to what is kept; those of half of them after the others, if
-    what is known of their persons has more than `most` characters."""
+    """Apply these actions, which are all up to a snapshot, to what is kept, but for those that only tell what is known;
+    those of half of them after the others, if what is known of their persons has more than `most` characters."""
     actions = _telling(session, actions)
     ids = {(action.team_id, action.distinct_id) for action in actions}
     merges = [action for action in actions if action.merged]
