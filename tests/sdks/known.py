@@ -1,0 +1,129 @@
+"""The set that each SDK is asked to send, and what of each call the store must have."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime as dt
+import json
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tests.capture_server import CaptureServer
+
+KINDS = ("track", "identify", "track", "page", "track", "group", "track", "screen", "track", "alias")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call. `properties` are those of a person or a group, too."""
+
+    number: int
+    kind: str
+    id: str
+    who: str
+    at: dt.datetime
+    event: str
+    properties: dict[str, Any]
+
+    @property
+    def previous(self) -> str:
+        """Who that was before, of an alias."""
+        return f"anonymous-{self.number}"
+
+    @property
+    def group(self) -> str:
+        """The name of a group."""
+        return f"Büro {self.number % 5}"
+
+    @property
+    def milliseconds(self) -> int:
+        """When it was, since 1970."""
+        return round(self.at.timestamp() * 1000)
+
+    def told(self) -> dict[str, Any]:
+        """The call as JSON, for a script."""
+        more = {"previous": self.previous, "group": self.group, "at": self.milliseconds}
+        return {**dataclasses.asdict(self), **more}
+
+
+def calls(count: int) -> list[Call]:
+    """So many calls, of yesterday."""
+    midnight = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    yesterday = midnight - dt.timedelta(days=1)
+    return [_call(number, yesterday + dt.timedelta(seconds=number, milliseconds=number)) for number in range(count)]
+
+
+def _call(number: int, at: dt.datetime) -> Call:
+    kind = KINDS[number % len(KINDS)]
+    who = f"user-{number % 50}@example.com" if number % 3 else f"Пользователь {number % 50}"
+    event = f"event {number % 7}" if number % 4 else f"Bestellung „{number % 7}“ 🛒"
+    return Call(number, kind, str(uuid.uuid4()), who, at, event, _properties(number))
+
+
+def _properties(number: int) -> dict[str, Any]:
+    if number % 5 == 0:
+        return {"number": number}
+    return {
+        "number": number,
+        "text": f'Grüße {number} 🌊 — «日本語» "quoted", a back\\slash, \t, \x01 and \u2028',
+        "half": "a cut-off emoji: \ud83d",
+        "nested": {"list": [1, -2.5, "x", {"deep": True}], "größe": "ä", "empty": {}, "null": {"nothing": None}},
+        "nothing": None,
+        "no": False,
+        "large": 2**53 - 1,
+    }
+
+
+def kept(call: Call, event: str, **fields: Any) -> dict[str, Any]:
+    """What the store must have of a call: those columns that do not follow from the event's name."""
+    usual = {"id": call.id, "who": call.who, "at": call.at, "properties": {}, "set": None, "set_once": None}
+    return {"event": event, **usual, "previous": None, **fields}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How rows of the store are read that came from an SDK.
+
+    `own`: whether a property was added by the SDK; `chosen`: events whose id and time the SDK chooses;
+    `id_of`: the id as the call gave it.
+    """
+
+    own: Callable[[str], bool] = lambda _: False
+    chosen: frozenset[str] = frozenset()
+    id_of: Callable[[dict[str, Any]], Any] = lambda row: row["uuid"]
+
+    def row(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row as `kept` has it."""
+        chosen = row["event"] in self.chosen
+        return {
+            "id": None if chosen else self.id_of(row),
+            "event": row["event"],
+            "who": row["distinct_id"],
+            "at": None if chosen else row["timestamp"].astimezone(dt.UTC),
+            "properties": {name: value for name, value in row["properties"].items() if not self.own(name)},
+            "set": row["set"],
+            "set_once": row["set_once"],
+            "previous": (row["envelope"] or {}).get("previousId"),
+        }
+
+
+def added_by_posthog(name: str) -> bool:
+    """Whether it is a property that PostHog's SDKs add to each event."""
+    return name.startswith("$") and name not in {"$group_type", "$group_key", "$group_set"}
+
+
+def check(server: CaptureServer, team_id: int, expected: Iterable[dict[str, Any]], reading: Reading) -> None:
+    """The store has exactly these events of a team."""
+    rows = server.rows(team_id)
+    assert len({row["uuid"] for row in rows}) == len(rows)
+    wanted = collections.Counter(_text(each) for each in expected)
+    found = collections.Counter(_text(reading.row(row)) for row in rows)
+    missing, strange = list((wanted - found).elements()), list((found - wanted).elements())
+    told = "\n".join([*(f"missing: {row}" for row in missing[:3]), *(f"strange: {row}" for row in strange[:3])])
+    assert not missing and not strange, f"{len(missing)} missing, {len(strange)} strange of team {team_id}\n{told}"
+
+
+def _text(row: dict[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, default=str).replace('\\ud83d"', '\\ufffd"')
