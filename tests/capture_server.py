@@ -137,10 +137,13 @@ class CaptureServer:
                 row[name] = json.loads(row[name]) if row[name] else None
         return rows
 
-    def kill_at_next_commit(self, kill: Callable[[], None] | None = None) -> None:
-        """Kill it as soon as its next commit is durable: mostly, before its senders are told so."""
+    def kill_at_next_commit(
+        self, kill: Callable[[], None] | None = None, begin: Callable[[], None] = lambda: None
+    ) -> None:
+        """Kill it as soon as its next commit, after `begin`, is durable: mostly, before its senders are told so."""
         with self.snapshots() as newest:
             before = newest()
+            begin()
             deadline = time.monotonic() + LIMIT_SECONDS
             while newest() == before:
                 assert time.monotonic() < deadline, "nothing was committed"

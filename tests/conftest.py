@@ -11,7 +11,7 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-pytest_plugins = ["tests.installation", "tests.postgres_fixture", "tests.capture_server"]
+pytest_plugins = ["tests.installation", "tests.postgres_fixture", "tests.capture_server", "tests.sdks.node_senders"]
 
 # The machine may be slow; a property is not.
 settings.register_profile("tidemill", deadline=None)

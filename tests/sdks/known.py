@@ -12,6 +12,8 @@ from typing import Any
 
 from tests.capture_server import CaptureServer
 
+#: What a test takes at most.
+_RUN = dt.timedelta(minutes=20)
 KINDS = ("track", "identify", "track", "page", "track", "group", "track", "screen", "track", "alias")
 
 
@@ -82,6 +84,38 @@ def kept(call: Call, event: str, **fields: Any) -> dict[str, Any]:
     return {"event": event, **usual, "previous": None, **fields}
 
 
+def segments(call: Call) -> dict[str, Any]:
+    """What the store must have of a call that was sent to Segment's API."""
+    properties = call.properties
+    match call.kind:
+        case "identify":
+            return kept(call, "$identify", set=properties)
+        case "group":
+            group = {"$group_type": "group", "$group_key": call.group, "$group_set": properties}
+            return kept(call, "$groupidentify", properties=group)
+        case "alias":
+            return kept(call, "$create_alias", previous=call.previous)
+        case _:
+            name = {"page": "$pageview", "screen": "$screen"}.get(call.kind, call.event)
+            return kept(call, name, properties=properties)
+
+
+def amplitudes(call: Call) -> dict[str, Any]:
+    """What the store must have of a call that was sent to Amplitude's API."""
+    match call.kind:
+        case "identify" if call.number % 20 == 1:
+            return kept(call, "$identify", set_once=call.properties)
+        case "identify":
+            return kept(call, "$identify", set=call.properties)
+        case "group":
+            group = {"$group_type": "company", "$group_key": call.group, "$group_set": {"$set": call.properties}}
+            more = {"$process_person_profile": False}
+            return kept(call, "$groupidentify", who=f"company_{call.group}", properties={**group, **more})
+        case _:
+            said = {name: value for name, value in call.properties.items() if value is not None}
+            return kept(call, call.event, properties=said)
+
+
 @dataclasses.dataclass(frozen=True)
 class Reading:
     """How rows of the store are read that came from an SDK.
@@ -118,6 +152,9 @@ def check(server: CaptureServer, team_id: int, expected: Iterable[dict[str, Any]
     """The store has exactly these events of a team."""
     rows = server.rows(team_id)
     assert len({row["uuid"] for row in rows}) == len(rows)
+    now = dt.datetime.now(dt.UTC)
+    ages = [now - row["timestamp"] for row in rows if row["event"] in reading.chosen]
+    assert all(dt.timedelta() <= age < _RUN for age in ages), ages
     wanted = collections.Counter(_text(each) for each in expected)
     found = collections.Counter(_text(reading.row(row)) for row in rows)
     missing, strange = list((wanted - found).elements()), list((found - wanted).elements())

@@ -15,7 +15,7 @@ import posthog
 from rudderstack.analytics.client import Client as RudderClient
 from segment.analytics.client import Client as SegmentClient
 from tests.capture_server import LIMIT_SECONDS, until
-from tests.sdks.known import Call, Reading, added_by_posthog, kept
+from tests.sdks.known import Call, Reading, added_by_posthog, amplitudes, kept, segments
 
 #: More batches than it takes to be killed in the middle of them.
 BATCH = 10
@@ -99,22 +99,6 @@ class PostHog:
                 return kept(call, "$create_alias", who=call.previous, properties=both)
             case _:
                 return kept(call, self._name(call), properties=call.properties)
-
-
-def segments(call: Call) -> dict[str, Any]:
-    """What the store must have of a call that was sent to Segment's API."""
-    properties = call.properties
-    match call.kind:
-        case "identify":
-            return kept(call, "$identify", set=properties)
-        case "group":
-            group = {"$group_type": "group", "$group_key": call.group, "$group_set": properties}
-            return kept(call, "$groupidentify", properties=group)
-        case "alias":
-            return kept(call, "$create_alias", previous=call.previous)
-        case _:
-            name = {"page": "$pageview", "screen": "$screen"}.get(call.kind, call.event)
-            return kept(call, name, properties=properties)
 
 
 class Segment:
@@ -262,22 +246,6 @@ class Amplitude:
     def expected(self, call: Call) -> dict[str, Any]:
         """See Sender."""
         return amplitudes(call)
-
-
-def amplitudes(call: Call) -> dict[str, Any]:
-    """What the store must have of a call that was sent to Amplitude's API."""
-    match call.kind:
-        case "identify" if call.number % 20 == 1:
-            return kept(call, "$identify", set_once=call.properties)
-        case "identify":
-            return kept(call, "$identify", set=call.properties)
-        case "group":
-            group = {"$group_type": "company", "$group_key": call.group, "$group_set": {"$set": call.properties}}
-            more = {"$process_person_profile": False}
-            return kept(call, "$groupidentify", who=f"company_{call.group}", properties={**group, **more})
-        case _:
-            said = {name: value for name, value in call.properties.items() if value is not None}
-            return kept(call, call.event, properties=said)
 
 
 class _Listed(logging.Handler):
