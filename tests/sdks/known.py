@@ -136,11 +136,14 @@ class Reading:
             "event": row["event"],
             "who": row["distinct_id"],
             "at": None if chosen else row["timestamp"].astimezone(dt.UTC),
-            "properties": {name: value for name, value in row["properties"].items() if not self.own(name)},
-            "set": row["set"],
-            "set_once": row["set_once"],
+            "properties": self._sent(row["properties"]),
+            "set": self._sent(row["set"]) or None,
+            "set_once": self._sent(row["set_once"]) or None,
             "previous": (row["envelope"] or {}).get("previousId"),
         }
+
+    def _sent(self, given: dict[str, Any] | None) -> dict[str, Any]:
+        return {name: value for name, value in (given or {}).items() if not self.own(name)}
 
 
 def added_by_posthog(name: str) -> bool:
