@@ -47,13 +47,15 @@ def installed() -> Path:
 
 
 def _install(folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+        made = Path(place, "made")
+        made.mkdir()
         for name in ("package.json", "package-lock.json"):
             shutil.copy(SCRIPTS / name, made)
         words = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(words, cwd=made, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        shutil.copytree(made, folder, symlinks=True)
+        made.rename(folder)  # whole, or not at all
 
 
 @pytest.fixture(scope="session")
