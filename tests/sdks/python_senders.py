@@ -249,14 +249,15 @@ class Amplitude:
 
 
 class _Listed(logging.Handler):
-    """What is logged as an error."""
+    """What is logged as an error, but for attempts that failed."""
 
     def __init__(self, texts: list[str]) -> None:
         super().__init__(logging.ERROR)
         self._texts = texts
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._texts.append(record.getMessage())
+        if not record.getMessage().startswith("Flush batch"):
+            self._texts.append(record.getMessage())
 
 
 SENDERS: dict[str, type[Sender]] = {
