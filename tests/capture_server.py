@@ -149,6 +149,19 @@ class CaptureServer:
                 assert time.monotonic() < deadline, "nothing was committed"
         (kill or self.kill)()
 
+    def kill_while_events_wait(self, begin: Callable[[], None] = lambda: None) -> None:
+        """Kill it while nothing can be committed, and senders wait for their answers."""
+        with self.app.lake.turn():
+            begin()
+            until(lambda: all(self.held() > 0 for _ in range(20)), "events wait for their commit")
+            self.kill()
+
+    def held(self) -> float:
+        """How many bytes wait for their commit, as it says."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=LIMIT_SECONDS) as answer:  # noqa: S310
+            lines = answer.read().decode().splitlines()
+        return float(next(line for line in lines if line.startswith("tidemill_capture_held_bytes")).split()[-1])
+
     @contextlib.contextmanager
     def snapshots(self) -> Iterator[Callable[[], int]]:
         """Tells the newest snapshot of the store, at little cost."""

@@ -45,7 +45,7 @@ def test_what_a_page_sends_is_there_once_though_the_server_is_killed_twice(
     identified = kept(known[0], "$identify", id=None, at=None, who=WHO, set={"plan": "größer"})
     with opened(chromium, tmp_path, node_modules, capture.url, capture.key(1), known) as page:
         page.tell("identify")
-        capture.kill_at_next_commit(begin=lambda: page.tell("send", **{"from": 0, "to": part}))
+        capture.kill_while_events_wait(lambda: page.tell("send", **{"from": 0, "to": part}))
         for number in (1, 2):
             page.tell("offline")  # posthog-js tries three times only, but not while it is offline
             page.tell("send", **{"from": number * part, "to": (number + 1) * part})

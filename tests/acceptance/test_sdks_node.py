@@ -25,14 +25,14 @@ def test_what_each_sdk_sends_is_there_once_though_the_server_is_killed_twice(
     running = [
         script.start(tmp_path, node_modules, capture.url, capture.key(team), known) for team, script in teams.items()
     ]
-    for sent in (20, COUNT // 3):
+    for sent, kill in ((20, capture.kill_while_events_wait), (COUNT // 3, capture.kill_at_next_commit)):
 
         def all_have_sent(sent: int = sent) -> bool:
             assert all(process.poll() in {None, 0} for process in running)
             return all(capture.counts().get(team, 0) >= sent for team in teams)
 
         until(all_have_sent, "all are sending")
-        capture.kill_at_next_commit()
+        kill()
         assert sum(capture.counts().values()) < len(teams) * COUNT, "it was killed in the middle"
         capture.start()
     assert [said(process) for process in running] == [""] * len(teams)

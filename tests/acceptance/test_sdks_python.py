@@ -49,7 +49,7 @@ def send_and_kill(server: CaptureServer, kills: Sequence[Callable[[], None]]) ->
     for number, kill in enumerate(kills, 1):
         sent = 2 * BATCH + COUNT // 4 * (number - 1)
         until(functools.partial(have_sent, server, senders, sent), "all are sending")
-        server.kill_at_next_commit(kill)
+        kill()
         assert sum(server.counts().values()) < len(senders) * COUNT, "it was killed in the middle"
         if server.ended():
             server.start()
@@ -58,14 +58,15 @@ def send_and_kill(server: CaptureServer, kills: Sequence[Callable[[], None]]) ->
 
 
 def test_what_each_sdk_sends_is_there_once_though_the_server_is_killed_twice(capture: CaptureServer) -> None:
-    send_and_kill(capture, [capture.kill, capture.kill])
+    send_and_kill(capture, [capture.kill_while_events_wait, capture.kill_at_next_commit])
 
 
 def test_the_same_of_two_workers_of_which_one_is_killed_then_all_then_who_looks_after_them(
     capture_of_two: CaptureServer,
 ) -> None:
     server = capture_of_two
-    send_and_kill(server, [server.workers()[0].kill, server.kill, server.kill_first_process])
+    ways = server.workers()[0].kill, server.kill, server.kill_first_process
+    send_and_kill(server, [functools.partial(server.kill_at_next_commit, way) for way in ways])
 
 
 def test_a_wrong_key_is_told_by_each_sdk_and_nothing_arrives(capture: CaptureServer) -> None:
