@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint check torture bench live clean
+.PHONY: install demo test tools lint check torture bench live clean
 
 demo: install
 	@$(BIN)/tidemill demo
 
-test: install lint
+test: install lint tools
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 install: $(VENV)/installed
@@ -22,6 +22,20 @@ $(VENV)/installed: pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]' --group dev
 	@touch $@
+
+# What the tests of SDKs need beside Python: without it they are skipped.
+tools:
+	@missing=; \
+	command -v node >/dev/null && command -v npm >/dev/null || missing="nodejs npm"; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	test -e "/Applications/Google Chrome.app" || missing="$$missing chromium"; \
+	test -n "$$missing" || exit 0; \
+	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+		echo "Installing $$missing (once)"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+		echo "Tests of SDKs will be skipped. They need: apt-get install $$missing (or brew install node, brew install --cask google-chrome)"; \
+	fi
 
 lint: install
 	@$(BIN)/ruff check

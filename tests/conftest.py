@@ -11,7 +11,13 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-pytest_plugins = ["tests.installation", "tests.postgres_fixture"]
+pytest_plugins = [
+    "tests.installation",
+    "tests.postgres_fixture",
+    "tests.capture_server",
+    "tests.sdks.node_senders",
+    "tests.sdks.browser",
+]
 
 # The machine may be slow; a property is not.
 settings.register_profile("tidemill", deadline=None)

@@ -141,16 +141,20 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.fixture
-def installation(fresh_installation: Installation, made_home: Path) -> Installation:
-    """A home that was made before, and a fresh dataset."""
-    home = fresh_installation.home
-    subprocess.run(["cp", "-a", str(made_home), str(home)], check=True)  # with owners: root's PostgreSQL is nobody's
+def copy_home(made: Path, home: Path) -> None:
+    """Have a home that was made before at another place, too."""
+    subprocess.run(["cp", "-a", str(made), str(home)], check=True)  # with owners: root's PostgreSQL is nobody's
     with psycopg.connect(open_postgres(Settings(home=home)).dsn, autocommit=True) as session:
         session.execute(
             "UPDATE tidemill_events.ducklake_metadata SET value = %s WHERE key = 'data_path'",
             [f"{home / 'events'}{os.sep}"],
         )
+
+
+@pytest.fixture
+def installation(fresh_installation: Installation, made_home: Path) -> Installation:
+    """A home that was made before, and a fresh dataset."""
+    copy_home(made_home, fresh_installation.home)
     return fresh_installation
 
 

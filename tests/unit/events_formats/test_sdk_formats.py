@@ -179,6 +179,8 @@ class TestSegment:
     def test_traits_of_identify_are_set_and_others_are_kept(self) -> None:
         identify = one("segment", {"type": "identify", "userId": "u", "traits": {"plan": "pro"}})
         assert (identify.set, identify.envelope) == ('{"plan": "pro"}', '{"userId":"u"}')
+        rudder = one("segment", {"type": "identify", "userId": "u", "context": {"traits": {"plan": "pro"}}})
+        assert rudder.set == '{"plan": "pro"}'
         group = one("segment", {"type": "group", "userId": "u", "groupId": "g", "traits": {"size": 3}})
         assert group.set is None
         assert json.loads(group.properties) == {"$group_type": "group", "$group_key": "g", "$group_set": {"size": 3}}
