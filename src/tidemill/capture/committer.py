@@ -1,7 +1,7 @@
 """Groups what requests bring into commits of the event store. Who sent something is answered when it is durable.
 
 Two threads: while one commits a group, the other prepares the next, and meanwhile a third gathers. So the busier it is,
-the larger the groups are, and the cheaper each event; when it is quiet, an event waits for no longer than `seconds`.
+the larger the groups are, and the cheaper each event. When it is quiet, an event does not wait at all.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tidemill.capture.taken import Taken, settled
 from tidemill.errors import UnavailableError
 from tidemill.events.lake import Place
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tidemill.capture.metrics import Metrics
     from tidemill.events.lake import Lake, Prepared
 
@@ -47,13 +46,13 @@ class Rejects(Protocol):
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Parcel:
-    """What one request brings: events as Lake.prepare takes them, and what could not be taken, as Rejects has it."""
+    """What one request brings. `rejects`: what could not be taken, as Rejects has it."""
 
     key: uuid.UUID
-    tables: list[pa.RecordBatch]
+    taken: Taken
+    rejects: Callable[[], list[dict[str, Any]]]
     rows: int
     size: int
-    refused: list[dict[str, Any]]
     loop: asyncio.AbstractEventLoop
     answered: asyncio.Future[None]
 
@@ -68,7 +67,7 @@ class Parcel:
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """When a group is committed: it has so many events or bytes, or its first event waited for so long."""
+    """When a group is committed: it has so many events or bytes, or the last one was taken so long ago."""
 
     rows: int
     bytes: int
@@ -90,7 +89,7 @@ class Committer:
         self._lake, self._rejects, self._revoked, self._bounds, self._metrics = lake, rejects, revoked, bounds, metrics
         self._waiting: collections.deque[Parcel] = collections.deque()
         self._rows = self._bytes = 0
-        self._first = 0.0  # when the first of them came
+        self._last = 0.0  # when the last group was taken
         self._changed = threading.Condition()
         self._ready: queue.Queue[tuple[list[Parcel], Prepared] | None] = queue.Queue(1)
         self._stopping = False
@@ -114,8 +113,10 @@ class Committer:
         for thread in self._threads:
             thread.join()
 
-    async def commit(self, key: uuid.UUID, tables: list[pa.RecordBatch], refused: list[dict[str, Any]]) -> None:
-        """Keep these: they are durable when this returns.
+    async def commit(
+        self, key: uuid.UUID, taken: Taken, rejects: Callable[[], list[dict[str, Any]]], rows: int, size: int
+    ) -> None:
+        """Keep these, of about so many events and bytes: they are durable when this returns.
 
         Raises
         ------
@@ -127,13 +128,10 @@ class Committer:
             They cannot be kept.
         """
         loop = asyncio.get_running_loop()
-        rows, size = sum(table.num_rows for table in tables), sum(table.nbytes for table in tables)
-        parcel = Parcel(key, tables, rows, size, refused, loop, loop.create_future())
+        parcel = Parcel(key, taken, rejects, rows, size, loop, loop.create_future())
         with self._changed:
             if self._stopping:
                 raise UnavailableError("stopping", "The server is stopping.")
-            if not self._waiting:
-                self._first = time.monotonic()
             self._waiting.append(parcel)
             self._rows, self._bytes = self._rows + rows, self._bytes + size
             if len(self._waiting) == 1 or self._full:
@@ -150,13 +148,14 @@ class Committer:
             while not self._waiting and not self._stopping:
                 self._changed.wait()
             while not self._full and not self._stopping:
-                left = self._first + self._bounds.seconds - time.monotonic()
+                left = self._last + self._bounds.seconds - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
                     break
             return self._taken()
 
     def _taken(self) -> list[Parcel]:
         """As many of those that wait as fit into a commit, one at least."""
+        self._last = time.monotonic()
         group: list[Parcel] = []
         rows = size = 0
         while self._waiting:
@@ -173,7 +172,7 @@ class Committer:
             try:
                 group = self._still_allowed(group)
                 if group:
-                    self._ready.put((group, self._lake.prepare([t for parcel in group for t in parcel.tables])))
+                    self._ready.put((group, self._lake.prepare(settled([parcel.taken for parcel in group]))))
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 self._each_alone(group, error)
         self._ready.put(None)
@@ -197,7 +196,7 @@ class Committer:
 
     def _commit(self, group: Sequence[Parcel], prepared: Prepared) -> None:
         began = time.perf_counter()
-        refused = [item for parcel in group for item in parcel.refused]
+        refused = [item for parcel in group if parcel.taken.refused for item in parcel.rejects()]
         if refused:
             self._rejects.add(refused)
         if prepared.rows:
@@ -218,7 +217,7 @@ class Committer:
             return
         for parcel in group:
             try:
-                self._commit([parcel], self._lake.prepare(parcel.tables))
+                self._commit([parcel], self._lake.prepare(settled([parcel.taken])))
             except Exception as again:  # noqa: BLE001 - whoever waits is told
                 self._each_alone([parcel], again)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tidemill.capture import bodies
 from tidemill.capture.bodies import Room, Share
@@ -26,7 +26,7 @@ DIALECTS: dict[str, Dialect] = {
     **dict.fromkeys(amplitude.PATHS, AMPLITUDE),
 }
 #: A larger body is read by a thread, and does not hold up the others.
-_LARGE = 128 * 1024
+_LARGE, _LARGE_PACKED = 1024 * 1024, 256 * 1024
 _AGAIN_SECONDS = 1
 _METHODS = Answer(405, b"GET, POST", b"text/plain", ((b"allow", b"GET, POST, OPTIONS"),))
 
@@ -77,7 +77,7 @@ class Intake:
         body = dialect.body(request, await bodies.read(request, share, most, self._seconds))
         if not body:
             raise Unreadable("the request has no body")
-        large = len(body) > _LARGE // 4 or body[:1] not in b"{["
+        large = len(body) > _LARGE_PACKED
         unpacked = await _aside(large, lambda: self._plain(request, dialect, body, most, share))
         large = len(unpacked) > _LARGE
         dialect, sent = await _aside(large, lambda: _read(request, dialect, unpacked))
@@ -110,12 +110,11 @@ class Intake:
     async def _kept(
         self, request: Request, dialect: Dialect, sent: Sent, holder: Holder, taken: Taken, size: int, now: int
     ) -> Answer:
-        refused = []
-        if taken.refused:
-            source = await asyncio.to_thread(self._source, dialect.name, holder.team_id)
-            refused = taken.rejects(dialect.name, source)
+        def rejects() -> list[dict[str, Any]]:
+            return taken.rejects(dialect.name, self._source(dialect.name, holder.team_id))
+
         try:
-            await self._committer.commit(holder.id, taken.tables, refused)
+            await self._committer.commit(holder.id, taken, rejects, len(sent), size)
         except Revoked:
             self._keyring.forget(holder.id)
             return dialect.trouble(Trouble.NO_KEY, "the key was revoked")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import RowError
-from tidemill.events.formats.event import Columns, Event, settle_uuid
+from tidemill.events.formats import posthog_quick
+from tidemill.events.formats.event import Event, settle_uuid
 from tidemill.events.formats.timestamps import EARLIEST, LATEST
 from tidemill.events.parse import MAX_KEPT, columns_of, row_of, to_arrow
 
@@ -40,12 +42,23 @@ def shifted(moment: int, by: int) -> int:
     return moment + by if EARLIEST <= moment + by <= LATEST else moment
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Usual:
+    """Events that seem to be usual. Their columns are made with those of other requests, or each would cost as much as
+    a hundred of them. `otherwise`: what is made of them if one is not usual."""
+
+    events: list[posthog_quick.Plain]
+    sender: Sender
+    otherwise: Callable[[], Taken]
+
+
 @dataclasses.dataclass(slots=True)
 class Taken:
     """See the module."""
 
-    tables: list[pa.RecordBatch]
-    refused: list[tuple[bytes, RowError]]
+    tables: list[pa.RecordBatch] = dataclasses.field(default_factory=list)
+    refused: list[tuple[bytes, RowError]] = dataclasses.field(default_factory=list)
+    usual: Usual | None = None
 
     def rejects(self, api: str, source: str) -> list[dict[str, Any]]:
         """What was refused, for Rejects. The same text twice is one: who got no answer sends it again."""
@@ -64,17 +77,42 @@ class Taken:
         ]
 
 
-def usual(columns: Columns, rows: int, sender: Sender) -> pa.RecordBatch:
-    """Events that were read quickly, as the sender's."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def settled(many: Sequence[Taken]) -> list[pa.RecordBatch]:
+    """The events of all of these, for one commit. What turns out not to be usual is taken by itself, each as it is."""
+    waiting = [taken for taken in many if taken.usual is not None]
+    joined = _joined([taken.usual for taken in waiting if taken.usual is not None])
+    tables = [] if joined is None else [joined]
+    for taken in waiting:
+        if joined is None and taken.usual is not None:
+            alone = _joined([taken.usual])
+            other = Taken([alone]) if alone is not None else taken.usual.otherwise()
+            taken.tables, taken.refused, taken.usual = other.tables, other.refused, None
+    return tables + [table for taken in many for table in taken.tables]
 
-    columns.pop("team_id", None)  # whoever sends does not choose it
-    columns["ip"] = [ip or sender.address for ip in columns["ip"]]
-    if sender.off:
-        moments = [shifted(moment, sender.off) for moment in columns["timestamp"].cast(pa.int64()).to_pylist()]
-        columns["timestamp"] = pc.cast(pa.array(moments, pa.int64()), pa.timestamp("us", "UTC"))
-    return to_arrow(columns, rows, sender.team_id)
+
+def _joined(many: Sequence[Usual]) -> pa.RecordBatch | None:
+    """The events of these requests; None if one of them is not usual, or there are none."""
+    import numpy as np
+    import pyarrow as pa
+
+    if not many:
+        return None
+    columns = posthog_quick.columns([event for one in many for event in one.events])
+    if columns is None:
+        return None
+    counts, senders = [len(one.events) for one in many], [one.sender for one in many]
+    # Whoever sends does not choose the team.
+    columns["team_id"] = pa.array(np.repeat(np.array([sender.team_id for sender in senders], np.int64), counts))
+    columns["ip"] = [ip or sender.address for ip, sender in zip(columns["ip"], _repeated(senders, counts), strict=True)]
+    if any(sender.off for sender in senders):
+        moments = zip(columns["timestamp"].cast(pa.int64()).to_pylist(), _repeated(senders, counts), strict=True)
+        shifts = [shifted(moment, sender.off) for moment, sender in moments]
+        columns["timestamp"] = pa.array(shifts, pa.int64()).cast(pa.timestamp("us", "UTC"))
+    return to_arrow(columns, sum(counts), 0)
+
+
+def _repeated(senders: Sequence[Sender], counts: Sequence[int]) -> Iterator[Sender]:
+    return itertools.chain.from_iterable(map(itertools.repeat, senders, counts))
 
 
 def one_by_one(records: Iterable[bytes], parse: Callable[[bytes], Sequence[Event | RowError]], sender: Sender) -> Taken:

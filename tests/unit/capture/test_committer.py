@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
+import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,8 @@ import pytest
 
 from tidemill.capture.committer import Bounds, Committer, Failed, Revoked
 from tidemill.capture.metrics import Metrics
-from tidemill.errors import UnavailableError
+from tidemill.capture.taken import Taken
+from tidemill.errors import RowError, UnavailableError
 from tidemill.events.lake import Appended, Place, Prepared
 
 KEY = uuid.uuid4()
@@ -53,8 +55,9 @@ class Rejects:
         return len(items)
 
 
-def batch(*names: str) -> list[pa.RecordBatch]:
-    return [pa.record_batch({"event": list(names)})]
+def sent(committer: Committer, name: str, key: uuid.UUID = KEY) -> Coroutine[Any, Any, None]:
+    """One request with one event."""
+    return committer.commit(key, Taken([pa.record_batch({"event": [name]})]), list, 1, 100)
 
 
 @dataclasses.dataclass
@@ -72,15 +75,16 @@ def setting(rows: int = 100, seconds: float = 0.0) -> Setting:
         return gone & set(ids)
 
     committer = Committer(lake, rejects, revoked, Bounds(rows, 10_000_000, seconds), Metrics())  # type: ignore[arg-type]
+    committer._last = time.monotonic()  # the last commit was just now
     committer.start()
     return Setting(lake, rejects, gone, committer)
 
 
 async def outcomes(found: Setting, *names: str, key: uuid.UUID = KEY) -> list[Any]:
-    sent = [asyncio.create_task(found.committer.commit(key, batch(name), [])) for name in names]
+    asked = [asyncio.create_task(sent(found.committer, name, key)) for name in names]
     await asyncio.sleep(0)
     found.lake.may.set()
-    return await asyncio.gather(*sent, return_exceptions=True)
+    return await asyncio.gather(*asked, return_exceptions=True)
 
 
 def test_what_comes_together_is_committed_together() -> None:
@@ -98,8 +102,9 @@ def test_no_commit_has_more_than_it_may() -> None:
     found.committer.stop()
 
 
-def test_a_lone_event_waits_no_longer_than_it_may() -> None:
-    found = setting(rows=1000, seconds=0.01)
+def test_an_event_that_comes_alone_does_not_wait() -> None:
+    found = setting(rows=1000, seconds=60)
+    found.committer._last = 0.0  # the last commit was long ago
     assert asyncio.run(outcomes(found, "a")) == [None]
     found.committer.stop()
 
@@ -108,11 +113,11 @@ def test_nobody_is_answered_before_the_commit() -> None:
     found = setting()
 
     async def ask() -> None:
-        sent = asyncio.create_task(found.committer.commit(KEY, batch("a"), []))
-        done, _ = await asyncio.wait([sent], timeout=0.05)
+        asked = asyncio.create_task(sent(found.committer, "a"))
+        done, _ = await asyncio.wait([asked], timeout=0.05)
         assert not done
         found.lake.may.set()
-        await sent
+        await asked
 
     asyncio.run(ask())
     found.committer.stop()
@@ -143,9 +148,10 @@ def test_what_a_revoked_key_sent_is_not_committed() -> None:
     found.gone.add(other)
 
     async def ask() -> list[Any]:
-        sent = [found.committer.commit(KEY, batch("a"), []), found.committer.commit(other, batch("b"), [])]
+        asked = [sent(found.committer, "a"), sent(found.committer, "b", other)]
         found.lake.may.set()
-        return await asyncio.gather(*sent, return_exceptions=True)
+        outcome: list[Any] = await asyncio.gather(*asked, return_exceptions=True)
+        return outcome
 
     kept, refused = asyncio.run(ask())
     assert kept is None
@@ -157,7 +163,8 @@ def test_what_a_revoked_key_sent_is_not_committed() -> None:
 def test_what_was_refused_is_kept_before_anybody_is_told() -> None:
     found = setting()
     found.lake.may.set()
-    asyncio.run(found.committer.commit(KEY, [], [{"code": "x"}]))
+    taken = Taken(refused=[(b"{}", RowError("x", "x"))])
+    asyncio.run(found.committer.commit(KEY, taken, lambda: [{"code": "x"}], 1, 100))
     assert (found.rejects.kept, found.lake.commits) == ([{"code": "x"}], [])
     found.committer.stop()
 
@@ -166,13 +173,13 @@ def test_a_stop_commits_what_is_waiting() -> None:
     found = setting(rows=100, seconds=60)
 
     async def ask() -> None:
-        sent = [asyncio.create_task(found.committer.commit(KEY, batch(name), [])) for name in "abc"]
+        asked = [asyncio.create_task(sent(found.committer, name)) for name in "abc"]
         await asyncio.sleep(0)
         found.lake.may.set()
         await asyncio.to_thread(found.committer.stop)
-        await asyncio.gather(*sent)
+        await asyncio.gather(*asked)
         with pytest.raises(UnavailableError):
-            await found.committer.commit(KEY, batch("late"), [])
+            await sent(found.committer, "late")
 
     asyncio.run(ask())
     assert found.lake.commits == [["a", "b", "c"]]

@@ -14,7 +14,7 @@ import msgspec
 
 from tidemill.capture.dialects.dialect import NOTHING, Sent, Trouble, Unreadable, decoded, fields, moment, text_of
 from tidemill.capture.http import TEXT, Answer, Request
-from tidemill.capture.taken import Sender, Taken, off, one_by_one, usual
+from tidemill.capture.taken import Sender, Taken, Usual, off, one_by_one
 from tidemill.errors import RowError
 from tidemill.events.formats import posthog, posthog_quick
 from tidemill.events.formats.event import Event
@@ -70,12 +70,12 @@ class PostHog:
         """See Dialect."""
         if request.query.get("compression") == "lz64":
             raise Unreadable("lz64 is not taken: let the SDK send gzip, or nothing")
-        quick = posthog_quick.batch(body) if body[:1] == b"{" and len(body) < _EVENT and _is_utf8(body) else None
+        quick = posthog_quick.body(body) if body[:1] == b"{" and len(body) < _EVENT and _is_utf8(body) else None
         if quick is not None:
             key = text_of(quick.api_key) or text_of(quick.token)
-            sent_at = _sent_at(quick.sent_at, quick.historical_migration, request)
+            sent_at = None if quick.historical else moment(quick.sent_at or request.query.get("_"))
             if key is not None:
-                return Sent(key, [], sent_at, {"quick": quick, "body": body}, len(quick.batch))
+                return Sent(key, [], sent_at, {"quick": quick.events, "body": body}, len(quick.events))
         return self._read(request, body)
 
     def _read(self, request: Request, body: bytes) -> Sent:
@@ -98,18 +98,10 @@ class PostHog:
         """See Dialect."""
         quick = sent.more.get("quick")
         if quick is not None:
-            columns = posthog_quick.columns(quick)
-            if columns is not None:
-                return Taken([usual(columns, len(quick.batch), sender)], [])
-            sent.records = [bytes(one) for one in decoded(_BODY, sent.more["body"]).batch or ()]
-        records = sent.records
-        if any(len(record) > _EVENT for record in records):
+            return Taken(usual=Usual(quick, sender, lambda: _one_by_one(_records(sent.more["body"]), sender, now)))
+        if any(len(record) > _EVENT for record in sent.records):
             return self.trouble(Trouble.TOO_LARGE, f"an event has more than {_EVENT:,} bytes")
-        columns, unusual = posthog_quick.records(records)
-        others = one_by_one((records[n] for n in unusual), _Parse(now - sender.off, now), sender)
-        if len(unusual) < len(records):
-            others.tables.insert(0, usual(columns, len(records) - len(unusual), sender))
-        return others
+        return _one_by_one(sent.records, sender, now)
 
     def ok(self, request: Request, sent: Sent, size: int, now: int) -> Answer:
         """See Dialect."""
@@ -118,6 +110,15 @@ class PostHog:
     def trouble(self, what: Trouble, message: str) -> Answer:
         """See Dialect."""
         return Answer(what.value, (_SAID.get(what, "") + message).encode(), TEXT)
+
+
+def _records(body: bytes) -> list[bytes]:
+    batch = _BODY.decode(body).batch
+    return [body] if batch is None else [bytes(one) for one in batch]
+
+
+def _one_by_one(records: list[bytes], sender: Sender, now: int) -> Taken:
+    return one_by_one(records, _Parse(now - sender.off, now), sender)
 
 
 class _Parse:

@@ -6,6 +6,7 @@ is each step for each record, so there are few: they are decoded, their properti
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +25,7 @@ _NONE = msgspec.Raw(b"")
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=text.MAX_ID)]
 
 
-class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """What most records are: what counts is given, as texts that are not cut. All else is as in posthog, or absent."""
 
     event: _Id
@@ -48,7 +49,7 @@ class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     batch: None = None
 
 
-class _PlainAndMore(_Plain, gc=False, forbid_unknown_fields=False):
+class _PlainAndMore(Plain, gc=False, forbid_unknown_fields=False):
     """One with other fields, which go into the envelope."""
 
 
@@ -61,10 +62,10 @@ class _PlainProperties(msgspec.Struct, gc=False):
 
 
 #: The fields of a record that have a column, or are nobody's business: an envelope holds the others.
-TAKEN = frozenset(_Plain.__struct_encode_fields__) | {"$token", "personal_api_key"}
-_PLAIN = msgspec.json.Decoder(_Plain)
+TAKEN = frozenset(Plain.__struct_encode_fields__) | {"$token", "personal_api_key"}
+_PLAIN = msgspec.json.Decoder(Plain)
 _decode_plain = _PLAIN.decode
-_decode_plain_and_more: Callable[[bytes], _Plain] = msgspec.json.Decoder(_PlainAndMore).decode
+_decode_plain_and_more: Callable[[bytes], Plain] = msgspec.json.Decoder(_PlainAndMore).decode
 _decode_properties = msgspec.json.Decoder(_PlainProperties).decode
 
 
@@ -80,35 +81,49 @@ def records(given: Sequence[bytes]) -> tuple[Columns, list[int]]:
     return columns or {}, [number for number in range(len(given)) if number not in chosen]
 
 
-class Batch(msgspec.Struct, gc=False):
-    """A body whose events are all usual, as far as it is known before `columns`."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Body:
+    """What a body of the capture API says, whose events seem to be usual: `columns` of them tells."""
 
-    batch: list[_Plain]
+    events: list[Plain]
+    api_key: msgspec.Raw
+    token: msgspec.Raw
+    sent_at: object
+    historical: bool = False
+
+
+class _Batch(msgspec.Struct, gc=False):
+    batch: list[Plain]
     api_key: msgspec.Raw = _NONE
     token: msgspec.Raw = _NONE
-    sent_at: msgspec.Raw = _NONE
-    historical_migration: msgspec.Raw = _NONE
+    sent_at: str | int | float | None = None
+    historical_migration: bool = False
 
 
-_decode_batch = msgspec.json.Decoder(Batch).decode
+_decode_batch = msgspec.json.Decoder(_Batch).decode
 
 
-def batch(body: bytes) -> Batch | None:
-    """A body's batch (UTF-8); None if it is not certain that all of its events are usual."""
-    if text.is_odd(body):
+def body(given: bytes) -> Body | None:
+    """A batch, or one event (UTF-8); None if it is not certain that all is usual."""
+    if text.is_odd(given):
         return None
     try:
-        found = _decode_batch(body)
+        found = _decode_batch(given)
+        made = Body(found.batch, found.api_key, found.token, found.sent_at, found.historical_migration)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return None
+        try:
+            one = _decode_plain(given)
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            return None
+        made = Body([one], one.api_key, one.token, one.sent_at)
     # Two brackets for the body, two for an event: the others are too few for too many levels.
-    brackets = body.count(b"{") + body.count(b"[")
-    return found if found.batch and brackets < text.MAX_DEPTH + 2 * len(found.batch) else None
+    brackets = given.count(b"{") + given.count(b"[")
+    return made if made.events and brackets < text.MAX_DEPTH + 2 * len(made.events) else None
 
 
-def columns(found: Batch) -> Columns | None:
-    """The columns of all of its events; None if one of them is not usual."""
-    return _columns_of(found.batch, None)
+def columns(events: Sequence[Plain]) -> Columns | None:
+    """The columns of events that seem to be usual; None if one of them is not."""
+    return _columns_of(events, None)
 
 
 def lines(given: Lines) -> Columns | None:
@@ -145,7 +160,7 @@ def _columns(given: Sequence[bytes]) -> Columns | None:
         return None
 
 
-def _decoded(given: Sequence[bytes]) -> tuple[list[_Plain], list[str | None] | None]:
+def _decoded(given: Sequence[bytes]) -> tuple[list[Plain], list[str | None] | None]:
     """The records, and the envelopes of all of them, if one has any."""
     try:
         return [_decode_plain(record) for record in given], None
@@ -154,7 +169,7 @@ def _decoded(given: Sequence[bytes]) -> tuple[list[_Plain], list[str | None] | N
         return found, [text.rest(text.fields(record), TAKEN) for record in given]
 
 
-def _columns_of(found: Sequence[_Plain], envelopes: list[str | None] | None) -> Columns | None:
+def _columns_of(found: Sequence[Plain], envelopes: list[str | None] | None) -> Columns | None:
     """The columns of records that are usual so far; None if one of them is not."""
     import pyarrow as pa  # 50 ms
     import pyarrow.compute as pc
