@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pyarrow as pa
+from google.api_core import exceptions as api
 from google.auth.transport.requests import Request
 from google.cloud import bigquery_storage_v1 as storage
 from google.cloud.bigquery_storage_v1 import types
@@ -123,6 +124,15 @@ def error(response: types.AppendRowsResponse) -> tuple[str, str]:
         return "", ""
     code = next(code.name for code in grpc.StatusCode if code.value[0] == response.error.code)
     return code, reason(response.error)
+
+
+def code_of(writer: Writer, request: Any) -> str:
+    """The code of the error that is answered, or that the call ends with."""
+    try:
+        return error(writer.append(request)[0])[0]
+    except api.GoogleAPICallError as caught:
+        assert caught.grpc_status_code is not None
+        return str(caught.grpc_status_code.name)
 
 
 def reason(status: Any) -> str:

@@ -116,7 +116,7 @@ def _check(given: Sequence[pa.Field], fields: Sequence[Field], above: str) -> li
         else:
             extra.append(f"{above}{one.name}")
     for field in fields:
-        if field.get("mode") == "REQUIRED" and field["name"].lower() not in seen:
+        if not extra and field.get("mode") == "REQUIRED" and field["name"].lower() not in seen:
             raise MismatchError(f"Input schema lacks the required field {above}{field['name']}")
     return extra
 

@@ -37,7 +37,7 @@ class Appends:
 
     def __init__(self) -> None:
         self.stream = ""
-        self._schema: Any = None
+        self._schema = b""
         self._fields: Sequence[Field] = ()
         self._news: Sequence[Field] = ()
 
@@ -51,9 +51,10 @@ class Appends:
         except Exception:  # noqa: BLE001 - protobuf's own class of errors differs by how it is built
             raise Failure("INVALID_ARGUMENT", "The request cannot be parsed.") from None
         if request.write_stream and request.write_stream != self.stream:
-            self.stream, self._schema, self._fields, self._news = request.write_stream, None, (), ()
+            self.stream, self._schema, self._fields, self._news = request.write_stream, b"", (), ()
         if not self.stream:
             raise Failure("INVALID_ARGUMENT", "The first request of a connection must have a write_stream.")
+        self._schema = request.arrow_rows.writer_schema.serialized_schema or self._schema
         return request
 
     def schema(self, request: Any) -> Any:
@@ -63,12 +64,10 @@ class Appends:
             if request.HasField("proto_rows"):
                 said = "Rows in protocol buffers are not supported by the embedded BigQuery: send Arrow."
             raise Failure("INVALID_ARGUMENT", said, entity=self.stream)
-        if serialized := request.arrow_rows.writer_schema.serialized_schema:
-            self._schema = arrow_rows.read_schema(serialized)
-        if self._schema is None:
+        if not self._schema:
             said = "The first request of a connection must have a writer_schema."
             raise Failure("INVALID_ARGUMENT", said, entity=self.stream)
-        return self._schema
+        return arrow_rows.read_schema(self._schema)
 
     def saw(self, fields: Sequence[Field]) -> None:
         """The table has those columns now: if some are new, the next response tells of them."""
