@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 
 import grpc
 import pytest
+import requests
 from google.api_core import exceptions as api
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import types
@@ -18,6 +20,13 @@ GONE = ("NOT_FOUND", "STREAM_NOT_FOUND")
 
 
 UTC = dt.UTC
+
+
+def test_its_address_is_told(warehouse: Warehouse) -> None:
+    status = warehouse.local.status()
+    health = requests.get(f"{status.url}/_tidemill/health", timeout=10).json()
+    state = json.loads((warehouse.local.directory / "state.json").read_text())
+    assert status.storage == health["storage"] == state["storage"]
 
 
 def test_every_call_needs_a_token(table: str, writer: Writer) -> None:

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +249,37 @@ def kill(local: LocalBigQuery) -> None:
     process = psutil.Process(pid)
     os.kill(pid, signal.SIGKILL)
     process.wait(30)
+
+
+def test_killed_between_the_work_and_its_answer(alone: Warehouse) -> None:
+    google = alone.client()
+    make(google, alone.name("t"), "a INT64")
+    streams, client = _client(alone.local)
+    stream, pending = streams.create("d", "t"), streams.create("d", "t", pending=True)
+    connection = streams.open(pending, SCHEMA)
+    assert ask(connection, numbers(7, 8), 0) == Appended(0)
+    connection.close()
+    streams.finalize(pending)
+    slow = {"fault": "delay_response", "seconds": 600}
+    alone.local.set_faults([{"path": "BatchCommit", **slow}, {"path": APPEND, "nth": 2, **slow}])
+    connection = streams.open(stream, SCHEMA)
+    sent = [connection.send(numbers(number), number) for number in range(3)]
+    with ThreadPoolExecutor() as pool:
+        commit = pool.submit(streams.commit, "d", "t", [pending])
+        while len(stored(google, alone.name("t"))) < 4:
+            pass
+        kill(alone.local)
+        assert isinstance(sent[1].result(60), Failed)
+        alone.local.start()
+        commit.result(60)  # which has tried again, and found it done
+    connection.close()
+    connection = streams.open(stream, SCHEMA)
+    outcomes = [ask(connection, numbers(number), number) for number in range(3)]
+    assert outcomes == [Duplicate(), Duplicate(), Appended(2)]
+    connection.close()
+    assert stored(google, alone.name("t")) == [(0,), (1,), (2,), (7,), (8,)]
+    for one in (google, streams, client):
+        one.close()
 
 
 ROUNDS, REQUESTS, SIZE = 3, 60, 50

@@ -6,6 +6,7 @@ import pytest
 from google.api_core import exceptions as api
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import types
+from google.cloud.bigquery_storage_v1.writer import AppendRowsStream
 from grpc_status import rpc_status
 from tests.integration.bigquery_local.warehouse import Warehouse, make
 from tests.integration.bigquery_local.warehouse import rows as stored
@@ -215,3 +216,15 @@ def test_a_request_may_have_20_mb(client: bigquery.Client, warehouse: Warehouse,
     assert error(connection.ask(rows({"s": ["small"]}, schema=False))) == ("", "")
     connection.end()
     assert client.get_table(warehouse.name("t")).num_rows == 2
+
+
+def test_googles_manager_of_a_connection_works_too(client: bigquery.Client, table: str, writer: Writer) -> None:
+    default = f"{writer.table('t')}/streams/_default"
+    batch = numbers(1)
+    template = types.AppendRowsRequest(write_stream=default)
+    template.arrow_rows.writer_schema.serialized_schema = batch.schema.serialize().to_pybytes()
+    manager = AppendRowsStream(writer.client, template, metadata=writer.metadata)
+    sent = [manager.send(rows(numbers(number), schema=False)) for number in range(3)]
+    assert all("append_result" in future.result(60) for future in sent)
+    manager.close()
+    assert stored(client, table) == [(0,), (1,), (2,)]
