@@ -147,9 +147,8 @@ def test_sign_in_refuses_what_is_no_assertion(warehouse: Warehouse) -> None:
 def test_only_the_gate_listens(warehouse: Warehouse) -> None:
     """The emulator's own ports would ask nobody for a token."""
     process = psutil.Process(warehouse.local.status().pid)
-    listening = {
-        f"{each.laddr.ip}:{each.laddr.port}" for each in process.net_connections() if each.status == psutil.CONN_LISTEN
-    }
+    own = [each.laddr for each in process.net_connections() if each.status == psutil.CONN_LISTEN]
+    listening = {f"{at.ip.removeprefix('::ffff:')}:{at.port}" for at in own}  # gRPC's socket is of IPv6
     status = warehouse.local.status()
     assert listening == {status.url.removeprefix("http://"), status.storage}
 
