@@ -22,6 +22,7 @@ from tidemill.bigquery.retry import Policy, never, understand
 from tidemill.bigquery.tables import Layout, Table
 
 if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
     from google.cloud import bigquery
 
 Result = TypeVar("Result")
@@ -84,9 +85,19 @@ class Client:
         """Where the API is."""
         return credentials.endpoint(self._auth) or "https://bigquery.googleapis.com"
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded BigQuery, and not Google's."""
+        return credentials.endpoint(self._auth) is not None
+
+    def credentials(self) -> Credentials:
+        """What signs in, for calls that do not go through Google's client."""
+        signed: Credentials = self.google()._credentials
+        return signed
+
     def upload_session(self) -> AuthorizedSession:
         """An HTTP session of its own, signed in, for one upload."""
-        session = AuthorizedSession(self.google()._credentials)
+        session = AuthorizedSession(self.credentials())
         session.headers["User-Agent"] = USER_AGENT
         return session
 

@@ -43,6 +43,25 @@ JOB = {
     "jobRateLimitExceeded": Again.NEW_ID,
     "tableUnavailable": Again.NEW_ID,
 }
+#: What a status of gRPC is by REST (google.rpc.Code). The Storage Write API says of ABORTED that it can be retried.
+GRPC = {
+    "CANCELLED": (503, "backendError"),
+    "UNKNOWN": (500, "internalError"),
+    "INVALID_ARGUMENT": (400, "invalid"),
+    "DEADLINE_EXCEEDED": (504, "backendError"),
+    "NOT_FOUND": (404, "notFound"),
+    "ALREADY_EXISTS": (409, "duplicate"),
+    "PERMISSION_DENIED": (403, "accessDenied"),
+    "UNAUTHENTICATED": (401, "authError"),
+    "RESOURCE_EXHAUSTED": (429, "rateLimitExceeded"),
+    "FAILED_PRECONDITION": (400, "invalid"),
+    "ABORTED": (503, "backendError"),
+    "OUT_OF_RANGE": (400, "invalid"),
+    "UNIMPLEMENTED": (501, "notImplemented"),
+    "INTERNAL": (500, "internalError"),
+    "UNAVAILABLE": (503, "backendError"),
+    "DATA_LOSS": (500, "internalError"),
+}
 #: A reason of our own: nothing listens at an address of this machine.
 LOCAL_STOPPED = "local_stopped"
 #: Reasons that come with status 403 and that no permission would change.
@@ -106,6 +125,12 @@ def from_response(status: int, body: Any, headers: Any = None) -> Problem:
     message = (error.get("message") if isinstance(error, dict) else None) or f"HTTP {status}"
     after = (headers or {}).get("Retry-After", "")
     return Problem(status, str(first.get("reason") or ""), str(message), float(after) if after.isdigit() else None)
+
+
+def from_grpc(code: str, message: str) -> Problem:
+    """The problem in a status of gRPC. `code`: its name, such as ``UNAVAILABLE``."""
+    status, reason = GRPC.get(code, (500, ""))
+    return Problem(status, reason, message)
 
 
 def from_job(result: dict[str, Any]) -> Problem:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import grpc
 import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
@@ -113,6 +114,10 @@ def understand(error: Exception, target: Target) -> Problem:
             reason = str(details.get("reason") or "")
             message = str(details.get("message") or error.message or error)
             return Problem(int(error.code or 0), reason, message, float(after) if after.isdigit() else None)
+        case grpc.RpcError() if _STOPPED.search(str(error.details())):
+            return Problem(503, errors.LOCAL_STOPPED, str(error.details()))
+        case grpc.RpcError():
+            return errors.from_grpc(error.code().name, str(error.details() or error.code().name))
         case common.InvalidResponse():
             return errors.from_response(error.response.status_code, json_of(error.response), error.response.headers)
         case auth.RefreshError() if not error.retryable:

@@ -91,6 +91,7 @@ def test_errors_say_their_canonical_status(warehouse: Warehouse) -> None:
         [{"path": "(", "fault": "cut"}],
         [{"path": "x", "fault": "explode"}],
         [{"path": "x", "fault": "cut", "nth": "1"}],
+        [{"path": "x", "fault": "status", "grpc_code": "BROKEN"}],
         [{"path": "x", "fault": "cut", "colour": "red"}],
         ["cut"],
     ],
@@ -146,8 +147,10 @@ def test_sign_in_refuses_what_is_no_assertion(warehouse: Warehouse) -> None:
 def test_only_the_gate_listens(warehouse: Warehouse) -> None:
     """The emulator's own ports would ask nobody for a token."""
     process = psutil.Process(warehouse.local.status().pid)
-    listening = [each.laddr.port for each in process.net_connections() if each.status == psutil.CONN_LISTEN]
-    assert [f"http://127.0.0.1:{port}" for port in listening] == [warehouse.local.status().url]
+    own = [each.laddr for each in process.net_connections() if each.status == psutil.CONN_LISTEN]
+    listening = {f"{at.ip.removeprefix('::ffff:')}:{at.port}" for at in own}  # gRPC's socket is of IPv6
+    status = warehouse.local.status()
+    assert listening == {status.url.removeprefix("http://"), status.storage}
 
 
 @pytest.mark.parametrize(

@@ -191,3 +191,28 @@ def test_codes_are_stable(problem: Problem, code: str, kind: type[TidemillError]
     assert said.code == code
     assert said.hint
     assert problem.message in said.raw
+
+
+@pytest.mark.parametrize("code", ["INTERNAL", "ABORTED", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED", "UNKNOWN"])
+def test_a_status_of_grpc_that_passes(code: str) -> None:
+    problem = errors.from_grpc(code, "message")
+    assert errors.again(problem, job=False) is Again.SAME_ID
+    assert isinstance(errors.translate(problem, TARGET), RetryableError)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("NOT_FOUND", NotFoundError), ("INVALID_ARGUMENT", ConfigError), ("UNAUTHENTICATED", AccessError)],
+)
+def test_a_status_of_grpc_that_stays(code: str, kind: type[TidemillError]) -> None:
+    problem = errors.from_grpc(code, "message")
+    assert errors.again(problem, job=False) is Again.NO
+    assert type(errors.translate(problem, TARGET)) is kind
+
+
+def test_the_storage_write_api_names_its_permission_otherwise() -> None:
+    """As in googleapis/python-bigquery-storage, issue 238."""
+    said = "Permission 'TABLES_UPDATE_DATA' denied on resource 'projects/p/datasets/d/tables/t' (or it may not exist)."
+    error = errors.translate(errors.from_grpc("PERMISSION_DENIED", said), TARGET)
+    assert isinstance(error, AccessError)
+    assert "bigquery.tables.updateData is missing on the table project-123.analytics.events" in error.message

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 #: The canonical name that goes with an HTTP status ("Errors" of Google's API design guide).
-_STATUS = {
+STATUS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
@@ -35,8 +35,8 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a failure of ours
         """The HTTP answer."""
         detail = {"message": self.message, "domain": "global", "reason": self.reason}
         error = {"code": self.status, "message": self.message, "errors": [detail]}
-        if self.status in _STATUS:
-            error["status"] = _STATUS[self.status]
+        if self.status in STATUS:
+            error["status"] = STATUS[self.status]
         return JSONResponse({"error": error}, self.status, headers=self.headers)
 
 

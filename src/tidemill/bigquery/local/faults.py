@@ -12,6 +12,11 @@ job that the request starts, or the upload leads to, ends with `reason` and does
 is done, the answer comes `seconds` later), ``slow_job`` (the query job that the request starts is RUNNING, and its work
 begins `seconds` later, or once another plan is in force) or ``expire_tokens`` (every token is void, then the request
 goes on). With `after_commit` the work is done before ``status`` or ``cut``.
+
+Calls of the Storage Write API have the method ``GRPC`` and paths such as
+``/google.cloud.bigquery.storage.v1.BigQueryWrite/AppendRows``, of which each message is a request. There, ``status``
+ends the call with `grpc_code` (without it, the code that goes with `status`), or with `in_response` is the `error` of
+an answer to the message; and ``expire_stream`` forgets the write stream that the request names, then it goes on.
 """
 
 from __future__ import annotations
@@ -23,9 +28,30 @@ import random
 import re
 from typing import Any
 
-KINDS = ("status", "cut", "job_error", "delay_response", "slow_job", "expire_tokens")
+KINDS = ("status", "cut", "job_error", "delay_response", "slow_job", "expire_tokens", "expire_stream")
 #: What happens to the job that a request starts.
 OF_JOBS = ("job_error", "slow_job")
+#: The method of a call that comes by gRPC.
+GRPC = "GRPC"
+#: The codes that a call may end with ("Status codes" of gRPC).
+CODES = (
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
 
 
 @dataclasses.dataclass
@@ -44,6 +70,8 @@ class Fault:
     after_commit: bool = False
     after_bytes: int | None = None
     seconds: float = 1.0
+    grpc_code: str = ""
+    in_response: bool = False
     seen: int = 0
     fired: int = 0
 
@@ -52,6 +80,8 @@ class Fault:
         if (self.method and self.method != method) or not re.search(self.path, path):
             return False
         if self.fault in OF_JOBS and not starts_job(method, path):
+            return False
+        if self.fault == "expire_stream" and method != GRPC:
             return False
         if self.fault == "slow_job" and "/upload/" in path:
             return False
@@ -113,6 +143,8 @@ def parse(described: object) -> Fault:
         raise ValueError(f"a fault needs {missing[0]}")
     if described["fault"] not in KINDS:
         raise ValueError(f"there is no fault {described['fault']!r}; there are {', '.join(KINDS)}")
+    if described.get("grpc_code", "") not in {"", *CODES}:
+        raise ValueError(f"there is no grpc_code {described['grpc_code']!r}; there are {', '.join(CODES)}")
     try:
         re.compile(described["path"])
     except re.error as error:

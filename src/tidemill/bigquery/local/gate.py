@@ -26,8 +26,11 @@ from tidemill.bigquery.local.load_jobs import LoadJobs
 from tidemill.bigquery.local.queries import Queries
 from tidemill.bigquery.local.requests import RequestLog
 from tidemill.bigquery.local.service import read_projects
+from tidemill.bigquery.local.streams import Streams
 from tidemill.bigquery.local.tables import Tables
 from tidemill.bigquery.local.tokens import Tokens
+from tidemill.bigquery.local.write_calls import WriteCalls
+from tidemill.bigquery.local.write_service import WriteService
 
 _log = logging.getLogger(__name__)
 _HOUSEKEEPING_SECONDS = 60
@@ -36,9 +39,10 @@ _HOUSEKEEPING_SECONDS = 60
 class Gate:
     """The ASGI application."""
 
-    def __init__(self, directory: Path, emulator: Emulator, url: str, secret: str) -> None:
-        """`secret`: whoever has it may set fault plans."""
+    def __init__(self, directory: Path, emulator: Emulator, url: str, storage: str, secret: str) -> None:
+        """`storage`: where the Storage Write API is; `secret`: whoever has it may set fault plans."""
         self._directory, self._emulator, self._url, self._secret = directory, emulator, url, secret
+        self._storage = storage
         self._accounts = Accounts(directory)
         self._tokens = Tokens(self._accounts)
         self._faults = Faults()
@@ -48,6 +52,10 @@ class Gate:
         self._loads = LoadJobs(emulator, book, self._tables, directory / "uploads", url)
         self._log = RequestLog(directory / "requests.jsonl")
         self._projects: set[str] = set()
+        self._write_calls = WriteCalls(emulator, Streams(emulator.connection))
+        self.writes = WriteService(
+            self._write_calls, self._tokens, self._accounts, self._faults, self._log, self._known
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -67,6 +75,7 @@ class Gate:
             try:
                 self._loads.uploads.remove_abandoned()
                 await self._tables.remove_expired()
+                await self._write_calls.forget_old()
             except Exception:  # noqa: BLE001 - the next round may fare better, and nobody else does this
                 _log.exception("what has expired could not be removed")
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
@@ -131,7 +140,7 @@ class Gate:
     async def _own(self, request: Request) -> Response:
         """Health for everybody; fault plans for who has the secret."""
         if request.url.path.endswith("/health"):
-            state = {"ready": True, "url": self._url, "pid": os.getpid()}
+            state = {"ready": True, "url": self._url, "storage": self._storage, "pid": os.getpid()}
             return JSONResponse(state)
         if not secrets.compare_digest(request.headers.get("x-tidemill-secret", ""), self._secret):
             raise Refusal(403, "forbidden", "The secret is in the state file of the embedded BigQuery.")

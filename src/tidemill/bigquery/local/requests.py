@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
+
+from tidemill.bigquery.local.faults import GRPC
 
 _MAX_BYTES = 20_000_000
 
@@ -38,6 +41,14 @@ class RequestLog:
             "agent": request.headers.get("user-agent", ""),
             "body": kept,
         }
+        self._add(line, fault)
+
+    def write_call(self, path: str, code: str, agent: str, body: dict[str, Any] | None, fault: str = "") -> None:
+        """One line about a call by gRPC, or about a message of it. `code`: how it was answered, such as ``OK``."""
+        line = {"at": time.time(), "method": GRPC, "path": path, "query": {}, "status": code, "agent": agent}
+        self._add({**line, "body": body}, fault)
+
+    def _add(self, line: dict[str, Any], fault: str) -> None:
         if fault:
             line["fault"] = fault
         if self._path.exists() and self._path.stat().st_size > _MAX_BYTES:

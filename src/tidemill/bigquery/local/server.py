@@ -13,12 +13,13 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tidemill.bigquery.local.service import DEFAULT_PROJECT
 
 
-async def serve(directory: Path, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT."""
+async def serve(directory: Path, listener: socket.socket, storage_port: int) -> None:
+    """Serve until SIGTERM or SIGINT. `storage_port`: of the Storage Write API."""
     import uvicorn  # after TMPDIR is set
 
     from tidemill.bigquery.local.emulator import Emulator, allow_spatial
@@ -29,25 +30,27 @@ async def serve(directory: Path, listener: socket.socket) -> None:
     await emulator.start()
     port = listener.getsockname()[1]
     secret = secrets.token_urlsafe(24)
-    gate = Gate(directory, emulator, f"http://127.0.0.1:{port}", secret)
+    storage = f"127.0.0.1:{storage_port}"
+    gate = Gate(directory, emulator, f"http://127.0.0.1:{port}", storage, secret)
+    await gate.writes.start(storage_port)
     server = uvicorn.Server(uvicorn.Config(gate, log_config=None, access_log=False, lifespan="off"))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     keeping_house = asyncio.create_task(gate.keep_house())
-    _write_state(directory, port, secret)
+    _write_state(directory, {"port": port, "storage": storage, "secret": secret})
     await serving
     keeping_house.cancel()
+    await gate.writes.stop()
     await emulator.stop()
     (directory / "state.json").unlink(missing_ok=True)
 
 
-def _write_state(directory: Path, port: int, secret: str) -> None:
-    state = {"pid": os.getpid(), "port": port, "secret": secret}
+def _write_state(directory: Path, state: dict[str, Any]) -> None:
     part = directory / "state.part"
     part.touch(mode=0o600)
-    part.write_text(json.dumps(state))
+    part.write_text(json.dumps({"pid": os.getpid(), **state}))
     part.replace(directory / "state.json")
 
 
@@ -56,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--storage-port", type=int, required=True)
     arguments = parser.parse_args()
     directory = arguments.directory
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -72,7 +76,7 @@ def main() -> None:
         sys.stderr.write(f"port {arguments.port} cannot be used: {error}\n")
         sys.exit(98)
     listener.listen(128)
-    asyncio.run(serve(directory, listener))
+    asyncio.run(serve(directory, listener, arguments.storage_port))
 
 
 if __name__ == "__main__":

@@ -27,14 +27,16 @@ from tidemill.settings import private_folder
 DEFAULT_PROJECT = "tidemill-local"
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _MAX_LOG_BYTES = 10_000_000
+_STORAGE = "storage_port"  # the file that keeps the port of the Storage Write API
 
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """How the embedded BigQuery is. `project`: the one that its keys are for."""
+    """How the embedded BigQuery is. `project`: the one that its keys are for; `storage`: its Storage Write API."""
 
     running: bool
     url: str
+    storage: str
     project: str
     pid: int | None
     directory: Path
@@ -91,12 +93,16 @@ class LocalBigQuery:
                 )
             chosen = _free_port()
         self._remember_port(chosen)
+        storage = self._port(_STORAGE)
+        if storage == chosen or _taken(storage):
+            storage = _free_port()
+            self._remember_port(storage, _STORAGE)
         if self._log.exists() and self._log.stat().st_size > _MAX_LOG_BYTES:
             self._log.unlink()
         command = [sys.executable, "-m", "tidemill.bigquery.local.server"]
         with self._log.open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - ourselves
-                [*command, "--directory", str(self.directory), "--port", str(chosen)],
+                [*command, "--directory", str(self.directory), "--port", str(chosen), "--storage-port", str(storage)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -149,7 +155,8 @@ class LocalBigQuery:
         url = f"http://127.0.0.1:{state.get('port') or self._port()}"
         running = bool(state) and _healthy(url, int(state["pid"]))
         pid = int(state["pid"]) if state and _is_ours(int(state["pid"]), self.directory) else None
-        return Status(running, url, DEFAULT_PROJECT, pid, self.directory, self._log)
+        storage = str(state.get("storage") or f"127.0.0.1:{self._port(_STORAGE)}")
+        return Status(running, url, storage, DEFAULT_PROJECT, pid, self.directory, self._log)
 
     def key(
         self, name: str = "tidemill", *, allow: Sequence[str] | None = None, deny: Sequence[str] = ()
@@ -243,15 +250,15 @@ class LocalBigQuery:
             return {}
         return state
 
-    def _port(self) -> int:
-        file = self.directory / "port"
+    def _port(self, name: str = "port") -> int:
+        file = self.directory / name
         if not file.exists():
-            self._remember_port(_free_port())
+            self._remember_port(_free_port(), name)
         return int(file.read_text())
 
-    def _remember_port(self, port: int) -> None:
+    def _remember_port(self, port: int, name: str = "port") -> None:
         private_folder(self.directory)
-        (self.directory / "port").write_text(str(port))
+        (self.directory / name).write_text(str(port))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

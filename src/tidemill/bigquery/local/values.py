@@ -27,6 +27,8 @@ _TIME = r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d{1,6})\d{0,3})?"
 _MOMENT = re.compile(rf"{_DATE}(?:[Tt ]{_TIME})? ?(?:(Z|z|UTC)|([+-])(\d{{1,2}})(?::?(\d{{2}}))?)?")
 _TIME_ONLY = re.compile(_TIME)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+#: Why a number is refused that BigQuery would take.
+NOT_HELD = "The embedded BigQuery holds BIGNUMERIC to 29 digits before the point and 9 after it."
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 
 
@@ -117,22 +119,25 @@ def _plain(value: Any, field: Field, json_text: bool) -> Any:
         raise BadValueError(name, f"JSON object specified for non-record field: {name}")
     try:
         if wanted == "JSON":
-            return _json(parse(value) if json_text and isinstance(value, str) else value)
+            return json_of(value) if json_text and isinstance(value, str) else _json(value)
         convert: Callable[[Any], Any] = _CONVERT.get(wanted, _string)
         converted = convert(value)
     except (ValueError, ArithmeticError):
         raise BadValueError(name, f"Could not convert value to {wanted.lower()}: {str(value)[:50]!r}.") from None
-    if wanted == "BIGNUMERIC" and not _is_held(converted):
-        raise BadValueError(
-            name, "The embedded BigQuery holds BIGNUMERIC to 29 digits before the point and 9 after it."
-        )
+    if wanted == "BIGNUMERIC" and not is_held(converted):
+        raise BadValueError(name, NOT_HELD)
     return converted
 
 
-def _is_held(number: decimal.Decimal) -> bool:
+def is_held(number: decimal.Decimal) -> bool:
     """Whether DuckDB's widest decimal, DECIMAL(38, 9), holds it."""
     with decimal.localcontext(prec=90):
         return abs(number) < decimal.Decimal(10) ** 29 and number == round(number, 9)
+
+
+def json_of(text: str) -> str:
+    """The text of a JSON column, from text that is JSON. Raises ValueError if it is none."""
+    return _json(parse(text))
 
 
 def _json(value: Any) -> str:
@@ -226,10 +231,11 @@ def _datetime(value: Any) -> dt.datetime:
 
 def _datetime_of(found: re.Match[str]) -> dt.datetime:
     time = _time_of(found[2], found[3], found[4], found[5]) if found[2] else dt.time()
-    return dt.datetime.combine(_date(found[1]), time)
+    return dt.datetime.combine(date(found[1]), time)
 
 
-def _date(value: Any) -> dt.date:
+def date(value: Any) -> dt.date:
+    """A DATE from its text. Raises ValueError."""
     if not isinstance(value, str) or not re.fullmatch(_DATE, value):
         raise ValueError
     year, month, day = value.split("-")
@@ -257,7 +263,7 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "BYTES": _bytes,
     "TIMESTAMP": _timestamp,
     "DATETIME": _datetime,
-    "DATE": _date,
+    "DATE": date,
     "TIME": _time,
 }
 
