@@ -49,10 +49,11 @@ torture: install
 live: install
 	@$(BIN)/pytest -m live
 
-# Half an hour; each of the two may be run alone.
+# Forty minutes; each may be run alone. The third needs wrk.
 bench: install
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/models.py
+	@$(BIN)/python benchmarks/capture.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -35,7 +35,7 @@ from run import HERE
 
 BATCH, SINGLE = 0.4, 0.5
 EVENTS = 100
-CONNECTIONS = {"batch": 192, "single": 256}
+CONNECTIONS = {"batch": 256, "single": 1024}
 
 
 def bodies(folder: Path, key: str, requests: int) -> Path:

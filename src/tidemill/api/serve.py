@@ -25,7 +25,7 @@ _PROCESSES = "TIDEMILL_SERVE_PROCESSES"
 _STOP_SECONDS = 30
 _BACKLOG = 2048
 #: Turns of Python's threads: the one that commits needs the interpreter often, and each time for a moment.
-_THREAD_TURN_SECONDS = 0.0005
+_THREAD_TURN_SECONDS = 0.005
 #: Requests form no cycles to speak of, and to look for some takes long.
 _GC = (50_000, 50, 50)
 

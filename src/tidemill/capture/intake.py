@@ -132,6 +132,10 @@ async def _aside(large: bool, work: Callable[[], T]) -> T:
 
 def _read(request: Request, dialect: Dialect, body: bytes) -> tuple[Dialect, Sent]:
     """What a body says; at `/batch` it may be Amplitude's."""
-    if dialect is POSTHOG and request.path in posthog.BATCH and posthog.is_amplitudes(body):
-        dialect = AMPLITUDE
+    if dialect is POSTHOG:
+        sent = POSTHOG.quick(request, body)
+        if sent is not None:
+            return dialect, sent
+        if request.path in posthog.BATCH and posthog.is_amplitudes(body):
+            dialect = AMPLITUDE
     return dialect, dialect.read(request, body)

@@ -66,19 +66,21 @@ class PostHog:
         found = request.query.get("data", "")
         return (found if found[:1] in {"{", "["} else found.replace(" ", "+")).encode()
 
+    def quick(self, request: Request, body: bytes) -> Sent | None:
+        """What a body of usual events says; None if it is not certain that it is one."""
+        if body[:1] != b"{" or len(body) > _EVENT or not _is_utf8(body):
+            return None
+        found = posthog_quick.body(body)
+        key = text_of(found.api_key) or text_of(found.token) if found is not None else None
+        if found is None or key is None:
+            return None
+        sent_at = None if found.historical else moment(found.sent_at or request.query.get("_"))
+        return Sent(key, [], sent_at, {"quick": found.events, "body": body}, len(found.events))
+
     def read(self, request: Request, body: bytes) -> Sent:
         """See Dialect."""
         if request.query.get("compression") == "lz64":
             raise Unreadable("lz64 is not taken: let the SDK send gzip, or nothing")
-        quick = posthog_quick.body(body) if body[:1] == b"{" and len(body) < _EVENT and _is_utf8(body) else None
-        if quick is not None:
-            key = text_of(quick.api_key) or text_of(quick.token)
-            sent_at = None if quick.historical else moment(quick.sent_at or request.query.get("_"))
-            if key is not None:
-                return Sent(key, [], sent_at, {"quick": quick.events, "body": body}, len(quick.events))
-        return self._read(request, body)
-
-    def _read(self, request: Request, body: bytes) -> Sent:
         if body[:1] == b"[":
             records = decoded(_LIST, body)
             key, sent_at = None, _sent_at(NOTHING, NOTHING, request)

@@ -116,9 +116,9 @@ def body(given: bytes) -> Body | None:
         except (msgspec.DecodeError, RecursionError, ValueError):
             return None
         made = Body([one], one.api_key, one.token, one.sent_at)
-    # Two brackets for the body, two for an event: the others are too few for too many levels.
-    brackets = given.count(b"{") + given.count(b"[")
-    return made if made.events and brackets < text.MAX_DEPTH + 2 * len(made.events) else None
+    longest = max((len(memoryview(event.properties)) for event in made.events), default=0)
+    # A level takes a [, or 5 bytes: so many of them are too few for too many levels.
+    return made if made.events and given.count(b"[") + longest // 5 < text.MAX_DEPTH else None
 
 
 def columns(events: Sequence[Plain]) -> Columns | None:
