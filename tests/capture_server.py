@@ -103,6 +103,19 @@ class CaptureServer:
         children = psutil.Process(self.process.pid).children()
         return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
 
+    def writer(self) -> psutil.Process:
+        """Its process that writes, once there is one."""
+        assert self.process is not None
+        first, found = psutil.Process(self.process.pid), list[psutil.Process]()
+
+        def there() -> bool:
+            with contextlib.suppress(psutil.Error):
+                found[:] = [child for child in first.children() if "tidemill.api.write" in child.cmdline()]
+            return bool(found)
+
+        until(there, "there is a writer")
+        return found[0]
+
     def kill_first_process(self) -> None:
         """`kill -9` of the one that looks after the others: they leave by themselves."""
         assert self.process is not None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
     from tidemill.bigquery.local.service import LocalBigQuery
     from tidemill.capture.intake import Intake
+    from tidemill.capture.keeper import Keeper
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
     from tidemill.capture.service import KeyService
+    from tidemill.capture.writer import Writer
     from tidemill.connections.service import ConnectionService
     from tidemill.engine.port import Engine
     from tidemill.events.identity.service import IdentityService
@@ -225,8 +228,11 @@ def share_metrics(settings: Settings) -> None:
     metrics.shared_by_processes(settings.home_path / "metrics")
 
 
-def capture_server(settings: Settings, processes: int) -> Server:
-    """One of so many processes that take events over HTTP. It opens the installation when it begins."""
+def capture_server(settings: Settings, processes: int, writer: Path | None = None) -> Server:
+    """One of so many processes that take events over HTTP. It opens the installation when it begins.
+
+    `writer`: the socket of the process that keeps events for all of them; without one it keeps them itself.
+    """
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
 
@@ -234,34 +240,63 @@ def capture_server(settings: Settings, processes: int) -> Server:
 
     def opened() -> Intake:
         closing.enter_context(app)
-        return _intake(app, metrics, processes, closing)
+        keeper = _keeper(app, closing) if writer is None else _remote(writer, closing)
+        return _intake(app, keeper, metrics, processes, closing)
 
-    return Server(opened, closing.close, lambda: _look(app), metrics, settings.metrics_token)
-
-
-def _look(app: App) -> None:
-    """Raise if events could not be kept now."""
-    app.lake.position()
+    return Server(opened, closing.close, metrics, settings.metrics_token)
 
 
-def _intake(app: App, metrics: Metrics, processes: int, closing: contextlib.ExitStack) -> Intake:
-    from tidemill.capture.bodies import Room
-    from tidemill.capture.committer import Bounds, Committer
-    from tidemill.capture.intake import Intake
-    from tidemill.capture.keyring import Keyring
+def capture_writer(settings: Settings, path: Path) -> contextlib.AbstractContextManager[Writer]:
+    """The process that keeps events for those of a server, at a socket, for the time of the block."""
+    from tidemill.capture.writer import Writer
+
+    @contextlib.contextmanager
+    def opened() -> Iterator[Writer]:
+        with App(settings) as app, contextlib.ExitStack() as closing:
+            writer = Writer(path, _keeper(app, closing))
+            closing.callback(writer.stop)
+            yield writer
+
+    return opened()
+
+
+def _keeper(app: App, closing: contextlib.ExitStack) -> Keeper:
+    """Keeps events from this process, and joins small files."""
+    from tidemill.capture.keeper import StoreKeeper
     from tidemill.capture.tidying import Tidying
     from tidemill.store.keys import Keys
     from tidemill.store.loads import Rejects
 
-    settings, keys = app.settings, Keys(app.database)
-    app.lake.position()  # opened now, so that the first request does not wait for it
-    bounds = Bounds(settings.capture_commit_rows, settings.capture_commit_bytes, settings.capture_commit_seconds)
-    committer = Committer(app.lake, Rejects(app.database), keys.revoked, bounds, metrics)
-    closing.enter_context(app.lake.one_thread())  # other requests are the other things to do
+    keeper = StoreKeeper(app.lake, Rejects(app.database), Keys(app.database).revoked)
+    keeper.look()  # the store is opened now, so that the first request does not wait for it
+    closing.enter_context(app.lake.one_thread())  # one commit after the other keeps one busy, and is cheaper so
     tidying = Tidying(app.lake)
-    for each in (committer, tidying):
-        each.start()
-        closing.callback(each.stop)
+    tidying.start()
+    closing.callback(tidying.stop)
+    return keeper
+
+
+def _remote(writer: Path, closing: contextlib.ExitStack) -> Keeper:
+    from tidemill.capture.writer import RemoteKeeper
+
+    keeper = RemoteKeeper(writer)
+    closing.callback(keeper.close)
+    return keeper
+
+
+def _intake(app: App, keeper: Keeper, metrics: Metrics, processes: int, closing: contextlib.ExitStack) -> Intake:
+    from tidemill.capture.bodies import Room
+    from tidemill.capture.committer import Bounds, Committer
+    from tidemill.capture.intake import Intake
+    from tidemill.capture.keyring import Keyring
+    from tidemill.store.keys import Keys
+
+    settings = app.settings
+    bounds = Bounds(settings.capture_commit_rows, settings.capture_commit_bytes, settings.capture_commit_seconds)
+    committer = Committer(keeper, bounds, metrics)
+    committer.start()
+    closing.callback(committer.stop)
+    keyring = Keyring(Keys(app.database).by_hash, processes)
     room = Room(settings.capture_held_bytes)
-    keyring = Keyring(keys.by_hash, processes)
-    return Intake(keyring, committer, metrics, room, settings.capture_body_seconds, app.events.captured)
+    seconds, source = settings.capture_body_seconds, app.events.captured
+    return Intake(keyring, committer, metrics, room, seconds, source, keeper.look)

@@ -56,6 +56,38 @@ def send_until_stopped(server: CaptureServer) -> None:
     assert {status for client in clients for status in client.refused} <= {503}
 
 
+def test_a_writer_that_is_killed_is_replaced_and_nothing_that_was_acknowledged_is_lost(capture: CaptureServer) -> None:
+    key = capture.key(1)
+    clients = [Client(capture, key) for _ in range(SENDERS)]
+    for client in clients:
+        client.start()
+
+    def acknowledged() -> int:
+        return sum(len(client.acknowledged) for client in clients)
+
+    for _ in range(4):
+        wanted = acknowledged() + ACKNOWLEDGED
+        until(lambda: acknowledged() >= wanted, "events are acknowledged")  # noqa: B023 - it is asked right here
+        capture.writer().kill()
+    wanted = acknowledged() + ACKNOWLEDGED
+    until(lambda: acknowledged() >= wanted, "events are acknowledged after that")
+    assert capture.stop() == 0, capture.log.read_text()
+    until(lambda: not any(client.is_alive() for client in clients), "the clients have noticed")
+    stored = [row["uuid"] for row in capture.rows(1)]
+    assert {name for client in clients for name in client.acknowledged} <= set(stored)
+    assert len(stored) == len(set(stored))
+    assert {status for client in clients for status in client.refused} <= {503}
+
+
+def test_a_server_whose_first_process_is_killed_leaves_no_writer(capture: CaptureServer) -> None:
+    writer = capture.writer()
+    assert capture.process is not None
+    capture.process.kill()
+    capture.process.wait()
+    until(lambda: not writer.is_running(), "the writer is gone")
+    capture.start()
+
+
 def test_a_server_that_is_stopped_loses_nothing_that_it_acknowledged(capture: CaptureServer) -> None:
     send_until_stopped(capture)
 

@@ -12,15 +12,18 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill.api import write
 from tidemill.errors import ConflictError
 from tidemill.settings import Settings, current
 
 if TYPE_CHECKING:
     from tidemill.capture.server import Server
 
-_PROCESSES = "TIDEMILL_SERVE_PROCESSES"
+#: By which the server's first process tells the others how many there are, and where the writer is.
+_PROCESSES, _WRITER = "TIDEMILL_SERVE_PROCESSES", "TIDEMILL_SERVE_WRITER"
 #: How long requests are waited for that have begun, when the server is to stop.
 _STOP_SECONDS = 30
 _BACKLOG = 2048
@@ -38,7 +41,7 @@ def application() -> Server:
     sys.setswitchinterval(_THREAD_TURN_SECONDS)
     gc.set_threshold(*_GC)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    return capture_server(current(), int(os.environ.get(_PROCESSES, "1")))
+    return capture_server(current(), int(os.environ.get(_PROCESSES, "1")), Path(os.environ[_WRITER]))
 
 
 def _end_with_parent() -> None:
@@ -118,7 +121,9 @@ def run(settings: Settings, listener: socket.socket, processes: int, proxies: st
         forwarded_allow_ips=proxies or None,
         log_level="warning",
     )
-    if processes > 1:
-        Multiprocess(config, sockets=[listener]).run()
-    else:
-        Single(config).run(sockets=[listener])
+    with write.writing() as writer:
+        os.environ[_WRITER] = str(writer.socket)
+        if processes > 1:
+            Multiprocess(config, sockets=[listener]).run()
+        else:
+            Single(config).run(sockets=[listener])

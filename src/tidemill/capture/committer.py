@@ -1,7 +1,8 @@
 """Groups what requests bring into commits of the event store. Who sent something is answered when it is durable.
 
-Two threads: while one commits a group, the other prepares the next, and meanwhile a third gathers. So the busier it is,
-the larger the groups are, and the cheaper each event. When it is quiet, an event does not wait at all.
+One thread gathers a group and makes its columns, others have it kept: two of them, so that the one who keeps prepares
+a group while it commits the one before. So the busier it is, the larger the groups are, and the cheaper each event.
+When it is quiet, an event does not wait at all.
 """
 
 from __future__ import annotations
@@ -15,33 +16,22 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
+from tidemill.capture.keeper import Bundle, Keeper, Revoked
 from tidemill.capture.taken import Taken, settled
 from tidemill.errors import UnavailableError
-from tidemill.events.lake import Place
 
 if TYPE_CHECKING:
     from tidemill.capture.metrics import Metrics
-    from tidemill.events.lake import Lake, Prepared
 
 _log = logging.getLogger(__name__)
-
-
-class Revoked(Exception):  # noqa: N818 - it is answered, not raised at a user
-    """The key was revoked."""
+_KEEPING = 2
 
 
 class Failed(Exception):  # noqa: N818
     """The events cannot be kept: a bug, that would meet them again."""
-
-
-class Rejects(Protocol):
-    """Where what cannot be taken is kept."""
-
-    def add(self, items: Sequence[dict[str, Any]]) -> int:
-        """Save them; tells how many were new."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -77,27 +67,17 @@ class Bounds:
 class Committer:
     """One a process. `start` it, then `commit`; `stop` commits what is left."""
 
-    def __init__(
-        self,
-        lake: Lake,
-        rejects: Rejects,
-        revoked: Callable[[Collection[uuid.UUID]], set[uuid.UUID]],
-        bounds: Bounds,
-        metrics: Metrics,
-    ) -> None:
-        """`revoked`: those of these keys that are."""
-        self._lake, self._rejects, self._revoked, self._bounds, self._metrics = lake, rejects, revoked, bounds, metrics
+    def __init__(self, keeper: Keeper, bounds: Bounds, metrics: Metrics) -> None:
+        self._keeper, self._bounds, self._metrics = keeper, bounds, metrics
         self._waiting: collections.deque[Parcel] = collections.deque()
         self._rows = self._bytes = 0
         self._last = 0.0  # when the last group was taken
         self._changed = threading.Condition()
-        self._ready: queue.Queue[tuple[list[Parcel], Prepared] | None] = queue.Queue(1)
+        self._ready: queue.Queue[tuple[list[Parcel], Bundle] | None] = queue.Queue(1)
         self._stopping = False
-        self._name = f"capture-{uuid.uuid4().hex}"
-        self._number = 0
         self._threads = [
-            threading.Thread(target=self._prepare_all, name="prepare", daemon=True),
-            threading.Thread(target=self._commit_all, name="commit", daemon=True),
+            threading.Thread(target=self._gather_all, name="gather", daemon=True),
+            *(threading.Thread(target=self._keep_all, name="keep", daemon=True) for _ in range(_KEEPING)),
         ]
 
     def start(self) -> None:
@@ -167,42 +147,33 @@ class Committer:
         self._rows, self._bytes = self._rows - rows, self._bytes - size
         return group
 
-    def _prepare_all(self) -> None:
+    def _gather_all(self) -> None:
         while group := self._gather():
             try:
-                group = self._still_allowed(group)
-                if group:
-                    self._ready.put((group, self._lake.prepare(settled([parcel.taken for parcel in group]))))
+                self._ready.put((group, _bundle(group)))
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 self._each_alone(group, error)
-        self._ready.put(None)
+        for _ in range(_KEEPING):
+            self._ready.put(None)
 
-    def _still_allowed(self, group: list[Parcel]) -> list[Parcel]:
-        revoked = self._revoked({parcel.key for parcel in group})
-        if not revoked:
-            return group
-        _settle([parcel for parcel in group if parcel.key in revoked], Revoked())
-        return [parcel for parcel in group if parcel.key not in revoked]
-
-    def _commit_all(self) -> None:
+    def _keep_all(self) -> None:
         while (made := self._ready.get()) is not None:
-            group, prepared = made
-            try:
-                self._commit(group, prepared)
-            except Exception as error:  # noqa: BLE001 - whoever waits is told
-                self._each_alone(group, error)
-            else:
-                _settle(group, None)
+            self._keep(*made)
 
-    def _commit(self, group: Sequence[Parcel], prepared: Prepared) -> None:
-        began = time.perf_counter()
-        refused = [item for parcel in group if parcel.taken.refused for item in parcel.rejects()]
-        if refused:
-            self._rejects.add(refused)
-        if prepared.rows:
-            self._number += 1
-            appended = self._lake.append(prepared, Place(self._name, self._number))
-            self._metrics.committed(appended.rows, appended.duplicates, time.perf_counter() - began)
+    def _keep(self, group: list[Parcel], bundle: Bundle) -> None:
+        """Have a group kept, and tell those who wait for it."""
+        try:
+            kept = self._keeper.keep(bundle)
+        except Revoked as error:
+            _settle([parcel for parcel in group if parcel.key in error.keys], Revoked())
+            left = [parcel for parcel in group if parcel.key not in error.keys]
+            if left:
+                self._keep(left, _bundle(left))
+        except Exception as error:  # noqa: BLE001 - whoever waits is told
+            self._each_alone(group, error)
+        else:
+            self._metrics.committed(kept.rows, kept.duplicates, kept.seconds)
+            _settle(group, None)
 
     def _each_alone(self, group: Sequence[Parcel], error: Exception) -> None:
         """After a group met an error: if it was for want of something, they are told so; else one of them is bad."""
@@ -217,11 +188,17 @@ class Committer:
             return
         for parcel in group:
             try:
-                self._commit([parcel], self._lake.prepare(settled([parcel.taken])))
+                bundle = _bundle([parcel])
             except Exception as again:  # noqa: BLE001 - whoever waits is told
                 self._each_alone([parcel], again)
             else:
-                _settle([parcel], None)
+                self._keep([parcel], bundle)
+
+
+def _bundle(group: Sequence[Parcel]) -> Bundle:
+    tables = settled([parcel.taken for parcel in group])
+    refused = [item for parcel in group if parcel.taken.refused for item in parcel.rejects()]
+    return Bundle(frozenset(parcel.key for parcel in group), tables, refused)
 
 
 def _settle(group: Sequence[Parcel], error: Exception | None) -> None:

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from tidemill.capture import bodies
 from tidemill.capture.bodies import Room, Share
-from tidemill.capture.committer import Committer, Failed, Revoked
+from tidemill.capture.committer import Committer, Failed
 from tidemill.capture.dialects import amplitude, posthog, segment
 from tidemill.capture.dialects.dialect import Dialect, Sent, Trouble, Unreadable
 from tidemill.capture.http import Answer, Request
+from tidemill.capture.keeper import Revoked
 from tidemill.capture.keyring import Holder, Keyring
 from tidemill.capture.metrics import Metrics
 from tidemill.capture.taken import Taken
@@ -42,10 +43,14 @@ class Intake:
         room: Room,
         seconds: float,
         source: Callable[[str, int], str],
+        look: Callable[[], None],
     ) -> None:
-        """`seconds`: a body must be here within. `source`: by API and team, under what events are set aside."""
+        """`seconds`: a body must be here within. `source`: by API and team, under what events are set aside.
+
+        `look` raises if events cannot be kept now.
+        """
         self._keyring, self._committer, self._metrics = keyring, committer, metrics
-        self._room, self._seconds, self._source = room, seconds, source
+        self._room, self._seconds, self._source, self.look = room, seconds, source, look
 
     async def answer(self, request: Request, dialect: Dialect) -> Answer | None:
         """The answer to a request with events; None if nobody waits for it."""

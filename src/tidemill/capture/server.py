@@ -28,14 +28,13 @@ class Server:
         self,
         opened: Callable[[], Intake],
         closed: Callable[[], None],
-        ready: Callable[[], None],
         metrics: Metrics,
         metrics_token: str | None,
     ) -> None:
-        """`ready` raises if events cannot be kept now; `opened` and `closed` are called at both ends of life.
+        """`opened` and `closed` are called at both ends of life.
 
         `metrics_token`: who has it may read the metrics; without one, who asks from this machine."""
-        self._opened, self._closed, self._ready = opened, closed, ready
+        self._opened, self._closed = opened, closed
         self._metrics, self._token = metrics, metrics_token
         self._intake: Intake | None = None
 
@@ -95,7 +94,8 @@ class Server:
 
     async def _readiness(self) -> Answer:
         try:
-            await asyncio.to_thread(self._ready)
+            assert self._intake is not None  # noqa: S101 - the server has begun
+            await asyncio.to_thread(self._intake.look)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
             _log.warning("not ready: %s", error)
             return Answer(503, b'{"ready":false}')

@@ -7,52 +7,48 @@ import dataclasses
 import threading
 import time
 import uuid
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from tidemill.capture.committer import Bounds, Committer, Failed, Revoked
+from tidemill.capture.committer import Bounds, Committer, Failed
+from tidemill.capture.keeper import Bundle, Kept, Revoked
 from tidemill.capture.metrics import Metrics
 from tidemill.capture.taken import Taken
 from tidemill.errors import RowError, UnavailableError
-from tidemill.events.lake import Appended, Place, Prepared
 
 KEY = uuid.uuid4()
 
 
 @dataclasses.dataclass
-class Lake:
-    """Keeps names of events; a commit waits for `may`, and one with the event "bad" fails."""
+class Store:
+    """Keeps names of events; it waits for `may`, and a bundle with the event "bad" fails."""
 
     commits: list[list[str]] = dataclasses.field(default_factory=list)
+    refused: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    gone: set[uuid.UUID] = dataclasses.field(default_factory=set)
     may: threading.Event = dataclasses.field(default_factory=threading.Event)
     error: Exception | None = None
 
-    def prepare(self, batches: Sequence[pa.RecordBatch]) -> Prepared:
-        events = pa.Table.from_batches(batches) if batches else pa.table({"event": pa.array([], pa.string())})
-        return Prepared(events, events.num_rows)
-
-    def append(self, prepared: Prepared, place: Place) -> Appended:
-        assert place.last_ordinal > 0
+    def keep(self, bundle: Bundle) -> Kept:
         assert self.may.wait(60)
         if self.error is not None:
             raise self.error
-        names = prepared.events["event"].to_pylist()
+        if self.gone & bundle.keys:
+            raise Revoked(self.gone & bundle.keys)
+        names = [name for table in bundle.tables for name in table["event"].to_pylist()]
         if "bad" in names:
             raise ValueError(names)
-        self.commits.append(names)
-        return Appended(prepared.rows, 0)
+        self.refused += bundle.refused
+        if names:
+            self.commits.append(names)
+        return Kept(len(names), 0, 0.0)
 
+    def look(self) -> None: ...
 
-@dataclasses.dataclass
-class Rejects:
-    kept: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-
-    def add(self, items: Sequence[dict[str, Any]]) -> int:
-        self.kept += items
-        return len(items)
+    def close(self) -> None: ...
 
 
 def sent(committer: Committer, name: str, key: uuid.UUID = KEY) -> Coroutine[Any, Any, None]:
@@ -62,43 +58,37 @@ def sent(committer: Committer, name: str, key: uuid.UUID = KEY) -> Coroutine[Any
 
 @dataclasses.dataclass
 class Setting:
-    lake: Any
-    rejects: Rejects
-    gone: set[uuid.UUID]
+    store: Store
     committer: Committer
 
 
 def setting(rows: int = 100, seconds: float = 0.0) -> Setting:
-    lake, rejects, gone = Lake(), Rejects(), set[uuid.UUID]()
-
-    def revoked(ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        return gone & set(ids)
-
-    committer = Committer(lake, rejects, revoked, Bounds(rows, 10_000_000, seconds), Metrics())  # type: ignore[arg-type]
+    store = Store()
+    committer = Committer(store, Bounds(rows, 10_000_000, seconds), Metrics())
     committer._last = time.monotonic()  # the last commit was just now
     committer.start()
-    return Setting(lake, rejects, gone, committer)
+    return Setting(store, committer)
 
 
 async def outcomes(found: Setting, *names: str, key: uuid.UUID = KEY) -> list[Any]:
     asked = [asyncio.create_task(sent(found.committer, name, key)) for name in names]
     await asyncio.sleep(0)
-    found.lake.may.set()
+    found.store.may.set()
     return await asyncio.gather(*asked, return_exceptions=True)
 
 
 def test_what_comes_together_is_committed_together() -> None:
     found = setting(rows=5, seconds=60)
     assert asyncio.run(outcomes(found, *"abcde")) == [None] * 5
-    assert found.lake.commits == [list("abcde")]
+    assert found.store.commits == [list("abcde")]
     found.committer.stop()
 
 
 def test_no_commit_has_more_than_it_may() -> None:
     found = setting(rows=2, seconds=60)
     assert asyncio.run(outcomes(found, *"abcdef")) == [None] * 6
-    assert [name for names in found.lake.commits for name in names] == list("abcdef")
-    assert max(map(len, found.lake.commits)) <= 2
+    assert [name for names in found.store.commits for name in names] == list("abcdef")
+    assert max(map(len, found.store.commits)) <= 2
     found.committer.stop()
 
 
@@ -116,7 +106,7 @@ def test_nobody_is_answered_before_the_commit() -> None:
         asked = asyncio.create_task(sent(found.committer, "a"))
         done, _ = await asyncio.wait([asked], timeout=0.05)
         assert not done
-        found.lake.may.set()
+        found.store.may.set()
         await asked
 
     asyncio.run(ask())
@@ -128,44 +118,44 @@ def test_one_bad_event_does_not_take_the_others_with_it() -> None:
     first, bad, last = asyncio.run(outcomes(found, "a", "bad", "c"))
     assert (first, last) == (None, None)
     assert isinstance(bad, Failed)
-    assert found.lake.commits == [["a"], ["c"]]
+    assert found.store.commits == [["a"], ["c"]]
     found.committer.stop()
 
 
 def test_all_are_told_when_the_store_cannot_keep_them_and_the_next_are_kept() -> None:
     found = setting(rows=2, seconds=60)
-    found.lake.error = UnavailableError("disk_full", "No room.")
+    found.store.error = UnavailableError("disk_full", "No room.")
     told = asyncio.run(outcomes(found, "a", "b"))
     assert [type(each) for each in told] == [UnavailableError] * 2
-    found.lake.error = None
+    found.store.error = None
     assert asyncio.run(outcomes(found, "a", "b")) == [None, None]
-    assert found.lake.commits == [["a", "b"]]
+    assert found.store.commits == [["a", "b"]]
     found.committer.stop()
 
 
 def test_what_a_revoked_key_sent_is_not_committed() -> None:
     found, other = setting(rows=2, seconds=60), uuid.uuid4()
-    found.gone.add(other)
+    found.store.gone.add(other)
 
     async def ask() -> list[Any]:
         asked = [sent(found.committer, "a"), sent(found.committer, "b", other)]
-        found.lake.may.set()
+        found.store.may.set()
         outcome: list[Any] = await asyncio.gather(*asked, return_exceptions=True)
         return outcome
 
     kept, refused = asyncio.run(ask())
     assert kept is None
     assert isinstance(refused, Revoked)
-    assert found.lake.commits == [["a"]]
+    assert found.store.commits == [["a"]]
     found.committer.stop()
 
 
 def test_what_was_refused_is_kept_before_anybody_is_told() -> None:
     found = setting()
-    found.lake.may.set()
+    found.store.may.set()
     taken = Taken(refused=[(b"{}", RowError("x", "x"))])
     asyncio.run(found.committer.commit(KEY, taken, lambda: [{"code": "x"}], 1, 100))
-    assert (found.rejects.kept, found.lake.commits) == ([{"code": "x"}], [])
+    assert (found.store.refused, found.store.commits) == ([{"code": "x"}], [])
     found.committer.stop()
 
 
@@ -175,11 +165,11 @@ def test_a_stop_commits_what_is_waiting() -> None:
     async def ask() -> None:
         asked = [asyncio.create_task(sent(found.committer, name)) for name in "abc"]
         await asyncio.sleep(0)
-        found.lake.may.set()
+        found.store.may.set()
         await asyncio.to_thread(found.committer.stop)
         await asyncio.gather(*asked)
         with pytest.raises(UnavailableError):
             await sent(found.committer, "late")
 
     asyncio.run(ask())
-    assert found.lake.commits == [["a", "b", "c"]]
+    assert found.store.commits == [["a", "b", "c"]]
