@@ -7,6 +7,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ _PROCESSES, _WRITER = "TIDEMILL_SERVE_PROCESSES", "TIDEMILL_SERVE_WRITER"
 #: How long requests are waited for that have begun, when the server is to stop.
 _STOP_SECONDS = 30
 _BACKLOG = 2048
+_DESCRIPTORS = 65_536
 #: Turns of Python's threads: the one that commits needs the interpreter often, and each time for a moment.
 _THREAD_TURN_SECONDS = 0.005
 #: Requests form no cycles to speak of, and to look for some takes long.
@@ -38,6 +40,7 @@ def application() -> Server:
     from tidemill.app import capture_server
 
     _end_with_parent()
+    _allow_connections()
     sys.setswitchinterval(_THREAD_TURN_SECONDS)
     gc.set_threshold(*_GC)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -54,6 +57,14 @@ def _end_with_parent() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _allow_connections() -> None:
+    """A connection takes a file descriptor, of which a shell allows few: as many as may be had without asking."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -9,13 +9,12 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tidemill.capture.service import digest
+from tidemill.capture.service import digest, looks_like_key
 
 #: How long a key is believed to be good, and an unknown text to be none. That a key was revoked is seen with each
 #: commit, so nothing that it sends is taken meanwhile; and a key may have been made just now.
 _KNOWN_SECONDS, _UNKNOWN_SECONDS = 60.0, 1.0
 _MOST_UNKNOWN = 10_000
-_LONGEST = 1000
 
 
 @dataclasses.dataclass(slots=True)
@@ -61,7 +60,7 @@ class Keyring:
         UnavailableError
             The database does not answer.
         """
-        if not key or len(key) > _LONGEST:
+        if not looks_like_key(key):
             return None
         hashed, now = digest(key), time.monotonic()
         known = self._known.get(hashed)

@@ -46,6 +46,11 @@ class KeyView:
     revoked_at: dt.datetime | None
 
 
+def looks_like_key(text: str) -> bool:
+    """Whether it may be a key of ours: others need not be looked up."""
+    return len(text) == len(_PREFIX) + _LENGTH and text.startswith(_PREFIX)
+
+
 def digest(key: str) -> bytes:
     """By which a key is found. It is random and long, so a plain hash tells nothing of it."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
