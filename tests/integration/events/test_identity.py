@@ -212,7 +212,7 @@ def test_times_far_from_now_are_kept_to_the_microsecond(app: App, tmp_path: Path
 
 
 def test_what_a_sender_named_oddly_is_refused_and_stops_nobody(app: App, tmp_path: Path) -> None:
-    operation = {"event_type": "x", "user_id": "u1", "insert_id": "odd", "time": 1}
+    operation = {"event_type": "x", "user_id": "u1", "uuid": "odd", "time": 1}
     with app:
         line = {**operation, "user_properties": {"$add": {"a\0\ud800": "x"}}}
         load(app, tmp_path / "events.jsonl", [line], "amplitude")
