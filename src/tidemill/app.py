@@ -266,8 +266,11 @@ def _keeper(app: App, closing: contextlib.ExitStack) -> Keeper:
     from tidemill.capture.tidying import Tidying
     from tidemill.store.keys import Keys
     from tidemill.store.loads import Rejects
+    from tidemill.store.postgres import open_postgres
 
-    keeper = StoreKeeper(app.lake, Rejects(app.database), Keys(app.database).revoked)
+    # The embedded PostgreSQL is started again, if it was killed, or ended when the disk was full.
+    revoked, revive = Keys(app.database).revoked, functools.partial(open_postgres, app.settings)
+    keeper = StoreKeeper(app.lake, Rejects(app.database), revoked, revive)
     keeper.look()  # the store is opened now, so that the first request does not wait for it
     closing.enter_context(app.lake.one_thread())  # one commit after the other keeps one busy, and is cheaper so
     tidying = Tidying(app.lake)

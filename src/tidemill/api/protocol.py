@@ -23,6 +23,11 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._await_head()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of what may follow a body there is nothing that we need."""
+        if self._head is not None:
+            super().on_header(name, value)
+
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
@@ -36,6 +41,8 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Count what comes before the end of the headers."""
         super().data_received(data)
+        if self._head is None and self.cycle is not None and self.cycle.response_complete:
+            self._await_head()  # more of a body that nobody wants, or blanks before the next request
         if self._head is not None:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:

@@ -85,7 +85,10 @@ class Writing:
             if self._stopping.wait(_AGAIN_SECONDS):
                 return
             _log.error("the writer has ended; another one takes its place")
-            self._begin()
+            try:
+                self._begin()
+            except OSError:  # no memory, no file descriptors: later, maybe
+                _log.exception("no writer could be started")
 
 
 @contextlib.contextmanager

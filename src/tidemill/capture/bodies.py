@@ -19,8 +19,11 @@ from isal import isal_zlib
 from tidemill.capture.http import Request
 
 _GZIP = b"\x1f\x8b\x08"
-_BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\r\n]+={0,2}\s*")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_\-]++={0,2}+")
+_BLANKS = b" \t\r\n"
 _STEP = 1024 * 1024
+#: Of a gzip file; each is looked for in all that follows.
+_MEMBERS = 100
 
 
 class TooLarge(Exception):  # noqa: N818 - it is answered, not raised at a user
@@ -126,9 +129,12 @@ def inflated(body: bytes, most: int, share: Share) -> bytes:
     """
     if body[:3] != _GZIP:
         return body
-    parts, size, left = [], 0, body
+    parts, size, left, members = [], 0, body, 0
     try:
         while left:
+            members += 1
+            if members > _MEMBERS:
+                raise Undecodable("the gzip data has too many members")
             unpacking = isal_zlib.decompressobj(31)
             while not unpacking.eof:
                 part = unpacking.decompress(left, min(_STEP, most - size + 1))
@@ -138,7 +144,7 @@ def inflated(body: bytes, most: int, share: Share) -> bytes:
                 share.take(len(part))
                 parts.append(part)
                 left = unpacking.unconsumed_tail
-                if not left and not part:
+                if not left and not part and not unpacking.eof:
                     raise Undecodable("the gzip data breaks off")
             left = unpacking.unused_data.lstrip(b"\0")  # another member, or nothing
     except isal_zlib.error as error:  # type: ignore[misc]
@@ -156,7 +162,7 @@ def plain(body: bytes, most: int, share: Share, *, form: bool = False) -> bytes:
     body = inflated(body, most, share).strip()
     if form or body[:5] == b"data=":
         body = inflated(_field(body), most, share).strip()
-    if body[:1] not in {b"{", b"["} and _BASE64.fullmatch(body):
+    if body[:1] not in {b"{", b"["} and _BASE64.fullmatch(body.translate(None, _BLANKS)):
         with contextlib.suppress(binascii.Error):
             body = inflated(from_base64(body), most, share).strip()
     return body

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidemill.capture.keeper import Bundle, Keeper, Revoked
-from tidemill.capture.taken import Taken, settled
+from tidemill.capture.taken import Taken, TooManyBad, settled
 from tidemill.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -179,6 +179,9 @@ class Committer:
         """After a group met an error: if it was for want of something, they are told so; else one of them is bad."""
         if isinstance(error, UnavailableError):
             self._metrics.failed(error.code)
+            _settle(group, error)
+            return
+        if isinstance(error, TooManyBad) and len(group) == 1:
             _settle(group, error)
             return
         if len(group) == 1:

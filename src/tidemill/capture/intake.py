@@ -16,7 +16,7 @@ from tidemill.capture.http import Answer, Request
 from tidemill.capture.keeper import Revoked
 from tidemill.capture.keyring import Holder, Keyring
 from tidemill.capture.metrics import Metrics
-from tidemill.capture.taken import Taken
+from tidemill.capture.taken import MOST_BAD, Taken, TooManyBad
 from tidemill.errors import UnavailableError
 
 T = TypeVar("T")
@@ -29,6 +29,8 @@ DIALECTS: dict[str, Dialect] = {
 #: A larger body is read by a thread, and does not hold up the others.
 _LARGE, _LARGE_PACKED = 1024 * 1024, 256 * 1024
 _AGAIN_SECONDS = 1
+#: So many parts take as long as a large body; and the bytes that a record takes beside its text.
+_MANY, _RECORD = 50_000, 64
 _METHODS = Answer(405, b"GET, POST", b"text/plain", ((b"allow", b"GET, POST, OPTIONS"),))
 
 
@@ -64,10 +66,13 @@ class Intake:
                 except bodies.TooLarge:
                     most = dialect.most(request.path)
                     return dialect.trouble(Trouble.TOO_LARGE, f"the body may have {most:,} bytes")
+                except TooManyBad:
+                    said = f"more than {MOST_BAD:,} of its events cannot be taken"
+                    return dialect.trouble(Trouble.UNREADABLE, said)
                 except (bodies.Undecodable, Unreadable) as error:
                     return dialect.trouble(Trouble.UNREADABLE, str(error))
                 except bodies.TooSlow:
-                    return dialect.trouble(Trouble.SLOW, f"the body was not here within {self._seconds:g} seconds")
+                    return dialect.trouble(Trouble.BUSY, f"the body was not here within {self._seconds:g} seconds")
                 except bodies.Overloaded:
                     return dialect.trouble(Trouble.BUSY, "too much at once").later(_AGAIN_SECONDS)
                 except UnavailableError as error:
@@ -84,8 +89,8 @@ class Intake:
             raise Unreadable("the request has no body")
         large = len(body) > _LARGE_PACKED
         unpacked = await _aside(large, lambda: self._plain(request, dialect, body, most, share))
-        large = len(unpacked) > _LARGE
-        dialect, sent = await _aside(large, lambda: _read(request, dialect, unpacked))
+        large = len(unpacked) > _LARGE or (len(unpacked) > _MANY and unpacked.count(b",") > _MANY)
+        dialect, sent = await _aside(large, lambda: _read(request, dialect, unpacked, share))
         holder = await self._holder(sent.key)
         if holder is None:
             return dialect.trouble(Trouble.NO_KEY, "there is no such key" if sent.key else "the request has no key")
@@ -116,7 +121,7 @@ class Intake:
         self, request: Request, dialect: Dialect, sent: Sent, holder: Holder, taken: Taken, size: int, now: int
     ) -> Answer:
         def rejects() -> list[dict[str, Any]]:
-            return taken.rejects(dialect.name, self._source(dialect.name, holder.team_id))
+            return taken.rejects(dialect.name, self._source(dialect.name, holder.team_id), sent.key or "")
 
         try:
             await self._committer.commit(holder.id, taken, rejects, len(sent), size)
@@ -135,7 +140,7 @@ async def _aside(large: bool, work: Callable[[], T]) -> T:
     return await asyncio.to_thread(work) if large else work()
 
 
-def _read(request: Request, dialect: Dialect, body: bytes) -> tuple[Dialect, Sent]:
+def _read(request: Request, dialect: Dialect, body: bytes, share: Share) -> tuple[Dialect, Sent]:
     """What a body says; at `/batch` it may be Amplitude's."""
     if dialect is POSTHOG:
         sent = POSTHOG.quick(request, body)
@@ -143,4 +148,5 @@ def _read(request: Request, dialect: Dialect, body: bytes) -> tuple[Dialect, Sen
             return dialect, sent
         if request.path in posthog.BATCH and posthog.is_amplitudes(body):
             dialect = AMPLITUDE
+    share.take(_RECORD * body.count(b","))  # if each part were a record
     return dialect, dialect.read(request, body)

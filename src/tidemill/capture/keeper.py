@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tidemill.errors import TidemillError, UnavailableError
+from tidemill.events.duck import OUT_OF_MEMORY
 from tidemill.events.lake import Place
 
 if TYPE_CHECKING:
@@ -74,14 +77,32 @@ class StoreKeeper:
     """Keeps in the store, from this process."""
 
     def __init__(
-        self, lake: Lake, rejects: Rejects, revoked: Callable[[Collection[uuid.UUID]], set[uuid.UUID]]
+        self,
+        lake: Lake,
+        rejects: Rejects,
+        revoked: Callable[[Collection[uuid.UUID]], set[uuid.UUID]],
+        revive: Callable[[], object],
     ) -> None:
-        """`revoked`: those of these keys that are."""
-        self._lake, self._rejects, self._revoked = lake, rejects, revoked
+        """`revoked`: those of these keys that are; `revive` is called when the database does not answer."""
+        self._lake, self._rejects, self._revoked, self._revive = lake, rejects, revoked, revive
         self._name = f"capture-{uuid.uuid4().hex}"
 
     def keep(self, bundle: Bundle) -> Kept:
         """See Keeper."""
+        with self._reviving():
+            return self._keep(bundle)
+
+    @contextlib.contextmanager
+    def _reviving(self) -> Iterator[None]:
+        try:
+            yield
+        except UnavailableError as error:
+            if error.code not in {"disk_full", OUT_OF_MEMORY}:
+                with contextlib.suppress(TidemillError):  # the next one tries again
+                    self._revive()
+            raise
+
+    def _keep(self, bundle: Bundle) -> Kept:
         began = time.perf_counter()
         gone = self._revoked(bundle.keys)
         if gone:
@@ -95,7 +116,8 @@ class StoreKeeper:
 
     def look(self) -> None:
         """See Keeper."""
-        self._lake.position()
+        with self._reviving():
+            self._lake.position()
 
     def close(self) -> None:
         """See Keeper."""

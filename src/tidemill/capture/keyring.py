@@ -15,6 +15,8 @@ from tidemill.capture.service import digest, looks_like_key
 #: commit, so nothing that it sends is taken meanwhile; and a key may have been made just now.
 _KNOWN_SECONDS, _UNKNOWN_SECONDS = 60.0, 1.0
 _MOST_UNKNOWN = 10_000
+#: What is sent beyond the rate is to be waited for so long at most: a key in a page is anybody's.
+_DEBT_SECONDS = 10.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -39,7 +41,7 @@ class Holder:
         self.counted_at = now
         if self.left <= 0:
             return max(1, round(-self.left / self.rate + 0.5))
-        self.left -= events
+        self.left = max(self.left - events, -_DEBT_SECONDS * self.rate)
         return 0
 
 

@@ -18,6 +18,8 @@ from tidemill.events.parse import MAX_KEPT, columns_of, row_of, to_arrow
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: Events of a request that may be set aside; with more of them something else is wrong.
+MOST_BAD = 1_000
 #: A clock that is off by less is left alone: the way here takes some of it.
 _OFF = 60_000_000
 
@@ -60,8 +62,9 @@ class Taken:
     refused: list[tuple[bytes, RowError]] = dataclasses.field(default_factory=list)
     usual: Usual | None = None
 
-    def rejects(self, api: str, source: str) -> list[dict[str, Any]]:
-        """What was refused, for Rejects. The same text twice is one: who got no answer sends it again."""
+    def rejects(self, api: str, source: str, key: str) -> list[dict[str, Any]]:
+        """What was refused, for Rejects, without the key. The same text twice is one: it may have been sent again."""
+        hidden = [(raw.replace(key.encode(), b"***") if key else raw, error) for raw, error in self.refused]
         return [
             {
                 "source": source,
@@ -73,7 +76,7 @@ class Taken:
                 "raw": raw[:MAX_KEPT],
                 "whole": len(raw) <= MAX_KEPT,
             }
-            for raw, error in self.refused
+            for raw, error in hidden
         ]
 
 
@@ -115,6 +118,10 @@ def _repeated(senders: Sequence[Sender], counts: Sequence[int]) -> Iterator[Send
     return itertools.chain.from_iterable(map(itertools.repeat, senders, counts))
 
 
+class TooManyBad(Exception):  # noqa: N818 - it is answered, not raised at a user
+    """So many events of a request cannot be taken that it is refused as a whole."""
+
+
 def one_by_one(records: Iterable[bytes], parse: Callable[[bytes], Sequence[Event | RowError]], sender: Sender) -> Taken:
     """Events of records, each read on its own."""
     rows, refused = [], []
@@ -123,6 +130,8 @@ def one_by_one(records: Iterable[bytes], parse: Callable[[bytes], Sequence[Event
             parsed = parse(record)
         except RowError as error:
             refused.append((record, error))
+            if len(refused) > MOST_BAD:
+                raise TooManyBad from None
             continue
         for index, event in enumerate(parsed):
             if isinstance(event, RowError):

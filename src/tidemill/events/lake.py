@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tidemill.errors import ConfigError
-from tidemill.events import duck
+from tidemill.events import duck, durable
+from tidemill.events.durable import Files
 from tidemill.settings import private_folder
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class Lake:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
         self._new_events: NewEvents | None = None
+        self._files: Files | None = None  # those that commits of this process have seen
 
     @contextlib.contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -143,6 +145,10 @@ class Lake:
         """The right to change which files there are, of events that stay as they are. To be taken before a turn."""
         self._opened()
         return self._lock(_FILES)
+
+    def changing(self, cursor: duckdb.DuckDBPyConnection) -> contextlib.AbstractContextManager[None]:
+        """A transaction that writes files; they are on disk before it is committed."""
+        return durable.transaction(cursor, Files(self._settings.event_data_path))
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -227,16 +233,12 @@ class Lake:
         """
         selecting = self._selecting()
         with self.turn() as held, self.cursor() as cursor:
-            cursor.execute("BEGIN")
-            try:
+            if self._files is None:
+                self._files = Files(self._settings.event_data_path)
+            with durable.transaction(cursor, self._files):
                 fresh = selecting.select(cursor, prepared.events)
                 self._insert(cursor, fresh, place)
                 held.check()  # if it is lost, somebody else may be adding the same events
-                cursor.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(Exception):
-                    cursor.execute("ROLLBACK")
-                raise
             if fresh.num_rows:
                 with contextlib.suppress(Exception):  # it is committed; what is not remembered is read
                     selecting.remember(cursor, fresh)

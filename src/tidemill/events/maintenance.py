@@ -52,9 +52,11 @@ def compact(lake: Lake) -> Compacted:
 def _join(lake: Lake, which: str = "") -> None:
     with lake.files(), lake.cursor() as cursor:
         with lake.turn():
-            cursor.execute("CALL ducklake_flush_inlined_data('lake')")
             cursor.execute(f"CALL lake.set_option('target_file_size', '{TARGET_FILE}')")
-        cursor.execute(f"CALL ducklake_merge_adjacent_files('lake'{which})")  # DuckLake settles it with commits
+            with lake.changing(cursor):
+                cursor.execute("CALL ducklake_flush_inlined_data('lake')")
+        with lake.changing(cursor):  # beside commits: DuckLake settles it with them
+            cursor.execute(f"CALL ducklake_merge_adjacent_files('lake'{which})")
         with lake.turn():
             _expire(cursor)
 

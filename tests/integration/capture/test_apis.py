@@ -16,6 +16,9 @@ import httpx
 import pytest
 from tests.capture_client import Capture, key, serving, set_aside, stored
 
+from tidemill.app import App
+from tidemill.settings import Settings
+
 NOW = dt.datetime.now(dt.UTC)
 
 
@@ -361,6 +364,7 @@ def test_refusals_of_amplitudes_api_name_the_bad_events(tmp_path: Path) -> None:
         answer = await capture.post("/2/httpapi", dumped({"api_key": token, "events": events}))
         found = answer.json()
         assert (answer.status_code, found["code"]) == (400, 400)
+        assert found["missing_field"] is None  # else the SDKs drop the good ones, too
         assert found["events_with_missing_fields"] == {"event_type": [1], "user_id": [4]}
         assert found["events_with_invalid_fields"] == {"user_id": [2, 5], "time": [3], "event_properties": [7]}
         body = {"api_key": token, "events": [{**good, "user_id": "abc"}], "options": {"min_id_length": 1}}
@@ -376,6 +380,61 @@ def test_refusals_of_amplitudes_api_name_the_bad_events(tmp_path: Path) -> None:
 
     run(tmp_path, ask)
     assert len(stored(tmp_path)) == 1
+
+
+def test_what_is_no_event_a_thousand_times_is_refused_as_a_whole(tmp_path: Path) -> None:
+    token = key(tmp_path)
+
+    async def ask(capture: Capture) -> None:
+        bad: list[list[Any]] = [[0] * 300_000, [{}] * 2_000]
+        for records in bad:
+            assert (await capture.post("/batch", dumped({"batch": records}))).status_code == 401
+            answer = await capture.post("/batch", dumped({"api_key": token, "batch": records}))
+            assert answer.status_code == 400, answer.text
+        usual = [event(n) for n in range(3)] + [event(4, timestamp="?")] * 1_100
+        assert (await capture.post("/batch", dumped({"api_key": token, "batch": usual}))).status_code == 400
+        many = gzip.compress(b'{"batch":[' + b"0," * 9_000_000 + b"0]}")
+        assert (await capture.post("/batch", many)).status_code in {400, 503}
+
+    run(tmp_path, ask)
+    assert (stored(tmp_path), set_aside(tmp_path)) == ([], [])
+
+
+def test_numbers_that_nothing_holds_and_ids_that_say_nothing_stop_nobody(tmp_path: Path) -> None:
+    token = key(tmp_path)
+
+    async def ask(capture: Capture) -> None:
+        body = dumped({"api_key": token, "batch": [event(1), event(2, uuid=" "), event(3, uuid=" ")]})
+        far = body.replace(b'"api_key"', b'"sent_at": 1e999, "api_key"')
+        assert (await capture.post("/batch", far)).status_code == 200
+        good = {"user_id": "ana-1", "event_type": "x", "time": 1_700_000_000_000}
+        body = dumped({"api_key": token, "events": [good]})
+        far = body.replace(b'"api_key"', b'"client_upload_time": 1e999, "api_key"')
+        assert (await capture.post("/2/httpapi", far)).status_code == 200
+        answer = await capture.post("/2/httpapi", body.replace(b"1700000000000", b"1e999"))
+        assert (answer.status_code, answer.json()["events_with_invalid_fields"]) == (400, {"time": [0]})
+        deep = event(9)
+        nested = b'{"a":' * 900 + b"1" + b"}" * 900
+        body = dumped({"api_key": token, "batch": [deep]}).replace(b'"uuid"', b'"$set": ' + nested + b', "uuid"')
+        assert (await capture.post("/batch", body)).status_code == 200
+
+    run(tmp_path, ask)
+    assert sorted(row[0] for row in stored(tmp_path, "event", "event")) == ["hit", "hit", "hit", "x"]
+    assert [code for code, _ in set_aside(tmp_path)] == ["json_too_deep"]
+
+
+def test_no_key_is_kept_with_what_was_set_aside(tmp_path: Path) -> None:
+    token = key(tmp_path)
+
+    async def ask(capture: Capture) -> None:
+        for body in ({"api_key": token, "event": ""}, {"event": "", "properties": {"token": token}}):
+            assert (await capture.post("/e", dumped(body))).status_code == 200
+
+    run(tmp_path, ask)
+    with App(Settings(home=tmp_path)) as app:
+        kept = [reject.raw for reject in app.events.rejects()]
+    assert len(kept) == 2
+    assert token.encode() not in b"".join(kept)
 
 
 def test_health_and_metrics_are_told(tmp_path: Path) -> None:

@@ -96,6 +96,22 @@ def test_a_body_that_lies_about_its_length_ends_its_connection_and_no_other(
         assert answered(port, good).endswith(b"\r\n\r\n2")
 
 
+def test_what_follows_a_body_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.5)
+    chunked = POST + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    with listening() as port:
+        assert answered(port, chunked + b"a: b\r\nhost: evil\r\n" * 3 + b"\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_nobody_stays_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+    first = POST + b"content-length: 2\r\n\r\n{}"
+    large = POST + b"content-length: 9000000\r\n\r\n{"
+    with listening() as port:
+        assert answered(port, first + b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+        assert answered(port, large).startswith(b"HTTP/1.1 413")
+
+
 def test_a_body_that_breaks_off_is_no_request() -> None:
     with listening() as port:
         with socket.create_connection(("127.0.0.1", port)) as connection:

@@ -16,6 +16,7 @@ from tests.installation import Installation, write_events
 
 from tidemill.app import App
 from tidemill.errors import ConfigError, UnavailableError
+from tidemill.events import durable
 from tidemill.events.erasure import PersonEvents
 from tidemill.events.sources.metadata import Metadata
 
@@ -187,6 +188,38 @@ def test_commits_and_deletions_go_on_while_files_are_joined(app: App, tmp_path: 
             assert dict(cursor.execute(per_snapshot).fetchall()) == before
         assert sorted(uuid for found in before.values() for uuid in found) == sorted(uuids[50:])
         assert len(before) == 30
+
+
+def test_a_file_is_on_disk_before_the_catalog_names_it(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a power cut would leave a catalog of files that are empty."""
+    synced: set[str] = set()
+    real = durable._sync
+
+    def named() -> set[str]:
+        with app.lake.cursor() as cursor:
+            found = cursor.execute("SELECT data_file FROM ducklake_list_files('lake', 'events')").fetchall()
+        return {file for (file,) in found}
+
+    def sync(path: str) -> None:
+        assert path not in named(), "the catalog names it already"
+        synced.add(path)
+        real(path)
+
+    write_events(tmp_path / "events.jsonl", 300)
+    with app:
+        app.lake.position()
+        monkeypatch.setattr(durable, "_sync", sync)
+        app.events.load(str(tmp_path / "events.jsonl"))
+        loaded = named()
+        app.events.compact()
+        joined = named()
+        assert len(loaded) == 3
+        assert len(joined) == 1
+        assert loaded | joined <= synced
+        folder = Path(next(iter(joined))).parent
+        assert {str(folder), str(folder.parent), str(folder.parent.parent)} <= synced
 
 
 def test_secrets_and_home_are_for_the_owner_only(app: App) -> None:

@@ -97,6 +97,18 @@ def test_gzip_that_breaks_off_is_refused() -> None:
         plain(bytes(damaged))
 
 
+def test_no_body_takes_long_to_be_told_from_base64() -> None:
+    """A pattern that tries all ways to divide blanks would take hours."""
+    for body in (b"a" + b"\n" * 1_000_000 + b"!", b"a" * 1_000_000 + b"=" * 1_000_000, b"=" * 1_000_000 + b"!"):
+        assert plain(body) == body
+
+
+def test_gzip_of_many_members_is_refused() -> None:
+    with pytest.raises(Undecodable, match="members"):
+        plain(gzip.compress(b"") * 100_000)
+    assert plain(gzip.compress(b"") + gzip.compress(JSON)) == JSON
+
+
 def test_a_form_without_data_is_refused() -> None:
     with pytest.raises(Undecodable, match="no field data"):
         plain(b"other=1", form=True)

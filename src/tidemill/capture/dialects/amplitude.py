@@ -14,7 +14,17 @@ from typing import Any
 
 import msgspec
 
-from tidemill.capture.dialects.dialect import NOTHING, Sent, Trouble, Unreadable, decoded, fields, moment, text_of
+from tidemill.capture.dialects.dialect import (
+    NOTHING,
+    Sent,
+    Trouble,
+    Unreadable,
+    decoded,
+    fields,
+    moment,
+    text_of,
+    value_of,
+)
 from tidemill.capture.http import TEXT, Answer, Request
 from tidemill.capture.taken import Sender, Taken, one_by_one
 from tidemill.errors import RowError
@@ -75,7 +85,7 @@ class Amplitude:
             raise Unreadable("it has no events")
         shortest = found.options.min_id_length if found.options else None
         more = {"shortest": _SHORTEST_ID if shortest is None else shortest, "address": request.address, "kind": None}
-        sent_at = moment(msgspec.json.decode(found.client_upload_time) if bytes(found.client_upload_time) else None)
+        sent_at = moment(value_of(found.client_upload_time))
         return Sent(text_of(found.api_key), [bytes(one) for one in found.events], sent_at, more)
 
     def sender(self, request: Request, sent: Sent, team_id: int, now: int) -> Sender:
@@ -171,7 +181,7 @@ class _Checks:
             self._note(self.invalid, said[0])
         time = given.get("time")
         if time is not None and bytes(time) != b"null":
-            value = msgspec.json.decode(time) if bytes(time)[:1] in b"-0123456789" else None
+            value = value_of(time)
             if not isinstance(value, int | float) or value < _FIRST_MILLISECOND:
                 self._note(self.invalid, "time")
                 given.pop("time")
@@ -224,7 +234,7 @@ def _bad(checks: _Checks) -> Answer:
     said = {
         "code": 400,
         "error": error,
-        "missing_field": next(iter(checks.missing), None),
+        "missing_field": None,  # else SDKs drop all of them: it is said of the request, not of some events
         "events_with_invalid_fields": checks.invalid,
         "events_with_missing_fields": checks.missing,
     }

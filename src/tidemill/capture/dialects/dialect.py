@@ -22,7 +22,6 @@ class Trouble(enum.Enum):
 
     UNREADABLE = 400
     NO_KEY = 401
-    SLOW = 408
     TOO_LARGE = 413
     LIMITED = 429
     FAILED = 500
@@ -105,6 +104,14 @@ def text_of(raw: msgspec.Raw) -> str | None:
     try:
         return msgspec.json.decode(raw, type=str).strip() or None
     except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def value_of(raw: msgspec.Raw) -> Any:
+    """A value; None if it is none that can be read."""
+    try:
+        return text.value(raw)
+    except RowError:
         return None
 
 

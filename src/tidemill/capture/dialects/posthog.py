@@ -12,13 +12,25 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tidemill.capture.dialects.dialect import NOTHING, Sent, Trouble, Unreadable, decoded, fields, moment, text_of
+from tidemill.capture.dialects.dialect import (
+    NOTHING,
+    Sent,
+    Trouble,
+    Unreadable,
+    decoded,
+    fields,
+    moment,
+    text_of,
+    value_of,
+)
 from tidemill.capture.http import TEXT, Answer, Request
 from tidemill.capture.taken import Sender, Taken, Usual, off, one_by_one
 from tidemill.errors import RowError
 from tidemill.events.formats import posthog, posthog_quick
 from tidemill.events.formats.event import Event
 
+#: So many would take hundreds of megabytes, if each of them were an event.
+_MOST_COMMAS = 2_000_000
 _EVENT_BODY, _BATCH_BODY, _EVENT = 2 * 1024 * 1024, 20 * 1024 * 1024, 1_000_000
 PATHS = frozenset(f"{path}{end}" for path in ("/i/v0/e", "/e", "/capture", "/track", "/engage") for end in ("", "/"))
 BATCH = frozenset({"/batch", "/batch/"})
@@ -79,6 +91,8 @@ class PostHog:
 
     def read(self, request: Request, body: bytes) -> Sent:
         """See Dialect."""
+        if body.count(b",") > _MOST_COMMAS:
+            raise Unreadable("it has too many parts")
         if request.query.get("compression") == "lz64":
             raise Unreadable("lz64 is not taken: let the SDK send gzip, or nothing")
         if body[:1] == b"[":
@@ -163,7 +177,7 @@ def _sent_at(said: msgspec.Raw, historical: msgspec.Raw, request: Request) -> in
     """What the sender's clock said when it sent this; None if that is not to count."""
     if bytes(historical) == b"true":
         return None
-    return moment((msgspec.json.decode(said) if bytes(said) else None) or request.query.get("_"))
+    return moment(value_of(said) or request.query.get("_"))
 
 
 def _key_inside(records: Iterable[msgspec.Raw]) -> str | None:

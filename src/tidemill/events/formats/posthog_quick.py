@@ -116,9 +116,18 @@ def body(given: bytes) -> Body | None:
         except (msgspec.DecodeError, RecursionError, ValueError):
             return None
         made = Body([one], one.api_key, one.token, one.sent_at)
-    longest = max((len(memoryview(event.properties)) for event in made.events), default=0)
+    longest = max((_longest(event) for event in made.events), default=0)
     # A level takes a [, or 5 bytes: so many of them are too few for too many levels.
     return made if made.events and given.count(b"[") + longest // 5 < text.MAX_DEPTH else None
+
+
+def _longest(event: Plain) -> int:
+    """Bytes of the longest JSON in an event."""
+    found = len(memoryview(event.properties))
+    for raw in (event.set, event.set_once, event.person_set, event.person_set_once):
+        if raw is not _NONE:
+            found = max(found, len(memoryview(raw)))
+    return found
 
 
 def columns(events: Sequence[Plain]) -> Columns | None:
@@ -207,7 +216,11 @@ def _columns_of(found: Sequence[Plain], envelopes: list[str | None] | None) -> C
     moments = pc.min_max(times.cast(pa.int64())).as_py()
     if moments["min"] < timestamps.EARLIEST or moments["max"] > timestamps.LATEST:
         return None
-    if any(map(str.isspace, columns["event"])) or any(map(str.isspace, columns["distinct_id"])):
+    if (
+        any(map(str.isspace, columns["uuid"]))
+        or any(map(str.isspace, columns["event"]))
+        or any(map(str.isspace, columns["distinct_id"]))
+    ):
         return None
     return columns if envelopes is None else {**columns, "envelope": envelopes}
 

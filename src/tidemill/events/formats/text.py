@@ -57,6 +57,8 @@ def identifier(value: object) -> str:
 def event_id(value: object) -> str:
     """The id of an event, by which it is known for good; a long one ends with a hash of the whole: two stay two."""
     whole = value if isinstance(value, str) else identifier(value)
+    if whole.isspace():  # it would make one of all events that say so little
+        return ""
     if len(whole) <= MAX_ID:
         return clean(whole)
     return (
