@@ -221,11 +221,11 @@ def local_bigquery(settings: Settings) -> LocalBigQuery:
     return LocalBigQuery(settings.home_path / "bigquery")
 
 
-def share_metrics(settings: Settings) -> None:
-    """Have the processes that this one begins count together."""
+def share_metrics(folder: Path) -> None:
+    """Have the processes that this one begins count together, in this folder."""
     from tidemill.capture import metrics
 
-    metrics.shared_by_processes(settings.home_path / "metrics")
+    metrics.shared_by_processes(folder)
 
 
 def capture_server(settings: Settings, processes: int, writer: Path | None = None) -> Server:

@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,17 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+@contextlib.contextmanager
+def _counting_together() -> Iterator[None]:
+    """The processes' counters lie in mapped files: in memory, if that may be. A full disk would end a process."""
+    from tidemill.app import share_metrics
+
+    in_memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
+    with tempfile.TemporaryDirectory(prefix="tidemill-", dir=in_memory if in_memory.is_dir() else None) as folder:
+        share_metrics(Path(folder))
+        yield
+
+
 def _allow_connections() -> None:
     """A connection takes a file descriptor, of which a shell allows few: as many as may be had without asking."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -99,8 +111,6 @@ def run(settings: Settings, listener: socket.socket, processes: int, proxies: st
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from tidemill.app import share_metrics
-
     class Single(uvicorn.Server):
         """uvicorn would have the signal kill it, after it has ended well."""
 
@@ -113,7 +123,6 @@ def run(settings: Settings, listener: socket.socket, processes: int, proxies: st
 
     if processes > 1:
         os.environ[_PROCESSES] = str(processes)
-        share_metrics(settings)
     config = uvicorn.Config(
         "tidemill.api.serve:application",
         factory=True,
@@ -135,6 +144,7 @@ def run(settings: Settings, listener: socket.socket, processes: int, proxies: st
     with write.writing() as writer:
         os.environ[_WRITER] = str(writer.socket)
         if processes > 1:
-            Multiprocess(config, sockets=[listener]).run()
+            with _counting_together():
+                Multiprocess(config, sockets=[listener]).run()
         else:
             Single(config).run(sockets=[listener])

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from tidemill.events.lake import Lake
 
 _log = logging.getLogger(__name__)
-#: It is looked so often, and joined if there are so many.
-_EVERY_SECONDS, _FILES = 15.0, 100
+#: It is looked so often, and joined if there are so many; and each so many looks in any case: the smallest commits lie
+#: in the catalog first, and make no files.
+_EVERY_SECONDS, _FILES, _LOOKS = 15.0, 100, 40
 
 
 class Tidying:
@@ -37,8 +38,10 @@ class Tidying:
     def _run(self) -> None:
         import duckdb  # 60 ms
 
+        looks = 0
         while not self._over.wait(_EVERY_SECONDS):
+            looks += 1
             try:
-                maintenance.tidy(self._lake, _FILES)
+                maintenance.tidy(self._lake, _FILES if looks % _LOOKS else 0)
             except (TidemillError, duckdb.Error) as error:  # another time; nobody waits for it
                 _log.warning("small files were not joined: %s", error)

@@ -71,17 +71,11 @@ class RemoteKeeper:
                 self._idle.get_nowait().close()
 
     def _ask(self, header: _Header, body: bytes | memoryview) -> _Reply:
+        asked = msgspec.msgpack.encode(header)
         try:
-            connection = self._connection()
-            try:
-                _send(connection, msgspec.msgpack.encode(header), body)
-                reply = msgspec.msgpack.decode(_received(connection)[0], type=_Reply)
-            except BaseException:
-                connection.close()
-                raise
+            reply = self._asked_idle(asked, body) or self._asked(self._connected(), asked, body)
         except OSError as error:
             raise UnavailableError("writer_gone", "The server's writer does not answer.", raw=str(error)) from None
-        self._idle.put(connection)
         if reply.revoked:
             raise Revoked([uuid.UUID(key) for key in reply.revoked])
         if reply.unavailable is not None:
@@ -91,9 +85,28 @@ class RemoteKeeper:
             raise WriterBug
         return reply
 
-    def _connection(self) -> socket.socket:
-        with contextlib.suppress(queue.Empty):
-            return self._idle.get_nowait()
+    def _asked_idle(self, message: bytes, body: bytes | memoryview) -> _Reply | None:
+        """The answer on a connection that was used before; None if none is good: it may be a killed writer's. To ask
+        another one the same is safe."""
+        while True:
+            try:
+                return self._asked(self._idle.get_nowait(), message, body)
+            except queue.Empty:
+                return None
+            except OSError:
+                continue
+
+    def _asked(self, connection: socket.socket, message: bytes, body: bytes | memoryview) -> _Reply:
+        try:
+            _send(connection, message, body)
+            reply = msgspec.msgpack.decode(_received(connection)[0], type=_Reply)
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.put(connection)
+        return reply
+
+    def _connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(str(self._path))

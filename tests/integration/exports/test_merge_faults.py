@@ -12,7 +12,8 @@ import pytest
 from tests.installation import CONNECTION, Installation
 
 from tidemill.app import App
-from tidemill.errors import AccessError, TidemillError
+from tidemill.errors import AccessError, TidemillError, UnavailableError
+from tidemill.exports.steps import finish
 
 UPLOAD, JOBS = "/upload/bigquery/", "^/bigquery/v2/projects/[^/]+/jobs$"
 TABLES = "/bigquery/v2/.*/tables"
@@ -178,3 +179,27 @@ def test_without_the_right_to_read_it_says_what_is_missing(installation: Install
         installation.local.key("reader")
         app.exports.run("persons", by="t")
         as_it_should_be(installation, app, "persons")
+
+
+def test_a_stage_that_was_merged_and_not_dropped_is_dropped_by_the_next_attempt(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds data of people, and nobody would look at it again until it expires."""
+
+    left = [True]
+
+    def dies(*_: object) -> None:
+        if left and left.pop():  # and then it does nothing any more
+            raise UnavailableError("gone", "The process died.")
+
+    with installation.app(**SMALL) as app:
+        installation.connect(app)
+        app.exports.create(CONNECTION, {"name": "persons", "model": "persons", "table": "persons"}, by="t")
+        load(app, tmp_path, 1)
+        with monkeypatch.context() as patched, pytest.raises(UnavailableError):
+            patched.setattr(finish, "_drop_stage", dies)
+            app.exports.run("persons", by="t")
+        (run,) = app.exports.run("persons", by="t")
+    client = installation.client()
+    assert (run.status, client.list_tables(installation.dataset)) == ("completed", ["persons"])
+    client.close()
