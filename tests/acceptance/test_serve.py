@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import signal
 import threading
 import uuid
 
 from tests.capture_server import CaptureServer, until
+
+from tidemill.app import App
 
 SENDERS, ACKNOWLEDGED = 8, 200
 
@@ -94,3 +98,27 @@ def test_a_server_that_is_stopped_loses_nothing_that_it_acknowledged(capture: Ca
 
 def test_nor_do_two_workers(capture_of_two: CaptureServer) -> None:
     send_until_stopped(capture_of_two)
+
+
+def test_a_database_that_is_killed_is_started_again(capture: CaptureServer) -> None:
+    key = capture.key(1)
+    client = Client(capture, key)
+    client.start()
+    until(lambda: len(client.acknowledged) >= 5, "events are acknowledged")
+    pid = int((capture.app.settings.home_path / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    known = len(client.acknowledged)
+    until(lambda: len(client.acknowledged) >= known + 50, "events are acknowledged again")
+    until(capture.is_ready, "it is ready")
+    assert capture.stop() == 0, capture.log.read_text()
+    client.join()
+    assert set(client.refused) <= {503}
+    with App(capture.app.settings) as app:
+        stored = [name for (name,) in _stored(app)]
+    assert set(client.acknowledged) <= set(stored)
+    assert len(stored) == len(set(stored))
+
+
+def _stored(app: App) -> list[tuple[str]]:
+    with app.lake.cursor() as cursor:
+        return cursor.execute("SELECT uuid FROM lake.events").fetchall()
