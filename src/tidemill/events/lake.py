@@ -61,6 +61,12 @@ BATCH_COLUMNS = {
     "session_id": "VARCHAR",
 }
 _TURN, _FILES = "event-store", "event-store-files"
+#: Held by PostgreSQL until it has ended the transaction in which it is taken, whatever became of who asked for it.
+COMMITTING = 7_310_579_284_406_141_811
+_COMMITTING = (
+    "SELECT * FROM postgres_query('__ducklake_metadata_lake', "
+    f"'SELECT pg_advisory_xact_lock({COMMITTING})::text AS taken')"
+)
 #: Bytes of events that are handed on at once.
 _PIECE_BYTES = 4 * 1024 * 1024
 #: What DuckLake says if the files are to be in another folder than those that there are.
@@ -235,7 +241,9 @@ class Lake:
         with self.turn() as held, self.cursor() as cursor:
             if self._files is None:
                 self._files = Files(self._settings.event_data_path)
+            _await_commits_of_the_dead(cursor)
             with durable.transaction(cursor, self._files):
+                cursor.execute(_COMMITTING).fetchall()
                 fresh = selecting.select(cursor, prepared.events)
                 self._insert(cursor, fresh, place)
                 held.check()  # if it is lost, somebody else may be adding the same events
@@ -311,6 +319,18 @@ class Lake:
                 [after, upto],
             ).fetchall()
         return [Commit(*row) for row in rows]
+
+
+def _await_commits_of_the_dead(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Wait until PostgreSQL has ended the commit of a process that was killed at it, whose turn ended at once.
+
+    In a transaction of its own: what another one is to see is settled when it begins.
+    """
+    cursor.execute("BEGIN")
+    try:
+        cursor.execute(_COMMITTING).fetchall()
+    finally:
+        cursor.execute("ROLLBACK")
 
 
 def _in_pieces(events: pa.Table) -> pa.Table:

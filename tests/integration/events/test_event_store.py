@@ -11,12 +11,13 @@ import threading
 import zipfile
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.installation import Installation, write_events
 
 from tidemill.app import App
 from tidemill.errors import ConfigError, UnavailableError
-from tidemill.events import durable
+from tidemill.events import durable, lake
 from tidemill.events.erasure import PersonEvents
 from tidemill.events.sources.metadata import Metadata
 
@@ -220,6 +221,24 @@ def test_a_file_is_on_disk_before_the_catalog_names_it(
         assert loaded | joined <= synced
         folder = Path(next(iter(joined))).parent
         assert {str(folder), str(folder.parent), str(folder.parent.parent)} <= synced
+
+
+def test_a_commit_waits_for_one_that_postgresql_has_not_ended_though_its_process_is_dead(
+    app: App, tmp_path: Path
+) -> None:
+    write_events(tmp_path / "events.jsonl", 30)
+    with app, psycopg.connect(app.postgres.dsn) as dead, psycopg.connect(app.postgres.dsn, autocommit=True) as looking:
+        app.lake.position()
+        dead.execute("SELECT pg_advisory_xact_lock(%s)", [lake.COMMITTING])
+        loading = threading.Thread(target=app.events.load, args=[str(tmp_path / "events.jsonl")])
+        loading.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while looking.execute(waiting).fetchone() == (0,):
+            assert loading.is_alive()
+        assert app.lake.position() == 0
+        dead.rollback()
+        loading.join()
+        assert total(app) == 30
 
 
 def test_secrets_and_home_are_for_the_owner_only(app: App) -> None:
