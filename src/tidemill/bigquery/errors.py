@@ -77,6 +77,9 @@ _LOST = re.compile(r"could not serialize access|due to concurrent update", re.IG
 _STREAMED = re.compile(r"streaming buffer", re.IGNORECASE)
 _STREAMED_WAIT = 60.0
 _MISSING = re.compile(r"Not found: (Project|Dataset|Table|Job|Routine)\b")
+#: An API that is off. By gRPC the code is that of a missing permission; the words are as in r-dbi/bigrquery, issue 265.
+_SERVICE_OFF = re.compile(r"API has not been used in project .* before or it is disabled")
+_SERVICE = re.compile(r"\b[a-z-]+\.googleapis\.com(?=/overview)")
 _PERMISSION = re.compile(r"\b(bigquery\.[a-zA-Z]+\.[a-zA-Z]+|iam\.[a-zA-Z]+\.[a-zA-Z]+)\b")
 
 
@@ -130,6 +133,8 @@ def from_response(status: int, body: Any, headers: Any = None) -> Problem:
 def from_grpc(code: str, message: str) -> Problem:
     """The problem in a status of gRPC. `code`: its name, such as ``UNAVAILABLE``."""
     status, reason = GRPC.get(code, (500, ""))
+    if code == "PERMISSION_DENIED" and _SERVICE_OFF.search(message):
+        reason = "accessNotConfigured"
     return Problem(status, reason, message)
 
 
@@ -175,8 +180,8 @@ _TOLD = {
     "accessNotConfigured": _Told(
         AccessError,
         "api_disabled",
-        "The BigQuery API is not enabled in the project {project}.",
-        "gcloud services enable bigquery.googleapis.com --project={project}",
+        "The API {service} is not enabled in the project {project}.",
+        "gcloud services enable {service} --project={project}",
     ),
     "quotaExceeded": _Told(
         RetryableError,
@@ -260,11 +265,13 @@ def translate(problem: Problem, target: Target) -> TidemillError:
     if case == "not found":
         return _not_found(problem, target)
     told = _TOLD.get(case, _REFUSED)
+    service = _SERVICE.search(problem.message)
     words = {
         "project": target.project,
         "resource": target.resource,
         "reason": problem.reason or problem.status,
         "said": problem.message,
+        "service": service[0] if service else "bigquery.googleapis.com",
     }
     error = told.kind(told.code, told.message.format(**words), hint=told.hint.format(**words), raw=problem.raw)
     if isinstance(error, RetryableError):

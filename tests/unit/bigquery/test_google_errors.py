@@ -210,6 +210,18 @@ def test_a_status_of_grpc_that_stays(code: str, kind: type[TidemillError]) -> No
     assert type(errors.translate(problem, TARGET)) is kind
 
 
+@pytest.mark.parametrize(("api", "service"), [("Storage API", "bigquerystorage"), ("API", "bigquery")])
+def test_an_api_that_is_off_is_no_missing_permission(api: str, service: str) -> None:
+    said = (
+        f"BigQuery {api} has not been used in project 123 before or it is disabled. Enable it by visiting "
+        f"https://console.developers.google.com/apis/api/{service}.googleapis.com/overview?project=123 then retry."
+    )
+    for problem in (errors.from_grpc("PERMISSION_DENIED", said), Problem(403, "accessNotConfigured", said)):
+        error = errors.translate(problem, TARGET)
+        assert error.code == "api_disabled"
+        assert error.hint == f"gcloud services enable {service}.googleapis.com --project=project-123"
+
+
 def test_the_storage_write_api_names_its_permission_otherwise() -> None:
     """As in googleapis/python-bigquery-storage, issue 238."""
     said = "Permission 'TABLES_UPDATE_DATA' denied on resource 'projects/p/datasets/d/tables/t' (or it may not exist)."
