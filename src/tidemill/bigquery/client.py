@@ -17,6 +17,7 @@ from tidemill import __version__
 from tidemill.bigquery import credentials, errors, jobs, tables
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.errors import Target
+from tidemill.bigquery.grants import Use
 from tidemill.bigquery.jobs import ONCE
 from tidemill.bigquery.retry import Policy, never, understand
 from tidemill.bigquery.tables import Layout, Table
@@ -51,15 +52,24 @@ class Answer:
 class Client:
     """BigQuery, as one credential sees it. May be used by several threads."""
 
-    def __init__(self, auth: Auth, project: str, location: str | None = None, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        auth: Auth,
+        project: str,
+        location: str | None = None,
+        policy: Policy | None = None,
+        use: Use = Use.BATCH,
+    ) -> None:
         """`location`: of the dataset that jobs work on; needed for jobs (`locate` reads it).
 
+        `use`: what it is for, which decides the custom role that is named where a permission is missing.
         `cancelled`, which may be set later, tells whether to stop waiting for BigQuery.
         """
         self._auth = auth
         self.project = project
         self.location = location
         self.policy = policy or Policy()
+        self._use = use
         self.account, self.caller = credentials.account(auth), credentials.caller(auth)
         self.cancelled: Callable[[], bool] = never
         self._google: bigquery.Client | None = None
@@ -109,7 +119,7 @@ class Client:
 
     def target(self, permission: str = "", dataset: str | None = None, table: str | None = None) -> Target:
         """What a call is about, for errors."""
-        return Target(self.project, dataset, table, self.account, permission, self.caller)
+        return Target(self.project, dataset, table, self.account, permission, self.caller, self._use)
 
     def _call(self, target: Target, function: Callable[[], Result]) -> Result:
         return self.policy.call(target, function, self.cancelled)

@@ -102,7 +102,7 @@ class Problem:
 class Target:
     """What a call was about: for the message and for the command in the hint.
 
-    `permission`: the one it needs. `caller`: the account that signs in, where that acts as `account`.
+    `permission`: the one it needs. `caller`: the account that signs in, where that acts as `account`. `use`: what for.
     """
 
     project: str
@@ -111,6 +111,7 @@ class Target:
     account: str | None = None
     permission: str = ""
     caller: str | None = None
+    use: grants.Use = grants.Use.BATCH
 
     @property
     def resource(self) -> str:
@@ -296,7 +297,7 @@ def denied(problem: Problem, target: Target) -> AccessError:
     return AccessError(
         "permission_missing",
         f"The permission {permission} is missing on the {resource}.{more}",
-        hint=grants.hint(permission, target.project, target.dataset, target.account, target.caller),
+        hint=grants.hint(permission, target.project, target.dataset, target.account, target.caller, target.use),
         raw=raw,
     )
 

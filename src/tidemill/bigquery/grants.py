@@ -1,11 +1,13 @@
 """Which permission is for what, which role has it, and the commands that grant it.
 
-Sources: BigQuery "Access control: predefined roles", IAM "Create and manage custom roles", and PostHog's set-up of
-batch exports for the list.
+Sources: BigQuery "Access control: predefined roles", IAM "Create and manage custom roles", and for the lists PostHog's
+set-up of batch exports, and of its BigQuery export app, which streams.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import re
 
 from tidemill.bigquery import sql
@@ -23,10 +25,40 @@ BATCH_EXPORT = (
 )
 #: For stage tables and the test's table, which otherwise stay until they expire, and for models that change.
 OPTIONAL = ("bigquery.tables.delete",)
-#: Of these, what is granted on the dataset. The right to run jobs can only be granted on the project.
-ON_DATASET = tuple(sorted({*BATCH_EXPORT, *OPTIONAL} - {_RUN_JOBS}))
-CUSTOM_ROLE = "tidemillBatchExport"
+#: What a streaming export needs, all of it on the dataset. That its rows need one permission and no job is from
+#: BigQuery "Storage Write API": required permissions.
+STREAMING_EXPORT = (
+    "bigquery.datasets.get",
+    "bigquery.tables.create",
+    "bigquery.tables.get",
+    "bigquery.tables.list",
+    "bigquery.tables.updateData",
+)
 
+
+class Use(enum.StrEnum):
+    """What a connection is for: each kind of export needs permissions of its own."""
+
+    BATCH = "batch"
+    STREAMING = "streaming"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Role:
+    """A custom role: exactly what is granted on the dataset."""
+
+    name: str
+    title: str
+    permissions: tuple[str, ...]
+
+
+#: The right to run jobs is in none of them: it can only be granted on the project.
+_CUSTOM_ROLES = {
+    Use.BATCH: _Role(
+        "tidemillBatchExport", "Tidemill batch export", tuple(sorted({*BATCH_EXPORT, *OPTIONAL} - {_RUN_JOBS}))
+    ),
+    Use.STREAMING: _Role("tidemillStreamingExport", "Tidemill streaming export", STREAMING_EXPORT),
+}
 _PROJECT_ROLES = {
     _RUN_JOBS: "roles/bigquery.jobUser",
     "bigquery.jobs.get": "roles/bigquery.resourceViewer",  # another account's job; one's own need nothing
@@ -38,10 +70,17 @@ _ACCOUNT = re.compile(r"[^@]+@([a-z0-9.\-:]+)\.iam\.gserviceaccount\.com")
 _SOMEBODY = "ACCOUNT_EMAIL"
 
 
-def hint(permission: str, project: str, dataset: str | None, account: str | None, caller: str | None = None) -> str:
+def hint(
+    permission: str,
+    project: str,
+    dataset: str | None,
+    account: str | None,
+    caller: str | None = None,
+    use: Use = Use.BATCH,
+) -> str:
     """What to do about a missing permission: the role that has it, and the command that gives it to the account.
 
-    `caller`: who signs in to act as the account.
+    `caller`: who signs in to act as the account. `use`: which custom role is the least.
     """
     if permission == "iam.serviceAccounts.getAccessToken":
         return f"Allow the caller to act as that account:\n{act_as(account, caller, project)}"
@@ -49,26 +88,32 @@ def hint(permission: str, project: str, dataset: str | None, account: str | None
         return f"Grant {role} on the project:\n{on_project(role, project, account)}"
     grant = on_dataset(_DATASET_ROLE, project, dataset, account)
     said = f"Grant {_DATASET_ROLE} on the dataset (it has {permission}), in BigQuery:\n{grant}"
-    if permission not in ON_DATASET:
+    if permission not in _CUSTOM_ROLES[use].permissions:
         return said
-    own = on_dataset(f"projects/{project}/roles/{CUSTOM_ROLE}", project, dataset, account)
-    return f"{said}\nOr, with no permission that is not needed, make a role of your own:\n{custom_role(project)}\n{own}"
+    own = "\n".join(_own_role(project, dataset, account, use))
+    return f"{said}\nOr, with no permission that is not needed, make a role of your own:\n{own}"
 
 
-def least(project: str, dataset: str, account: str | None) -> list[str]:
-    """The set-up with no permission that is not needed, as commands and a statement for BigQuery, in order."""
-    return [
-        on_project(_PROJECT_ROLES[_RUN_JOBS], project, account),
-        custom_role(project),
-        on_dataset(f"projects/{project}/roles/{CUSTOM_ROLE}", project, dataset, account),
-    ]
+def least(project: str, dataset: str, account: str | None, use: Use = Use.BATCH) -> list[str]:
+    """The set-up with no permission that is not needed, as commands and a statement for BigQuery, in order.
+
+    The last two make a role and grant it on the dataset; before them is what has to be granted on the project.
+    """
+    jobs = [on_project(_PROJECT_ROLES[_RUN_JOBS], project, account)] if use is Use.BATCH else []
+    return [*jobs, *_own_role(project, dataset, account, use)]
 
 
-def custom_role(project: str) -> str:
-    """The command that makes a role of exactly what batch exports need on a dataset."""
+def _own_role(project: str, dataset: str | None, account: str | None, use: Use) -> list[str]:
+    role = f"projects/{project}/roles/{_CUSTOM_ROLES[use].name}"
+    return [custom_role(project, use), on_dataset(role, project, dataset, account)]
+
+
+def custom_role(project: str, use: Use = Use.BATCH) -> str:
+    """The command that makes a role of exactly what exports need on a dataset."""
+    role = _CUSTOM_ROLES[use]
     return (
-        f'gcloud iam roles create {CUSTOM_ROLE} --project={project} --title="Tidemill batch export" --stage=GA '
-        f"--permissions={','.join(ON_DATASET)}"
+        f'gcloud iam roles create {role.name} --project={project} --title="{role.title}" --stage=GA '
+        f"--permissions={','.join(role.permissions)}"
     )
 
 

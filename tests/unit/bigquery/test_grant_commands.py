@@ -25,6 +25,24 @@ def test_the_least_set_up_grants_all_that_is_needed_and_nothing_else() -> None:
     )
 
 
+def test_the_least_set_up_for_streaming_grants_five_permissions_and_nothing_on_the_project() -> None:
+    role, grant = grants.least(PROJECT, DATASET, ACCOUNT, grants.Use.STREAMING)
+    words = shlex.split(role)
+    assert words[:5] == ["gcloud", "iam", "roles", "create", "tidemillStreamingExport"]
+    (permissions,) = [word.removeprefix("--permissions=") for word in words if word.startswith("--permissions=")]
+    assert permissions.split(",") == [
+        "bigquery.datasets.get",
+        "bigquery.tables.create",
+        "bigquery.tables.get",
+        "bigquery.tables.list",
+        "bigquery.tables.updateData",
+    ]
+    assert grant == (
+        f"GRANT `projects/{PROJECT}/roles/tidemillStreamingExport` ON SCHEMA `{PROJECT}.{DATASET}` "
+        f'TO "serviceAccount:{ACCOUNT}";'
+    )
+
+
 @pytest.mark.parametrize(
     ("account", "project"),
     [
@@ -42,3 +60,7 @@ def test_an_account_is_sought_in_its_own_project(account: str | None, project: s
 def test_a_permission_that_the_custom_role_lacks_is_not_promised_by_it() -> None:
     assert "roles create" not in grants.hint("bigquery.tables.updateTag", PROJECT, DATASET, ACCOUNT)
     assert "roles create" not in grants.hint("bigquery.jobs.create", PROJECT, DATASET, ACCOUNT)
+    for permission in ("bigquery.tables.getData", "bigquery.tables.delete"):
+        told = grants.hint(permission, PROJECT, DATASET, ACCOUNT, use=grants.Use.STREAMING)
+        assert "roles create" not in told
+        assert "tidemillBatchExport" in grants.hint(permission, PROJECT, DATASET, ACCOUNT)
