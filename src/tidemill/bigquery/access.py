@@ -1,4 +1,8 @@
-"""The connection test: named steps, each shown by doing it, with a test upload that leaves nothing behind."""
+"""The connection test: named steps, each shown by doing it, with a test upload that leaves nothing behind.
+
+There is one for batch exports, and one for streaming exports, which makes no request that needs more than their five
+permissions.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from pathlib import Path
 from tidemill.bigquery import credentials, sql
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
+from tidemill.bigquery.grants import Use
 from tidemill.bigquery.jobs import Load
 from tidemill.bigquery.retry import Policy
 from tidemill.bigquery.tables import Layout, scratch_columns
@@ -27,6 +32,8 @@ _DEADLINE = 30.0  # a test does not wait ten minutes for a service that is down
 _LOAD_DEADLINE = 120.0
 #: Not a step: the dataset exists, or nothing speaks against it, because only the permission to look at it is missing.
 _THERE = "dataset exists"
+_NEEDS_TABLE = ("tables.create",)
+_EXPIRES = "it expires within the hour"
 
 
 class _NotableError(Exception):
@@ -65,8 +72,8 @@ class _Plan:
 class _Test:
     """The state of one test."""
 
-    def __init__(self, auth: Auth, project: str, dataset: str, location: str | None) -> None:
-        self.auth, self.project, self.dataset, self.said = auth, project, dataset, location
+    def __init__(self, auth: Auth, project: str, dataset: str, location: str | None, use: Use) -> None:
+        self.auth, self.project, self.dataset, self.said, self.use = auth, project, dataset, location, use
         self.table = f"tidemill_test_{secrets.token_hex(6)}"
         self.made = False
         self.unseen = False
@@ -75,11 +82,18 @@ class _Test:
     @functools.cached_property
     def client(self) -> Client:
         """BigQuery; made when the first step needs it, because a key that cannot be read is that step's failure."""
-        return Client(self.auth, self.project, policy=Policy(deadline=_DEADLINE))
+        return Client(self.auth, self.project, policy=Policy(deadline=_DEADLINE), use=self.use)
 
     def plans(self) -> list[_Plan]:
         """The steps, in order."""
-        table = ("tables.create",)
+        before, tables = self._before(), self._tables()
+        if self.use is Use.STREAMING:
+            return [*before, *tables, self._streaming()]
+        jobs = _Plan("jobs.create", "bigquery.jobs.create: jobs may be run", self._jobs_create, ("token",))
+        return [*before, jobs, *tables, *self._loading()]
+
+    def _before(self) -> list[_Plan]:
+        # To list datasets, the right to get them is enough, also if it is granted on a dataset ("Listing datasets").
         return [
             _Plan("key", "The credential can be read", self._key),
             _Plan("token", "Google grants a token", self._token, ("key",)),
@@ -87,24 +101,39 @@ class _Test:
             _Plan("dataset", f"bigquery.datasets.get: the dataset {self.dataset} exists", self._dataset, ("token",)),
             _Plan("location", "It is where it is said to be", self._location, ("dataset",)),
             _Plan("expiration", "New tables do not expire", self._expiration, ("dataset",)),
-            _Plan("jobs.create", "bigquery.jobs.create: jobs may be run", self._jobs_create, ("token",)),
+        ]
+
+    def _tables(self) -> list[_Plan]:
+        return [
             _Plan("tables.create", "bigquery.tables.create: a table can be made", self._create, (_THERE,)),
-            _Plan("tables.get", "bigquery.tables.get: its schema can be read", self._get, table),
+            _Plan("tables.get", "bigquery.tables.get: its schema can be read", self._get, _NEEDS_TABLE),
             _Plan("tables.list", "bigquery.tables.list: tables can be listed", self._list, (_THERE,)),
+        ]
+
+    def _streaming(self) -> _Plan:
+        title = "bigquery.tables.updateData: test upload, one row by a write stream"
+        return _Plan("tables.updateData", title, self._stream, _NEEDS_TABLE)
+
+    def _loading(self) -> list[_Plan]:
+        return [
             _Plan(
                 "tables.updateData",
                 "bigquery.tables.updateData: test upload, one row loaded",
                 self._upload,
-                (*table, "dataset", "jobs.create"),  # a job must know the dataset's location
+                (*_NEEDS_TABLE, "dataset", "jobs.create"),  # a job must know the dataset's location
             ),
             _Plan(
                 "tables.getData",
                 "bigquery.tables.getData: the row can be read back",
                 self._read,
-                (*table, "tables.get", "tables.updateData"),
+                (*_NEEDS_TABLE, "tables.get", "tables.updateData"),
             ),
             _Plan(
-                "tables.delete", "bigquery.tables.delete: the table can be dropped", self._delete, table, optional=True
+                "tables.delete",
+                "bigquery.tables.delete: the table can be dropped",
+                self._delete,
+                _NEEDS_TABLE,
+                optional=True,
             ),
         ]
 
@@ -165,7 +194,7 @@ class _Test:
         except TidemillError as error:
             self.made = error.code != "permission_missing"
             raise
-        return self.table
+        return f"{self.table}; {_EXPIRES}" if self.use is Use.STREAMING else self.table
 
     def _get(self) -> str:
         found = self.client.get_table(self.dataset, self.table)
@@ -197,6 +226,19 @@ class _Test:
                     hint="BigQuery may be busy. Try again in a while.",
                 ) from None
 
+    def _stream(self) -> str:
+        from tidemill.bigquery import access_stream  # heavy
+        from tidemill.bigquery.write_streams import WriteStreams
+
+        streams = WriteStreams(self.client)
+        try:
+            access_stream.upload(self.client, streams, self.dataset, self.table)
+        finally:
+            streams.close()
+        dropped = self._drop()
+        self.made = False  # streaming exports do not need the right to drop tables: without it, nothing is amiss
+        return "nothing is left behind" if dropped else f"the test's table is not dropped; {_EXPIRES}"
+
     def _read(self) -> str:
         rows = self.client.read(self.dataset, self.table, 2)
         if rows != [(self.table,)]:
@@ -208,21 +250,26 @@ class _Test:
         self.made = False
         return "nothing is left behind"
 
+    def _drop(self) -> bool:
+        """Remove the table, if that can be done. Whether it is gone."""
+        with contextlib.suppress(TidemillError):
+            self._delete()
+        return not self.made
+
     def clean(self) -> None:
         """Remove what is left; where that is not allowed, the table expires within the hour."""
         if self.made:
-            with contextlib.suppress(TidemillError):
-                self.client.delete_table(self.dataset, self.table)
+            self._drop()
         if "client" in self.__dict__:
             self.client.close()
 
 
-def test(auth: Auth, project: str, dataset: str, location: str | None = None) -> Iterator[Step]:
+def test(auth: Auth, project: str, dataset: str, location: str | None = None, use: Use = Use.BATCH) -> Iterator[Step]:
     """Test a credential, a project and a dataset. Yields each step when it is done; cleans up in any case.
 
-    `location`: where the dataset is thought to be; another is a warning.
+    `location`: where the dataset is thought to be; another is a warning. `use`: what the connection is to be good for.
     """
-    state = _Test(auth, project, dataset, location)
+    state = _Test(auth, project, dataset, location, use)
     passed: set[str] = set()
     try:
         for plan in state.plans():

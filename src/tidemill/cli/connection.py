@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="BigQuery projects and datasets, and the credentials for them.")
 
+Use = Literal["batch", "streaming"]
+_FOR = typer.Option(
+    "batch", "--for", help="What it must be good for. A streaming export, which is to come, needs five permissions."
+)
 DATE_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 
@@ -75,6 +79,7 @@ def add(
     location: str = typer.Option(None, help="Where to create the dataset, such as EU; else it is read from it."),
     create_dataset: bool = typer.Option(False, "--create-dataset", help="Create the dataset if it does not exist."),
     test: bool = typer.Option(True, "--test/--no-test", help="Test the connection before it is saved."),
+    use: Use = _FOR,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Save a connection, after testing it."""
@@ -86,7 +91,7 @@ def add(
             output.note(remark)
         if create_dataset:
             output.done(opened.connections.create_dataset(draft, location))
-        if test and not _show_steps(opened.connections.test_draft(draft), aside=as_json):
+        if test and not _show_steps(opened.connections.test_draft(draft, use), aside=as_json):
             output.say("Not saved. Correct it and try again, or save it untested with --no-test.")
             raise typer.Exit(3)
         saved = opened.connections.add(draft, by=session.user())
@@ -150,11 +155,15 @@ def show(name: str = typer.Argument(help="Name of the connection."), as_json: bo
     )
 
 
-@app.command(epilog="Example: tidemill connection test warehouse")
-def test(name: str = typer.Argument(help="Name of the connection."), as_json: bool = output.JSON_OPTION) -> None:
+@app.command(epilog="Example: tidemill connection test warehouse --for streaming")
+def test(
+    name: str = typer.Argument(help="Name of the connection."),
+    use: Use = _FOR,
+    as_json: bool = output.JSON_OPTION,
+) -> None:
     """Test a connection step by step, with a test upload that leaves nothing behind."""
     with session.app() as opened:
-        good = _show_steps(opened.connections.test(name), as_json=as_json)
+        good = _show_steps(opened.connections.test(name, use), as_json=as_json)
     if not good:
         raise typer.Exit(3)
 
@@ -192,18 +201,20 @@ def grants(
     project: str = typer.Option(..., help="Google Cloud project id."),
     dataset: str = typer.Option(..., help="Dataset id."),
     account: str = typer.Option(None, help="E-mail of the service account."),
+    use: Use = _FOR,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
-    """Print the commands that give a service account exactly what batch exports need. Nothing is granted by this."""
+    """Print the commands that give a service account exactly what exports need. Nothing is granted by this."""
     from tidemill.connections.service import ConnectionService  # heavy; no installation is needed for this
 
-    commands = ConnectionService.grants(project, dataset, account)
+    commands = ConnectionService.grants(project, dataset, account, use)
     if as_json:
         output.print_json(commands)
         return
-    for title, command in zip(
-        ("On the project", "Once a project", "In BigQuery, on the dataset"), commands, strict=True
-    ):
+    titles = ["Once a project", "In BigQuery, on the dataset"]
+    if use == "batch":
+        titles.insert(0, "On the project")
+    for title, command in zip(titles, commands, strict=True):
         output.say(f"# {title}:")
         output.out.print(command, markup=False)
 
@@ -218,6 +229,7 @@ def edit(
     adc: bool = typer.Option(False, "--adc", help="Use the Application Default Credentials of this machine."),
     impersonate: str = typer.Option(None, help="E-mail of a service account to act as."),
     test: bool = typer.Option(True, "--test/--no-test", help="Test it before it is saved."),
+    use: Use = _FOR,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Change a connection. What is not named stays as it is."""
@@ -226,7 +238,7 @@ def edit(
         draft = opened.connections.changed(name, rename=rename, project=project, dataset=dataset, **auth)
         for remark in draft.notes:
             output.note(remark)
-        if test and not _show_steps(opened.connections.test_draft(draft), aside=as_json):
+        if test and not _show_steps(opened.connections.test_draft(draft, use), aside=as_json):
             output.say("Not changed. Correct it and try again, or save it untested with --no-test.")
             raise typer.Exit(3)
         _saved(opened.connections.save(name, draft), as_json)

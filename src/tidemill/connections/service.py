@@ -13,6 +13,7 @@ import pydantic
 from tidemill.bigquery import access, credentials, grants, names
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
+from tidemill.bigquery.grants import Use
 from tidemill.bigquery.retry import Policy
 from tidemill.connections.spec import ConnectionSpec
 from tidemill.errors import ConfigError, TidemillError
@@ -222,24 +223,25 @@ class ConnectionService:
             client.close()
         return f"The dataset {draft.spec.project}.{draft.spec.dataset} is there, in {made}."
 
-    def test(self, name: str) -> Iterator[access.Step]:
-        """Test a saved connection, step by step; keeps the location that the test read."""
+    def test(self, name: str, use: str = Use.BATCH) -> Iterator[access.Step]:
+        """Test a saved connection, step by step; keeps the location that the test read. `use`: batch or streaming."""
         saved = self._connections.get(name)
         auth = Auth(self._key(saved), saved.adc, saved.impersonate)
-        tested = access.test(auth, saved.project, saved.dataset, saved.location)
+        tested = access.test(auth, saved.project, saved.dataset, saved.location, Use(use))
         for step in tested:
             yield step
             if step.name == "dataset" and step.found and step.found != saved.location:
                 self._connections.change(saved.id, location=step.found)
 
-    def test_draft(self, draft: Draft) -> Iterator[access.Step]:
-        """Test a connection that is not saved."""
-        return access.test(_auth(draft.spec), draft.spec.project, draft.spec.dataset, draft.spec.location)
+    def test_draft(self, draft: Draft, use: str = Use.BATCH) -> Iterator[access.Step]:
+        """Test a connection that is not saved. `use`: batch or streaming."""
+        spec = draft.spec
+        return access.test(_auth(spec), spec.project, spec.dataset, spec.location, Use(use))
 
     @staticmethod
-    def grants(project: str, dataset: str, account: str | None) -> list[str]:
-        """The commands that give an account exactly what batch exports need, and nothing else."""
-        return grants.least(names.check_project(project), names.check_dataset(dataset), account)
+    def grants(project: str, dataset: str, account: str | None, use: str = Use.BATCH) -> list[str]:
+        """The commands that give an account exactly what its exports need, and nothing else; see `grants.least`."""
+        return grants.least(names.check_project(project), names.check_dataset(dataset), account, Use(use))
 
 
 def _auth(spec: ConnectionSpec) -> Auth:

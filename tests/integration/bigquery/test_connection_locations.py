@@ -37,4 +37,6 @@ def test_the_least_grants_are_printed_without_an_installation(fresh_installation
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["gcloud", "gcloud", "GRANT"]
     assert json.loads(fresh_installation.run(*words, "--json").stdout) == lines
+    streaming = fresh_installation.run(*words, "--for", "streaming").stdout.splitlines()
+    assert [line.split()[0] for line in streaming] == ["gcloud", "GRANT"]
     assert not fresh_installation.home.exists()

@@ -38,3 +38,11 @@ def test_events_arrive_once_in_a_real_project(tmp_path: Path, json_type: bool) -
             client = Client(Auth(key=key), draft.spec.project)
             client.delete_table(dataset, table)
             client.close()
+
+
+def test_the_connection_test_for_streaming_passes_in_a_real_project(tmp_path: Path) -> None:
+    key = Path(os.environ["TIDEMILL_LIVE_KEY"]).read_text()
+    with App(Settings(home=tmp_path / "home")) as app:
+        draft = app.connections.draft(name=CONNECTION, dataset=os.environ["TIDEMILL_LIVE_DATASET"], key=key)
+        steps = list(app.connections.test_draft(draft, "streaming"))
+        assert [step.message for step in steps if step.status in {"failed", "skipped"}] == []

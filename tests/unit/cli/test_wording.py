@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import typing
 import uuid
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from tidemill.cli import export_backfill, export_verify, output
+from tidemill.bigquery import grants
+from tidemill.cli import connection, export_backfill, export_verify, output
 from tidemill.cli.main import app
 from tidemill.exports import views
 from tidemill.exports.backfill import BackfillView
@@ -63,6 +65,10 @@ def test_who_repairs_is_not_told_to_repair(capsys: pytest.CaptureFixture[str]) -
     assert "--repair" in said
     export_verify.told(found, repairing=True)
     assert "--repair" not in capsys.readouterr().err
+
+
+def test_what_a_connection_may_be_for() -> None:
+    assert typing.get_args(connection.Use) == tuple(grants.Use)
 
 
 def test_what_models_are(monkeypatch: pytest.MonkeyPatch) -> None:
