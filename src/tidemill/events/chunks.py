@@ -212,7 +212,7 @@ def _copy_json_lines(cursor: duckdb.DuckDBPyConnection, columns: Sequence[Column
     # "CSV" without quotes writes a text as it is. The delimiter is a character that no JSON text can hold raw.
     return _copy(
         cursor,
-        f"SELECT concat('{{', {fields}, '}}') AS line FROM {rows} AND NOT {_suspect(columns)}",
+        f"SELECT concat('{{', {fields}, '}}') AS line FROM {rows} AND NOT {suspect(columns)}",
         path,
         "FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01'",
     )
@@ -244,7 +244,8 @@ def _json_text(column: Column) -> str:
     return f"coalesce({text}, 'null')"
 
 
-def _suspect(columns: Sequence[Column]) -> str:
+def suspect(columns: Sequence[Column]) -> str:
+    """A condition: a row may hold texts that do not fit BigQuery's JSON type."""
     tests = [
         f"coalesce(NOT json_valid({name}) OR regexp_matches({name}, '{_SUSPECT}'), false)"
         for name in (f'"{column.name}"' for column in columns if column.type is Type.JSON)
@@ -261,7 +262,7 @@ def _append_suspects(
         f'"{column.name}"' if column.type is Type.JSON else f'{_json_text(column)} AS "{column.name}"'
         for column in columns
     )
-    result = cursor.execute(f"SELECT row_team, row_id, {fields} FROM {chosen} AND {_suspect(columns)}")
+    result = cursor.execute(f"SELECT row_team, row_id, {fields} FROM {chosen} AND {suspect(columns)}")
     with path.open("a", encoding="utf-8") as file:
         while batch := result.fetchmany(500):
             for team_id, name, *values in batch:

@@ -210,6 +210,8 @@ def _columns() -> dict[str, str]:
         "uuid": "uuid",
         "row_team": "team_id",
         "row_id": "uuid",
+        "row_change": "snapshot_id",
+        "row_number": "n",
         "bytes": f"bytes + {_ROW_BYTES}",
     }
 

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from tidemill.events.lake import Commit, Lake
 
 
+#: As PostHog's app has them, unless it is told to keep all: "[]" for events other than $autocapture.
+_ELEMENTS = "CASE WHEN event = '$autocapture' THEN elements ELSE '[]' END"
+
+
 class EventSource:
     """See the module; the methods are those of source.Source."""
 
-    timed = repeatable = True
+    timed = repeatable = ordered = True
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
@@ -50,7 +54,9 @@ class EventSource:
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """Those of the snapshots."""
         added = f"'' AS site_url, {moment(handed_at)} AS bq_ingested_timestamp, team_id AS row_team, uuid AS row_id"
-        return f"SELECT *, {added} FROM ({self._selected(selection)})"
+        place = "snapshot_id AS row_change, n AS row_number"
+        elements = "" if selection.all_elements else f" REPLACE ({_ELEMENTS} AS elements)"
+        return f"SELECT *{elements}, {added}, {place} FROM ({self._selected(selection)})"
 
     def _selected(self, selection: Selection) -> str:
         """The events as the store has them."""

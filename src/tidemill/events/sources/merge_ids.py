@@ -9,7 +9,7 @@ from tidemill.events.sources.source import Selection
 class MergeIdSource(MetadataSource):
     """See the module; the methods are those of source.Source."""
 
-    repeatable = True
+    repeatable = ordered = True
 
     def asked(self, selection: Selection, schema: str) -> str:
         """See MetadataSource."""
@@ -22,4 +22,4 @@ class MergeIdSource(MetadataSource):
 
     def added(self, handed_at: str) -> str:
         """See MetadataSource."""
-        return "team_id AS row_team, amplitude_id::VARCHAR AS row_id"
+        return "team_id AS row_team, amplitude_id::VARCHAR AS row_id, change AS row_change, amplitude_id AS row_number"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Selection:
     """Which rows: changes in (after, upto], optionally a half-open range of event time, names of events and a team.
 
-    A change is what came at once: for events, a snapshot of the event store.
+    A change is what came at once: for events, a snapshot of the event store. Without `all_elements`, only events of
+    autocapture keep what they say of elements of a page.
     """
 
     after: int
@@ -27,6 +28,7 @@ class Selection:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     team_id: int | None = None
+    all_elements: bool = True
 
 
 class Source(Protocol):
@@ -39,6 +41,11 @@ class Source(Protocol):
     @property
     def repeatable(self) -> bool:
         """Whether the rows of changes up to any position can be had again as they were then."""
+
+    @property
+    def ordered(self) -> bool:
+        """Whether rows stay as they came, in an order that stays: `rows` has their place then, `row_change` and
+        `row_number` (in the change)."""
 
     def catch_up(self) -> int:
         """Bring the rows up to date with the events that are committed. Gives the newest change."""
