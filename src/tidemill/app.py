@@ -170,6 +170,7 @@ class App:
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
         from tidemill.store.runs import Runs
+        from tidemill.store.streams import Streams
         from tidemill.store.verifications import Verifications
 
         return ExportService(
@@ -186,6 +187,7 @@ class App:
             Backfills(self.database),
             Verifications(self.database),
             Erasures(self.database),
+            Streams(self.database),
             PersonEvents(self.lake, self._metadata),
             self._locks,
             self._client,

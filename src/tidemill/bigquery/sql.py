@@ -207,6 +207,16 @@ def resolved_events(events: Place, merges: Place) -> str:
     )
 
 
+def count_rows(table: Place, rows: Sequence[Mapping[str, Value | None]]) -> str:
+    """How many of these are in a table, each named by the values of some columns."""
+    named = "\n   OR ".join(f"({' AND '.join(_equal(name, value) for name, value in row.items())})" for row in rows)
+    return f"SELECT COUNT(*) AS row_count FROM {quoted(*table)}\nWHERE {named}"
+
+
+def _equal(name: str, value: Value | None) -> str:
+    return f"`{name}` IS NULL" if value is None else f"`{name}` = {literal(value)}"
+
+
 def nothing() -> str:
     """A statement that reads nothing: whoever may run it may run jobs."""
     return "SELECT 1"

@@ -39,7 +39,8 @@ class Field:
 class Table:
     """An existing table. `partition` is (column, HOUR|DAY|MONTH|YEAR); `kind` is the API's: TABLE, VIEW, EXTERNAL, …
 
-    `expires`: when it vanishes; `partition_expires`: so long after its end a partition does.
+    `expires`: when it vanishes; `partition_expires`: so long after its end a partition does. `buffered`: rows were
+    streamed into it lately, which `rows` does not count.
     """
 
     fields: tuple[Field, ...]
@@ -49,6 +50,7 @@ class Table:
     kind: str = "TABLE"
     expires: dt.datetime | None = None
     partition_expires: dt.timedelta | None = None
+    buffered: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +154,7 @@ def from_google(table: bigquery.Table) -> Table:
         kind=str(table.table_type or "TABLE"),
         expires=table.expires,
         partition_expires=dt.timedelta(milliseconds=int(expires)) if expires else None,
+        buffered=table.streaming_buffer is not None,
     )
 
 

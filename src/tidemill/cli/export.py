@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from tidemill.cli import export_backfill, export_rejects, export_verify, output, runs_view, session
+from tidemill.cli import export_backfill, export_rejects, export_stream, export_verify, output, runs_view, session
 from tidemill.cli.groups import StartGroup
 
 app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and their runs.")
@@ -25,6 +25,12 @@ def create(
     include_event: list[str] = typer.Option([], help="Only events of this name. May be repeated."),
     exclude_event: list[str] = typer.Option([], help="No events of this name. May be repeated."),
     team: int = typer.Option(None, min=0, callback=output.held, help="Only events of this team."),
+    mode: str = typer.Option("batch", help="batch: by runs; or stream: rows are appended as they come."),
+    buffer_bytes: str = typer.Option(None, help="Of a stream: how much is sent at once, 1MB to 8MB. Default: 4MB."),
+    buffer_seconds: float = typer.Option(None, help="Of a stream: how long more is waited for. Default: 1."),
+    elements: bool = typer.Option(
+        None, "--elements/--no-elements", help="Keep elements on any event. Default: in a stream on $autocapture alone."
+    ),
     sql: str = typer.Option(None, help="A query over the event store instead of a model; @FILE reads it from there."),
     key: list[str] = typer.Option([], help="Of a query: columns by which rows are merged; else they are appended."),
     version: list[str] = typer.Option([], help="Of a query with a key: columns; the row with the greatest stays."),
@@ -51,7 +57,8 @@ def create(
     }
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
     fields |= {"partition_expiration_days": partition_expiration, "table_expiration_days": table_expiration}
-    fields |= {"run_log": run_log, "verify_days": verify_daily}
+    fields |= {"run_log": run_log, "verify_days": verify_daily, "mode": mode, "elements_on_any_event": elements}
+    fields |= {"buffer_bytes": buffer_bytes, "buffer_seconds": buffer_seconds}
     fields |= {"sql": _query(sql) if sql is not None else None, "key": key, "versions": version}
     if partition_by is not None:
         fields["partition_by"] = partition_by
@@ -66,7 +73,8 @@ def create(
     if as_json:
         output.print_json(made)
     else:
-        output.done(f"Export {made.name} into {made.target} is made. Run it: tidemill export run {made.name}")
+        begin = "Stream it: tidemill export stream" if made.mode == "stream" else "Run it: tidemill export run"
+        output.done(f"Export {made.name} into {made.target} is made. {begin} {made.name}")
         if interval is not None:
             output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
 
@@ -120,11 +128,15 @@ def edit(
     max_bytes_billed: str = typer.Option(None, help="A limit for one statement, such as 20GB; 'none' to clear."),
     run_log: bool = typer.Option(None, help="Whether each run writes a row into tidemill_runs."),
     verify_daily: str = typer.Option(None, help="How many days are verified once a day: a number, all, or none."),
+    buffer_bytes: str = typer.Option(None, help="Of a stream: how much is sent at once."),
+    buffer_seconds: float = typer.Option(None, help="Of a stream: how long more is waited for."),
+    elements: bool = typer.Option(None, "--elements/--no-elements", help="Keep elements on any event."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Change an export. Model, table and JSON type stay: make another export for those."""
     changes: dict[str, Any] = {"name": rename, "interval": interval, "max_bytes_billed": max_bytes_billed}
-    changes |= {"run_log": run_log, "verify_days": verify_daily}
+    changes |= {"run_log": run_log, "verify_days": verify_daily, "elements_on_any_event": elements}
+    changes |= {"buffer_bytes": buffer_bytes, "buffer_seconds": buffer_seconds}
     for field, names in (("include_events", include_event), ("exclude_events", exclude_event)):
         changes[field] = None if not names else () if names == ["none"] else tuple(names)
     given = {field: value for field, value in changes.items() if value is not None}
@@ -197,6 +209,7 @@ run_app = typer.Typer(
 app.add_typer(run_app, name="run")
 app.add_typer(export_backfill.app, name="backfill")
 app.add_typer(export_rejects.app, name="rejects")
+app.command("stream", epilog="Example: tidemill export stream live --once")(export_stream.stream)
 app.command("verify", epilog="Example: tidemill export verify daily --days 7 --repair")(export_verify.verify)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tidemill.events.load import LoadProgress
     from tidemill.exports.backfill import BackfillProgress
     from tidemill.exports.service import RunProgress
+    from tidemill.exports.stream.orders import StreamProgress
 
 
 class Bar:
@@ -46,6 +47,12 @@ class Bar:
         rows = f"{state.rows_done:,} of {output.number(state.rows_planned, 'row')}"
         detail = f"{rows}, chunk {state.chunks_done} of {state.chunks}, {output.size(state.bytes_sent)} sent"
         self._show(f"{self._title}: {state.doing}", state.rows_done, state.rows_planned, detail)
+
+    def streaming(self, state: StreamProgress) -> None:
+        """Called while a stream moves."""
+        waiting = f"{state.waiting:,} waiting, {state.lag_seconds:.0f} s behind" if state.waiting else "nothing waiting"
+        detail = f"{output.number(state.rows, 'row')}, {output.size(state.bytes)} appended; {waiting}"
+        self._show(self._title, state.rows, state.rows + state.waiting, detail)
 
     def filling(self, state: BackfillProgress) -> None:
         """Called when an interval of a backfill is completed."""

@@ -310,6 +310,11 @@ class Lake:
             found = cursor.execute("SELECT max(snapshot_id) FROM lake.commits WHERE rows > 0").fetchone()
         return int(found[0]) if found and found[0] is not None else 0
 
+    def newest(self) -> int:
+        """The newest snapshot, whatever came with it: cheap to ask for, to see whether there may be events."""
+        with self.cursor() as cursor:
+            return int(cursor.execute("SELECT id FROM lake.current_snapshot()").fetchall()[0][0])
+
     def commits(self, after: int, upto: int) -> list[Commit]:
         """The ledger of the snapshots in (after, upto], in order."""
         with self.cursor() as cursor:

@@ -64,6 +64,8 @@ class Dispatch:
         """Go on with a run that failed, was cancelled or was interrupted."""
         export = self._exports.by_id(run.export_id)
         self.begin()
+        if _is_streaming(run):
+            raise _streaming(run)
         if run.status == "completed":
             raise ConflictError(
                 "run_completed",
@@ -80,7 +82,10 @@ class Dispatch:
         """Try again what these runs set aside: a run for each of them that did. Gives the runs."""
         self.begin()
         events = model_of(export).event_column is not None
-        return [self.over(export, ground, by, report) for ground in self._rejects.ground(runs, code, events=events)]
+        over = [run for run in runs if not _is_streaming(run)]
+        if runs and not over:
+            raise _streaming(runs[0])
+        return [self.over(export, ground, by, report) for ground in self._rejects.ground(over, code, events=events)]
 
     def again(self, export: Export, run: Run, by: str, report: Report) -> Run:
         """Send all rows of a completed run again, by another one: the table ends as it is, or as it should be."""
@@ -123,6 +128,8 @@ class Dispatch:
 
     def cancel(self, run: Run) -> Run:
         """Have the process that moves the run stop it; or note that nobody does. Waits for that, a minute at most."""
+        if _is_streaming(run):
+            raise _streaming(run)
         if run.status != "running":
             raise ConflictError("run_over", f"Run {run.id.hex[:8]} is {run.status} already.", hint="Nothing to cancel.")
         self._runs.request_cancel(run.id)
@@ -132,6 +139,22 @@ class Dispatch:
         while (run := self._runs.by_id(run.id)).status == "running" and time.monotonic() < end:
             time.sleep(0.1)
         return run
+
+    def abandon(self, export: Export) -> None:
+        """Cancel the runs of an export that nobody moves, and see that nothing of the last is at work any more.
+
+        Raises
+        ------
+        ConflictError
+            A living process moves one.
+        """
+        running, last = self._runs.running(export.id), self._runs.last(export.id)
+        for run in running:
+            self.assert_abandoned(run, export)
+        for run in running:
+            self.cancel_abandoned(run)
+        if last and last.status in {"failed", "cancelled"}:
+            self.settle(last)
 
     def settle(self, run: Run) -> None:
         """See that of a run which nobody moves no BigQuery job is at work any more, and no file is left.
@@ -170,3 +193,15 @@ class Dispatch:
     def interrupt(self) -> None:
         """Cancel the runs that this process moves, and their BigQuery jobs."""
         self._runner.interrupt()
+
+
+def _is_streaming(run: Run) -> bool:
+    return run.mode == "stream" and run.status == "running"
+
+
+def _streaming(run: Run) -> ConflictError:
+    return ConflictError(
+        "run_streams",
+        f"Run {run.id.hex[:8]} is that of a stream, and not over.",
+        hint="It ends when the stream is stopped, nothing comes for five minutes, or after an hour.",
+    )

@@ -14,7 +14,10 @@ from tidemill.exports.spec import ExportSpec
 from tidemill.models import custom
 from tidemill.store.records import Connection, Export
 
-EDITABLE = {"name", "interval", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days"}
+EDITABLE = {
+    *("name", "interval", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days"),
+    *("buffer_bytes", "buffer_seconds", "elements_on_any_event"),
+}
 #: Words of `tidemill export run` and `tidemill export backfill`.
 _RESERVED = {"show", "retry", "cancel", "start", "list", "resume", "pause", "again"}
 
@@ -77,6 +80,16 @@ def changed(export: Export, changes: dict[str, Any]) -> ExportSpec:
     return made
 
 
+def assert_by_runs(export: Export) -> None:
+    """Raise ConfigError if the export is streamed."""
+    if ExportSpec.model_validate(export.spec).streams:
+        raise ConfigError(
+            "export_streams",
+            f"{export.name} is a stream: it has no runs that could be begun.",
+            hint=f"Send what is new: tidemill export stream {export.name}, with --once until all is sent.",
+        )
+
+
 def _assert_free(made: ExportSpec) -> None:
     if made.name.lower() in _RESERVED:
         raise ConfigError("export_name", f"An export cannot be named {made.name!r}.", hint="Choose another name.")
@@ -108,6 +121,6 @@ def _queried(lake: Lake, fields: dict[str, Any]) -> dict[str, Any]:
 
 def _understood(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields, with numbers that were written as texts."""
-    texts = {"max_bytes_billed": spec.parse_bytes, "verify_days": spec.parse_days}
+    texts = {"max_bytes_billed": spec.parse_bytes, "verify_days": spec.parse_days, "buffer_bytes": spec.parse_bytes}
     return {name: texts[name](value) if name in texts and isinstance(value, str) else value
             for name, value in fields.items()}  # fmt: skip

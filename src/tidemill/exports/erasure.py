@@ -67,9 +67,11 @@ class Eraser:
         dispatch: Dispatch,
         backfiller: Backfiller,
         client_for: Callable[[Export], Client],
+        quiet: Callable[[Export], contextlib.AbstractContextManager[None]],
     ) -> None:
+        """`quiet`: nothing is streamed into an export's table meanwhile."""
         self._parts, self._identity, self._events, self._erasures = parts, identity, events, erasures
-        self._dispatch, self._backfiller, self._client_for = dispatch, backfiller, client_for
+        self._dispatch, self._backfiller, self._client_for, self._quiet = dispatch, backfiller, client_for, quiet
 
     def erase(self, team_id: int, distinct_id: str, *, events: bool, by: str, told: Told) -> None:
         """Delete the person of this id here and in the tables; with `events`, all that it sent, too, as if an earlier
@@ -97,7 +99,8 @@ class Eraser:
             if not _concerns(export, team_id, events=events):
                 continue
             try:
-                told(Deleted(target(export), self._in_table(export, team_id, number, wanted, by)))
+                with self._quiet(export):
+                    told(Deleted(target(export), self._in_table(export, team_id, number, wanted, by)))
             except TidemillError as error:
                 failed = failed or error
                 told(Deleted(target(export), 0, error))
@@ -185,7 +188,7 @@ class Eraser:
                 some = [
                     dataclasses.replace(one, number=n) for n, one in enumerate(pieces[start : start + _MOST_PIECES])
                 ]
-                self._dispatch.over(export, Ground(last, tuple(some), why), by, _quiet)
+                self._dispatch.over(export, Ground(last, tuple(some), why), by, _untold)
 
     def _assert_still(self, export: Export) -> None:
         """Raise ConflictError if a run may be bringing rows that were read before."""
@@ -232,5 +235,5 @@ def _portions(values: Collection[str]) -> Iterator[list[str]]:
         yield some
 
 
-def _quiet(_: RunProgress) -> None:
+def _untold(_: RunProgress) -> None:
     return None

@@ -31,7 +31,14 @@ class Found:
 
 def of(spec: ExportSpec, after: int, upto: int) -> Selection:
     """The rows of these changes that the export takes."""
-    return Selection(after, upto, include=spec.include_events, exclude=spec.exclude_events, team_id=spec.team_id)
+    return Selection(
+        after,
+        upto,
+        include=spec.include_events,
+        exclude=spec.exclude_events,
+        team_id=spec.team_id,
+        all_elements=spec.all_elements,
+    )
 
 
 def find(lake: Lake, after: int, upto: int, uuids: Sequence[str]) -> list[Found]:

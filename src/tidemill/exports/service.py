@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tidemill.exports.integrity import Integrity
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
 from tidemill.exports.spec import ExportSpec
+from tidemill.exports.stream.streaming import Streaming
 from tidemill.exports.verify import Verified, Verifier
 from tidemill.exports.views import ExportView, RejectView, RunProgress, RunView
 from tidemill.exports.watch import Report, Watches
@@ -37,19 +39,12 @@ from tidemill.store.exports import Exports
 from tidemill.store.loads import Rejects
 from tidemill.store.records import Connection, Export, Run
 from tidemill.store.runs import Runs
+from tidemill.store.streams import Streams
 from tidemill.store.verifications import Verifications
 
 __all__ = ["ExportService", "ExportView", "RejectView", "RunProgress", "RunView"]
 
 _SHOWN_REJECTS = 100
-
-
-def _quiet(_: RunProgress) -> None:
-    return None
-
-
-def _no_progress(_: BackfillProgress) -> None:
-    return None
 
 
 class ExportService:
@@ -70,6 +65,7 @@ class ExportService:
         backfills: Backfills,
         verifications: Verifications,
         erasures: Erasures,
+        streams: Streams,
         sent: PersonEvents,
         lock: Lock,
         client_for: Callable[[Connection, str], Client],
@@ -88,7 +84,9 @@ class ExportService:
         self._backfiller = Backfiller(parts, planner, self._dispatch, backfills)
         self._estimator = Estimator(parts, planner)
         verifier = Verifier(parts, self._set_aside)
-        self._eraser = Eraser(parts, identity, sent, erasures, self._dispatch, self._backfiller, self._client)
+        self._streams, self.streaming = streams, Streaming(parts, streams, self._dispatch, self._client)
+        quiet = self.streaming.quiet
+        self._eraser = Eraser(parts, identity, sent, erasures, self._dispatch, self._backfiller, self._client, quiet)
         self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)
 
     def _client(self, export: Export) -> Client:
@@ -141,6 +139,7 @@ class ExportService:
             self._runs.last(export.id),
             self._integrity.last(export),
             self._count(export, export.position, self._parts.source(export).position()),
+            self._streams.get(export.id),
         )
 
     def _count(self, export: Export, after: int, upto: int) -> int:
@@ -168,17 +167,12 @@ class ExportService:
             A living process moves a run, or a backfill, of it.
         """
         export = self._exports.get(name)
-        self._backfiller.assert_not_moving(export)
-        running, last = self._runs.running(export.id), self._runs.last(export.id)
-        for run in running:
-            self._dispatch.assert_abandoned(run, export)
-        for run in running:
-            self._dispatch.cancel_abandoned(run)
-        if last and last.status in {"failed", "cancelled"}:
-            self._dispatch.settle(last)
-        refusing = self._set_aside.runs(export.id)
-        self._exports.delete(export.id)
-        self._set_aside.dismiss(refusing, None)
+        with self.streaming.quiet(export, anyway=True):
+            self._backfiller.assert_not_moving(export)
+            self._dispatch.abandon(export)
+            refusing = self._set_aside.runs(export.id)
+            self._exports.delete(export.id)
+            self._set_aside.dismiss(refusing, None)
 
     def check(self, name: str) -> check.Checked:
         """Hold the table of an export against the event store, by queries in BigQuery."""
@@ -187,27 +181,22 @@ class ExportService:
         chosen = selection.of(made, 0, export.position)
         held = chunks.keys(self._parts.lake, self._parts.source(export), chosen)
         expected = held - self._set_aside.keys(export.id)
-        client = self._client(export)
-        try:
+        with contextlib.closing(self._client(export)) as client:
             return check.check(client, export, expected, model_of(export).key, made.max_bytes_billed)
-        finally:
-            client.close()
 
     def example(self, name: str) -> Example:
         """Ask the table of an export of events what was frequent."""
         export = self._exports.get(name)
-        client = self._client(export)
-        try:
+        with contextlib.closing(self._client(export)) as client:
             return check.example(client, export, ExportSpec.model_validate(export.spec).max_bytes_billed)
-        finally:
-            client.close()
 
     def verify(self, name: str, *, days: int | None = None, by: str) -> Verified:
         """Hold the table of an export against the event store day by day, by one cheap query; see exports/verify.py."""
-        return self._integrity.verify(self._exports.get(name), days, by)
+        with self.streaming.quiet(self._exports.get(name)):
+            return self._integrity.verify(self._exports.get(name), days, by)
 
     def verify_daily(
-        self, name: str, *, by: str, progress: Callable[[BackfillProgress], None] = _no_progress
+        self, name: str, *, by: str, progress: Callable[[BackfillProgress], None] = lambda _: None
     ) -> Verified | None:
         """Today's verification of an export that asks for one a day, after a backfill of what was missing.
 
@@ -262,7 +251,7 @@ class ExportService:
 
     # Runs.
 
-    def run(self, name: str, *, by: str, progress: Report = _quiet) -> list[RunView]:
+    def run(self, name: str, *, by: str, progress: Report = lambda _: None) -> list[RunView]:
         """Export what is new. A run that was interrupted, failed or cancelled is gone on with first.
 
         Gives the runs that were moved: none if there was nothing to do.
@@ -272,7 +261,8 @@ class ExportService:
         ConflictError
             A run of this export is running.
         """
-        return [self._run_view(run) for run in self._dispatch.run(self._exports.get(name), by, progress)]
+        drafts.assert_by_runs(export := self._exports.get(name))
+        return [self._run_view(run) for run in self._dispatch.run(export, by, progress)]
 
     def runs(self, name: str | None, *, limit: int) -> list[RunView]:
         """Runs, newest first, of one export or of all."""
@@ -288,7 +278,7 @@ class ExportService:
     def _run_view(self, run: Run, rejects: tuple[tuple[str, str, str], ...] = ()) -> RunView:
         return views.run_view(run, self._exports.by_id(run.export_id), self._runs.chunks(run.id), rejects)
 
-    def retry(self, run_id: str, *, by: str | None = None, progress: Report = _quiet) -> RunView:
+    def retry(self, run_id: str, *, by: str | None = None, progress: Report = lambda _: None) -> RunView:
         """Go on with a run that failed, was cancelled or was interrupted; of one that is completed, try again the rows
         that it set aside, by another run. Gives the run that was moved.
 
@@ -302,7 +292,7 @@ class ExportService:
             return moved[0]
         return self._run_view(self._dispatch.retry(run, progress))
 
-    def run_again(self, run_id: str, *, by: str, progress: Report = _quiet) -> RunView:
+    def run_again(self, run_id: str, *, by: str, progress: Report = lambda _: None) -> RunView:
         """Send all rows of a completed run again, merged with what the table holds. Gives the run that did it.
 
         Raises
@@ -366,7 +356,13 @@ class ExportService:
         return self._set_aside.dismiss(self._chosen(name, run_id), code)
 
     def retry_rejects(
-        self, name: str, *, run_id: str | None = None, code: str | None = None, by: str, progress: Report = _quiet
+        self,
+        name: str,
+        *,
+        run_id: str | None = None,
+        code: str | None = None,
+        by: str,
+        progress: Report = lambda _: None,
     ) -> list[RunView]:
         """Try those rows again, by a run for each run that set some aside. What still cannot be sent is set aside anew.
 

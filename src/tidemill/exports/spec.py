@@ -19,8 +19,16 @@ NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 MAX_CLUSTER_COLUMNS = 4  # BigQuery, "Clustered tables"
 MIN_BYTES_BILLED = 10 * 1024**2  # what BigQuery bills at least for a table that a statement reads ("Pricing")
 MAX_INT64 = 2**63 - 1
+BUFFER_BYTES = 4_000_000  # "Storage Write API", best practices: requests of more than 1 MB
 _TIMES = (Type.TIMESTAMP, Type.DATE, Type.DATETIME)
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
+
+
+class Mode(enum.StrEnum):
+    """Whether rows go into the table by runs, or as they come."""
+
+    BATCH = "batch"
+    STREAM = "stream"
 
 
 class Interval(enum.StrEnum):
@@ -161,9 +169,21 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         default=None, description="Most bytes that one statement of the export may be billed for."
     )
 
+    mode: Mode = Field(default=Mode.BATCH, description="By runs, or as a stream: rows are appended as they come.")
+    buffer_bytes: int = Field(
+        default=BUFFER_BYTES, ge=1_000_000, le=8_000_000, description="Of a stream: bytes that are sent at once."
+    )
+    buffer_seconds: float = Field(
+        default=1.0, ge=0, le=600, description="Of a stream: so long events are waited for, if there are fewer bytes."
+    )
+    elements_on_any_event: bool | None = Field(
+        default=None, description="Keep `elements` on all events, not on $autocapture alone. Default: not in a stream."
+    )
+
     @pydantic.model_validator(mode="after")
     def _check(self) -> ExportSpec:
         self._check_rows()
+        self._check_stream()
         self._check_bytes()
         model = self.definition
         columns = {column.name: column for column in model.columns_for(json_type=self.json_type)}
@@ -208,6 +228,39 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     def definition(self) -> Model:
         """What is exported."""
         return self.query.model if self.query else registry.get(self.model)
+
+    @property
+    def streams(self) -> bool:
+        """Whether rows are appended as they come."""
+        return self.mode is Mode.STREAM
+
+    @property
+    def all_elements(self) -> bool:
+        """Whether events other than $autocapture keep their `elements`; see PostHog's app, exportElementsOnAnyEvent."""
+        return not self.streams if self.elements_on_any_event is None else self.elements_on_any_event
+
+    def _check_stream(self) -> None:
+        """What a stream can be of, and what only a stream has."""
+        model = self.definition
+        if self.elements_on_any_event is not None and model.name != "events":
+            raise ConfigError("elements", f"Rows of {model.name} have no elements.", hint="Leave --elements out.")
+        if not self.streams:
+            if self.buffer_bytes != BUFFER_BYTES or self.buffer_seconds != 1.0:
+                raise ConfigError("buffer", "Only a stream has a buffer.", hint="Say --mode stream, or leave it out.")
+            return
+        why = None
+        if self.query:
+            why = "a query gives its rows anew each time, and not in the order in which they came"
+        elif model.versions or model.replaced:
+            why = f"rows of {model.name} change, and a stream can only append: the old row would stay beside the new"
+        if why:
+            raise ConfigError("stream_model", f"It cannot be streamed: {why}.", hint="Leave --mode out: runs merge.")
+        if self.run_log or self.verify_days is not None:
+            raise ConfigError(
+                "stream_runs",
+                "A stream has no runs that would write a log or verify.",
+                hint="Leave --run-log and --verify-daily out; tidemill export verify looks at the table.",
+            )
 
     def _check_rows(self) -> None:
         """Which rows."""

@@ -20,6 +20,7 @@ class ExportView:
     connection: str
     target: str
     interval: str
+    mode: str
     json_type: bool
     include_events: tuple[str, ...]
     exclude_events: tuple[str, ...]
@@ -42,6 +43,11 @@ class ExportView:
     last_status: str | None
     last_finished_at: dt.datetime | None
     waiting_rows: int
+    #: Of a stream: how much is sent at once, after how long; when it sent last, and why it stands still.
+    buffer: str | None
+    all_elements: bool
+    last_sent_at: dt.datetime | None
+    trouble: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +67,8 @@ class ChunkView:
 class RunView:
     """One run. Snapshots are those of the event store; the interval is when they were committed.
 
-    `kind`: new, backfill (a range again) or again (rows that were set aside, or sent before). `merge_job_id`: of
-    the MERGE that brought the rows in, of a run with one.
+    `kind`: new, stream, backfill (a range again) or again (rows that were set aside, or sent before). `merge_job_id`:
+    of the MERGE that brought the rows in, of a run with one.
     """
 
     id: uuid.UUID
@@ -135,6 +141,7 @@ def export_view(
     last: records.Run | None,
     verified: records.Verification | None,
     waiting_rows: int,
+    stream: records.Stream | None,
 ) -> ExportView:
     """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification."""
     made = ExportSpec.model_validate(export.spec)
@@ -146,6 +153,7 @@ def export_view(
         connection=connection,
         target=target(export),
         interval=made.interval,
+        mode=made.mode,
         json_type=made.json_type,
         run_log=made.run_log,
         verify_daily=_days(made.verify_days),
@@ -165,10 +173,25 @@ def export_view(
         created_at=export.created_at,
         created_by=export.created_by,
         position=export.position,
-        last_status=last.status if last else None,
+        last_status=_status(last, stream),
         last_finished_at=last.finished_at if last else None,
         waiting_rows=waiting_rows,
+        buffer=f"{made.buffer_bytes:,} bytes or {made.buffer_seconds:g} s" if made.streams else None,
+        all_elements=made.all_elements,
+        last_sent_at=stream.sent_at if stream else None,
+        trouble=" ".join(filter(None, (stream.trouble["message"], stream.trouble["hint"])))
+        if stream and stream.trouble
+        else None,
     )
+
+
+def _status(last: records.Run | None, stream: records.Stream | None) -> str | None:
+    """How an export stands: as its last run does, unless that is a stream's."""
+    if stream is not None and stream.trouble:
+        return "in trouble"
+    if last is not None and last.mode == "stream" and last.status == "running":
+        return "streaming"
+    return last.status if last else None
 
 
 def _days(number: int | None) -> str:
@@ -193,6 +216,8 @@ def _told(found: records.Verification) -> str:
 
 def kind(run: records.Run) -> str:
     """What a run is for; see RunView."""
+    if run.mode == "stream":
+        return "stream"
     return "backfill" if run.backfill_id else "again" if run.snapshot_after == run.snapshot_upto else "new"
 
 

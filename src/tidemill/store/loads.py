@@ -66,10 +66,7 @@ class Rejects:
         if not items:
             return 0
         with self._database.begin() as connection:
-            insert = pg.insert(rejects).on_conflict_do_nothing(index_elements=["source", "part"])
-            rows = [{n: storable(v) if isinstance(v, str) else v for n, v in item.items()} for item in items]
-            rows = [{**row, "part": part_of(row["part"])} for row in rows]
-            return len(connection.execute(insert.returning(rejects.c.id), rows).all())
+            return insert_rejects(connection, items)
 
     def find(
         self, *, kind: str, code: str | None = None, source: str | None = None, limit: int | None = None, after: int = 0
@@ -100,6 +97,16 @@ class Rejects:
         with self._database.begin() as connection:
             wanted = rejects.c.id == sa.any_(sa.cast(list(ids), pg.ARRAY(sa.BigInteger)))
             connection.execute(sa.update(rejects).where(wanted).values(resolved_at=sa.func.now()))
+
+
+def insert_rejects(connection: sa.Connection, items: Sequence[dict[str, Any]]) -> int:
+    """Save rejects, as Rejects.add does, in somebody else's transaction. Gives how many were new."""
+    if not items:
+        return 0
+    insert = pg.insert(rejects).on_conflict_do_nothing(index_elements=["source", "part"])
+    rows = [{n: storable(v) if isinstance(v, str) else v for n, v in item.items()} for item in items]
+    rows = [{**row, "part": part_of(row["part"])} for row in rows]
+    return len(connection.execute(insert.returning(rejects.c.id), rows).all())
 
 
 def storable(text: str) -> str:

@@ -80,6 +80,27 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
+class Stream:
+    """How far a streaming export is. `change` and `number`: the place up to which all rows are in the table.
+
+    `epoch`: of who claimed it last. `run_id`: of its run that is not over. `name`: of its write stream, which is known
+    to hold `rows` rows. `in_flight`: appends, in order, that may be in it: offset, rows, bytes, and the last's place.
+    """
+
+    export_id: uuid.UUID
+    epoch: int
+    run_id: uuid.UUID | None
+    name: str | None
+    rows: int
+    change: int
+    number: int
+    in_flight: list[dict[str, int]]
+    held_until: dt.datetime | None
+    sent_at: dt.datetime | None
+    trouble: dict[str, str] | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Backfill:
     """A range of event time that is exported again, an interval a run. `intervals`: start, end (ISO), rows of each."""
 

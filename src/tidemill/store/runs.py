@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql as pg
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
 from tidemill.store.database import Database
 from tidemill.store.records import Chunk, Run
-from tidemill.store.tables import backfills, chunks, exports, runs
+from tidemill.store.tables import backfills, chunks, exports, runs, streams
 
 
 class Runs:
@@ -288,13 +288,18 @@ class Runs:
 
 def _assert_next(connection: sa.Connection, export_id: uuid.UUID, run: dict[str, Any], position: int) -> None:
     """That no other run of what is new is unfinished, and that the run goes on where the last one ended."""
-    unfinished = connection.execute(
-        sa.select(runs).where(runs.c.export_id == export_id, runs.c.status != "completed", runs.c.backfill_id.is_(None))
-    ).first()
+    which = (runs.c.status != "completed", runs.c.backfill_id.is_(None), runs.c.mode != "stream")
+    unfinished = connection.execute(sa.select(runs).where(runs.c.export_id == export_id, *which)).first()
     if unfinished is not None and unfinished.status != "running":
         raise _unfinished(Run(**unfinished._mapping))
-    if unfinished is not None or position != run["snapshot_after"]:
+    streams_on = run["snapshot_after"] == run["snapshot_upto"] < position and _streams(connection, export_id)
+    if unfinished is not None or (position != run["snapshot_after"] and not streams_on):
         raise _busy()
+
+
+def _streams(connection: sa.Connection, export_id: uuid.UUID) -> bool:
+    """Whether the export's position moves beside runs that send rows of earlier ones again."""
+    return bool(connection.scalar(sa.select(sa.exists().where(streams.c.export_id == export_id))))
 
 
 def _assert_wanted(connection: sa.Connection, backfill_id: uuid.UUID) -> None:

@@ -83,7 +83,7 @@ runs = sa.Table(
     sa.Column("backfill_interval", sa.Integer),  # which of the backfill's intervals
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("status", sa.Text, nullable=False),  # running, completed, failed, cancelled
-    sa.Column("mode", sa.Text, nullable=False),  # append, merge, upsert, replace
+    sa.Column("mode", sa.Text, nullable=False),  # append, merge, upsert, replace, stream
     sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
     sa.Column("spec", pg.JSONB, nullable=False),  # the export's, frozen when the run was planned
     sa.Column("snapshot_after", sa.BigInteger, nullable=False),
@@ -113,7 +113,8 @@ sa.Index(
     "runs_one_at_a_time",
     runs.c.export_id,
     unique=True,
-    postgresql_where=(runs.c.status == "running") & runs.c.backfill_id.is_(None),
+    # A stream's run says what was appended lately. It goes on beside runs that send rows of earlier ones again.
+    postgresql_where=(runs.c.status == "running") & runs.c.backfill_id.is_(None) & (runs.c.mode != "stream"),
 )
 
 chunks = sa.Table(
@@ -136,6 +137,24 @@ chunks = sa.Table(
     sa.Column("job_id", sa.Text),
     sa.Column("started_at", _MOMENT),
     sa.Column("finished_at", _MOMENT),
+)
+
+streams = sa.Table(
+    "streams",  # how far a streaming export is
+    metadata,
+    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),  # who claims it, counts up: none before that may record anything
+    sa.Column("run_id", sa.ForeignKey(runs.c.id, ondelete="SET NULL")),  # which is not over; null: nothing is appended
+    sa.Column("name", sa.Text),  # of the write stream; null: none is open
+    sa.Column("rows", sa.BigInteger, nullable=False),  # that are known to be in it
+    sa.Column(
+        "change", sa.BigInteger, nullable=False
+    ),  # all rows up to this change, and number in it, are in the table
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("in_flight", pg.JSONB, nullable=False),  # appends that may be in: offset, rows, bytes, change, number
+    sa.Column("held_until", _MOMENT),  # nothing new is sent until then
+    sa.Column("sent_at", _MOMENT),
+    sa.Column("trouble", pg.JSONB),  # code, message, hint: why it stands still
 )
 
 verifications = sa.Table(

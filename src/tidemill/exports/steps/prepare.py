@@ -28,7 +28,7 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> int:
     if table is None and export.position:
         raise gone(export)
     if table is None:
-        table = client.create_table(export.dataset, export.table_id, _layout(work, columns))
+        table = client.create_table(export.dataset, export.table_id, layout(work.spec, export, columns))
     found = tables.match(columns, table, ".".join(work.final))
     view.ensure(parts, work, client)
     if found.missing:
@@ -39,9 +39,9 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> int:
         )
     if work.staged and run.rows_merged is None:
         _prepare_stage(parts, client, work, found.columns)
-    layout = {"columns": [column.name for column in found.columns], "location": client.location}
-    layout |= {"partition": list(table.partition) if table.partition else None}
-    parts.runs.note(run.id, attempt=attempt, layout=layout, worker=parts.engine.worker)
+    settled = {"columns": [column.name for column in found.columns], "location": client.location}
+    settled |= {"partition": list(table.partition) if table.partition else None}
+    parts.runs.note(run.id, attempt=attempt, layout=settled, worker=parts.engine.worker)
     return len(parts.runs.chunks(run.id))
 
 
@@ -58,17 +58,17 @@ def gone(export: Export) -> ConfigError:
     )
 
 
-def _layout(work: Work, columns: Sequence[Column]) -> tables.Layout:
-    partition, days = work.spec.partition_by, work.spec.partition_expiration_days
-    table_days = work.spec.table_expiration_days
+def layout(spec: ExportSpec, export: Export, columns: Sequence[Column]) -> tables.Layout:
+    """How a new table of an export is made."""
+    partition, days, table_days = spec.partition_by, spec.partition_expiration_days, spec.table_expiration_days
     return tables.Layout(
         tuple(columns),
         partition=(partition.column, partition.granularity.value) if partition else None,
-        cluster_by=work.spec.cluster_by,
+        cluster_by=spec.cluster_by,
         partition_expires=dt.timedelta(days=days) if days else None,
         expires_seconds=table_days * 86_400 if table_days else None,
-        description=f"{work.model.title}, exported by Tidemill. {work.model.description}",
-        labels={"tidemill_export": names.label(work.export.name)},
+        description=f"{spec.definition.title}, exported by Tidemill. {spec.definition.description}",
+        labels={"tidemill_export": names.label(export.name)},
     )
 
 
@@ -87,8 +87,8 @@ def _prepare_stage(parts: Parts, client: Client, work: Work, columns: tuple[Colu
     assert_keyed(work.model, {column.name for column in columns})
     # Each attempt begins anew with a table of its own: that of an earlier one was dropped, or may have expired.
     parts.runs.reset_chunks(work.run.id, attempt=work.run.attempt)
-    layout = tables.Layout(columns, expires_seconds=STAGE_EXPIRES_SECONDS, description="Tidemill: a run's new rows.")
-    client.create_table(work.export.dataset, work.stage[2], layout)
+    stage = tables.Layout(columns, expires_seconds=STAGE_EXPIRES_SECONDS, description="Tidemill: a run's new rows.")
+    client.create_table(work.export.dataset, work.stage[2], stage)
     if not work.again and work.run.mode == "merge":
         text = "The table was there before this export's first run: only rows that it lacked were added."
         parts.runs.remark(work.run.id, text)

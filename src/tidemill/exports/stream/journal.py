@@ -1,0 +1,153 @@
+"""What is written down of a stream: where it stands, what may be on its way, and what its run has moved."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from tidemill.bigquery.write_outcomes import Outcome
+from tidemill.errors import TidemillError
+from tidemill.events.batches import Rows
+from tidemill.events.chunks import RejectedRow
+from tidemill.store.records import Export, Stream
+from tidemill.store.streams import WHOLE, Moved, Streams
+
+Place = tuple[int, int]
+
+
+@dataclasses.dataclass(eq=False)
+class Append:
+    """Rows that go into the write stream by one request. `end`: up to which place nothing is left then."""
+
+    rows: Rows
+    end: Place
+    #: When the oldest of them was acknowledged.
+    since: dt.datetime | None = None
+    offset: int = 0
+    answer: Future[Outcome] | None = None
+    #: It was sent on a connection that broke, so it may be in.
+    doubtful: bool = False
+
+    @property
+    def number(self) -> int:
+        """Of rows."""
+        return len(self.rows.sizes)
+
+    def entry(self) -> dict[str, int]:
+        """As it is written down."""
+        place = {"change": self.end[0], "number": self.end[1]}
+        return {"offset": self.offset, "rows": self.number, "bytes": int(self.rows.sizes.sum())} | place
+
+
+class Journal:
+    """Of one stream, as long as it is ours. What is written down is all that is needed to go on with it."""
+
+    def __init__(self, streams: Streams, export: Export) -> None:
+        """Claim the stream."""
+        self._streams, self._export = streams, export
+        self.stream: Stream = streams.claim(export.id)
+        run = self.stream.run_id
+        self.moved = streams.moved(run) if run else Moved()
+        self._changed = False
+        #: Rows and bytes, since it is ours.
+        self.sent = (0, 0)
+
+    @property
+    def place(self) -> Place:
+        """Up to which all rows are in the table."""
+        return self.stream.change, self.stream.number
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether that place is between two changes."""
+        return self.stream.number == WHOLE
+
+    @property
+    def run_id(self) -> uuid.UUID | None:
+        """Of the run that is not over."""
+        return self.stream.run_id
+
+    def begin_run(self, **fields: Any) -> None:
+        """A run says what is appended from now on."""
+        self.stream, self.moved = self._streams.begin_run(self.stream, **fields), Moved()
+
+    def end_run(self) -> None:
+        """Nothing is in flight, and the run is over."""
+        if self.run_id is not None:
+            self.stream = self._streams.end_run(self._noted([]), self.moved)
+        self._changed = False
+
+    def plan(
+        self,
+        pending: Sequence[Append],
+        rejected: Sequence[RejectedRow] = (),
+        *,
+        repaired: int = 0,
+        until: dt.datetime | None = None,
+    ) -> None:
+        """Before it is sent: what is in flight and to be sent, one after the other. Gives each its offset."""
+        offset = self.stream.rows
+        for append in pending:
+            append.offset = offset
+            offset += append.number
+        moved = self.moved
+        self.moved = dataclasses.replace(
+            moved,
+            repaired=moved.repaired + repaired,
+            interval_end=until or moved.interval_end,
+        )
+        self._note(pending, rejected)
+
+    def settle(self, entry: dict[str, int]) -> None:
+        """An append is in the table. It is written down with whatever is next, or by `flush`."""
+        self.stream = dataclasses.replace(
+            self.stream,
+            rows=self.stream.rows + entry["rows"],
+            change=entry["change"],
+            number=entry["number"],
+            sent_at=dt.datetime.now(dt.UTC),
+            trouble=None,
+        )
+        moved = self.moved
+        self.moved = dataclasses.replace(moved, rows=moved.rows + entry["rows"], bytes=moved.bytes + entry["bytes"])
+        self.sent = self.sent[0] + entry["rows"], self.sent[1] + entry["bytes"]
+        self._changed = True
+
+    def skip(self, place: Place) -> None:
+        """There is nothing to send up to this place."""
+        self.stream = dataclasses.replace(self.stream, change=place[0], number=place[1])
+        self._changed = True
+
+    def flush(self, pending: Sequence[Append]) -> None:
+        """Write down what was settled, if that is not done."""
+        if self._changed:
+            self._note(pending, ())
+
+    def use(self, name: str | None, pending: Sequence[Append]) -> None:
+        """From now on, rows go into this write stream, which is empty; None: into none, for the one before is over."""
+        self.stream = dataclasses.replace(self.stream, name=name, rows=0)
+        self.plan(pending)
+
+    def tell(self, error: TidemillError | None, pending: Sequence[Append]) -> None:
+        """Why it stands still; None if it does not."""
+        found = {"code": error.code, "message": error.message, "hint": error.hint} if error else None
+        if found != self.stream.trouble:
+            self.stream = dataclasses.replace(self.stream, trouble=found)
+            self._note(pending, ())
+
+    def _note(self, pending: Sequence[Append], rejected: Sequence[RejectedRow]) -> None:
+        self.stream = self._noted(pending)
+        self.moved = self._streams.note(self.stream, self.moved, [self._set_aside(row) for row in rejected])
+        self._changed = False
+
+    def _noted(self, pending: Sequence[Append]) -> Stream:
+        return dataclasses.replace(self.stream, in_flight=[append.entry() for append in pending])
+
+    def _set_aside(self, row: RejectedRow) -> dict[str, Any]:
+        named = {"source": str(self.run_id), "part": f"{row.team_id}:{row.id}", "kind": "run"}
+        said = {"place": self._export.name, "code": row.code, "message": row.message}
+        return named | said | {"raw": row.raw.encode(), "whole": False}

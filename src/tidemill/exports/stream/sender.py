@@ -1,0 +1,259 @@
+"""Appends rows to the table, each once: several requests are on their way, and their answers come in order.
+
+What became of a request is one of these:
+
+``Appended``
+    it is in the table;
+``Duplicate`` of one that was sent before on a connection that broke
+    it was in already;
+``BadRows``
+    BigQuery refuses some of its rows, and has kept none: these are set aside, the others are sent again;
+``Failed``, and it may be tried again
+    the same is sent again, at the same offset;
+anything else
+    the write stream is ended, which tells what is in it, and another one takes its place.
+"""
+
+from __future__ import annotations
+
+import collections
+import random
+from collections.abc import Callable, Iterable, Sequence
+from concurrent import futures
+
+from tidemill.bigquery.client import Client
+from tidemill.bigquery.write_connection import Connection
+from tidemill.bigquery.write_outcomes import Appended, BadRows, Duplicate, Failed, Gone, Outcome
+from tidemill.bigquery.write_streams import WriteStreams
+from tidemill.errors import Cancelled, NotFoundError, RetryableError, TidemillError, UnavailableError
+from tidemill.events import batches
+from tidemill.exports.stream import settle, table
+from tidemill.exports.stream.journal import Append, Journal
+from tidemill.models.model import Column
+from tidemill.store.records import Export
+
+#: Appends that are planned or on their way; more are not read from the event store meanwhile.
+MOST_PENDING = 64
+_REFUSED = "row_refused"
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0  # seconds
+#: How often in a row a write stream is replaced, and nothing gets into the new one, before that is an error.
+_MOST_REPLACED = 5
+_CLOSE_SECONDS = 20.0
+
+
+class Sender:
+    """Of one stream that is ours. `export`: as it is now."""
+
+    def __init__(self, client: Client, export: Callable[[], Export], journal: Journal) -> None:
+        self._client, self._export, self._journal = client, export, journal
+        self._streams = WriteStreams(client)
+        self._connection: Connection | None = None
+        self._columns: tuple[Column, ...] = ()
+        self._news: tuple[str, ...] = ()
+        self._failures = self._replaced = 0
+        self.pending: collections.deque[Append] = collections.deque()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in flight."""
+        return not self.pending
+
+    @property
+    def ready(self) -> bool:
+        """Whether more should be sent now: not too much is on its way, and the table is as it was."""
+        return len(self.pending) < MOST_PENDING and not self._news
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those that are filled."""
+        return tuple(column.name for column in self._columns)
+
+    def open(self) -> None:
+        """See that there is a table, and a write stream to send to."""
+        if self._journal.stream.name is None:
+            self._renew()
+
+    def send(self, appends: Iterable[Append]) -> None:
+        """Send what is planned in the journal."""
+        self.pending.extend(appends)
+        self._send()
+
+    def collect(self, seconds: float) -> None:
+        """Take in the answers that are there; wait that long for the first of them.
+
+        Raises
+        ------
+        TidemillError
+            Why it cannot go on.
+        """
+        if not self.pending:
+            return
+        if self.pending[0].answer is None:
+            self._send()
+        first = self.pending[0].answer
+        if first is not None:
+            futures.wait([first], seconds)
+        self._settle()
+        if self.pending and (first := self.pending[0].answer) is not None and first.done():
+            self._trouble()
+        self._journal_if_idle()
+        if self._news and not self.pending:
+            self._look_at_table()
+
+    def close(self) -> None:
+        """Close the connection. What has no answer may or may not be in."""
+        if self._connection is not None:
+            self._connection.close(_CLOSE_SECONDS)
+            self._connection = None
+        self._streams.close()
+
+    def _journal_if_idle(self) -> None:
+        if not self.pending:
+            self._journal.flush(self.pending)
+
+    def _send(self) -> None:
+        """Send what was not sent yet, in order."""
+        for append in self.pending:
+            if append.answer is not None:
+                continue
+            if self._connection is None:
+                name = str(self._journal.stream.name)
+                self._connection = self._streams.open(name, batches.schema(self._columns))
+            rows = append.rows.batch.select([column.name for column in self._columns])
+            append.answer = self._connection.send(rows, append.offset)
+            if append.answer.done():  # the connection is over: what comes after it need not be tried
+                return
+
+    def _settle(self) -> None:
+        """Take in the answers that say that rows are in."""
+        while self.pending and (answer := self.pending[0].answer) is not None and answer.done():
+            append, outcome = self.pending[0], answer.result()
+            match outcome:
+                case Appended(offset, columns) if offset in {None, append.offset}:
+                    self._news = columns or self._news
+                case Duplicate() if append.doubtful:
+                    pass
+                case _:
+                    return
+            self._settled(append)
+
+    def _settled(self, append: Append) -> None:
+        """The first of the pending appends is in."""
+        self.pending.popleft()
+        self._journal.settle(append.entry())
+        self._failures = self._replaced = 0
+
+    def _trouble(self) -> None:
+        """The first of the pending appends did not get in."""
+        self._disconnect()
+        outcome = self._first_outcome()
+        if outcome is None:
+            return
+        later = [one.answer.result() for one in self.pending if one.answer is not None][1:]
+        for append in self.pending:
+            if append.answer is not None and isinstance(append.answer.result(), Failed):
+                append.doubtful = True
+            append.answer = None
+        odd = any(isinstance(one, Appended) for one in later)  # nothing can be behind what is not in
+        match outcome:
+            case BadRows(rows) if not odd:
+                self._set_aside(rows)
+            case Failed(error, "") if isinstance(error, RetryableError) and not odd:
+                self._wait(error)
+            case Failed(error, reason) if not isinstance(error, RetryableError) and not reason.startswith("SCHEMA"):
+                raise error
+            case _:
+                self._replace(outcome)
+
+    def _disconnect(self) -> None:
+        """Have all answers that still come, and close the connection."""
+        if self._connection is not None:
+            self._connection.close(_CLOSE_SECONDS)
+            self._connection = None
+
+    def _first_outcome(self) -> Outcome | None:
+        """That of the first append that is not in; None if all are, or there was none."""
+        self._settle()
+        if not self.pending or self.pending[0].answer is None:
+            return None
+        return self.pending[0].answer.result()
+
+    def _set_aside(self, rows: Sequence[tuple[int, str]]) -> None:
+        """Leave these rows of the first append out; of what is behind it, the offsets change."""
+        first = self.pending[0]
+        rejected = first.rows.rejects(rows, _REFUSED)
+        first.rows = first.rows.without([place for place, _ in rows])
+        if not first.number:
+            self.pending.popleft()
+            self._journal.skip(first.end)
+        for append in self.pending:
+            append.doubtful = False  # their answers said that they were not in
+        self._journal.plan(self.pending, rejected)
+
+    def _wait(self, error: TidemillError) -> None:
+        """Before the next try: the first at once, then longer and longer."""
+        if self._failures:
+            self._journal.tell(error, self.pending)
+            pause = random.uniform(0.5, 1) * min(_FIRST_WAIT * 2**self._failures, _LONGEST_WAIT)  # noqa: S311
+            after = error.after if isinstance(error, RetryableError) else None
+            if self._client.policy.pause(max(pause, after or 0), self._client.cancelled):
+                raise Cancelled
+        self._failures = min(self._failures + 1, 20)
+
+    def _replace(self, outcome: Outcome) -> None:
+        """End the write stream, and go on with another one."""
+        self._replaced += 1
+        if self._replaced > 1:
+            error = outcome.error if isinstance(outcome, Failed) else _not_taken(outcome)
+            if self._replaced > _MOST_REPLACED:
+                raise error
+            self._wait(error)
+        entries = [append.entry() for append in self.pending]
+        number = settle.ended(self._streams, str(self._journal.stream.name), entries)
+        if number is None:  # it is gone: what was answered is sure, and so is what was never in doubt
+            doubtful = [append for append in self.pending if append.doubtful]
+            export = self._export()
+            rows = [settle.row_of(export, one.rows.batch, one.number - 1) for one in doubtful]
+            number = settle.in_table(export, self._client, rows)
+        for append in list(self.pending)[:number]:
+            self._settled(append)
+        self._renew()
+
+    def _look_at_table(self) -> None:
+        """The table has other columns than it had: if some are ours, they are filled from now on."""
+        known, news = {column.name for column in self._columns}, {name.lower() for name in self._news}
+        self._news = ()
+        if {column.name.lower() for column in self._columns} == news:
+            return
+        if {column.name for column in self._table()} - known:
+            settle.ended(self._streams, str(self._journal.stream.name), [])
+            self._renew()
+
+    def _renew(self) -> None:
+        """Another write stream."""
+        self._disconnect()
+        for append in self.pending:
+            append.answer, append.doubtful = None, False
+        self._journal.use(None, [])
+        self._columns = self._table()
+        export = self._export()
+        waits = self._client.policy.waits(self._client.cancelled)
+        while True:
+            try:
+                name = self._streams.create(export.dataset, export.table_id)
+                break
+            except NotFoundError as error:  # a table that was just made is not known everywhere at once
+                waits(error)
+        self._journal.use(name, self.pending)
+
+    def _table(self) -> tuple[Column, ...]:
+        return table.prepared(self._client, self._export(), begun=self._journal.stream.sent_at is not None)
+
+
+def _not_taken(outcome: Outcome) -> TidemillError:
+    said = f"{outcome.reason} {outcome.message}" if isinstance(outcome, Gone) else str(outcome)
+    return UnavailableError(
+        "stream_refused",
+        f"BigQuery takes no rows on a new write stream either: {said}",
+        hint="Nothing is lost: it is tried again later.",
+    )

@@ -1,0 +1,199 @@
+"""Moves one stream: takes windows from the reader, plans them in the journal, and has the sender send them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from tidemill.bigquery.client import Client
+from tidemill.bigquery.write_streams import WriteStreams
+from tidemill.errors import Cancelled, TidemillError
+from tidemill.exports.spec import ExportSpec
+from tidemill.exports.stream import settle
+from tidemill.exports.stream.journal import Append, Journal
+from tidemill.exports.stream.orders import Orders, StreamProgress
+from tidemill.exports.stream.reader import Reader, Window
+from tidemill.exports.stream.sender import Sender
+from tidemill.exports.work import Parts
+from tidemill.store.records import Export
+from tidemill.store.streams import Streams
+
+#: A run of a stream says what was appended in an hour, or until nothing came for a while.
+_RUN_SECONDS, _IDLE_SECONDS = 3600.0, 300.0
+_COLLECTS_SECONDS = 0.05
+_LOOKS_WHETHER_HELD_SECONDS = 0.5
+
+
+class Streamer:
+    """Of one export, as long as its lock is held."""
+
+    def __init__(self, parts: Parts, streams: Streams, export: Export, client: Client, orders: Orders) -> None:
+        self._parts, self._streams, self._client, self._orders = parts, streams, client, orders
+        self._id = export.id
+        self._journal = Journal(streams, export)
+        self._sender = Sender(client, self._export, self._journal)
+        self._reader: Reader | None = None
+        self._spec: ExportSpec | None = None
+        self._begun = self._moved_at = time.monotonic()
+        self._behind = 0
+        self._looked_at = 0.0
+        self._is_held = False
+
+    def _export(self) -> Export:
+        return self._parts.exports.by_id(self._id)
+
+    def run(self) -> None:
+        """Until it is told to stop, or (if it is not patient) until all is sent.
+
+        Raises
+        ------
+        TidemillError
+            Why it cannot go on. What is written down is enough to go on later.
+        """
+        try:
+            self._settle()
+            self._reader = self._new_reader()
+            while not self._is_over():
+                self._turn()
+            self._journal.end_run()
+        except Cancelled:
+            raise
+        except TidemillError as error:
+            with contextlib.suppress(TidemillError):
+                self._journal.tell(error, self._sender.pending)
+            raise
+        finally:
+            if self._reader is not None:
+                self._reader.stop()
+            self._sender.close()
+
+    def _settle(self) -> None:
+        """Find out what became of what was in flight when the stream was left."""
+        stream = self._journal.stream
+        if stream.name is None:
+            return
+        streams = WriteStreams(self._client)
+        try:
+            number = settle.ended(streams, stream.name, stream.in_flight)
+        finally:
+            streams.close()
+        if number is None:
+            export, run = self._export(), stream.run_id
+            spec = ExportSpec.model_validate(self._parts.runs.by_id(run).spec if run else export.spec)
+            rows = settle.last_rows(self._parts, export, spec, stream) if stream.in_flight else []
+            number = settle.in_table(export, self._client, rows)
+        for entry in stream.in_flight[:number]:
+            self._journal.settle(entry)
+        self._journal.use(None, [])
+
+    def _new_reader(self) -> Reader:
+        return Reader(self._parts, self._export, self._journal.place, patient=self._orders.patient)
+
+    def _is_over(self) -> bool:
+        """Whether nothing is in flight, and nothing more is to be sent."""
+        if not self._sender.idle:
+            return False
+        if self._orders.stopping():
+            return self._between_changes
+        return not self._orders.patient and self._reader is not None and self._reader.is_done()
+
+    @property
+    def _between_changes(self) -> bool:
+        """A run ends between two changes, so that what it covers can be said. It is mostly so."""
+        return self._journal.is_whole
+
+    def _turn(self) -> None:
+        self._sender.collect(_COLLECTS_SECONDS)
+        self._orders.report(self._progress())
+        if self._held() and self._between_changes:
+            self._pause()
+            return
+        reader = self._reader = self._reader or self._new_reader()
+        wanted = not (self._orders.stopping() and self._between_changes)
+        window = reader.next(0 if self._sender.pending else 0.1) if wanted and self._sender.ready else None
+        if window is not None:
+            self._take(window)
+        elif self._sender.idle and time.monotonic() - self._moved_at > _IDLE_SECONDS:
+            self._journal.end_run()
+
+    def _held(self) -> bool:
+        """Whether somebody needs the table to be still. Asked now and then."""
+        now = time.monotonic()
+        if now - self._looked_at > _LOOKS_WHETHER_HELD_SECONDS:
+            self._looked_at, self._is_held = now, self._streams.held(self._id)
+        return self._is_held
+
+    def _pause(self) -> None:
+        """Send nothing, and forget what was read: it may be gone when it goes on."""
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader = None
+        if self._sender.idle:
+            self._journal.end_run()
+            time.sleep(_COLLECTS_SECONDS)
+
+    def _take(self, window: Window) -> None:
+        self._moved_at, self._behind = time.monotonic(), window.behind
+        if self._journal.run_id is not None and self._is_another_run(window):
+            self._drain()
+            self._journal.end_run()
+        pending = self._sender.pending
+        if not window.requests and not window.rejected:
+            self._skip(window)
+            return
+        if window.requests:
+            self._sender.open()
+        self._begin_run(window)
+        appends = [Append(rows, (int(rows.changes[-1]), int(rows.numbers[-1]))) for rows in window.requests]
+        for append in appends:
+            append.since = window.since
+        if appends:
+            appends[-1].end = window.end
+        self._journal.plan([*pending, *appends], window.rejected, repaired=window.repaired, until=window.until)
+        if not appends:
+            self._skip(window)
+        self._sender.send(appends)
+
+    def _skip(self, window: Window) -> None:
+        """There is nothing in it to send."""
+        if self._sender.pending:
+            self._sender.pending[-1].end = window.end
+        else:
+            self._journal.skip(window.end)
+            self._journal.flush([])
+
+    def _is_another_run(self, window: Window) -> bool:
+        """Whether what comes is of a run of its own. One that was left in the middle of a change is gone on with."""
+        if not self._journal.is_whole and self._sender.idle:
+            return False
+        changed = self._spec is not None and self._spec != window.spec
+        return changed or time.monotonic() - self._begun > _RUN_SECONDS
+
+    def _begin_run(self, window: Window) -> None:
+        if self._journal.run_id is None:
+            self._begun = time.monotonic()
+            self._journal.begin_run(
+                spec=window.spec.model_dump(mode="json"),
+                interval_start=window.since,
+                created_by=self._orders.by,
+                attempt=1,
+            )
+        self._spec = window.spec
+
+    def _drain(self) -> None:
+        """Until nothing is in flight."""
+        while not self._sender.idle:
+            self._sender.collect(_COLLECTS_SECONDS)
+            self._orders.report(self._progress())
+
+    def _progress(self) -> StreamProgress:
+        pending = self._sender.pending
+        since = pending[0].since if pending else None
+        stream = self._journal.stream
+        return StreamProgress(
+            rows=self._journal.sent[0],
+            bytes=self._journal.sent[1],
+            waiting=sum(append.number for append in pending) + self._behind,
+            lag_seconds=max(0.0, time.time() - since.timestamp()) if since else 0.0,
+            trouble=stream.trouble["message"] if stream.trouble else "",
+        )

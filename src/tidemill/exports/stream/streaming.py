@@ -1,0 +1,234 @@
+"""Who moves streams: one process at a time for each export, and another one when that is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from tidemill.bigquery.client import Client
+from tidemill.errors import (
+    AccessError,
+    Cancelled,
+    ConfigError,
+    ConflictError,
+    NotFoundError,
+    RetryableError,
+    TidemillError,
+    UnavailableError,
+)
+from tidemill.exports.dispatch import Dispatch
+from tidemill.exports.spec import ExportSpec
+from tidemill.exports.stream.orders import Orders, StreamProgress
+from tidemill.exports.stream.streamer import Streamer
+from tidemill.exports.work import Parts
+from tidemill.store.records import Export
+from tidemill.store.streams import Streams
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
+#: How long the table is kept still, at most, by who then dies; and how long is waited until it is.
+_HELD_SECONDS, _STILL_WITHIN_SECONDS = 600.0, 60.0
+#: How often is looked for new exports, and after what time one that cannot go on is tried again.
+_LOOKS_EVERY_SECONDS, _AGAIN_SECONDS = 2.0, 60.0
+
+
+class _TakenError(Exception):
+    """Somebody else has the lock."""
+
+
+class Streaming:
+    """Moves streams."""
+
+    def __init__(
+        self, parts: Parts, streams: Streams, dispatch: Dispatch, client_for: Callable[[Export], Client]
+    ) -> None:
+        self._parts, self._streams, self._dispatch, self._client_for = parts, streams, dispatch, client_for
+        self._forced = threading.Event()
+
+    def run(self, name: str, orders: Orders) -> None:
+        """Move the stream of an export, until it is told to stop or (if it is not patient) all is sent. What BigQuery
+        cannot do for a while is tried again for as long as it takes.
+
+        Raises
+        ------
+        ConfigError
+            It is no streaming export.
+        ConflictError
+            Another process streams it.
+        TidemillError
+            It cannot go on: a permission is missing, the table is gone or does not fit.
+        """
+        export = self._parts.exports.get(name)
+        if not ExportSpec.model_validate(export.spec).streams:
+            raise ConfigError(
+                "not_streaming", f"{export.name} is exported by runs.", hint=f"tidemill export run {export.name}"
+            )
+        try:
+            with self._locked(export, _taken):
+                self._move(export, orders)
+        except _TakenError:
+            raise ConflictError(
+                "stream_running",
+                f"Another process streams {export.name}.",
+                hint=f"tidemill export show {export.name} tells how far it is.",
+            ) from None
+
+    def run_all(self, by: str, stopping: Callable[[], bool], said: Callable[[str, TidemillError | None], None]) -> None:
+        """Move the streams of all exports that are streamed, also of those that come, until it is told to stop.
+
+        Where another process has one, wait to take its place. `said`: told of each that ends, with the error.
+        """
+        moving: dict[str, threading.Thread] = {}
+        while not stopping():
+            for export in self._parts.exports.find():
+                key = export.id.hex
+                if ExportSpec.model_validate(export.spec).streams and not (key in moving and moving[key].is_alive()):
+                    moving[key] = threading.Thread(target=self._keep, args=(export, by, stopping, said), daemon=True)
+                    moving[key].start()
+            _wait(_LOOKS_EVERY_SECONDS, stopping)
+        for thread in moving.values():
+            thread.join()
+
+    def stop_now(self) -> None:
+        """Wait for no answer any more. What is in flight is settled by who goes on."""
+        self._forced.set()
+
+    def is_moved(self, export: Export) -> bool:
+        """Whether a process has the stream."""
+        try:
+            with self._locked(export, _taken):
+                return False
+        except _TakenError:
+            return True
+
+    @contextlib.contextmanager
+    def quiet(self, export: Export, *, anyway: bool = False) -> Iterator[None]:
+        """For the time of the block nothing is appended: what was committed up to the export's position is in the
+        table, and nothing else. Of exports by runs there is nothing to keep quiet.
+
+        `anyway`: also if it was left with something in flight.
+
+        Raises
+        ------
+        ConflictError
+            It does not come to rest.
+        """
+        if not ExportSpec.model_validate(export.spec).streams:
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._locked(export, _taken))
+            except _TakenError:
+                stack.callback(self._streams.hold, export.id, 0)
+                self._come_to_rest(export)
+            else:
+                self._assert_settled(export, anyway=anyway)
+            yield
+
+    def _locked(self, export: Export, waiting: Callable[[], None]) -> contextlib.AbstractContextManager[object]:
+        return self._parts.lock(f"stream:{export.id}", waiting=waiting)
+
+    def _assert_settled(self, export: Export, *, anyway: bool) -> None:
+        stream = self._streams.get(export.id)
+        if stream is not None and stream.run_id is not None and not anyway:
+            raise ConflictError(
+                "stream_unfinished",
+                f"The stream of {export.name} was interrupted, and nobody goes on with it.",
+                hint=f"Go on: tidemill export stream {export.name} --once",
+            )
+
+    def _come_to_rest(self, export: Export) -> None:
+        """Have whoever moves it pause."""
+        end = time.monotonic() + _STILL_WITHIN_SECONDS
+        self._streams.hold(export.id, _HELD_SECONDS)
+        while (stream := self._streams.get(export.id)) is not None and (stream.run_id is not None):
+            if time.monotonic() > end:
+                raise ConflictError(
+                    "stream_busy",
+                    f"The stream of {export.name} does not come to rest.",
+                    hint="BigQuery may be slow. Stop the process that streams it, or try again.",
+                )
+            time.sleep(0.05)
+
+    def _keep(
+        self,
+        export: Export,
+        by: str,
+        stopping: Callable[[], bool],
+        said: Callable[[str, TidemillError | None], None],
+    ) -> None:
+        """Move the stream of one export, again and again."""
+
+        def waiting() -> None:
+            if stopping():
+                raise Cancelled
+
+        orders = Orders(by, patient=True, stopping=stopping, report=_quiet)
+        try:
+            with self._locked(export, waiting):
+                self._move(export, orders)
+                said(export.name, None)
+        except (Cancelled, NotFoundError):  # it is to stop, or the export was deleted
+            return
+        except TidemillError as error:
+            said(export.name, error)
+            _wait(_AGAIN_SECONDS, stopping)
+
+    def _move(self, export: Export, orders: Orders) -> None:
+        """Until it is over; again and again while that may help."""
+        self._forced.clear()
+        pause = _FIRST_WAIT
+        while True:
+            client = self._client_for(export)
+            client.cancelled = self._forced.is_set
+            try:
+                client.locate(export.dataset)
+                self._first_rows(export, client, orders)
+                Streamer(self._parts, self._streams, export, client, orders).run()
+                return
+            except (RetryableError, UnavailableError) as error:
+                orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
+                if orders.stopping():
+                    raise
+            finally:
+                client.close()
+            if _wait(random.uniform(0.5, 1) * pause, orders.stopping):  # noqa: S311
+                return
+            pause = min(pause * 2, _LONGEST_WAIT)
+
+    def _first_rows(self, export: Export, client: Client, orders: Orders) -> None:
+        """Into a table that holds rows already, those that there are now go by a run, which adds only what is missing:
+        some of its rows may be ours, of an export before."""
+        if export.position or self._streams.get(export.id):
+            return
+        table = client.get_table(export.dataset, export.table_id)
+        if table is None or not (table.rows or table.buffered):
+            return
+        try:
+            self._dispatch.run(export, orders.by, lambda _: None)
+        except AccessError as error:
+            raise AccessError(
+                error.code,
+                f"The table holds rows already. So that none comes twice, the first rows are merged. {error.message}",
+                hint=f"Export into a table that is not there yet; or: {error.hint}",
+                raw=error.raw,
+            ) from None
+
+
+def _taken() -> None:
+    raise _TakenError
+
+
+def _quiet(_: StreamProgress) -> None:
+    return None
+
+
+def _wait(seconds: float, stopping: Callable[[], bool]) -> bool:
+    """Wait that long. Whether it is to stop."""
+    end = time.monotonic() + seconds
+    while not stopping() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))
+    return stopping()

@@ -1,0 +1,170 @@
+"""How far streaming exports are. Whoever claims a stream is the only one that may record anything of it then."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from tidemill.errors import ConflictError, NotFoundError
+from tidemill.store.database import Database
+from tidemill.store.loads import insert_rejects
+from tidemill.store.records import Chunk, Stream
+from tidemill.store.tables import chunks, exports, runs, streams
+
+#: The number of a place behind all rows of its change.
+WHOLE = 2**62
+
+
+@dataclasses.dataclass(frozen=True)
+class Moved:
+    """What a stream's run has moved by now."""
+
+    rows: int = 0
+    bytes: int = 0
+    rejected: int = 0
+    repaired: int = 0
+    interval_end: dt.datetime | None = None
+
+
+class Streams:
+    """The repository of streams."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, export_id: uuid.UUID) -> Stream | None:
+        """The stream of an export; None if it never began."""
+        with self._database.begin() as connection:
+            row = connection.execute(sa.select(streams).where(streams.c.export_id == export_id)).first()
+        return Stream(**row._mapping) if row else None
+
+    def claim(self, export_id: uuid.UUID) -> Stream:
+        """Have it for oneself. It begins behind the export's position.
+
+        Raises
+        ------
+        NotFoundError
+            The export was deleted.
+        """
+        with self._database.begin() as connection:
+            position = connection.scalar(sa.select(exports.c.position).where(exports.c.id == export_id))
+            if position is None:
+                raise _deleted()
+            first = {"epoch": 1, "rows": 0, "change": position, "number": WHOLE, "in_flight": []}
+            insert = pg.insert(streams).values(export_id=export_id, **first)
+            again = {"epoch": streams.c.epoch + 1}
+            claimed = insert.on_conflict_do_update(index_elements=["export_id"], set_=again).returning(*streams.c)
+            return Stream(**connection.execute(claimed).one()._mapping)
+
+    def begin_run(self, stream: Stream, **fields: Any) -> Stream:
+        """A run, with one chunk, that says what is appended from now on. It is running."""
+        position = _position(stream)
+        with self._database.begin() as connection:
+            self._own(connection, stream)
+            last = connection.scalar(sa.select(sa.func.max(runs.c.number)).where(runs.c.export_id == stream.export_id))
+            values = {"id": uuid.uuid4(), "export_id": stream.export_id, "number": (last or 0) + 1, "mode": "stream"}
+            values |= {"status": "running", "snapshot_after": position, "snapshot_upto": position, "rows_planned": 0}
+            insert = sa.insert(runs).values(**values, **fields, started_at=sa.func.now())
+            run_id = connection.scalar(insert.returning(runs.c.id))
+            part = {"number": 0, "snapshot_after": position, "snapshot_upto": position, "rows_planned": 0}
+            connection.execute(sa.insert(chunks).values(run_id=run_id, **part, started_at=sa.func.now()))
+            connection.execute(_at(stream).values(run_id=run_id))
+        return dataclasses.replace(stream, run_id=run_id)
+
+    def note(self, stream: Stream, moved: Moved, rejects: Sequence[dict[str, Any]] = ()) -> Moved:
+        """Record where the stream is, what its run has moved, and rows that are set aside; all at once.
+
+        Gives what the run has moved, with those of the rejects that were new.
+
+        Raises
+        ------
+        ConflictError
+            Somebody else claimed the stream.
+        NotFoundError
+            The export was deleted.
+        """
+        names = ("name", "rows", "change", "number", "in_flight", "sent_at", "trouble")
+        with self._database.begin() as connection:
+            self._own(connection, stream)
+            connection.execute(_at(stream).values({name: getattr(stream, name) for name in names}))
+            moved = dataclasses.replace(moved, rejected=moved.rejected + insert_rejects(connection, rejects))
+            self._move(connection, stream, moved)
+        return moved
+
+    def end_run(self, stream: Stream, moved: Moved) -> Stream:
+        """The run of a stream that has nothing in flight, and stands between two changes, is completed."""
+        with self._database.begin() as connection:
+            self._own(connection, stream)
+            self._move(connection, stream, moved)
+            done = {"status": "completed", "finished_at": sa.func.now()}
+            connection.execute(sa.update(runs).where(runs.c.id == stream.run_id).values(**done))
+            done = {"status": "loaded", "finished_at": sa.func.now()}
+            connection.execute(sa.update(chunks).where(chunks.c.run_id == stream.run_id).values(**done))
+            connection.execute(_at(stream).values(run_id=None))
+        return dataclasses.replace(stream, run_id=None)
+
+    def moved(self, run_id: uuid.UUID) -> Moved:
+        """What a run has moved, as it was recorded last."""
+        with self._database.begin() as connection:
+            row = connection.execute(sa.select(chunks).where(chunks.c.run_id == run_id)).one()
+            end = connection.scalar(sa.select(runs.c.interval_end).where(runs.c.id == run_id))
+        part = Chunk(**row._mapping)
+        return Moved(part.rows_loaded, part.bytes, part.rows_rejected, part.rows_repaired, end)
+
+    def hold(self, export_id: uuid.UUID, seconds: float) -> None:
+        """Have whoever moves the stream send nothing new for so long; 0: no longer."""
+        until = sa.func.now() + dt.timedelta(seconds=seconds) if seconds else None
+        with self._database.begin() as connection:
+            connection.execute(sa.update(streams).where(streams.c.export_id == export_id).values(held_until=until))
+
+    def held(self, export_id: uuid.UUID) -> bool:
+        """Whether nothing new is to be sent."""
+        query = sa.select(streams.c.held_until > sa.func.now()).where(streams.c.export_id == export_id)
+        with self._database.begin() as connection:
+            return bool(connection.scalar(query))
+
+    def _own(self, connection: sa.Connection, stream: Stream) -> None:
+        """Hold the stream's row, if it is still ours."""
+        query = sa.select(streams.c.epoch).where(streams.c.export_id == stream.export_id).with_for_update()
+        found = connection.scalar(query)
+        if found is None:
+            raise _deleted()
+        if found != stream.epoch:
+            raise ConflictError(
+                "stream_taken_over",
+                "Another process streams this export now.",
+                hint="Nothing is lost: tidemill export show tells how it stands.",
+            )
+
+    def _move(self, connection: sa.Connection, stream: Stream, moved: Moved) -> None:
+        position = _position(stream)
+        if stream.run_id is not None:
+            run: dict[str, Any] = {"snapshot_upto": position, "rows_planned": moved.rows + moved.rejected}
+            if moved.interval_end:
+                run["interval_end"] = moved.interval_end
+            connection.execute(sa.update(runs).where(runs.c.id == stream.run_id).values(**run))
+            part = {"rows_written": moved.rows, "rows_loaded": moved.rows, "rows_rejected": moved.rejected}
+            part |= {"rows_repaired": moved.repaired, "bytes": moved.bytes, "rows_planned": moved.rows + moved.rejected}
+            change = sa.update(chunks).where(chunks.c.run_id == stream.run_id)
+            connection.execute(change.values(snapshot_upto=position, job_id=stream.name, **part))
+        newer = (exports.c.id == stream.export_id, exports.c.position < position)
+        connection.execute(sa.update(exports).where(*newer).values(position=position))
+
+
+def _at(stream: Stream) -> sa.Update:
+    return sa.update(streams).where(streams.c.export_id == stream.export_id)
+
+
+def _position(stream: Stream) -> int:
+    """The change up to which all rows are in the table."""
+    return stream.change if stream.number == WHOLE else stream.change - 1
+
+
+def _deleted() -> NotFoundError:
+    return NotFoundError("export_unknown", "The export was deleted.", hint="tidemill export list")
