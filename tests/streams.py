@@ -15,11 +15,12 @@ NAME = "live"
 
 def make_stream(app: App, **fields: Any) -> None:
     """An export that is streamed; it waits for nothing."""
-    app.exports.create(CONNECTION, {"name": NAME, "mode": "stream", "buffer_seconds": 0, **fields}, by="tester")
+    given = {"name": NAME, "mode": "stream", "buffer_seconds": 0, **fields}
+    app.exports.create(CONNECTION, given, by="tester")
 
 
-def send_all(app: App, *, stopping: Callable[[], bool] = lambda: False) -> list[StreamProgress]:
+def send_all(app: App, *, name: str = NAME, stopping: Callable[[], bool] = lambda: False) -> list[StreamProgress]:
     """Send all that there is. Gives what was told."""
     told: list[StreamProgress] = []
-    app.exports.streaming.run(NAME, Orders("tester", patient=False, stopping=stopping, report=told.append))
+    app.exports.streaming.run(name, Orders("tester", patient=False, stopping=stopping, report=told.append))
     return told

@@ -60,6 +60,10 @@ class Settings(pydantic_settings.BaseSettings):
         default=600.0, gt=0, description="How long a call to BigQuery is retried before the run fails."
     )
 
+    stream_window_bytes: int = Field(
+        default=32 * MEGABYTE, ge=1000, description="Bytes of events that a stream reads from the event store at once."
+    )
+
     capture_commit_seconds: float = Field(
         default=0.05,
         ge=0,

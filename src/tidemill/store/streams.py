@@ -58,9 +58,19 @@ class Streams:
                 raise _deleted()
             first = {"epoch": 1, "rows": 0, "change": position, "number": WHOLE, "in_flight": []}
             insert = pg.insert(streams).values(export_id=export_id, **first)
-            again = {"epoch": streams.c.epoch + 1}
+            change = sa.case((streams.c.epoch == 0, position), else_=streams.c.change)  # it has never begun
+            again = {"epoch": streams.c.epoch + 1, "change": change}
             claimed = insert.on_conflict_do_update(index_elements=["export_id"], set_=again).returning(*streams.c)
             return Stream(**connection.execute(claimed).one()._mapping)
+
+    def tell(self, export_id: uuid.UUID, trouble: dict[str, str] | None) -> None:
+        """Record why nothing is appended, by whoever has the stream's lock; also before it has ever begun."""
+        first = {"epoch": 0, "rows": 0, "change": 0, "number": WHOLE, "in_flight": []}
+        with self._database.begin() as connection:
+            if connection.scalar(sa.select(exports.c.id).where(exports.c.id == export_id)) is None:
+                return
+            insert = pg.insert(streams).values(export_id=export_id, trouble=trouble, **first)
+            connection.execute(insert.on_conflict_do_update(index_elements=["export_id"], set_={"trouble": trouble}))
 
     def begin_run(self, stream: Stream, **fields: Any) -> Stream:
         """A run, with one chunk, that says what is appended from now on. It is running."""

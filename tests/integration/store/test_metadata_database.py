@@ -63,7 +63,7 @@ def test_processes_that_begin_at_once_migrate_once(postgres_server: Postgres) ->
 def test_people_of_an_older_database_get_numbers(database: Database) -> None:
     before = f"""
         DROP TABLE {SCHEMA}.merge_ids, {SCHEMA}.device_users, {SCHEMA}.former_numbers;
-        DROP TABLE {SCHEMA}.verifications, {SCHEMA}.erasures, {SCHEMA}.keys;
+        DROP TABLE {SCHEMA}.verifications, {SCHEMA}.erasures, {SCHEMA}.keys, {SCHEMA}.streams;
         ALTER TABLE {SCHEMA}.persons DROP COLUMN number;
         ALTER TABLE {SCHEMA}.distinct_ids DROP COLUMN number;
         ALTER TABLE {SCHEMA}.identity DROP COLUMN numbers;

@@ -6,6 +6,8 @@ and Google's own sample sends it. Unsigned integers are, and its samples send si
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +27,7 @@ _BOUNDS = {
     "DATE": (_FIRST_DAY, _LAST_DAY),
     "TIME": (0, _DAY - 1),
 }
+_STREAMED_BACK, _STREAMED_AHEAD = 3650, 366
 _FITS: dict[str, Callable[[Any], bool]] = {
     "BOOL": types.is_boolean,
     "BYTES": types.is_binary,
@@ -41,6 +44,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "NUMERIC": lambda kind: bool(types.is_decimal128(kind)) and _has_digits(kind, 29, 9),
     "BIGNUMERIC": lambda kind: bool(types.is_decimal256(kind)) and _has_digits(kind, 38, 38),
 }
+_DIGITS = decimal.Context(prec=77)
 _CAST = {"INT64": pa.int64(), "FLOAT64": pa.float64(), "NUMERIC": pa.decimal128(38, 9), "DATE": pa.date32()}
 
 
@@ -99,6 +103,25 @@ def read(schema: pa.Schema, serialized: bytes, fields: Sequence[Field]) -> pa.Ta
     if bad:
         raise BadRowsError(bad)
     return pa.table(made)
+
+
+def assert_streamable(rows: pa.Table, column: str, today: dt.date) -> None:
+    """Raise BadRowsError for rows whose partition lies further away than may be streamed into.
+
+    "Streaming data into partitioned tables": ten years into the past, one year into the future.
+    """
+    if column not in rows.column_names:
+        return
+    days = rows[column].cast(pa.timestamp("us")).cast(pa.date32(), safe=False).cast(pa.int32())
+    number = (today - dt.date(1970, 1, 1)).days
+    outside = pc.or_(pc.less(days, number - _STREAMED_BACK), pc.greater(days, number + _STREAMED_AHEAD))
+    said = (
+        f"The given value for the field {column} is outside the allowed bounds. You can only stream to date range "
+        f"within {_STREAMED_BACK} days in the past and {_STREAMED_AHEAD} days in the future relative to the current "
+        "date."
+    )
+    if bad := {row: said for row, wrong in enumerate(outside.to_pylist()) if wrong}:
+        raise BadRowsError(bad)
 
 
 def _check(given: Sequence[pa.Field], fields: Sequence[Field], above: str) -> list[str]:
@@ -183,7 +206,8 @@ def _converted(array: pa.Array, field: Field, rows: pa.Array, bad: dict[int, str
         number = array.view(pa.int32() if kind == "DATE" else pa.int64())
         outside = pc.or_(pc.less(number, first), pc.greater(number, last))
         _note(bad, rows, outside, f"Field {name}: the value is out of the range of {kind}")
-    return array.cast(_CAST[kind]) if kind in _CAST else array
+    wanted = _CAST.get(kind, array.type)  # what is in the place of a NULL may be anything, and is not to be converted
+    return array if array.type == wanted else array.cast(wanted)
 
 
 def _struct(array: pa.Array, field: Field, rows: pa.Array, bad: dict[int, str]) -> pa.Array:
@@ -218,7 +242,7 @@ def _each(
 def _held(number: Any) -> Any:
     if not values.is_held(number):
         raise ValueError
-    return number
+    return number.normalize(_DIGITS)  # it comes with 38 digits behind the point
 
 
 def _note(bad: dict[int, str], rows: pa.Array, wrong: pa.Array, message: str) -> None:

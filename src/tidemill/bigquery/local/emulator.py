@@ -116,6 +116,12 @@ class Emulator:
         found = self._context.catalog.get_table(at.project, at.dataset, at.table)
         return None if found is None else [_field(field) for field in found.schema_.fields]
 
+    def partition_column(self, at: Place) -> str | None:
+        """The column by which a table is partitioned, if it is."""
+        found = self._context.catalog.get_table(at.project, at.dataset, at.table)
+        partitioning = found.time_partitioning if found else None
+        return str(partitioning.field) if partitioning and partitioning.field else None
+
     def created(self, at: Place) -> int | None:
         """When a table was made, in milliseconds since 1970: it tells a table from a later one of the same name."""
         found = self._context.catalog.get_table(at.project, at.dataset, at.table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -158,6 +159,7 @@ class WriteCalls:
                 schema = connection.schema(request)
                 content = request.arrow_rows.rows.serialized_record_batch
                 rows = await asyncio.to_thread(arrow_rows.read, schema, content, fields)
+                self._assert_streamable(stream, at, rows)
             except MismatchError as error:
                 reason = "SCHEMA_MISMATCH_EXTRA_FIELDS" if error.extra else ""
                 raise Failure("INVALID_ARGUMENT", str(error), reason=reason, entity=name) from None
@@ -173,6 +175,12 @@ class WriteCalls:
         if stream is not None:
             made.append_result.offset.value = stream.next
         return made
+
+    def _assert_streamable(self, stream: Stream | None, at: Place, rows: Any) -> None:
+        """Rows that are seen at once go into a buffer, which takes those of near partitions alone."""
+        column = self._emulator.partition_column(at)
+        if column and not (stream and stream.pending):
+            arrow_rows.assert_streamable(rows, column, dt.datetime.now(dt.UTC).date())
 
     async def expire(self, name: str) -> None:
         """Forget a stream: a fault that was asked for."""

@@ -24,8 +24,6 @@ from tidemill.exports.work import Parts, model_of
 from tidemill.store.records import Export
 from tidemill.store.streams import WHOLE
 
-#: About how many bytes are read at once; of a commit that has more, all.
-_WINDOW_BYTES = 32 * 1024 * 1024
 #: How many changes are asked for at once.
 _CHANGES = 10_000
 _LOOKS_EVERY_SECONDS = 0.1
@@ -128,7 +126,7 @@ class Reader:
         return self._read(export, spec, commits)
 
     def _read(self, export: Export, spec: ExportSpec, commits: list[Commit]) -> Window:
-        last = _enough(commits)
+        last = _enough(commits, self._parts.settings.stream_window_bytes)
         change, number = self._place
         after = change if number == WHOLE else change - 1
         rows = batches.ordered(
@@ -164,13 +162,13 @@ def _waits(commits: list[Commit], spec: ExportSpec) -> float:
     return min(max(spec.buffer_seconds - age, 0.0), spec.buffer_seconds)  # clocks may differ
 
 
-def _enough(commits: list[Commit]) -> int:
-    """The number of the last commit of a window."""
+def _enough(commits: list[Commit], wanted: int) -> int:
+    """The number of the last commit of a window of about so many bytes: commits are read whole."""
     size = 0
     for number, commit in enumerate(commits):
         size += commit.bytes
-        if size >= _WINDOW_BYTES:
-            return max(number - 1, 0) if size > 2 * _WINDOW_BYTES else number
+        if size >= wanted:
+            return max(number - 1, 0) if size > 2 * wanted else number
     return len(commits) - 1
 
 

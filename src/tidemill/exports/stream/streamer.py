@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.write_streams import WriteStreams
-from tidemill.errors import Cancelled, TidemillError
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream import settle
 from tidemill.exports.stream.journal import Append, Journal
@@ -56,12 +54,6 @@ class Streamer:
             while not self._is_over():
                 self._turn()
             self._journal.end_run()
-        except Cancelled:
-            raise
-        except TidemillError as error:
-            with contextlib.suppress(TidemillError):
-                self._journal.tell(error, self._sender.pending)
-            raise
         finally:
             if self._reader is not None:
                 self._reader.stop()

@@ -189,9 +189,12 @@ class Streaming:
                 self._first_rows(export, client, orders)
                 Streamer(self._parts, self._streams, export, client, orders).run()
                 return
-            except (RetryableError, UnavailableError) as error:
+            except Cancelled:
+                raise
+            except TidemillError as error:
+                self._tell(export, error)
                 orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
-                if orders.stopping():
+                if orders.stopping() or not isinstance(error, RetryableError | UnavailableError):
                     raise
             finally:
                 client.close()
@@ -199,10 +202,16 @@ class Streaming:
                 return
             pause = min(pause * 2, _LONGEST_WAIT)
 
+    def _tell(self, export: Export, error: TidemillError) -> None:
+        """Record why it stands still, if that can be done."""
+        with contextlib.suppress(TidemillError):
+            self._streams.tell(export.id, {"code": error.code, "message": error.message, "hint": error.hint})
+
     def _first_rows(self, export: Export, client: Client, orders: Orders) -> None:
         """Into a table that holds rows already, those that there are now go by a run, which adds only what is missing:
         some of its rows may be ours, of an export before."""
-        if export.position or self._streams.get(export.id):
+        stream = self._streams.get(export.id)
+        if export.position or (stream and stream.epoch):
             return
         table = client.get_table(export.dataset, export.table_id)
         if table is None or not (table.rows or table.buffered):
