@@ -9,6 +9,7 @@ import grpc
 import requests
 from google.api_core.gapic_v1.client_info import ClientInfo
 from google.auth.transport.requests import Request
+from google.cloud.bigquery_storage_v1 import types
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
 
 from tidemill.bigquery.client import USER_AGENT
@@ -17,6 +18,7 @@ from tidemill.errors import ConfigError
 if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
 
+_APPEND_ROWS = "/google.cloud.bigquery.storage.v1.BigQueryWrite/AppendRows"
 HOST = "bigquerystorage.googleapis.com"
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -25,6 +27,12 @@ _OPTIONS = [
 ]
 #: A connection that died unseen is found out. Google's Java samples have a minute for both.
 _ALIVE = [("grpc.keepalive_time_ms", 60_000), ("grpc.keepalive_timeout_ms", 60_000)]
+
+
+def append_rows(transport: Any) -> Any:
+    """The stub of AppendRows: of requests that are bytes already, and answers as protobuf has them."""
+    parse = types.AppendRowsResponse.pb().FromString
+    return transport.grpc_channel.stream_stream(_APPEND_ROWS, response_deserializer=parse)
 
 
 class Door:

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from google.cloud.bigquery_storage_v1 import types
 
+from tidemill.bigquery import write_requests
 from tidemill.bigquery.retry import AWAKE
 from tidemill.bigquery.write_outcomes import Failed, Outcome
 from tidemill.errors import Cancelled, RetryableError
@@ -31,7 +31,7 @@ class Connection:
         self,
         name: str,
         schema: pa.Schema,
-        start: Callable[[Iterator[Any]], Iterable[Any]],
+        start: Callable[[Iterator[bytes]], Iterable[Any]],
         *,
         answered: Callable[[Any], Outcome],
         ended: Callable[[grpc.RpcError | None], Outcome],
@@ -46,7 +46,7 @@ class Connection:
         self._first = True
         self._over: Outcome | None = None
         self._changed = threading.Condition()
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._call: Any = start(iter(self._requests.get, None))
         self._reader = threading.Thread(target=self._read, name="tidemill-append-rows", daemon=True)
         self._reader.start()
@@ -70,7 +70,7 @@ class Connection:
             if over is None:
                 self._waiting.append((answer, content.size))
                 self._bytes += content.size
-                self._requests.put(self._request(content.to_pybytes(), offset))
+                self._requests.put(self._request(content, offset))
         if over is not None:
             answer.set_result(over)
         return answer
@@ -90,23 +90,18 @@ class Connection:
     def _has_room(self, size: int) -> bool:
         return not self._waiting or (len(self._waiting) < IN_FLIGHT and self._bytes + size <= IN_FLIGHT_BYTES)
 
-    def _request(self, content: bytes, offset: int | None) -> Any:
-        # In each request, also where Google could do without: who routes requests may look for it.
-        request = types.AppendRowsRequest.pb()(write_stream=self._name)
-        if offset is not None:
-            request.offset.value = offset
-        request.arrow_rows.rows.serialized_record_batch = content
-        if self._first:
-            request.trace_id = self._trace
-            request.arrow_rows.writer_schema.serialized_schema = self._schema.serialize().to_pybytes()
-            self._first = False
-        return types.AppendRowsRequest.wrap(request)
+    def _request(self, content: pa.Buffer, offset: int | None) -> bytes:
+        # The stream in each request, also where Google could do without: who routes requests may look for it.
+        if not self._first:
+            return write_requests.request(self._name, content, offset)
+        self._first = False
+        return write_requests.request(self._name, content, offset, schema=self._schema, trace=self._trace)
 
     def _read(self) -> None:
         """Tell what is answered, until the call is over."""
         try:
             for response in self._call:
-                self._tell(self._answered(types.AppendRowsResponse.pb(response)))
+                self._tell(self._answered(response))
             over = self._ended(None)
         except grpc.RpcError as error:
             over = self._ended(error)

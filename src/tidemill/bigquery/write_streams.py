@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.cloud.bigquery_storage_v1 import types
 
-from tidemill.bigquery import errors, write_outcomes
+from tidemill.bigquery import errors, write_channel, write_outcomes
 from tidemill.bigquery.client import USER_AGENT
 from tidemill.bigquery.errors import Problem, Target
 from tidemill.bigquery.write_channel import Door
@@ -112,7 +112,7 @@ class WriteStreams:
         return Connection(
             name,
             schema,
-            lambda requests: transport.append_rows(requests, metadata=metadata),
+            lambda requests: write_channel.append_rows(transport)(requests, metadata=metadata),
             answered=answered,
             ended=ended,
             cancelled=cancelled,
