@@ -110,9 +110,7 @@ def test_only_the_events_that_are_wanted_are_sent(installation: Installation, tm
 @pytest.mark.parametrize("model", ["amplitude_events", "merge_ids"])
 def test_other_models_that_only_append_are_streamed(installation: Installation, tmp_path: Path, model: str) -> None:
     """As a run would have them."""
-    sent: list[tuple[str, str, dict[str, str]]] = [("seen", f"a{n}", {}) for n in range(60)] + [
-        ("seen", f"u{n}", {}) for n in range(60)
-    ]
+    sent: list[tuple[str, str, dict[str, Any]]] = [("seen", f"{one}{n}", {}) for one in "au" for n in range(60)]
     sent += [("$identify", f"u{n}", {"$anon_distinct_id": f"a{n}"}) for n in range(60)]
     with (tmp_path / "a.jsonl").open("w") as file:
         for number, (event, name, properties) in enumerate(sent):
