@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.api import write
+from tidemill.api import stream, write
 from tidemill.errors import ConflictError
 from tidemill.settings import Settings, current
 
@@ -103,10 +103,11 @@ def bind(host: str, port: int) -> socket.socket:
     return found
 
 
-def run(settings: Settings, listener: socket.socket, processes: int, proxies: str) -> None:
+def run(settings: Settings, listener: socket.socket, processes: int, proxies: str, *, streams: bool) -> None:
     """Serve until SIGTERM or SIGINT; what was begun is finished then.
 
-    `proxies`: addresses of those who are believed about whom they ask for.
+    `proxies`: addresses of those who are believed about whom they ask for; `streams`: whether streaming exports are
+    moved.
     """
     import uvicorn
     from uvicorn.supervisors import Multiprocess
@@ -141,8 +142,8 @@ def run(settings: Settings, listener: socket.socket, processes: int, proxies: st
         forwarded_allow_ips=proxies or None,
         log_level="warning",
     )
-    with write.writing() as writer:
-        os.environ[_WRITER] = str(writer.socket)
+    with stream.streaming() if streams else contextlib.nullcontext(), write.writing() as writer:
+        os.environ[_WRITER] = str(writer)
         if processes > 1:
             with _counting_together():
                 Multiprocess(config, sockets=[listener]).run()

@@ -1,4 +1,4 @@
-"""`tidemill serve`: takes events from SDKs."""
+"""`tidemill serve`: takes events from SDKs, and moves streams."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ def serve(
     behind: str = typer.Option(
         "", help="Addresses of proxies, with commas, that are believed about who asks (X-Forwarded-For)."
     ),
+    streams: bool = typer.Option(True, "--streams/--no-streams", help="Move streaming exports, too."),
 ) -> None:
-    """Take events from the SDKs of PostHog, Segment, RudderStack and Amplitude, until it is stopped (Ctrl-C).
+    """Take events from the SDKs of PostHog, Segment, RudderStack and Amplitude, until it is stopped (Ctrl-C); and
+    append what is new to the tables of streaming exports.
 
     An event is acknowledged when it is durable. GET /health, /ready and /metrics say how the server is.
     """
@@ -32,4 +34,4 @@ def serve(
         output.done(f"Taking events at http://{shown}:{listener.getsockname()[1]}")
         if not opened.keys.find():
             output.note("There is no key yet. Make one: tidemill key create --team 1")
-        serving.run(opened.settings, listener, workers, behind)
+        serving.run(opened.settings, listener, workers, behind, streams=streams)

@@ -43,6 +43,8 @@ class ExportView:
     last_status: str | None
     last_finished_at: dt.datetime | None
     waiting_rows: int
+    #: For how long the oldest of them has waited.
+    lag_seconds: float
     #: Of a stream: how much is sent at once, after how long; when it sent last, and why it stands still.
     buffer: str | None
     all_elements: bool
@@ -142,8 +144,10 @@ def export_view(
     verified: records.Verification | None,
     waiting_rows: int,
     stream: records.Stream | None,
+    waits_since: dt.datetime | None,
 ) -> ExportView:
-    """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification."""
+    """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification;
+    `waits_since`: when the oldest event that it has not sent was acknowledged."""
     made = ExportSpec.model_validate(export.spec)
     partition = made.partition_by
     return ExportView(
@@ -176,6 +180,7 @@ def export_view(
         last_status=_status(last, stream),
         last_finished_at=last.finished_at if last else None,
         waiting_rows=waiting_rows,
+        lag_seconds=_age(waits_since) if waiting_rows else 0.0,
         buffer=f"{made.buffer_bytes:,} bytes or {made.buffer_seconds:g} s" if made.streams else None,
         all_elements=made.all_elements,
         last_sent_at=stream.sent_at if stream else None,
@@ -183,6 +188,10 @@ def export_view(
         if stream and stream.trouble
         else None,
     )
+
+
+def _age(moment: dt.datetime | None) -> float:
+    return max(0.0, round((dt.datetime.now(dt.UTC) - moment).total_seconds(), 1)) if moment else 0.0
 
 
 def _status(last: records.Run | None, stream: records.Stream | None) -> str | None:

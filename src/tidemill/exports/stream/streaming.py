@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import random
 import threading
 import time
@@ -24,7 +25,7 @@ from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.orders import Orders, StreamProgress
 from tidemill.exports.stream.streamer import Streamer
 from tidemill.exports.work import Parts
-from tidemill.store.records import Export
+from tidemill.store.records import Export, Stream
 from tidemill.store.streams import Streams
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
@@ -32,6 +33,9 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
 _HELD_SECONDS, _STILL_WITHIN_SECONDS = 600.0, 60.0
 #: How often is looked for new exports, and after what time one that cannot go on is tried again.
 _LOOKS_EVERY_SECONDS, _AGAIN_SECONDS = 2.0, 60.0
+_LOOKED_AHEAD = 1000  # snapshots, of which some hold no events
+#: Without the database there is no lock.
+_DATABASE = frozenset({"database_unavailable", "lock_lost"})
 
 
 class _TakenError(Exception):
@@ -42,9 +46,16 @@ class Streaming:
     """Moves streams."""
 
     def __init__(
-        self, parts: Parts, streams: Streams, dispatch: Dispatch, client_for: Callable[[Export], Client]
+        self,
+        parts: Parts,
+        streams: Streams,
+        dispatch: Dispatch,
+        client_for: Callable[[Export], Client],
+        revive: Callable[[], object],
     ) -> None:
+        """`revive`: starts the database again, if it is ours and has ended."""
         self._parts, self._streams, self._dispatch, self._client_for = parts, streams, dispatch, client_for
+        self._revive = revive
         self._forced = threading.Event()
 
     def run(self, name: str, orders: Orders) -> None:
@@ -66,14 +77,28 @@ class Streaming:
                 "not_streaming", f"{export.name} is exported by runs.", hint=f"tidemill export run {export.name}"
             )
         try:
-            with self._locked(export, _taken):
-                self._move(export, orders)
+            self._hold(export, orders, _taken)
         except _TakenError:
             raise ConflictError(
                 "stream_running",
                 f"Another process streams {export.name}.",
                 hint=f"tidemill export show {export.name} tells how far it is.",
             ) from None
+
+    def _hold(self, export: Export, orders: Orders, waiting: Callable[[], None]) -> None:
+        """Move it while the lock is held. A lock that is lost with the database is taken again."""
+        while True:
+            try:
+                with self._locked(export, waiting):
+                    self._move(export, orders)
+                return
+            except UnavailableError as error:
+                if error.code not in _DATABASE or orders.stopping():
+                    raise
+                orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
+                _wait(_LONGEST_WAIT / 30, orders.stopping)
+                with contextlib.suppress(TidemillError):
+                    self._revive()
 
     def run_all(self, by: str, stopping: Callable[[], bool], said: Callable[[str, TidemillError | None], None]) -> None:
         """Move the streams of all exports that are streamed, also of those that come, until it is told to stop.
@@ -82,7 +107,7 @@ class Streaming:
         """
         moving: dict[str, threading.Thread] = {}
         while not stopping():
-            for export in self._parts.exports.find():
+            for export in self._found():
                 key = export.id.hex
                 if ExportSpec.model_validate(export.spec).streams and not (key in moving and moving[key].is_alive()):
                     moving[key] = threading.Thread(target=self._keep, args=(export, by, stopping, said), daemon=True)
@@ -91,17 +116,23 @@ class Streaming:
         for thread in moving.values():
             thread.join()
 
+    def _found(self) -> list[Export]:
+        """All exports; none while the database is away."""
+        try:
+            return self._parts.exports.find()
+        except UnavailableError:
+            with contextlib.suppress(TidemillError):
+                self._revive()
+            return []
+
     def stop_now(self) -> None:
         """Wait for no answer any more. What is in flight is settled by who goes on."""
         self._forced.set()
 
-    def is_moved(self, export: Export) -> bool:
-        """Whether a process has the stream."""
-        try:
-            with self._locked(export, _taken):
-                return False
-        except _TakenError:
-            return True
+    def status(self, export: Export) -> tuple[Stream | None, dt.datetime | None]:
+        """The stream of an export; and when the oldest event that the export has not sent was acknowledged."""
+        commits = self._parts.lake.commits(export.position, export.position + _LOOKED_AHEAD)
+        return self._streams.get(export.id), commits[0].committed_at if commits else None
 
     @contextlib.contextmanager
     def quiet(self, export: Export, *, anyway: bool = False) -> Iterator[None]:
@@ -168,9 +199,8 @@ class Streaming:
 
         orders = Orders(by, patient=True, stopping=stopping, report=_quiet)
         try:
-            with self._locked(export, waiting):
-                self._move(export, orders)
-                said(export.name, None)
+            self._hold(export, orders, waiting)
+            said(export.name, None)
         except (Cancelled, NotFoundError):  # it is to stop, or the export was deleted
             return
         except TidemillError as error:
@@ -194,7 +224,8 @@ class Streaming:
             except TidemillError as error:
                 self._tell(export, error)
                 orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
-                if orders.stopping() or not isinstance(error, RetryableError | UnavailableError):
+                lasting = not isinstance(error, RetryableError | UnavailableError) or error.code in _DATABASE
+                if lasting or orders.stopping():
                     raise
             finally:
                 client.close()

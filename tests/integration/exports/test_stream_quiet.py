@@ -1,0 +1,182 @@
+"""What needs a table to be still gets it while a stream goes on: to verify it, to delete a person or the export."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.installation import Installation, write_events
+from tests.streams import NAME, make_stream, send_all
+
+from tidemill.app import App
+from tidemill.bigquery.write_connection import Connection
+from tidemill.errors import ConflictError, TidemillError
+from tidemill.exports.stream.orders import Orders
+
+SMALL: dict[str, Any] = {"commit_rows": 100, "stream_window_bytes": 1000}
+
+
+@contextlib.contextmanager
+def streaming(app: App) -> Iterator[list[TidemillError]]:
+    """The stream is moved by a thread, for the time of the block. Gives what it ended with, in the end."""
+    stop, ended = threading.Event(), list[TidemillError]()
+
+    def move() -> None:
+        orders = Orders("tester", patient=True, stopping=stop.is_set, report=lambda _: None)
+        try:
+            app.exports.streaming.run(NAME, orders)
+        except TidemillError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=move)
+    thread.start()
+    try:
+        yield ended
+    finally:
+        stop.set()
+        thread.join()
+
+
+def caught_up(app: App) -> None:
+    """Wait until all is in the table."""
+    while app.exports.get(NAME).waiting_rows:
+        pass
+
+
+@pytest.fixture
+def prepared(installation: Installation, tmp_path: Path) -> Iterator[tuple[App, App, list[str]]]:
+    """Two processes' view of an installation with a stream that has sent a thousand events."""
+    with installation.app(**SMALL) as app, installation.app(**SMALL) as other:
+        wanted = write_events(tmp_path / "a.jsonl", 1000)
+        app.events.load(str(tmp_path / "a.jsonl"))
+        installation.connect(app)
+        make_stream(app)
+        yield app, other, wanted
+
+
+def more(app: App, tmp_path: Path, first: int, count: int = 300) -> list[str]:
+    """More events."""
+    uuids = write_events(tmp_path / f"{first}.jsonl", count, first=first)
+    app.events.load(str(tmp_path / f"{first}.jsonl"))
+    return uuids
+
+
+def test_a_table_is_verified_while_its_stream_goes_on(
+    installation: Installation, prepared: tuple[App, App, list[str]], tmp_path: Path
+) -> None:
+    """It pauses for as long as that takes."""
+    app, other, wanted = prepared
+    with streaming(app) as ended:
+        for turn in range(3):
+            wanted += more(other, tmp_path, 1000 + 300 * turn)
+            assert other.exports.verify(NAME, by="tester").different == ()
+        caught_up(other)
+    assert not ended
+    assert installation.uuids() == sorted(wanted)
+
+
+def test_a_person_is_deleted_while_its_events_are_on_their_way(
+    installation: Installation, prepared: tuple[App, App, list[str]], tmp_path: Path
+) -> None:
+    """What was read before comes to the table, and is deleted there."""
+    app, other, wanted = prepared
+    with streaming(app) as ended:
+        while not app.exports.get(NAME).position:
+            pass
+        wanted += more(other, tmp_path, 1000)
+        other.exports.erase_person(1, "user-7", events=True, by="tester", told=lambda _: None)
+        wanted += more(other, tmp_path, 1300)
+        caught_up(other)
+    assert not ended
+    late = {uuid for uuid in wanted if int(uuid[-12:]) >= 1300}
+    assert installation.uuids() == sorted(uuid for uuid in wanted if int(uuid[-12:]) % 100 != 7 or uuid in late)
+
+
+def test_an_export_that_is_deleted_ends_its_stream(
+    installation: Installation, prepared: tuple[App, App, list[str]]
+) -> None:
+    """What is in the table stays."""
+    app, other, wanted = prepared
+    with streaming(app) as ended:
+        while not app.exports.get(NAME).position:
+            pass
+        other.exports.delete(NAME)
+        while not ended:
+            pass
+    assert ended[0].code == "export_unknown"
+    rows = installation.uuids()
+    assert set(rows) <= set(wanted)
+    assert len(rows) == len(set(rows))
+
+
+def test_backfills_and_runs_again_go_on_beside_a_stream(
+    installation: Installation, prepared: tuple[App, App, list[str]], tmp_path: Path
+) -> None:
+    """They merge what the stream has sent already, and nothing is there twice."""
+    app, other, wanted = prepared
+    with streaming(app) as ended:
+        caught_up(other)
+        wanted += more(other, tmp_path, 1000, 1000)
+        estimate = other.exports.estimate(NAME, "earliest", None, "day")
+        other.exports.backfill(NAME, estimate, by="tester", parallel=2, progress=lambda _: None)
+        caught_up(other)
+    assert not ended
+    assert installation.uuids() == sorted(wanted)
+    run = next(one for one in other.exports.runs(NAME, limit=99) if one.kind == "stream")
+    assert other.exports.run_again(str(run.id), by="tester").rows_done == 0
+    assert installation.uuids() == sorted(wanted)
+
+
+def test_rows_that_were_set_aside_are_tried_again_beside_a_stream(
+    installation: Installation, prepared: tuple[App, App, list[str]], tmp_path: Path
+) -> None:
+    """Once the run that set them aside is over."""
+    app, other, wanted = prepared
+    event = {"uuid": "old", "event": "odd", "distinct_id": "u", "timestamp": "2001-01-01T00:00:00Z", "properties": {}}
+    (tmp_path / "old.jsonl").write_text(json.dumps(event) + "\n")
+    with streaming(app) as ended:
+        other.events.load(str(tmp_path / "old.jsonl"))
+        while not other.exports.rejects(NAME):
+            pass
+        caught_up(other)
+        with pytest.raises(ConflictError) as running:
+            other.exports.retry_rejects(NAME, by="tester")
+        assert running.value.code == "run_streams"
+        other.exports.verify(NAME, by="tester")  # which ends the run
+        wanted += more(other, tmp_path, 1000)
+        other.exports.retry_rejects(NAME, by="tester")
+        caught_up(other)
+    assert not ended
+    assert installation.uuids() == sorted([*wanted, "old"])
+    assert other.exports.rejects(NAME) == []
+
+
+def test_a_stream_that_was_left_in_the_middle_must_be_finished_first(
+    installation: Installation, prepared: tuple[App, App, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the table is verified; it may be deleted all the same."""
+
+    class Cut(BaseException):
+        pass
+
+    def send(*_: Any) -> Any:
+        raise Cut
+
+    app, other, wanted = prepared
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "send", send)
+        with pytest.raises(Cut):
+            send_all(app)
+    with pytest.raises(ConflictError) as unfinished:
+        other.exports.verify(NAME, by="tester")
+    assert "tidemill export stream live --once" in unfinished.value.hint
+    send_all(app)
+    assert other.exports.verify(NAME, by="tester").different == ()
+    assert installation.uuids() == wanted
+    other.exports.delete(NAME)
+    assert other.exports.find() == []
