@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="BigQuery projects and datasets, an
 
 Use = Literal["batch", "streaming"]
 _FOR = typer.Option(
-    "batch", "--for", help="What it must be good for. A streaming export, which is to come, needs five permissions."
+    "batch", "--for", help="What it must be good for. A streaming export needs five permissions."
 )
 DATE_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
