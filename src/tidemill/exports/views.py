@@ -255,7 +255,7 @@ def run_view(
         rows_done=run.rows_merged if run.rows_merged is not None else sum(chunk.rows_loaded for chunk in chunks),
         rows_rejected=sum(chunk.rows_rejected for chunk in chunks),
         rows_repaired=sum(chunk.rows_repaired for chunk in chunks),
-        bytes_done=sum(chunk.bytes for chunk in chunks if chunk.status == "loaded"),
+        bytes_done=sum(chunk.bytes for chunk in chunks if chunk.status == "loaded" or run.mode == "stream"),
         seconds=(ended - run.started_at).total_seconds() if run.started_at and ended else None,
         notes=tuple(run.notes),
         chunks=tuple(
