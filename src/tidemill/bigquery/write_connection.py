@@ -75,6 +75,11 @@ class Connection:
             answer.set_result(over)
         return answer
 
+    def has_room(self, size: int) -> bool:
+        """Whether rows of so many bytes would be sent at once, without a wait."""
+        with self._changed:
+            return self._over is not None or self._has_room(size)
+
     def close(self, timeout: float = 30.0) -> None:
         """End the call. Waits that long for answers; what has none then is to be sent again."""
         with self._changed:

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="BigQuery projects and datasets, and the credentials for them.")
 
 Use = Literal["batch", "streaming"]
-_FOR = typer.Option(
-    "batch", "--for", help="What it must be good for. A streaming export needs five permissions."
-)
+_FOR = typer.Option("batch", "--for", help="What it must be good for. A streaming export needs five permissions.")
 DATE_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 

@@ -14,6 +14,7 @@ from tidemill.app import App
 from tidemill.bigquery import grants
 from tidemill.bigquery.write_connection import Connection
 from tidemill.errors import AccessError, Cancelled, ConflictError, TidemillError
+from tidemill.exports.stream import sender
 from tidemill.exports.stream.orders import Orders
 from tidemill.exports.stream.streamer import Streamer
 from tidemill.store.streams import Streams
@@ -266,6 +267,19 @@ def test_a_bigquery_that_is_down_is_waited_for(installation: Installation, tmp_p
         thread.join()
         assert installation.uuids() == wanted
         assert app.exports.get(NAME).trouble is None
+
+
+def test_what_has_no_answer_is_sent_again(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another connection; it may have been taken, and is not there twice."""
+    monkeypatch.setattr(sender, "ANSWERED_WITHIN_SECONDS", 0.5)
+    with installation.app(**SMALL) as app:
+        wanted = start(installation, app, tmp_path)
+        installation.local.set_faults([fault(APPEND, "delay_response", nth=3, seconds=3600)])
+        send_all(app)
+        installation.local.set_faults([])
+        assert installation.uuids() == wanted
 
 
 def test_who_leaves_at_once_loses_nothing(installation: Installation, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import collections
 import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent import futures
 
@@ -39,6 +40,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0  # seconds
 #: How often in a row a write stream is replaced, and nothing gets into the new one, before that is an error.
 _MOST_REPLACED = 5
 _CLOSE_SECONDS = 20.0
+#: BigQuery answers within a second, mostly; a request without an answer is sent again on another connection.
+ANSWERED_WITHIN_SECONDS = 120.0
 
 
 class Sender:
@@ -51,6 +54,7 @@ class Sender:
         self._columns: tuple[Column, ...] = ()
         self._news: tuple[str, ...] = ()
         self._failures = self._replaced = 0
+        self._heard_at = time.monotonic()
         self.pending: collections.deque[Append] = collections.deque()
 
     @property
@@ -88,13 +92,12 @@ class Sender:
         """
         if not self.pending:
             return
-        if self.pending[0].answer is None:
-            self._send()
+        self._send()
         first = self.pending[0].answer
         if first is not None:
             futures.wait([first], seconds)
         self._settle()
-        if self.pending and (first := self.pending[0].answer) is not None and first.done():
+        if self.pending and (first := self.pending[0].answer) is not None and (first.done() or self._is_stuck()):
             self._trouble()
         self._journal_if_idle()
         if self._news and not self.pending:
@@ -111,14 +114,23 @@ class Sender:
         if not self.pending:
             self._journal.flush(self.pending)
 
+    def _is_stuck(self) -> bool:
+        """Whether there was no answer for so long that the connection must be broken."""
+        return time.monotonic() - self._heard_at > ANSWERED_WITHIN_SECONDS
+
     def _send(self) -> None:
-        """Send what was not sent yet, in order."""
+        """Send what was not sent yet, in order, as far as there is room for it."""
         for append in self.pending:
             if append.answer is not None:
                 continue
             if self._connection is None:
                 name = str(self._journal.stream.name)
                 self._connection = self._streams.open(name, batches.schema(self._columns))
+                self._heard_at = time.monotonic()
+            if not self._connection.has_room(int(append.rows.sizes.sum())):
+                return
+            if append is self.pending[0]:
+                self._heard_at = time.monotonic()
             rows = append.rows.batch.select([column.name for column in self._columns])
             append.answer = self._connection.send(rows, append.offset)
             if append.answer.done():  # the connection is over: what comes after it need not be tried
@@ -140,6 +152,7 @@ class Sender:
     def _settled(self, append: Append) -> None:
         """The first of the pending appends is in."""
         self.pending.popleft()
+        self._heard_at = time.monotonic()
         self._journal.settle(append.entry())
         self._failures = self._replaced = 0
 
@@ -168,7 +181,7 @@ class Sender:
     def _disconnect(self) -> None:
         """Have all answers that still come, and close the connection."""
         if self._connection is not None:
-            self._connection.close(_CLOSE_SECONDS)
+            self._connection.close(0 if self._is_stuck() else _CLOSE_SECONDS)
             self._connection = None
 
     def _first_outcome(self) -> Outcome | None:
