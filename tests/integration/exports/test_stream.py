@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.cloud import bigquery
 from tests.installation import CONNECTION, Installation, write_events
-from tests.streams import NAME, make_stream, send_all
+from tests.streams import NAME, caught_up, make_stream, send_all, streaming
 
 from tidemill.bigquery import grants
 from tidemill.bigquery.local.service import DEFAULT_PROJECT
@@ -236,6 +236,36 @@ def test_an_empty_table_that_was_made_by_hand_is_used(installation: Installation
         rows = installation.rows("events")
         assert len(rows) == 15
         assert sum(row["distinct_id"] is not None for row in rows) == 5
+    client.close()
+
+
+def test_columns_that_come_and_go_while_it_streams(installation: Installation, tmp_path: Path) -> None:
+    """Are filled from then on, or left out, without a gap."""
+    client = installation.client()
+    fields = [bigquery.SchemaField(name, "STRING") for name in ("uuid", "event")]
+    name = f"{DEFAULT_PROJECT}.{installation.dataset}.events"
+    client.google().create_table(bigquery.Table(name, fields))
+    with installation.app(**SMALL) as app, installation.app(**SMALL) as other:
+        wanted = start(installation, app, tmp_path, 100)
+
+        def more() -> list[dict[str, Any]]:
+            count = len(wanted)
+            wanted.extend(write_events(tmp_path / f"{count}.jsonl", 50, first=count))
+            other.events.load(str(tmp_path / f"{count}.jsonl"))
+            caught_up(other)
+            return installation.rows("events")
+
+        with streaming(app) as ended:
+            assert {tuple(row) for row in more()} == {("uuid", "event")}
+            found = client.google().get_table(name)
+            found.schema = [*fields, bigquery.SchemaField("distinct_id", "STRING")]
+            client.google().update_table(found, ["schema"])
+            while not any(row["distinct_id"] for row in more()):
+                pass
+            client.google().query_and_wait(f"ALTER TABLE `{name}` DROP COLUMN event")
+            assert {tuple(row) for row in more()} == {("uuid", "distinct_id")}
+        assert not ended
+        assert installation.uuids() == sorted(wanted)
     client.close()
 
 

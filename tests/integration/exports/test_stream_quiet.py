@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.installation import Installation, write_events
-from tests.streams import NAME, make_stream, send_all
+from tests.streams import NAME, caught_up, make_stream, send_all, streaming
 
 from tidemill.app import App
 from tidemill.bigquery.write_connection import Connection
-from tidemill.errors import ConflictError, TidemillError
-from tidemill.exports.stream.orders import Orders
+from tidemill.errors import ConflictError
 
 SMALL: dict[str, Any] = {"commit_rows": 100, "stream_window_bytes": 1000}
-
-
-@contextlib.contextmanager
-def streaming(app: App) -> Iterator[list[TidemillError]]:
-    """The stream is moved by a thread, for the time of the block. Gives what it ended with, in the end."""
-    stop, ended = threading.Event(), list[TidemillError]()
-
-    def move() -> None:
-        orders = Orders("tester", patient=True, stopping=stop.is_set, report=lambda _: None)
-        try:
-            app.exports.streaming.run(NAME, orders)
-        except TidemillError as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=move)
-    thread.start()
-    try:
-        yield ended
-    finally:
-        stop.set()
-        thread.join()
-
-
-def caught_up(app: App) -> None:
-    """Wait until all is in the table."""
-    while app.exports.get(NAME).waiting_rows:
-        pass
 
 
 @pytest.fixture
