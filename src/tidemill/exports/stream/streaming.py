@@ -23,9 +23,11 @@ from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.orders import Orders, StreamProgress
 from tidemill.exports.stream.streamer import Streamer
-from tidemill.exports.work import Parts
+from tidemill.exports.work import Held, Parts
+from tidemill.store.locks import LOST
+from tidemill.store.postgres import open_postgres
 from tidemill.store.records import Export
-from tidemill.store.streams import Streams
+from tidemill.store.streams import TAKEN_OVER, Streams
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
 #: How long the table is kept still, at most, by who then dies; and how long is waited until it is.
@@ -66,8 +68,7 @@ class Streaming:
                 "not_streaming", f"{export.name} is exported by runs.", hint=f"tidemill export run {export.name}"
             )
         try:
-            with self._locked(export, _taken):
-                self._move(export, orders)
+            self._hold_and_move(export, orders, _taken)
         except _TakenError:
             raise ConflictError(
                 "stream_running",
@@ -128,11 +129,15 @@ class Streaming:
                 self._assert_settled(export, anyway=anyway)
             yield
 
-    def _locked(self, export: Export, waiting: Callable[[], None]) -> contextlib.AbstractContextManager[object]:
+    def _locked(self, export: Export, waiting: Callable[[], None]) -> contextlib.AbstractContextManager[Held]:
         return self._parts.lock(f"stream:{export.id}", waiting=waiting)
 
     def _assert_settled(self, export: Export, *, anyway: bool) -> None:
         stream = self._streams.get(export.id)
+        if stream is not None and stream.epoch:
+            stream = self._streams.claim(
+                export.id
+            )  # who was asleep, and has lost the lock, sends nothing when it wakes
         if stream is not None and stream.run_id is not None and not anyway:
             raise ConflictError(
                 "stream_unfinished",
@@ -168,36 +173,55 @@ class Streaming:
 
         orders = Orders(by, patient=True, stopping=stopping, report=_quiet)
         try:
-            with self._locked(export, waiting):
-                self._move(export, orders)
-                said(export.name, None)
+            self._hold_and_move(export, orders, waiting)
+            said(export.name, None)
         except (Cancelled, NotFoundError):  # it is to stop, or the export was deleted
             return
         except TidemillError as error:
             said(export.name, error)
             _wait(_AGAIN_SECONDS, stopping)
 
-    def _move(self, export: Export, orders: Orders) -> None:
-        """Until it is over; again and again while that may help."""
+    def _hold_and_move(self, export: Export, orders: Orders, waiting: Callable[[], None]) -> None:
+        """Move it as long as the lock is held. One that is lost with its session of the database is had anew."""
         self._forced.clear()
         pause = _FIRST_WAIT
         while True:
-            client = self._client_for(export)
-            client.cancelled = self._forced.is_set
             try:
-                client.locate(export.dataset)
-                self._first_rows(export, client, orders)
-                Streamer(self._parts, self._streams, export, client, orders).run()
+                with self._locked(export, waiting) as held:
+                    pause = _FIRST_WAIT
+                    self._move(export, orders, held)
+                return
+            except UnavailableError as error:
+                if error.code != LOST or orders.stopping():
+                    raise
+                orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
+            if _wait(random.uniform(0.5, 1) * pause, orders.stopping):  # noqa: S311
+                return
+            pause = min(pause * 2, _LONGEST_WAIT)
+            with contextlib.suppress(TidemillError):
+                open_postgres(self._parts.settings)  # the embedded one is started again, if it was killed
+
+    def _move(self, export: Export, orders: Orders, held: Held) -> None:
+        """Until it is over; again and again while that may help. Who has lost the lock says nothing, and goes."""
+        pause = _FIRST_WAIT
+        while True:
+            try:
+                with contextlib.closing(self._client_for(export)) as client:
+                    client.cancelled = self._forced.is_set
+                    client.locate(export.dataset)
+                    self._first_rows(export, client, orders)
+                    Streamer(self._parts, self._streams, export, client, orders, held).run()
                 return
             except Cancelled:
                 raise
             except TidemillError as error:
+                held.check()
+                if error.code == TAKEN_OVER:  # by one that was asleep, and has lost the lock: it goes
+                    continue
                 self._tell(export, error)
                 orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
                 if orders.stopping() or not isinstance(error, RetryableError | UnavailableError):
                     raise
-            finally:
-                client.close()
             if _wait(random.uniform(0.5, 1) * pause, orders.stopping):  # noqa: S311
                 return
             pause = min(pause * 2, _LONGEST_WAIT)
