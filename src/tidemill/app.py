@@ -169,7 +169,6 @@ class App:
         from tidemill.store.erasures import Erasures
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
-        from tidemill.store.postgres import open_postgres
         from tidemill.store.runs import Runs
         from tidemill.store.streams import Streams
         from tidemill.store.verifications import Verifications
@@ -192,7 +191,6 @@ class App:
             PersonEvents(self.lake, self._metadata),
             self._locks,
             self._client,
-            functools.partial(open_postgres, self.settings),
         )
 
     @functools.cached_property

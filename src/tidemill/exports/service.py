@@ -69,10 +69,9 @@ class ExportService:
         sent: PersonEvents,
         lock: Lock,
         client_for: Callable[[Connection, str], Client],
-        revive: Callable[[], object],
     ) -> None:
         """`queried`: the source of a query's rows; `sources`: by model; `sent`: events by who sent them; `lock`: as in
-        Parts; `client_for(connection, project)`: BigQuery; `revive`: as in Streaming."""
+        Parts; `client_for(connection, project)`: BigQuery."""
         self._lake = lake
         self._connections, self._exports, self._runs, self._rejects = connections, exports, runs, rejects
         self._client_for = client_for
@@ -85,7 +84,7 @@ class ExportService:
         self._backfiller = Backfiller(parts, planner, self._dispatch, backfills)
         self._estimator = Estimator(parts, planner)
         verifier = Verifier(parts, self._set_aside)
-        self.streaming = Streaming(parts, streams, self._dispatch, self._client, revive)
+        self.streaming = Streaming(parts, streams, self._dispatch, self._client)
         quiet = self.streaming.quiet
         self._eraser = Eraser(parts, identity, sent, erasures, self._dispatch, self._backfiller, self._client, quiet)
         self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)

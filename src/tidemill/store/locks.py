@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import psycopg
 
 _ASKED_EVERY_MS = 500
+#: The code of the error that says that a lock was lost.
+LOST = "lock_lost"
 
 
 def key(name: str) -> int:
@@ -91,7 +93,7 @@ def _translated() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise UnavailableError(
-            "lock_lost",
+            LOST,
             "The connection to the database that held a lock was lost.",
             hint="Run the command again: it goes on where it stopped.",
             raw=str(error),

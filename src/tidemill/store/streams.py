@@ -19,6 +19,8 @@ from tidemill.store.tables import chunks, exports, runs, streams
 
 #: The number of a place behind all rows of its change.
 WHOLE = 2**62
+#: The code of the error that says that another process has claimed a stream.
+TAKEN_OVER = "stream_taken_over"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +149,7 @@ class Streams:
             raise _deleted()
         if found != stream.epoch:
             raise ConflictError(
-                "stream_taken_over",
+                TAKEN_OVER,
                 "Another process streams this export now.",
                 hint="Nothing is lost: tidemill export show tells how it stands.",
             )

@@ -87,11 +87,15 @@ class Sender:
 
         Raises
         ------
+        Cancelled
+            Nobody waits for answers any more.
         TidemillError
             Why it cannot go on.
         """
         if not self.pending:
             return
+        if self._client.cancelled():
+            raise Cancelled
         self._send()
         first = self.pending[0].answer
         if first is not None:
@@ -105,9 +109,7 @@ class Sender:
 
     def close(self) -> None:
         """Close the connection. What has no answer may or may not be in."""
-        if self._connection is not None:
-            self._connection.close(_CLOSE_SECONDS)
-            self._connection = None
+        self._disconnect()
         self._streams.close()
 
     def _journal_if_idle(self) -> None:
@@ -179,9 +181,10 @@ class Sender:
                 self._replace(outcome)
 
     def _disconnect(self) -> None:
-        """Have all answers that still come, and close the connection."""
+        """Have all answers that still come, if somebody waits for them, and close the connection."""
         if self._connection is not None:
-            self._connection.close(0 if self._is_stuck() else _CLOSE_SECONDS)
+            at_once = self._is_stuck() or self._client.cancelled()
+            self._connection.close(0 if at_once else _CLOSE_SECONDS)
             self._connection = None
 
     def _first_outcome(self) -> Outcome | None:

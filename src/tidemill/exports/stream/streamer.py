@@ -12,7 +12,7 @@ from tidemill.exports.stream.journal import Append, Journal
 from tidemill.exports.stream.orders import Orders, StreamProgress
 from tidemill.exports.stream.reader import Reader, Window
 from tidemill.exports.stream.sender import Sender
-from tidemill.exports.work import Parts
+from tidemill.exports.work import Held, Parts
 from tidemill.store.records import Export
 from tidemill.store.streams import Streams
 
@@ -25,8 +25,10 @@ _LOOKS_WHETHER_HELD_SECONDS = 0.5
 class Streamer:
     """Of one export, as long as its lock is held."""
 
-    def __init__(self, parts: Parts, streams: Streams, export: Export, client: Client, orders: Orders) -> None:
-        self._parts, self._streams, self._client, self._orders = parts, streams, client, orders
+    def __init__(
+        self, parts: Parts, streams: Streams, export: Export, client: Client, orders: Orders, lock: Held
+    ) -> None:
+        self._parts, self._streams, self._client, self._orders, self._lock = parts, streams, client, orders, lock
         self._id = export.id
         self._journal = Journal(streams, export)
         self._sender = Sender(client, self._export, self._journal)
@@ -109,9 +111,10 @@ class Streamer:
             self._journal.end_run()
 
     def _held(self) -> bool:
-        """Whether somebody needs the table to be still. Asked now and then."""
+        """Whether somebody needs the table to be still. Asked now and then, as is whether the stream is ours still."""
         now = time.monotonic()
         if now - self._looked_at > _LOOKS_WHETHER_HELD_SECONDS:
+            self._lock.check()
             self._looked_at, self._is_held = now, self._streams.held(self._id)
         return self._is_held
 

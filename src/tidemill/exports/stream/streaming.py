@@ -24,9 +24,11 @@ from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.orders import Orders, StreamProgress
 from tidemill.exports.stream.streamer import Streamer
-from tidemill.exports.work import Parts
+from tidemill.exports.work import Held, Parts
+from tidemill.store.locks import LOST
+from tidemill.store.postgres import open_postgres
 from tidemill.store.records import Export, Stream
-from tidemill.store.streams import Streams
+from tidemill.store.streams import TAKEN_OVER, Streams
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
 #: How long the table is kept still, at most, by who then dies; and how long is waited until it is.
@@ -34,8 +36,6 @@ _HELD_SECONDS, _STILL_WITHIN_SECONDS = 600.0, 60.0
 #: How often is looked for new exports, and after what time one that cannot go on is tried again.
 _LOOKS_EVERY_SECONDS, _AGAIN_SECONDS = 2.0, 60.0
 _LOOKED_AHEAD = 1000  # snapshots, of which some hold no events
-#: Without the database there is no lock.
-_DATABASE = frozenset({"database_unavailable", "lock_lost"})
 
 
 class _TakenError(Exception):
@@ -51,11 +51,8 @@ class Streaming:
         streams: Streams,
         dispatch: Dispatch,
         client_for: Callable[[Export], Client],
-        revive: Callable[[], object],
     ) -> None:
-        """`revive`: starts the database again, if it is ours and has ended."""
         self._parts, self._streams, self._dispatch, self._client_for = parts, streams, dispatch, client_for
-        self._revive = revive
         self._forced = threading.Event()
 
     def run(self, name: str, orders: Orders) -> None:
@@ -77,28 +74,13 @@ class Streaming:
                 "not_streaming", f"{export.name} is exported by runs.", hint=f"tidemill export run {export.name}"
             )
         try:
-            self._hold(export, orders, _taken)
+            self._hold_and_move(export, orders, _taken)
         except _TakenError:
             raise ConflictError(
                 "stream_running",
                 f"Another process streams {export.name}.",
                 hint=f"tidemill export show {export.name} tells how far it is.",
             ) from None
-
-    def _hold(self, export: Export, orders: Orders, waiting: Callable[[], None]) -> None:
-        """Move it while the lock is held. A lock that is lost with the database is taken again."""
-        while True:
-            try:
-                with self._locked(export, waiting):
-                    self._move(export, orders)
-                return
-            except UnavailableError as error:
-                if error.code not in _DATABASE or orders.stopping():
-                    raise
-                orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
-                _wait(_LONGEST_WAIT / 30, orders.stopping)
-                with contextlib.suppress(TidemillError):
-                    self._revive()
 
     def run_all(self, by: str, stopping: Callable[[], bool], said: Callable[[str, TidemillError | None], None]) -> None:
         """Move the streams of all exports that are streamed, also of those that come, until it is told to stop.
@@ -121,8 +103,7 @@ class Streaming:
         try:
             return self._parts.exports.find()
         except UnavailableError:
-            with contextlib.suppress(TidemillError):
-                self._revive()
+            self._revive()
             return []
 
     def stop_now(self) -> None:
@@ -159,11 +140,13 @@ class Streaming:
                 self._assert_settled(export, anyway=anyway)
             yield
 
-    def _locked(self, export: Export, waiting: Callable[[], None]) -> contextlib.AbstractContextManager[object]:
+    def _locked(self, export: Export, waiting: Callable[[], None]) -> contextlib.AbstractContextManager[Held]:
         return self._parts.lock(f"stream:{export.id}", waiting=waiting)
 
     def _assert_settled(self, export: Export, *, anyway: bool) -> None:
         stream = self._streams.get(export.id)
+        if stream is not None and stream.epoch:
+            stream = self._streams.claim(export.id)  # who was asleep, and has lost the lock, may send nothing then
         if stream is not None and stream.run_id is not None and not anyway:
             raise ConflictError(
                 "stream_unfinished",
@@ -199,7 +182,7 @@ class Streaming:
 
         orders = Orders(by, patient=True, stopping=stopping, report=_quiet)
         try:
-            self._hold(export, orders, waiting)
+            self._hold_and_move(export, orders, waiting)
             said(export.name, None)
         except (Cancelled, NotFoundError):  # it is to stop, or the export was deleted
             return
@@ -207,28 +190,51 @@ class Streaming:
             said(export.name, error)
             _wait(_AGAIN_SECONDS, stopping)
 
-    def _move(self, export: Export, orders: Orders) -> None:
-        """Until it is over; again and again while that may help."""
+    def _hold_and_move(self, export: Export, orders: Orders, waiting: Callable[[], None]) -> None:
+        """Move it as long as the lock is held. One that is lost with its session of the database is had anew."""
         self._forced.clear()
         pause = _FIRST_WAIT
         while True:
-            client = self._client_for(export)
-            client.cancelled = self._forced.is_set
             try:
-                client.locate(export.dataset)
-                self._first_rows(export, client, orders)
-                Streamer(self._parts, self._streams, export, client, orders).run()
+                with self._locked(export, waiting) as held:
+                    pause = _FIRST_WAIT
+                    self._move(export, orders, held)
+                return
+            except UnavailableError as error:
+                if error.code != LOST or orders.stopping():
+                    raise
+                orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
+            if _wait(random.uniform(0.5, 1) * pause, orders.stopping):  # noqa: S311
+                return
+            pause = min(pause * 2, _LONGEST_WAIT)
+            self._revive()
+
+    def _revive(self) -> None:
+        """Start the database again, if it is the embedded one and was killed."""
+        with contextlib.suppress(TidemillError):
+            open_postgres(self._parts.settings)
+
+    def _move(self, export: Export, orders: Orders, held: Held) -> None:
+        """Until it is over; again and again while that may help. Who has lost the lock says nothing, and goes."""
+        pause = _FIRST_WAIT
+        while True:
+            try:
+                with contextlib.closing(self._client_for(export)) as client:
+                    client.cancelled = self._forced.is_set
+                    client.locate(export.dataset)
+                    self._first_rows(export, client, orders)
+                    Streamer(self._parts, self._streams, export, client, orders, held).run()
                 return
             except Cancelled:
                 raise
             except TidemillError as error:
+                held.check()
+                if error.code == TAKEN_OVER:  # by one that was asleep, and has lost the lock: it goes
+                    continue
                 self._tell(export, error)
                 orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
-                lasting = not isinstance(error, RetryableError | UnavailableError) or error.code in _DATABASE
-                if lasting or orders.stopping():
+                if orders.stopping() or not isinstance(error, RetryableError | UnavailableError):
                     raise
-            finally:
-                client.close()
             if _wait(random.uniform(0.5, 1) * pause, orders.stopping):  # noqa: S311
                 return
             pause = min(pause * 2, _LONGEST_WAIT)
