@@ -44,6 +44,7 @@ class Connection:
         self._waiting: collections.deque[tuple[Future[Outcome], int]] = collections.deque()
         self._bytes = 0
         self._first = True
+        self._serializer = write_requests.Serializer(schema)
         self._over: Outcome | None = None
         self._changed = threading.Condition()
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -59,18 +60,18 @@ class Connection:
         Cancelled
             While it waited.
         """
-        content = batch.serialize()
+        size = write_requests.size(batch)
         answer: Future[Outcome] = Future()
         answer.set_running_or_notify_cancel()
         with self._changed:
-            while not self._changed.wait_for(lambda: self._over or self._has_room(content.size), AWAKE):
+            while not self._changed.wait_for(lambda: self._over or self._has_room(size), AWAKE):
                 if self._cancelled():
                     raise Cancelled
             over = self._over
             if over is None:
-                self._waiting.append((answer, content.size))
-                self._bytes += content.size
-                self._requests.put(self._request(content, offset))
+                self._waiting.append((answer, size))
+                self._bytes += size
+                self._requests.put(self._request(self._serializer.serialized(batch), offset))
         if over is not None:
             answer.set_result(over)
         return answer

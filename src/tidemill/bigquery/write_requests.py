@@ -5,16 +5,37 @@ They are put together by hand around the rows, which are copied once: by way of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pyarrow as pa
 from google.cloud.bigquery_storage_v1 import types
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _Request: Any = types.AppendRowsRequest.pb()
 _ArrowData: Any = types.AppendRowsRequest.ArrowData.pb()
 _ArrowBatch: Any = types.ArrowRecordBatch.pb()
+
+
+def size(batch: pa.RecordBatch) -> int:
+    """Bytes of a record batch, serialized."""
+    return int(pa.ipc.get_record_batch_size(batch))
+
+
+class Serializer:
+    """Record batches of one schema, serialized into the same memory each time: fresh memory costs more than a copy."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._before = schema.serialize().size  # a stream begins with it
+        self._room: pa.Buffer | None = None
+
+    def serialized(self, batch: pa.RecordBatch) -> pa.Buffer:
+        """As `batch.serialize()` gives it; good until the next is asked for."""
+        wanted = self._before + size(batch)
+        if self._room is None or self._room.size < wanted:
+            self._room = pa.allocate_buffer(wanted + wanted // 8)
+        out = pa.FixedSizeBufferWriter(self._room)
+        pa.ipc.new_stream(out, self._schema).write_batch(batch)
+        return self._room.slice(self._before, out.tell() - self._before)
 
 
 def request(

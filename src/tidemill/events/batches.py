@@ -45,7 +45,9 @@ _TYPES: dict[Type, pa.DataType] = {
     Type.DATETIME: pa.timestamp("us"),
     Type.JSON: pa.string(),
 }
-_FIXED_BYTES = 9  # of a value, with its share of what says whether it is there
+FIXED_BYTES = 9  # of a value, with its share of what says whether it is there
+#: Rows that DuckDB gives in one piece, if it need not be a small one.
+_MANY = 20_000
 _RAW = 1000  # characters of a row that is set aside
 
 
@@ -130,13 +132,70 @@ def ordered(
     Cancelled
         `cancelled`, which is asked now and then, said so.
     """
-    query = f"{_select(source, columns)} ORDER BY row_change, row_number"
+    found = _in_order(lake, source, selection, columns, handed_at, _MANY, cancelled)
+    return _fit(found[0] if len(found) == 1 else pa.concat_batches(found), columns, max_row_bytes)
+
+
+def pieces(
+    lake: Lake,
+    source: Source,
+    selection: Selection,
+    columns: Sequence[Column],
+    *,
+    handed_at: dt.datetime,
+    max_row_bytes: int,
+    rows_at_once: int,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[Rows]:
+    """The same in pieces of so many rows, as DuckDB gives them: they are not copied together, and come sooner.
+
+    Raises
+    ------
+    Cancelled
+        `cancelled`, which is asked now and then, said so.
+    """
+    found = _in_order(lake, source, selection, columns, handed_at, rows_at_once, cancelled)
+    return [_fit(batch, columns, max_row_bytes) for batch in found]
+
+
+def _in_order(
+    lake: Lake,
+    source: Source,
+    selection: Selection,
+    columns: Sequence[Column],
+    handed_at: dt.datetime,
+    rows_at_once: int,
+    cancelled: Callable[[], bool],
+) -> list[pa.RecordBatch]:
+    """The selected rows by their places; one batch at least.
+
+    Where one thread reads, they mostly come in order, as they lie in the files; they are sorted only if they do not.
+    """
     with lake.cursor() as cursor, duck.interruptible(cursor, cancelled):
         rows = source.gathered(cursor, selection, handed_at)
-        table = cursor.execute(query.format(rows)).to_arrow_table()
-    batches = table.combine_chunks().to_batches()
-    batch = batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
-    return _fit(batch, columns, max_row_bytes)
+        # Asked by a relation, DuckDB makes Arrow's batches while it reads; else it keeps a copy of its own before.
+        table = cursor.sql(_select(source, columns).format(rows)).to_arrow_table(rows_at_once)
+    found = table.to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
+    found = sorted(found, key=_first_place)
+    if not _is_in_order(found):
+        whole = pa.concat_batches(found)
+        places = [whole.column(name).to_numpy() for name in ("row_number", "row_change")]
+        whole = whole.take(pa.array(np.lexsort(places)))
+        found = [whole.slice(first, rows_at_once) for first in range(0, whole.num_rows, rows_at_once)]
+    return found
+
+
+def _first_place(batch: pa.RecordBatch) -> tuple[int, int]:
+    if not batch.num_rows:
+        return 0, 0
+    return batch.column("row_change")[0].as_py(), batch.column("row_number")[0].as_py()
+
+
+def _is_in_order(found: Sequence[pa.RecordBatch]) -> bool:
+    changes = np.concatenate([batch.column("row_change").to_numpy() for batch in found])
+    numbers = np.concatenate([batch.column("row_number").to_numpy() for batch in found])
+    later = changes[1:] > changes[:-1]
+    return bool((later | ((changes[1:] == changes[:-1]) & (numbers[1:] >= numbers[:-1]))).all())
 
 
 def unordered(
@@ -240,7 +299,7 @@ def _repaired(rows: Rows, suspects: list[int], columns: Sequence[Column]) -> tup
 
 def _sizes(batch: pa.RecordBatch) -> Numbers:
     """Bytes of each row."""
-    sizes = np.full(batch.num_rows, _FIXED_BYTES * batch.num_columns, np.int64)
+    sizes = np.full(batch.num_rows, FIXED_BYTES * batch.num_columns, np.int64)
     for array in batch.columns:
         if pa.types.is_string(array.type):
             sizes += pc.fill_null(pc.binary_length(array), 0).to_numpy()

@@ -77,6 +77,34 @@ def test_json_is_made_fit(installation: Installation, tmp_path: Path) -> None:
         assert not plain.repaired
 
 
+class Mixed(EventSource):
+    """Events that come in no order, as they do where files were put together or several threads read."""
+
+    def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:
+        """See EventSource."""
+        return f"{super().gathered(cursor, selection, handed_at)} ORDER BY hash(uuid)"
+
+
+@pytest.mark.parametrize("kind", [EventSource, Mixed])
+def test_pieces_are_in_order(installation: Installation, tmp_path: Path, kind: type[EventSource]) -> None:
+    """They have as many rows as were asked for, and are the same rows at the same places, however they lie."""
+    with installation.app(commit_rows=40) as app:
+        write_events(tmp_path / "a.jsonl", 100)
+        load(app, tmp_path / "a.jsonl")
+        whole = Selection(0, app.lake.position())
+        wanted = rows_of(app, "events", whole)
+        columns = MODELS["events"].columns_for(json_type=False)
+        found = batches.pieces(
+            app.lake, kind(app.lake), whole, columns, handed_at=NOW, max_row_bytes=10**6, rows_at_once=30
+        )
+        assert max(len(rows.sizes) for rows in found) <= 30
+        places = [place for rows in found for place in zip(rows.changes.tolist(), rows.numbers.tolist(), strict=True)]
+        assert places == list(zip(wanted.changes.tolist(), wanted.numbers.tolist(), strict=True))
+        uuids = [uuid for rows in found for uuid in rows.batch.column("uuid").to_pylist()]
+        assert uuids == wanted.batch.column("uuid").to_pylist()
+        assert sum(int(rows.sizes.sum()) for rows in found) == int(wanted.sizes.sum())
+
+
 class Odd(EventSource):
     """Events of which one has properties that are no JSON, as the store takes none."""
 

@@ -37,3 +37,13 @@ def test_no_rows_yet() -> None:
     found = types.AppendRowsRequest.pb(types.AppendRowsRequest.deserialize(made))
     assert found.arrow_rows.HasField("rows")
     assert not found.HasField("offset")
+
+
+def test_batches_are_serialized_as_arrow_does() -> None:
+    """Into the same memory: also larger ones after smaller ones, and slices."""
+    whole = pa.RecordBatch.from_pydict({"name": ["Zoë", None, "x" * 9000], "born": [None, 0, 1]}, schema=SCHEMA)
+    serializer = write_requests.Serializer(SCHEMA)
+    for batch in (whole.slice(0, 1), whole, whole.slice(1, 1), whole.slice(2), whole.slice(0, 0)):
+        made = serializer.serialized(batch)
+        assert made.equals(batch.serialize())
+        assert made.size == write_requests.size(batch)
