@@ -289,7 +289,7 @@ def denied(problem: Problem, target: Target) -> AccessError:
         return AccessError("access_denied", f"Access to the {target.resource} is denied.", hint="Grant it.", raw=raw)
     more = ""
     if permission == "bigquery.jobs.create":
-        more = " Batch exports need it. Streaming exports do without it."
+        more = " Batch exports need it. A streaming export does without it."
     of_account = permission.startswith("iam.serviceAccounts.")
     resource = f"service account {target.account}" if of_account else target.resource
     if permission == "bigquery.jobs.create":

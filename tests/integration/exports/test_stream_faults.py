@@ -12,9 +12,11 @@ from tests.streams import NAME, make_stream, send_all
 
 from tidemill.app import App
 from tidemill.bigquery import grants
+from tidemill.bigquery.local import faults
 from tidemill.bigquery.write_connection import Connection
 from tidemill.errors import AccessError, Cancelled, ConflictError, TidemillError
 from tidemill.exports.stream import sender
+from tidemill.exports.stream.journal import Journal
 from tidemill.exports.stream.orders import Orders
 from tidemill.exports.stream.streamer import Streamer
 from tidemill.store.streams import Streams
@@ -81,6 +83,18 @@ def test_each_event_is_there_once(installation: Installation, tmp_path: Path, pl
         assert installation.uuids() == wanted
         assert app.exports.runs(NAME, limit=1)[0].rows_done == len(wanted)
         assert app.exports.get(NAME).waiting_rows == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_seeded_faults_change_nothing(installation: Installation, tmp_path: Path, seed: int) -> None:
+    """Several at once, in any order."""
+    with installation.app(**SMALL) as app:
+        wanted = start(installation, app, tmp_path)
+        installation.local.set_faults(faults.seeded_stream(seed, 6))
+        send_all(app)
+        installation.local.set_faults([])
+        assert installation.uuids() == wanted
+        assert app.exports.runs(NAME, limit=1)[0].rows_done == len(wanted)
 
 
 def test_what_cannot_be_mended_stops_the_stream_which_goes_on_later(installation: Installation, tmp_path: Path) -> None:
@@ -208,6 +222,25 @@ def test_one_that_was_asleep_does_no_harm(
         assert installation.uuids() == sorted(wanted)
 
 
+def test_one_that_was_asleep_does_not_disturb_who_needs_quiet(installation: Installation, tmp_path: Path) -> None:
+    """It has lost its lock to them, and nobody else streams: it can begin nothing when it wakes."""
+    with installation.app(**SMALL) as app:
+        start(installation, app, tmp_path)
+        send_all(app)
+        exports: Any = app.exports
+        export = exports._exports.get(NAME)
+        asleep = Journal(Streams(app.database), export)
+        with app.exports.streaming.quiet(export), pytest.raises(ConflictError):
+            asleep.begin_run(spec=export.spec, created_by="tester", attempt=1)
+
+
+class _Lost:
+    """A lock of which nobody says that it is lost."""
+
+    def check(self) -> None:
+        """Say nothing."""
+
+
 def _move(app: App) -> None:
     """Move the stream without its lock, as one does that has lost it."""
     exports: Any = app.exports
@@ -216,7 +249,7 @@ def _move(app: App) -> None:
     client.locate(export.dataset)
     orders = Orders("tester", patient=False, stopping=lambda: False, report=lambda _: None)
     try:
-        Streamer(exports._parts, Streams(app.database), export, client, orders).run()
+        Streamer(exports._parts, Streams(app.database), export, client, orders, _Lost()).run()
     finally:
         client.close()
 

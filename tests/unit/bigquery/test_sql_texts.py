@@ -55,6 +55,11 @@ STATEMENTS = [
     ("insert_row", sql.insert_row(FINAL, {"uuid": 'a"ü', "timestamp": FIRST, "team_id": 1}), "events"),
     ("insert_row", sql.insert_row(FINAL, {"session_id": "a", "urls": ["b", "c"], "duration": 2}), "sessions"),
     ("insert_row", sql.insert_row(FINAL, {"urls": []}), "sessions"),
+    (
+        "count_rows",
+        sql.count_rows(FINAL, [{"uuid": 'a"b', "team_id": 1, "timestamp": FIRST}, {"uuid": "c", "timestamp": None}]),
+        "events",
+    ),
     ("nothing", sql.nothing(), "events"),
     ("without_expiration", sql.without_expiration("project-123", "my-dataset"), "events"),
     ("nullable", sql.nullable(".".join(FINAL), "uuid"), "events"),

@@ -180,3 +180,39 @@ def seeded(seed: int, count: int = 4) -> list[dict[str, Any]]:
         {"path": jobs, "method": "POST", "fault": "job_error", "reason": "backendError"},
     ]
     return [{**draw.choice(kinds), "nth": draw.randint(1, 4)} for _ in range(count)]
+
+
+def seeded_stream(seed: int, count: int = 4) -> list[dict[str, Any]]:
+    """A plan drawn from a seed, of the Storage Write API: faults that who sends rows with offsets must survive.
+
+    What says of rows that they are there, if they are not, is none of them: offsets are what BigQuery promises. And
+    that tokens are void stands alone, for one that is void before it was ever good means that the key is.
+    """
+    draw = random.Random(seed)  # noqa: S311 - not for secrets
+    service = "/google.cloud.bigquery.storage.v1.BigQueryWrite/"
+    append, create, finalize = (
+        f"{service}{name}" for name in ("AppendRows", "CreateWriteStream", "FinalizeWriteStream")
+    )
+    if not draw.randrange(6):
+        return [{"path": append, "method": GRPC, "fault": "expire_tokens", "nth": draw.randint(2, 8)}]
+    lost = {"fault": "status", "after_commit": True}
+    said = {"fault": "status", "in_response": True}
+    kinds: list[dict[str, Any]] = [
+        {"path": append, **lost, "grpc_code": "UNAVAILABLE"},
+        {"path": append, **lost, "grpc_code": "CANCELLED"},
+        {"path": append, **lost, "grpc_code": "UNKNOWN"},
+        {"path": append, "fault": "cut", "after_commit": True},
+        {"path": append, "fault": "cut", "times": 2},
+        {"path": append, "fault": "status", "grpc_code": "RESOURCE_EXHAUSTED"},
+        {"path": append, **said, "grpc_code": "ABORTED", "times": 2},
+        {"path": append, **said, "grpc_code": "INTERNAL"},
+        {"path": append, **said, "grpc_code": "OUT_OF_RANGE", "after_commit": True},
+        {"path": append, "fault": "delay_response", "seconds": 0.5, "times": 3},
+        {"path": append, "fault": "expire_stream"},
+        {"path": create, **lost, "grpc_code": "UNAVAILABLE"},
+        {"path": create, "fault": "status", "grpc_code": "NOT_FOUND", "times": 2},
+        {"path": finalize, **lost, "grpc_code": "UNAVAILABLE"},
+        {"path": finalize, "fault": "expire_stream"},
+        {"path": service, "fault": "status", "grpc_code": "UNAVAILABLE", "times": 4},
+    ]
+    return [{**draw.choice(kinds), "method": GRPC, "nth": draw.randint(1, 8)} for _ in range(count)]

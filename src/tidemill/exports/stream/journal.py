@@ -37,10 +37,15 @@ class Append:
         """Of rows."""
         return len(self.rows.sizes)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its rows."""
+        return int(self.rows.sizes.sum())
+
     def entry(self) -> dict[str, int]:
         """As it is written down."""
         place = {"change": self.end[0], "number": self.end[1]}
-        return {"offset": self.offset, "rows": self.number, "bytes": int(self.rows.sizes.sum())} | place
+        return {"offset": self.offset, "rows": self.number, "bytes": self.size} | place
 
 
 class Journal:

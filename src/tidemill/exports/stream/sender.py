@@ -33,8 +33,8 @@ from tidemill.exports.stream.journal import Append, Journal
 from tidemill.models.model import Column
 from tidemill.store.records import Export
 
-#: Appends that are planned or on their way; more are not read from the event store meanwhile.
-MOST_PENDING = 64
+#: Bytes of rows that are planned or on their way; more is not taken meanwhile.
+_MOST_PENDING = 64_000_000
 _REFUSED = "row_refused"
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0  # seconds
 #: How often in a row a write stream is replaced, and nothing gets into the new one, before that is an error.
@@ -65,7 +65,7 @@ class Sender:
     @property
     def ready(self) -> bool:
         """Whether more should be sent now: not too much is on its way, and the table is as it was."""
-        return len(self.pending) < MOST_PENDING and not self._news
+        return sum(append.size for append in self.pending) < _MOST_PENDING and not self._news
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ class Sender:
                 name = str(self._journal.stream.name)
                 self._connection = self._streams.open(name, batches.schema(self._columns))
                 self._heard_at = time.monotonic()
-            if not self._connection.has_room(int(append.rows.sizes.sum())):
+            if not self._connection.has_room(append.size):
                 return
             if append is self.pending[0]:
                 self._heard_at = time.monotonic()
