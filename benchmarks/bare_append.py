@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -28,6 +29,8 @@ import sink
 from generate import select
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
+from tidemill.bigquery.local.service import DEFAULT_PROJECT
+from tidemill.bigquery.write_channel import Door
 from tidemill.bigquery.write_outcomes import Appended
 from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.models.events import EVENTS
@@ -42,7 +45,7 @@ SCHEMA = pa.schema([(column.name, _ARROW[column.type]) for column in EVENTS.colu
 EMPTY = pa.RecordBatch.from_pylist([], schema=SCHEMA)
 Batches = list[pa.RecordBatch]
 #: Sends the batches, one after another from row 0 on, and waits for the answers.
-Send = Callable[[Iterator[pa.RecordBatch]], None]
+Send = Callable[[Iterator[pa.RecordBatch]], object]
 
 
 def make(out: str) -> dict[str, Any]:
@@ -104,17 +107,26 @@ def measured(url: str, ready: Batches, rows: int, send: Send) -> dict[str, Any]:
 
 
 class Google:
-    """Google's stubs, without sign-in, and a stream."""
+    """Google's stubs, and a stream: at the sink without sign-in, or in a table of the embedded BigQuery with its key."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str = "", table: str = TABLE, dataset: str = DATASET) -> None:
+        project, self._door = "p", None
+        if key:
+            client = Client(Auth(key=Path(key).read_text()), DEFAULT_PROJECT)
+            url, project, self._door = client.endpoint, DEFAULT_PROJECT, Door(client)
         with urllib.request.urlopen(f"{url}/_tidemill/health", timeout=10) as answer:
             address = json.load(answer)["storage"]
         self._channel = grpc.insecure_channel(address, [("grpc.max_send_message_length", -1)])
         self.transport = BigQueryWriteGrpcTransport(channel=self._channel)
         self.client = storage.BigQueryWriteClient(transport=self.transport)
         stream = types.WriteStream(type_=types.WriteStream.Type.COMMITTED)
-        parent = f"projects/p/datasets/{DATASET}/tables/{TABLE}"
-        self.stream = self.client.create_write_stream(parent=parent, write_stream=stream).name
+        parent = f"projects/{project}/datasets/{dataset}/tables/{table}"
+        signed = self._signed("parent", parent)
+        self.stream = self.client.create_write_stream(parent=parent, write_stream=stream, metadata=signed).name
+        self.metadata = self._signed("write_stream", self.stream)
+
+    def _signed(self, about: str, value: str) -> list[tuple[str, str]]:
+        return self._door.metadata(about, value)[1] if self._door else []
 
     def first(self) -> types.AppendRowsRequest:
         """What a connection begins with."""
@@ -129,31 +141,42 @@ class Google:
         return request
 
 
-def google_writer(url: str, file: str, megabytes: str, rows: str) -> dict[str, Any]:
-    """Google's AppendRowsStream."""
-    google = Google(url)
-    on_their_way: collections.deque[Any] = collections.deque()
+class Writer:
+    """Google's AppendRowsStream, with a connection that has begun."""
 
-    def wait(left: int) -> None:
-        while len(on_their_way) > left:
-            # `result()`, and callbacks, ask once a second.
-            while not on_their_way[0].done():
-                time.sleep(0.0005)
-            on_their_way.popleft().result()
+    def __init__(self, google: Google) -> None:
+        self._google = google
+        self._on_their_way: collections.deque[Any] = collections.deque()
+        self._stream = AppendRowsStream(google.client, google.first(), metadata=google.metadata)
+        self._stream.send(google.request(EMPTY, 0)).result()
 
-    stream = AppendRowsStream(google.client, google.first())
-    stream.send(google.request(EMPTY, 0)).result()
-
-    def send(many: Iterator[pa.RecordBatch]) -> None:
+    def send(self, many: Iterator[pa.RecordBatch]) -> int:
+        """Send, and have the answers. Gives how many rows there were."""
         offset = 0
         for batch in many:
-            wait(IN_FLIGHT - 1)
-            on_their_way.append(stream.send(google.request(batch, offset)))
+            self._wait(IN_FLIGHT - 1)
+            self._on_their_way.append(self._stream.send(self._google.request(batch, offset)))
             offset += batch.num_rows
-        wait(0)
+        self._wait(0)
+        return offset
 
-    found = measured(url, batches(file, megabytes), int(rows), send)
-    stream.close()
+    def close(self) -> None:
+        """End the call."""
+        self._stream.close()
+
+    def _wait(self, left: int) -> None:
+        while len(self._on_their_way) > left:
+            # `result()`, and callbacks, ask once a second.
+            while not self._on_their_way[0].done():
+                time.sleep(0.0005)
+            self._on_their_way.popleft().result()
+
+
+def google_writer(url: str, file: str, megabytes: str, rows: str) -> dict[str, Any]:
+    """Google's AppendRowsStream."""
+    writer = Writer(Google(url))
+    found = measured(url, batches(file, megabytes), int(rows), writer.send)
+    writer.close()
     return found
 
 

@@ -1,9 +1,10 @@
-"""Measures streaming into BigQuery by the Storage Write API, and writes docs/benchmarks-stream.md.
+"""The fourth part of `make bench`: measures streaming into BigQuery, and writes docs/benchmarks-stream.md.
 
-    python benchmarks/stream.py [--repeat 5] [--rows 1000000] [--megabytes 1 2 4 8]
+    python benchmarks/stream.py [--repeat 5] [--rows 1000000] [--megabytes 1 2 4 8] [--parts clients catch-up latency]
 
-Against write_sink.py, which throws the rows away. Google's client in both of its forms and ours in turn, each in a fresh
-process; the median counts. What an export is to be measured beside is the faster of Google's two.
+Clients of the Storage Write API: Google's in both of its forms, and ours. A streaming export that catches up, beside
+Google's faster client. And how long a row takes from the capture server's answer into the table. Each measurement is a
+fresh process, theirs and ours in turn; the median counts. What is not measured is shown as it was found before.
 """
 
 from __future__ import annotations
@@ -12,29 +13,37 @@ import argparse
 import collections
 import contextlib
 import datetime as dt
-import importlib.metadata
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from report import DOCS, processor
+import stream_latency
+import stream_page
+from report import DOCS
 from run import HERE, run
 
-NAMES = {"google_writer": "Google's writer", "google_stub": "Google's stub", "ours": "ours"}
-Found = dict[tuple[str, float], list[dict[str, Any]]]
+CLIENTS = ("google_writer", "google_stub", "ours")
+#: Of requests that an export makes, in MB.
+MEGABYTES = 4
+Results = list[dict[str, Any]]
 
 
-def case(name: str, **arguments: object) -> dict[str, Any]:
-    """One of bare_append.py."""
+def case(name: str, script: str = "bare_append", **arguments: object) -> dict[str, Any]:
+    """One of bare_append.py, or of another script."""
     pairs = (f"{key}={value}" for key, value in arguments.items())
-    return run([sys.executable, str(HERE / "bare_append.py"), name, *pairs])
+    return run([sys.executable, str(HERE / f"{script}.py"), name, *pairs])
+
+
+def streamed(name: str, **arguments: object) -> dict[str, Any]:
+    """One of stream_cases.py."""
+    return case(name, "stream_cases", **arguments)
 
 
 @contextlib.contextmanager
@@ -49,96 +58,108 @@ def sink() -> Iterator[str]:
         process.wait()
 
 
-def measure(file: Path, sizes: list[float], rows: int, repeat: int) -> Found:
-    """Each case in turn, so many times."""
-    found: Found = collections.defaultdict(list)
+@contextlib.contextmanager
+def embedded(home: Path) -> Iterator[Path]:
+    """The embedded BigQuery of a home, for the time of the block; gives the file of its key."""
+    key = home.parent / f"{home.name}-key.json"
+
+    def command(*words: str) -> None:
+        environment = {**os.environ, "TIDEMILL_HOME": str(home)}
+        subprocess.run([sys.executable, "-m", "tidemill", *words], check=True, capture_output=True, env=environment)
+
+    command("local", "start")
+    try:
+        command("local", "dataset", stream_latency.DATASET)
+        command("local", "key", "--name", "benchmark", "--out", str(key))
+        yield key
+    finally:
+        command("local", "stop")
+
+
+def clients(folder: Path, given: argparse.Namespace) -> dict[str, Results]:
+    """Rows that lie ready, by each client, in requests of each size."""
+    found = collections.defaultdict(list)
     with sink() as url:
-        for _ in range(repeat):
-            for megabytes in sizes:
-                for name in NAMES:
-                    found[name, megabytes].append(case(name, url=url, file=file, megabytes=megabytes, rows=rows))
+        for _ in range(given.repeat):
+            for size in given.megabytes:
+                for name in CLIENTS:
+                    one = case(name, url=url, file=folder / "rows.arrow", megabytes=size, rows=given.rows)
+                    found[f"{name} {size:g}"].append(one)
     return found
 
 
-def line(name: str, megabytes: float, results: list[dict[str, Any]], peer: float) -> str:
-    """A line of the table. `peer`: rows a second of the faster of Google's two."""
+def catch_up(folder: Path, given: argparse.Namespace) -> dict[str, Results]:
+    """A streaming export of all that there is, into the sink and into the embedded BigQuery, beside the bare client."""
+    found = collections.defaultdict(list)
+    file, home = folder / "rows.arrow", filled(folder, given.rows)
+    with sink() as url:
+        for turn in range(given.repeat):
+            found["bare"].append(case("google_writer", url=url, file=file, megabytes=MEGABYTES, rows=given.rows))
+            found["bare reader"].append(streamed("read_and_append", home=home, url=url))
+            found["ours"].append(streamed("export", home=home, url=url, name=f"s{turn}"))
+            found["read"].append(streamed("read", home=home))
+    shutil.rmtree(home)
+    home = filled(folder, given.embedded_rows)
+    with embedded(home) as key:
+        place = {"key": key, "dataset": stream_latency.DATASET}
+        for turn in range(min(given.repeat, 3)):
+            found["embedded ours"].append(streamed("export", home=home, name=f"s{turn}", **place))
+            bare = {"file": file, "like": f"s{turn}", "name": f"bare{turn}", "rows": given.embedded_rows}
+            found["embedded bare"].append(streamed("append", **bare, **place))
+    shutil.rmtree(home)
+    return found
 
-    def median(of: str) -> float:
-        return statistics.median(one[of] for one in results)
 
-    speeds = [one["rows"] / one["seconds"] for one in results]
-    speed = statistics.median(speeds)
-    cells = [
-        f"{megabytes:g} MB",
-        NAMES[name],
-        f"{speed:,.0f}",
-        f"{min(speeds):,.0f} to {max(speeds):,.0f}",
-        f"{speed * results[0]['bytes'] / results[0]['rows'] / 1e6:,.0f}",
-        f"{speed / peer:.2f}",
-        f"{median('cpu'):.2f}",
-        f"{median('sink_cpu'):.2f}",
-        f"{median('peak_mb'):,.0f}",
-    ]
-    return f"| {' | '.join(cells)} |"
+def filled(folder: Path, rows: int) -> Path:
+    """A home whose event store has so many events."""
+    events, home = folder / "events.jsonl", folder / f"home-{rows}"
+    words = [sys.executable, str(HERE / "generate.py"), "--rows", str(rows), "--out", str(events)]
+    subprocess.run(words, check=True)
+    streamed("fill", home=home, events=events)
+    events.unlink()
+    return home
 
 
-def lines(found: Found) -> list[str]:
-    """The table's."""
-    made = []
-    for megabytes in sorted({megabytes for _, megabytes in found}):
-        speeds = {
-            name: statistics.median(one["rows"] / one["seconds"] for one in found[name, megabytes]) for name in NAMES
-        }
-        peer = max(speeds["google_writer"], speeds["google_stub"])
-        made += [line(name, megabytes, found[name, megabytes], peer) for name in NAMES]
-    return made
+def latency(folder: Path, given: argparse.Namespace) -> dict[str, Results]:
+    """From the answer of the capture server to the table."""
+    return {"latency": [stream_latency.measured(folder / "home-latency", given.rate, given.seconds)]}
+
+
+PARTS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Results]]] = {
+    "clients": clients,
+    "catch-up": catch_up,
+    "latency": latency,
+}
 
 
 def main() -> None:
     """Measure, write, show."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--embedded-rows", type=int, default=100_000)
     parser.add_argument("--megabytes", type=float, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--rate", type=int, default=1_000, help="events a second, of the latency")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     given = parser.parse_args()
+    file = HERE / "results" / "stream.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
     folder = Path(tempfile.mkdtemp(prefix="tidemill-stream-"))
     try:
         case("make", out=folder / "rows.arrow")
-        found = measure(folder / "rows.arrow", given.megabytes, given.rows, given.repeat)
+        for part in given.parts:
+            began = time.monotonic()
+            about = {"on": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}", "rows": given.rows, "repeat": given.repeat}
+            found = PARTS[part](folder, given)
+            known[part] = {**about, "took": time.monotonic() - began, "found": found}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    (HERE / "results").mkdir(exist_ok=True)
-    kept = {f"{name} {megabytes:g}": results for (name, megabytes), results in found.items()}
-    (HERE / "results" / "stream.json").write_text(json.dumps(kept, indent=1))
-    text = page(found, given)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(known, indent=1))
+    text = stream_page.page(known)
     (DOCS / "benchmarks-stream.md").write_text(text)
     sys.stdout.write(text)
-
-
-def page(found: Found, given: argparse.Namespace) -> str:
-    """docs/benchmarks-stream.md."""
-    used = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("google-cloud-bigquery-storage", "grpcio", "pyarrow")
-    )
-    every = [one for results in found.values() for one in results]
-    loads = [one["load_average"] for one in every]
-    size = every[0]["bytes"] / every[0]["rows"]
-    newline = "\n"
-    return f"""# Benchmarks of streaming
-
-Measured by `python benchmarks/stream.py` on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {processor()}, {os.cpu_count()} cores; {used}.
-Load average before the runs {min(loads):.1f} to {max(loads):.1f}. {given.rows:,} events with the 12 columns of the events model, {size:,.0f} bytes each,
-{given.repeat} times, medians; each in a fresh process, in turn. Against a server on this machine that answers each request of the Storage Write
-API at once and throws the rows away (`benchmarks/write_sink.py`); it checks offsets and counts rows, and each run's were all there.
-
-Rows lie ready as Arrow record batches of the size in the first column, and are serialized while it is measured. At most 32 requests are on
-their way. *Google's writer* is `AppendRowsStream`; *Google's stub* is `BigQueryWriteGrpcTransport.append_rows` with a generator; *ours* is
-what an export sends with, and lets at most 64 MB be on their way. *share* is of the faster of Google's two.
-
-| requests | client | rows/s | range | MB/s | share | CPU s | server's CPU s | peak MB |
-|---|---|---|---|---|---|---|---|---|
-{newline.join(lines(found))}
-"""
 
 
 if __name__ == "__main__":

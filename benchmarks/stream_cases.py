@@ -1,0 +1,121 @@
+"""Streams out of an event store, one case a process: `python benchmarks/stream_cases.py CASE key=value …`.
+
+Each prints one line of JSON. Into the sink, what counts is when the last row had come, which the sink says; into the
+embedded BigQuery, when the last answer had: rows are in the table then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from google.cloud import bigquery
+
+import bare_append
+import cases
+from bare_append import SCHEMA, said
+from tidemill.app import App
+from tidemill.bigquery.client import Client
+from tidemill.bigquery.credentials import Auth
+from tidemill.bigquery.local.service import DEFAULT_PROJECT
+from tidemill.exports.stream.orders import Orders
+from tidemill.settings import Settings
+
+#: Rows of 1.3 KB that make a request of about 4 MB.
+AT_ONCE = 3_000
+
+
+def fill(home: str, events: str) -> dict[str, Any]:
+    """The event store."""
+    return cases.load(home, events)
+
+
+def export(home: str, name: str, url: str = "", key: str = "", dataset: str = "d") -> dict[str, Any]:
+    """Tidemill: a stream as it is, of all that there is. Into the sink at `url`, or where `key` says."""
+    with App(Settings(home=Path(home))) as app:
+        content = Path(key).read_text() if key else cases._key(url)
+        connection = "local" if key else "sink"
+        if any(one.name == connection for one in app.connections.find()):
+            app.connections.save(connection, app.connections.changed(connection, key=content))
+        else:
+            app.connections.add(app.connections.draft(name=connection, dataset=dataset, key=content), by="benchmark")
+        app.exports.create(connection, {"name": name, "table": name, "mode": "stream"}, by="benchmark")
+        app.lake.position()
+        before = said(url)["rows"] if url else 0
+        told = [0]
+        orders = Orders("benchmark", patient=False, stopping=lambda: False, report=lambda one: told.append(one.rows))
+        began, cpu = time.monotonic(), time.process_time()
+        app.exports.streaming.run(name, orders)
+        over, rows = time.monotonic(), max(told)
+        found = {"rows": rows, "seconds": over - began, "over": over - began, "cpu": time.process_time() - cpu}
+        if url:
+            found["seconds"] = _last(url, before + rows) - began
+        return found
+
+
+def _last(url: str, rows: int) -> float:
+    """When the last of so many rows came to the sink, by the clock that all processes of this machine share."""
+    after = said(url, rows)
+    assert after["rows"] == rows, f"{after['rows']} rows came of {rows}"
+    assert not after["misplaced"], "rows came in the wrong order"
+    return float(after["at"])
+
+
+def read_and_append(home: str, url: str) -> dict[str, Any]:
+    """The bare client, which has to read its rows: DuckDB's SELECT over the store's files, into AppendRowsStream."""
+    files = _files(home)
+    google = bare_append.Google(url)
+    writer = bare_append.Writer(google)
+    before = said(url)["rows"]
+    began, cpu = time.monotonic(), time.process_time()
+    rows = writer.send(_read(files))
+    return {"rows": rows, "seconds": _last(url, before + rows) - began, "cpu": time.process_time() - cpu}
+
+
+def read(home: str) -> dict[str, Any]:
+    """The same SELECT, and nothing is done with its rows."""
+    files = _files(home)
+    began, cpu = time.monotonic(), time.process_time()
+    rows = sum(batch.num_rows for batch in _read(files))
+    return {"rows": rows, "seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}
+
+
+def _files(home: str) -> list[str]:
+    return sorted(map(str, Path(home, "events/main/events").glob("*.parquet")))
+
+
+def _read(files: list[str]) -> Iterator[pa.RecordBatch]:
+    connection = duckdb.connect(config={"preserve_insertion_order": False})
+    connection.execute("SET TimeZone = 'UTC'")
+    query = f"SELECT {cases.SELECT} FROM read_parquet({files})"
+    for batch in connection.execute(query).to_arrow_reader(AT_ONCE):
+        yield pa.RecordBatch.from_arrays(
+            [column.cast(kind.type) for column, kind in zip(batch, SCHEMA, strict=True)], schema=SCHEMA
+        )
+
+
+def append(file: str, key: str, like: str, name: str, dataset: str, rows: str) -> dict[str, Any]:
+    """The bare client with rows that lie ready, into the embedded BigQuery: a table of its own, made like another."""
+    client = Client(Auth(key=Path(key).read_text()), DEFAULT_PROJECT).google()
+    known = client.get_table(f"{DEFAULT_PROJECT}.{dataset}.{like}")
+    made = bigquery.Table(f"{DEFAULT_PROJECT}.{dataset}.{name}", known.schema)
+    made.time_partitioning, made.clustering_fields = known.time_partitioning, known.clustering_fields
+    client.create_table(made)
+    writer = bare_append.Writer(bare_append.Google("", key, name, dataset))
+    ready = bare_append.batches(file, "4")
+    chosen = (ready[number % len(ready)] for number in range(-(-int(rows) // ready[0].num_rows)))
+    began, cpu = time.monotonic(), time.process_time()
+    sent = writer.send(chosen)
+    return {"rows": sent, "seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}
+
+
+CASES: dict[str, Callable[..., dict[str, Any]]] = {
+    case.__name__: case for case in (fill, export, read_and_append, read, append)
+}
+
+if __name__ == "__main__":
+    cases.main(CASES)
