@@ -142,23 +142,24 @@ class Google:
 
 
 class Writer:
-    """Google's AppendRowsStream, with a connection that has begun."""
+    """Google's AppendRowsStream, with a connection that has begun; `first`: its first rows."""
 
-    def __init__(self, google: Google) -> None:
+    def __init__(self, google: Google, first: pa.RecordBatch = EMPTY) -> None:
         self._google = google
         self._on_their_way: collections.deque[Any] = collections.deque()
         self._stream = AppendRowsStream(google.client, google.first(), metadata=google.metadata)
-        self._stream.send(google.request(EMPTY, 0)).result()
+        self._stream.send(google.request(first, 0)).result()
+        self._offset = first.num_rows
 
     def send(self, many: Iterator[pa.RecordBatch]) -> int:
         """Send, and have the answers. Gives how many rows there were."""
-        offset = 0
+        began = self._offset
         for batch in many:
             self._wait(IN_FLIGHT - 1)
-            self._on_their_way.append(self._stream.send(self._google.request(batch, offset)))
-            offset += batch.num_rows
+            self._on_their_way.append(self._stream.send(self._google.request(batch, self._offset)))
+            self._offset += batch.num_rows
         self._wait(0)
-        return offset
+        return self._offset - began
 
     def close(self) -> None:
         """End the call."""

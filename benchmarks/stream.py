@@ -96,15 +96,15 @@ def catch_up(folder: Path, given: argparse.Namespace) -> dict[str, Results]:
         for turn in range(given.repeat):
             found["bare"].append(case("google_writer", url=url, file=file, megabytes=MEGABYTES, rows=given.rows))
             found["bare reader"].append(streamed("read_and_append", home=home, url=url))
-            found["ours"].append(streamed("export", home=home, url=url, name=f"s{turn}"))
+            found["ours"].append(streamed("export", home=home, url=url, table=f"s{turn}"))
             found["read"].append(streamed("read", home=home))
     shutil.rmtree(home)
     home = filled(folder, given.embedded_rows)
     with embedded(home) as key:
         place = {"key": key, "dataset": stream_latency.DATASET}
         for turn in range(min(given.repeat, 3)):
-            found["embedded ours"].append(streamed("export", home=home, name=f"s{turn}", **place))
-            bare = {"file": file, "like": f"s{turn}", "name": f"bare{turn}", "rows": given.embedded_rows}
+            found["embedded ours"].append(streamed("export", home=home, table=f"s{turn}", **place))
+            bare = {"file": file, "like": f"s{turn}", "table": f"bare{turn}", "rows": given.embedded_rows}
             found["embedded bare"].append(streamed("append", **bare, **place))
     shutil.rmtree(home)
     return found

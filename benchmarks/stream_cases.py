@@ -34,7 +34,7 @@ def fill(home: str, events: str) -> dict[str, Any]:
     return cases.load(home, events)
 
 
-def export(home: str, name: str, url: str = "", key: str = "", dataset: str = "d") -> dict[str, Any]:
+def export(home: str, table: str, url: str = "", key: str = "", dataset: str = "d") -> dict[str, Any]:
     """Tidemill: a stream as it is, of all that there is. Into the sink at `url`, or where `key` says."""
     with App(Settings(home=Path(home))) as app:
         content = Path(key).read_text() if key else cases._key(url)
@@ -43,13 +43,13 @@ def export(home: str, name: str, url: str = "", key: str = "", dataset: str = "d
             app.connections.save(connection, app.connections.changed(connection, key=content))
         else:
             app.connections.add(app.connections.draft(name=connection, dataset=dataset, key=content), by="benchmark")
-        app.exports.create(connection, {"name": name, "table": name, "mode": "stream"}, by="benchmark")
+        app.exports.create(connection, {"name": table, "table": table, "mode": "stream"}, by="benchmark")
         app.lake.position()
         before = said(url)["rows"] if url else 0
         told = [0]
         orders = Orders("benchmark", patient=False, stopping=lambda: False, report=lambda one: told.append(one.rows))
         began, cpu = time.monotonic(), time.process_time()
-        app.exports.streaming.run(name, orders)
+        app.exports.streaming.run(table, orders)
         over, rows = time.monotonic(), max(told)
         found = {"rows": rows, "seconds": over - began, "over": over - began, "cpu": time.process_time() - cpu}
         if url:
@@ -98,15 +98,16 @@ def _read(files: list[str]) -> Iterator[pa.RecordBatch]:
         )
 
 
-def append(file: str, key: str, like: str, name: str, dataset: str, rows: str) -> dict[str, Any]:
+def append(file: str, key: str, like: str, table: str, dataset: str, rows: str) -> dict[str, Any]:
     """The bare client with rows that lie ready, into the embedded BigQuery: a table of its own, made like another."""
     client = Client(Auth(key=Path(key).read_text()), DEFAULT_PROJECT).google()
     known = client.get_table(f"{DEFAULT_PROJECT}.{dataset}.{like}")
-    made = bigquery.Table(f"{DEFAULT_PROJECT}.{dataset}.{name}", known.schema)
+    made = bigquery.Table(f"{DEFAULT_PROJECT}.{dataset}.{table}", known.schema)
     made.time_partitioning, made.clustering_fields = known.time_partitioning, known.clustering_fields
     client.create_table(made)
-    writer = bare_append.Writer(bare_append.Google("", key, name, dataset))
     ready = bare_append.batches(file, "4")
+    # It takes no request without rows.
+    writer = bare_append.Writer(bare_append.Google("", key, table, dataset), ready[0].slice(0, 1))
     chosen = (ready[number % len(ready)] for number in range(-(-int(rows) // ready[0].num_rows)))
     began, cpu = time.monotonic(), time.process_time()
     sent = writer.send(chosen)
