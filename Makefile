@@ -54,6 +54,7 @@ bench: install
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/models.py
 	@$(BIN)/python benchmarks/capture.py
+	@$(BIN)/python benchmarks/stream.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
