@@ -68,6 +68,7 @@ def test_what_is_no_plan_is_said_and_changes_nothing(plan: object, word: str) ->
 
 
 def test_a_seed_draws_the_same_plan_and_every_plan_is_one() -> None:
-    assert faults.seeded(1) == faults.seeded(1)
-    for seed in range(50):
-        Faults().set(faults.seeded(seed, 6))
+    for draw in (faults.seeded, faults.seeded_stream):
+        assert draw(1) == draw(1)
+        for seed in range(50):
+            Faults().set(draw(seed, 6))
