@@ -43,6 +43,7 @@ lint: install
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# Hundreds of kills, and a soak of an hour: TIDEMILL_SOAK_SECONDS=300 make torture has a shorter one.
 torture: install
 	@$(BIN)/pytest -m torture
 
