@@ -149,7 +149,7 @@ class Writer:
         self._on_their_way: collections.deque[Any] = collections.deque()
         self._stream = AppendRowsStream(google.client, google.first(), metadata=google.metadata)
         self._stream.send(google.request(first, 0)).result()
-        self._offset = first.num_rows
+        self._offset: int = first.num_rows
 
     def send(self, many: Iterator[pa.RecordBatch]) -> int:
         """Send, and have the answers. Gives how many rows there were."""

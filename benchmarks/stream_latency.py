@@ -38,7 +38,7 @@ class Load:
 
     def __init__(self, port: int, key: str, rate: int, seconds: float) -> None:
         self.acknowledged: dict[str, float] = {}
-        self.late = 0.0
+        self.late, self.rate = 0.0, rate
         self._port, self._key, self._end = port, key, time.monotonic() + seconds
         self._measured = time.monotonic() + WARM_UP
         self._every = CLIENTS * (LEAST + MOST) / 2 / rate
@@ -104,6 +104,7 @@ class Watch:
             except Exception:
                 if self.rows:
                     raise
+                before = time.monotonic()
                 continue
             now = time.monotonic()
             self.gaps.append(now - before)
@@ -159,6 +160,7 @@ def _found(load: Load, watch: Watch, since: float) -> dict[str, Any]:
     span = max(times.values()) - min(times.values())
     return {
         "rows": len(waits),
+        "wanted": load.rate,
         "rate": len(waits) / span,
         "late": load.late,
         "p50": statistics.median(waits),
