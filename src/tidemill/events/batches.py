@@ -7,7 +7,7 @@ rows that may not are taken apart in Python (see json_repair).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,7 @@ from tidemill.models.types import Type
 if TYPE_CHECKING:
     import datetime as dt
 
+    import duckdb
     import numpy.typing as npt
 
     from tidemill.events.lake import Lake
@@ -49,6 +50,9 @@ FIXED_BYTES = 9  # of a value, with its share of what says whether it is there
 #: Rows that DuckDB gives in one piece, if it need not be a small one.
 _MANY = 20_000
 _RAW = 1000  # characters of a row that is set aside
+_GATHERED = "SELECT * FROM gathered"  # of a source that has put its rows into a table already
+#: So many rows of an answer lie in memory at once: of rows up to so many bytes, and of larger ones.
+_SMALL_BYTES, _SMALL_ROWS, _LARGE_ROWS = 32 * 1024, 512, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,33 +210,122 @@ def unordered(
     *,
     handed_at: dt.datetime,
     max_row_bytes: int,
-    rows_at_once: int,
+    folded: Callable[[int], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Rows]:
-    """The selected rows, so many at a time. `cancelled` is asked now and then.
+    """The selected rows, some at a time, in bounded memory, however large they are.
+
+    `folded`: is told how many rows of a query had the key of another one, which stayed. `cancelled` is asked now and
+    then.
 
     Raises
     ------
     ConfigError
         The query of an export fails over these events.
+    Cancelled
+        `cancelled` said so.
     """
     import duckdb  # 60 ms
 
     try:
         with lake.cursor() as cursor, duck.interruptible(cursor, cancelled):
-            rows = source.gathered(cursor, selection, handed_at)
-            for batch in cursor.execute(_select(source, columns).format(rows)).to_arrow_reader(rows_at_once):
-                if batch.num_rows:
-                    yield _fit(batch, columns, max_row_bytes)
+            cursor.execute("SET enable_caching_operators = false")  # few rows at once are few because they are large
+            rows = _kept(cursor, source, selection, handed_at)
+            if isinstance(source, CustomSource):
+                folded(source.folded(cursor))
+            for which, at_once in _passes(cursor, rows, max_row_bytes):
+                query = _select(source, columns).format(rows)
+                for batch in cursor.execute(f"{query} WHERE {which}").to_arrow_reader(at_once):
+                    if batch.num_rows:
+                        yield _fit(batch, columns, max_row_bytes)
+            if rejected := list(chunks.too_large(cursor, rows, columns, max_row_bytes)):
+                yield _set_aside(rejected, columns)
     except (duckdb.DataError, duckdb.ProgrammingError) as error:
         if isinstance(source, CustomSource):
             raise custom_sql.failed(error) from None
         raise
 
 
+def _kept(cursor: duckdb.DuckDBPyConnection, source: Source, selection: Selection, handed_at: dt.datetime) -> str:
+    """A SELECT of the rows, that may be asked more than once: of those that it is costly to make, or that would be
+    others the next time, out of a table of the cursor, which DuckDB puts on disk when memory is short.
+    """
+    rows = source.gathered(cursor, selection, handed_at)
+    if source.direct or rows == _GATHERED:
+        return rows
+    cursor.execute(f"CREATE TEMP TABLE kept AS {rows}")
+    return "SELECT * FROM kept"
+
+
+def _passes(cursor: duckdb.DuckDBPyConnection, rows: str, limit: int) -> Iterator[tuple[str, int]]:
+    """Conditions on the rows, each with how many of them may be in memory at once."""
+    largest = cursor.execute(f"SELECT max(bytes) FROM ({rows})").fetchall()[0][0] or 0
+    yield f"(bytes <= {min(_SMALL_BYTES, limit)}) IS NOT FALSE", _SMALL_ROWS
+    if largest > _SMALL_BYTES:
+        yield f"bytes > {_SMALL_BYTES} AND bytes <= {limit}", _LARGE_ROWS
+
+
+def _set_aside(rejected: list[RejectedRow], columns: Sequence[Column]) -> Rows:
+    """No rows, but those that are set aside."""
+    nothing, texts = np.zeros(0, np.int64), pa.array([], pa.string())
+    batch = pa.RecordBatch.from_pylist([], schema(columns))
+    return Rows(batch, nothing, pa.array([], pa.int64()), texts, nothing, nothing, tuple(rejected), 0)
+
+
+def requests(found: Iterable[Rows], size: int) -> Iterator[Rows]:
+    """The same rows, as many at a time as have about so many bytes: what one request brings. Several if they are small,
+    and one alone if it has more; none if there are only such that are set aside.
+    """
+    held: list[Rows] = []
+    left = size
+    for rows in found:
+        for part in _pieces(rows, size):
+            number = int(part.sizes.sum())
+            if held and number > left:
+                yield _joined(held)
+                held, left = [], size
+            held.append(part)
+            left -= number
+    if held:
+        yield _joined(held)
+
+
+def _pieces(rows: Rows, size: int) -> Iterator[Rows]:
+    """Parts of no more bytes than that, unless a row alone has more. What is set aside is with the first."""
+    ends = np.cumsum(rows.sizes)
+    start = 0
+    while start == 0 or start < len(ends):
+        before = ends[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(ends, before + size, "right")))
+        part = rows if start == 0 and end >= len(ends) else rows.slice(start, end)
+        yield dataclasses.replace(part, rejected=rows.rejected, repaired=rows.repaired) if start == 0 else part
+        start = end
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+    batches = pa.Table.from_batches([part.batch for part in parts]).combine_chunks().to_batches()
+    return Rows(
+        batch=batches[0] if batches else parts[0].batch,
+        sizes=np.concatenate([part.sizes for part in parts]),
+        teams=_concatenated([part.teams for part in parts]),
+        ids=_concatenated([part.ids for part in parts]),
+        changes=np.concatenate([part.changes for part in parts]),
+        numbers=np.concatenate([part.numbers for part in parts]),
+        rejected=tuple(row for part in parts for row in part.rejected),
+        repaired=sum(part.repaired for part in parts),
+    )
+
+
+def _concatenated(arrays: Sequence[pa.Array]) -> pa.Array:
+    """One of several; those that are not of the last one's type (of no rows, or texts of another width) become so."""
+    return pa.concat_arrays([array.cast(arrays[0].type) for array in arrays])
+
+
 def _select(source: Source, columns: Sequence[Column]) -> str:
-    """A query, with {} in place of the rows."""
-    names = [f'"{column.name}"' for column in columns]
+    """A query, with {} in place of the rows. A REPEATED column has no NULL."""
+    names = [f'coalesce("{c.name}", []) AS "{c.name}"' if c.repeated else f'"{c.name}"' for c in columns]
     place = ["row_change", "row_number"] if source.ordered else []
     suspect = chunks.suspect(columns).replace("{", "{{").replace("}", "}}")
     return f"SELECT {', '.join([*names, 'row_team', 'row_id', *place])}, {suspect} AS row_suspect FROM ({{}})"

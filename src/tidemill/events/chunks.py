@@ -170,7 +170,7 @@ def _rows(
             if isinstance(source, CustomSource) and isinstance(error, duckdb.DataError | duckdb.ProgrammingError):
                 raise custom_sql.failed(error) from None
             raise
-    rejected = list(_too_large(cursor, chosen, columns, limit))
+    rejected = list(too_large(cursor, chosen, columns, limit))
     return _written(cursor, columns, f"({chosen}) WHERE bytes <= {limit}", path, rejected)
 
 
@@ -184,9 +184,10 @@ def _written(
     return number + more, repaired, (*rejected, *bad)
 
 
-def _too_large(
+def too_large(
     cursor: duckdb.DuckDBPyConnection, chosen: str, columns: Sequence[Column], limit: int
 ) -> Iterator[RejectedRow]:
+    """The rows that are larger, to be set aside; of their texts only the beginning is read."""
     text = next((f'left("{column.name}", 1000)' for column in columns if column.json), "''")
     found = cursor.execute(f"SELECT row_team, row_id, bytes, {text} FROM ({chosen}) WHERE bytes > {limit}").fetchall()
     for team_id, name, size, start in found:

@@ -1,7 +1,7 @@
-"""The first and the last value of columns of a file that is to be loaded: within them lies all that a MERGE may touch.
+"""The first and the last value of columns of what is loaded, or sent: within them lies all that a MERGE may touch.
 
-They are read out of the file itself. To ask the source again would be wrong: of a person only the newest state is kept,
-and one that has changed since is in the file, and no longer among the rows that the file was made of.
+They are read out of the file, or the batches, themselves. To ask the source again would be wrong: of a person only the
+newest state is kept, and one that has changed since is in the file, and no longer among the rows that it was made of.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tidemill.models.types import Type
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 Value = dt.datetime | dt.date | int | str
 #: Of each column the first and the last value, as texts: so they are kept.
@@ -58,6 +59,39 @@ def of_file(cursor: duckdb.DuckDBPyConnection, path: Path, *, parquet: bool, col
         return {}
     pairs = zip(wanted, found[::2], found[1::2], strict=True)
     return {c.name: (first, last) for c, first, last in pairs if _fits(c, first) and _fits(c, last)}
+
+
+class Seen:
+    """The ends of columns of record batches, as `of_file` has them."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = [column for column in columns if column.type in _READ and not column.repeated]
+        self._found: dict[str, tuple[Value, Value]] = {}
+        self._unknown: set[str] = set()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """See these rows, too."""
+        import pyarrow.compute as pc  # 50 ms
+
+        for name in (column.name for column in self._columns):
+            try:
+                ends = pc.min_max(batch.column(name)).as_py()
+            except (ValueError, OverflowError):  # a time that Python has not
+                self._unknown.add(name)
+                continue
+            if ends["min"] is not None:
+                both = [ends["min"], ends["max"], *self._found.get(name, ())]
+                self._found[name] = (min(both, key=_order), max(both, key=_order))
+
+    def ends(self) -> Ends:
+        """Those of all rows that were seen."""
+        known = {name: (_text(first), _text(last)) for name, (first, last) in self._found.items()}
+        sure = [column for column in self._columns if column.name in known.keys() - self._unknown]
+        return {c.name: known[c.name] for c in sure if all(_fits(c, end) for end in known[c.name])}
+
+
+def _text(value: Value) -> str:
+    return value.isoformat() if isinstance(value, dt.date) else str(value)
 
 
 def _fits(column: Column, value: str | None) -> bool:

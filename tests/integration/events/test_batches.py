@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from tests.installation import Installation, write_events
 
 from tidemill.app import App
 from tidemill.events import batches
+from tidemill.events.sources import custom_sql
+from tidemill.events.sources.custom import CustomSource
 from tidemill.events.sources.events import EventSource
 from tidemill.events.sources.source import Selection
 from tidemill.models.events import EVENTS
@@ -161,3 +164,58 @@ def test_an_empty_range_gives_no_rows(installation: Installation) -> None:
         rows = rows_of(app, "events", Selection(0, 5))
         assert rows.batch.num_rows == 0
         assert rows.batch.schema == batches.schema(MODELS["events"].columns_for(json_type=False))
+
+
+def some(app: App, selection: Selection, *, size: int = 10**6, limit: int = 10**7) -> list[batches.Rows]:
+    """Requests of the rows of events."""
+    columns = MODELS["events"].columns_for(json_type=True)
+    found = batches.unordered(app.lake, app.sources["events"], selection, columns, handed_at=NOW, max_row_bytes=limit)
+    return list(batches.requests(found, size))
+
+
+def test_rows_of_any_size_come_once_in_requests_of_about_one_size(installation: Installation, tmp_path: Path) -> None:
+    wanted = write_events(tmp_path / "small.jsonl", 3_000)
+    for number, size in enumerate([40_000, 200_000, 3_000_000] * 4):
+        wanted += write_events(tmp_path / f"{number}.jsonl", 1, first=10_000 + number, size=size)
+    with installation.app(commit_rows=700) as app:
+        load(app, tmp_path / "small.jsonl")
+        for number in range(12):
+            load(app, tmp_path / f"{number}.jsonl")
+        found = some(app, Selection(0, app.lake.position()))
+    assert sorted(uuid for rows in found for uuid in rows.batch.column("uuid").to_pylist()) == sorted(wanted)
+    assert not any(rows.rejected for rows in found)
+    sizes = [int(rows.sizes.sum()) for rows in found]
+    for rows, size in zip(found, sizes, strict=True):
+        assert rows.batch.num_rows == len(rows.sizes) == len(rows.ids) == len(rows.teams) > 0
+        assert rows.ids.to_pylist() == rows.batch.column("uuid").to_pylist()
+        assert rows.batch.serialize().size < size * 1.2 + 10_000
+        assert size <= 10**6 or rows.batch.num_rows == 1
+    assert all(first + second > 10**6 for first, second in itertools.pairwise(sizes))
+
+
+def test_rows_over_the_limit_are_told_without_being_read(installation: Installation, tmp_path: Path) -> None:
+    write_events(tmp_path / "small.jsonl", 5)
+    large = write_events(tmp_path / "large.jsonl", 2, first=100, size=500_000)
+    with installation.app() as app:
+        for name in ("small", "large"):
+            load(app, tmp_path / f"{name}.jsonl")
+        (rows,) = some(app, Selection(0, app.lake.position()), limit=100_000)
+        assert rows.batch.num_rows == 5
+        assert [(row.id, row.code) for row in rows.rejected] == [(uuid, "row_too_large") for uuid in large]
+        assert {len(row.raw) for row in rows.rejected} == {1000}
+        assert some(app, Selection(0, 0)) == []
+
+
+def test_a_list_that_is_null_is_empty(installation: Installation, tmp_path: Path) -> None:
+    """A REPEATED column has no NULL."""
+    odd(tmp_path / "0.jsonl", 0, "{}")
+    sql = "SELECT uuid, CASE WHEN event = 'none' THEN ['a'] END AS names FROM events"
+    with installation.app() as app:
+        load(app, tmp_path / "0.jsonl")
+        columns = custom_sql.describe(app.lake, sql)
+        source = CustomSource(app.lake, sql, columns, ["uuid"], [])
+        selection = Selection(0, app.lake.position())
+        (rows,) = batches.requests(
+            batches.unordered(app.lake, source, selection, columns, handed_at=NOW, max_row_bytes=10**6), 10**6
+        )
+        assert rows.batch.column("names").to_pylist() == [[]]

@@ -6,6 +6,8 @@ import datetime as dt
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,3 +95,35 @@ def test_decimals_bound_nothing(cursor: duckdb.DuckDBPyConnection, tmp_path: Pat
     path = tmp_path / "file"
     path.write_text('{"x":"1.6"}\n')
     assert ends.of_file(cursor, path, parquet=False, columns=[Column("x", Type.BIGNUMERIC, "")]) == {}
+
+
+@given(batches=st.lists(st.lists(st.one_of(st.none(), rows.map(lambda found: found[0])), max_size=6), max_size=4))
+def test_batches_have_the_ends_of_a_file_of_their_rows(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[str, int, dt.datetime] | None]]
+) -> None:
+    kinds = {"s": pa.string(), "n": pa.int64(), "d": pa.date32(), "t": pa.timestamp("us", "UTC"), "b": pa.bool_()}
+    schema, seen = pa.schema(kinds.items()), ends.Seen(COLUMNS)
+    made = []
+    for values in batches:
+        lines = [(v[0], v[1], v[2].date(), v[2], True) if v else (None,) * 5 for v in values]
+        made.append(pa.RecordBatch.from_pylist([dict(zip(kinds, line, strict=True)) for line in lines], schema))
+        seen.add(made[-1])
+    path = tmp_path_factory.mktemp("seen") / "file"
+    pq.write_table(pa.Table.from_batches(made, schema), path)
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    of_file = ends.of_file(connection, path, parquet=True, columns=COLUMNS)
+    assert seen.ends().keys() == of_file.keys()
+    columns = [column for column in COLUMNS if column.name in of_file]
+    assert ends.joined(columns, [seen.ends()]) == ends.joined(columns, [of_file])
+
+
+def test_ends_of_batches_that_cannot_be_said_are_left_out() -> None:
+    seen = ends.Seen(COLUMNS[:2])
+    for texts in (["a", "z" * 2000], ["c"]):
+        seen.add(pa.RecordBatch.from_pydict({"s": texts, "n": pa.array([None] * len(texts), pa.int64())}))
+    assert seen.ends() == {}
+    times = ends.Seen(COLUMNS[3:4])
+    for value in (2**62, 0):  # the first is a time that nobody has
+        times.add(pa.RecordBatch.from_arrays([pa.array([value], pa.timestamp("us", "UTC"))], ["t"]))
+    assert times.ends() == {}

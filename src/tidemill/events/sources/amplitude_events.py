@@ -98,6 +98,8 @@ _ROW_BYTES = 600
 class AmplitudeEventSource(EventSource):
     """See the module; the methods are those of source.Source."""
 
+    direct = False
+
     def __init__(self, lake: Lake, identity: IdentityService, metadata: Metadata) -> None:
         super().__init__(lake)
         self._identity, self._metadata = identity, metadata

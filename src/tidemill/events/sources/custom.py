@@ -45,7 +45,7 @@ _ENDS = {
 class CustomSource:
     """See the module; the methods are those of source.Source. Counts are of events."""
 
-    timed = repeatable = ordered = False
+    timed = repeatable = ordered = direct = False
 
     def __init__(
         self, lake: Lake, sql: str, columns: Sequence[Column], key: Sequence[str], versions: Sequence[str]

@@ -21,7 +21,7 @@ _ELEMENTS = "CASE WHEN event = '$autocapture' THEN elements ELSE '[]' END"
 class EventSource:
     """See the module; the methods are those of source.Source."""
 
-    timed = repeatable = ordered = True
+    timed = repeatable = ordered = direct = True
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake

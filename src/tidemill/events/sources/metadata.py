@@ -31,7 +31,7 @@ class Metadata:
 class MetadataSource(abc.ABC):
     """The methods are those of source.Source. What a model is, is in its few abstract ones."""
 
-    timed = ordered = False
+    timed = ordered = direct = False
     compressed = 0.4  #: measured over persons of a web shop: uuids hardly shrink
 
     def __init__(self, lake: Lake, identity: IdentityService, metadata: Metadata) -> None:

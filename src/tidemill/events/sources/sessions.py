@@ -55,7 +55,7 @@ class SessionSource:
     """See the module; the methods are those of source.Source."""
 
     timed = repeatable = True
-    ordered = False
+    ordered = direct = False
 
     def __init__(self, lake: Lake, piece: int = PIECE) -> None:
         """`piece`: sessions of so many events, about, are summed up at once."""

@@ -47,6 +47,11 @@ class Source(Protocol):
         """Whether rows stay as they came, in an order that stays: `rows` has their place then, `row_change` and
         `row_number` (in the change)."""
 
+    @property
+    def direct(self) -> bool:
+        """Whether `rows` reads them as they lie in the store: to ask for them twice costs little, and they are the
+        same."""
+
     def catch_up(self) -> int:
         """Bring the rows up to date with the events that are committed. Gives the newest change."""
 
