@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
 
 _PERMISSION = "bigquery.tables.updateData"  # "Storage Write API", required permissions: for all of it
+#: Codes of our errors: a stream is not there any more; streams may be committed, or not.
+GONE, UNCONFIRMED = "stream_gone", "commit_unconfirmed"
+_OVER = {"STREAM_ALREADY_COMMITTED", "STREAM_NOT_FOUND"}
 _TIMEOUT = 60.0  # seconds for a call with one answer
 _TABLE = re.compile(r"projects/[^/]+/datasets/([^/]+)/tables/([^/]+)")
 _ROUTE = {
@@ -61,24 +64,38 @@ class WriteStreams:
     def commit(self, dataset: str, table: str, names: list[str]) -> None:
         """Have the rows of finalized pending streams of one table be seen, all at once; once more is harmless.
 
+        The same streams are always to be committed together: if one of them is, then all are.
+
         Raises
         ------
         NotFoundError
-            One of them is gone; nothing was committed.
+            One of them is gone; nothing was committed by this call.
         ConflictError
-            One of them cannot be committed; nothing was.
+            Of the code ``commit_unconfirmed``: one is gone, and an answer was lost before; they may be committed. Or
+            they cannot be committed; nothing was.
         """
         parent = self._table(dataset, table)
         request = types.BatchCommitWriteStreamsRequest(parent=parent, write_streams=names)
-        wrong = {
-            error.entity: error for error in self._ask("batch_commit_write_streams", request, parent).stream_errors
-        }
-        codes = {error.code.name for error in wrong.values()}
-        if not wrong or (codes == {"STREAM_ALREADY_COMMITTED"} and wrong.keys() == set(names)):
-            return
-        raw = "; ".join(f"{error.code.name}: {error.error_message}" for error in wrong.values())
-        if "STREAM_NOT_FOUND" in codes:
-            raise _gone(raw)
+        tries = 0
+
+        def ask() -> dict[str, Any]:
+            nonlocal tries
+            tries += 1
+            answer = self._once("batch_commit_write_streams", request, parent)
+            return {error.entity: error for error in answer.stream_errors}
+
+        try:
+            wrong = self._client.policy.call(self._target(parent), ask, self._client.cancelled)
+            codes = {error.code.name for error in wrong.values()}
+            raw = "; ".join(f"{error.code.name}: {error.error_message}" for error in wrong.values())
+            if not wrong or ("STREAM_ALREADY_COMMITTED" in codes and codes <= _OVER):
+                return
+            if "STREAM_NOT_FOUND" in codes:
+                raise gone(raw)
+        except NotFoundError as error:
+            if tries > 1 and error.code == GONE:
+                raise _unconfirmed(f"{dataset}.{table}", error.raw) from None
+            raise
         raise ConflictError(
             "streams_not_committed",
             f"BigQuery did not commit the write streams of {dataset}.{table}: {', '.join(sorted(codes))}.",
@@ -146,8 +163,9 @@ class WriteStreams:
                     continue
                 if error.code() is grpc.StatusCode.UNAVAILABLE:
                     self.close()  # a new one does not wait before it connects, and asks for the address
-                if write_outcomes.reason(error) == "STREAM_NOT_FOUND":
-                    raise _gone(str(error.details())) from None
+                of_stream = error.code() is grpc.StatusCode.NOT_FOUND and "/streams/" in str(error.details())
+                if of_stream or write_outcomes.reason(error) == "STREAM_NOT_FOUND":
+                    raise gone(str(error.details())) from None
                 raise
             self._door.accepted(token)
             return answer
@@ -164,10 +182,20 @@ def _broken(target: Target, why: str) -> Failed:
     return Failed(errors.translate(Problem(503, "backendError", why), target))
 
 
-def _gone(raw: str) -> NotFoundError:
+def gone(raw: str) -> NotFoundError:
+    """That a stream is not there any more."""
     return NotFoundError(
-        "stream_gone",
+        GONE,
         "A write stream is not there any more.",
         hint="BigQuery forgets streams that nobody writes to. Write the rows to a new one.",
+        raw=raw,
+    )
+
+
+def _unconfirmed(table: str, raw: str) -> ConflictError:
+    return ConflictError(
+        UNCONFIRMED,
+        f"It is not known whether BigQuery has committed the write streams of {table}.",
+        hint="Look into the table.",
         raw=raw,
     )
