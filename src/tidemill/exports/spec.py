@@ -50,6 +50,13 @@ class Granularity(enum.StrEnum):
     YEAR = "YEAR"
 
 
+class Delivery(enum.StrEnum):
+    """How the rows of a run get to BigQuery: by load jobs, or by the Storage Write API, committed at once."""
+
+    LOAD = "load"
+    STORAGE_WRITE = "storage-write"
+
+
 class Partitioning(pydantic.BaseModel, frozen=True, extra="forbid"):
     """By which TIMESTAMP column a new table is partitioned."""
 
@@ -148,6 +155,7 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     model: str = Field(default="events", description="What is exported; see `tidemill model list`.")
     table: str = Field(min_length=1, description="Table id, without project and dataset.")
     interval: Interval = Field(default=Interval.HOUR, description="How often it runs once it is scheduled.")
+    delivery: Delivery = Field(default=Delivery.LOAD, description="How the rows of a run get to BigQuery.")
     json_type: bool = Field(default=False, description="JSON columns of type JSON instead of STRING.")
     include_events: Names = Field(default=(), description="Only events of these names.")
     exclude_events: Names = Field(default=(), description="No events of these names.")

@@ -17,15 +17,16 @@ from tidemill.errors import NotFoundError
 from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Selection, Source
 from tidemill.exports import selection
-from tidemill.exports.spec import ExportSpec
+from tidemill.exports.spec import Delivery, ExportSpec
 from tidemill.exports.watch import Watches
 from tidemill.models.model import Column, Model
 from tidemill.models.types import Type
 from tidemill.settings import Settings
+from tidemill.store.attempts import taken_over
 from tidemill.store.exports import Exports
 from tidemill.store.loads import Rejects
 from tidemill.store.records import Chunk, Export, Run
-from tidemill.store.runs import Runs, taken_over
+from tidemill.store.runs import Runs
 
 #: How the rows of a stage table get into the final one, by the mode of the run. Other modes load straight into it.
 MERGES = {"merge": sql.insert_missing, "upsert": sql.replace_older, "replace": sql.replace}
@@ -59,6 +60,11 @@ class Work:
         return ExportSpec.model_validate(self.export.spec).max_bytes_billed
 
     @property
+    def storage_write(self) -> bool:
+        """Whether rows go to write streams, which are committed in the end; else by files, and load jobs."""
+        return self.spec.delivery is Delivery.STORAGE_WRITE
+
+    @property
     def final(self) -> tuple[str, str, str]:
         """The table that the user named: project, dataset, table."""
         return self.export.project, self.export.dataset, self.export.table_id
@@ -80,6 +86,11 @@ class Work:
 
     def _stage(self, attempt: int) -> str:
         return f"tidemill_stage_{self.export.id.hex[:12]}_{self.run.number}_{attempt}"
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the stage table may hold rows that are not those of the run's chunks."""
+        return self.staged and (self.run.layout or {}).get("unsure") == self.stage[2]
 
     @property
     def loads_into(self) -> str:

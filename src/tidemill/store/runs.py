@@ -12,16 +12,19 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
+from tidemill.store.attempts import own
+from tidemill.store.commits import FRESH, Commits, with_layout
 from tidemill.store.database import Database
 from tidemill.store.records import Chunk, Run
 from tidemill.store.tables import backfills, chunks, exports, runs, streams
 
 
 class Runs:
-    """The repository of runs and chunks."""
+    """The repository of runs and chunks. `commits`: of their write streams."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.commits = Commits(database)
 
     def plan(self, export_id: uuid.UUID, run: dict[str, Any], parts: Sequence[dict[str, Any]]) -> Run:
         """Save a new run with its chunks, in one transaction. It is running from now on.
@@ -205,28 +208,27 @@ class Runs:
         """
         change = sa.update(chunks).where(chunks.c.run_id == run_id, chunks.c.number == number)
         with self._database.begin() as connection:
-            _own(connection, run_id, attempt)
+            own(connection, run_id, attempt)
             connection.execute(change.where(chunks.c.status != "loaded").values(**fields))
 
     def reset_chunks(self, run_id: uuid.UUID, *, attempt: int) -> None:
         """All chunks are to be written and loaded anew."""
-        fresh = {"status": "planned", "rows_written": 0, "rows_loaded": 0, "rows_rejected": 0, "rows_repaired": 0}
         with self._database.begin() as connection:
-            _own(connection, run_id, attempt)
-            connection.execute(
-                sa.update(chunks).where(chunks.c.run_id == run_id).values(bytes=0, bounds=None, job_id=None, **fresh)
-            )
+            own(connection, run_id, attempt)
+            connection.execute(sa.update(chunks).where(chunks.c.run_id == run_id).values(**FRESH))
 
     def note(self, run_id: uuid.UUID, *, attempt: int, **fields: Any) -> None:
-        """Record something of a run other than its state.
+        """Record something of a run other than its state. Of its layout, the fields that are named.
 
         Raises
         ------
         ConflictError
             If another attempt took the run over.
         """
+        if "layout" in fields:
+            fields["layout"] = with_layout(**fields["layout"])
         with self._database.begin() as connection:
-            _own(connection, run_id, attempt)
+            own(connection, run_id, attempt)
             connection.execute(sa.update(runs).where(runs.c.id == run_id).values(**fields))
 
     def remark(self, run_id: uuid.UUID, text: str) -> None:
@@ -251,7 +253,7 @@ class Runs:
     def complete(self, run_id: uuid.UUID, *, attempt: int) -> None:
         """The run is completed and its export's position moves to its end: one transaction, all chunks loaded."""
         with self._database.begin() as connection:
-            _own(connection, run_id, attempt)
+            own(connection, run_id, attempt)
             missing = connection.scalar(
                 sa.select(sa.func.count()).where(chunks.c.run_id == run_id, chunks.c.status != "loaded")
             )
@@ -282,7 +284,7 @@ class Runs:
             "finished_at": dt.datetime.now(dt.UTC),
         }
         with self._database.begin() as connection:
-            _own(connection, run_id, attempt)
+            own(connection, run_id, attempt)
             connection.execute(sa.update(runs).where(runs.c.id == run_id, runs.c.status == "running").values(**values))
 
 
@@ -311,22 +313,6 @@ def _assert_wanted(connection: sa.Connection, backfill_id: uuid.UUID) -> None:
             "The run is of a backfill that was cancelled.",
             hint="Begin another one: tidemill export backfill EXPORT --from … --to …",
         )
-
-
-def _own(connection: sa.Connection, run_id: uuid.UUID, attempt: int) -> None:
-    """Hold the run's row, if this attempt is still the one that moves it."""
-    found = connection.scalar(sa.select(runs.c.attempt).where(runs.c.id == run_id).with_for_update())
-    if found != attempt:
-        raise taken_over()
-
-
-def taken_over() -> ConflictError:
-    """Of an attempt that is not the newest any more."""
-    return ConflictError(
-        "run_taken_over",
-        "Another process took the run over, or its export was deleted.",
-        hint="Nothing is lost: tidemill export runs shows how it stands.",
-    )
 
 
 def _busy() -> ConflictError:
