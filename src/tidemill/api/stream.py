@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Iterator
 
@@ -25,7 +26,15 @@ def main() -> None:
     child.enter()
     with App(current()) as app:
         streaming, stopping = app.exports.streaming, threading.Event()
-        moving = threading.Thread(target=streaming.run_all, args=(_BY, stopping.is_set, _said))
+
+        def move() -> None:
+            try:
+                streaming.run_all(_BY, stopping.is_set, _said)
+            except BaseException:  # noqa: BLE001 - whatever it is, this process is of no use any more
+                _log.exception("streams are not moved any more")
+                os._exit(1)  # another process takes the place of this one
+
+        moving = threading.Thread(target=move)
         moving.start()
         child.ready()
         stopping.set()

@@ -76,6 +76,11 @@ class Connection:
             answer.set_result(over)
         return answer
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended: nothing can be sent on it any more."""
+        return self._over is not None
+
     def has_room(self, size: int) -> bool:
         """Whether rows of so many bytes would be sent at once, without a wait."""
         with self._changed:
@@ -111,6 +116,12 @@ class Connection:
             over = self._ended(None)
         except grpc.RpcError as error:
             over = self._ended(error)
+        except BaseException:
+            self._end(_closed())  # whoever waits is told all the same
+            raise
+        self._end(over)
+
+    def _end(self, over: Outcome) -> None:
         with self._changed:
             self._over = over
             left = [answer for answer, _ in self._waiting]

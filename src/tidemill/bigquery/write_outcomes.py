@@ -84,13 +84,19 @@ def of_response(response: Any, target: Target) -> Outcome:
 
 
 def of_end(error: grpc.RpcError, target: Target) -> Outcome:
-    """What the end of a call means for the requests that were not answered."""
-    return _of_error(retry.understand(error, target), error.code().name, reason(error), target)
+    """What the end of a call means for the requests that were not answered: never that their rows are there."""
+    problem, code = retry.understand(error, target), error.code().name
+    if code == "ALREADY_EXISTS":
+        return Failed(errors.translate(Problem(503, "backendError", problem.message), target))
+    return _of_error(problem, code, reason(error), target)
 
 
 def reason(error: grpc.RpcError) -> str:
     """The StorageErrorCode of a call that failed; empty if there is none."""
-    status = rpc_status.from_call(error)
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:  # its details say something else than its code
+        return ""
     return _reason(status) if status is not None else ""
 
 

@@ -57,7 +57,13 @@ class WriteStreams:
         return f"{self._table(dataset, table)}/streams/_default"
 
     def finalize(self, name: str) -> int:
-        """End a stream; once more is harmless. Gives the number of its rows. NotFoundError if it is gone."""
+        """End a stream; once more is harmless. Gives the number of its rows.
+
+        Raises
+        ------
+        NotFoundError
+            It is gone; or it was ended before, and BigQuery does not tell the number any more.
+        """
         request = types.FinalizeWriteStreamRequest(name=name)
         return int(self._ask("finalize_write_stream", request, name).row_count)
 
@@ -163,8 +169,9 @@ class WriteStreams:
                     continue
                 if error.code() is grpc.StatusCode.UNAVAILABLE:
                     self.close()  # a new one does not wait before it connects, and asks for the address
+                ended = method == "finalize_write_stream" and write_outcomes.reason(error) == "STREAM_FINALIZED"
                 of_stream = error.code() is grpc.StatusCode.NOT_FOUND and "/streams/" in str(error.details())
-                if of_stream or write_outcomes.reason(error) == "STREAM_NOT_FOUND":
+                if ended or of_stream or write_outcomes.reason(error) == "STREAM_NOT_FOUND":
                     raise gone(str(error.details())) from None
                 raise
             self._door.accepted(token)

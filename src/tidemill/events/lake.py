@@ -124,6 +124,8 @@ class Lake:
         self._lock = lock
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
+        self._asked_threads: list[int] = []
+        self._thread_guard = threading.Lock()
         self._new_events: NewEvents | None = None
         self._files: Files | None = None  # those that commits of this process have seen
 
@@ -268,12 +270,21 @@ class Lake:
 
     @contextlib.contextmanager
     def _threads(self, number: int) -> Iterator[None]:
+        """The fewest that any of those asks for who are in such a block: DuckDB has one number for the process."""
         with self.cursor() as cursor:
-            cursor.execute(f"SET threads = {number}")
+            self._set_threads(cursor, lambda: self._asked_threads.append(number))
             try:
                 yield
             finally:
-                cursor.execute(f"SET threads = {self._most_threads}")
+                self._set_threads(cursor, lambda: self._asked_threads.remove(number))
+
+    def _set_threads(self, cursor: duckdb.DuckDBPyConnection, change: Callable[[], None]) -> None:
+        with self._thread_guard:
+            before = min([self._most_threads, *self._asked_threads])
+            change()
+            now = min([self._most_threads, *self._asked_threads])
+            if now != before:
+                cursor.execute(f"SET threads = {now}")
 
     def _insert(self, cursor: duckdb.DuckDBPyConnection, fresh: pa.Table, place: Place) -> None:
         now = dt.datetime.now(dt.UTC)

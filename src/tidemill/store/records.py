@@ -94,7 +94,7 @@ class Stream:
     rows: int
     change: int
     number: int
-    in_flight: list[dict[str, int]]
+    in_flight: list[dict[str, Any]]
     held_until: dt.datetime | None
     sent_at: dt.datetime | None
     trouble: dict[str, str] | None

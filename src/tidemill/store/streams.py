@@ -21,6 +21,8 @@ from tidemill.store.tables import chunks, exports, runs, streams
 WHOLE = 2**62
 #: The code of the error that says that another process has claimed a stream.
 TAKEN_OVER = "stream_taken_over"
+#: Of the one that says that the export was deleted.
+DELETED = "export_unknown"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,10 @@ class Moved:
     rejected: int = 0
     repaired: int = 0
     interval_end: dt.datetime | None = None
+
+
+class StreamHeldError(Exception):
+    """Nothing new is to be sent for now."""
 
 
 class Streams:
@@ -75,10 +81,19 @@ class Streams:
             connection.execute(insert.on_conflict_do_update(index_elements=["export_id"], set_={"trouble": trouble}))
 
     def begin_run(self, stream: Stream, **fields: Any) -> Stream:
-        """A run, with one chunk, that says what is appended from now on. It is running."""
+        """A run, with one chunk, that says what is appended from now on. It is running.
+
+        Raises
+        ------
+        StreamHeldError
+            Somebody has asked for quiet.
+        """
         position = _position(stream)
         with self._database.begin() as connection:
             self._own(connection, stream)
+            held = sa.select(streams.c.held_until > sa.func.now()).where(streams.c.export_id == stream.export_id)
+            if connection.scalar(held):
+                raise StreamHeldError
             last = connection.scalar(sa.select(sa.func.max(runs.c.number)).where(runs.c.export_id == stream.export_id))
             values = {"id": uuid.uuid4(), "export_id": stream.export_id, "number": (last or 0) + 1, "mode": "stream"}
             values |= {"status": "running", "snapshot_after": position, "snapshot_upto": position, "rows_planned": 0}
@@ -101,10 +116,9 @@ class Streams:
         NotFoundError
             The export was deleted.
         """
-        names = ("name", "rows", "change", "number", "in_flight", "sent_at", "trouble")
         with self._database.begin() as connection:
             self._own(connection, stream)
-            connection.execute(_at(stream).values({name: getattr(stream, name) for name in names}))
+            connection.execute(_at(stream).values(_standing(stream)))
             moved = dataclasses.replace(moved, rejected=moved.rejected + insert_rejects(connection, rejects))
             self._move(connection, stream, moved)
         return moved
@@ -118,7 +132,7 @@ class Streams:
             connection.execute(sa.update(runs).where(runs.c.id == stream.run_id).values(**done))
             done = {"status": "loaded", "finished_at": sa.func.now()}
             connection.execute(sa.update(chunks).where(chunks.c.run_id == stream.run_id).values(**done))
-            connection.execute(_at(stream).values(run_id=None))
+            connection.execute(_at(stream).values(run_id=None, **_standing(stream)))
         return dataclasses.replace(stream, run_id=None)
 
     def moved(self, run_id: uuid.UUID) -> Moved:
@@ -173,10 +187,16 @@ def _at(stream: Stream) -> sa.Update:
     return sa.update(streams).where(streams.c.export_id == stream.export_id)
 
 
+def _standing(stream: Stream) -> dict[str, Any]:
+    """What changes as a stream goes on."""
+    names = ("name", "rows", "change", "number", "in_flight", "sent_at", "trouble")
+    return {name: getattr(stream, name) for name in names}
+
+
 def _position(stream: Stream) -> int:
     """The change up to which all rows are in the table."""
     return stream.change if stream.number == WHOLE else stream.change - 1
 
 
 def _deleted() -> NotFoundError:
-    return NotFoundError("export_unknown", "The export was deleted.", hint="tidemill export list")
+    return NotFoundError(DELETED, "The export was deleted.", hint="tidemill export list")

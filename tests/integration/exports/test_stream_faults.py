@@ -51,6 +51,10 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "rows that were not sent are said to be there": [
         fault(APPEND, nth=2, grpc_code="ALREADY_EXISTS", in_response=True)
     ],
+    "the call ends with that, after one that broke": [
+        fault(APPEND, nth=2, grpc_code="UNAVAILABLE"),
+        fault(APPEND, nth=5, grpc_code="ALREADY_EXISTS"),
+    ],
     "rows that were taken are said to be too early": [
         fault(APPEND, nth=3, grpc_code="OUT_OF_RANGE", in_response=True, after_commit=True)
     ],

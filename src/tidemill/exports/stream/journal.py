@@ -17,6 +17,8 @@ from tidemill.store.records import Export, Stream
 from tidemill.store.streams import WHOLE, Moved, Streams
 
 Place = tuple[int, int]
+#: An append, as it is written down: offset, rows, bytes, change and number of its end, and what names its last row.
+Entry = dict[str, Any]
 
 
 @dataclasses.dataclass(eq=False)
@@ -27,6 +29,8 @@ class Append:
     end: Place
     #: When the oldest of them was acknowledged.
     since: dt.datetime | None = None
+    #: What names the last of them: columns with values, times as texts.
+    last: dict[str, Any] = dataclasses.field(default_factory=dict)
     offset: int = 0
     answer: Future[Outcome] | None = None
     #: It was sent on a connection that broke, so it may be in.
@@ -42,10 +46,10 @@ class Append:
         """Bytes of its rows."""
         return int(self.rows.sizes.sum())
 
-    def entry(self) -> dict[str, int]:
+    def entry(self) -> Entry:
         """As it is written down."""
         place = {"change": self.end[0], "number": self.end[1]}
-        return {"offset": self.offset, "rows": self.number, "bytes": self.size} | place
+        return {"offset": self.offset, "rows": self.number, "bytes": self.size, "last": self.last} | place
 
 
 class Journal:
@@ -107,7 +111,7 @@ class Journal:
         )
         self._note(pending, rejected)
 
-    def settle(self, entry: dict[str, int]) -> None:
+    def settle(self, entry: Entry) -> None:
         """An append is in the table. It is written down with whatever is next, or by `flush`."""
         self.stream = dataclasses.replace(
             self.stream,

@@ -9,7 +9,9 @@ from collections.abc import Callable
 @dataclasses.dataclass(frozen=True)
 class StreamProgress:
     """How far a stream is. `rows`: sent since it was begun; `waiting`: events that are not in the table, as far as is
-    known; `lag_seconds`: since the oldest of them was acknowledged; `trouble`: why it stands still."""
+    known; `lag_seconds`: since the oldest of those that are on their way was acknowledged; `trouble`: why it stands
+    still.
+    """
 
     rows: int
     bytes: int

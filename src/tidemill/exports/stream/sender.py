@@ -24,7 +24,7 @@ from concurrent import futures
 
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.write_connection import Connection
-from tidemill.bigquery.write_outcomes import Appended, BadRows, Duplicate, Failed, Gone, Outcome
+from tidemill.bigquery.write_outcomes import Ahead, Appended, BadRows, Duplicate, Failed, Gone, Outcome
 from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import Cancelled, NotFoundError, RetryableError, TidemillError, UnavailableError
 from tidemill.events import batches
@@ -53,6 +53,7 @@ class Sender:
         self._connection: Connection | None = None
         self._columns: tuple[Column, ...] = ()
         self._news: tuple[str, ...] = ()
+        self._looked_at: set[str] = set()
         self._failures = self._replaced = 0
         self._heard_at = time.monotonic()
         self.pending: collections.deque[Append] = collections.deque()
@@ -92,10 +93,10 @@ class Sender:
         TidemillError
             Why it cannot go on.
         """
-        if not self.pending:
-            return
         if self._client.cancelled():
             raise Cancelled
+        if not self.pending:
+            return
         self._send()
         first = self.pending[0].answer
         if first is not None:
@@ -116,6 +117,10 @@ class Sender:
         if not self.pending:
             self._journal.flush(self.pending)
 
+    def _is_any_sent(self) -> bool:
+        """Whether the answer to one of them is awaited."""
+        return any(append.answer is not None for append in self.pending)
+
     def _is_stuck(self) -> bool:
         """Whether there was no answer for so long that the connection must be broken."""
         return time.monotonic() - self._heard_at > ANSWERED_WITHIN_SECONDS
@@ -125,6 +130,8 @@ class Sender:
         for append in self.pending:
             if append.answer is not None:
                 continue
+            if self._connection is not None and self._connection.is_over and not self._is_any_sent():
+                self._disconnect()  # BigQuery ends what is idle: nothing was lost with it
             if self._connection is None:
                 name = str(self._journal.stream.name)
                 self._connection = self._streams.open(name, batches.schema(self._columns))
@@ -134,9 +141,9 @@ class Sender:
             if append is self.pending[0]:
                 self._heard_at = time.monotonic()
             rows = append.rows.batch.select([column.name for column in self._columns])
-            append.answer = self._connection.send(rows, append.offset)
-            if append.answer.done():  # the connection is over: what comes after it need not be tried
+            if self._connection.is_over:  # what comes after it need not be tried
                 return
+            append.answer = self._connection.send(rows, append.offset)
 
     def _settle(self) -> None:
         """Take in the answers that say that rows are in."""
@@ -160,7 +167,11 @@ class Sender:
 
     def _trouble(self) -> None:
         """The first of the pending appends did not get in."""
-        self._disconnect()
+        first = self.pending[0].answer
+        if first is not None and first.done() and isinstance(first.result(), BadRows):
+            futures.wait([append.answer for append in self.pending if append.answer], _CLOSE_SECONDS)
+        if any(append.answer and not append.answer.done() for append in self.pending) or not self._takes_more():
+            self._disconnect()
         outcome = self._first_outcome()
         if outcome is None:
             return
@@ -179,6 +190,11 @@ class Sender:
                 raise error
             case _:
                 self._replace(outcome)
+
+    def _takes_more(self) -> bool:
+        """Whether all that is wrong is a row, or what came behind one."""
+        outcomes = [append.answer.result() for append in self.pending if append.answer]
+        return isinstance(outcomes[0], BadRows) and all(isinstance(one, BadRows | Ahead) for one in outcomes)
 
     def _disconnect(self) -> None:
         """Have all answers that still come, if somebody waits for them, and close the connection."""
@@ -199,7 +215,9 @@ class Sender:
         first = self.pending[0]
         rejected = first.rows.rejects(rows, _REFUSED)
         first.rows = first.rows.without([place for place, _ in rows])
-        if not first.number:
+        if first.number:
+            first.last = settle.row_of(self._export(), first.rows.batch, first.number - 1)
+        else:
             self.pending.popleft()
             self._journal.skip(first.end)
         for append in self.pending:
@@ -225,12 +243,10 @@ class Sender:
                 raise error
             self._wait(error)
         entries = [append.entry() for append in self.pending]
-        number = settle.ended(self._streams, str(self._journal.stream.name), entries)
+        number = settle.ended(self._streams, str(self._journal.stream.name), self._journal.stream.rows, entries)
         if number is None:  # it is gone: what was answered is sure, and so is what was never in doubt
-            doubtful = [append for append in self.pending if append.doubtful]
-            export = self._export()
-            rows = [settle.row_of(export, one.rows.batch, one.number - 1) for one in doubtful]
-            number = settle.in_table(export, self._client, rows)
+            rows = [append.last for append in self.pending if append.doubtful]
+            number = settle.in_table(self._export(), self._client, rows)
         for append in list(self.pending)[:number]:
             self._settled(append)
         self._renew()
@@ -238,11 +254,10 @@ class Sender:
     def _look_at_table(self) -> None:
         """The table has other columns than it had: if some are ours, they are filled from now on."""
         known, news = {column.name for column in self._columns}, {name.lower() for name in self._news}
-        self._news = ()
-        if {column.name.lower() for column in self._columns} == news:
-            return
-        if {column.name for column in self._table()} - known:
-            settle.ended(self._streams, str(self._journal.stream.name), [])
+        self._news, looked_at = (), self._looked_at
+        self._looked_at = news
+        if news != looked_at and {column.name for column in self._table()} - known:
+            settle.ended(self._streams, str(self._journal.stream.name), self._journal.stream.rows, [])
             self._renew()
 
     def _renew(self) -> None:

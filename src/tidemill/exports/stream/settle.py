@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from tidemill.bigquery import sql
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import AccessError, ConflictError, NotFoundError
-from tidemill.events import batches
-from tidemill.events.sources.source import EPOCH
-from tidemill.exports import selection
-from tidemill.exports.spec import ExportSpec
-from tidemill.exports.stream.reader import MAX_ROW_BYTES
-from tidemill.exports.work import Parts, model_of
-from tidemill.store.records import Export, Stream
-from tidemill.store.streams import WHOLE
+from tidemill.exports.stream.journal import Entry
+from tidemill.exports.work import model_of
+from tidemill.models.types import Type
+from tidemill.store.records import Export
 
-Entries = Sequence[dict[str, int]]
-Row = dict[str, sql.Value]
+Row = dict[str, Any]
 
 
-def ended(streams: WriteStreams, name: str, entries: Entries) -> int | None:
+def ended(streams: WriteStreams, name: str, rows_known: int, entries: Sequence[Entry]) -> int | None:
     """End a write stream. Gives how many of the appends are in it; None if BigQuery does not know the stream any more.
+
+    `rows_known`: rows that are in it for sure; the appends come behind them.
 
     Raises
     ------
@@ -37,13 +36,12 @@ def ended(streams: WriteStreams, name: str, entries: Entries) -> int | None:
         rows = streams.finalize(name)
     except NotFoundError:
         return None
-    ends = [entry["offset"] + entry["rows"] for entry in entries]
-    first = entries[0]["offset"] if entries else rows
-    if rows not in {first, *ends}:
+    ends: list[int] = [entry["offset"] + entry["rows"] for entry in entries]
+    if rows not in {rows_known, *ends}:
+        expected = " or ".join(f"{number:,}" for number in sorted({rows_known, *ends}))
         raise ConflictError(
             "stream_inconsistent",
-            f"BigQuery has {rows:,} rows in a write stream where {' or '.join(map(str, sorted({first, *ends})))} were "
-            "expected.",
+            f"BigQuery has {rows:,} rows in a write stream where {expected} were expected.",
             hint="Somebody else writes to it, or this is a bug. Nothing is sent any more. Verify the table.",
             raw=name,
         )
@@ -62,7 +60,7 @@ def in_table(export: Export, client: Client, rows: Sequence[Row]) -> int:
         return 0
     try:
         answer = client.query(
-            sql.count_rows((export.project, export.dataset, export.table_id), rows),
+            sql.count_rows((export.project, export.dataset, export.table_id), [_typed(export, row) for row in rows]),
             job_id=f"tidemill_settle_{secrets.token_hex(12)}",
             permission="bigquery.tables.getData",
             dataset=export.dataset,
@@ -79,27 +77,25 @@ def in_table(export: Export, client: Client, rows: Sequence[Row]) -> int:
     return int(answer.rows[0][0])
 
 
-def last_rows(parts: Parts, export: Export, spec: ExportSpec, stream: Stream) -> list[Row]:
-    """The last row of each append that was written down as in flight, read again from the event store."""
-    model, after = model_of(export), stream.change if stream.number == WHOLE else stream.change - 1
-    rows = batches.ordered(
-        parts.lake,
-        parts.source(export),
-        selection.of(spec, after, stream.in_flight[-1]["change"]),
-        model.columns_for(json_type=False),
-        handed_at=EPOCH,
-        max_row_bytes=MAX_ROW_BYTES,
-    )
-    found = []
-    for entry in stream.in_flight:
-        begun = rows.changes < entry["change"]
-        at = int(np.count_nonzero(begun | ((rows.changes == entry["change"]) & (rows.numbers <= entry["number"])))) - 1
-        found.append(row_of(export, rows.batch, at))
-    return found
-
-
 def row_of(export: Export, batch: pa.RecordBatch, at: int) -> Row:
-    """What names a row, and the time by which its partition is found."""
+    """What names a row, and the time by which its partition is found, as a text."""
     model = model_of(export)
     names = dict.fromkeys((*model.key, *([model.partition_by] if model.partition_by else [])))
-    return {name: batch.column(name)[at].as_py() for name in names}
+    values = {name: batch.column(name)[at].as_py() for name in names}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> sql.Value | None:
+    """As JSON has it. A number that is a key is a whole one."""
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    return int(value) if isinstance(value, decimal.Decimal) else value
+
+
+def _typed(export: Export, row: Row) -> dict[str, sql.Value | None]:
+    """The values, with times as such."""
+    kinds = {column.name: column.type for column in model_of(export).columns}
+    return {
+        name: dt.datetime.fromisoformat(str(value)) if value and kinds[name] is Type.TIMESTAMP else value
+        for name, value in row.items()
+    }

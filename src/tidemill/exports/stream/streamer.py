@@ -14,7 +14,7 @@ from tidemill.exports.stream.reader import Reader, Window
 from tidemill.exports.stream.sender import Sender
 from tidemill.exports.work import Held, Parts
 from tidemill.store.records import Export
-from tidemill.store.streams import Streams
+from tidemill.store.streams import StreamHeldError, Streams
 
 #: A run of a stream says what was appended in an hour, or until nothing came for a while.
 _RUN_SECONDS, _IDLE_SECONDS = 3600.0, 300.0
@@ -52,6 +52,9 @@ class Streamer:
         """
         try:
             self._settle()
+            self._journal.tell(None, [])
+            if self._journal.run_id is not None:
+                self._spec = ExportSpec.model_validate(self._parts.runs.by_id(self._journal.run_id).spec)
             self._reader = self._new_reader()
             while not self._is_over():
                 self._turn()
@@ -68,14 +71,12 @@ class Streamer:
             return
         streams = WriteStreams(self._client)
         try:
-            number = settle.ended(streams, stream.name, stream.in_flight)
+            number = settle.ended(streams, stream.name, stream.rows, stream.in_flight)
         finally:
             streams.close()
         if number is None:
-            export, run = self._export(), stream.run_id
-            spec = ExportSpec.model_validate(self._parts.runs.by_id(run).spec if run else export.spec)
-            rows = settle.last_rows(self._parts, export, spec, stream) if stream.in_flight else []
-            number = settle.in_table(export, self._client, rows)
+            rows = [entry["last"] for entry in stream.in_flight]
+            number = settle.in_table(self._export(), self._client, rows)
         for entry in stream.in_flight[:number]:
             self._journal.settle(entry)
         self._journal.use(None, [])
@@ -138,10 +139,16 @@ class Streamer:
             return
         if window.requests:
             self._sender.open()
-        self._begin_run(window)
+        try:
+            self._begin_run(window)
+        except StreamHeldError:  # since a moment ago: what was read is read again, later
+            self._pause()
+            return
+        export = self._export()
         appends = [Append(rows, (int(rows.changes[-1]), int(rows.numbers[-1]))) for rows in window.requests]
         for append in appends:
             append.since = window.since
+            append.last = settle.row_of(export, append.rows.batch, append.number - 1)
         if appends:
             appends[-1].end = window.end
         self._journal.plan([*pending, *appends], window.rejected, repaired=window.repaired, until=window.until)

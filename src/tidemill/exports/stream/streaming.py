@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 from tidemill.bigquery.client import Client
+from tidemill.bigquery.retry import Policy
+from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import (
     AccessError,
     Cancelled,
     ConfigError,
     ConflictError,
-    NotFoundError,
     RetryableError,
     TidemillError,
     UnavailableError,
@@ -28,9 +30,11 @@ from tidemill.exports.work import Held, Parts
 from tidemill.store.locks import LOST
 from tidemill.store.postgres import open_postgres
 from tidemill.store.records import Export, Stream
-from tidemill.store.streams import TAKEN_OVER, Streams
+from tidemill.store.streams import DELETED, TAKEN_OVER, Streams
 
+_log = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
+_ENDED_WITHIN_SECONDS = 10.0
 #: How long the table is kept still, at most, by who then dies; and how long is waited until it is.
 _HELD_SECONDS, _STILL_WITHIN_SECONDS = 600.0, 60.0
 #: How often is looked for new exports, and after what time one that cannot go on is tried again.
@@ -73,6 +77,7 @@ class Streaming:
             raise ConfigError(
                 "not_streaming", f"{export.name} is exported by runs.", hint=f"tidemill export run {export.name}"
             )
+        self._forced.clear()
         try:
             self._hold_and_move(export, orders, _taken)
         except _TakenError:
@@ -109,11 +114,12 @@ class Streaming:
     def stop_now(self) -> None:
         """Wait for no answer any more. What is in flight is settled by who goes on."""
         self._forced.set()
+        self._dispatch.interrupt()
 
     def status(self, export: Export) -> tuple[Stream | None, dt.datetime | None]:
         """The stream of an export; and when the oldest event that the export has not sent was acknowledged."""
-        commits = self._parts.lake.commits(export.position, export.position + _LOOKED_AHEAD)
-        return self._streams.get(export.id), commits[0].committed_at if commits else None
+        waiting = self._parts.source(export).changes(export.position, export.position + _LOOKED_AHEAD)
+        return self._streams.get(export.id), waiting[0].committed_at if waiting else None
 
     @contextlib.contextmanager
     def quiet(self, export: Export, *, anyway: bool = False) -> Iterator[None]:
@@ -134,11 +140,45 @@ class Streaming:
             try:
                 stack.enter_context(self._locked(export, _taken))
             except _TakenError:
-                stack.callback(self._streams.hold, export.id, 0)
+                stack.enter_context(self._held(export))
                 self._come_to_rest(export)
             else:
                 self._assert_settled(export, anyway=anyway)
+            if anyway:
+                self._end_write_stream(export)
             yield
+
+    @contextlib.contextmanager
+    def _held(self, export: Export) -> Iterator[None]:
+        """Whoever moves the stream begins nothing new, for the time of the block, however long that is."""
+        over = threading.Event()
+
+        def hold() -> None:
+            while not over.wait(_HELD_SECONDS / 10):
+                with contextlib.suppress(TidemillError):
+                    self._streams.hold(export.id, _HELD_SECONDS)
+
+        self._streams.hold(export.id, _HELD_SECONDS)
+        holding = threading.Thread(target=hold, daemon=True)
+        holding.start()
+        try:
+            yield
+        finally:
+            over.set()
+            holding.join()
+            self._streams.hold(export.id, 0)
+
+    def _end_write_stream(self, export: Export) -> None:
+        """Nothing that is on its way still gets in, if BigQuery can be told so."""
+        stream = self._streams.get(export.id)
+        if stream is not None and stream.name is not None:
+            with (
+                contextlib.suppress(TidemillError),
+                contextlib.closing(self._client_for(export)) as client,
+                contextlib.closing(WriteStreams(client)) as writing,
+            ):
+                client.policy = Policy(deadline=_ENDED_WITHIN_SECONDS)
+                writing.finalize(stream.name)
 
     def _locked(self, export: Export, waiting: Callable[[], None]) -> contextlib.AbstractContextManager[Held]:
         return self._parts.lock(f"stream:{export.id}", waiting=waiting)
@@ -157,7 +197,6 @@ class Streaming:
     def _come_to_rest(self, export: Export) -> None:
         """Have whoever moves it pause."""
         end = time.monotonic() + _STILL_WITHIN_SECONDS
-        self._streams.hold(export.id, _HELD_SECONDS)
         while (stream := self._streams.get(export.id)) is not None and (stream.run_id is not None):
             if time.monotonic() > end:
                 raise ConflictError(
@@ -184,15 +223,21 @@ class Streaming:
         try:
             self._hold_and_move(export, orders, waiting)
             said(export.name, None)
-        except (Cancelled, NotFoundError):  # it is to stop, or the export was deleted
+        except Cancelled:
             return
         except TidemillError as error:
-            said(export.name, error)
+            if error.code != DELETED:
+                said(export.name, error)
+                _wait(_AGAIN_SECONDS, stopping)
+        except Exception as error:  # noqa: BLE001 - a bug, which is told; other streams go on
+            found = TidemillError("bug", f"This is a bug in Tidemill: {error!r}", hint="Please report it.")
+            self._tell(export, found)
+            _log.exception("stream %s", export.name)
+            said(export.name, found)
             _wait(_AGAIN_SECONDS, stopping)
 
     def _hold_and_move(self, export: Export, orders: Orders, waiting: Callable[[], None]) -> None:
         """Move it as long as the lock is held. One that is lost with its session of the database is had anew."""
-        self._forced.clear()
         pause = _FIRST_WAIT
         while True:
             try:
@@ -218,6 +263,7 @@ class Streaming:
         """Until it is over; again and again while that may help. Who has lost the lock says nothing, and goes."""
         pause = _FIRST_WAIT
         while True:
+            began = time.monotonic()
             try:
                 with contextlib.closing(self._client_for(export)) as client:
                     client.cancelled = self._forced.is_set
@@ -235,6 +281,8 @@ class Streaming:
                 orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
                 if orders.stopping() or not isinstance(error, RetryableError | UnavailableError):
                     raise
+            if time.monotonic() - began > _LONGEST_WAIT:  # it went well for a while
+                pause = _FIRST_WAIT
             if _wait(random.uniform(0.5, 1) * pause, orders.stopping):  # noqa: S311
                 return
             pause = min(pause * 2, _LONGEST_WAIT)
