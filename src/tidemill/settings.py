@@ -46,8 +46,10 @@ class Settings(pydantic_settings.BaseSettings):
     duckdb_memory_mb: int = Field(default=400, ge=100, description="Memory that DuckDB may use, in MB.")
     commit_rows: int = Field(default=50_000, ge=1, description="Most rows in one commit of the event store.")
     commit_bytes: int = Field(default=64 * MEGABYTE, ge=1000, description="Most bytes of JSON in one commit.")
-    chunk_bytes: int = Field(default=100 * MEGABYTE, ge=1000, description="Target size of one load job's file, bytes.")
-    parallel_loads: int = Field(default=4, ge=1, le=16, description="Load jobs of one run at once.")
+    chunk_bytes: int = Field(
+        default=100 * MEGABYTE, ge=1000, description="Target size of one load job's file, or write stream, bytes."
+    )
+    parallel_loads: int = Field(default=4, ge=1, le=16, description="Load jobs, or write streams, of one run at once.")
     max_event_bytes: int = Field(
         default=20 * MEGABYTE, ge=1000, description="An event whose JSON is larger is set aside when it is read."
     )

@@ -16,6 +16,8 @@ from tidemill.app import App
 
 EVENTS, COMMITS = 3_000, 12
 SMALL = {"TIDEMILL_COMMIT_ROWS": "250", "TIDEMILL_CHUNK_BYTES": "30000"}
+#: How much of the chunks is loaded when an export is killed. Write streams are committed when all of them are.
+SHARES = {"load": [0, 0, 0.2, 0.5, 0.7], "storage-write": [0, 0.3, 0.7, 1, 1]}
 
 
 def kill_load(installation: Installation, app: App, file: Path, commits: int) -> bool:
@@ -44,21 +46,21 @@ def kill_export(installation: Installation, app: App, share: float) -> bool:
     return any(run.status == "running" for run in app.exports.runs("daily", limit=1))
 
 
-def rounds(installation: Installation, tmp_path: Path, kills: int, seed: int) -> None:
+def rounds(installation: Installation, tmp_path: Path, kills: int, seed: int, **fields: str) -> None:
     """Load and export, file after file, until as many loads and as many exports were killed in the middle."""
     draw = random.Random(seed)
     killed = {"load": 0, "export": 0}
     acknowledged: list[str] = []
     with installation.app() as app:
         installation.connect(app)
-        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events", **fields}, by="tester")
         for turn in range(3 * kills):
             file = tmp_path / f"events-{turn}.jsonl"
             acknowledged += write_events(file, EVENTS, first=turn * EVENTS)
             killed["load"] += kill_load(installation, app, file, draw.randint(1, COMMITS - 4))
             assert installation.run("events", "load", str(file), **SMALL).returncode == 0
             for _ in range(draw.randint(1, 2)):
-                killed["export"] += kill_export(installation, app, draw.choice([0, 0, 0.2, 0.5, 0.7]))
+                killed["export"] += kill_export(installation, app, draw.choice(SHARES[fields.get("delivery", "load")]))
             done = installation.run("export", "run", "daily", **SMALL)
             assert done.returncode == 0, done.stderr
             assert installation.uuids() == sorted(acknowledged)
@@ -70,6 +72,19 @@ def rounds(installation: Installation, tmp_path: Path, kills: int, seed: int) ->
 
 def test_killed_a_dozen_times_every_event_is_there_once(installation: Installation, tmp_path: Path) -> None:
     rounds(installation, tmp_path, kills=6, seed=20_260_101)
+
+
+def test_killed_half_a_dozen_times_by_write_streams_every_event_is_there_once(
+    installation: Installation, tmp_path: Path
+) -> None:
+    rounds(installation, tmp_path, kills=3, seed=20_260_102, delivery="storage-write")
+
+
+@pytest.mark.torture
+def test_killed_a_hundred_times_by_write_streams_every_event_is_there_once(
+    installation: Installation, tmp_path: Path
+) -> None:
+    rounds(installation, tmp_path, kills=50, seed=time.time_ns(), delivery="storage-write")
 
 
 @pytest.mark.torture

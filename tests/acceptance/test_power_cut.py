@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from tests.installation import CONNECTION, Installation, write_events
 
-#: prepare, three chunks of write, load and clean, merge, log, complete
-STEPS = 13
-SMALL = {"TIDEMILL_COMMIT_ROWS": "100", "TIDEMILL_CHUNK_BYTES": "4000"}
+#: prepare, three chunks of write, load and clean, merge, log, complete; or prepare, three of send, commit and the rest
+STEPS = {"load": 13, "storage-write": 8}
+SMALL = {"TIDEMILL_COMMIT_ROWS": "100"}
+CHUNK = {"load": {"TIDEMILL_CHUNK_BYTES": "4000"}, "storage-write": {"TIDEMILL_CHUNK_BYTES": "30000"}}
 
 
 def run_cut(environment: dict[str, str], step: int, when: str) -> bool:
@@ -28,40 +29,45 @@ def run_cut(environment: dict[str, str], step: int, when: str) -> bool:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_power_cut_at_any_step(installation: Installation, tmp_path: Path, when: str) -> None:
-    environment = {**installation.environment, **SMALL}
+@pytest.mark.parametrize("delivery", ["load", "storage-write"])
+def test_a_power_cut_at_any_step(installation: Installation, tmp_path: Path, delivery: str, when: str) -> None:
+    small = {**SMALL, **CHUNK[delivery]}
+    environment = {**installation.environment, **small}
     expected: list[str] = []
     with installation.app() as app:
         installation.connect(app)
-        app.exports.create(CONNECTION, {"name": "daily", "table": "events", "run_log": True}, by="tester")
+        fields = {"name": "daily", "table": "events", "run_log": True, "delivery": delivery}
+        app.exports.create(CONNECTION, fields, by="tester")
     cut = 0
-    for step in range(STEPS):
+    for step in range(STEPS[delivery]):
         expected += write_events(tmp_path / f"{step}.jsonl", 300, first=step * 1_000)
         with installation.app(commit_rows=100) as app:
             app.events.load(str(tmp_path / f"{step}.jsonl"))
         cut += run_cut(environment, step, when)
-        done = installation.run("export", "run", "daily", **SMALL)
+        done = installation.run("export", "run", "daily", **small)
         assert done.returncode == 0, done.stderr
         assert installation.uuids() == sorted(expected)
     logged = [row for row in installation.rows("tidemill_runs") if row["run_id"]]
     assert len({row["run_id"] for row in logged}) == len(logged), "a run is logged once"
     assert sum(row["row_count"] for row in logged) == len(expected)
-    assert cut >= STEPS - 1  # the last numbers may lie beyond the end of a short run
+    assert cut >= STEPS[delivery] - 1  # the last numbers may lie beyond the end of a short run
 
 
-#: prepare, write, load and clean of one chunk, merge, log, complete
-MERGE_STEPS = 7
+#: prepare, write, load and clean of one chunk, merge, log, complete; or prepare, send, commit and the rest
+MERGE_STEPS = {"load": 7, "storage-write": 6}
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_power_cut_at_any_step_of_a_run_that_merges(installation: Installation, tmp_path: Path, when: str) -> None:
+@pytest.mark.parametrize("delivery", ["load", "storage-write"])
+def test_a_power_cut_at_any_step_of_a_run_that_merges(
+    installation: Installation, tmp_path: Path, delivery: str, when: str
+) -> None:
     with installation.app() as app:
         installation.connect(app)
-        app.exports.create(
-            CONNECTION, {"name": "daily", "model": "persons", "table": "persons", "run_log": True}, by="tester"
-        )
+        fields = {"name": "daily", "model": "persons", "table": "persons", "run_log": True, "delivery": delivery}
+        app.exports.create(CONNECTION, fields, by="tester")
     cut = 0
-    for step in range(MERGE_STEPS):
+    for step in range(MERGE_STEPS[delivery]):
         with (tmp_path / f"{step}.jsonl").open("w") as file:
             for number in range(20):
                 event = {"uuid": f"{step}-{number}", "event": "$set", "timestamp": "2026-01-01T00:00:00Z"}
@@ -78,4 +84,4 @@ def test_a_power_cut_at_any_step_of_a_run_that_merges(installation: Installation
     logged = [row for row in installation.rows("tidemill_runs") if row["run_id"]]
     assert len({row["run_id"] for row in logged}) == len(logged), "a run is logged once"
     assert {row["row_count"] for row in logged} == {20}
-    assert cut >= MERGE_STEPS - 1
+    assert cut >= MERGE_STEPS[delivery] - 1

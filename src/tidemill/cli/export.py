@@ -12,6 +12,7 @@ from tidemill.cli.groups import StartGroup
 app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and their runs.")
 
 INTERVALS = "every 5 minutes, every 15 minutes, hour, day, week"
+DELIVERIES = "load (load jobs, which are free) or storage-write (the Storage Write API)"
 
 
 @app.command(epilog="Example: tidemill export create daily --connection warehouse --table events --exclude-event debug")
@@ -21,6 +22,7 @@ def create(
     model: str = typer.Option(None, help="What is exported; see tidemill model list. Default: events."),
     table: str = typer.Option(None, help="Table id, or project:dataset.table. Default: named after the model."),
     interval: str = typer.Option(None, help=f"How often, once it is scheduled: {INTERVALS}. Default: hour."),
+    delivery: str = typer.Option(None, help=f"How rows get to BigQuery: {DELIVERIES}. Default: load."),
     json_type: bool = typer.Option(None, help="Columns that hold JSON get type JSON, or STRING. Default: the model's."),
     include_event: list[str] = typer.Option([], help="Only events of this name. May be repeated."),
     exclude_event: list[str] = typer.Option([], help="No events of this name. May be repeated."),
@@ -53,6 +55,7 @@ def create(
         "model": model,
         "table": table,
         "interval": interval,
+        "delivery": delivery,
         "json_type": json_type,
     }
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
@@ -123,6 +126,7 @@ def edit(
     name: str = typer.Argument(help="Name of the export."),
     rename: str = typer.Option(None, help="A new name."),
     interval: str = typer.Option(None, help=f"How often: {INTERVALS}."),
+    delivery: str = typer.Option(None, help=f"How rows get to BigQuery: {DELIVERIES}."),
     include_event: list[str] = typer.Option(None, help="Only events of this name; repeated; 'none' to clear."),
     exclude_event: list[str] = typer.Option(None, help="No events of this name; repeated; 'none' to clear."),
     max_bytes_billed: str = typer.Option(None, help="A limit for one statement, such as 20GB; 'none' to clear."),
@@ -136,7 +140,7 @@ def edit(
     """Change an export. Model, table and JSON type stay: make another export for those."""
     changes: dict[str, Any] = {"name": rename, "interval": interval, "max_bytes_billed": max_bytes_billed}
     changes |= {"run_log": run_log, "verify_days": verify_daily, "elements_on_any_event": elements}
-    changes |= {"buffer_bytes": buffer_bytes, "buffer_seconds": buffer_seconds}
+    changes |= {"buffer_bytes": buffer_bytes, "buffer_seconds": buffer_seconds, "delivery": delivery}
     for field, names in (("include_events", include_event), ("exclude_events", exclude_event)):
         changes[field] = None if not names else () if names == ["none"] else tuple(names)
     given = {field: value for field, value in changes.items() if value is not None}
@@ -249,7 +253,13 @@ def run_show(
 
 @run_app.command("retry", epilog="Example: tidemill export run retry 01a2b3c4")
 def run_retry(
-    run_id: str = typer.Argument(help="Id of the run, or its beginning."), as_json: bool = output.JSON_OPTION
+    run_id: str = typer.Argument(help="Id of the run, or its beginning."),
+    arrived: bool = typer.Option(
+        None,
+        "--arrived/--not-arrived",
+        help="Of a run that failed with commit_unconfirmed: whether its rows are in the table.",
+    ),
+    as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Go on with a run that failed or was cancelled, without loading anything twice; or try again rows set aside.
 
@@ -260,7 +270,10 @@ def run_retry(
         exports = opened.exports
         before = exports.run_show(run_id)
         views = runs_view.follow(
-            lambda report: [exports.retry(run_id, by=session.user(), progress=report)], exports, before.export, as_json
+            lambda report: [exports.retry(run_id, by=session.user(), progress=report, arrived=arrived)],
+            exports,
+            before.export,
+            as_json,
         )
     if before.status == "completed":
         runs_view.refuse(views)

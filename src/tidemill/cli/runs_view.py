@@ -69,7 +69,8 @@ def _summary(view: RunView) -> None:
     output.done(f"Run {view.short_id} into {view.target}: {', '.join(parts)}.")
     for chunk in view.chunks:
         if chunk.job_id:
-            output.say(f"  BigQuery job {chunk.job_id}: {output.number(chunk.rows, 'row')}")
+            what = "Write stream" if "/streams/" in chunk.job_id else "BigQuery job"
+            output.say(f"  {what} {chunk.job_id}: {output.number(chunk.rows, 'row')}")
     if view.merge_job_id:
         output.say(f"  BigQuery job {view.merge_job_id}: MERGE")
     for remark in view.notes:
@@ -95,7 +96,7 @@ def show(view: RunView, as_json: bool) -> None:
     )
     for remark in view.notes:
         output.note(remark)
-    columns = ("CHUNK", "STATUS", "ROWS", "REJECTED", "REPAIRED", "BYTES", "BIGQUERY JOB")
+    columns = ("CHUNK", "STATUS", "ROWS", "REJECTED", "REPAIRED", "BYTES", "BIGQUERY JOB, OR STREAM")
     rows = [(c.number, c.status, c.rows, c.rejected, c.repaired, output.size(c.bytes), c.job_id) for c in view.chunks]
     output.print_table(columns, rows, empty="No chunks: there was nothing to export.")
     if view.rejects:

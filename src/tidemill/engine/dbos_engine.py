@@ -23,7 +23,7 @@ from tidemill.engine.port import Handle
 from tidemill.errors import Cancelled, TidemillError
 
 #: Raised by one when the steps of a workflow change, so that no unfinished run goes on with other steps.
-APPLICATION_VERSION = "2"
+APPLICATION_VERSION = "3"
 #: A workflow that waits for its children holds one; DBOS's default of a few could all be held by waiting ones.
 THREADS = 100
 _POLL_SECONDS = 0.05

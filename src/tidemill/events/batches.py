@@ -7,7 +7,7 @@ rows that may not are taken apart in Python (see json_repair).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.errors import RowError
-from tidemill.events import chunks, duck, json_repair
+from tidemill.events import chunks, duck, json_repair, row_sizes
 from tidemill.events.chunks import RejectedRow
 from tidemill.events.sources import custom_sql
 from tidemill.events.sources.custom import CustomSource
@@ -46,7 +46,6 @@ _TYPES: dict[Type, pa.DataType] = {
     Type.DATETIME: pa.timestamp("us"),
     Type.JSON: pa.string(),
 }
-FIXED_BYTES = 9  # of a value, with its share of what says whether it is there
 #: Rows that DuckDB gives in one piece, if it need not be a small one.
 _MANY = 20_000
 _RAW = 1000  # characters of a row that is set aside
@@ -111,6 +110,10 @@ class Rows:
             raw = str(self.batch.column(text)[place].as_py() or "")[:_RAW] if text else ""
             found.append(RejectedRow(self.teams[place].as_py(), self.ids[place].as_py(), code, why, raw))
         return tuple(found)
+
+
+#: To be closed, if it is not read to its end.
+Reading = Generator[Rows, None, None]
 
 
 def schema(columns: Sequence[Column]) -> pa.Schema:
@@ -212,7 +215,7 @@ def unordered(
     max_row_bytes: int,
     folded: Callable[[int], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Iterator[Rows]:
+) -> Reading:
     """The selected rows, some at a time, in bounded memory, however large they are.
 
     `folded`: is told how many rows of a query had the key of another one, which stayed. `cancelled` is asked now and
@@ -272,7 +275,7 @@ def _set_aside(rejected: list[RejectedRow], columns: Sequence[Column]) -> Rows:
     return Rows(batch, nothing, pa.array([], pa.int64()), texts, nothing, nothing, tuple(rejected), 0)
 
 
-def requests(found: Iterable[Rows], size: int) -> Iterator[Rows]:
+def requests(found: Iterable[Rows], size: int) -> Reading:
     """The same rows, as many at a time as have about so many bytes: what one request brings. Several if they are small,
     and one alone if it has more; none if there are only such that are set aside.
     """
@@ -353,7 +356,7 @@ def _fit(found: pa.RecordBatch, columns: Sequence[Column], limit: int) -> Rows:
     repaired = 0
     if len(suspects):
         rows, rejected, repaired = _repaired(rows, suspects.tolist(), columns)
-    rows = dataclasses.replace(rows, sizes=_sizes(rows.batch))
+    rows = dataclasses.replace(rows, sizes=row_sizes.of(rows.batch))
     if (large := np.flatnonzero(rows.sizes > limit)).size:
         why = [(int(n), f"The row has {rows.sizes[n]:,} bytes; the limit is {limit:,}.") for n in large]
         rejected += rows.rejects(why, "row_too_large")
@@ -388,15 +391,3 @@ def _repaired(rows: Rows, suspects: list[int], columns: Sequence[Column]) -> tup
     rows = dataclasses.replace(rows, batch=pa.RecordBatch.from_arrays(arrays, schema=rows.batch.schema))
     rejected = [one for place, error in wrong.items() for one in rows.rejects([(place, error.message)], error.code)]
     return (rows.without(list(wrong)) if wrong else rows), rejected, len(changed - wrong.keys())
-
-
-def _sizes(batch: pa.RecordBatch) -> Numbers:
-    """Bytes of each row."""
-    sizes = np.full(batch.num_rows, FIXED_BYTES * batch.num_columns, np.int64)
-    for array in batch.columns:
-        if pa.types.is_string(array.type):
-            sizes += pc.fill_null(pc.binary_length(array), 0).to_numpy()
-        elif pa.types.is_list(array.type):
-            inner = _sizes(pa.RecordBatch.from_arrays([array.flatten()], ["element"]))
-            sizes += np.bincount(pc.list_parent_indices(array).to_numpy(), inner, batch.num_rows).astype(np.int64)
-    return sizes

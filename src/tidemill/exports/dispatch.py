@@ -8,16 +8,20 @@ import shutil
 import time
 from collections.abc import Sequence
 
-from tidemill.errors import ConflictError, TidemillError
+from tidemill.bigquery import write_streams
+from tidemill.bigquery.client import Client
+from tidemill.bigquery.write_streams import WriteStreams
+from tidemill.errors import ConflictError, NotFoundError, TidemillError
 from tidemill.exports import rejects
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import Ground, RunRejects
 from tidemill.exports.run import Runner
 from tidemill.exports.spec import ExportSpec
-from tidemill.exports.steps import log
+from tidemill.exports.steps import commit, log
 from tidemill.exports.views import RunProgress
 from tidemill.exports.watch import Report
-from tidemill.exports.work import Parts, model_of
+from tidemill.exports.work import Parts, Work, model_of
+from tidemill.store import commits
 from tidemill.store.records import Export, Run
 
 _CANCELS_WITHIN_SECONDS = 60
@@ -60,9 +64,14 @@ class Dispatch:
             self.assert_abandoned(last, export)
         return [self._go_on(last, report)]
 
-    def retry(self, run: Run, report: Report) -> Run:
-        """Go on with a run that failed, was cancelled or was interrupted."""
+    def retry(self, run: Run, report: Report, *, arrived: bool | None = None) -> Run:
+        """Go on with a run that failed, was cancelled or was interrupted.
+
+        `arrived`: somebody has looked whether the rows of a commit that BigQuery did not confirm are in the table.
+        """
         export = self._exports.by_id(run.export_id)
+        if arrived is not None:
+            self._confirm(run, arrived=arrived)
         self.begin()
         if _is_streaming(run):
             raise _streaming(run)
@@ -75,6 +84,19 @@ class Dispatch:
         if run.status == "running":
             self.assert_abandoned(run, export)
         return self._go_on(run, report)
+
+    def _confirm(self, run: Run, *, arrived: bool) -> None:
+        if run.error_code != write_streams.UNCONFIRMED:
+            raise ConflictError(
+                "nothing_to_confirm",
+                f"It is known of run {run.id.hex[:8]} which of its rows are in the table.",
+                hint=f"tidemill export run retry {run.id.hex[:8]}",
+            )
+        settle = self._runs.commits.done if arrived else self._runs.commits.forget
+        settle(run.id, self._streams(run), attempt=run.attempt)
+
+    def _streams(self, run: Run) -> list[str]:
+        return [chunk.job_id for chunk in self._runs.chunks(run.id) if chunk.job_id]
 
     def retry_rejects(
         self, export: Export, runs: Sequence[Run], *, code: str | None, by: str, report: Report
@@ -157,7 +179,7 @@ class Dispatch:
             self.settle(last)
 
     def settle(self, run: Run) -> None:
-        """See that of a run which nobody moves no BigQuery job is at work any more, and no file is left.
+        """See that of a run which nobody moves nothing is at work in BigQuery any more, and no file is left.
 
         Raises
         ------
@@ -175,9 +197,21 @@ class Dispatch:
             client.locate(work.export.dataset)
             for job in jobs:
                 client.settle(job, work.export.dataset, work.export.table_id)
+            self._settle_commit(work, client)
             if work.staged:
                 with contextlib.suppress(TidemillError):  # it expires
                     client.delete_table(work.export.dataset, work.stage[2])
+
+    def _settle_commit(self, work: Work, client: Client) -> None:
+        """If it was begun to have rows be seen, it is done once more: after that, they are or never will be."""
+        streams = self._streams(work.run)
+        if not work.storage_write or work.staged or not commits.is_begun(work.run, streams):
+            return
+        with (
+            contextlib.closing(WriteStreams(client)) as writing,
+            contextlib.suppress(NotFoundError, ConflictError),
+        ):
+            commit.ask(writing, work, streams)
 
     def cancel_abandoned(self, run: Run) -> None:
         """Cancel a run that nobody moves, and its BigQuery jobs."""

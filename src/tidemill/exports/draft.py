@@ -16,7 +16,7 @@ from tidemill.store.records import Connection, Export
 
 EDITABLE = {
     *("name", "interval", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days"),
-    *("buffer_bytes", "buffer_seconds", "elements_on_any_event"),
+    *("delivery", "buffer_bytes", "buffer_seconds", "elements_on_any_event"),
 }
 #: Words of `tidemill export run` and `tidemill export backfill`.
 _RESERVED = {"show", "retry", "cancel", "start", "list", "resume", "pause", "again"}

@@ -14,7 +14,8 @@ from tidemill.events import chunks as chunk_files
 from tidemill.events.lake import Commit
 from tidemill.exports import cut
 from tidemill.exports.rejects import Ground
-from tidemill.exports.spec import ExportSpec
+from tidemill.exports.spec import Delivery, ExportSpec
+from tidemill.exports.steps import commit
 from tidemill.exports.steps.prepare import assert_keyed, gone
 from tidemill.exports.work import Parts, model_of
 from tidemill.models.model import Model
@@ -72,7 +73,7 @@ class Planner:
             )
         self.assert_fit(export)  # now: a run that can never succeed would be in the way of all others
         earlier = ground.run
-        spec = earlier.spec
+        spec = {**earlier.spec, "delivery": ExportSpec.model_validate(export.spec).delivery.value}
         if ground.events:
             spec = {**spec, "include_events": list(ground.events), "exclude_events": []}
         made = self._save(
@@ -140,8 +141,10 @@ class Planner:
         return sum(commit.bytes for commit in commits) * self._ratio(export) / rows if rows else 0.0
 
     def _ratio(self, export: Export) -> float:
-        """Bytes in a file for each byte of text."""
+        """Bytes in a file, or a write stream, for each byte of text."""
         spec = ExportSpec.model_validate(export.spec)
+        if spec.delivery is Delivery.STORAGE_WRITE:
+            return 1.0
         columns = model_of(export).columns_for(json_type=spec.json_type)
         parquet = chunk_files.file_format(columns) == "PARQUET"
         return self._parts.source(export).compression() if parquet else _JSON_GROWS
@@ -160,6 +163,7 @@ class Planner:
         covers_until: dt.datetime | None = None,
         backfill: Mapping[str, Any] | None = None,
     ) -> Run:
+        _assert_committable(export, spec, mode, len(chunks))
         run = {
             "mode": mode,
             "spec": spec,
@@ -217,6 +221,18 @@ class Planner:
     def _table(self, export: Export) -> Table | None:
         with self._watches.planning(export) as client:
             return client.get_table(export.dataset, export.table_id)
+
+
+def _assert_committable(export: Export, spec: dict[str, Any], mode: str, chunks: int) -> None:
+    """Raise ConfigError if a run would have more write streams than can be committed at once."""
+    by_streams = ExportSpec.model_validate(spec).delivery is Delivery.STORAGE_WRITE
+    if by_streams and mode == "append" and chunks > commit.MOST_STREAMS:
+        raise ConfigError(
+            "too_many_streams",
+            f"The run would have {chunks:,} write streams, and BigQuery commits {commit.MOST_STREAMS:,} at once.",
+            hint="Make them larger: TIDEMILL_CHUNK_BYTES=1000000000. Or use load jobs: "
+            f"tidemill export edit {export.name} --delivery load",
+        )
 
 
 def _changing(model: Model) -> str | None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from tidemill.errors import NotFoundError
 from tidemill.events import chunks as chunk_files
+from tidemill.events.chunks import RejectedRow
 from tidemill.events.lake import Lake
 from tidemill.exports import cut, selection
 from tidemill.exports.views import RejectView
@@ -130,6 +131,18 @@ class RunRejects:
             self._rejects.resolve([reject.id for reject in page])
             number += len(page)
         return number
+
+
+def set_aside(parts: Parts, work: Work, rows: Sequence[RejectedRow]) -> None:
+    """Keep rows that a run cannot deliver. The same ones again change nothing."""
+    same = {"source": str(work.run.id), "kind": "run", "place": work.export.name, "whole": False}
+    parts.rejects.add(
+        [
+            {**same, "part": f"{row.team_id}:{row.id}", "code": row.code, "message": row.message}
+            | {"raw": row.raw.encode()}
+            for row in rows
+        ]
+    )
 
 
 def settle(parts: Parts, work: Work) -> None:

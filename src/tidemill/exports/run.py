@@ -1,5 +1,7 @@
 """A run, from its plan to its end: prepare the table → write and load each chunk → merge → log → complete.
 
+By the Storage Write API: prepare the table → send each chunk → commit → merge → log → complete.
+
 Each step is remembered by the engine and may run more than once: what it did is found again by the chunk's state, by
 the file's name or by the BigQuery job's id. Nothing but these decides what is still to be done. A run that failed or
 was cancelled is gone on with by another attempt, which finds the jobs of the attempts before it.
@@ -15,12 +17,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tidemill.errors import Cancelled, TidemillError
-from tidemill.exports.steps import finish, log, move, prepare
+from tidemill.exports.steps import commit, finish, log, move, prepare, send
 from tidemill.exports.watch import Report
 from tidemill.exports.work import Parts
 from tidemill.store.records import Run
 
-WORKFLOW, CHUNK_WORKFLOW = "export-run", "export-chunk"
+WORKFLOW, CHUNK_WORKFLOW, SEND_WORKFLOW = "export-run", "export-chunk", "export-chunk-send"
 
 
 class Runner:
@@ -30,6 +32,7 @@ class Runner:
         self._parts = parts
         parts.engine.register(WORKFLOW, self._workflow)
         parts.engine.register(CHUNK_WORKFLOW, self._chunk_workflow)
+        parts.engine.register(SEND_WORKFLOW, self._send_workflow)
 
     def execute(self, run: Run, report: Report) -> None:
         """Move a run to its end, in this process.
@@ -57,8 +60,7 @@ class Runner:
 
     def _workflow(self, run_id: str, attempt: int) -> None:
         try:
-            count = self._step("prepare", prepare.prepare, run_id, attempt)
-            self._move_chunks(run_id, attempt, count)
+            self._deliver(run_id, attempt)
             self._step("merge", finish.merge, run_id, attempt)
             self._step("log", log.write, run_id, attempt)
             self._step("complete", finish.complete, run_id, attempt)
@@ -69,17 +71,28 @@ class Runner:
             self._step("fail", finish.fail, run_id, attempt, fields, isinstance(error, Cancelled))
             raise
 
-    def _move_chunks(self, run_id: str, attempt: int, count: int) -> None:
+    def _deliver(self, run_id: str, attempt: int) -> None:
+        """Bring the rows into the table, or its stage. Again, if BigQuery dropped them before they could be seen."""
+        for turn in range(commit.ROUNDS):
+            found = self._step("prepare", prepare.prepare, run_id, attempt)
+            workflow = SEND_WORKFLOW if found["storage_write"] else CHUNK_WORKFLOW
+            again = f":{turn}" if turn else ""
+            self._move_chunks(run_id, attempt, workflow, [f"{number}{again}" for number in range(found["chunks"])])
+            last = turn == commit.ROUNDS - 1
+            if not found["storage_write"] or self._step("commit", commit.commit, run_id, attempt, last):
+                return
+
+    def _move_chunks(self, run_id: str, attempt: int, workflow: str, names: list[str]) -> None:
         """Some chunks at once. If one fails, those that were begun are waited for, and no other is begun."""
         moving: collections.deque[Any] = collections.deque()
         failed: TidemillError | None = None
-        for number in range(count):
+        for number, name in enumerate(names):
             if len(moving) >= self._parts.settings.parallel_loads:
                 failed = failed or _outcome(moving.popleft())
             if failed:
                 break
-            child = f"{run_id}:{attempt}:{number}"
-            moving.append(self._parts.engine.start(CHUNK_WORKFLOW, child, run_id, attempt, number))
+            child = f"{run_id}:{attempt}:{name}"
+            moving.append(self._parts.engine.start(workflow, child, run_id, attempt, number))
         while moving:
             failed = _outcome(moving.popleft()) or failed
         if failed:
@@ -89,6 +102,9 @@ class Runner:
         self._step("write", move.write, run_id, attempt, number)
         self._step("load", move.load, run_id, attempt, number)
         self._step("clean", move.clean, run_id, attempt, number)
+
+    def _send_workflow(self, run_id: str, attempt: int, number: int) -> None:
+        self._step("send", send.send, run_id, attempt, number)
 
 
 def _outcome(handle: Any) -> TidemillError | None:

@@ -29,7 +29,7 @@ from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.streaming import Streaming
 from tidemill.exports.verify import Verified, Verifier
 from tidemill.exports.views import ExportView, RejectView, RunProgress, RunView
-from tidemill.exports.watch import Report, Watches
+from tidemill.exports.watch import Report, Watches, untold
 from tidemill.exports.work import Lock, Parts, Queried, model_of
 from tidemill.settings import Settings
 from tidemill.store.backfills import Backfills
@@ -147,7 +147,7 @@ class ExportService:
         return self._parts.source(export).count(chosen)
 
     def edit(self, name: str, changes: dict[str, Any]) -> ExportView:
-        """Change name, interval, event filters, run log or the limit of bytes; for runs from now on.
+        """Change name, interval, delivery, event filters, run log or the limit of bytes; for runs from now on.
 
         Raises
         ------
@@ -196,7 +196,7 @@ class ExportService:
             return self._integrity.verify(self._exports.get(name), days, by)
 
     def verify_daily(
-        self, name: str, *, by: str, progress: Callable[[BackfillProgress], None] = lambda _: None
+        self, name: str, *, by: str, progress: Callable[[BackfillProgress], None] = untold
     ) -> Verified | None:
         """Today's verification of an export that asks for one a day, after a backfill of what was missing.
 
@@ -251,7 +251,7 @@ class ExportService:
 
     # Runs.
 
-    def run(self, name: str, *, by: str, progress: Report = lambda _: None) -> list[RunView]:
+    def run(self, name: str, *, by: str, progress: Report = untold) -> list[RunView]:
         """Export what is new. A run that was interrupted, failed or cancelled is gone on with first.
 
         Gives the runs that were moved: none if there was nothing to do.
@@ -278,9 +278,11 @@ class ExportService:
     def _run_view(self, run: Run, rejects: tuple[tuple[str, str, str], ...] = ()) -> RunView:
         return views.run_view(run, self._exports.by_id(run.export_id), self._runs.chunks(run.id), rejects)
 
-    def retry(self, run_id: str, *, by: str | None = None, progress: Report = lambda _: None) -> RunView:
+    def retry(
+        self, run_id: str, *, by: str | None = None, progress: Report = untold, arrived: bool | None = None
+    ) -> RunView:
         """Go on with a run that failed, was cancelled or was interrupted; of one that is completed, try again the rows
-        that it set aside, by another run. Gives the run that was moved.
+        that it set aside, by another run. Gives the run that was moved. `arrived`: see Dispatch.retry.
 
         Raises
         ------
@@ -290,9 +292,9 @@ class ExportService:
         run = self._runs.get(run_id)
         if run.status == "completed" and (moved := self._retry_rejects([run], None, by or run.created_by, progress)):
             return moved[0]
-        return self._run_view(self._dispatch.retry(run, progress))
+        return self._run_view(self._dispatch.retry(run, progress, arrived=arrived))
 
-    def run_again(self, run_id: str, *, by: str, progress: Report = lambda _: None) -> RunView:
+    def run_again(self, run_id: str, *, by: str, progress: Report = untold) -> RunView:
         """Send all rows of a completed run again, merged with what the table holds. Gives the run that did it.
 
         Raises
@@ -362,7 +364,7 @@ class ExportService:
         run_id: str | None = None,
         code: str | None = None,
         by: str,
-        progress: Report = lambda _: None,
+        progress: Report = untold,
     ) -> list[RunView]:
         """Try those rows again, by a run for each run that set some aside. What still cannot be sent is set aside anew.
 

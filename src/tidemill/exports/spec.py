@@ -263,6 +263,8 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
             why = f"rows of {model.name} change, and a stream can only append: the old row would stay beside the new"
         if why:
             raise ConfigError("stream_model", f"It cannot be streamed: {why}.", hint="Leave --mode out: runs merge.")
+        if self.delivery is not Delivery.LOAD:
+            raise ConfigError("stream_delivery", "--delivery is that of runs.", hint="Leave it out: a stream appends.")
         if self.run_log or self.verify_days is not None:
             raise ConfigError(
                 "stream_runs",

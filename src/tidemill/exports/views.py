@@ -21,6 +21,7 @@ class ExportView:
     target: str
     interval: str
     mode: str
+    delivery: str
     json_type: bool
     include_events: tuple[str, ...]
     exclude_events: tuple[str, ...]
@@ -158,6 +159,7 @@ def export_view(
         target=target(export),
         interval=made.interval,
         mode=made.mode,
+        delivery=made.delivery,
         json_type=made.json_type,
         run_log=made.run_log,
         verify_daily=_days(made.verify_days),

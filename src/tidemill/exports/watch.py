@@ -20,6 +20,10 @@ Report = Callable[[RunProgress], None]
 _ASK_EVERY_SECONDS = 0.5
 
 
+def untold(_: object) -> None:
+    """Nobody is told."""
+
+
 @dataclasses.dataclass
 class _Watch:
     report: Report = lambda _: None
@@ -103,10 +107,10 @@ class Watches:
         if self.cancelled(run_id):
             raise Cancelled("The run was cancelled.", hint=f"Go on with it: tidemill export run retry {run_id.hex[:8]}")
 
-    def sent(self, run_id: uuid.UUID, number: int, count: int) -> None:
+    def sent(self, run_id: uuid.UUID, number: int, count: int, doing: str = "loading") -> None:
         """So many bytes of a chunk are sent."""
         self._watches[run_id].sent[number] = count
-        self.report(run_id, "loading")
+        self.report(run_id, doing)
 
     def report(self, run_id: uuid.UUID, doing: str) -> None:
         """Tell how far the run is."""

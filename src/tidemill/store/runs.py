@@ -183,6 +183,7 @@ class Runs:
     def merged_first(self, export_id: uuid.UUID) -> bool:
         """Whether the export's table was there before its first run, so that rows of others may be in it."""
         first = (runs.c.mode == "merge") & (runs.c.snapshot_after < runs.c.snapshot_upto)
+        first &= sa.func.coalesce(runs.c.layout["unconfirmed"].astext, "") == ""  # into a table of its own
         with self._database.begin() as connection:
             return bool(connection.scalar(sa.select(sa.exists().where(runs.c.export_id == export_id, first))))
 

@@ -141,7 +141,7 @@ def test_a_stream_of_which_nobody_knows_what_may_come_in_is_given_up(setting: Se
     setting.warehouse.local.set_faults([{"path": APPEND, "nth": 1, "fault": "cut"}])
     with pytest.raises(NotFoundError) as caught:
         setting.send([Numbers((1, None)), Numbers((2,)), Numbers((3,))])
-    assert caught.value.code == "stream_gone"
+    assert caught.value.code == "stream_doubtful"
     assert setting.refused == []
 
 

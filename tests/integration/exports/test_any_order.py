@@ -1,5 +1,5 @@
-"""Whatever happens in whatever order - loads, runs, faults, backfills, rows that somebody deletes - the tables of all
-models end as one plain pass over all events says."""
+"""Whatever happens in whatever order - loads, runs by either delivery, faults, backfills, rows that somebody deletes -
+the tables of all models end as one plain pass over all events says."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DAYS = 4
 SMALL = {"commit_rows": 10, "chunk_bytes": 3_000, "parallel_loads": 2}
 UPLOAD, JOBS, TABLES = "/upload/bigquery/", "/bigquery/v2/projects/[^/]+/jobs", "/bigquery/v2/.*/tables"
+DELIVERIES = ["load", "storage-write"]
 
 #: Faults that end a run, and faults that it must survive.
 FAULTS: list[dict[str, Any]] = [
@@ -46,6 +47,10 @@ FAULTS: list[dict[str, Any]] = [
     {"path": UPLOAD, "method": "PUT", "fault": "cut", "after_commit": True},
     {"path": TABLES, "method": "POST", "fault": "status", "status": 502, "after_commit": True},
     {"path": TABLES, "method": "DELETE", "fault": "status", "status": 403, "reason": "accessDenied"},
+    {"path": "/AppendRows", "fault": "status", "grpc_code": "INVALID_ARGUMENT", "in_response": True},
+    {"path": "/AppendRows", "fault": "cut", "after_commit": True},
+    {"path": "/FinalizeWriteStream", "fault": "expire_stream"},
+    {"path": "/BatchCommitWriteStreams", "fault": "status", "grpc_code": "PERMISSION_DENIED", "after_commit": True},
 ]
 
 model = st.sampled_from(list(MODELS))
@@ -61,6 +66,7 @@ actions = st.lists(
         st.tuples(st.just("cancel"), model, st.none(), nth),
         st.tuples(st.just("lose"), model, st.integers(0, 3)),
         st.tuples(st.just("two"), model),
+        st.tuples(st.just("deliver"), model, st.sampled_from(DELIVERIES)),
     ),
     min_size=3,
     max_size=10,
@@ -82,8 +88,8 @@ class World:
         """A new example."""
         self.number, self.sent = next(self.numbers), []
         self.installation.local.set_faults([])
-        for name in MODELS:
-            self.create(name, self.name(name))
+        for name, delivery in zip(MODELS, itertools.cycle(DELIVERIES), strict=False):
+            self.create(name, self.name(name), delivery=delivery)
         self.load(20)
         for name in MODELS:
             self.app.exports.run(self.name(name), by="t")
@@ -92,8 +98,8 @@ class World:
         """Of an export, and of its table."""
         return f"{what}_{self.number}"
 
-    def create(self, what: str, name: str) -> None:
-        fields = {"name": name, "model": what, "table": name, "team_id": self.number}
+    def create(self, what: str, name: str, **more: str) -> None:
+        fields = {"name": name, "model": what, "table": name, "team_id": self.number, **more}
         self.app.exports.create(CONNECTION, fields, by="t")
 
     def load(self, count: int) -> None:
@@ -139,6 +145,8 @@ class World:
             case "lose", (name, rest):
                 if self.app.exports.get(self.name(name)).position:  # else there is no table yet
                     self.change(name, f"DELETE FROM TABLE_ WHERE MOD(ASCII(SUBSTR({MODELS[name]}, -1)), 4) = {rest}")
+            case "deliver", (name, delivery):
+                self.app.exports.edit(self.name(name), {"delivery": delivery})
             case "two", (name,):  # processes at once
                 self.load(10)
                 other = self.installation.start("export", "run", self.name(name))

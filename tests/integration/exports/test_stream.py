@@ -297,6 +297,7 @@ def test_a_table_that_does_not_fit_or_is_gone_stops_the_stream(installation: Ins
         ({"model": "sessions"}, "change"),
         ({"sql": "SELECT uuid FROM events WHERE inserted_at >= {data_interval_start}", "table": "t"}, "order"),
         ({"run_log": True}, "runs"),
+        ({"delivery": "storage-write"}, "runs"),
         ({"verify_days": "all"}, "runs"),
         ({"buffer_bytes": "10MB"}, "8000000"),
         ({"buffer_bytes": "1000"}, "1000000"),

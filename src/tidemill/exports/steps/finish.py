@@ -75,7 +75,7 @@ def _slices(parts: Parts, work: Work, client: Client) -> tuple[list[Slice | None
         return [None], 0
     column, size = work.partition
     written = [chunk.bounds or {} for chunk in parts.runs.chunks(work.run.id) if chunk.rows_written]
-    span = _span(*ends.joined([column], written).get(column.name, (None, None)))
+    span = None if work.unsure else _span(*ends.joined([column], written).get(column.name, (None, None)))
     if not written or (span is not None and span.total_seconds() / _SECONDS[size] < _PARTITIONS - 1):
         return [None], 0
     answer = client.query(
@@ -103,6 +103,8 @@ def _bounds(parts: Parts, work: Work, table: Table | None) -> dict[str, sql.Boun
     They are of what was written into the stage. The time is not sure where it may change, nor where rows of others may
     be in the table: one with the same key may have another time.
     """
+    if work.unsure:
+        return {}
     clustered = set(table.cluster_by) if table else set()
     written = [chunk.bounds or {} for chunk in parts.runs.chunks(work.run.id) if chunk.rows_written]
     columns = [column for column in work.key if column.name in clustered]

@@ -9,6 +9,7 @@ import time
 from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
 from tidemill.events import ends
+from tidemill.exports import rejects
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
 
@@ -24,21 +25,8 @@ def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
     if chunk.status == "loaded":
         return 0
     written = _write_file(parts, work, chunk)
-    found = [
-        {
-            "source": str(run.id),
-            "part": f"{row.team_id}:{row.id}",
-            "kind": "run",
-            "place": work.export.name,
-            "code": row.code,
-        }
-        | {"message": row.message, "raw": row.raw.encode(), "whole": False}
-        for row in written.rejected
-    ]
-    parts.rejects.add(found)
-    if written.folded:
-        text = f"{written.folded:,} rows of the query had the key of another one: of each key only the newest was sent."
-        parts.runs.remark(run.id, text)
+    rejects.set_aside(parts, work, written.rejected)
+    folded(parts, work, written.folded)
     parts.runs.note_chunk(
         run.id,
         number,
@@ -52,6 +40,13 @@ def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
         started_at=chunk.started_at or dt.datetime.now(dt.UTC),
     )
     return written.rows
+
+
+def folded(parts: Parts, work: Work, number: int) -> None:
+    """So many rows of a query gave way to others with their key."""
+    if number:
+        text = f"{number:,} rows of the query had the key of another one: of each key only the newest was sent."
+        parts.runs.remark(work.run.id, text)
 
 
 def _write_file(parts: Parts, work: Work, chunk: Chunk) -> chunk_files.Written:

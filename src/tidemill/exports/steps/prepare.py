@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from tidemill.bigquery import names, tables
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError
-from tidemill.exports.spec import ExportSpec
+from tidemill.exports.spec import Delivery, ExportSpec
 from tidemill.exports.steps import view
 from tidemill.exports.work import Parts, Work
 from tidemill.models.model import Column, Model
+from tidemill.store import commits
 from tidemill.store.records import Export
 
 STAGE_EXPIRES_SECONDS = 24 * 3600
 
 
-def prepare(parts: Parts, run_id: str, attempt: int) -> int:
-    """Make or check the table. Gives the number of chunks."""
-    work = parts.work(run_id, attempt)
+def prepare(parts: Parts, run_id: str, attempt: int) -> dict[str, int]:
+    """Make or check the table. Gives the number of chunks, and whether (1 or 0) they go by the Storage Write API."""
+    work = _as_said_now(parts, parts.work(run_id, attempt))
     run, export = work.run, work.export
     parts.watches.report(run.id, "preparing the table")
     client = parts.watches.client(run.id, export)
@@ -42,7 +43,23 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> int:
     settled = {"columns": [column.name for column in found.columns], "location": client.location}
     settled |= {"partition": list(table.partition) if table.partition else None}
     parts.runs.note(run.id, attempt=attempt, layout=settled, worker=parts.engine.worker)
-    return len(parts.runs.chunks(run.id))
+    return {"chunks": len(parts.runs.chunks(run.id)), "storage_write": int(work.storage_write)}
+
+
+def _as_said_now(parts: Parts, work: Work) -> Work:
+    """The run; gone on with by load jobs, if that was said since. Of write streams nothing was seen yet then."""
+    run, now = work.run, ExportSpec.model_validate(work.export.spec).delivery
+    if run.attempt == 1 or run.rows_merged is not None or not work.storage_write or now is not Delivery.LOAD:
+        return work
+    streams = [chunk.job_id for chunk in parts.runs.chunks(run.id) if chunk.job_id]
+    spec = {**run.spec, "delivery": now.value}
+    if work.staged:  # into another stage than those of the attempts before
+        parts.runs.note(run.id, attempt=run.attempt, spec=spec)
+    elif commits.is_begun(run, streams):
+        return work
+    else:
+        parts.runs.commits.forget(run.id, streams, attempt=run.attempt, spec=spec)
+    return parts.work(str(run.id), run.attempt)
 
 
 def gone(export: Export) -> ConfigError:
@@ -89,6 +106,6 @@ def _prepare_stage(parts: Parts, client: Client, work: Work, columns: tuple[Colu
     parts.runs.reset_chunks(work.run.id, attempt=work.run.attempt)
     stage = tables.Layout(columns, expires_seconds=STAGE_EXPIRES_SECONDS, description="Tidemill: a run's new rows.")
     client.create_table(work.export.dataset, work.stage[2], stage)
-    if not work.again and work.run.mode == "merge":
+    if not work.again and work.run.mode == "merge" and not (work.run.layout or {}).get("unconfirmed"):
         text = "The table was there before this export's first run: only rows that it lacked were added."
         parts.runs.remark(work.run.id, text)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tidemill.errors import Cancelled
-from tidemill.events import batches
+from tidemill.events import batches, row_sizes
 from tidemill.events.batches import Rows
 from tidemill.events.chunks import RejectedRow
 from tidemill.events.lake import Commit
@@ -183,7 +183,7 @@ def _behind(rows: Rows, place: Place) -> Rows:
 def _rows_at_once(commits: list[Commit], wanted: int, columns: int) -> int:
     """So many rows as make a request that is nearly full, if they are as large as the commits' are on average."""
     rows = sum(commit.rows for commit in commits)
-    size = sum(commit.bytes for commit in commits) / max(rows, 1) + batches.FIXED_BYTES * columns
+    size = sum(commit.bytes for commit in commits) / max(rows, 1) + row_sizes.FIXED_BYTES * columns
     return min(max(int(_FILLED * wanted / size), 1), _MOST_AT_ONCE)
 
 
