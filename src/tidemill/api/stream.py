@@ -24,7 +24,7 @@ def main() -> None:
     from tidemill.app import App
 
     child.enter()
-    with App(current()) as app:
+    with App(current().with_one_thread()) as app:
         streaming, stopping = app.exports.streaming, threading.Event()
 
         def move() -> None:

@@ -208,9 +208,11 @@ def resolved_events(events: Place, merges: Place) -> str:
 
 
 def count_rows(table: Place, rows: Sequence[Mapping[str, Value | None]]) -> str:
-    """How many of these are in a table, each named by the values of some columns."""
-    named = "\n   OR ".join(f"({' AND '.join(_equal(name, value) for name, value in row.items())})" for row in rows)
-    return f"SELECT COUNT(*) AS row_count FROM {quoted(*table)}\nWHERE {named}"
+    """How often each of these is in a table, in one row; each is named by the values of some columns."""
+    named = [f"({' AND '.join(_equal(name, value) for name, value in row.items())})" for row in rows]
+    counts = ",\n       ".join(f"COUNTIF({one}) AS row_{number}" for number, one in enumerate(named))
+    where = "\n   OR ".join(named)
+    return f"SELECT {counts}\nFROM {quoted(*table)}\nWHERE {where}"
 
 
 def _equal(name: str, value: Value | None) -> str:

@@ -124,8 +124,6 @@ class Lake:
         self._lock = lock
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
-        self._asked_threads: list[int] = []
-        self._thread_guard = threading.Lock()
         self._new_events: NewEvents | None = None
         self._files: Files | None = None  # those that commits of this process have seen
 
@@ -270,21 +268,12 @@ class Lake:
 
     @contextlib.contextmanager
     def _threads(self, number: int) -> Iterator[None]:
-        """The fewest that any of those asks for who are in such a block: DuckDB has one number for the process."""
         with self.cursor() as cursor:
-            self._set_threads(cursor, lambda: self._asked_threads.append(number))
+            cursor.execute(f"SET threads = {number}")
             try:
                 yield
             finally:
-                self._set_threads(cursor, lambda: self._asked_threads.remove(number))
-
-    def _set_threads(self, cursor: duckdb.DuckDBPyConnection, change: Callable[[], None]) -> None:
-        with self._thread_guard:
-            before = min([self._most_threads, *self._asked_threads])
-            change()
-            now = min([self._most_threads, *self._asked_threads])
-            if now != before:
-                cursor.execute(f"SET threads = {now}")
+                cursor.execute(f"SET threads = {self._most_threads}")
 
     def _insert(self, cursor: duckdb.DuckDBPyConnection, fresh: pa.Table, place: Place) -> None:
         now = dt.datetime.now(dt.UTC)

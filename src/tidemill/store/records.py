@@ -85,6 +85,7 @@ class Stream:
 
     `epoch`: of who claimed it last. `run_id`: of its run that is not over. `name`: of its write stream, which is known
     to hold `rows` rows. `in_flight`: appends, in order, that may be in it: offset, rows, bytes, and the last's place.
+    `quiets`: how often somebody needed the table to be still.
     """
 
     export_id: uuid.UUID
@@ -95,7 +96,7 @@ class Stream:
     change: int
     number: int
     in_flight: list[dict[str, Any]]
-    held_until: dt.datetime | None
+    quiets: int
     sent_at: dt.datetime | None
     trouble: dict[str, str] | None
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConflictError, NotFoundError
+from tidemill.store import locks
 from tidemill.store.database import Database
 from tidemill.store.loads import insert_rejects
 from tidemill.store.records import Chunk, Stream
@@ -37,7 +38,7 @@ class Moved:
 
 
 class StreamHeldError(Exception):
-    """Nothing new is to be sent for now."""
+    """Nothing is to be sent of what was read."""
 
 
 class Streams:
@@ -86,13 +87,14 @@ class Streams:
         Raises
         ------
         StreamHeldError
-            Somebody has asked for quiet.
+            Somebody needs the table to be still, or did so since the stream was claimed or last asked about: what was
+            read before is to be read again.
         """
         position = _position(stream)
         with self._database.begin() as connection:
             self._own(connection, stream)
-            held = sa.select(streams.c.held_until > sa.func.now()).where(streams.c.export_id == stream.export_id)
-            if connection.scalar(held):
+            quiets = sa.select(streams.c.quiets).where(streams.c.export_id == stream.export_id)
+            if not _is_free(connection, stream.export_id) or connection.scalar(quiets) != stream.quiets:
                 raise StreamHeldError
             last = connection.scalar(sa.select(sa.func.max(runs.c.number)).where(runs.c.export_id == stream.export_id))
             values = {"id": uuid.uuid4(), "export_id": stream.export_id, "number": (last or 0) + 1, "mode": "stream"}
@@ -143,17 +145,22 @@ class Streams:
         part = Chunk(**row._mapping)
         return Moved(part.rows_loaded, part.bytes, part.rows_rejected, part.rows_repaired, end)
 
-    def hold(self, export_id: uuid.UUID, seconds: float) -> None:
-        """Have whoever moves the stream send nothing new for so long; 0: no longer."""
-        until = sa.func.now() + dt.timedelta(seconds=seconds) if seconds else None
+    def count_quiet(self, export_id: uuid.UUID) -> None:
+        """Somebody who has the lock of `quiet` needs the table to be still: what was read before is of no use then."""
         with self._database.begin() as connection:
-            connection.execute(sa.update(streams).where(streams.c.export_id == export_id).values(held_until=until))
+            change = sa.update(streams).where(streams.c.export_id == export_id)
+            connection.execute(change.values(quiets=streams.c.quiets + 1))
 
     def held(self, export_id: uuid.UUID) -> bool:
-        """Whether nothing new is to be sent."""
-        query = sa.select(streams.c.held_until > sa.func.now()).where(streams.c.export_id == export_id)
+        """Whether somebody has the lock of `quiet`: nothing new is to be sent."""
         with self._database.begin() as connection:
-            return bool(connection.scalar(query))
+            return not _is_free(connection, export_id)
+
+    def asked(self, stream: Stream) -> Stream:
+        """The stream, with how often somebody needed quiet by now. To be asked before rows are read."""
+        query = sa.select(streams.c.quiets).where(streams.c.export_id == stream.export_id)
+        with self._database.begin() as connection:
+            return dataclasses.replace(stream, quiets=connection.scalar(query) or 0)
 
     def _own(self, connection: sa.Connection, stream: Stream) -> None:
         """Hold the stream's row, if it is still ours."""
@@ -181,6 +188,17 @@ class Streams:
             connection.execute(change.values(snapshot_upto=position, job_id=stream.name, **part))
         newer = (exports.c.id == stream.export_id, exports.c.position < position)
         connection.execute(sa.update(exports).where(*newer).values(position=position))
+
+
+def quiet(export_id: uuid.UUID) -> str:
+    """The lock of who needs the table to be still. It is gone with its holder."""
+    return f"quiet:{export_id}"
+
+
+def _is_free(connection: sa.Connection, export_id: uuid.UUID) -> bool:
+    """Whether nobody has that lock. Nobody gets it before the transaction ends."""
+    number = locks.key(quiet(export_id))
+    return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock_shared(number))))
 
 
 def _at(stream: Stream) -> sa.Update:

@@ -152,7 +152,9 @@ streams = sa.Table(
     ),  # all rows up to this change, and number in it, are in the table
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("in_flight", pg.JSONB, nullable=False),  # appends that may be in: offset, rows, bytes, change, number
-    sa.Column("held_until", _MOMENT),  # nothing new is sent until then
+    sa.Column(
+        "quiets", sa.Integer, nullable=False, server_default="0"
+    ),  # how often somebody needed the table to be still
     sa.Column("sent_at", _MOMENT),
     sa.Column("trouble", pg.JSONB),  # code, message, hint: why it stands still
 )

@@ -19,7 +19,7 @@ from tidemill.bigquery.client import Client
 from tidemill.bigquery.write_connection import Connection
 from tidemill.errors import NotFoundError
 from tidemill.exports.stream.journal import Journal
-from tidemill.store.streams import StreamHeldError, Streams
+from tidemill.store.streams import StreamHeldError, Streams, quiet
 
 
 def test_a_connection_that_ends_while_nothing_comes_is_no_doubt(
@@ -119,10 +119,15 @@ def test_nothing_begins_once_quiet_is_asked_for(installation: Installation, tmp_
         export = exports._exports.get(NAME)
         streams = Streams(app.database)
         journal = Journal(streams, export)
-        streams.hold(export.id, 600)
-        with pytest.raises(StreamHeldError):
+        with exports._parts.lock(quiet(export.id)):
+            assert streams.held(export.id)
+            with pytest.raises(StreamHeldError):
+                journal.begin_run(spec=export.spec, created_by="tester", attempt=1)
+            streams.count_quiet(export.id)
+        assert not streams.held(export.id)
+        with pytest.raises(StreamHeldError):  # what was read before may be what somebody has deleted
             journal.begin_run(spec=export.spec, created_by="tester", attempt=1)
-        streams.hold(export.id, 0)
+        journal.begin_reading()
         journal.begin_run(spec=export.spec, created_by="tester", attempt=1)
 
 

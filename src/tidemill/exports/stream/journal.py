@@ -80,8 +80,12 @@ class Journal:
         """Of the run that is not over."""
         return self.stream.run_id
 
+    def begin_reading(self) -> None:
+        """Rows are read from now on: not such as somebody deletes who needs quiet."""
+        self.stream = self._streams.asked(self.stream)
+
     def begin_run(self, **fields: Any) -> None:
-        """A run says what is appended from now on."""
+        """A run says what is appended from now on. Raises StreamHeldError if what was read is of no use."""
         self.stream, self.moved = self._streams.begin_run(self.stream, **fields), Moved()
 
     def end_run(self) -> None:

@@ -88,10 +88,7 @@ class Reader:
 
     def _run(self) -> None:
         try:
-            # For one that hands rows to the other, two threads take twice the time. Not for each window anew: whenever
-            # the number of threads changes, DuckDB gives all memory back that could be used again.
-            with self._parts.lake.one_thread():
-                self._read_on()
+            self._read_on()
         except Cancelled:
             return
         except BaseException as error:  # noqa: BLE001 - it is raised where the window is asked for

@@ -39,12 +39,7 @@ def ended(streams: WriteStreams, name: str, rows_known: int, entries: Sequence[E
     ends: list[int] = [entry["offset"] + entry["rows"] for entry in entries]
     if rows not in {rows_known, *ends}:
         expected = " or ".join(f"{number:,}" for number in sorted({rows_known, *ends}))
-        raise ConflictError(
-            "stream_inconsistent",
-            f"BigQuery has {rows:,} rows in a write stream where {expected} were expected.",
-            hint="Somebody else writes to it, or this is a bug. Nothing is sent any more. Verify the table.",
-            raw=name,
-        )
+        raise _inconsistent(f"BigQuery has {rows:,} rows in a write stream where {expected} were expected.", name)
     return sum(end <= rows for end in ends)
 
 
@@ -74,7 +69,15 @@ def in_table(export: Export, client: Client, rows: Sequence[Row]) -> int:
             hint=f"Grant it until the stream goes on; nothing is sent until then. {error.hint}",
             raw=error.raw,
         ) from None
-    return int(answer.rows[0][0])
+    found = [bool(number) for number in answer.rows[0]]
+    if found != sorted(found, reverse=True):
+        raise _inconsistent(f"Of the last rows of {len(found)} appends, one is in the table, and one before it is not.")
+    return sum(found)
+
+
+def _inconsistent(message: str, raw: str = "") -> ConflictError:
+    hint = "Somebody else changes the table, or this is a bug. Nothing is sent any more. Verify the table."
+    return ConflictError("stream_inconsistent", message, hint=hint, raw=raw)
 
 
 def row_of(export: Export, batch: pa.RecordBatch, at: int) -> Row:

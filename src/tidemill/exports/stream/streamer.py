@@ -82,6 +82,7 @@ class Streamer:
         self._journal.use(None, [])
 
     def _new_reader(self) -> Reader:
+        self._journal.begin_reading()
         return Reader(self._parts, self._export, self._journal.place, patient=self._orders.patient)
 
     def _is_over(self) -> bool:

@@ -30,13 +30,13 @@ from tidemill.exports.work import Held, Parts
 from tidemill.store.locks import LOST
 from tidemill.store.postgres import open_postgres
 from tidemill.store.records import Export, Stream
-from tidemill.store.streams import DELETED, TAKEN_OVER, Streams
+from tidemill.store.streams import DELETED, TAKEN_OVER, Streams, quiet
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
 _ENDED_WITHIN_SECONDS = 10.0
-#: How long the table is kept still, at most, by who then dies; and how long is waited until it is.
-_HELD_SECONDS, _STILL_WITHIN_SECONDS = 600.0, 60.0
+#: How long is waited until the table is still.
+_STILL_WITHIN_SECONDS = 60.0
 #: How often is looked for new exports, and after what time one that cannot go on is tried again.
 _LOOKS_EVERY_SECONDS, _AGAIN_SECONDS = 2.0, 60.0
 _LOOKED_AHEAD = 1000  # snapshots, of which some hold no events
@@ -150,23 +150,11 @@ class Streaming:
 
     @contextlib.contextmanager
     def _held(self, export: Export) -> Iterator[None]:
-        """Whoever moves the stream begins nothing new, for the time of the block, however long that is."""
-        over = threading.Event()
-
-        def hold() -> None:
-            while not over.wait(_HELD_SECONDS / 10):
-                with contextlib.suppress(TidemillError):
-                    self._streams.hold(export.id, _HELD_SECONDS)
-
-        self._streams.hold(export.id, _HELD_SECONDS)
-        holding = threading.Thread(target=hold, daemon=True)
-        holding.start()
-        try:
+        """Whoever moves the stream begins nothing new, for the time of the block; others who need that wait. The lock
+        is gone with who has it, so the stream goes on."""
+        with self._parts.lock(quiet(export.id)):
+            self._streams.count_quiet(export.id)
             yield
-        finally:
-            over.set()
-            holding.join()
-            self._streams.hold(export.id, 0)
 
     def _end_write_stream(self, export: Export) -> None:
         """Nothing that is on its way still gets in, if BigQuery can be told so."""

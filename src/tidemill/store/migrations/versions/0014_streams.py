@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("change", sa.BigInteger(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("in_flight", pg.JSONB(), nullable=False),
-        sa.Column("held_until", sa.DateTime(timezone=True)),
+        sa.Column("quiets", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("sent_at", sa.DateTime(timezone=True)),
         sa.Column("trouble", pg.JSONB()),
         schema="tidemill",
