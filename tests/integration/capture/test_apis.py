@@ -7,6 +7,7 @@ import base64
 import datetime as dt
 import gzip
 import json
+import time
 import urllib.parse
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -321,13 +322,12 @@ def test_amplitudes_paths_take_events_and_identifications(tmp_path: Path) -> Non
         one = {"user_id": "ana-1", "device_id": "device-1", "event_type": "x", "time": 1_700_000_000_000}
         events = [{**one, "insert_id": "1", "ip": "$remote"}, {**one, "insert_id": "2", "event_properties": {"a": 1}}]
         for path in ("/2/httpapi", "/batch"):
+            before = time.time() * 1000
             answer = await capture.post(path, dumped({"api_key": token, "events": events}))
             found = answer.json()
             assert (answer.status_code, found["code"], found["events_ingested"]) == (200, 200, 2)
-            assert (found["payload_size_bytes"], found["server_upload_time"]) == (
-                len(answer.request.content),
-                pytest.approx(NOW.timestamp() * 1000, abs=600_000),
-            )
+            assert found["payload_size_bytes"] == len(answer.request.content)
+            assert before - 1 <= found["server_upload_time"] <= time.time() * 1000
         who = {"user_id": "ana-1", "user_properties": {"$set": {"plan": "pro"}}}
         form = {"api_key": token, "identification": json.dumps([who])}
         answer = await capture.http.post("/identify", data=form)
