@@ -68,12 +68,14 @@ class Commits:
         streams: Sequence[str],
         *,
         attempt: int,
+        begun: bool = True,
         layout: dict[str, Any] | None = None,
         **fields: Any,
-    ) -> None:
+    ) -> bool:
         """All chunks are to be written anew: nothing of these streams will ever be seen, or it does not matter.
 
-        `layout` and `fields` of the run change with it.
+        `layout` and `fields` of the run change with it. Without `begun`, nothing is done, and that is told, if a commit
+        of them was begun meanwhile.
 
         Raises
         ------
@@ -84,11 +86,14 @@ class Commits:
         with self._database.begin() as connection:
             own(connection, run_id, attempt)
             _assert_still(connection, run_id, streams)
-            committed = sa.func.coalesce(runs.c.layout["committed"].astext, "") == _hash(streams)
-            change = sa.update(runs).where(runs.c.id == run_id, runs.c.status != "completed", ~committed)
-            if connection.execute(change.values(**fields)).rowcount != 1:
+            run = Run(**connection.execute(sa.select(runs).where(runs.c.id == run_id)).one()._mapping)
+            if run.status == "completed" or is_done(run, streams):
                 raise taken_over()
+            if not begun and is_begun(run, streams):
+                return False
+            connection.execute(sa.update(runs).where(runs.c.id == run_id).values(**fields))
             connection.execute(sa.update(chunks).where(chunks.c.run_id == run_id).values(**FRESH))
+        return True
 
 
 def with_layout(**fields: Any) -> sa.ColumnElement[Any]:

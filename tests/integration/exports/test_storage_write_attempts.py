@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from tests.installation import Installation
 from tests.integration.exports.test_storage_write import calls, create, load
 from tests.integration.exports.test_storage_write_faults import APPEND, COMMIT, CREATE, FINALIZE, SMALL, fault
 
+from tidemill.bigquery import write_streams
+from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import Cancelled, ConflictError, TidemillError
 from tidemill.exports.service import RunProgress
 from tidemill.exports.steps import commit, send
+from tidemill.store.records import Chunk
 
 
 def test_a_cancelled_run_has_brought_nothing_and_the_next_one_goes_on(
@@ -132,4 +136,29 @@ def test_two_runs_at_once_bring_each_row_once(installation: Installation, tmp_pa
     runs = [installation.start("export", "run", "daily", **small) for _ in range(2)]
     said = [process.communicate(timeout=120)[1] for process in runs]
     assert sorted(process.returncode for process in runs) in ([0, 0], [0, 5]), said
+    assert installation.uuids() == uuids
+
+
+def test_a_stream_that_is_gone_since_another_process_has_committed_it(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one attempt, too: it finds no commit begun, and then not the streams; in between the other one did it all."""
+    finalize, turns = commit._finalize, []
+
+    def finalized(writing: WriteStreams, chunks: Sequence[Chunk]) -> None:
+        finalize(writing, chunks)
+        turns.append(1)
+        if len(turns) == 1:
+            runs, run = app.exports._parts.runs, app.exports.runs("daily", limit=1)[0]
+            streams = [str(chunk.job_id) for chunk in chunks]
+            assert runs.commits.begin(run.id, streams, attempt=1)
+            writing.commit(installation.dataset, "events", streams)
+            raise write_streams.gone("They are forgotten as soon as they are committed.")
+
+    monkeypatch.setattr(commit, "_finalize", finalized)
+    with installation.app(**SMALL) as app:
+        create(installation, app)
+        uuids = load(app, tmp_path / "a.jsonl", 500)
+        (run,) = app.exports.run("daily", by="tester")
+        assert (run.status, run.mode, run.rows_done) == ("completed", "merge", 0)
     assert installation.uuids() == uuids

@@ -77,6 +77,16 @@ def test_chunks_that_are_begun_anew_have_another_commit(runs: Runs, sent: Run) -
     assert names(runs, sent) == ["t0", "t1"]
 
 
+def test_streams_whose_commit_another_process_began_are_not_forgotten_unknowingly(runs: Runs, sent: Run) -> None:
+    streams = ["s0", "s1"]
+    runs.commits.begin(sent.id, streams, attempt=1)
+    assert not runs.commits.forget(sent.id, streams, attempt=1, begun=False)
+    assert names(runs, sent) == streams
+    assert runs.commits.forget(sent.id, streams, attempt=1)
+    send(runs, sent, "t0", "t1")
+    assert runs.commits.forget(sent.id, ["t0", "t1"], attempt=1, begun=False)
+
+
 def test_what_is_committed_is_not_forgotten(runs: Runs, sent: Run) -> None:
     streams = ["s0", "s1"]
     runs.commits.begin(sent.id, streams, attempt=1)

@@ -30,18 +30,18 @@ def commit(parts: Parts, run_id: str, attempt: int, last: bool) -> bool:
     work = parts.work(run_id, attempt)
     run, chunks = work.run, parts.runs.chunks(work.run.id)
     streams = [chunk.job_id for chunk in chunks if chunk.job_id]
-    if run.rows_merged is not None or not streams or commits.is_done(run, streams):
-        return True
     if any(chunk.status != "loaded" for chunk in chunks):  # another process has begun them anew
         raise attempts.taken_over()
+    if run.rows_merged is not None or not streams or commits.is_done(run, streams):
+        return True
     parts.watches.report(run.id, "committing")
-    known = commits.is_begun(run, streams)
+    begun = known = commits.is_begun(run, streams)
     with contextlib.closing(WriteStreams(parts.watches.client(run.id, work.export))) as writing:
         try:
             if not known:
                 _finalize(writing, chunks)
                 parts.watches.check(run.id)
-                known = not parts.runs.commits.begin(run.id, streams, attempt=attempt)
+                begun, known = True, not parts.runs.commits.begin(run.id, streams, attempt=attempt)
             ask(writing, work, streams)
         except (NotFoundError, ConflictError) as error:
             if error.code not in {write_streams.GONE, write_streams.UNCONFIRMED}:
@@ -49,7 +49,7 @@ def commit(parts: Parts, run_id: str, attempt: int, last: bool) -> bool:
             if last:
                 raise _dropped(work, error.raw) from None
             unsure = known or error.code == write_streams.UNCONFIRMED or len(streams) > MOST_STREAMS
-            _write_anew(parts, work, streams, unsure=unsure)
+            _write_anew(parts, work, streams, begun=begun, unsure=unsure)
             return False
     parts.runs.commits.done(run.id, streams, attempt=attempt)
     return True
@@ -81,8 +81,10 @@ def _rows_of(writing: WriteStreams, chunk: Chunk) -> int:
     return writing.finalize(chunk.job_id or "")
 
 
-def _write_anew(parts: Parts, work: Work, streams: Sequence[str], *, unsure: bool) -> None:
+def _write_anew(parts: Parts, work: Work, streams: Sequence[str], *, begun: bool, unsure: bool) -> None:
     """All chunks are to be written anew. `unsure`: the rows may be where they were to go, or some of them.
+
+    `begun`: a commit was written down, as far as this process knows.
 
     Raises
     ------
@@ -91,19 +93,20 @@ def _write_anew(parts: Parts, work: Work, streams: Sequence[str], *, unsure: boo
     """
     run = work.run
     forget = functools.partial(parts.runs.commits.forget, run.id, streams, attempt=run.attempt)
-    text = "Write streams that BigQuery dropped before they were committed: all rows were sent again."
-    if not unsure:
-        forget()
+    if not unsure and forget(begun=begun):
+        parts.runs.remark(
+            run.id, "BigQuery dropped write streams before they were committed: all rows were sent again."
+        )
     elif work.staged:
         forget(layout={"unsure": work.stage[2]})
     elif work.key and len(work.key) == len(work.model.key):
+        forget(mode="merge", layout={"unconfirmed": True})
         text = (
             "It is not known whether BigQuery committed the rows: all were sent again, and what was missing was added."
         )
-        forget(mode="merge", layout={"unconfirmed": True})
+        parts.runs.remark(run.id, text)
     else:
         raise _unconfirmed(parts, work)
-    parts.runs.remark(run.id, text)
 
 
 def _unconfirmed(parts: Parts, work: Work) -> ConflictError:
