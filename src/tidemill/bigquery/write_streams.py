@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -43,6 +45,8 @@ class WriteStreams:
         self._door = Door(client)
         self._guard = threading.Lock()
         self._transport: Any = None
+        self._calling = 0
+        self._left: list[Any] = []  # transports that calls of other threads may use still
 
     def create(self, dataset: str, table: str, *, pending: bool = False) -> str:
         """A new stream's name. Rows are seen when they are appended, or with `pending` when the stream is committed."""
@@ -149,6 +153,29 @@ class WriteStreams:
                 self._transport.close()
                 self._transport = None
 
+    @contextlib.contextmanager
+    def _calls(self) -> Iterator[Any]:
+        """The transport, for one call."""
+        with self._guard:
+            self._transport = self._transport or self._door.transport()
+            self._calling += 1
+            transport = self._transport
+        try:
+            yield transport
+        finally:
+            with self._guard:
+                self._calling -= 1
+                if not self._calling:
+                    while self._left:
+                        self._left.pop().close()
+
+    def _leave(self, transport: Any) -> None:
+        """Calls to come take a new one, which does not wait before it connects, and asks for the address."""
+        with self._guard:
+            if self._transport is transport:
+                self._left.append(transport)
+                self._transport = None
+
     def _ask(self, method: str, request: Any, about: str) -> Any:
         """Make a call with one answer."""
         return self._client.policy.call(
@@ -158,22 +185,18 @@ class WriteStreams:
     def _once(self, method: str, request: Any, about: str) -> Any:
         """Make the call, and again if the token was void: the embedded BigQuery forgets them when it stops."""
         while True:
-            with self._guard:
-                self._transport = self._transport or self._door.transport()
-                transport = self._transport
             token, metadata = self._door.metadata(_ROUTE[method], about)
-            try:
-                answer = getattr(transport, method)(request, metadata=metadata, timeout=_TIMEOUT)
-            except grpc.RpcError as error:
-                if error.code() is grpc.StatusCode.UNAUTHENTICATED and self._door.refused(token):
-                    continue
-                if error.code() is grpc.StatusCode.UNAVAILABLE:
-                    self.close()  # a new one does not wait before it connects, and asks for the address
-                ended = method == "finalize_write_stream" and write_outcomes.reason(error) == "STREAM_FINALIZED"
-                of_stream = error.code() is grpc.StatusCode.NOT_FOUND and "/streams/" in str(error.details())
-                if ended or of_stream or write_outcomes.reason(error) == "STREAM_NOT_FOUND":
-                    raise gone(str(error.details())) from None
-                raise
+            with self._calls() as transport:
+                try:
+                    answer = getattr(transport, method)(request, metadata=metadata, timeout=_TIMEOUT)
+                except grpc.RpcError as error:
+                    if error.code() is grpc.StatusCode.UNAUTHENTICATED and self._door.refused(token):
+                        continue
+                    if error.code() is grpc.StatusCode.UNAVAILABLE:
+                        self._leave(transport)
+                    if _is_gone(error, method):
+                        raise gone(str(error.details())) from None
+                    raise
             self._door.accepted(token)
             return answer
 
@@ -183,6 +206,15 @@ class WriteStreams:
     def _target(self, name: str) -> Target:
         found = _TABLE.match(name)
         return self._client.target(_PERMISSION, *(found.groups() if found else ()))
+
+
+def _is_gone(error: grpc.RpcError, method: str) -> bool:
+    """Whether the stream is not there any more; or nothing can be told of it, which comes to the same."""
+    reason = write_outcomes.reason(error)
+    if reason == "STREAM_FINALIZED":
+        return method == "finalize_write_stream"
+    of_stream = error.code() is grpc.StatusCode.NOT_FOUND and "/streams/" in str(error.details())
+    return of_stream or reason == "STREAM_NOT_FOUND"
 
 
 def _broken(target: Target, why: str) -> Failed:

@@ -75,8 +75,8 @@ def _stopping(leave: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         if asked.is_set():
             leave()
         else:
+            asked.set()  # first: the second one may come while this is said
             output.say("\nWaiting for what is on its way (Ctrl-C again leaves at once)")
-            asked.set()
 
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -143,6 +143,28 @@ def test_pending_streams_are_committed_once(
         streams.finalize(f"{names[0]}x")
 
 
+def test_a_call_that_fails_disturbs_none_of_another_thread(
+    client: bigquery.Client, warehouse: Warehouse, table: str, opened: Open
+) -> None:
+    streams = opened()
+    pending, other = (streams.create(warehouse.dataset, "t", pending=True) for _ in range(2))
+    connection = streams.open(pending, SCHEMA)
+    ask(connection, numbers(1), 0)
+    connection.close()
+    streams.finalize(pending)
+    before = len(warehouse.local.requests())
+    slow = {"path": "BatchCommit", "fault": "delay_response", "seconds": 1}
+    warehouse.local.set_faults([slow, {"path": "FinalizeWriteStream", "fault": "status", "grpc_code": "UNAVAILABLE"}])
+    with ThreadPoolExecutor() as pool:
+        commit = pool.submit(streams.commit, warehouse.dataset, "t", [pending])
+        while not stored(client, table):
+            pass
+        assert streams.finalize(other) == 0
+        commit.result(60)
+    made = [line["path"].rpartition("/")[2] for line in warehouse.local.requests()[before:]]
+    assert (made.count("FinalizeWriteStream"), made.count("BatchCommitWriteStreams")) == (2, 1)
+
+
 def test_what_is_missing_is_named(warehouse: Warehouse, table: str, opened: Open) -> None:
     stream = opened().create(warehouse.dataset, "t")
     limited = opened("limited", deny=["bigquery.tables.updateData"])
