@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,12 @@ pytest_plugins = [
 # The machine may be slow; a property is not.
 settings.register_profile("tidemill", deadline=None)
 settings.load_profile("tidemill")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests wait for processes and disks, too: there are more of them at a time than cores."""
+    cores = os.cpu_count() or 1
+    return cores + (cores + 1) // 2
 
 
 @pytest.fixture(autouse=True)

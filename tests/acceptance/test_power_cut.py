@@ -13,7 +13,12 @@ from tests.installation import CONNECTION, Installation, write_events
 #: prepare, three chunks of write, load and clean, merge, log, complete; or prepare, three of send, commit and the rest
 STEPS = {"load": 13, "storage-write": 8}
 #: Before a step is after the one before, but for what the engine remembers: that is the same for both.
-CUTS = [("load", "before"), ("load", "after"), ("storage-write", "after")]
+CUTS = [
+    pytest.param("load", "before", marks=pytest.mark.torture),
+    ("load", "after"),
+    pytest.param("storage-write", "before", marks=pytest.mark.torture),
+    ("storage-write", "after"),
+]
 SMALL = {"TIDEMILL_COMMIT_ROWS": "100"}
 CHUNK = {"load": {"TIDEMILL_CHUNK_BYTES": "4000"}, "storage-write": {"TIDEMILL_CHUNK_BYTES": "30000"}}
 
