@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tidemill.errors import RowError
 from tidemill.events import files, opening
 from tidemill.events.blocks import Liner
+from tidemill.events.formats import posthog_quick
 from tidemill.events.formats.event import Event
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.formats.posthog import PostHog
@@ -235,6 +236,18 @@ def test_it_does_not_take_what_is_nested_too_deep(levels: int, kind: str, paddin
             PostHog().parse(record, 0)
     elif not unusual:
         assert compare(record)
+
+
+@pytest.mark.parametrize("kind", ["[]", "{}"])
+@pytest.mark.parametrize("place", ["properties", "$set"])
+def test_a_body_of_many_lists_is_usual_unless_one_is_nested_too_deep(kind: str, place: str) -> None:
+    opening, closing = ("[", "]") if kind == "[]" else ('{"":', "}")
+    many = json.dumps({**USUAL, "properties": {"lists": [["a"]] * 20}})
+    for levels, taken in ((500, True), (501, False)):
+        deep = opening * (levels - 2) + "1" + closing * (levels - 2)
+        one = json.dumps({**USUAL, place: {"deep": 0}}).replace('"deep": 0', f'"deep": {deep}')
+        body = f'{{"batch": [{", ".join([many] * 100 + [one])}]}}'
+        assert (posthog_quick.body(body.encode()) is not None) == taken
 
 
 def test_numbers_that_no_float_holds_stay_in_the_properties() -> None:

@@ -116,9 +116,19 @@ def body(given: bytes) -> Body | None:
         except (msgspec.DecodeError, RecursionError, ValueError):
             return None
         made = Body([one], one.api_key, one.token, one.sent_at)
-    longest = max((_longest(event) for event in made.events), default=0)
-    # A level takes a [, or 5 bytes: so many of them are too few for too many levels.
-    return made if made.events and given.count(b"[") + longest // 5 < text.MAX_DEPTH else None
+    return made if made.events and _is_shallow(given, made.events) else None
+
+
+def _is_shallow(given: bytes, events: Sequence[Plain]) -> bool:
+    """Whether it is certain that no JSON in an event has too many levels. A level takes a [, or 5 bytes."""
+    if given.count(b"[") + max(map(_longest, events)) // 5 < text.MAX_DEPTH:
+        return True
+    each = (
+        bytes(raw)
+        for one in events
+        for raw in (one.properties, one.set, one.set_once, one.person_set, one.person_set_once)
+    )
+    return all(raw.count(b"[") + min(raw.count(b"{"), len(raw) // 5) < text.MAX_DEPTH for raw in each)
 
 
 def _longest(event: Plain) -> int:
