@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
+import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tidemill.errors import TidemillError, UnavailableError
@@ -16,7 +19,10 @@ from tidemill.events.lake import Place
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tidemill.events.lake import Lake
+    from tidemill.events.lake import Appended, Lake, Prepared
+
+#: Bytes of events in one commit, of several bundles.
+_MOST_BYTES = 64_000_000
 
 
 class Revoked(Exception):  # noqa: N818 - it is answered, not raised at a user
@@ -73,6 +79,59 @@ class Rejects(Protocol):
         """Save them; tells how many were new."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Waiting:
+    events: Prepared
+    done: Future[Appended] = dataclasses.field(default_factory=Future)
+
+
+class _Commits:
+    """Commits what threads bring, one commit at a time: what comes meanwhile is in the next, whoever brought it.
+
+    For what a commit costs, however little is in it, is as much as 4,000 events.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._name = f"capture-{uuid.uuid4().hex}"
+        self._waiting: collections.deque[_Waiting] = collections.deque()
+        self._turn = threading.Lock()
+
+    def append(self, events: Prepared) -> Appended:
+        """As Lake.append does it. What a commit did is told to one of those who are in it."""
+        mine = _Waiting(events)
+        self._waiting.append(mine)
+        with self._turn:
+            while not mine.done.done():
+                self._commit(self._taken())
+        return mine.done.result()
+
+    def _taken(self) -> list[_Waiting]:
+        """Those that have waited longest, one at least."""
+        found = [self._waiting.popleft()]
+        size = found[0].events.events.nbytes
+        while self._waiting and (size := size + self._waiting[0].events.events.nbytes) <= _MOST_BYTES:
+            found.append(self._waiting.popleft())
+        return found
+
+    def _commit(self, many: Sequence[_Waiting]) -> None:
+        try:
+            appended = self._lake.append(
+                self._lake.joined([one.events for one in many]), Place(self._name, time.time_ns())
+            )
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            if len(many) > 1 and not isinstance(error, UnavailableError):  # one of them is bad: the others are kept
+                for one in many:
+                    self._commit([one])
+                return
+            for one in many:
+                one.done.set_exception(error)
+            return
+        many[0].done.set_result(appended)
+        for one in many[1:]:
+            one.done.set_result(dataclasses.replace(appended, rows=0, duplicates=0))
+
+
 class StoreKeeper:
     """Keeps in the store, from this process."""
 
@@ -85,7 +144,7 @@ class StoreKeeper:
     ) -> None:
         """`revoked`: those of these keys that are; `revive` is called when the database does not answer."""
         self._lake, self._rejects, self._revoked, self._revive = lake, rejects, revoked, revive
-        self._name = f"capture-{uuid.uuid4().hex}"
+        self._commits = _Commits(lake)
 
     def keep(self, bundle: Bundle) -> Kept:
         """See Keeper."""
@@ -111,7 +170,7 @@ class StoreKeeper:
             self._rejects.add(bundle.refused)
         if not bundle.tables:
             return Kept(0, 0, 0.0)
-        appended = self._lake.append(self._lake.prepare(bundle.tables), Place(self._name, time.time_ns()))
+        appended = self._commits.append(self._lake.prepare(bundle.tables))
         return Kept(appended.rows, appended.duplicates, time.perf_counter() - began)
 
     def look(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,10 +119,22 @@ def prepared(cursor: duckdb.DuckDBPyConnection, events: pa.Table) -> pa.Table:
     hashes[numbers.to_numpy()] = values.to_numpy()
     sizes = functools.reduce(pc.add, (pc.fill_null(pc.binary_length(events[name]), 0) for name in _SIZED))
     events = events.append_column("uuid_hash", pa.array(hashes)).append_column("bytes", sizes.cast(pa.int64()))
-    if len(np.unique(hashes)) < len(hashes):
-        twice = "SELECT n FROM ids QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
-        events = _without(events, _numbers(cursor, twice))
-    return events
+    return _once(cursor, events)
+
+
+def joined(cursor: duckdb.DuckDBPyConnection, parts: Sequence[pa.Table]) -> pa.Table:
+    """Several prepared tables as one, each (team_id, uuid) once."""
+    found = [part for part in parts if part.num_rows]
+    return _once(cursor, pa.concat_tables(found)) if len(found) > 1 else (found or parts)[0]
+
+
+def _once(cursor: duckdb.DuckDBPyConnection, events: pa.Table) -> pa.Table:
+    hashes = events["uuid_hash"].to_numpy()
+    if len(np.unique(hashes)) == len(hashes):
+        return events
+    cursor.register("ids", events.select(["team_id", "uuid"]).append_column("n", _count(events.num_rows)))
+    twice = "SELECT n FROM ids QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
+    return _without(events, _numbers(cursor, twice))
 
 
 def _count(rows: int) -> pa.Array:

@@ -19,8 +19,9 @@ from tidemill.settings import Settings
 
 _TYPES = {"team_id": pa.int64(), "timestamp": pa.timestamp("us", "UTC")}
 _TEAMS = itertools.count(1000)
-#: Batches: which process commits it, and the numbers of its events.
-COMMITS = st.lists(st.tuples(st.integers(0, 1), st.lists(st.integers(0, 40), max_size=25)), max_size=8)
+#: Commits: by which process, and the numbers of the events of each batch that is in it.
+BATCHES = st.lists(st.lists(st.integers(0, 40), max_size=25), min_size=1, max_size=3)
+COMMITS = st.lists(st.tuples(st.integers(0, 1), BATCHES), max_size=8)
 
 
 @dataclasses.dataclass
@@ -60,12 +61,13 @@ def stored(lake: Lake, team: int) -> list[str]:
 
 @hypothesis.settings(max_examples=25, deadline=None)
 @hypothesis.given(commits=COMMITS)
-def test_each_event_is_stored_once(stores: Stores, commits: list[tuple[int, list[int]]]) -> None:
+def test_each_event_is_stored_once(stores: Stores, commits: list[tuple[int, list[list[int]]]]) -> None:
     team, seen = next(_TEAMS), set[int]()
     for lake in stores.lakes:
         lake._new_events = NewEvents(stores.folder / "spill", run=16)
-    for process, numbers in commits:
-        appended = append(stores.lakes[process], batch(team, numbers))
+    for process, batches in commits:
+        lake, numbers = stores.lakes[process], list(itertools.chain(*batches))
+        appended = lake.append(lake.joined([lake.prepare([batch(team, one)]) for one in batches]), Place("file", 1))
         new = set(numbers) - seen
         assert (appended.rows, appended.duplicates) == (len(new), len(numbers) - len(new))
         seen |= new
