@@ -1,14 +1,17 @@
-"""Reads what is new from the event store, a window of whole commits at a time, and a window ahead of who sends it."""
+"""Reads what is new from the event store, windows of whole commits: two at a time, and ahead of who sends them."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -27,6 +30,8 @@ from tidemill.store.streams import WHOLE
 #: How many changes are asked for at once.
 _CHANGES = 10_000
 _LOOKS_EVERY_SECONDS = 0.1
+#: So many windows are read at a time, each by one thread; and so many are there that were not taken.
+_AT_ONCE, _AHEAD = 2, 2
 #: How often it is looked whether enough has come.
 _WAITS_SECONDS = 0.25
 #: How full a request is to be, that rows which are a little larger than on average fit; and the most rows of one.
@@ -53,12 +58,14 @@ class Window:
 
 
 class Reader:
-    """Reads in a thread of its own, from a place on."""
+    """Reads in threads of its own, from a place on."""
 
     def __init__(self, parts: Parts, export: Callable[[], Export], place: Place, *, patient: bool) -> None:
         """`export`: as it is now; `patient`: little is kept until more has come, as the export says."""
         self._parts, self._export, self._place, self._patient = parts, export, place, patient
-        self._windows: queue.Queue[Window | BaseException] = queue.Queue(1)
+        self._windows: queue.SimpleQueue[Future[Window]] = queue.SimpleQueue()
+        self._next: Future[Window] | None = None
+        self._room = threading.Semaphore(_AHEAD)
         self._stop = threading.Event()
         self._seen = -1
         #: Commits from the place on, as far as was asked: to ask takes a tenth of the time that it takes to read one.
@@ -69,17 +76,19 @@ class Reader:
 
     def next(self, seconds: float) -> Window | None:
         """The next window; None if there is none within so many seconds. Raises what reading raised."""
-        try:
-            found = self._windows.get(timeout=seconds) if seconds else self._windows.get_nowait()
-        except queue.Empty:
+        end = time.monotonic() + seconds
+        if self._next is None:
+            with contextlib.suppress(queue.Empty):
+                self._next = self._windows.get(timeout=seconds) if seconds else self._windows.get_nowait()
+        if self._next is None or not futures.wait([self._next], max(end - time.monotonic(), 0)).done:
             return None
-        if isinstance(found, BaseException):
-            raise found
-        return found
+        found, self._next = self._next, None
+        self._room.release()
+        return found.result()
 
     def is_done(self) -> bool:
         """Whether all that was committed, when it was looked for last, was read and taken."""
-        return self._caught_up.is_set() and self._windows.empty()
+        return self._caught_up.is_set() and self._next is None and self._windows.empty()
 
     def stop(self) -> None:
         """Read no more, and forget what was read ahead."""
@@ -87,30 +96,29 @@ class Reader:
         self._thread.join()
 
     def _run(self) -> None:
-        try:
-            self._read_on()
-        except Cancelled:
-            return
-        except BaseException as error:  # noqa: BLE001 - it is raised where the window is asked for
-            self._hand(error)
-
-    def _read_on(self) -> None:
-        while not self._stop.is_set():
-            window = self._window()
-            if window is None:
-                continue
-            self._place = window.end
-            self._known = [commit for commit in self._known if commit.snapshot > window.end[0]]
-            self._hand(window)
-
-    def _hand(self, found: Window | BaseException) -> None:
-        while not self._stop.is_set():
-            with contextlib.suppress(queue.Full):
-                self._windows.put(found, timeout=_LOOKS_EVERY_SECONDS)
+        with ThreadPoolExecutor(_AT_ONCE, "tidemill-stream-reads") as threads:
+            try:
+                while not self._stop.is_set():
+                    self._read_on(threads)
+            except Cancelled:
                 return
+            except BaseException as error:  # noqa: BLE001 - it is raised where the window is asked for
+                failed: Future[Window] = Future()
+                failed.set_exception(error)
+                self._windows.put(failed)
 
-    def _window(self) -> Window | None:
-        """The next window, if it is time for it; else it waits a moment."""
+    def _read_on(self, threads: ThreadPoolExecutor) -> None:
+        """Have the next window read, if there is room for one and it is time for it; else wait a moment."""
+        if not self._room.acquire(timeout=_LOOKS_EVERY_SECONDS):
+            return
+        read = self._window()
+        if read is None:
+            self._room.release()
+        else:
+            self._windows.put(threads.submit(read))
+
+    def _window(self) -> Callable[[], Window] | None:
+        """What reads the next window, if it is time for it; else it waits a moment."""
         export = self._export()
         commits = self._known
         if sum(commit.bytes for commit in commits) < self._parts.settings.stream_window_bytes:
@@ -122,7 +130,9 @@ class Reader:
             self._stop.wait(min(wait, _WAITS_SECONDS))
             return None
         self._caught_up.clear()
-        return self._read(export, spec, commits)
+        last, place = _enough(commits, self._parts.settings.stream_window_bytes), self._place
+        self._known, self._place = commits[last + 1 :], (commits[last].snapshot, WHOLE)
+        return functools.partial(self._read, export, spec, place, commits[: last + 1], sum(c.rows for c in self._known))
 
     def _look(self, export: Export) -> list[Commit]:
         """What was committed since the place; if that is nothing, it waits a moment."""
@@ -141,31 +151,31 @@ class Reader:
             self._place = (max(upto, change), WHOLE) if number == WHOLE else self._place
         return commits
 
-    def _read(self, export: Export, spec: ExportSpec, commits: list[Commit]) -> Window:
-        last = _enough(commits, self._parts.settings.stream_window_bytes)
-        change, number = self._place
-        after = change if number == WHOLE else change - 1
+    def _read(self, export: Export, spec: ExportSpec, place: Place, commits: list[Commit], behind: int) -> Window:
+        """A window: what these commits hold after the place."""
+        change, number = place
+        after, upto = change if number == WHOLE else change - 1, commits[-1].snapshot
         columns = model_of(export).columns_for(json_type=spec.json_type)
         found = batches.pieces(
             self._parts.lake,
             self._parts.source(export),
-            selection.of(spec, after, commits[last].snapshot),
+            selection.of(spec, after, upto),
             columns,
             handed_at=dt.datetime.now(dt.UTC),
             max_row_bytes=min(MAX_ROW_BYTES, self._parts.settings.max_row_bytes),
-            rows_at_once=_rows_at_once(commits[: last + 1], spec.buffer_bytes, len(columns)),
+            rows_at_once=_rows_at_once(commits, spec.buffer_bytes, len(columns)),
             cancelled=self._stop.is_set,
         )
-        fresh = [_behind(rows, self._place) for rows in found]
+        fresh = [_behind(rows, place) for rows in found]
         return Window(
             spec=spec,
             requests=tuple(rows.slice(*part) for rows in fresh for part in _cut(rows, spec.buffer_bytes)),
             rejected=tuple(row for rows in found for row in rows.rejected),
             repaired=sum(rows.repaired for rows in found),
-            end=(commits[last].snapshot, WHOLE),
+            end=(upto, WHOLE),
             since=commits[0].committed_at,
-            until=commits[last].committed_at,
-            behind=sum(commit.rows for commit in commits[last + 1 :]),
+            until=commits[-1].committed_at,
+            behind=behind,
         )
 
 
