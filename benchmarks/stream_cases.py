@@ -38,7 +38,7 @@ def fill(home: str, events: str) -> dict[str, Any]:
 
 def export(home: str, table: str, url: str = "", key: str = "", dataset: str = "d") -> dict[str, Any]:
     """Tidemill: a stream as it is, of all that there is, from where it begins to send. Into the sink at `url`, or where `key` says."""
-    with App(Settings(home=Path(home)).with_one_thread()) as app:
+    with App(Settings(home=Path(home)).with_threads(1)) as app:
         content = Path(key).read_text() if key else cases._key(url)
         connection = "local" if key else "sink"
         if any(one.name == connection for one in app.connections.find()):

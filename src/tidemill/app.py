@@ -238,7 +238,7 @@ def capture_server(settings: Settings, processes: int, writer: Path | None = Non
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
 
-    app, metrics, closing = App(settings), Metrics(), contextlib.ExitStack()
+    app, metrics, closing = App(settings.with_threads(1)), Metrics(), contextlib.ExitStack()
 
     def opened() -> Intake:
         closing.enter_context(app)
@@ -254,7 +254,7 @@ def capture_writer(settings: Settings, path: Path) -> contextlib.AbstractContext
 
     @contextlib.contextmanager
     def opened() -> Iterator[Writer]:
-        with App(settings) as app, contextlib.ExitStack() as closing:
+        with App(settings.with_threads(1)) as app, contextlib.ExitStack() as closing:
             writer = Writer(path, _keeper(app, closing))
             closing.callback(writer.stop)
             yield writer
@@ -274,7 +274,6 @@ def _keeper(app: App, closing: contextlib.ExitStack) -> Keeper:
     revoked, revive = Keys(app.database).revoked, functools.partial(open_postgres, app.settings)
     keeper = StoreKeeper(app.lake, Rejects(app.database), revoked, revive)
     keeper.look()  # the store is opened now, so that the first request does not wait for it
-    closing.enter_context(app.lake.one_thread())  # one commit after the other keeps one busy, and is cheaper so
     tidying = Tidying(app.lake)
     tidying.start()
     closing.callback(tidying.stop)

@@ -91,13 +91,12 @@ class Settings(pydantic_settings.BaseSettings):
         description="Who asks for /metrics with this bearer token gets them. Unset: who asks from this machine.",
     )
 
-    def with_one_thread(self) -> Settings:
-        """The same, with one thread for the event store, unless it is said how many.
+    def with_threads(self, number: int) -> Settings:
+        """The same, with so many threads for the event store, unless it is said how many.
 
-        For a process that reads rows in order and hands them on: two threads of DuckDB take twice the time for it. It
-        is to be settled before the store is opened: to change the number while something is read may wait for ever.
+        It is to be settled before the store is opened: to change the number while something is read may wait for ever.
         """
-        return self if self.duckdb_threads else self.model_copy(update={"duckdb_threads": 1})
+        return self if self.duckdb_threads else self.model_copy(update={"duckdb_threads": number})
 
     @property
     def home_path(self) -> Path:

@@ -24,7 +24,7 @@ def main() -> None:
     from tidemill.app import App
 
     child.enter()
-    with App(current().with_one_thread()) as app:
+    with App(current().with_threads(1)) as app:
         streaming, stopping = app.exports.streaming, threading.Event()
 
         def move() -> None:

@@ -31,7 +31,7 @@ def stream(
     """
     from tidemill.exports.stream.orders import Orders
 
-    with session.app(one_thread=True) as opened, progress.bar(f"Streaming {name}") as bar:
+    with session.app(threads=1) as opened, progress.bar(f"Streaming {name}") as bar:
         streaming = opened.exports.streaming
         told = _Told(bar.streaming)
         with _stopping(streaming.stop_now) as stopping:

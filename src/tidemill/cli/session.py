@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def app(*, one_thread: bool = False) -> Iterator[App]:
-    """The installation in the home directory; made if there is none. `one_thread`: see Settings.with_one_thread."""
+def app(*, threads: int | None = None) -> Iterator[App]:
+    """The installation in the home directory; made if there is none. `threads`: see Settings.with_threads."""
     from tidemill.app import App  # the command line's --help must not pay for it
     from tidemill.cli import output
     from tidemill.settings import current
@@ -25,7 +25,7 @@ def app(*, one_thread: bool = False) -> Iterator[App]:
     settings = current()
     if not settings.home_path.exists():
         output.note(f"Making a new installation in {settings.home_path} (tidemill init does only that).")
-    with App(settings.with_one_thread() if one_thread else settings) as opened:
+    with App(settings.with_threads(threads) if threads else settings) as opened:
         yield opened
 
 

@@ -94,7 +94,7 @@ def write(
     """
     private_folder(path.parent)
 
-    def written() -> Written:
+    def written(lake: Lake) -> Written:
         with lake.cursor() as cursor, duck.interruptible(cursor, cancelled):
             cursor.execute("SET enable_caching_operators = false")  # few rows at once are few because they are large
             number, repaired, rejected = _rows(cursor, source, selection, columns, path, handed_at, max_row_bytes)
@@ -104,12 +104,12 @@ def write(
         return Written(format_, number, path.stat().st_size, rejected, repaired, found, folded)
 
     try:
-        return written()
+        return written(lake)
     except UnavailableError as error:
         if error.code != duck.OUT_OF_MEMORY:
             raise
-    with lake.one_thread():  # rows may be large
-        return written()
+    with lake.one_thread() as alone:  # rows may be large
+        return written(alone)
 
 
 def among(lake: Lake, source: Source, selection: Selection, keys: Collection[tuple[int, str]]) -> set[tuple[int, str]]:

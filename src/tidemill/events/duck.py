@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import re
 import threading
@@ -27,15 +28,18 @@ _NO_DATABASE = re.compile(
 )
 
 
-#: The code of the error.
-OUT_OF_MEMORY = "out_of_memory"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+#: Codes of errors. BROKEN: this DuckDB answers nothing any more, and another one has to be opened.
+OUT_OF_MEMORY, BROKEN = "out_of_memory", "event_store_broken"
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """What DuckDB cannot do for want of disk, memory or the catalog's PostgreSQL is raised as an UnavailableError.
 
-    Its other errors are bugs of ours, and are left as they are.
+    So is an error within DuckDB, after which it answers nothing: it meets some when PostgreSQL dies while several
+    threads ask. Its other errors are bugs of ours, and are left as they are.
     """
     import duckdb  # 60 ms
 
@@ -47,6 +51,13 @@ def translated() -> Iterator[None]:
             "The event store needs more memory than it may use.",
             hint="Let it use more, in MB: TIDEMILL_DUCKDB_MEMORY_MB=1000",
             raw=str(error),
+        ) from None
+    except (duckdb.FatalException, duckdb.InternalException) as error:
+        raise UnavailableError(
+            BROKEN,
+            "DuckDB, which reads and writes the event store, met an error of its own.",
+            hint="Run the command again: it goes on where it stopped. tidemill doctor looks at the database.",
+            raw=without_passwords(str(error)),
         ) from None
     except (duckdb.Error, OSError) as error:
         text = str(error)
@@ -116,6 +127,18 @@ def extension_file(name: str) -> Path:
     return path
 
 
+def _keep_memory() -> None:
+    """Have glibc, where it is the system's, keep memory that is free, up to 64 MB in a place (mallopt(3)).
+
+    By itself it gives back each large piece at once, and a stream asks for it again with every batch: half of the time
+    that the system takes for a stream.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        libc.mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+
+
 def literal(text: str) -> str:
     """`text` as a SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -128,6 +151,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
 
     # Arrow's own allocator gives memory back to the system and asks for it again with every batch.
     pa.set_memory_pool(pa.system_memory_pool())
+    _keep_memory()
     spill = private_folder(settings.spill_path)
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{settings.duckdb_memory_mb}MB",

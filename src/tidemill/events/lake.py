@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tidemill.errors import ConfigError
+from tidemill.errors import ConfigError, UnavailableError
 from tidemill.events import duck, durable
 from tidemill.events.durable import Files
 from tidemill.settings import private_folder
@@ -136,8 +136,14 @@ class Lake:
         UnavailableError
             Here, or out of the block: there is no room on the disk or in memory, or no database.
         """
-        with duck.translated(), contextlib.closing(self._opened().cursor()) as cursor:
-            yield cursor
+        connection = self._opened()
+        try:
+            with duck.translated(), contextlib.closing(connection.cursor()) as cursor:
+                yield cursor
+        except UnavailableError as error:
+            if error.code == duck.BROKEN:
+                self._leave(connection)
+            raise
 
     def turn(self) -> contextlib.AbstractContextManager[Held]:
         """The right to change the store, one process at a time, first come first served.
@@ -168,6 +174,12 @@ class Lake:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = self._new_events = None
+
+    def _leave(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """The next call opens the store anew."""
+        with self._opening:
+            if self._connection is connection:
+                self._connection = None
 
     def _opened(self) -> duckdb.DuckDBPyConnection:
         with self._opening:
@@ -262,27 +274,14 @@ class Lake:
         return Appended(fresh.num_rows, prepared.rows - fresh.num_rows)
 
     @contextlib.contextmanager
-    def one_core_spared(self) -> Iterator[None]:
-        """Use one thread less in this process, for the time of the block: for the one that parses what is appended."""
-        with self._threads(max(1, self._most_threads - 1)):
-            yield
+    def one_thread(self) -> Iterator[Lake]:
+        """The same store, read by one thread: what each of several would hold is too much. It has memory of its own.
 
-    def one_thread(self) -> contextlib.AbstractContextManager[None]:
-        """Use one thread in this process, for the time of the block: what each of several would hold is too much."""
-        return self._threads(1)
-
-    @property
-    def _most_threads(self) -> int:
-        return self._settings.duckdb_threads or os.cpu_count() or 1
-
-    @contextlib.contextmanager
-    def _threads(self, number: int) -> Iterator[None]:
-        with self.cursor() as cursor:
-            cursor.execute(f"SET threads = {number}")
-            try:
-                yield
-            finally:
-                cursor.execute(f"SET threads = {self._most_threads}")
+        Another DuckDB, for to change the number of threads of one while somebody reads may wait for ever.
+        """
+        settings = self._settings.model_copy(update={"duckdb_threads": 1})
+        with contextlib.closing(Lake(settings, self._dsn, self._lock)) as alone:
+            yield alone
 
     def _insert(self, cursor: duckdb.DuckDBPyConnection, fresh: pa.Table, place: Place) -> None:
         now = dt.datetime.now(dt.UTC)

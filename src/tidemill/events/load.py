@@ -92,7 +92,7 @@ class Loading:
         ConfigError
             The file cannot be read (to its end), or it cannot be told how. What came before is loaded.
         """
-        with _interpreter_tuned(), self._lake.one_core_spared():
+        with _interpreter_tuned():
             return self._run(progress)
 
     def _run(self, progress: Callable[[LoadProgress], None]) -> Result:

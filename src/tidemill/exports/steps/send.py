@@ -19,6 +19,7 @@ from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import NotFoundError, TidemillError, UnavailableError
 from tidemill.events import batches, duck, ends
 from tidemill.events.chunks import RejectedRow
+from tidemill.events.lake import Lake
 from tidemill.exports import rejects
 from tidemill.exports.steps import move
 from tidemill.exports.work import Parts, Work
@@ -106,13 +107,12 @@ class _Chunk:
         """Send all rows to a new stream. `alone`: nothing else is read meanwhile, and by one thread."""
         parts, sent = self._parts, self._sent
         with contextlib.ExitStack() as stack:
-            found = stack.enter_context(contextlib.closing(self._rows()))
+            lake = stack.enter_context(parts.lake.one_thread()) if alone else parts.lake
+            found = stack.enter_context(contextlib.closing(self._rows(lake)))
             requests = stack.enter_context(contextlib.closing(batches.requests(found, REQUEST_BYTES)))
             streams = stack.enter_context(contextlib.closing(WriteStreams(self._client)))
             with contextlib.ExitStack() as reading:
                 reading.enter_context(parts.writing)  # what is costly to read, DuckDB does before the first rows come
-                if alone:
-                    reading.enter_context(parts.lake.one_thread())
                 parts.watches.check(self._work.run.id)
                 parts.watches.report(self._work.run.id, f"sending chunk {self._chunk.number + 1}")
                 rows = next(requests, None)
@@ -135,14 +135,14 @@ class _Chunk:
             sent.stream = None
         return sent
 
-    def _rows(self) -> batches.Reading:
+    def _rows(self, lake: Lake) -> batches.Reading:
         parts, run_id = self._parts, self._work.run.id
 
         def folded(number: int) -> None:
             self._sent.folded = number
 
         return batches.unordered(
-            parts.lake,
+            lake,
             parts.source(self._work.export),
             self._work.chosen(self._chunk),
             self._work.columns,
