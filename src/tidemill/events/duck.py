@@ -24,7 +24,7 @@ _LOOKS_EVERY_SECONDS = 0.5
 _NO_ROOM = re.compile("No space left|Disk quota exceeded|File too large|Read-only file system|Input/output error")
 _NO_DATABASE = re.compile(
     "onnection to server|onnection refused|erminating connection|closed the connection|no connection to the server"
-    '|Failed to execute query "(COMMIT|ROLLBACK)'
+    '|urrent transaction is aborted|Failed to execute query "(COMMIT|ROLLBACK)'
 )
 
 

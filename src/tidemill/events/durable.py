@@ -2,18 +2,32 @@
 
 PostgreSQL syncs the commit in the catalog. If the file that it names were only in the system's memory then, a power cut
 would leave a catalog of files that are empty.
+
+And keeps them while it is not known whether PostgreSQL committed: if the answer is lost, DuckLake takes the commit for
+failed and removes its files, which the catalog may name all the same. So each has a second name until the answer is
+there, and is put back under its first. One that the catalog does not name is in nobody's way.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     import duckdb
+
+
+#: A folder of second names, beside the store's own: those of paths within its parent.
+_HELD = "held"
+#: A second name that a dead process left is not needed any longer than that: by then its file is back.
+_HELD_SECONDS = 3600.0
 
 
 class Files:
@@ -22,12 +36,16 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known = self._listed()
+        self._fresh: list[str] = []
+        self._held: list[Path] = []
 
     def sync(self) -> None:
         """Put on disk those that have come since the last time, with their names."""
         now = self._listed()
+        self._fresh = []
         for folder, names in now.items():
             fresh = names - self._known.get(folder, set())
+            self._fresh += [f"{folder}/{name}" for name in fresh]
             for name in fresh:
                 with contextlib.suppress(FileNotFoundError):  # somebody else's, and gone already
                     _sync(f"{folder}/{name}")
@@ -37,9 +55,55 @@ class Files:
                 _sync(str(Path(folder).parent))
         self._known = now
 
+    def hold(self) -> None:
+        """Give those that came a second name."""
+        (self._folder / _HELD).mkdir(mode=0o700, exist_ok=True)
+        for path in self._fresh:
+            held = self._folder / _HELD / quote(str(Path(path).relative_to(self._folder)), safe="")
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
+                _second(path, held)
+                self._held.append(held)
+
+    def release(self, *, put_back: bool = False) -> None:
+        """They need their second names no more. `put_back`: those that have lost the first one get it back."""
+        while self._held:
+            held = self._held.pop()
+            if put_back:
+                _put_back(self._folder, held)
+            held.unlink(missing_ok=True)
+
     def _listed(self) -> dict[str, set[str]]:
         """Names of files by folders, which are few."""
-        return {folder: set(names) for folder, _, names in os.walk(self._folder)}
+        found = {folder: set(names) for folder, _, names in os.walk(self._folder)}
+        found.pop(str(self._folder / _HELD), None)
+        return found
+
+
+def recover(folder: Path) -> None:
+    """Put back what a process that died could not."""
+    for held in (folder / _HELD).glob("*"):
+        _put_back(folder, held)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - held.stat().st_ctime > _HELD_SECONDS:
+                held.unlink()
+
+
+def _put_back(folder: Path, held: Path) -> None:
+    path = folder / unquote(held.name)
+    with contextlib.suppress(FileExistsError, FileNotFoundError):
+        _second(held, path)
+        _sync(str(path.parent))
+
+
+def _second(path: str | Path, other: Path) -> None:
+    """Another name for a file, or a copy where the disk knows no such thing."""
+    try:
+        os.link(path, other)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:
+        if not Path(other).exists():
+            shutil.copyfile(path, other)
 
 
 def _sync(path: str) -> None:
@@ -57,8 +121,12 @@ def transaction(cursor: duckdb.DuckDBPyConnection, files: Files) -> Iterator[Non
     try:
         yield
         files.sync()
+        files.hold()
         cursor.execute("COMMIT")
     except BaseException:
-        with contextlib.suppress(Exception):
-            cursor.execute("ROLLBACK")
+        for end in (functools.partial(cursor.execute, "ROLLBACK"), cursor.close):
+            with contextlib.suppress(Exception):
+                end()  # by now DuckLake has removed what it removes
+        files.release(put_back=True)
         raise
+    files.release()

@@ -195,6 +195,7 @@ class Lake:
             private_folder(folder)
         connection = duck.connect(self._settings)
         with self._lock(_TURN), duck.translated():
+            durable.recover(folder)
             connection.execute(f"ATTACH {duck.literal(self._dsn)} AS metadata (TYPE postgres, READ_ONLY)")
             self._attach(connection, folder)
             # Fetched whole: a result that is left open keeps a transaction open in PostgreSQL, and others wait for it.
