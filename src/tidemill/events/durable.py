@@ -11,11 +11,13 @@ there, and is put back under its first. One that the catalog does not name is in
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import shutil
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 #: A folder of second names, beside the store's own: those of paths within its parent.
 _HELD = "held"
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 #: A second name that a dead process left is not needed any longer than that: by then its file is back.
 _HELD_SECONDS = 3600.0
 
@@ -37,7 +40,6 @@ class Files:
         self._folder = folder
         self._known = self._listed()
         self._fresh: list[str] = []
-        self._held: list[Path] = []
 
     def sync(self) -> None:
         """Put on disk those that have come since the last time, with their names."""
@@ -55,22 +57,24 @@ class Files:
                 _sync(str(Path(folder).parent))
         self._known = now
 
-    def hold(self) -> None:
-        """Give those that came a second name."""
+    def hold(self) -> list[Path]:
+        """Give those that came a second name. Gives these; nobody else has them, for others may hold the same files."""
         (self._folder / _HELD).mkdir(mode=0o700, exist_ok=True)
+        made = []
         for path in self._fresh:
-            held = self._folder / _HELD / quote(str(Path(path).relative_to(self._folder)), safe="")
-            with contextlib.suppress(FileNotFoundError, FileExistsError):
+            name = quote(str(Path(path).relative_to(self._folder)), safe="")
+            held = self._folder / _HELD / f"{name}.{uuid.uuid4().hex}"
+            with contextlib.suppress(FileNotFoundError):  # somebody else's, and gone already
                 _second(path, held)
-                self._held.append(held)
+                made.append(held)
+        return made
 
-    def release(self, *, put_back: bool = False) -> None:
-        """They need their second names no more. `put_back`: those that have lost the first one get it back."""
-        while self._held:
-            held = self._held.pop()
+    def release(self, held: Iterable[Path], *, put_back: bool = False) -> None:
+        """Second names are not needed any more. `put_back`: files that have lost their first one get it back."""
+        for name in held:
             if put_back:
-                _put_back(self._folder, held)
-            held.unlink(missing_ok=True)
+                _put_back(self._folder, name)
+            name.unlink(missing_ok=True)
 
     def _listed(self) -> dict[str, set[str]]:
         """Names of files by folders, which are few."""
@@ -81,7 +85,7 @@ class Files:
 
 def recover(folder: Path) -> None:
     """Put back what a process that died could not."""
-    for held in (folder / _HELD).glob("*"):
+    for held in (folder / _HELD).glob("*.parquet.*"):
         _put_back(folder, held)
         with contextlib.suppress(FileNotFoundError):
             if time.time() - held.stat().st_ctime > _HELD_SECONDS:
@@ -89,7 +93,7 @@ def recover(folder: Path) -> None:
 
 
 def _put_back(folder: Path, held: Path) -> None:
-    path = folder / unquote(held.name)
+    path = folder / unquote(held.name.rpartition(".")[0])
     with contextlib.suppress(FileExistsError, FileNotFoundError):
         _second(held, path)
         _sync(str(path.parent))
@@ -99,11 +103,12 @@ def _second(path: str | Path, other: Path) -> None:
     """Another name for a file, or a copy where the disk knows no such thing."""
     try:
         os.link(path, other)
-    except (FileExistsError, FileNotFoundError):
-        raise
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
         if not Path(other).exists():
-            shutil.copyfile(path, other)
+            shutil.copyfile(path, f"{other}.part")
+            Path(f"{other}.part").replace(other)
 
 
 def _sync(path: str) -> None:
@@ -118,15 +123,16 @@ def _sync(path: str) -> None:
 def transaction(cursor: duckdb.DuckDBPyConnection, files: Files) -> Iterator[None]:
     """A transaction that is committed at the end of the block, after the files that it wrote are on disk."""
     cursor.execute("BEGIN")
+    held: list[Path] = []
     try:
         yield
         files.sync()
-        files.hold()
+        held = files.hold()
         cursor.execute("COMMIT")
     except BaseException:
         for end in (functools.partial(cursor.execute, "ROLLBACK"), cursor.close):
             with contextlib.suppress(Exception):
                 end()  # by now DuckLake has removed what it removes
-        files.release(put_back=True)
+        files.release(held, put_back=True)
         raise
-    files.release()
+    files.release(held)

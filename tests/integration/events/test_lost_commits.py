@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +82,19 @@ def test_a_process_dies_before_it_has_put_its_files_back(
     with App(app.settings) as other:
         assert numbers(other.lake) == list(range(2 * ROWS))
     assert not list(held.iterdir())
+
+
+def test_a_disk_without_second_names(proxy_and_app: tuple[PostgresProxy, App], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    proxy, app = proxy_and_app
+    append(app.lake, 0)
+    with lost(proxy, "answer"):
+        append(app.lake, ROWS)
+    assert numbers(app.lake) == list(range(2 * ROWS))
+    assert not list((app.settings.event_data_path / "held").iterdir())
 
 
 @pytest.mark.parametrize("what", ["answer", "request"])

@@ -190,7 +190,7 @@ class Streaming:
                 raise ConflictError(
                     "stream_busy",
                     f"The stream of {export.name} does not come to rest.",
-                    hint="BigQuery may be slow. Stop the process that streams it, or try again.",
+                    hint="BigQuery may be slow, or the process that streams it does not go on. End that, or try again.",
                 )
             time.sleep(0.05)
 
