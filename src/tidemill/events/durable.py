@@ -85,7 +85,7 @@ class Files:
 
 def recover(folder: Path) -> None:
     """Put back what a process that died could not."""
-    for held in (folder / _HELD).glob("*.parquet.*"):
+    for held in (folder / _HELD).glob("*." + "[0-9a-f]" * 32):
         _put_back(folder, held)
         with contextlib.suppress(FileNotFoundError):
             if time.time() - held.stat().st_ctime > _HELD_SECONDS:
