@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 import pytest
 from tests.installation import Installation, write_events
+from tests.stream_kills import APPEND, Watch
 from tests.streams import NAME, caught_up, make_stream, send_all, streaming
 
 from tidemill.app import App
 from tidemill.bigquery.write_connection import Connection
 from tidemill.errors import ConflictError
+from tidemill.exports.stream import streaming as stream_module
 
 SMALL: dict[str, Any] = {"commit_rows": 100, "stream_window_bytes": 1000}
 
@@ -65,6 +68,24 @@ def test_a_person_is_deleted_while_its_events_are_on_their_way(
     assert not ended
     late = {uuid for uuid in wanted if int(uuid[-12:]) >= 1300}
     assert installation.uuids() == sorted(uuid for uuid in wanted if int(uuid[-12:]) % 100 != 7 or uuid in late)
+
+
+def test_who_does_not_get_it_still_has_disturbed_nothing(
+    installation: Installation, prepared: tuple[App, App, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was on its way when somebody wanted the table to be still, and gave up, comes once."""
+    app, other, wanted = prepared
+    monkeypatch.setattr(stream_module, "_STILL_WITHIN_SECONDS", 1.0)
+    slow = {"path": APPEND, "method": "GRPC", "fault": "delay_response", "seconds": 5, "nth": 3}
+    installation.local.set_faults([slow])
+    with contextlib.closing(Watch(installation)) as watch, streaming(app) as ended:
+        while watch.rows() < 300:
+            pass
+        with pytest.raises(ConflictError, match="does not come to rest"):
+            other.exports.verify(NAME, by="tester")
+        caught_up(other)
+    assert not ended
+    assert installation.uuids() == sorted(wanted)
 
 
 def test_an_export_that_is_deleted_ends_its_stream(

@@ -181,8 +181,9 @@ class Sender:
                 append.doubtful = True
             append.answer = None
         odd = any(isinstance(one, Appended) for one in later)  # nothing can be behind what is not in
+        late = any(append.doubtful for append in list(self.pending)[1:])  # and may come to where it was meant for
         match outcome:
-            case BadRows(rows) if not odd:
+            case BadRows(rows) if not odd and not late:
                 self._set_aside(rows)
             case Failed(error, "") if isinstance(error, RetryableError) and not odd:
                 self._wait(error)
@@ -220,8 +221,6 @@ class Sender:
         else:
             self.pending.popleft()
             self._journal.skip(first.end)
-        for append in self.pending:
-            append.doubtful = False  # their answers said that they were not in
         self._journal.plan(self.pending, rejected)
 
     def _wait(self, error: TidemillError) -> None:

@@ -104,6 +104,8 @@ class Streamer:
         if self._held() and self._between_changes:
             self._pause()
             return
+        if self._reader is None and not self._sender.idle:
+            return  # what is on its way would be read again, for the place is that of what is in
         reader = self._reader = self._reader or self._new_reader()
         wanted = not (self._orders.stopping() and self._between_changes)
         window = reader.next(0 if self._sender.pending else 0.1) if wanted and self._sender.ready else None
