@@ -87,6 +87,24 @@ def test_a_doubt_is_about_rows_that_were_sent(
         assert len(app.exports.rejects(NAME)) == 1
 
 
+def test_what_may_come_late_takes_no_place_of_another_row(installation: Installation, tmp_path: Path) -> None:
+    """Rows behind a refused one move up. If it is not known what became of them, they do so on another write stream."""
+    with installation.app(**SMALL) as app:
+        wanted = start(installation, app, tmp_path)
+        odd(tmp_path / "old.jsonl", 1, timestamp="2001-01-01T00:00:00Z")
+        app.events.load(str(tmp_path / "old.jsonl"))
+        wanted += write_events(tmp_path / "more.jsonl", 1000, first=1000)
+        app.events.load(str(tmp_path / "more.jsonl"))
+        # The ninth is answered when many are on their way; the eleventh is refused; the thirteenth has no answer.
+        installation.local.set_faults([fault(APPEND, "delay_response", nth=9, seconds=2), fault(APPEND, "cut", nth=12)])
+        send_all(app)
+        assert installation.uuids() == sorted(wanted)
+        assert len(app.exports.rejects(NAME)) == 1
+        place = f"/datasets/{installation.dataset}/"
+        made = [line for line in installation.local.requests() if "CreateWriteStream" in line["path"]]
+        assert len([line for line in made if place in json.dumps(line["body"])]) == 2
+
+
 def test_merge_ids_in_doubt_are_asked_for(installation: Installation, tmp_path: Path) -> None:
     """Their key is a number."""
     lines: list[dict[str, Any]] = []
