@@ -1,7 +1,8 @@
 """Settings: every environment variable that Tidemill reads, with its default.
 
 The home directory (`./.tidemill`, or ``$TIDEMILL_HOME``) holds the embedded PostgreSQL, the event store's
-Parquet files, the secret key and the embedded BigQuery. Nothing is written outside of it.
+Parquet files, the secret key and the embedded BigQuery. Outside of it there are only sockets and counters of
+processes that run, in the system's folder for such.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ class Child:
         self._title, self._command = title, [sys.executable, "-m", module, *arguments]
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard = threading.Lock()  # of who begins one, and who ends it
         self._watching = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
@@ -40,16 +41,21 @@ class Child:
 
     def stop(self) -> None:
         """Let it finish what it has begun, and end."""
-        self._stopping.set()
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        with self._guard:
+            self._stopping.set()
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
+        if self._process is not None:
             self._process.wait()
         self._watching.join()
 
     def _begin(self) -> bool:
         """Whether it says that it is ready."""
-        process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
-        self._process = process
+        with self._guard:
+            if self._stopping.is_set():
+                return False
+            process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
+            self._process = process
         return bool(process.stdout and process.stdout.readline())
 
     def _watch(self) -> None:

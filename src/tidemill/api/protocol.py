@@ -8,6 +8,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tidemill.capture.http import OVERLOADED
+
 HEAD_SECONDS = 15.0
 HEAD_BYTES = 64 * 1024
 
@@ -17,6 +19,11 @@ class Protocol(HttpToolsProtocol):
 
     _head: asyncio.TimerHandle | None = None
     _head_bytes = 0
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        # uvicorn's own answer does not say when to come again, nor may a page read it.
+        self._most, self.limit_concurrency = self.limit_concurrency, None
 
     def connection_made(self, transport: Any) -> None:
         """The first request is awaited from now on."""
@@ -36,6 +43,8 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its body is the reader's business."""
         self._have_head()
+        if self._most is not None and len(self.connections) > self._most:
+            self.scope[OVERLOADED] = True  # type: ignore[literal-required]
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:

@@ -57,11 +57,15 @@ class Parcel:
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """When a group is committed: it has so many events or bytes, or the last one was taken so long ago."""
+    """When a group is committed: it has so many events or bytes, or the last one was taken so long ago.
+
+    `answer`: how many seconds are waited at most until a commit is durable.
+    """
 
     rows: int
     bytes: int
     seconds: float
+    answer: float = 30.0
 
 
 class Committer:
@@ -116,7 +120,20 @@ class Committer:
             self._rows, self._bytes = self._rows + rows, self._bytes + size
             if len(self._waiting) == 1 or self._full:
                 self._changed.notify()
-        await parcel.answered
+        late = loop.call_later(self._bounds.answer, self._give_up, parcel)
+        try:
+            await parcel.answered
+        finally:
+            late.cancel()
+
+    def _give_up(self, parcel: Parcel) -> None:
+        """It is not waited for any longer. What has been taken may still be committed: to send it again is safe."""
+        with self._changed:
+            if parcel in self._waiting:
+                self._waiting.remove(parcel)
+                self._rows, self._bytes = self._rows - parcel.rows, self._bytes - parcel.size
+        self._metrics.failed("store_slow")
+        parcel.settle(UnavailableError("store_slow", "The event store did not answer in time."))
 
     @property
     def _full(self) -> bool:

@@ -28,7 +28,8 @@ DIALECTS: dict[str, Dialect] = {
 }
 #: A larger body is read by a thread, and does not hold up the others.
 _LARGE, _LARGE_PACKED = 1024 * 1024, 256 * 1024
-_AGAIN_SECONDS = 1
+#: When to come again, if it is too much now.
+AGAIN_SECONDS = 1
 #: So many parts take as long as a large body; and the bytes that a record takes beside its text.
 _MANY, _RECORD = 50_000, 64
 _METHODS = Answer(405, b"GET, POST", b"text/plain", ((b"allow", b"GET, POST, OPTIONS"),))
@@ -72,11 +73,13 @@ class Intake:
                 except (bodies.Undecodable, Unreadable) as error:
                     return dialect.trouble(Trouble.UNREADABLE, str(error))
                 except bodies.TooSlow:
-                    return dialect.trouble(Trouble.BUSY, f"the body was not here within {self._seconds:g} seconds")
+                    return dialect.trouble(
+                        Trouble.BUSY, f"the body was not here within {self._seconds:g} seconds"
+                    ).later(AGAIN_SECONDS)
                 except bodies.Overloaded:
-                    return dialect.trouble(Trouble.BUSY, "too much at once").later(_AGAIN_SECONDS)
+                    return dialect.trouble(Trouble.BUSY, "too much at once").later(AGAIN_SECONDS)
                 except UnavailableError as error:
-                    return dialect.trouble(Trouble.BUSY, error.message).later(_AGAIN_SECONDS)
+                    return dialect.trouble(Trouble.BUSY, error.message).later(AGAIN_SECONDS)
                 except bodies.Gone:
                     return None
         finally:

@@ -176,7 +176,7 @@ class StoreKeeper:
     def look(self) -> None:
         """See Keeper."""
         with self._reviving():
-            self._lake.position()
+            self._lake.look()
 
     def close(self) -> None:
         """See Keeper."""

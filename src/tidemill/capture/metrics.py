@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import prometheus_client as prometheus
+import psutil
 from prometheus_client import multiprocess
 
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -54,11 +55,20 @@ class Metrics:
 
     def text(self) -> bytes:
         """As Prometheus reads it."""
-        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            _bury(Path(folder))
             registry = prometheus.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             return prometheus.generate_latest(registry)
         return prometheus.generate_latest(self._registry)
+
+
+def _bury(folder: Path) -> None:
+    """What processes held that were killed, they hold no more."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        if not psutil.pid_exists(pid):
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def shared_by_processes(folder: Path) -> None:

@@ -9,8 +9,9 @@ import secrets
 from collections.abc import Callable
 
 from tidemill.capture.dialects import posthog
-from tidemill.capture.http import TEXT, Answer, Receive, Request, Scope, Send, preflight, respond
-from tidemill.capture.intake import DIALECTS, Intake
+from tidemill.capture.dialects.dialect import Trouble
+from tidemill.capture.http import OVERLOADED, TEXT, Answer, Receive, Request, Scope, Send, preflight, respond
+from tidemill.capture.intake import AGAIN_SECONDS, DIALECTS, Intake
 from tidemill.capture.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class Server:
         try:
             if request.method == "OPTIONS":
                 answer = preflight(request)
+            elif dialect is not None and OVERLOADED in request.scope:
+                answer = dialect.trouble(Trouble.BUSY, "too many connections").later(AGAIN_SECONDS)
             elif dialect is not None:
                 assert self._intake is not None  # noqa: S101 - the server has begun
                 answer = await self._intake.answer(request, dialect)

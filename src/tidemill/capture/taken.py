@@ -83,14 +83,21 @@ class Taken:
 def settled(many: Sequence[Taken]) -> list[pa.RecordBatch]:
     """The events of all of these, for one commit. What turns out not to be usual is taken by itself, each as it is."""
     waiting = [taken for taken in many if taken.usual is not None]
+    return list(_usual(waiting)) + [table for taken in many for table in taken.tables]
+
+
+def _usual(waiting: Sequence[Taken]) -> Iterator[pa.RecordBatch]:
+    """The events of these, in as few tables as may be. Of one that is not usual, what is made of it is put into it."""
     joined = _joined([taken.usual for taken in waiting if taken.usual is not None])
-    tables = [] if joined is None else [joined]
-    for taken in waiting:
-        if joined is None and taken.usual is not None:
-            alone = _joined([taken.usual])
-            other = Taken([alone]) if alone is not None else taken.usual.otherwise()
-            taken.tables, taken.refused, taken.usual = other.tables, other.refused, None
-    return tables + [table for taken in many for table in taken.tables]
+    if joined is not None:
+        yield joined
+    elif len(waiting) > 1:
+        half = len(waiting) // 2
+        yield from _usual(waiting[:half])
+        yield from _usual(waiting[half:])
+    elif waiting and waiting[0].usual is not None:
+        other = waiting[0].usual.otherwise()
+        waiting[0].tables, waiting[0].refused, waiting[0].usual = other.tables, other.refused, None
 
 
 def _joined(many: Sequence[Usual]) -> pa.RecordBatch | None:

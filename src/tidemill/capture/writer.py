@@ -27,6 +27,8 @@ from tidemill.errors import UnavailableError
 
 _log = logging.getLogger(__name__)
 _LENGTHS = struct.Struct("!IQ")
+#: The writer is not waited for any longer: whoever asked has been told to come again by then.
+_SILENT_SECONDS = 60.0
 
 
 class _Header(msgspec.Struct):
@@ -93,6 +95,8 @@ class RemoteKeeper:
                 return self._asked(self._idle.get_nowait(), message, body)
             except queue.Empty:
                 return None
+            except TimeoutError:
+                raise
             except OSError:
                 continue
 
@@ -108,6 +112,7 @@ class RemoteKeeper:
 
     def _connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(_SILENT_SECONDS)
         try:
             connection.connect(str(self._path))
         except BaseException:

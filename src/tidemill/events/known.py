@@ -7,6 +7,7 @@ a suspicion: such events are looked at again by the ids themselves.
 from __future__ import annotations
 
 import functools
+import itertools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ _HASH = "md5_number_lower(team_id::VARCHAR || ':' || uuid)"
 _SIZED = ("uuid", "event", "properties", "distinct_id", "set", "set_once", "elements")
 #: How many hashes are sorted in memory at most; longer runs of them are kept in files, which the system caches.
 _RUN = 4_000_000
+#: Bytes of events that are handed on at once.
+_PIECE_BYTES = 4 * 1024 * 1024
 
 
 class NewEvents:
@@ -135,6 +138,16 @@ def _once(cursor: duckdb.DuckDBPyConnection, events: pa.Table) -> pa.Table:
     cursor.register("ids", events.select(["team_id", "uuid"]).append_column("n", _count(events.num_rows)))
     twice = "SELECT n FROM ids QUALIFY row_number() OVER (PARTITION BY team_id, uuid ORDER BY n) > 1"
     return _without(events, _numbers(cursor, twice))
+
+
+def in_pieces(events: pa.Table) -> pa.Table:
+    """The same, in record batches of not many bytes: DuckDB hands on, and copies, up to 2,048 rows of one at once."""
+    if events.nbytes <= _PIECE_BYTES:
+        return events
+    piece = np.cumsum(events["bytes"].to_numpy()) // _PIECE_BYTES
+    starts = [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), events.num_rows]
+    slices = (events.slice(start, end - start) for start, end in itertools.pairwise(starts))
+    return pa.Table.from_batches([batch for part in slices for batch in part.to_batches()])
 
 
 def _count(rows: int) -> pa.Array:

@@ -14,9 +14,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import itertools
 import os
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -67,8 +67,8 @@ _COMMITTING = (
     "SELECT * FROM postgres_query('__ducklake_metadata_lake', "
     f"'SELECT pg_advisory_xact_lock({COMMITTING})::text AS taken')"
 )
-#: Bytes of events that are handed on at once.
-_PIECE_BYTES = 4 * 1024 * 1024
+#: Bytes of room on the disk without which nothing is committed, of one commit.
+_LEAST_FREE = 32 * 1024 * 1024
 #: What DuckLake says if the files are to be in another folder than those that there are.
 _ELSEWHERE = re.compile(r'existing data path in the catalog "([^"]*)"')
 #: What is computed of each event when it comes in. `n` is its number in the commit, from 0 on.
@@ -285,13 +285,15 @@ class Lake:
             yield alone
 
     def _insert(self, cursor: duckdb.DuckDBPyConnection, fresh: pa.Table, place: Place) -> None:
+        from tidemill.events.known import in_pieces  # 0.1 s
+
         now = dt.datetime.now(dt.UTC)
         names = ", ".join(f'"{name}"' for name in (*BATCH_COLUMNS, *_DERIVED))
         ledger = [place.file_key, place.last_ordinal, now]
         if fresh.num_rows == 0:
             cursor.execute("INSERT INTO lake.commits VALUES (?, ?, 0, 0, ?, NULL, NULL)", ledger)
             return
-        cursor.register("fresh", _in_pieces(fresh))
+        cursor.register("fresh", in_pieces(fresh))
         cursor.execute(f"INSERT INTO lake.events ({names}, inserted_at) SELECT {names}, ? FROM fresh", [now])
         cursor.execute(
             "INSERT INTO lake.commits SELECT ?, ?, count(*), sum(bytes), ?, min(timestamp), max(timestamp) FROM fresh",
@@ -319,6 +321,20 @@ class Lake:
             found = cursor.execute("SELECT max(snapshot_id) FROM lake.commits WHERE rows > 0").fetchone()
         return int(found[0]) if found and found[0] is not None else 0
 
+    def look(self) -> None:
+        """Raise UnavailableError if nothing could be committed now: no catalog answers, or there is no room."""
+        self.position()
+        if shutil.disk_usage(self._settings.event_data_path).free < _LEAST_FREE:
+            raise UnavailableError("disk_full", "There is no room for events.", hint="Make room on the disk.")
+
+    def total(self, after: int, upto: int) -> int:
+        """How many events came with the snapshots in (after, upto]."""
+        with self.cursor() as cursor:
+            found = cursor.execute(
+                "SELECT sum(rows)::BIGINT FROM lake.commits WHERE snapshot_id > ? AND snapshot_id <= ?", [after, upto]
+            ).fetchall()
+        return int(found[0][0] or 0)
+
     def newest(self) -> int:
         """The newest snapshot, whatever came with it: cheap to ask for, to see whether there may be events."""
         with self.cursor() as cursor:
@@ -345,19 +361,6 @@ def _await_commits_of_the_dead(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute(_COMMITTING).fetchall()
     finally:
         cursor.execute("ROLLBACK")
-
-
-def _in_pieces(events: pa.Table) -> pa.Table:
-    """The same, in record batches of not many bytes: DuckDB hands on, and copies, up to 2,048 rows of one at once."""
-    import numpy as np
-    import pyarrow as pa
-
-    if events.nbytes <= _PIECE_BYTES:
-        return events
-    piece = np.cumsum(events["bytes"].to_numpy()) // _PIECE_BYTES
-    starts = [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), events.num_rows]
-    slices = (events.slice(start, end - start) for start, end in itertools.pairwise(starts))
-    return pa.Table.from_batches([batch for part in slices for batch in part.to_batches()])
 
 
 def _lock_down(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:

@@ -360,13 +360,19 @@ def test_refusals_of_amplitudes_api_name_the_bad_events(tmp_path: Path) -> None:
             {**good, "user_id": "anonymous"},
             {**good, "user_id": "abc", "device_id": "device-1"},
             {**good, "event_properties": 3},
+            1,
         ]
         answer = await capture.post("/2/httpapi", dumped({"api_key": token, "events": events}))
         found = answer.json()
         assert (answer.status_code, found["code"]) == (400, 400)
         assert found["missing_field"] is None  # else the SDKs drop the good ones, too
         assert found["events_with_missing_fields"] == {"event_type": [1], "user_id": [4]}
-        assert found["events_with_invalid_fields"] == {"user_id": [2, 5], "time": [3], "event_properties": [7]}
+        assert found["events_with_invalid_fields"] == {
+            "user_id": [2, 5],
+            "time": [3],
+            "event_properties": [7],
+            "events": [8],
+        }
         body = {"api_key": token, "events": [{**good, "user_id": "abc"}], "options": {"min_id_length": 1}}
         assert (await capture.post("/2/httpapi", dumped(body))).status_code == 200
         wrong = await capture.post("/2/httpapi", dumped({"api_key": "no", "events": [good]}))

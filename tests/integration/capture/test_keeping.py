@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -130,6 +131,25 @@ def test_a_full_disk_refuses_and_recovers_by_itself(tmp_path: Path, monkeypatch:
 
     run(tmp_path, ask)
     assert len(stored(tmp_path)) == 1
+
+
+def test_a_server_is_not_ready_while_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(capture: Capture) -> None:
+        assert (await capture.http.get("/ready")).status_code == 200
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "disk_usage", lambda _: Usage(100, 99, 1))
+            assert (await capture.http.get("/ready")).status_code == 503
+            assert (await capture.http.get("/health")).status_code == 200
+        assert (await capture.http.get("/ready")).status_code == 200
+
+    key(tmp_path)
+    run(tmp_path, ask)
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
 
 
 def test_a_commit_whose_outcome_is_not_known_is_not_acknowledged_and_not_doubled(

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import uvicorn
@@ -13,6 +14,9 @@ import uvicorn
 from tidemill.api import protocol, serve
 from tidemill.capture import bodies
 from tidemill.capture.http import Answer, Receive, Request, Scope, Send, respond
+from tidemill.capture.intake import Intake
+from tidemill.capture.metrics import Metrics
+from tidemill.capture.server import Server
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,9 +33,9 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[int]:
+def listening(application: Any = _echo, **more: Any) -> Iterator[int]:
     listener = serve.bind("127.0.0.1", 0)
-    config = uvicorn.Config(_echo, http=protocol.Protocol, lifespan="off", log_level="error", ws="none")
+    config = uvicorn.Config(application, http=protocol.Protocol, lifespan="off", log_level="error", ws="none", **more)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=[[listener]])
     thread.start()
@@ -110,6 +114,24 @@ def test_nobody_stays_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening() as port:
         assert answered(port, first + b"\r\n\r\n").startswith(b"HTTP/1.1 200")
         assert answered(port, large).startswith(b"HTTP/1.1 413")
+
+
+def test_one_connection_too_many_is_told_to_come_again() -> None:
+    """As its API says such things, and so that a page may read it; who looks after the server is answered."""
+
+    def never() -> Intake:
+        raise AssertionError
+
+    server = Server(never, lambda: None, Metrics(), None)
+    with listening(server, limit_concurrency=1) as port, socket.create_connection(("127.0.0.1", port)):
+        close = b"connection: close\r\ncontent-length: 0\r\n\r\n"
+        asked = b"POST /2/httpapi HTTP/1.1\r\nhost: x\r\norigin: http://page\r\n" + close
+        head, _, body = answered(port, asked).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1" in head
+        assert b"access-control-allow-origin: http://page" in head
+        assert b"too many connections" in body
+        assert answered(port, b"GET /health HTTP/1.1\r\nhost: x\r\n" + close).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_body_that_breaks_off_is_no_request() -> None:

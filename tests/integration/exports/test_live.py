@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.installation import CONNECTION, write_events
+from tests.streams import NAME, send_all
 
 from tidemill.app import App
 from tidemill.bigquery.client import Client
@@ -18,7 +20,8 @@ pytestmark = pytest.mark.live
 
 
 @pytest.mark.parametrize("json_type", [False, True])
-def test_events_arrive_once_in_a_real_project(tmp_path: Path, json_type: bool) -> None:
+@pytest.mark.parametrize("way", [{}, {"delivery": "storage-write"}, {"mode": "stream", "buffer_seconds": 0}])
+def test_events_arrive_once_in_a_real_project(tmp_path: Path, way: dict[str, Any], json_type: bool) -> None:
     key = Path(os.environ["TIDEMILL_LIVE_KEY"]).read_text()
     dataset = os.environ["TIDEMILL_LIVE_DATASET"]
     table = f"tidemill_live_{secrets.token_hex(4)}"
@@ -29,11 +32,19 @@ def test_events_arrive_once_in_a_real_project(tmp_path: Path, json_type: bool) -
         app.connections.add(draft, by="live test")
         write_events(tmp_path / "events.jsonl", 500)
         app.events.load(str(tmp_path / "events.jsonl"))
-        app.exports.create(CONNECTION, {"name": "live", "table": table, "json_type": json_type}, by="live test")
-        app.exports.run("live", by="live test")
+        fields = {"name": NAME, "table": table, "json_type": json_type, **way}
+        app.exports.create(CONNECTION, fields, by="live test")
+        if "mode" in way:
+            send_all(app)
+            more = write_events(tmp_path / "more.jsonl", 500, first=500)
+            app.events.load(str(tmp_path / "more.jsonl"))
+            send_all(app)
+        else:
+            more = []
+            app.exports.run(NAME, by="live test")
         try:
-            checked = app.exports.check("live")
-            assert (checked.rows, checked.missing, checked.duplicated) == (500, 0, 0)
+            checked = app.exports.check(NAME)
+            assert (checked.rows, checked.missing, checked.duplicated) == (500 + len(more), 0, 0)
         finally:
             client = Client(Auth(key=key), draft.spec.project)
             client.delete_table(dataset, table)

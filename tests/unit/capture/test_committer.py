@@ -173,3 +173,21 @@ def test_a_stop_commits_what_is_waiting() -> None:
 
     asyncio.run(ask())
     assert found.store.commits == [["a", "b", "c"]]
+
+
+def test_nobody_waits_for_a_store_that_does_not_answer() -> None:
+    store = Store()
+    committer = Committer(store, Bounds(1, 10_000_000, 0.0, answer=0.05), Metrics())
+    committer.start()
+    asked = asyncio.run(gathered(committer, *"abcdefgh"))
+    assert [error.code for error in asked] == ["store_slow"] * 8
+    assert not committer._waiting
+    assert (committer._rows, committer._bytes) == (0, 0)
+    store.may.set()
+    assert asyncio.run(gathered(committer, "z")) == [None]
+    committer.stop()
+
+
+async def gathered(committer: Committer, *names: str) -> list[Any]:
+    found: list[Any] = await asyncio.gather(*(sent(committer, name) for name in names), return_exceptions=True)
+    return found

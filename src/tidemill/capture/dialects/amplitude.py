@@ -145,7 +145,11 @@ class _Checks:
 
     def __call__(self, record: bytes) -> list[Event | RowError]:
         self._number += 1
-        given = fields(record)
+        try:
+            given = fields(record)
+        except RowError:
+            self._note(self.invalid, "events")
+            raise
         if self._more["kind"] == "$groupidentify":
             return [self._group(given)]
         if self._more["kind"]:

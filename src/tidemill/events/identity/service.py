@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BATCH = 50_000
 #: Bytes of events that are looked at in one, and characters of properties of persons that are held at once.
 MOST = 64 * 1024 * 1024
+_LOOKED_AT = 10_000  # snapshots, of which one batch takes some
 _EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 
 
@@ -168,6 +169,7 @@ class IdentityService:
         """Up to which snapshot the next batch goes; None if another process has been there meanwhile."""
         if after >= goal:
             return None
+        goal = min(goal, after + _LOOKED_AT)
         rows, size, to = 0, 0, goal
         for commit in self._lake.commits(after, goal):
             rows, size = rows + commit.rows, size + commit.bytes

@@ -40,9 +40,9 @@ class EventSource:
 
     def count(self, selection: Selection) -> int:
         """Without conditions the ledger knows, and no event is read."""
-        commits = self._lake.commits(selection.after, selection.upto)
-        if not commits or not conditions(selection):
-            return sum(commit.rows for commit in commits)
+        rows = self._lake.total(selection.after, selection.upto)
+        if not rows or not conditions(selection):
+            return rows
         with self._lake.cursor() as cursor:
             found = cursor.execute(f"SELECT count(*) FROM ({self._selected(selection)})").fetchall()
         return int(found[0][0])

@@ -119,6 +119,8 @@ class Reader:
 
     def _window(self) -> Callable[[], Window] | None:
         """What reads the next window, if it is time for it; else it waits a moment."""
+        if not self._known and self._is_still():
+            return None
         export = self._export()
         commits = self._known
         if sum(commit.bytes for commit in commits) < self._parts.settings.stream_window_bytes:
@@ -134,13 +136,17 @@ class Reader:
         self._known, self._place = commits[last + 1 :], (commits[last].snapshot, WHOLE)
         return functools.partial(self._read, export, spec, place, commits[: last + 1], sum(c.rows for c in self._known))
 
+    def _is_still(self) -> bool:
+        """Whether nothing was committed since it was looked last; then it waits a moment."""
+        if self._parts.lake.newest() != self._seen:
+            return False
+        self._caught_up.set()
+        self._stop.wait(_LOOKS_EVERY_SECONDS)
+        return True
+
     def _look(self, export: Export) -> list[Commit]:
-        """What was committed since the place; if that is nothing, it waits a moment."""
+        """What was committed since the place."""
         newest = self._parts.lake.newest()
-        if newest == self._seen:
-            self._caught_up.set()
-            self._stop.wait(_LOOKS_EVERY_SECONDS)
-            return []
         source = self._parts.source(export)
         change, number = self._place
         after = change if number == WHOLE else change - 1
