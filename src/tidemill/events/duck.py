@@ -159,6 +159,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": False,
+        "enable_external_file_cache": False,  # files are read once, and it would grow up to the limit
         "python_enable_replacements": False,  # a table's name must not mean a variable of ours
     }
     if settings.duckdb_threads:
