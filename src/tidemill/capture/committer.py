@@ -142,17 +142,21 @@ class Committer:
     def _gather(self) -> list[Parcel]:
         """The next group; none at the end."""
         with self._changed:
-            while not self._waiting and not self._stopping:
-                self._changed.wait()
-            while not self._full and not self._stopping:
-                left = self._last + self._bounds.seconds - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    break
-            return self._taken()
+            while True:
+                while not self._waiting and not self._stopping:
+                    self._changed.wait()
+                while not self._full and not self._stopping:
+                    left = self._last + self._bounds.seconds - time.monotonic()
+                    if left <= 0 or not self._changed.wait(left):
+                        break
+                group = self._taken()
+                if group or self._stopping:  # else all of them were given up meanwhile
+                    return group
 
     def _taken(self) -> list[Parcel]:
         """As many of those that wait as fit into a commit, one at least."""
-        self._last = time.monotonic()
+        if self._waiting:
+            self._last = time.monotonic()
         group: list[Parcel] = []
         rows = size = 0
         while self._waiting:

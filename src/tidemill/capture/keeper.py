@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Bytes of events in one commit, of several bundles.
 _MOST_BYTES = 64_000_000
+#: A commit is waited for so long: less than whoever asked waits for an answer.
+_WAITS_SECONDS = 45.0
 
 
 class Revoked(Exception):  # noqa: N818 - it is answered, not raised at a user
@@ -79,7 +81,7 @@ class Rejects(Protocol):
         """Save them; tells how many were new."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Waiting:
     events: Prepared
     done: Future[Appended] = dataclasses.field(default_factory=Future)
@@ -95,24 +97,36 @@ class _Commits:
         self._lake = lake
         self._name = f"capture-{uuid.uuid4().hex}"
         self._waiting: collections.deque[_Waiting] = collections.deque()
-        self._turn = threading.Lock()
+        self._turn, self._guard = threading.Lock(), threading.Lock()
 
     def append(self, events: Prepared) -> Appended:
         """As Lake.append does it. What a commit did is told to one of those who are in it."""
         mine = _Waiting(events)
         self._waiting.append(mine)
-        with self._turn:
+        if not self._turn.acquire(timeout=_WAITS_SECONDS):
+            self._give_up(mine)
+            return mine.done.result()
+        try:
             while not mine.done.done():
                 self._commit(self._taken())
+        finally:
+            self._turn.release()
         return mine.done.result()
+
+    def _give_up(self, mine: _Waiting) -> None:
+        """The store does not go on: nothing is to gather here. What is in a commit already is waited for."""
+        with self._guard, contextlib.suppress(ValueError):
+            self._waiting.remove(mine)
+            mine.done.set_exception(UnavailableError("store_slow", "The event store did not answer in time."))
 
     def _taken(self) -> list[_Waiting]:
         """Those that have waited longest, one at least."""
-        found = [self._waiting.popleft()]
-        size = found[0].events.events.nbytes
-        while self._waiting and (size := size + self._waiting[0].events.events.nbytes) <= _MOST_BYTES:
-            found.append(self._waiting.popleft())
-        return found
+        with self._guard:
+            found = [self._waiting.popleft()]
+            size = found[0].events.events.nbytes
+            while self._waiting and (size := size + self._waiting[0].events.events.nbytes) <= _MOST_BYTES:
+                found.append(self._waiting.popleft())
+            return found
 
     def _commit(self, many: Sequence[_Waiting]) -> None:
         try:

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 #: A folder of second names, beside the store's own: those of paths within its parent.
 _HELD = "held"
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_PART = ".part"
+#: In what DuckLake says of a commit that was certainly not made.
+_REFUSED = "ransaction conflict"
 #: A second name that a dead process left is not needed any longer than that: by then its file is back.
 _HELD_SECONDS = 3600.0
 
@@ -57,24 +60,29 @@ class Files:
                 _sync(str(Path(folder).parent))
         self._known = now
 
-    def hold(self) -> list[Path]:
-        """Give those that came a second name. Gives these; nobody else has them, for others may hold the same files."""
-        (self._folder / _HELD).mkdir(mode=0o700, exist_ok=True)
-        made = []
+    def hold(self, held: list[Path]) -> None:
+        """Give those that came a second name, and put these into the list: nobody else has them, for others may hold
+        the same files."""
+        folder = self._folder / _HELD
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            folder.chmod(self._folder.stat().st_mode & 0o7777)  # whoever shares the store does it here, too
         for path in self._fresh:
             name = quote(str(Path(path).relative_to(self._folder)), safe="")
-            held = self._folder / _HELD / f"{name}.{uuid.uuid4().hex}"
+            held.append(folder / f"{name}.{uuid.uuid4().hex}")
             with contextlib.suppress(FileNotFoundError):  # somebody else's, and gone already
-                _second(path, held)
-                made.append(held)
-        return made
+                _second(path, held[-1])
 
     def release(self, held: Iterable[Path], *, put_back: bool = False) -> None:
-        """Second names are not needed any more. `put_back`: files that have lost their first one get it back."""
+        """Second names are not needed any more. `put_back`: files that have lost their first one get it back.
+
+        One that cannot be put back now is when the store is opened the next time.
+        """
         for name in held:
-            if put_back:
-                _put_back(self._folder, name)
-            name.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if put_back:
+                    _put_back(self._folder, name)
+                name.unlink(missing_ok=True)
 
     def _listed(self) -> dict[str, set[str]]:
         """Names of files by folders, which are few."""
@@ -85,9 +93,10 @@ class Files:
 
 def recover(folder: Path) -> None:
     """Put back what a process that died could not."""
-    for held in (folder / _HELD).glob("*." + "[0-9a-f]" * 32):
-        _put_back(folder, held)
-        with contextlib.suppress(FileNotFoundError):
+    for held in (folder / _HELD).glob("*"):
+        with contextlib.suppress(OSError):
+            if not held.name.endswith(_PART):
+                _put_back(folder, held)
             if time.time() - held.stat().st_ctime > _HELD_SECONDS:
                 held.unlink()
 
@@ -107,8 +116,13 @@ def _second(path: str | Path, other: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise
         if not Path(other).exists():
-            shutil.copyfile(path, f"{other}.part")
-            Path(f"{other}.part").replace(other)
+            part = Path(f"{other}{_PART}")
+            try:
+                shutil.copyfile(path, part)
+                _sync(str(part))
+                part.replace(other)
+            finally:
+                part.unlink(missing_ok=True)
 
 
 def _sync(path: str) -> None:
@@ -127,12 +141,12 @@ def transaction(cursor: duckdb.DuckDBPyConnection, files: Files) -> Iterator[Non
     try:
         yield
         files.sync()
-        held = files.hold()
+        files.hold(held)
         cursor.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         for end in (functools.partial(cursor.execute, "ROLLBACK"), cursor.close):
             with contextlib.suppress(Exception):
                 end()  # by now DuckLake has removed what it removes
-        files.release(held, put_back=True)
+        files.release(held, put_back=_REFUSED not in str(error))
         raise
     files.release(held)

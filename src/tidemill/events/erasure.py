@@ -71,7 +71,7 @@ class PersonEvents:
         """Delete these events."""
         if not uuids:
             return
-        with self._lake.alone(), self._lake.cursor() as cursor, self._lake.changing(cursor):
+        with self._lake.cursor() as cursor, self._lake.alone(), self._lake.changing(cursor):
             _register(cursor, "gone", uuids)
             cursor.execute("DELETE FROM lake.events WHERE team_id = ? AND uuid IN (SELECT name FROM gone)", [team_id])
 

@@ -148,7 +148,8 @@ class Lake:
     def turn(self) -> contextlib.AbstractContextManager[Held]:
         """The right to change the store, one process at a time, first come first served.
 
-        The store is opened first: to open it takes the same turn.
+        The store is opened first: to open it takes the same turn. So whoever needs a cursor has it before the turn: by
+        then the store may have to be opened anew, for which the turn would be waited for in vain.
         """
         self._opened()
         return self._lock(_TURN)
@@ -260,7 +261,7 @@ class Lake:
         out.
         """
         selecting = self._selecting()
-        with self.turn() as held, self.cursor() as cursor:
+        with self.cursor() as cursor, self.turn() as held:  # in this order: to open the store takes the turn
             if self._files is None:
                 self._files = Files(self._settings.event_data_path)
             _await_commits_of_the_dead(cursor)

@@ -188,6 +188,33 @@ def test_nobody_waits_for_a_store_that_does_not_answer() -> None:
     committer.stop()
 
 
+def test_what_is_given_up_before_its_group_is_taken_ends_nothing() -> None:
+    committer = Committer(Store(), Bounds(100, 10_000_000, 60), Metrics())
+    committer._last = time.monotonic()
+    groups: list[list[str]] = []
+
+    def gather() -> None:
+        groups.append([parcel.taken.tables[0]["event"][0].as_py() for parcel in committer._gather()])
+
+    async def ask() -> None:
+        late = asyncio.create_task(sent(committer, "late"))
+        await asyncio.sleep(0)
+        thread = threading.Thread(target=gather)
+        thread.start()
+        committer._give_up(committer._waiting[0])
+        with pytest.raises(UnavailableError):
+            await late
+        committer._last = 0.0
+        with committer._changed:
+            committer._changed.notify()
+        next_one = asyncio.create_task(sent(committer, "next"))
+        await asyncio.to_thread(thread.join)
+        next_one.cancel()
+
+    asyncio.run(ask())
+    assert groups == [["next"]]
+
+
 async def gathered(committer: Committer, *names: str) -> list[Any]:
     found: list[Any] = await asyncio.gather(*(sent(committer, name) for name in names), return_exceptions=True)
     return found

@@ -113,3 +113,19 @@ def test_what_cannot_be_kept_now_is_told_to_all_at_once() -> None:
         with pytest.raises(UnavailableError):
             future.result()
     assert lake.commits == []
+
+
+def test_nothing_gathers_behind_a_commit_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "_WAITS_SECONDS", 0.01)
+    lake = Lake()
+    commits = keeper._Commits(lake)  # type: ignore[arg-type]
+    one, other = (lake.prepare([pa.RecordBatch.from_pydict({"n": [number]})]) for number in (1, 2))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(commits.append, one)
+        assert lake.begun.wait(60)
+        with pytest.raises(UnavailableError):
+            commits.append(other)
+        lake.may.set()
+    assert first.result() == Appended(1, 0)
+    assert lake.commits == [[1]]
+    assert commits.append(other) == Appended(1, 0)
