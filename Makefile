@@ -9,7 +9,7 @@ demo: install
 	@$(BIN)/tidemill demo
 
 test: install lint tools
-	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 install: $(VENV)/installed
 
