@@ -44,7 +44,7 @@ class Protocol(HttpToolsProtocol):
         """Its body is the reader's business."""
         self._have_head()
         if self._most is not None and len(self.connections) > self._most:
-            self.scope[OVERLOADED] = True  # type: ignore[literal-required]
+            self.scope["extensions"] = {OVERLOADED: {}}
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:

@@ -14,7 +14,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-#: In the scope of a request that comes by one connection too many.
+#: An extension in the scope of a request that comes by one connection too many.
 OVERLOADED = "tidemill.overloaded"
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
 

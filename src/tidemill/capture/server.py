@@ -69,7 +69,7 @@ class Server:
         try:
             if request.method == "OPTIONS":
                 answer = preflight(request)
-            elif dialect is not None and OVERLOADED in request.scope:
+            elif dialect is not None and OVERLOADED in request.scope.get("extensions", ()):
                 answer = dialect.trouble(Trouble.BUSY, "too many connections").later(AGAIN_SECONDS)
             elif dialect is not None:
                 assert self._intake is not None  # noqa: S101 - the server has begun

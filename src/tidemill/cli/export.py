@@ -50,14 +50,8 @@ def create(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Make an export. Nothing is sent yet: that is what a run does."""
-    fields: dict[str, Any] = {
-        "name": name,
-        "model": model,
-        "table": table,
-        "interval": interval,
-        "delivery": delivery,
-        "json_type": json_type,
-    }
+    fields: dict[str, Any] = {"name": name, "model": model, "table": table, "interval": interval}
+    fields |= {"delivery": delivery, "json_type": json_type}
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
     fields |= {"partition_expiration_days": partition_expiration, "table_expiration_days": table_expiration}
     fields |= {"run_log": run_log, "verify_days": verify_daily, "mode": mode, "elements_on_any_event": elements}
@@ -75,11 +69,11 @@ def create(
         output.note(remark)
     if as_json:
         output.print_json(made)
-    else:
-        begin = "Stream it: tidemill export stream" if made.mode == "stream" else "Run it: tidemill export run"
-        output.done(f"Export {made.name} into {made.target} is made. {begin} {made.name}")
-        if interval is not None:
-            output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
+        return
+    begin = "Stream it: tidemill export stream" if made.mode == "stream" else "Run it: tidemill export run"
+    output.done(f"Export {made.name} into {made.target} is made. {begin} {made.name}")
+    if interval is not None:
+        output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
 
 
 def _query(given: str) -> str:
