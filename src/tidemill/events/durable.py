@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 _HELD = "held"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _PART = ".part"
-#: In what DuckLake says of a commit that was certainly not made.
-_REFUSED = "ransaction conflict"
 #: A second name that a dead process left is not needed any longer than that: by then its file is back.
 _HELD_SECONDS = 3600.0
 
@@ -143,10 +141,10 @@ def transaction(cursor: duckdb.DuckDBPyConnection, files: Files) -> Iterator[Non
         files.sync()
         files.hold(held)
         cursor.execute("COMMIT")
-    except BaseException as error:
+    except BaseException:
         for end in (functools.partial(cursor.execute, "ROLLBACK"), cursor.close):
             with contextlib.suppress(Exception):
                 end()  # by now DuckLake has removed what it removes
-        files.release(held, put_back=_REFUSED not in str(error))
+        files.release(held, put_back=True)
         raise
     files.release(held)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import duckdb
@@ -9,6 +11,7 @@ import pytest
 
 from tidemill.app import App
 from tidemill.errors import UnavailableError
+from tidemill.events.lake import Held, Lake, Place
 from tidemill.settings import Settings
 
 
@@ -31,3 +34,25 @@ def test_one_that_was_left_already_is_not_left_again(tmp_path: Path) -> None:
             after = app.lake._opened()
             raise duckdb.FatalException("FATAL Error")
         assert app.lake._opened() is after
+
+
+def test_who_waits_for_a_turn_then_opens_nothing_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open the store takes a turn, too: it would be waited for for ever."""
+    asked, original = threading.Event(), Lake.turn
+
+    def turn(lake: Lake) -> AbstractContextManager[Held]:
+        asked.set()
+        return original(lake)
+
+    with App(Settings(home=tmp_path)) as app:
+        lake = app.lake
+        prepared = lake.prepare([])
+        with lake.turn(), monkeypatch.context() as patch:
+            patch.setattr(Lake, "turn", turn)
+            thread = threading.Thread(target=lake.append, args=[prepared, Place("file", 1)], daemon=True)
+            thread.start()
+            assert asked.wait(60)
+            lake._leave(lake._opened())
+        thread.join(60)
+        assert not thread.is_alive()
+        assert lake.resume_after("file") == 1
