@@ -68,10 +68,11 @@ class Settings(pydantic_settings.BaseSettings):
     )
 
     capture_commit_seconds: float = Field(
-        default=0.05,
+        default=0.06,
         ge=0,
         le=10,
-        description="Commits of captured events are at least so many seconds apart; who comes alone does not wait.",
+        description="Commits of captured events are made so many seconds apart, or sooner if they take less; "
+        "who comes alone does not wait.",
     )
     capture_commit_rows: int = Field(default=20_000, ge=1, description="Most captured events in one commit.")
     capture_commit_bytes: int = Field(

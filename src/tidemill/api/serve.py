@@ -33,7 +33,7 @@ _DESCRIPTORS = 65_536
 #: Turns of Python's threads: the one that commits needs the interpreter often, and each time for a moment.
 _THREAD_TURN_SECONDS = 0.005
 #: Requests form no cycles to speak of, and to look for some takes long.
-_GC = (50_000, 50, 50)
+_GC = (200_000, 50, 50)
 
 
 def application() -> Server:

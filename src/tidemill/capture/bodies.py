@@ -11,11 +11,11 @@ import binascii
 import contextlib
 import re
 import urllib.parse
-from collections.abc import Iterator, MutableMapping
-from typing import Any
+from collections.abc import Iterator
 
 from isal import isal_zlib
 
+from tidemill.capture.deadlines import Deadlines
 from tidemill.capture.http import Request
 
 _GZIP = b"\x1f\x8b\x08"
@@ -76,8 +76,8 @@ class Share:
         self.taken += count
 
 
-async def read(request: Request, share: Share, most: int, seconds: float) -> bytes:
-    """The body as it comes.
+async def read(request: Request, share: Share, most: int, deadlines: Deadlines) -> bytes:
+    """The body as it comes, within the time that these give it.
 
     Raises
     ------
@@ -86,19 +86,26 @@ async def read(request: Request, share: Share, most: int, seconds: float) -> byt
     said = request.headers.get(b"content-length")
     if said is not None and said.isdigit() and int(said) > most:
         raise TooLarge
-    first = await _next(request, seconds)
-    body: bytes = first.get("body", b"")
-    if len(body) > most:
-        raise TooLarge
-    share.take(len(body))
-    return await _rest(request, share, most, seconds, body) if first.get("more_body") else body
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - ASGI applications are called by tasks
+    deadline = deadlines.add(task.cancel)
+    try:
+        return await _read(request, share, most)
+    except asyncio.CancelledError:
+        if deadline.passed and task.uncancel() == 0:
+            raise TooSlow from None
+        raise
+    finally:
+        deadline.met()
 
 
-async def _rest(request: Request, share: Share, most: int, seconds: float, first: bytes) -> bytes:
-    parts, size, more = [first], len(first), True
-    deadline = asyncio.get_running_loop().time() + seconds
+async def _read(request: Request, share: Share, most: int) -> bytes:
+    parts: list[bytes] = []
+    size, more = 0, True
     while more:
-        message = await _next(request, deadline - asyncio.get_running_loop().time())
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
         part = message.get("body", b"")
         size += len(part)
         if size > most:
@@ -106,18 +113,7 @@ async def _rest(request: Request, share: Share, most: int, seconds: float, first
         share.take(len(part))
         parts.append(part)
         more = message.get("more_body", False)
-    return b"".join(parts)
-
-
-async def _next(request: Request, seconds: float) -> MutableMapping[str, Any]:
-    try:
-        async with asyncio.timeout(seconds):
-            message = await request.receive()
-    except TimeoutError:
-        raise TooSlow from None
-    if message["type"] == "http.disconnect":
-        raise Gone
-    return message
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def inflated(body: bytes, most: int, share: Share) -> bytes:

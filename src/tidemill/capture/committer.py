@@ -11,6 +11,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import functools
 import logging
 import queue
 import threading
@@ -19,6 +20,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tidemill.capture.deadlines import Deadlines
 from tidemill.capture.keeper import Bundle, Keeper, Revoked
 from tidemill.capture.taken import Taken, TooManyBad, settled
 from tidemill.errors import UnavailableError
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _KEEPING = 2
+#: Commits are as far apart as they take, and half of that again.
+_GAP = 1.5
+#: By how much the last one counts for how long they take.
+_PACE_SHARE = 0.1
 
 
 class Failed(Exception):  # noqa: N818
@@ -57,7 +63,8 @@ class Parcel:
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """When a group is committed: it has so many events or bytes, or the last one was taken so long ago.
+    """When a group is committed: it has so many events or bytes, or the last one was taken so many seconds ago, or less
+    where commits take less.
 
     `answer`: how many seconds are waited at most until a commit is durable.
     """
@@ -73,8 +80,10 @@ class Committer:
 
     def __init__(self, keeper: Keeper, bounds: Bounds, metrics: Metrics) -> None:
         self._keeper, self._bounds, self._metrics = keeper, bounds, metrics
+        self._deadlines = Deadlines(bounds.answer)
         self._waiting: collections.deque[Parcel] = collections.deque()
         self._rows = self._bytes = 0
+        self._takes, self._gap = bounds.seconds, bounds.seconds
         self._last = 0.0  # when the last group was taken
         self._changed = threading.Condition()
         self._ready: queue.Queue[tuple[list[Parcel], Bundle] | None] = queue.Queue(1)
@@ -120,11 +129,11 @@ class Committer:
             self._rows, self._bytes = self._rows + rows, self._bytes + size
             if len(self._waiting) == 1 or self._full:
                 self._changed.notify()
-        late = loop.call_later(self._bounds.answer, self._give_up, parcel)
+        deadline = self._deadlines.add(functools.partial(self._give_up, parcel))
         try:
             await parcel.answered
         finally:
-            late.cancel()
+            deadline.met()
 
     def _give_up(self, parcel: Parcel) -> None:
         """It is not waited for any longer. What has been taken may still be committed: to send it again is safe."""
@@ -146,7 +155,7 @@ class Committer:
                 while not self._waiting and not self._stopping:
                     self._changed.wait()
                 while not self._full and not self._stopping:
-                    left = self._last + self._bounds.seconds - time.monotonic()
+                    left = self._last + self._gap - time.monotonic()
                     if left <= 0 or not self._changed.wait(left):
                         break
                 group = self._taken()
@@ -194,7 +203,13 @@ class Committer:
             self._each_alone(group, error)
         else:
             self._metrics.committed(kept.rows, kept.duplicates, kept.seconds)
+            self._pace(kept.seconds)
             _settle(group, None)
+
+    def _pace(self, seconds: float) -> None:
+        """Groups are further apart where commits take long: else what each costs, however small, takes all the time."""
+        self._takes += _PACE_SHARE * (seconds - self._takes)
+        self._gap = min(self._bounds.seconds, _GAP * self._takes)
 
     def _each_alone(self, group: Sequence[Parcel], error: Exception) -> None:
         """After a group met an error: if it was for want of something, they are told so; else one of them is bad."""

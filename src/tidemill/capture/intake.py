@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from tidemill.capture import bodies
 from tidemill.capture.bodies import Room, Share
 from tidemill.capture.committer import Committer, Failed
+from tidemill.capture.deadlines import Deadlines
 from tidemill.capture.dialects import amplitude, posthog, segment
 from tidemill.capture.dialects.dialect import Dialect, Sent, Trouble, Unreadable
 from tidemill.capture.http import Answer, Request
@@ -32,6 +33,7 @@ _LARGE, _LARGE_PACKED = 1024 * 1024, 256 * 1024
 AGAIN_SECONDS = 1
 #: So many parts take as long as a large body; and the bytes that a record takes beside its text.
 _MANY, _RECORD = 50_000, 64
+_TELLS_SECONDS = 0.2
 _METHODS = Answer(405, b"GET, POST", b"text/plain", ((b"allow", b"GET, POST, OPTIONS"),))
 
 
@@ -53,41 +55,48 @@ class Intake:
         `look` raises if events cannot be kept now.
         """
         self._keyring, self._committer, self._metrics = keyring, committer, metrics
-        self._room, self._seconds, self._source, self.look = room, seconds, source, look
+        self._telling = False
+        self._room, self._deadlines, self._source, self.look = room, Deadlines(seconds), source, look
 
     async def answer(self, request: Request, dialect: Dialect) -> Answer | None:
         """The answer to a request with events; None if nobody waits for it."""
         if request.method not in {"POST", "GET"}:
             return _METHODS
+        if not self._telling:
+            self._telling = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._tell, loop)
         try:
             with self._room.share() as share:
-                self._metrics.held.set(self._room.taken)
-                try:
-                    return await self._taken_in(request, dialect, share)
-                except bodies.TooLarge:
-                    most = dialect.most(request.path)
-                    return dialect.trouble(Trouble.TOO_LARGE, f"the body may have {most:,} bytes")
-                except TooManyBad:
-                    said = f"more than {MOST_BAD:,} of its events cannot be taken"
-                    return dialect.trouble(Trouble.UNREADABLE, said)
-                except (bodies.Undecodable, Unreadable) as error:
-                    return dialect.trouble(Trouble.UNREADABLE, str(error))
-                except bodies.TooSlow:
-                    return dialect.trouble(
-                        Trouble.BUSY, f"the body was not here within {self._seconds:g} seconds"
-                    ).later(AGAIN_SECONDS)
-                except bodies.Overloaded:
-                    return dialect.trouble(Trouble.BUSY, "too much at once").later(AGAIN_SECONDS)
-                except UnavailableError as error:
-                    return dialect.trouble(Trouble.BUSY, error.message).later(AGAIN_SECONDS)
-                except bodies.Gone:
-                    return None
-        finally:
-            self._metrics.held.set(self._room.taken)
+                return await self._taken_in(request, dialect, share)
+        except bodies.TooLarge:
+            most = dialect.most(request.path)
+            return dialect.trouble(Trouble.TOO_LARGE, f"the body may have {most:,} bytes")
+        except TooManyBad:
+            said = f"more than {MOST_BAD:,} of its events cannot be taken"
+            return dialect.trouble(Trouble.UNREADABLE, said)
+        except (bodies.Undecodable, Unreadable) as error:
+            return dialect.trouble(Trouble.UNREADABLE, str(error))
+        except bodies.TooSlow:
+            said = f"the body was not here within {self._deadlines.seconds:g} seconds"
+            return dialect.trouble(Trouble.BUSY, said).later(AGAIN_SECONDS)
+        except bodies.Overloaded:
+            return dialect.trouble(Trouble.BUSY, "too much at once").later(AGAIN_SECONDS)
+        except UnavailableError as error:
+            return dialect.trouble(Trouble.BUSY, error.message).later(AGAIN_SECONDS)
+        except bodies.Gone:
+            return None
+
+    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Of what is held, until it is nothing: with each request it would be a part of what that costs."""
+        self._metrics.held.set(self._room.taken)
+        self._telling = self._room.taken > 0
+        if self._telling:
+            loop.call_later(_TELLS_SECONDS, self._tell, loop)
 
     async def _taken_in(self, request: Request, dialect: Dialect, share: Share) -> Answer:
         most = dialect.most(request.path)
-        body = dialect.body(request, await bodies.read(request, share, most, self._seconds))
+        body = dialect.body(request, await bodies.read(request, share, most, self._deadlines))
         if not body:
             raise Unreadable("the request has no body")
         large = len(body) > _LARGE_PACKED

@@ -24,6 +24,7 @@ class Metrics:
             "tidemill_capture_requests", "Requests, by the API that was asked and the status.", ["api", "status"],
             registry=registry,
         )  # fmt: skip
+        self._answers: dict[tuple[str, int], prometheus.Counter] = {}
         self.events = prometheus.Counter(
             "tidemill_capture_events", "Events that were committed, new to the store.", registry=registry
         )
@@ -43,6 +44,13 @@ class Metrics:
             "tidemill_capture_held_bytes", "Bytes of bodies that wait for their commit.", registry=registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
+
+    def answered(self, api: str, status: int) -> None:
+        """A request was."""
+        counter = self._answers.get((api, status))
+        if counter is None:
+            counter = self._answers[api, status] = self.requests.labels(api, status)
+        counter.inc()
 
     def committed(self, rows: int, duplicates: int, seconds: float) -> None:
         """A commit is durable."""

@@ -81,7 +81,7 @@ class Server:
             answer = _FAILED
         if answer is None:
             return
-        self._metrics.requests.labels(api, answer.status).inc()
+        self._metrics.answered(api, answer.status)
         with contextlib.suppress(OSError):  # the sender went away
             await respond(send, request, answer)
 

@@ -13,6 +13,7 @@ import uvicorn
 
 from tidemill.api import protocol, serve
 from tidemill.capture import bodies
+from tidemill.capture.deadlines import Deadlines
 from tidemill.capture.http import Answer, Receive, Request, Scope, Send, respond
 from tidemill.capture.intake import Intake
 from tidemill.capture.metrics import Metrics
@@ -24,7 +25,7 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive)
     with bodies.Room(10_000_000).share() as share:
         try:
-            answer = Answer(200, b"%d" % len(await bodies.read(request, share, 1_000_000, 60)))
+            answer = Answer(200, b"%d" % len(await bodies.read(request, share, 1_000_000, Deadlines(60))))
         except bodies.TooLarge:
             answer = Answer(413)
         except bodies.Gone:
@@ -132,6 +133,22 @@ def test_one_connection_too_many_is_told_to_come_again() -> None:
         assert b"access-control-allow-origin: http://page" in head
         assert b"too many connections" in body
         assert answered(port, b"GET /health HTTP/1.1\r\nhost: x\r\n" + close).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_answer_is_whole_whatever_was_asked() -> None:
+    """Its head and its body are sent together; to HEAD there is no body, and some wait until they may send theirs."""
+    close = b"host: x\r\nconnection: close\r\n"
+    with listening() as port:
+        head = answered(port, b"HEAD /e HTTP/1.1\r\n" + close + b"content-length: 0\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert head.endswith(b"content-length: 1\r\nconnection: close\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(POST + b"connection: close\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+            assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(b"{}")
+            assert connection.makefile("rb").read().endswith(b"\r\n\r\n2")
+        both = answered(port, (POST + b"content-length: 2\r\n\r\n{}") + POST + close + b"content-length: 3\r\n\r\n{ }")
+        assert [part[-1:] for part in both.split(b"HTTP/1.1 200")[1:]] == [b"2", b"3"]
 
 
 def test_a_body_that_breaks_off_is_no_request() -> None:

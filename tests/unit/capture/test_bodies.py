@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tidemill.capture import bodies
 from tidemill.capture.bodies import Overloaded, Room, TooLarge, TooSlow, Undecodable
+from tidemill.capture.deadlines import Deadlines
 from tidemill.capture.http import Request
 
 MANY = 10_000_000
@@ -36,7 +37,7 @@ def read(parts: list[bytes], most: int = MANY, room: int = MANY, headers: dict[b
 
     scope = {"method": "POST", "path": "/", "headers": list((headers or {}).items())}
     with Room(room).share() as share:
-        return asyncio.run(bodies.read(Request(scope, receive), share, most, 60))
+        return asyncio.run(bodies.read(Request(scope, receive), share, most, Deadlines(60)))
 
 
 JSON = b'{"event":"x","properties":{"caf\xc3\xa9":"+/="}}'
@@ -147,7 +148,9 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
 
     async def ask() -> None:
         with Room(MANY).share() as share:
-            await bodies.read(Request({"method": "POST", "path": "/", "headers": []}, receive), share, MANY, 0.01)
+            await bodies.read(
+                Request({"method": "POST", "path": "/", "headers": []}, receive), share, MANY, Deadlines(0.01)
+            )
 
     with pytest.raises(TooSlow):
         asyncio.run(ask())

@@ -99,6 +99,20 @@ def test_an_event_that_comes_alone_does_not_wait() -> None:
     found.committer.stop()
 
 
+def test_commits_are_the_further_apart_the_longer_they_take() -> None:
+    """But never more than they may be."""
+    committer = Committer(Store(), Bounds(100, 10_000_000, 0.5), Metrics())
+    assert committer._gap == 0.5  # until it is known
+    gaps = []
+    for seconds in (0.01, 0.1, 10.0):
+        for _ in range(100):
+            committer._pace(seconds)
+        gaps.append(committer._gap)
+    assert gaps == sorted(gaps)
+    assert gaps[0] == pytest.approx(0.015, rel=0.01)
+    assert gaps[2] == 0.5
+
+
 def test_nobody_is_answered_before_the_commit() -> None:
     found = setting()
 
