@@ -35,7 +35,8 @@ from run import HERE
 
 BATCH, SINGLE = 0.4, 0.5
 EVENTS = 100
-CONNECTIONS = {"batch": 256, "single": 1024}
+#: So many that the rate is bounded by what the server can do, not by how long a commit takes.
+CONNECTIONS = {"batch": 512, "single": 2048}
 
 
 def bodies(folder: Path, key: str, requests: int) -> Path:

@@ -11,7 +11,7 @@ import binascii
 import contextlib
 import re
 import urllib.parse
-from collections.abc import Iterator
+from typing import Self
 
 from isal import isal_zlib
 
@@ -52,21 +52,24 @@ class Room:
     def __init__(self, most: int) -> None:
         self.most, self.taken = most, 0
 
-    @contextlib.contextmanager
-    def share(self) -> Iterator[Share]:
-        """Room for one request, given back at the end of the block."""
-        share = Share(self)
-        try:
-            yield share
-        finally:
-            self.taken -= share.taken
+    def share(self) -> Share:
+        """Room for one request."""
+        return Share(self)
 
 
 class Share:
-    """What one request holds of it."""
+    """What one request holds of it, until the end of the block."""
+
+    __slots__ = ("_room", "taken")
 
     def __init__(self, room: Room) -> None:
         self._room, self.taken = room, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._room.taken -= self.taken
 
     def take(self, count: int) -> None:
         """Take more. Raises Overloaded if there is no more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from tidemill.capture import bodies
 from tidemill.capture.bodies import Room, Share
@@ -20,6 +20,7 @@ from tidemill.capture.metrics import Metrics
 from tidemill.capture.taken import MOST_BAD, Taken, TooManyBad
 from tidemill.errors import UnavailableError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 POSTHOG, SEGMENT, AMPLITUDE = posthog.PostHog(), segment.Segment(), amplitude.Amplitude()
 DIALECTS: dict[str, Dialect] = {
@@ -100,10 +101,10 @@ class Intake:
         if not body:
             raise Unreadable("the request has no body")
         large = len(body) > _LARGE_PACKED
-        unpacked = await _aside(large, lambda: self._plain(request, dialect, body, most, share))
+        unpacked = await _aside(large, self._plain, request, dialect, body, most, share)
         large = len(unpacked) > _LARGE or (len(unpacked) > _MANY and unpacked.count(b",") > _MANY)
-        dialect, sent = await _aside(large, lambda: _read(request, dialect, unpacked, share))
-        holder = await self._holder(sent.key)
+        dialect, sent = await _aside(large, _read, request, dialect, unpacked, share)
+        holder = await self._keyring.holder(sent.key) if sent.key else None
         if holder is None:
             return dialect.trouble(Trouble.NO_KEY, "there is no such key" if sent.key else "the request has no key")
         wait = holder.wait(len(sent), time.monotonic())
@@ -111,7 +112,7 @@ class Intake:
             return dialect.trouble(Trouble.LIMITED, f"more than {holder.rate:g} events a second").later(wait)
         now = time.time_ns() // 1000
         share.take(2 * len(unpacked))  # what is made of it
-        taken = await _aside(large, lambda: dialect.take(sent, dialect.sender(request, sent, holder.team_id, now), now))
+        taken = await _aside(large, dialect.take, sent, dialect.sender(request, sent, holder.team_id, now), now)
         if isinstance(taken, Answer):
             return taken
         return await self._kept(request, dialect, sent, holder, taken, len(unpacked), now)
@@ -125,9 +126,6 @@ class Intake:
         form = request.headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
         # Some send JSON, or gzip, and call it a form.
         return bodies.plain(body, most, share, form=form and body[:1] not in {b"{", b"[", b"\x1f"})
-
-    async def _holder(self, key: str | None) -> Holder | None:
-        return await self._keyring.holder(key) if key else None
 
     async def _kept(
         self, request: Request, dialect: Dialect, sent: Sent, holder: Holder, taken: Taken, size: int, now: int
@@ -147,9 +145,9 @@ class Intake:
         return dialect.ok(request, sent, size, now)
 
 
-async def _aside(large: bool, work: Callable[[], T]) -> T:
+async def _aside(large: bool, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
     """The outcome of this work, which is done by a thread if it is much."""
-    return await asyncio.to_thread(work) if large else work()
+    return await asyncio.to_thread(work, *given, **named) if large else work(*given, **named)
 
 
 def _read(request: Request, dialect: Dialect, body: bytes, share: Share) -> tuple[Dialect, Sent]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections.abc import Callable
@@ -82,8 +81,10 @@ class Server:
         if answer is None:
             return
         self._metrics.answered(api, answer.status)
-        with contextlib.suppress(OSError):  # the sender went away
+        try:
             await respond(send, request, answer)
+        except OSError:  # the sender went away
+            return
 
     async def _own(self, request: Request) -> Answer:
         path = request.path
