@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tidemill.errors import ConfigError, UnavailableError
-from tidemill.events import duck, durable
+from tidemill.events import duck, durable, ledger
 from tidemill.events.durable import Files
+from tidemill.events.ledger import Commit
 from tidemill.settings import private_folder
 
 if TYPE_CHECKING:
@@ -97,21 +98,6 @@ class Appended:
 
     rows: int
     duplicates: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Commit:
-    """One row of the ledger: what a snapshot holds. `bytes` is the size of the rows' text, uncompressed.
-
-    Changes to people have no `committed_at`: several commits may be in one.
-    """
-
-    snapshot: int
-    rows: int
-    bytes: int
-    committed_at: dt.datetime | None
-    first_time: dt.datetime | None
-    last_time: dt.datetime | None
 
 
 class Lake:
@@ -341,15 +327,17 @@ class Lake:
         with self.cursor() as cursor:
             return int(cursor.execute("SELECT id FROM lake.current_snapshot()").fetchall()[0][0])
 
-    def commits(self, after: int, upto: int) -> list[Commit]:
-        """The ledger of the snapshots in (after, upto], in order."""
+    def commits(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
+        """The ledger of the snapshots in (after, upto], in order. `fold`: those in a row become one that together have
+        about so many bytes."""
         with self.cursor() as cursor:
-            rows = cursor.execute(
-                "SELECT snapshot_id, rows, bytes, committed_at, first_time, last_time FROM lake.commits "
-                "WHERE snapshot_id > ? AND snapshot_id <= ? AND rows > 0 ORDER BY snapshot_id",
-                [after, upto],
-            ).fetchall()
-        return [Commit(*row) for row in rows]
+            return ledger.commits(cursor, after, upto, fold)
+
+    def first_time(self) -> dt.datetime | None:
+        """The time of the earliest event."""
+        with self.cursor() as cursor:
+            found: dt.datetime | None = cursor.execute("SELECT min(first_time) FROM lake.commits").fetchall()[0][0]
+        return found
 
 
 def _await_commits_of_the_dead(cursor: duckdb.DuckDBPyConnection) -> None:

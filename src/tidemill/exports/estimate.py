@@ -123,8 +123,7 @@ class Estimator:
         return Estimate(export.name, start, end, every, tuple(intervals), rows, int(size))
 
     def _earliest(self, size: Interval) -> dt.datetime:
-        commits = self._parts.lake.commits(0, self._parts.lake.position())
-        first = min((commit.first_time for commit in commits if commit.first_time), default=dt.datetime.now(dt.UTC))
+        first = self._parts.lake.first_time() or dt.datetime.now(dt.UTC)
         day = first.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         return day - dt.timedelta(days=day.weekday()) if size is Interval.WEEK else day
 

@@ -11,7 +11,7 @@ from typing import Any
 from tidemill.bigquery.tables import Table
 from tidemill.errors import ConfigError
 from tidemill.events import chunks as chunk_files
-from tidemill.events.lake import Commit
+from tidemill.events.ledger import Commit
 from tidemill.exports import cut
 from tidemill.exports.rejects import Ground
 from tidemill.exports.spec import Delivery, ExportSpec
@@ -21,6 +21,7 @@ from tidemill.exports.work import Parts, model_of
 from tidemill.models.model import Model
 from tidemill.store.records import Backfill, Export, Run
 
+_PARTS = 20  # of a chunk
 _JSON_GROWS = 1.2  # JSON Lines repeat the names of the columns on each line
 
 
@@ -39,7 +40,7 @@ class Planner:
         """
         source = self._parts.source(export)
         upto = source.catch_up()
-        commits = source.changes(export.position, upto)
+        commits = source.changes(export.position, upto, self._fold(export))
         if not commits:
             return None
         return self._save(
@@ -50,7 +51,7 @@ class Planner:
             spec=export.spec,
             after=export.position,
             upto=upto,
-            interval=(commits[0].committed_at, commits[-1].committed_at),
+            interval=(commits[0].since, commits[-1].committed_at),
             covers_until=asked_at,
         )
 
@@ -101,7 +102,8 @@ class Planner:
         start, end, rows = (backfill.intervals[number][name] for name in ("start", "end", "rows"))
         first, last = (dt.datetime.fromisoformat(text) if text else None for text in (start, end))
         if not self._parts.source(export).timed:
-            chunks = self._chunks(export, self._parts.source(export).changes(0, backfill.upto), after=0)
+            changes = self._parts.source(export).changes(0, backfill.upto, self._fold(export))
+            chunks = self._chunks(export, changes, after=0)
         else:
             chunks = self._pieces(export, backfill.upto, rows, first, last)
         return self._save(
@@ -136,9 +138,13 @@ class Planner:
         return self._row_bytes[known]
 
     def _measured(self, export: Export) -> float:
-        commits = self._parts.source(export).changes(0, export.position)
+        commits = self._parts.source(export).changes(0, export.position, math.inf)
         rows = sum(commit.rows for commit in commits)
         return sum(commit.bytes for commit in commits) * self._ratio(export) / rows if rows else 0.0
+
+    def _fold(self, export: Export) -> float:
+        """Bytes of changes that need not be told apart: a small part of a chunk."""
+        return self._settings.chunk_bytes / self._ratio(export) / _PARTS
 
     def _ratio(self, export: Export) -> float:
         """Bytes in a file, or a write stream, for each byte of text."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import math
 import secrets
 
 from tidemill.bigquery import sql
@@ -173,7 +174,7 @@ class Verifier:
 
     def _changed(self, export: Export) -> bool:
         """A person that has changed since is known as it is now, and not as it was exported."""
-        return bool(self._parts.source(export).changes(export.position, self._position(export)))
+        return bool(self._parts.source(export).changes(export.position, self._position(export), math.inf))
 
     def _position(self, export: Export) -> int:
         return self._parts.source(export).position()

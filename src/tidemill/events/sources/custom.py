@@ -7,12 +7,14 @@ do so whatever the clocks said, because the query sees an `inserted_at` that kee
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.events import duck
-from tidemill.events.lake import Commit
+from tidemill.events.ledger import Commit
 from tidemill.events.sources import custom_sql
 from tidemill.events.sources.source import EPOCH, Selection, conditions, moment
 from tidemill.models.model import Column
@@ -61,13 +63,12 @@ class CustomSource:
         """The newest snapshot."""
         return self._lake.position()
 
-    def changes(self, after: int, upto: int) -> list[Commit]:
+    def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """One, if there are any: the query is about all of them at once, and its rows cannot be told apart."""
-        commits = self._lake.commits(after, upto)
-        if not commits:
-            return []
-        last, rows, size = commits[-1], sum(one.rows for one in commits), sum(one.bytes for one in commits)
-        return [Commit(last.snapshot, rows, size, last.committed_at, None, None)]
+        return [
+            dataclasses.replace(one, first_time=None, last_time=None)
+            for one in self._lake.commits(after, upto, math.inf)
+        ]
 
     def count(self, selection: Selection) -> int:
         """How many events."""
@@ -76,7 +77,7 @@ class CustomSource:
             with self._lake.cursor() as cursor:
                 found = cursor.execute(f"SELECT count(*) FROM lake.events WHERE {' AND '.join(where)}").fetchall()
             return int(found[0][0])
-        return sum(commit.rows for commit in self._lake.commits(selection.after, selection.upto))
+        return self._lake.total(selection.after, selection.upto)
 
     def keys(self, selection: Selection) -> str:
         """Of the rows."""

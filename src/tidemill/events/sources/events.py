@@ -11,7 +11,8 @@ from tidemill.events.sources.source import Selection, conditions, moment, number
 if TYPE_CHECKING:
     import duckdb
 
-    from tidemill.events.lake import Commit, Lake
+    from tidemill.events.lake import Lake
+    from tidemill.events.ledger import Commit
 
 
 #: As PostHog's app has them, unless it is told to keep all: "[]" for events other than $autocapture.
@@ -34,9 +35,9 @@ class EventSource:
         """The newest snapshot."""
         return self._lake.position()
 
-    def changes(self, after: int, upto: int) -> list[Commit]:
+    def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """The ledger of commits."""
-        return self._lake.commits(after, upto)
+        return self._lake.commits(after, upto, fold)
 
     def count(self, selection: Selection) -> int:
         """Without conditions the ledger knows, and no event is read."""

@@ -7,7 +7,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from tidemill.events import duck
-from tidemill.events.lake import Commit
+from tidemill.events.ledger import Commit
 from tidemill.events.sources.source import Selection, moment
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ class MetadataSource(abc.ABC):
         """The last step."""
         return self._identity.reached().change
 
-    def changes(self, after: int, upto: int) -> list[Commit]:
-        """The steps, with the rows that each changed last."""
+    def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
+        """The steps, with the rows that each changed last. They are few: each is made of many commits."""
         summed = (
             "SELECT change, count(*) AS rows, sum(bytes)::bigint AS size FROM ({}) AS changed GROUP BY 1 ORDER BY 1"
         )
         found = self._fetched(summed, Selection(after, upto))
-        return [Commit(change, rows, size, None, None, None) for change, rows, size in found]
+        return [Commit(change, rows, size) for change, rows, size in found]
 
     def count(self, selection: Selection) -> int:
         """By the database."""

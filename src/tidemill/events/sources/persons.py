@@ -9,7 +9,7 @@ many a sample of PostgreSQL's blocks says about how they are spread: that only c
 
 from __future__ import annotations
 
-from tidemill.events.lake import Commit
+from tidemill.events.ledger import Commit
 from tidemill.events.sources.metadata import MetadataSource
 from tidemill.events.sources.source import Selection
 
@@ -51,17 +51,17 @@ class PersonSource(MetadataSource):
             _ROWS.format(schema=schema, upto=selection.upto, since=since, team=team) for since in ways
         )
 
-    def changes(self, after: int, upto: int) -> list[Commit]:
+    def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """As MetadataSource has it; of a first run over many rows estimated, and up to `upto` all the same."""
         schema = self._metadata.schema
         blocks = int(self._answered(_BLOCKS.format(schema=schema))[0][0])
         if after or blocks <= self.few_blocks:
-            return super().changes(after, upto)
+            return super().changes(after, upto, fold)
         scale = max(1.0, blocks / self.sampled_blocks)
         found = self._answered(_SAMPLE.format(schema=schema, scale=scale, percent=100 / scale, upto=upto))
-        commits = [Commit(change, rows, size, None, None, None) for change, rows, size in found if change < upto]
+        commits = [Commit(change, rows, size) for change, rows, size in found if change < upto]
         rows, size = next(((rows, size) for change, rows, size in found if change == upto), (0, 0))
-        return [*commits, Commit(upto, rows, size, None, None, None)]
+        return [*commits, Commit(upto, rows, size)]
 
     def added(self, handed_at: str) -> str:
         """See MetadataSource."""

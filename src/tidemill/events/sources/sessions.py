@@ -14,8 +14,8 @@ import datetime as dt
 import itertools
 from typing import TYPE_CHECKING
 
-from tidemill.events import duck
-from tidemill.events.lake import Commit
+from tidemill.events import duck, ledger
+from tidemill.events.ledger import Commit
 from tidemill.events.sources.channel import channel_type
 from tidemill.events.sources.source import Selection, conditions, moment, number_of
 
@@ -69,15 +69,18 @@ class SessionSource:
         """The newest snapshot."""
         return self._lake.position()
 
-    def changes(self, after: int, upto: int) -> list[Commit]:
+    def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """The snapshots that brought events of sessions, each with the sessions that it changed last."""
-        times = {commit.snapshot: commit.committed_at for commit in self._lake.commits(after, upto)}
         last = (
             f"SELECT max(snapshot_id) AS change FROM ({_events(Selection(after, upto))}) GROUP BY team_id, session_id"
         )
+        summed = f"""
+            SELECT change, count(*) AS rows, count(*) * {2 * _ROW_BYTES} AS bytes,
+                any_value(committed_at) AS committed_at, NULL::TIMESTAMPTZ AS first_time, NULL::TIMESTAMPTZ AS last_time
+            FROM ({last}) JOIN lake.commits ON snapshot_id = change GROUP BY change
+            """
         with self._lake.cursor() as cursor:
-            found = cursor.execute(f"SELECT change, count(*) FROM ({last}) GROUP BY 1 ORDER BY 1").fetchall()
-        return [Commit(change, rows, rows * 2 * _ROW_BYTES, times[change], None, None) for change, rows in found]
+            return ledger.folded(cursor, summed, fold)
 
     def count(self, selection: Selection) -> int:
         """How many sessions changed."""

@@ -7,7 +7,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Protocol
 
 from tidemill.events import duck
-from tidemill.events.lake import Commit
+from tidemill.events.ledger import Commit
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,8 +58,9 @@ class Source(Protocol):
     def position(self) -> int:
         """The newest change."""
 
-    def changes(self, after: int, upto: int) -> list[Commit]:
-        """What each change in (after, upto] holds, in order."""
+    def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
+        """What each change in (after, upto] holds, in order. `fold`: those in a row may become one that together have
+        about so many bytes."""
 
     def count(self, selection: Selection) -> int:
         """How many rows."""

@@ -1,0 +1,58 @@
+"""What the ledger of commits says of a range of snapshots."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclasses.dataclass(frozen=True)
+class Commit:
+    """What a snapshot holds, or several in a row, whose last one it is.
+
+    `bytes` is the size of the rows' text, uncompressed. `since` and `committed_at`: when the first and the last of them
+    were committed. Changes to people have no such times: several commits may be in one.
+    """
+
+    snapshot: int
+    rows: int
+    bytes: int
+    committed_at: dt.datetime | None = None
+    first_time: dt.datetime | None = None
+    last_time: dt.datetime | None = None
+    since: dt.datetime | None = None
+
+
+def commits(cursor: duckdb.DuckDBPyConnection, after: int, upto: int, fold: float = 0) -> list[Commit]:
+    """Those of the snapshots in (after, upto] that hold events, in order. See `folded`."""
+    return folded(
+        cursor,
+        "SELECT snapshot_id AS change, rows, bytes, committed_at, first_time, last_time FROM lake.commits "
+        f"WHERE snapshot_id > {after} AND snapshot_id <= {upto} AND rows > 0",
+        fold,
+    )
+
+
+def folded(cursor: duckdb.DuckDBPyConnection, changes: str, fold: float) -> list[Commit]:
+    """The rows of a SELECT of `change` and what the fields of a Commit are called, in the order of the changes.
+
+    `fold`: several in a row become one that together have about so many bytes: captured events are committed some
+    twenty times a second, and whoever looks at weeks of that need not hold all of it. 0 leaves each as it is; of
+    `math.inf`, all become one.
+    """
+    if not fold:
+        rows = f"SELECT *, committed_at AS since FROM ({changes}) ORDER BY change"
+    else:
+        rows = f"""
+            SELECT max(change), sum(rows)::BIGINT, sum(bytes)::BIGINT, arg_max(committed_at, change), min(first_time),
+                max(last_time), arg_min(committed_at, change)
+            FROM (
+                SELECT *, sum(bytes) OVER (ORDER BY change ROWS UNBOUNDED PRECEDING) - bytes AS before FROM ({changes})
+            )
+            GROUP BY floor(before / '{fold}'::DOUBLE) ORDER BY 1
+            """
+    return [Commit(*row) for row in cursor.execute(rows).fetchall()]
