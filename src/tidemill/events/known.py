@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ _PIECE_BYTES = 4 * 1024 * 1024
 
 
 class NewEvents:
-    """Selects the new events of a batch. To be used within the turn of a commit: it is then that nothing else comes in.
+    """Selects the new events of a batch, within the turn of a commit: it is then that nothing else comes in.
 
     Of use to one process for all its commits, for it reads each hash of the store only once.
     """
@@ -47,13 +48,23 @@ class NewEvents:
         self._open: Hashes = np.empty(0, np.uint64)
         self._upto = 0
         self._asked = self._sorted = False
+        self._guard = threading.Lock()
+
+    def catch_up(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Learn what the store holds, before the turn, if that is not known: of a large one it takes long, and others
+        commit meanwhile."""
+        with self._guard:
+            if self._asked and not self._sorted:
+                self._refresh(cursor)
 
     def select(self, cursor: duckdb.DuckDBPyConnection, events: pa.Table) -> pa.Table:
         """The prepared events that are new to the store, numbered from 0 on (`n`)."""
         if events.num_rows == 0:
             return events
         hashes = events["uuid_hash"].to_numpy()
-        suspects = np.flatnonzero(self._known(cursor, hashes))
+        with self._guard:
+            known = self._known(cursor, hashes)
+        suspects = np.flatnonzero(known)
         if len(suspects):
             ids = events.select(["team_id", "uuid", "uuid_hash"]).append_column("n", _count(events.num_rows))
             cursor.register("suspects", ids.take(suspects))
@@ -64,9 +75,10 @@ class NewEvents:
     def remember(self, cursor: duckdb.DuckDBPyConnection, committed: pa.Table) -> None:
         """Take in what was selected and is committed now, so that it need not be read."""
         newest = _newest(cursor)
-        if self._sorted and newest == self._upto + 1:  # else somebody else's commits are among the new ones
-            self._add(np.sort(committed["uuid_hash"].to_numpy()))
-            self._upto = newest
+        with self._guard:
+            if self._sorted and newest == self._upto + 1:  # else somebody else's commits are among the new ones
+                self._add(np.sort(committed["uuid_hash"].to_numpy()))
+                self._upto = newest
 
     def _known(self, cursor: duckdb.DuckDBPyConnection, hashes: Hashes) -> Flags:
         """For each of these hashes, whether the store holds an event with it."""

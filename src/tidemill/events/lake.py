@@ -247,7 +247,10 @@ class Lake:
         out.
         """
         selecting = self._selecting()
-        with self.cursor() as cursor, self.turn() as held:  # in this order: to open the store takes the turn
+        with contextlib.ExitStack() as stack:
+            cursor = stack.enter_context(self.cursor())  # before the turn: to open the store takes it
+            selecting.catch_up(cursor)
+            held = stack.enter_context(self.turn())
             if self._files is None:
                 self._files = Files(self._settings.event_data_path)
             _await_commits_of_the_dead(cursor)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pyarrow as pa
@@ -72,6 +74,35 @@ def test_each_event_is_stored_once(stores: Stores, commits: list[tuple[int, list
         assert (appended.rows, appended.duplicates) == (len(new), len(numbers) - len(new))
         seen |= new
     assert stored(stores.lakes[0], team) == sorted(f"id-{n}" for n in seen)
+
+
+def test_what_the_store_holds_is_learnt_before_the_turn(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large store it takes long, and others are to commit meanwhile."""
+    one, other = stores.lakes
+    team, learnt = next(_TEAMS), list[tuple[int, bool]]()
+    add, lock = NewEvents._add, one._lock
+    holding = False
+
+    @contextlib.contextmanager
+    def turn(name: str) -> Iterator[Any]:
+        nonlocal holding
+        with lock(name) as held:
+            holding = True
+            yield held
+            holding = False
+
+    def adding(self: NewEvents, hashes: Any) -> None:
+        learnt.append((len(hashes), holding))
+        add(self, hashes)
+
+    append(one, batch(team, list(range(30))))
+    monkeypatch.setattr(other, "_new_events", NewEvents(stores.folder / "spill"))
+    monkeypatch.setattr(other, "_lock", turn)
+    append(other, batch(team, [100]))  # the first one asks for its own events only
+    monkeypatch.setattr(NewEvents, "_add", adding)
+    assert append(other, batch(team, [1, 101])).rows == 1
+    assert [(size, held) for size, held in learnt if size >= 30]
+    assert not [size for size, held in learnt if held and size > 1]
 
 
 def test_the_same_id_in_two_teams_is_two_events(stores: Stores) -> None:
