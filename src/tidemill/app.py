@@ -302,5 +302,6 @@ def _intake(app: App, keeper: Keeper, metrics: Metrics, processes: int, closing:
     closing.callback(committer.stop)
     keyring = Keyring(Keys(app.database).by_hash, processes)
     room = Room(settings.capture_held_bytes)
-    seconds, source = settings.capture_body_seconds, app.events.captured
+    seconds = settings.capture_body_seconds
+    source = functools.lru_cache(1000)(app.events.captured)  # once made, it stays
     return Intake(keyring, committer, metrics, room, seconds, source, keeper.look)
