@@ -31,6 +31,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return cores + (cores + 1) // 2
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Torture takes as long as it is told to."""
+    for item in items:
+        if item.get_closest_marker("torture"):
+            item.add_marker(pytest.mark.timeout(0))
+
+
 @pytest.fixture(autouse=True)
 def no_server_is_left() -> Iterator[None]:
     """The PostgreSQL of a home is that of one test: hundreds of them would be left at the end."""

@@ -9,12 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from tidemill.errors import UnavailableError
 
 _log = logging.getLogger(__name__)
-_AGAIN_SECONDS = 0.2
+#: Another one is begun after so long; each time after twice that, up to a bound, as long as none lives for a minute.
+_AGAIN_SECONDS, _AGAIN_AT_MOST, _LIVES_SECONDS = 0.2, 30.0, 60.0
+#: One that does not end within this is killed: what it was told is kept, or will be told again.
+_STOP_SECONDS = 60.0
 
 
 class Child:
@@ -36,18 +40,34 @@ class Child:
             It does not begin.
         """
         if not self._begin():
+            self._ended()
             raise UnavailableError("child_failed", f"The server's {self._title} did not start; see above.")
         self._watching.start()
 
     def stop(self) -> None:
-        """Let it finish what it has begun, and end."""
+        """Let it finish what it has begun, and end. If it hangs, for want of a database perhaps, it is killed."""
         with self._guard:
             self._stopping.set()
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
         if self._process is not None:
-            self._process.wait()
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                _log.error("the %s does not end, and is killed", self._title)
+                self._process.kill()
         self._watching.join()
+        self._ended()
+
+    def _ended(self) -> None:
+        """Wait until it has, and close what led to it."""
+        process = self._process
+        if process is not None:
+            process.wait()
+            with self._guard:
+                for pipe in (process.stdin, process.stdout):
+                    if pipe is not None:
+                        pipe.close()
 
     def _begin(self) -> bool:
         """Whether it says that it is ready."""
@@ -59,10 +79,15 @@ class Child:
         return bool(process.stdout and process.stdout.readline())
 
     def _watch(self) -> None:
+        pause = _AGAIN_SECONDS
         while self._process is not None:
-            self._process.wait()
-            if self._stopping.wait(_AGAIN_SECONDS):
+            began = time.monotonic()
+            self._ended()
+            if time.monotonic() - began >= _LIVES_SECONDS:
+                pause = _AGAIN_SECONDS
+            if self._stopping.wait(pause):
                 return
+            pause = min(2 * pause, _AGAIN_AT_MOST)
             _log.error("the %s has ended; another one takes its place", self._title)
             try:
                 self._begin()

@@ -128,7 +128,7 @@ def run(settings: Settings, listener: socket.socket, processes: int, proxies: st
         "tidemill.api.serve:application",
         factory=True,
         workers=processes,
-        http="tidemill.api.protocol:Protocol",
+        http="tidemill.capture.protocol:Protocol",
         ws="none",
         lifespan="on",
         access_log=False,

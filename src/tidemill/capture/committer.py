@@ -86,7 +86,7 @@ class Committer:
         self._takes, self._gap = bounds.seconds, bounds.seconds
         self._last = 0.0  # when the last group was taken
         self._changed = threading.Condition()
-        self._ready: queue.Queue[tuple[list[Parcel], Bundle] | None] = queue.Queue(1)
+        self._ready: queue.Queue[tuple[list[Parcel], Bundle | None] | None] = queue.Queue(1)
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._gather_all, name="gather", daemon=True),
@@ -179,10 +179,10 @@ class Committer:
 
     def _gather_all(self) -> None:
         while group := self._gather():
-            try:
-                self._ready.put((group, _bundle(group)))
-            except Exception as error:  # noqa: BLE001 - whoever waits is told
-                self._each_alone(group, error)
+            bundle = None
+            with contextlib.suppress(Exception):  # it meets who keeps it again, who tells whoever waits
+                bundle = _bundle(group)
+            self._ready.put((group, bundle))
         for _ in range(_KEEPING):
             self._ready.put(None)
 
@@ -190,20 +190,21 @@ class Committer:
         while (made := self._ready.get()) is not None:
             self._keep(*made)
 
-    def _keep(self, group: list[Parcel], bundle: Bundle) -> None:
+    def _keep(self, group: Sequence[Parcel], bundle: Bundle | None = None) -> None:
         """Have a group kept, and tell those who wait for it."""
         try:
-            kept = self._keeper.keep(bundle)
+            kept = self._keeper.keep(_bundle(group) if bundle is None else bundle)
         except Revoked as error:
             _settle([parcel for parcel in group if parcel.key in error.keys], Revoked())
             left = [parcel for parcel in group if parcel.key not in error.keys]
             if left:
-                self._keep(left, _bundle(left))
+                self._keep(left)
         except Exception as error:  # noqa: BLE001 - whoever waits is told
-            self._each_alone(group, error)
+            self._failed(group, error)
         else:
-            self._metrics.committed(kept.rows, kept.duplicates, kept.seconds)
-            self._pace(kept.seconds)
+            if kept.seconds:  # else nothing but what was refused
+                self._metrics.committed(kept.rows, kept.duplicates, kept.seconds)
+                self._pace(kept.seconds)
             _settle(group, None)
 
     def _pace(self, seconds: float) -> None:
@@ -211,27 +212,21 @@ class Committer:
         self._takes += _PACE_SHARE * (seconds - self._takes)
         self._gap = min(self._bounds.seconds, _GAP * self._takes)
 
-    def _each_alone(self, group: Sequence[Parcel], error: Exception) -> None:
+    def _failed(self, group: Sequence[Parcel], error: Exception) -> None:
         """After a group met an error: if it was for want of something, they are told so; else one of them is bad."""
         if isinstance(error, UnavailableError):
             self._metrics.failed(error.code)
             _settle(group, error)
-            return
-        if isinstance(error, TooManyBad) and len(group) == 1:
+        elif len(group) > 1:
+            half = len(group) // 2
+            self._keep(group[:half])
+            self._keep(group[half:])
+        elif isinstance(error, TooManyBad):
             _settle(group, error)
-            return
-        if len(group) == 1:
+        else:
             _log.error("events could not be kept", exc_info=error)
             self._metrics.failed("bug")
             _settle(group, Failed())
-            return
-        for parcel in group:
-            try:
-                bundle = _bundle([parcel])
-            except Exception as again:  # noqa: BLE001 - whoever waits is told
-                self._each_alone([parcel], again)
-            else:
-                self._keep([parcel], bundle)
 
 
 def _bundle(group: Sequence[Parcel]) -> Bundle:

@@ -111,6 +111,7 @@ class Lake:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
         self._new_events: NewEvents | None = None
+        self._position = 0
         self._files: Files | None = None  # those that commits of this process have seen
 
     @contextlib.contextmanager
@@ -306,10 +307,14 @@ class Lake:
         return int(found[0]) if found and found[0] is not None else 0
 
     def position(self) -> int:
-        """The newest snapshot that holds events; 0 if there is none."""
+        """The newest snapshot that holds events; 0 if there is none. Of the ledger only what is new is read."""
+        known = self._position
         with self.cursor() as cursor:
-            found = cursor.execute("SELECT max(snapshot_id) FROM lake.commits WHERE rows > 0").fetchone()
-        return int(found[0]) if found and found[0] is not None else 0
+            found = cursor.execute(
+                "SELECT max(snapshot_id) FROM lake.commits WHERE rows > 0 AND snapshot_id > ?", [known]
+            ).fetchall()[0][0]
+        self._position = max(self._position, found or 0)
+        return self._position
 
     def look(self) -> None:
         """Raise UnavailableError if nothing could be committed now: no catalog answers, or there is no room."""

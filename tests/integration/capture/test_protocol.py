@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from tidemill.api import protocol, serve
-from tidemill.capture import bodies
+from tidemill.api import serve
+from tidemill.capture import bodies, protocol
 from tidemill.capture.deadlines import Deadlines
 from tidemill.capture.http import Answer, Receive, Request, Scope, Send, respond
 from tidemill.capture.intake import Intake

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import threading
 import time
 import uuid
@@ -44,7 +45,7 @@ class Store:
         self.refused += bundle.refused
         if names:
             self.commits.append(names)
-        return Kept(len(names), 0, 0.0)
+        return Kept(len(names), 0, 0.001 if names else 0.0)
 
     def look(self) -> None: ...
 
@@ -124,6 +125,62 @@ def test_nobody_is_answered_before_the_commit() -> None:
         await asked
 
     asyncio.run(ask())
+    found.committer.stop()
+
+
+def test_a_bad_event_among_many_is_found_by_few_commits() -> None:
+    found = setting(rows=128)
+    names = [f"event-{number}" for number in range(100)]
+    names[37] = "bad"
+    answers = asyncio.run(outcomes(found, *names))
+    assert [number for number, answer in enumerate(answers) if isinstance(answer, Failed)] == [37]
+    assert sorted(itertools.chain(*found.store.commits)) == sorted(set(names) - {"bad"})
+    assert len(found.store.commits) <= 8
+    found.committer.stop()
+
+
+def test_what_cannot_be_bundled_ends_nothing() -> None:
+    """Also where it turns up late: when the others of its group go on without a revoked key."""
+    gone = uuid.uuid4()
+    store, tries = Store(gone={gone}), itertools.count()
+    store.may.set()
+
+    def refused() -> list[dict[str, Any]]:
+        if next(tries):
+            raise ValueError
+        return [{"code": "odd"}]
+
+    committer = Committer(store, Bounds(100, 10_000_000, 0.0), Metrics())
+
+    async def ask() -> list[Any]:
+        odd = Taken([pa.record_batch({"event": ["odd"]})], [(b"{}", RowError("odd", "It is odd."))])
+        asked = [sent(committer, "revoked", gone), committer.commit(KEY, odd, refused, 1, 100), sent(committer, "good")]
+        tasks = [asyncio.create_task(one) for one in asked]
+        await asyncio.sleep(0)
+        committer.start()  # so that all are in one group
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    revoked, odd, good = asyncio.run(ask())
+    assert isinstance(revoked, Revoked)
+    assert isinstance(odd, Failed)
+    assert good is None
+    assert asyncio.run(gathered(committer, *"abc")) == [None] * 3  # both threads that keep go on
+    assert all(thread.is_alive() for thread in committer._threads)
+    committer.stop()
+
+
+def test_what_is_only_refused_says_nothing_of_commits() -> None:
+    found = setting(seconds=0.5)
+    found.committer._last = 0.0
+    found.store.may.set()
+
+    async def ask() -> None:
+        refused = Taken([], [(b"{}", RowError("odd", "It is odd."))])
+        await found.committer.commit(KEY, refused, lambda: [{"code": "odd"}], 1, 100)
+
+    asyncio.run(ask())
+    assert found.store.refused == [{"code": "odd"}]
+    assert found.committer._gap == 0.5
     found.committer.stop()
 
 
