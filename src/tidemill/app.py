@@ -6,6 +6,7 @@ Each part is opened when it is first needed, so that a command pays only for wha
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -272,7 +273,8 @@ def _keeper(app: App, closing: contextlib.ExitStack) -> Keeper:
 
     # The embedded PostgreSQL is started again, if it was killed, or ended when the disk was full.
     revoked, revive = Keys(app.database).revoked, functools.partial(open_postgres, app.settings)
-    keeper = StoreKeeper(app.lake, Rejects(app.database), revoked, revive)
+    within = dt.timedelta(days=app.settings.capture_duplicate_days)
+    keeper = StoreKeeper(app.lake, Rejects(app.database), revoked, revive, within)
     keeper.look()  # the store is opened now, so that the first request does not wait for it
     tidying = Tidying(app.lake)
     tidying.start()

@@ -78,6 +78,11 @@ class Settings(pydantic_settings.BaseSettings):
     capture_commit_bytes: int = Field(
         default=32 * MEGABYTE, ge=1000, description="Most bytes of captured events in one commit."
     )
+    capture_duplicate_days: float = Field(
+        default=30,
+        ge=7,
+        description="A captured event that is sent again counts once if the store got it within so many days.",
+    )
     capture_held_bytes: int = Field(
         default=256 * MEGABYTE,
         ge=1_000_000,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import datetime as dt
 import threading
 import time
 import uuid
@@ -93,8 +94,8 @@ class _Commits:
     For what a commit costs, however little is in it, is as much as 4,000 events.
     """
 
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
+    def __init__(self, lake: Lake, within: dt.timedelta) -> None:
+        self._lake, self._within = lake, within
         self._name = f"capture-{uuid.uuid4().hex}"
         self._waiting: collections.deque[_Waiting] = collections.deque()
         self._turn, self._guard = threading.Lock(), threading.Lock()
@@ -130,9 +131,8 @@ class _Commits:
 
     def _commit(self, many: Sequence[_Waiting]) -> None:
         try:
-            appended = self._lake.append(
-                self._lake.joined([one.events for one in many]), Place(self._name, time.time_ns())
-            )
+            events = self._lake.joined([one.events for one in many])
+            appended = self._lake.append(events, Place(self._name, time.time_ns()), self._within)
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             if len(many) > 1 and not isinstance(error, UnavailableError):  # one of them is bad: the others are kept
                 for one in many:
@@ -155,10 +155,12 @@ class StoreKeeper:
         rejects: Rejects,
         revoked: Callable[[Collection[uuid.UUID]], set[uuid.UUID]],
         revive: Callable[[], object],
+        within: dt.timedelta,
     ) -> None:
-        """`revoked`: those of these keys that are; `revive` is called when the database does not answer."""
+        """`revoked`: those of these keys that are; `revive` is called when the database does not answer; `within`: an
+        event that is sent again counts once if it was kept that lately."""
         self._lake, self._rejects, self._revoked, self._revive = lake, rejects, revoked, revive
-        self._commits = _Commits(lake)
+        self._commits = _Commits(lake, within)
 
     def keep(self, bundle: Bundle) -> Kept:
         """See Keeper."""

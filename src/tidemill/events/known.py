@@ -6,10 +6,12 @@ a suspicion: such events are looked at again by the ids themselves.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import itertools
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from tidemill.events import ledger
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,6 +35,8 @@ _HASH = "md5_number_lower(team_id::VARCHAR || ':' || uuid)"
 _SIZED = ("uuid", "event", "properties", "distinct_id", "set", "set_once", "elements")
 #: How many hashes are sorted in memory at most; longer runs of them are kept in files, which the system caches.
 _RUN = 4_000_000
+#: How often it is looked what was committed longer ago than is asked for.
+_FORGETS_SECONDS = 3600.0
 #: Bytes of events that are handed on at once.
 _PIECE_BYTES = 4 * 1024 * 1024
 
@@ -41,12 +47,16 @@ class NewEvents:
     Of use to one process for all its commits, for it reads each hash of the store only once.
     """
 
-    def __init__(self, folder: Path, run: int = _RUN) -> None:
-        """`folder`: for temporary files, which have no name and end with the process; `run`: hashes in memory."""
-        self._folder, self._run = folder, run
-        self._full: list[Hashes] = []
+    def __init__(self, folder: Path, run: int = _RUN, within: dt.timedelta | None = None) -> None:
+        """`folder`: for temporary files, which have no name and end with the process; `run`: hashes in memory.
+
+        `within`: only of events that were committed so lately it is known that they are there.
+        """
+        self._folder, self._run, self.within = folder, run, within
+        self._full: list[tuple[int, Hashes]] = []  # each with its newest snapshot
         self._open: Hashes = np.empty(0, np.uint64)
-        self._upto = 0
+        self._upto = self._forgotten = 0
+        self._forgets_at = 0.0
         self._asked = self._sorted = False
         self._guard = threading.Lock()
 
@@ -55,6 +65,7 @@ class NewEvents:
         commit meanwhile."""
         with self._guard:
             if self._asked and not self._sorted:
+                self._forget(cursor)
                 self._refresh(cursor)
 
     def select(self, cursor: duckdb.DuckDBPyConnection, events: pa.Table) -> pa.Table:
@@ -63,13 +74,13 @@ class NewEvents:
             return events
         hashes = events["uuid_hash"].to_numpy()
         with self._guard:
+            self._forget(cursor)
             known = self._known(cursor, hashes)
         suspects = np.flatnonzero(known)
         if len(suspects):
             ids = events.select(["team_id", "uuid", "uuid_hash"]).append_column("n", _count(events.num_rows))
             cursor.register("suspects", ids.take(suspects))
-            stored = "SELECT n FROM suspects SEMI JOIN lake.events USING (uuid_hash, uuid, team_id)"
-            events = _without(events, _numbers(cursor, stored))
+            events = _without(events, self._stored(cursor, "suspects", "uuid_hash, uuid, team_id"))
         return events.append_column("n", _count(events.num_rows).cast(pa.int32()))
 
     def remember(self, cursor: duckdb.DuckDBPyConnection, committed: pa.Table) -> None:
@@ -77,7 +88,7 @@ class NewEvents:
         newest = _newest(cursor)
         with self._guard:
             if self._sorted and newest == self._upto + 1:  # else somebody else's commits are among the new ones
-                self._add(np.sort(committed["uuid_hash"].to_numpy()))
+                self._add(np.sort(committed["uuid_hash"].to_numpy()), newest)
                 self._upto = newest
 
     def _known(self, cursor: duckdb.DuckDBPyConnection, hashes: Hashes) -> Flags:
@@ -86,16 +97,31 @@ class NewEvents:
         if not self._asked:  # for one commit alone, sorting all that the store holds takes longer
             self._asked = True
             cursor.register("hashes", pa.table({"n": np.arange(len(hashes)), "uuid_hash": hashes}))
-            known[_numbers(cursor, "SELECT n FROM hashes SEMI JOIN lake.events USING (uuid_hash)")] = True
+            known[self._stored(cursor, "hashes", "uuid_hash")] = True
             return known
         self._refresh(cursor)
         order = np.argsort(hashes)
         ordered = hashes[order]
-        for run in (*self._full, self._open):
+        for run in (*(run for _, run in self._full), self._open):
             if len(run):
                 places = np.minimum(np.searchsorted(run, ordered), len(run) - 1)
                 known[order] |= run[places] == ordered
         return known
+
+    def _stored(self, cursor: duckdb.DuckDBPyConnection, asked: str, by: str) -> npt.NDArray[np.int64]:
+        """The numbers of those that the store has."""
+        stored = f"(SELECT {by} FROM lake.events WHERE snapshot_id > {self._forgotten})"
+        return _numbers(cursor, f"SELECT n FROM {asked} SEMI JOIN {stored} USING ({by})")
+
+    def _forget(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """What was committed longer ago, now and then."""
+        if self.within is None or time.monotonic() < self._forgets_at:
+            return
+        older = "SELECT max(snapshot_id) FROM lake.commits WHERE committed_at < ?"
+        self._forgotten = int(cursor.execute(older, [ledger.now() - self.within]).fetchall()[0][0] or 0)
+        self._full = [(upto, run) for upto, run in self._full if upto > self._forgotten]
+        self._upto = max(self._upto, self._forgotten)
+        self._forgets_at = time.monotonic() + _FORGETS_SECONDS
 
     def _refresh(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Take in what the commits of this and of other processes have brought since the last time."""
@@ -103,16 +129,16 @@ class NewEvents:
         if newest > self._upto:
             since = "SELECT uuid_hash FROM lake.events WHERE snapshot_id > ? AND snapshot_id <= ?"
             for batch in cursor.execute(since, [self._upto, newest]).to_arrow_reader(self._run):
-                self._add(np.sort(batch.column(0).to_numpy()))
+                self._add(np.sort(batch.column(0).to_numpy()), newest)
             self._upto = newest
         self._sorted = True
 
-    def _add(self, hashes: Hashes) -> None:
-        """Add a sorted run. Two are merged in one pass by this kind of sort."""
+    def _add(self, hashes: Hashes, upto: int) -> None:
+        """Add a sorted run, of snapshots up to that one. Two are merged in one pass by this kind of sort."""
         merged = np.concatenate([self._open, hashes])
         merged.sort(kind="stable")
         if len(merged) >= self._run:
-            self._full.append(self._in_file(merged))
+            self._full.append((upto, self._in_file(merged)))
             merged = np.empty(0, np.uint64)
         self._open = merged
 

@@ -241,13 +241,13 @@ class Lake:
         with self.cursor() as cursor:
             return Prepared(known.joined(cursor, [one.events for one in many]), sum(one.rows for one in many))
 
-    def append(self, prepared: Prepared, place: Place) -> Appended:
+    def append(self, prepared: Prepared, place: Place, within: dt.timedelta | None = None) -> Appended:
         """Commit new events and a place in the ledger, in one transaction. Durable when this returns.
 
         Events whose (team_id, uuid) the store holds already, or that come twice, are counted as duplicates and left
-        out.
+        out. `within`: if they were committed that lately; what is remembered of them is bounded by it.
         """
-        selecting = self._selecting()
+        selecting = self._selecting(within)
         with contextlib.ExitStack() as stack:
             cursor = stack.enter_context(self.cursor())  # before the turn: to open the store takes it
             selecting.catch_up(cursor)
@@ -278,24 +278,24 @@ class Lake:
     def _insert(self, cursor: duckdb.DuckDBPyConnection, fresh: pa.Table, place: Place) -> None:
         from tidemill.events.known import in_pieces  # 0.1 s
 
-        now = dt.datetime.now(dt.UTC)
+        now = ledger.now()
         names = ", ".join(f'"{name}"' for name in (*BATCH_COLUMNS, *_DERIVED))
-        ledger = [place.file_key, place.last_ordinal, now]
+        values = [place.file_key, place.last_ordinal, now]
         if fresh.num_rows == 0:
-            cursor.execute("INSERT INTO lake.commits VALUES (?, ?, 0, 0, ?, NULL, NULL)", ledger)
+            cursor.execute("INSERT INTO lake.commits VALUES (?, ?, 0, 0, ?, NULL, NULL)", values)
             return
         cursor.register("fresh", in_pieces(fresh))
         cursor.execute(f"INSERT INTO lake.events ({names}, inserted_at) SELECT {names}, ? FROM fresh", [now])
         cursor.execute(
             "INSERT INTO lake.commits SELECT ?, ?, count(*), sum(bytes), ?, min(timestamp), max(timestamp) FROM fresh",
-            ledger,
+            values,
         )
 
-    def _selecting(self) -> NewEvents:
+    def _selecting(self, within: dt.timedelta | None) -> NewEvents:
         from tidemill.events.known import NewEvents  # 0.1 s
 
-        if self._new_events is None:
-            self._new_events = NewEvents(self._settings.spill_path)
+        if self._new_events is None or self._new_events.within != within:
+            self._new_events = NewEvents(self._settings.spill_path, within=within)
         return self._new_events
 
     def resume_after(self, file_key: str) -> int:

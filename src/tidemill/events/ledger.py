@@ -27,6 +27,11 @@ class Commit:
     since: dt.datetime | None = None
 
 
+def now() -> dt.datetime:
+    """The time of a commit that is made now."""
+    return dt.datetime.now(dt.UTC)
+
+
 def commits(cursor: duckdb.DuckDBPyConnection, after: int, upto: int, fold: float = 0) -> list[Commit]:
     """Those of the snapshots in (after, upto] that hold events, in order. See `folded`."""
     return folded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,14 @@ import pytest
 from hypothesis import strategies as st
 
 from tidemill.app import App
+from tidemill.events import known, ledger
 from tidemill.events.known import NewEvents
 from tidemill.events.lake import BATCH_COLUMNS, Appended, Lake, Place
 from tidemill.settings import Settings
 
 _TYPES = {"team_id": pa.int64(), "timestamp": pa.timestamp("us", "UTC")}
 _TEAMS = itertools.count(1000)
+WEEK = dt.timedelta(days=7)
 #: Commits: by which process, and the numbers of the events of each batch that is in it.
 BATCHES = st.lists(st.lists(st.integers(0, 40), max_size=25), min_size=1, max_size=3)
 COMMITS = st.lists(st.tuples(st.integers(0, 1), BATCHES), max_size=8)
@@ -76,6 +79,42 @@ def test_each_event_is_stored_once(stores: Stores, commits: list[tuple[int, list
     assert stored(stores.lakes[0], team) == sorted(f"id-{n}" for n in seen)
 
 
+@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.given(days=st.lists(st.integers(0, 30), min_size=1, max_size=6), first=st.integers(0, 6))
+def test_what_was_committed_long_ago_is_not_remembered(stores: Stores, days: list[int], first: int) -> None:
+    """An event counts once within the time that is asked for, for whoever commits it; memory is bounded by that."""
+    team, lake, seen = next(_TEAMS), stores.lakes[0], dict[int, dt.datetime]()
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(days=1000 * team)  # after all that other tests have committed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "now", lambda: moment)
+        patch.setattr(known, "_FORGETS_SECONDS", 0.0)
+        for number, later in enumerate(days):
+            moment += dt.timedelta(days=later)
+            if number == first:
+                lake._new_events = None  # another process goes on
+            events = lake.prepare([batch(team, [0, number % 3 + 1])])
+            appended = lake.append(events, Place("file", 1), WEEK)
+            fresh = {n for n in (0, number % 3 + 1) if n not in seen or moment - seen[n] > WEEK}
+            assert appended.rows == len(fresh)
+            seen |= dict.fromkeys(fresh, moment)
+    lake._new_events = None
+
+
+def test_runs_of_hashes_that_are_too_old_are_dropped(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    team, lake = next(_TEAMS), stores.lakes[0]
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(days=1000 * team)
+    monkeypatch.setattr(ledger, "now", lambda: moment)
+    monkeypatch.setattr(known, "_FORGETS_SECONDS", 0.0)
+    kept = NewEvents(stores.folder / "spill", run=16, within=WEEK)
+    monkeypatch.setattr(lake, "_new_events", kept)
+    for number in range(20):
+        moment += dt.timedelta(days=1)
+        events = lake.prepare([batch(team, list(range(number * 20, number * 20 + 20)))])
+        lake.append(events, Place("file", 1), WEEK)
+        assert len(kept._full) <= 9
+    assert kept._full
+
+
 def test_what_the_store_holds_is_learnt_before_the_turn(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a large store it takes long, and others are to commit meanwhile."""
     one, other = stores.lakes
@@ -91,9 +130,9 @@ def test_what_the_store_holds_is_learnt_before_the_turn(stores: Stores, monkeypa
             yield held
             holding = False
 
-    def adding(self: NewEvents, hashes: Any) -> None:
+    def adding(self: NewEvents, hashes: Any, upto: int) -> None:
         learnt.append((len(hashes), holding))
-        add(self, hashes)
+        add(self, hashes, upto)
 
     append(one, batch(team, list(range(30))))
     monkeypatch.setattr(other, "_new_events", NewEvents(stores.folder / "spill"))

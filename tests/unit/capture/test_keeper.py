@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import threading
 import uuid
 from collections.abc import Callable, Collection, Sequence
@@ -19,6 +20,7 @@ from tidemill.events.lake import Appended, Place, Prepared
 
 KEY = uuid.uuid4()
 BAD = -1
+DAY = dt.timedelta(days=1)
 
 
 @dataclasses.dataclass
@@ -39,7 +41,7 @@ class Lake:
     def joined(self, many: Sequence[Prepared]) -> Prepared:
         return Prepared(pa.concat_tables([one.events for one in many]), sum(one.rows for one in many))
 
-    def append(self, events: Prepared, _place: Place) -> Appended:
+    def append(self, events: Prepared, _place: Place, _within: dt.timedelta) -> Appended:
         if not self.begun.is_set():
             self.begun.set()
             assert self.may.wait(60)
@@ -63,7 +65,7 @@ def nobody(_keys: Collection[uuid.UUID]) -> set[uuid.UUID]:
 
 def kept(lake: Lake, *bundles: list[int]) -> list[Future[Kept]]:
     """The first is being committed when the others come, one after the other."""
-    made = StoreKeeper(lake, NoRejects(), nobody, lambda: None)  # type: ignore[arg-type]
+    made = StoreKeeper(lake, NoRejects(), nobody, lambda: None, DAY)  # type: ignore[arg-type]
     waiting = made._commits._waiting
 
     def keep(numbers: list[int]) -> Kept:
@@ -118,7 +120,7 @@ def test_what_cannot_be_kept_now_is_told_to_all_at_once() -> None:
 def test_nothing_gathers_behind_a_commit_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "_WAITS_SECONDS", 0.01)
     lake = Lake()
-    commits = keeper._Commits(lake)  # type: ignore[arg-type]
+    commits = keeper._Commits(lake, DAY)  # type: ignore[arg-type]
     one, other = (lake.prepare([pa.RecordBatch.from_pydict({"n": [number]})]) for number in (1, 2))
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(commits.append, one)
