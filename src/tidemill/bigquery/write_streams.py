@@ -56,10 +56,6 @@ class WriteStreams:
         request = types.CreateWriteStreamRequest(parent=parent, write_stream=stream)
         return str(self._ask("create_write_stream", request, parent).name)
 
-    def default(self, dataset: str, table: str) -> str:
-        """The name of the stream that every table has: without offsets, so rows that are sent again come twice."""
-        return f"{self._table(dataset, table)}/streams/_default"
-
     def finalize(self, name: str) -> int:
         """End a stream; once more is harmless. Gives the number of its rows.
 

@@ -59,6 +59,11 @@ def table(client: bigquery.Client, warehouse: Warehouse) -> str:
     return warehouse.name("t")
 
 
+def default_of(warehouse: Warehouse) -> str:
+    """The stream that every table has: without offsets."""
+    return f"projects/{DEFAULT_PROJECT}/datasets/{warehouse.dataset}/tables/t/streams/_default"
+
+
 def ask(connection: Connection, batch: pa.RecordBatch, offset: int | None = None) -> Outcome:
     return connection.send(batch, offset).result(60)
 
@@ -99,7 +104,7 @@ def test_what_becomes_of_a_request(client: bigquery.Client, warehouse: Warehouse
     late = ask(connection, numbers(3), 2)
     assert isinstance(late, Failed)
     assert isinstance(late.error, RetryableError)
-    default = streams.open(streams.default(warehouse.dataset, "t"), pa.schema([("b", pa.int64())]))
+    default = streams.open(default_of(warehouse), pa.schema([("b", pa.int64())]))
     extra = ask(default, pa.RecordBatch.from_pydict({"b": [1]}))
     assert isinstance(extra, Failed)
     assert isinstance(extra.error, ConfigError)
@@ -110,7 +115,7 @@ def test_what_becomes_of_a_request(client: bigquery.Client, warehouse: Warehouse
 
 def test_new_columns_are_told(client: bigquery.Client, warehouse: Warehouse, table: str, opened: Open) -> None:
     streams = opened()
-    connection = streams.open(streams.default(warehouse.dataset, "t"), SCHEMA)
+    connection = streams.open(default_of(warehouse), SCHEMA)
     assert ask(connection, numbers(1)) == Appended(None)
     more = client.get_table(table)
     more.schema = [*more.schema, bigquery.SchemaField("b", "STRING")]
