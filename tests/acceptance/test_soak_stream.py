@@ -17,8 +17,9 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -36,20 +37,31 @@ SECONDS = float(os.environ.get("TIDEMILL_SOAK_SECONDS", "3600"))
 CALM, WILD = 0.25, 0.95
 EARLY, LATE = (0.25, 0.5), (0.75, 0.95)
 SENDERS, REQUESTS_PER_SECOND, EVENTS_PER_REQUEST = 4, 5.0, 5
+#: Of the requests: with one event more that was acknowledged before; that the server sets aside; that BigQuery refuses.
+DUPLICATES, BAD, REFUSED = 0.1, 0.05, 0.01
+#: A time that BigQuery takes into no stream.
+LONG_AGO = "2001-01-01T00:00:00Z"
 #: How much more memory the late span may show than the early one: caches of DuckDB and Python's heap come and go.
 MORE_SHARE, MORE_BYTES = 0.15, 48_000_000
 _AGAIN_SECONDS = 0.2
 
 
 class Sender(threading.Thread):
-    """Sends at a steady rate, as an SDK does: what was not acknowledged is sent again, the same."""
+    """Sends at a steady rate, as an SDK does: what was not acknowledged is sent again, the same.
+
+    `acknowledged`, `bad` and `refused`: uuids of events that are to be in the table, that the server sets aside, and
+    that the stream does.
+    """
 
     def __init__(self, port: int, key: str, number: int, stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self._port, self._key, self._number, self._stopping = port, key, number, stop
         self._connection: http.client.HTTPConnection | None = None
+        self._draw = random.Random(number)
         self.acknowledged: list[str] = []
-        self.again = 0
+        self.bad: list[str] = []
+        self.refused: list[str] = []
+        self.again = self.duplicates = 0
 
     def run(self) -> None:
         """See the class."""
@@ -57,15 +69,30 @@ class Sender(threading.Thread):
         while not self._stopping.wait(max(0.0, due - time.monotonic())):
             due += 1 / REQUESTS_PER_SECOND
             names = [str(uuid.uuid4()) for _ in range(EVENTS_PER_REQUEST)]
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            common = {"event": "soaked", "distinct_id": f"client-{self._number}", "timestamp": now}
-            batch = [{**common, "uuid": name, "properties": {"filler": "x" * 300}} for name in names]
+            bad, refused = self._some(BAD), self._some(REFUSED)
+            twice = [self._draw.choice(self.acknowledged)] if self.acknowledged and self._some(DUPLICATES) else []
+            batch = [self._event(name) for name in names + twice]
+            batch += [self._event(name, event="") for name in bad]
+            batch += [self._event(name, timestamp=LONG_AGO) for name in refused]
+            self._draw.shuffle(batch)
             body = json.dumps({"api_key": self._key, "batch": batch})
             while not self._taken(body):
                 self.again += 1
                 time.sleep(_AGAIN_SECONDS)
             self.acknowledged += names
+            self.bad += bad
+            self.refused += refused
+            self.duplicates += len(twice)
         self._close()
+
+    def _some(self, share: float) -> list[str]:
+        """The uuid of one event more, in so many of the requests."""
+        return [str(uuid.uuid4())] if self._draw.random() < share else []
+
+    def _event(self, name: str, **more: str) -> dict[str, Any]:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        common = {"event": "soaked", "distinct_id": f"client-{self._number}", "timestamp": now}
+        return {**common, "uuid": name, "properties": {"filler": "x" * 300}, **more}
 
     def _taken(self, body: str) -> bool:
         """Whether the server acknowledged it."""
@@ -95,7 +122,7 @@ class Soak:
         self._began = time.monotonic()
         self._stream: subprocess.Popen[bytes] | None = None
         self.done: collections.Counter[str] = collections.Counter()
-        self.memory: dict[str, list[tuple[float, int]]] = {"writer": [], "stream": []}
+        self.memory: dict[str, list[tuple[float, int]]] = {"http": [], "writer": [], "stream": []}
 
     def part(self) -> float:
         """How much of the time is over."""
@@ -161,10 +188,16 @@ class Soak:
 
     def _sample(self) -> None:
         assert self._stream is not None
-        with contextlib.suppress(psutil.Error):
-            self.memory["stream"].append((self.part(), psutil.Process(self._stream.pid).memory_info().rss))
-        with contextlib.suppress(psutil.Error):
-            self.memory["writer"].append((self.part(), self._server.writer().memory_info().rss))
+        assert self._server.process is not None
+        stream, server = self._stream.pid, self._server.process.pid
+        sampled: dict[str, Callable[[], psutil.Process]] = {
+            "http": lambda: psutil.Process(server),  # of one process, the first is the one that answers requests
+            "writer": self._server.writer,
+            "stream": lambda: psutil.Process(stream),
+        }
+        for who, process in sampled.items():
+            with contextlib.suppress(psutil.Error):
+                self.memory[who].append((self.part(), process().memory_info().rss))
 
     def most(self, who: str, span: tuple[float, float]) -> int:
         """Memory of a process in a part of the time, at most."""
@@ -207,7 +240,8 @@ def test_an_hour_of_events_and_kills(soak: tuple[Soak, CaptureServer], fresh_ins
     made.end_stream(signal.SIGTERM)
     send_all(fresh_installation)
     acknowledged = sorted(name for sender in senders for name in sender.acknowledged)
-    _tell(made, len(acknowledged), sum(sender.again for sender in senders))
+    refused = sorted(name for sender in senders for name in sender.refused)
+    _tell(made, senders)
     client = fresh_installation.client()
     with contextlib.closing(client):
         found = client.google().query_and_wait(f"SELECT uuid FROM `{fresh_installation.dataset}.events`")
@@ -216,15 +250,23 @@ def test_an_hour_of_events_and_kills(soak: tuple[Soak, CaptureServer], fresh_ins
         assert app.exports.verify(NAME, by="tester").different == ()
         runs = app.exports.runs(NAME, limit=1_000_000)
         assert sum(run.rows_done for run in runs) == len(acknowledged)
+        assert sum(run.rows_rejected for run in runs) == len(refused)
+        assert sorted(one.uuid for one in app.exports.rejects(NAME, limit=1_000_000)) == refused
+        bad = sorted(json.loads(one.raw)["uuid"] for one in app.events.rejects(limit=1_000_000))
+        assert bad == sorted(name for sender in senders for name in sender.bad)
+        assert dict(app.events.count(by="team")) == {1: len(acknowledged) + len(refused)}
     for who in made.memory:
         early, late = made.most(who, EARLY), made.most(who, LATE)
         assert late <= early * (1 + MORE_SHARE) + MORE_BYTES, f"{who}: {early:,} bytes, and {late:,} later"
 
 
-def _tell(made: Soak, events: int, again: int) -> None:
+def _tell(made: Soak, senders: list[Sender]) -> None:
     """What happened, for who reads along (pytest -s, or the report of a failure)."""
     spans = [(n / 8, (n + 1) / 8) for n in range(8)]
-    told = [f"{events:,} events, {again:,} requests sent again; {dict(made.done)}"]
+    events, bad = sum(len(one.acknowledged) for one in senders), sum(len(one.bad) for one in senders)
+    refused, twice = sum(len(one.refused) for one in senders), sum(one.duplicates for one in senders)
+    sent = f"{events:,} events, {twice:,} sent twice, {bad:,} set aside by the server, {refused:,} by the stream"
+    told = [f"{sent}; {sum(one.again for one in senders):,} requests sent again; {dict(made.done)}"]
     for who in made.memory:
         most = [f"{made.most(who, span) / 1e6:.0f}" for span in spans]
         told.append(f"{who}: at most, in each eighth of the time, {', '.join(most)} MB")

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import prometheus_client as prometheus
 import psutil
 from prometheus_client import multiprocess
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
+#: In the environment: the file in which the process that moves streams says how they stand.
+STREAMS = "TIDEMILL_SERVE_STREAMS"
+#: What is said in it is of use for so long.
+_TOLD_SECONDS = 60.0
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -20,6 +30,7 @@ class Metrics:
     def __init__(self) -> None:
         registry = prometheus.CollectorRegistry()
         self._registry = registry
+        registry.register(StreamGauges())
         self.requests = prometheus.Counter(
             "tidemill_capture_requests", "Requests, by the API that was asked and the status.", ["api", "status"],
             registry=registry,
@@ -68,8 +79,47 @@ class Metrics:
             _bury(Path(folder))
             registry = prometheus.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            registry.register(StreamGauges())
             return prometheus.generate_latest(registry)
         return prometheus.generate_latest(self._registry)
+
+
+class StreamGauges(Collector):
+    """How streams stand. To ask takes no database: the process that moves them writes it into a file now and then.
+
+    That one is asleep, or its database is away, if what is in the file is old: nothing is told then.
+    """
+
+    def collect(self) -> Iterator[Metric]:
+        """Those of the streams that there are."""
+        rows = GaugeMetricFamily(
+            "tidemill_stream_lag_rows", "Events that were committed and are not in the table.", labels=["export"]
+        )
+        seconds = GaugeMetricFamily(
+            "tidemill_stream_lag_seconds", "How long the oldest of them has waited.", labels=["export"]
+        )
+        sent = CounterMetricFamily("tidemill_stream_rows", "Rows that were appended.", labels=["export"])
+        aside = CounterMetricFamily("tidemill_stream_set_aside", "Rows that were set aside.", labels=["export"])
+        now = time.time()
+        for stream in _standings():
+            named, since = [stream["name"]], stream["since"]
+            rows.add_metric(named, stream["waiting"])
+            seconds.add_metric(named, max(0.0, now - since) if since else 0.0)
+            sent.add_metric(named, stream["sent"])
+            aside.add_metric(named, stream["set_aside"])
+        yield from (rows, seconds, sent, aside)
+
+
+def _standings() -> list[dict[str, Any]]:
+    """What the file says; nothing if there is none, or if it is old."""
+    path = os.environ.get(STREAMS)
+    try:
+        if path is None or time.time() - Path(path).stat().st_mtime > _TOLD_SECONDS:
+            return []
+        found: list[dict[str, Any]] = json.loads(Path(path).read_bytes())
+    except OSError:
+        return []
+    return found
 
 
 def _bury(folder: Path) -> None:

@@ -49,17 +49,18 @@ class _Told:
 
     def __init__(self, bar: Callable[[StreamProgress], None]) -> None:
         self.rows = self.bytes = 0
-        self._bar, self._before, self._trouble, self._said_at = bar, (0, 0), "", 0.0
+        self._bar, self._trouble, self._said_at = bar, "", 0.0
 
     def report(self, state: StreamProgress) -> None:
         """Called many times a second."""
-        if state.rows < self.rows - self._before[0]:  # it began anew, and counts from zero
-            self._before = self.rows, self.bytes
-        self.rows, self.bytes = self._before[0] + state.rows, self._before[1] + state.bytes
+        self.rows, self.bytes = state.rows, state.bytes
         self._bar(state)
         now = time.monotonic()
         if state.trouble and (state.trouble != self._trouble or now - self._said_at > _SAYS_EVERY_SECONDS):
-            output.note(f"It stands still, and is tried again: {state.trouble}")
+            behind = f"{output.number(state.waiting, 'event')} {'waits' if state.waiting == 1 else 'wait'}"
+            output.note(
+                f"It stands still, and is tried again: {state.trouble} ({behind}, for {state.lag_seconds:.0f} s)"
+            )
             self._said_at = now
         elif self._trouble and not state.trouble:
             output.note("It goes on.")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.cloud import bigquery
 from tests.installation import CONNECTION, Installation, write_events
-from tests.streams import NAME, caught_up, make_stream, send_all, streaming
+from tests.streams import NAME, caught_up, eventually, make_stream, send_all, streaming
 
 from tidemill.bigquery import grants
 from tidemill.bigquery.local.service import DEFAULT_PROJECT
@@ -248,22 +248,21 @@ def test_columns_that_come_and_go_while_it_streams(installation: Installation, t
     with installation.app(**SMALL) as app, installation.app(**SMALL) as other:
         wanted = start(installation, app, tmp_path, 100)
 
-        def more() -> list[dict[str, Any]]:
+        def more(ended: list[BaseException]) -> list[dict[str, Any]]:
             count = len(wanted)
             wanted.extend(write_events(tmp_path / f"{count}.jsonl", 50, first=count))
             other.events.load(str(tmp_path / f"{count}.jsonl"))
-            caught_up(other)
+            caught_up(other, ended)
             return installation.rows("events")
 
         with streaming(app) as ended:
-            assert {tuple(row) for row in more()} == {("uuid", "event")}
+            assert {tuple(row) for row in more(ended)} == {("uuid", "event")}
             found = client.google().get_table(name)
             found.schema = [*fields, bigquery.SchemaField("distinct_id", "STRING")]
             client.google().update_table(found, ["schema"])
-            while not any(row["distinct_id"] for row in more()):
-                pass
+            eventually(lambda: any(row["distinct_id"] for row in more(ended)), "the new column is filled", ended)
             client.google().query_and_wait(f"ALTER TABLE `{name}` DROP COLUMN event")
-            assert {tuple(row) for row in more()} == {("uuid", "distinct_id")}
+            assert {tuple(row) for row in more(ended)} == {("uuid", "distinct_id")}
         assert not ended
         assert installation.uuids() == sorted(wanted)
     client.close()

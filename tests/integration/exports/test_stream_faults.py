@@ -6,9 +6,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.installation import Installation, write_events
-from tests.streams import NAME, make_stream, send_all
+from tests.streams import NAME, caught_up, eventually, make_stream, send_all, streaming
 
 from tidemill.app import App
 from tidemill.bigquery import grants
@@ -17,7 +18,8 @@ from tidemill.bigquery.write_connection import Connection
 from tidemill.errors import AccessError, Cancelled, ConflictError, TidemillError
 from tidemill.exports.stream import sender
 from tidemill.exports.stream.journal import Journal
-from tidemill.exports.stream.orders import Orders
+from tidemill.exports.stream.lag import Progress
+from tidemill.exports.stream.orders import Orders, StreamProgress
 from tidemill.exports.stream.streamer import Streamer
 from tidemill.store.streams import Streams
 
@@ -253,7 +255,8 @@ def _move(app: App) -> None:
     client.locate(export.dataset)
     orders = Orders("tester", patient=False, stopping=lambda: False, report=lambda _: None)
     try:
-        Streamer(exports._parts, Streams(app.database), export, client, orders, _Lost()).run()
+        progress = Progress(exports._parts, export)
+        Streamer(exports._parts, Streams(app.database), export, client, orders, _Lost(), progress).run()
     finally:
         client.close()
 
@@ -262,18 +265,14 @@ def test_two_at_once_are_one_too_many(installation: Installation, tmp_path: Path
     """The second is told; it may be asked to wait until the first is gone."""
     with installation.app(**SMALL) as app, installation.app(**SMALL) as other:
         wanted = start(installation, app, tmp_path)
-        begun, stop = threading.Event(), threading.Event()
-        orders = Orders("tester", patient=True, stopping=stop.is_set, report=lambda _: begun.set())
-        thread = threading.Thread(target=app.exports.streaming.run, args=(NAME, orders))
-        thread.start()
-        begun.wait()
-        with pytest.raises(ConflictError) as taken:
-            send_all(other)
-        assert taken.value.code == "stream_running"
-        while app.exports.get(NAME).waiting_rows:
-            pass
-        stop.set()
-        thread.join()
+        begun = threading.Event()
+        with streaming(app, lambda _: begun.set()) as ended:
+            eventually(begun.is_set, "the stream has begun", ended)
+            with pytest.raises(ConflictError) as taken:
+                send_all(other)
+            assert taken.value.code == "stream_running"
+            caught_up(other, ended)
+        assert not ended
         send_all(other)
         assert installation.uuids() == wanted
 
@@ -283,27 +282,53 @@ def test_a_bigquery_that_is_down_is_waited_for(installation: Installation, tmp_p
     with installation.app(retry_deadline_seconds=0.2, **SMALL) as app:
         wanted = start(installation, app, tmp_path)
         installation.local.set_faults([fault(SERVICE, nth=3, grpc_code="UNAVAILABLE", times=100_000)])
-        troubles = threading.Event()
-        stop = threading.Event()
-
-        def told(state: Any) -> None:
-            if state.trouble:
-                troubles.set()
-
-        orders = Orders("tester", patient=True, stopping=stop.is_set, report=told)
-        thread = threading.Thread(target=app.exports.streaming.run, args=(NAME, orders))
-        thread.start()
-        troubles.wait()
-        while not app.exports.get(NAME).trouble:
-            pass
-        assert app.exports.get(NAME).waiting_rows
-        installation.local.set_faults([])
-        while app.exports.get(NAME).waiting_rows:
-            pass
-        stop.set()
-        thread.join()
+        told: list[StreamProgress] = []
+        with streaming(app, told.append) as ended:
+            eventually(lambda: [state for state in told if state.trouble], "the trouble is told", ended)
+            eventually(lambda: app.exports.get(NAME).trouble, "the trouble is written down", ended)
+            view, first = app.exports.get(NAME), len(told)
+            assert view.waiting_rows > 0
+            assert view.lag_seconds > 0
+            wanted += write_events(tmp_path / "b.jsonl", 100, first=1000)
+            app.events.load(str(tmp_path / "b.jsonl"))
+            # What is in the table by now comes to no more than a thousand; the faults begin with the third call.
+            eventually(
+                lambda: told[-1].trouble and told[-1].waiting == 1100 - told[-1].rows, "what came is told", ended
+            )
+            assert all(state.waiting > 0 and state.lag_seconds > 0 for state in told[first:])
+            before = told[-1]
+            eventually(lambda: told[-1].lag_seconds > before.lag_seconds + 1, "the lag grows while it stands", ended)
+            installation.local.set_faults([])
+            caught_up(app, ended)
+        assert not ended
+        assert (told[-1].rows, told[-1].waiting, told[-1].lag_seconds, told[-1].trouble) == (1100, 0, 0.0, "")
         assert installation.uuids() == wanted
         assert app.exports.get(NAME).trouble is None
+
+
+def test_a_long_gap_of_snapshots_without_events_hides_nothing(installation: Installation, tmp_path: Path) -> None:
+    """Files are joined, people are deleted: that makes snapshots, too."""
+    with installation.app(**SMALL) as app:
+        wanted = start(installation, app, tmp_path)
+        send_all(app)
+        with psycopg.connect(app.postgres.dsn, autocommit=True) as session:
+            session.execute(
+                "INSERT INTO tidemill_events.ducklake_snapshot SELECT snapshot_id + 50000, snapshot_time, "
+                "schema_version, next_catalog_id, next_file_id FROM tidemill_events.ducklake_snapshot "
+                "ORDER BY snapshot_id DESC LIMIT 1"
+            )
+        wanted += write_events(tmp_path / "b.jsonl", 50, first=1000)
+        app.events.load(str(tmp_path / "b.jsonl"))
+        view = app.exports.get(NAME)
+        assert view.waiting_rows == 50
+        eventually(lambda: app.exports.get(NAME).lag_seconds > view.lag_seconds, "it is told for how long they wait")
+        (standing,) = app.exports.streaming.standings()
+        assert (standing.name, standing.waiting) == (NAME, 50)
+        assert standing.since is not None
+        told = send_all(app)
+        assert told[0].waiting == 50
+        assert installation.uuids() == wanted
+        assert app.exports.get(NAME).lag_seconds == 0
 
 
 def test_what_has_no_answer_is_sent_again(

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from tests.installation import Installation, write_events
 from tests.stream_kills import APPEND, Watch
-from tests.streams import NAME, caught_up, make_stream, send_all, streaming
+from tests.streams import NAME, caught_up, eventually, make_stream, send_all, streaming
 
 from tidemill.app import App
 from tidemill.bigquery.write_connection import Connection
-from tidemill.errors import ConflictError
+from tidemill.errors import ConflictError, NotFoundError
 from tidemill.exports.stream import streaming as stream_module
 
 SMALL: dict[str, Any] = {"commit_rows": 100, "stream_window_bytes": 1000}
@@ -48,7 +48,7 @@ def test_a_table_is_verified_while_its_stream_goes_on(
         for turn in range(3):
             wanted += more(other, tmp_path, 1000 + 300 * turn)
             assert other.exports.verify(NAME, by="tester").different == ()
-        caught_up(other)
+        caught_up(other, ended)
     assert not ended
     assert installation.uuids() == sorted(wanted)
 
@@ -59,12 +59,11 @@ def test_a_person_is_deleted_while_its_events_are_on_their_way(
     """What was read before comes to the table, and is deleted there."""
     app, other, wanted = prepared
     with streaming(app) as ended:
-        while not app.exports.get(NAME).position:
-            pass
+        eventually(lambda: app.exports.get(NAME).position, "the stream has begun", ended)
         wanted += more(other, tmp_path, 1000)
         other.exports.erase_person(1, "user-7", events=True, by="tester", told=lambda _: None)
         wanted += more(other, tmp_path, 1300)
-        caught_up(other)
+        caught_up(other, ended)
     assert not ended
     late = {uuid for uuid in wanted if int(uuid[-12:]) >= 1300}
     assert installation.uuids() == sorted(uuid for uuid in wanted if int(uuid[-12:]) % 100 != 7 or uuid in late)
@@ -79,11 +78,10 @@ def test_who_does_not_get_it_still_has_disturbed_nothing(
     slow = {"path": APPEND, "method": "GRPC", "fault": "delay_response", "seconds": 5, "nth": 3}
     installation.local.set_faults([slow])
     with contextlib.closing(Watch(installation)) as watch, streaming(app) as ended:
-        while watch.rows() < 300:
-            pass
+        eventually(lambda: watch.rows() >= 300, "some of the rows are in", ended)
         with pytest.raises(ConflictError, match="does not come to rest"):
             other.exports.verify(NAME, by="tester")
-        caught_up(other)
+        caught_up(other, ended)
     assert not ended
     assert installation.uuids() == sorted(wanted)
 
@@ -94,11 +92,10 @@ def test_an_export_that_is_deleted_ends_its_stream(
     """What is in the table stays."""
     app, other, wanted = prepared
     with streaming(app) as ended:
-        while not app.exports.get(NAME).position:
-            pass
+        eventually(lambda: app.exports.get(NAME).position, "the stream has begun", ended)
         other.exports.delete(NAME)
-        while not ended:
-            pass
+        eventually(lambda: ended, "the stream ends")
+    assert isinstance(ended[0], NotFoundError)
     assert ended[0].code == "export_unknown"
     rows = installation.uuids()
     assert set(rows) <= set(wanted)
@@ -111,11 +108,11 @@ def test_backfills_and_runs_again_go_on_beside_a_stream(
     """They merge what the stream has sent already, and nothing is there twice."""
     app, other, wanted = prepared
     with streaming(app) as ended:
-        caught_up(other)
+        caught_up(other, ended)
         wanted += more(other, tmp_path, 1000, 1000)
         estimate = other.exports.estimate(NAME, "earliest", None, "day")
         other.exports.backfill(NAME, estimate, by="tester", parallel=2, progress=lambda _: None)
-        caught_up(other)
+        caught_up(other, ended)
     assert not ended
     assert installation.uuids() == sorted(wanted)
     run = next(one for one in other.exports.runs(NAME, limit=99) if one.kind == "stream")
@@ -132,16 +129,15 @@ def test_rows_that_were_set_aside_are_tried_again_beside_a_stream(
     (tmp_path / "old.jsonl").write_text(json.dumps(event) + "\n")
     with streaming(app) as ended:
         other.events.load(str(tmp_path / "old.jsonl"))
-        while not other.exports.rejects(NAME):
-            pass
-        caught_up(other)
+        eventually(lambda: other.exports.rejects(NAME), "the row is set aside", ended)
+        caught_up(other, ended)
         with pytest.raises(ConflictError) as running:
             other.exports.retry_rejects(NAME, by="tester")
         assert running.value.code == "run_streams"
         other.exports.verify(NAME, by="tester")  # which ends the run
         wanted += more(other, tmp_path, 1000)
         other.exports.retry_rejects(NAME, by="tester")
-        caught_up(other)
+        caught_up(other, ended)
     assert not ended
     assert installation.uuids() == sorted([*wanted, "old"])
     assert other.exports.rejects(NAME) == []

@@ -12,7 +12,7 @@ import pytest
 from tests.installation import Installation, write_events
 from tests.integration.exports.test_stream import odd
 from tests.integration.exports.test_stream_faults import APPEND, FINALIZE, LOST, SMALL, Cut, fault, start
-from tests.streams import NAME, caught_up, make_stream, send_all, streaming
+from tests.streams import LIMIT_SECONDS, NAME, caught_up, eventually, make_stream, send_all, streaming
 
 from tidemill.bigquery import grants
 from tidemill.bigquery.client import Client
@@ -37,15 +37,13 @@ def test_a_connection_that_ends_while_nothing_comes_is_no_doubt(
     with installation.app(**SMALL) as app, installation.app(**SMALL) as other:
         wanted = start(installation, app, tmp_path, account="streamer", allow=list(grants.STREAMING_EXPORT))
         with streaming(app) as ended:
-            caught_up(other)
+            caught_up(other, ended)
             made[-1]._call.cancel()  # as BigQuery ends an idle connection
-            while not made[-1].is_over:
-                pass
+            eventually(lambda: made[-1].is_over, "the connection is over", ended)
             installation.local.set_faults([fault(APPEND, "expire_stream")])
             wanted += write_events(tmp_path / "b.jsonl", 100, first=1000)
             other.events.load(str(tmp_path / "b.jsonl"))
-            while other.exports.get(NAME).waiting_rows and not ended:
-                pass
+            caught_up(other, ended)
         assert not ended
         assert installation.uuids() == sorted(wanted)
 
@@ -166,13 +164,17 @@ def test_a_stream_that_cannot_go_on_is_told_and_tried_again_later(
         monkeypatch.setattr(Client, "locate", locate)
         stop, said = threading.Event(), list[tuple[Any, ...]]()
         moving = threading.Thread(
-            target=app.exports.streaming.run_all, args=("tester", stop.is_set, lambda *told: said.append(told))
+            target=app.exports.streaming.run_all,
+            args=("tester", stop.is_set, lambda *told: said.append(told)),
+            daemon=True,
         )
         moving.start()
-        while not said:
-            pass
-        assert app.exports.get(NAME).trouble
-        stop.set()
-        moving.join()
+        try:
+            eventually(lambda: said, "it is told")
+            assert app.exports.get(NAME).trouble
+        finally:
+            stop.set()
+            moving.join(LIMIT_SECONDS)
+        assert not moving.is_alive()
         assert said[0][0] == NAME
         assert tries == 1

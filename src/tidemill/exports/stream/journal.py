@@ -13,6 +13,7 @@ from tidemill.bigquery.write_outcomes import Outcome
 from tidemill.errors import TidemillError
 from tidemill.events.batches import Rows
 from tidemill.events.chunks import RejectedRow
+from tidemill.exports.stream.orders import Sent
 from tidemill.store.records import Export, Stream
 from tidemill.store.streams import WHOLE, Moved, Streams
 
@@ -27,8 +28,6 @@ class Append:
 
     rows: Rows
     end: Place
-    #: When the oldest of them was acknowledged.
-    since: dt.datetime | None = None
     #: What names the last of them: columns with values, times as texts.
     last: dict[str, Any] = dataclasses.field(default_factory=dict)
     offset: int = 0
@@ -62,8 +61,8 @@ class Journal:
         run = self.stream.run_id
         self.moved = streams.moved(run) if run else Moved()
         self._changed = False
-        #: Rows and bytes, since it is ours.
-        self.sent = (0, 0)
+        #: Since it is ours.
+        self.sent = Sent()
 
     @property
     def place(self) -> Place:
@@ -127,7 +126,7 @@ class Journal:
         )
         moved = self.moved
         self.moved = dataclasses.replace(moved, rows=moved.rows + entry["rows"], bytes=moved.bytes + entry["bytes"])
-        self.sent = self.sent[0] + entry["rows"], self.sent[1] + entry["bytes"]
+        self.sent += Sent(entry["rows"], entry["bytes"])
         self._changed = True
 
     def skip(self, place: Place) -> None:
@@ -154,7 +153,9 @@ class Journal:
 
     def _note(self, pending: Sequence[Append], rejected: Sequence[RejectedRow]) -> None:
         self.stream = self._noted(pending)
+        before = self.moved.rejected
         self.moved = self._streams.note(self.stream, self.moved, [self._set_aside(row) for row in rejected])
+        self.sent += Sent(set_aside=self.moved.rejected - before)
         self._changed = False
 
     def _noted(self, pending: Sequence[Append]) -> Stream:

@@ -44,7 +44,7 @@ MAX_ROW_BYTES = 9_500_000
 class Window:
     """Rows to send, by requests. `spec`: by which they were chosen; `end`: nothing is left up to there.
 
-    `since`, `until`: when its first and last commit were made; `behind`: events that wait after it, as far as is known.
+    `since`, `until`: when its first and last commit were made.
     """
 
     spec: ExportSpec
@@ -54,7 +54,6 @@ class Window:
     end: Place
     since: dt.datetime | None
     until: dt.datetime | None
-    behind: int
 
 
 class Reader:
@@ -134,7 +133,7 @@ class Reader:
         self._caught_up.clear()
         last, place = _enough(commits, self._parts.settings.stream_window_bytes), self._place
         self._known, self._place = commits[last + 1 :], (commits[last].snapshot, WHOLE)
-        return functools.partial(self._read, export, spec, place, commits[: last + 1], sum(c.rows for c in self._known))
+        return functools.partial(self._read, export, spec, place, commits[: last + 1])
 
     def _is_still(self) -> bool:
         """Whether nothing was committed since it was looked last; then it waits a moment."""
@@ -157,7 +156,7 @@ class Reader:
             self._place = (max(upto, change), WHOLE) if number == WHOLE else self._place
         return commits
 
-    def _read(self, export: Export, spec: ExportSpec, place: Place, commits: list[Commit], behind: int) -> Window:
+    def _read(self, export: Export, spec: ExportSpec, place: Place, commits: list[Commit]) -> Window:
         """A window: what these commits hold after the place."""
         change, number = place
         after, upto = change if number == WHOLE else change - 1, commits[-1].snapshot
@@ -181,7 +180,6 @@ class Reader:
             end=(upto, WHOLE),
             since=commits[0].committed_at,
             until=commits[-1].committed_at,
-            behind=behind,
         )
 
 

@@ -28,8 +28,9 @@ from tidemill.bigquery.write_outcomes import Ahead, Appended, BadRows, Duplicate
 from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import Cancelled, NotFoundError, RetryableError, TidemillError, UnavailableError
 from tidemill.events import batches
-from tidemill.exports.stream import settle, table
+from tidemill.exports.stream import remedy, settle, table
 from tidemill.exports.stream.journal import Append, Journal
+from tidemill.exports.stream.remedy import Remedy
 from tidemill.models.model import Column
 from tidemill.store.records import Export
 
@@ -167,11 +168,7 @@ class Sender:
 
     def _trouble(self) -> None:
         """The first of the pending appends did not get in."""
-        first = self.pending[0].answer
-        if first is not None and first.done() and isinstance(first.result(), BadRows):
-            futures.wait([append.answer for append in self.pending if append.answer], _CLOSE_SECONDS)
-        if any(append.answer and not append.answer.done() for append in self.pending) or not self._takes_more():
-            self._disconnect()
+        self._await_answers()
         outcome = self._first_outcome()
         if outcome is None:
             return
@@ -180,17 +177,24 @@ class Sender:
             if append.answer is not None and isinstance(append.answer.result(), Failed):
                 append.doubtful = True
             append.answer = None
-        odd = any(isinstance(one, Appended) for one in later)  # nothing can be behind what is not in
-        late = any(append.doubtful for append in list(self.pending)[1:])  # and may come to where it was meant for
-        match outcome:
-            case BadRows(rows) if not odd and not late:
+        doubtful = any(append.doubtful for append in list(self.pending)[1:])
+        match remedy.of(outcome, later, doubtful=doubtful), outcome:
+            case Remedy.SET_ASIDE, BadRows(rows):
                 self._set_aside(rows)
-            case Failed(error, "") if isinstance(error, RetryableError) and not odd:
+            case Remedy.AGAIN, Failed(error):
                 self._wait(error)
-            case Failed(error, reason) if not isinstance(error, RetryableError) and not reason.startswith("SCHEMA"):
+            case Remedy.GIVE_UP, Failed(error):
                 raise error
             case _:
                 self._replace(outcome)
+
+    def _await_answers(self) -> None:
+        """Have all answers that still come. The connection is closed for that, unless all that is wrong is a row."""
+        first = self.pending[0].answer
+        if first is not None and first.done() and isinstance(first.result(), BadRows):
+            futures.wait([append.answer for append in self.pending if append.answer], _CLOSE_SECONDS)
+        if any(append.answer and not append.answer.done() for append in self.pending) or not self._takes_more():
+            self._disconnect()
 
     def _takes_more(self) -> bool:
         """Whether all that is wrong is a row, or what came behind one."""
@@ -234,21 +238,25 @@ class Sender:
         self._failures = min(self._failures + 1, 20)
 
     def _replace(self, outcome: Outcome) -> None:
-        """End the write stream, and go on with another one."""
+        """End the write stream, and go on with another one: at once; then slower; and not again and again."""
         self._replaced += 1
         if self._replaced > 1:
             error = outcome.error if isinstance(outcome, Failed) else _not_taken(outcome)
             if self._replaced > _MOST_REPLACED:
                 raise error
             self._wait(error)
+        for append in list(self.pending)[: self._ended()]:
+            self._settled(append)
+        self._renew()
+
+    def _ended(self) -> int:
+        """End the write stream. Gives how many of the pending appends are in it."""
         entries = [append.entry() for append in self.pending]
         number = settle.ended(self._streams, str(self._journal.stream.name), self._journal.stream.rows, entries)
         if number is None:  # it is gone: what was answered is sure, and so is what was never in doubt
             rows = [append.last for append in self.pending if append.doubtful]
             number = settle.in_table(self._export(), self._client, rows)
-        for append in list(self.pending)[:number]:
-            self._settled(append)
-        self._renew()
+        return number
 
     def _look_at_table(self) -> None:
         """The table has other columns than it had: if some are ours, they are filled from now on."""

@@ -9,7 +9,8 @@ from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream import settle
 from tidemill.exports.stream.journal import Append, Journal
-from tidemill.exports.stream.orders import Orders, StreamProgress
+from tidemill.exports.stream.lag import Progress
+from tidemill.exports.stream.orders import Orders
 from tidemill.exports.stream.reader import Reader, Window
 from tidemill.exports.stream.sender import Sender
 from tidemill.exports.work import Held, Parts
@@ -26,16 +27,23 @@ class Streamer:
     """Of one export, as long as its lock is held."""
 
     def __init__(
-        self, parts: Parts, streams: Streams, export: Export, client: Client, orders: Orders, lock: Held
+        self,
+        parts: Parts,
+        streams: Streams,
+        export: Export,
+        client: Client,
+        orders: Orders,
+        lock: Held,
+        progress: Progress,
     ) -> None:
         self._parts, self._streams, self._client, self._orders, self._lock = parts, streams, client, orders, lock
+        self._progress = progress
         self._id = export.id
         self._journal = Journal(streams, export)
         self._sender = Sender(client, self._export, self._journal)
         self._reader: Reader | None = None
         self._spec: ExportSpec | None = None
         self._begun = self._moved_at = time.monotonic()
-        self._behind = 0
         self._looked_at = 0.0
         self._is_held = False
 
@@ -51,6 +59,7 @@ class Streamer:
             Why it cannot go on. What is written down is enough to go on later.
         """
         try:
+            self._progress.begin()
             self._settle()
             self._journal.tell(None, [])
             if self._journal.run_id is not None:
@@ -60,6 +69,7 @@ class Streamer:
                 self._turn()
             self._journal.end_run()
         finally:
+            self._progress.end(self._journal.sent)
             if self._reader is not None:
                 self._reader.stop()
             self._sender.close()
@@ -100,7 +110,7 @@ class Streamer:
 
     def _turn(self) -> None:
         self._sender.collect(_COLLECTS_SECONDS)
-        self._orders.report(self._progress())
+        self._tell()
         if self._held() and self._between_changes:
             self._pause()
             return
@@ -132,7 +142,7 @@ class Streamer:
             time.sleep(_COLLECTS_SECONDS)
 
     def _take(self, window: Window) -> None:
-        self._moved_at, self._behind = time.monotonic(), window.behind
+        self._moved_at = time.monotonic()
         if self._journal.run_id is not None and self._is_another_run(window):
             self._drain()
             self._journal.end_run()
@@ -150,7 +160,6 @@ class Streamer:
         export = self._export()
         appends = [Append(rows, (int(rows.changes[-1]), int(rows.numbers[-1]))) for rows in window.requests]
         for append in appends:
-            append.since = window.since
             append.last = settle.row_of(export, append.rows.batch, append.number - 1)
         if appends:
             appends[-1].end = window.end
@@ -189,16 +198,10 @@ class Streamer:
         """Until nothing is in flight."""
         while not self._sender.idle:
             self._sender.collect(_COLLECTS_SECONDS)
-            self._orders.report(self._progress())
+            self._tell()
 
-    def _progress(self) -> StreamProgress:
-        pending = self._sender.pending
-        since = pending[0].since if pending else None
+    def _tell(self) -> None:
         stream = self._journal.stream
-        return StreamProgress(
-            rows=self._journal.sent[0],
-            bytes=self._journal.sent[1],
-            waiting=sum(append.number for append in pending) + self._behind,
-            lag_seconds=max(0.0, time.time() - since.timestamp()) if since else 0.0,
-            trouble=stream.trouble["message"] if stream.trouble else "",
+        self._progress.tell(
+            self._journal.place, self._journal.sent, stream.trouble["message"] if stream.trouble else ""
         )

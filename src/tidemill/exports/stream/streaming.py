@@ -8,6 +8,7 @@ import logging
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 
 from tidemill.bigquery.client import Client
@@ -24,7 +25,8 @@ from tidemill.errors import (
 )
 from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.spec import ExportSpec
-from tidemill.exports.stream.orders import Orders, StreamProgress
+from tidemill.exports.stream.lag import Progress, measured
+from tidemill.exports.stream.orders import Orders, Sent, Standing
 from tidemill.exports.stream.streamer import Streamer
 from tidemill.exports.work import Held, Parts
 from tidemill.store.locks import LOST
@@ -39,7 +41,6 @@ _ENDED_WITHIN_SECONDS = 10.0
 _STILL_WITHIN_SECONDS = 60.0
 #: How often is looked for new exports, and after what time one that cannot go on is tried again.
 _LOOKS_EVERY_SECONDS, _AGAIN_SECONDS = 2.0, 60.0
-_LOOKED_AHEAD = 1000  # snapshots, of which some hold no events
 
 
 class _TakenError(Exception):
@@ -58,6 +59,8 @@ class Streaming:
     ) -> None:
         self._parts, self._streams, self._dispatch, self._client_for = parts, streams, dispatch, client_for
         self._forced = threading.Event()
+        #: Of the streams that `run_all` moves.
+        self._progress: dict[uuid.UUID, Progress] = {}
 
     def run(self, name: str, orders: Orders) -> None:
         """Move the stream of an export, until it is told to stop or (if it is not patient) all is sent. What BigQuery
@@ -73,13 +76,15 @@ class Streaming:
             It cannot go on: a permission is missing, the table is gone or does not fit.
         """
         export = self._parts.exports.get(name)
-        if not ExportSpec.model_validate(export.spec).streams:
+        if not _streams(export):
             raise ConfigError(
                 "not_streaming", f"{export.name} is exported by runs.", hint=f"tidemill export run {export.name}"
             )
         self._forced.clear()
+        progress = Progress(self._parts, export, orders.report)
         try:
-            self._hold_and_move(export, orders, _taken)
+            with progress.watched():
+                self._hold_and_move(export, orders, _taken, progress)
         except _TakenError:
             raise ConflictError(
                 "stream_running",
@@ -96,7 +101,7 @@ class Streaming:
         while not stopping():
             for export in self._found():
                 key = export.id.hex
-                if ExportSpec.model_validate(export.spec).streams and not (key in moving and moving[key].is_alive()):
+                if _streams(export) and not (key in moving and moving[key].is_alive()):
                     moving[key] = threading.Thread(target=self._keep, args=(export, by, stopping, said), daemon=True)
                     moving[key].start()
             _wait(_LOOKS_EVERY_SECONDS, stopping)
@@ -118,8 +123,22 @@ class Streaming:
 
     def status(self, export: Export) -> tuple[Stream | None, dt.datetime | None]:
         """The stream of an export; and when the oldest event that the export has not sent was acknowledged."""
-        waiting = self._parts.source(export).changes(export.position, export.position + _LOOKED_AHEAD)
-        return self._streams.get(export.id), waiting[0].committed_at if waiting else None
+        return self._streams.get(export.id), measured(self._parts, export, export.position).since
+
+    def standings(self) -> list[Standing]:
+        """How all streams stand.
+
+        Raises
+        ------
+        UnavailableError
+            The database does not answer.
+        """
+        return [self._standing(export) for export in self._parts.exports.find() if _streams(export)]
+
+    def _standing(self, export: Export) -> Standing:
+        lag, progress = measured(self._parts, export, export.position), self._progress.get(export.id)
+        sent = progress.sent if progress else Sent()
+        return Standing(export.name, lag.rows, lag.since.timestamp() if lag.since else None, sent.rows, sent.set_aside)
 
     @contextlib.contextmanager
     def quiet(self, export: Export, *, anyway: bool = False) -> Iterator[None]:
@@ -133,7 +152,7 @@ class Streaming:
         ConflictError
             It does not come to rest.
         """
-        if not ExportSpec.model_validate(export.spec).streams:
+        if not _streams(export):
             yield
             return
         with contextlib.ExitStack() as stack:
@@ -207,9 +226,10 @@ class Streaming:
             if stopping():
                 raise Cancelled
 
-        orders = Orders(by, patient=True, stopping=stopping, report=_quiet)
+        orders = Orders(by, patient=True, stopping=stopping, report=lambda _: None)
+        progress = self._progress.setdefault(export.id, Progress(self._parts, export))
         try:
-            self._hold_and_move(export, orders, waiting)
+            self._hold_and_move(export, orders, waiting, progress)
             said(export.name, None)
         except Cancelled:
             return
@@ -224,19 +244,19 @@ class Streaming:
             said(export.name, found)
             _wait(_AGAIN_SECONDS, stopping)
 
-    def _hold_and_move(self, export: Export, orders: Orders, waiting: Callable[[], None]) -> None:
+    def _hold_and_move(self, export: Export, orders: Orders, waiting: Callable[[], None], progress: Progress) -> None:
         """Move it as long as the lock is held. One that is lost with its session of the database is had anew."""
         pause = _FIRST_WAIT
         while True:
             try:
                 with self._locked(export, waiting) as held:
                     pause = _FIRST_WAIT
-                    self._move(export, orders, held)
+                    self._move(export, orders, held, progress)
                 return
             except UnavailableError as error:
                 if error.code != LOST or orders.stopping():
                     raise
-                orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
+                progress.tell_trouble(error)
             if _wait(random.uniform(0.5, 1) * pause, orders.stopping):  # noqa: S311
                 return
             pause = min(pause * 2, _LONGEST_WAIT)
@@ -247,7 +267,7 @@ class Streaming:
         with contextlib.suppress(TidemillError):
             open_postgres(self._parts.settings)
 
-    def _move(self, export: Export, orders: Orders, held: Held) -> None:
+    def _move(self, export: Export, orders: Orders, held: Held, progress: Progress) -> None:
         """Until it is over; again and again while that may help. Who has lost the lock says nothing, and goes."""
         pause = _FIRST_WAIT
         while True:
@@ -257,7 +277,7 @@ class Streaming:
                     client.cancelled = self._forced.is_set
                     client.locate(export.dataset)
                     self._first_rows(export, client, orders)
-                    Streamer(self._parts, self._streams, export, client, orders, held).run()
+                    Streamer(self._parts, self._streams, export, client, orders, held, progress).run()
                 return
             except Cancelled:
                 raise
@@ -266,7 +286,7 @@ class Streaming:
                 if error.code == TAKEN_OVER:  # by one that was asleep, and has lost the lock: it goes
                     continue
                 self._tell(export, error)
-                orders.report(StreamProgress(0, 0, 0, 0.0, error.message))
+                progress.tell_trouble(error)
                 if orders.stopping() or not isinstance(error, RetryableError | UnavailableError):
                     raise
             if time.monotonic() - began > _LONGEST_WAIT:  # it went well for a while
@@ -304,8 +324,8 @@ def _taken() -> None:
     raise _TakenError
 
 
-def _quiet(_: StreamProgress) -> None:
-    return None
+def _streams(export: Export) -> bool:
+    return ExportSpec.model_validate(export.spec).streams
 
 
 def _wait(seconds: float, stopping: Callable[[], bool]) -> bool:
