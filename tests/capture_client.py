@@ -1,16 +1,18 @@
-"""Speaks to the capture server in this process, as ASGI: no network, no other process."""
+"""Speaks to a capture server and its writer, which are in this process, as ASGI."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tidemill.app import App, capture_server
+from tidemill.app import App, capture_server, capture_writer
 from tidemill.capture.server import Server
 from tidemill.settings import Settings
 
@@ -31,14 +33,25 @@ class Capture:
 async def serving(home: Path, *, processes: int = 1, **fields: Any) -> AsyncIterator[Capture]:
     """A server of this home. It is stopped at the end of the block, and has committed what it took by then."""
     settings = Settings(home=home, **fields)
-    server = capture_server(settings, processes)
-    transport = httpx.ASGITransport(server, client=("203.0.113.7", 1234))
-    server._intake = server._opened()
-    try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://capture", timeout=60) as http:
-            yield Capture(http, server, settings)
-    finally:
-        server._closed()
+    with writing(settings) as path:
+        server = capture_server(settings, processes, path)
+        transport = httpx.ASGITransport(server, client=("203.0.113.7", 1234))
+        server._intake = server._opened()
+        try:
+            async with httpx.AsyncClient(transport=transport, base_url="http://capture", timeout=60) as http:
+                yield Capture(http, server, settings)
+        finally:
+            server._closed()
+
+
+@contextlib.contextmanager
+def writing(settings: Settings) -> Iterator[Path]:
+    """A writer, by a thread of this process. Gives its socket, of which the path may not be long."""
+    with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
+        path = Path(folder) / "writer"
+        with capture_writer(settings, path) as writer:
+            threading.Thread(target=writer.run, daemon=True).start()
+            yield path
 
 
 def key(home: Path, team_id: int = 1, **fields: Any) -> str:

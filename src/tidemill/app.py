@@ -231,10 +231,10 @@ def share_metrics(folder: Path) -> None:
     metrics.shared_by_processes(folder)
 
 
-def capture_server(settings: Settings, processes: int, writer: Path | None = None) -> Server:
+def capture_server(settings: Settings, processes: int, writer: Path) -> Server:
     """One of so many processes that take events over HTTP. It opens the installation when it begins.
 
-    `writer`: the socket of the process that keeps events for all of them; without one it keeps them itself.
+    `writer`: the socket of the process that keeps events for all of them.
     """
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
@@ -243,8 +243,7 @@ def capture_server(settings: Settings, processes: int, writer: Path | None = Non
 
     def opened() -> Intake:
         closing.enter_context(app)
-        keeper = _keeper(app, closing) if writer is None else _remote(writer, closing)
-        return _intake(app, keeper, metrics, processes, closing)
+        return _intake(app, _remote(writer, closing), metrics, processes, closing)
 
     return Server(opened, closing.close, metrics, settings.metrics_token)
 

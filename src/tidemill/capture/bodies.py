@@ -16,6 +16,7 @@ from typing import Self
 
 from isal import isal_zlib
 
+from tidemill.capture import lz_string
 from tidemill.capture.deadlines import Deadlines
 from tidemill.capture.http import Request
 
@@ -25,6 +26,8 @@ _BLANKS = b" \t\r\n"
 _STEP = 1024 * 1024
 #: Of a gzip file; each is looked for in all that follows.
 _MEMBERS = 100
+#: The start of a body, by which it is told what it is.
+_START = 4_096
 
 
 class TooLarge(Exception):  # noqa: N818 - it is answered, not raised at a user
@@ -48,10 +51,13 @@ class Gone(Exception):  # noqa: N818
 
 
 class Room:
-    """The bytes that all requests of this process may hold at once. Large ones are read by threads."""
+    """The bytes that all requests of this process may hold at once. Large ones are read by threads.
+
+    Of them, half may be of bodies that are `coming`, of which nobody knows whose they are, or whether they ever end.
+    """
 
     def __init__(self, most: int) -> None:
-        self.most, self.taken = most, 0
+        self.most, self.taken, self.coming = most, 0, 0
         self.guard = threading.Lock()
 
     def share(self) -> Share:
@@ -62,10 +68,10 @@ class Room:
 class Share:
     """What one request holds of it, until the end of the block."""
 
-    __slots__ = ("_room", "taken")
+    __slots__ = ("_coming", "_room", "taken")
 
     def __init__(self, room: Room) -> None:
-        self._room, self.taken = room, 0
+        self._room, self.taken, self._coming = room, 0, 0
 
     def __enter__(self) -> Self:
         return self
@@ -73,15 +79,27 @@ class Share:
     def __exit__(self, *_: object) -> None:
         with self._room.guard:
             self._room.taken -= self.taken
+            self._room.coming -= self._coming
 
-    def take(self, count: int) -> None:
-        """Take more. Raises Overloaded if there is no more."""
+    def take(self, count: int, *, coming: bool = False) -> None:
+        """Take more; of a body of which more is `coming`, until `come`. Raises Overloaded if there is no more room, and
+        TooLarge if there never will be."""
         room = self._room
         with room.guard:
-            if room.taken + count > room.most:
+            if self.taken + count > room.most:
+                raise TooLarge
+            if room.taken + count > room.most or (coming and room.coming + count > room.most // 2):
                 raise Overloaded
             room.taken += count
+            room.coming += count if coming else 0
         self.taken += count
+        self._coming += count if coming else 0
+
+    def come(self) -> None:
+        """The body is there, or will not be."""
+        with self._room.guard:
+            self._room.coming -= self._coming
+        self._coming = 0
 
 
 async def read(request: Request, share: Share, most: int, deadlines: Deadlines) -> bytes:
@@ -105,6 +123,7 @@ async def read(request: Request, share: Share, most: int, deadlines: Deadlines) 
         raise
     finally:
         deadline.met()
+        share.come()
 
 
 async def _read(request: Request, share: Share, most: int) -> bytes:
@@ -118,9 +137,9 @@ async def _read(request: Request, share: Share, most: int) -> bytes:
         size += len(part)
         if size > most:
             raise TooLarge
-        share.take(len(part))
-        parts.append(part)
         more = message.get("more_body", False)
+        share.take(len(part), coming=more)
+        parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -156,8 +175,20 @@ def inflated(body: bytes, most: int, share: Share) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def plain(body: bytes, most: int, share: Share, *, form: bool = False) -> bytes:
+def start(body: bytes) -> bytes:
+    """The first of what is in a body, of which the first part is enough; nothing if that does not tell."""
+    if body[:3] != _GZIP:
+        return body[:_START]
+    try:
+        return bytes(isal_zlib.decompressobj(31).decompress(body[:_START], _START))
+    except isal_zlib.error:  # type: ignore[misc]
+        return b""
+
+
+def plain(body: bytes, most: int, share: Share, *, form: bool = False, lz64: bool = False) -> bytes:
     """The JSON in a body that may be packed by gzip, written as base64, or a form's field `data`; in any order.
+
+    `lz64`: it is packed by lz-string; a form says that itself.
 
     Raises
     ------
@@ -165,14 +196,37 @@ def plain(body: bytes, most: int, share: Share, *, form: bool = False) -> bytes:
     """
     body = inflated(body, most, share).strip()
     if form or body[:5] == b"data=":
-        body = inflated(_field(body), most, share).strip()
+        data, packed = _field(body)
+        body, lz64 = inflated(data, most, share).strip(), lz64 or packed == "lz64"
+    if lz64 and body[:1] not in {b"{", b"["}:
+        return _decompressed(body, most, share).strip()
     if body[:1] not in {b"{", b"["} and _BASE64.fullmatch(body.translate(None, _BLANKS)):
         with contextlib.suppress(binascii.Error):
             body = inflated(from_base64(body), most, share).strip()
     return body
 
 
-def _field(form: bytes) -> bytes:
+def _decompressed(body: bytes, most: int, share: Share) -> bytes:
+    left = most
+
+    def grow(characters: int, size: int) -> None:
+        nonlocal left
+        left -= characters
+        if left < 0:
+            raise TooLarge
+        share.take(size)
+
+    try:
+        found = lz_string.decompressed(body, grow)
+    except lz_string.Damaged as error:
+        raise Undecodable(f"the lz64 data is damaged: {error}") from None
+    if len(found) > most:
+        raise TooLarge
+    return found
+
+
+def _field(form: bytes) -> tuple[bytes, str]:
+    """The field `data`, and how it says that it is packed."""
     try:
         fields = urllib.parse.parse_qs(form.decode(), strict_parsing=True, max_num_fields=100)
     except ValueError as error:
@@ -181,7 +235,8 @@ def _field(form: bytes) -> bytes:
         raise Undecodable("the form has no field data")
     found = fields["data"][0].strip()
     # Whoever did not escape a + of base64 sent a blank.
-    return (found if found[:1] in {"{", "["} else found.replace(" ", "+")).encode()
+    packed = fields.get("compression", [""])[0]
+    return (found if found[:1] in {"{", "["} else found.replace(" ", "+")).encode(), packed
 
 
 def from_base64(text: bytes) -> bytes:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.capture.deadlines import Deadlines
 from tidemill.capture.keeper import Bundle, Keeper, Revoked
-from tidemill.capture.taken import Taken, TooManyBad, settled
+from tidemill.capture.taken import Taken, settled
 from tidemill.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -221,8 +221,6 @@ class Committer:
             half = len(group) // 2
             self._keep(group[:half])
             self._keep(group[half:])
-        elif isinstance(error, TooManyBad):
-            _settle(group, error)
         else:
             _log.error("events could not be kept", exc_info=error)
             self._metrics.failed("bug")

@@ -4,9 +4,11 @@ headers of any size."""
 from __future__ import annotations
 
 import asyncio
+import sys
 import weakref
 from typing import Any
 
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tidemill.capture.deadlines import Deadline, Deadlines
@@ -14,6 +16,9 @@ from tidemill.capture.http import OVERLOADED
 
 HEAD_SECONDS = 15.0
 HEAD_BYTES = 64 * 1024
+#: Beside each byte of a body there may be so many, less one: of chunks of one byte.
+_CHUNKED = 9
+_FRAMING = {b"content-length", b"transfer-encoding"}
 _HEADS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = weakref.WeakKeyDictionary()
 
 
@@ -43,7 +48,10 @@ class Protocol(HttpToolsProtocol):
     """One connection, which is ended if the line and the headers of a request take too long, or are too large."""
 
     _head: Deadline | None = None
-    _head_bytes = 0
+    #: Of the request that comes now: bytes in all, but for those of the read in which it begins; and those of its body.
+    _all_bytes = _body_bytes = 0
+    _begins = _in_head = _is_again = False
+    _data = b""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -56,18 +64,30 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._await_head()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Of what may follow a body there is nothing that we need."""
-        if self._head is not None:
-            super().on_header(name, value)
-
     def on_message_begin(self) -> None:
         """A request begins."""
+        if self._is_again:
+            return
         super().on_message_begin()
+        self._begins = self._in_head = True
+        self._all_bytes = self._body_bytes = 0
         self._await_head()
+
+    def on_url(self, url: bytes) -> None:
+        """See HttpToolsProtocol."""
+        if not self._is_again:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of what may follow a body there is nothing that we need."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Its body is the reader's business."""
+        if self._is_again:
+            return
+        self._in_head = False
         self._have_head()
         if self._most is not None and len(self.connections) > self._most:
             self.scope["extensions"] = {OVERLOADED: {}}
@@ -76,15 +96,45 @@ class Protocol(HttpToolsProtocol):
         alone = self.scope["method"] == "HEAD"
         self.cycle.transport = _Joined(self.cycle.transport, alone=alone)  # type: ignore[assignment]
 
+    def on_body(self, body: bytes) -> None:
+        """See HttpToolsProtocol."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
     def data_received(self, data: bytes) -> None:
-        """Count what comes before the end of the headers."""
+        """Count what is not body: a head, what tells the sizes of chunks, what follows, blanks."""
+        self._data, self._begins = data, False
         super().data_received(data)
+        if not self._begins:
+            self._all_bytes += len(data)
+            if self._all_bytes - _CHUNKED * self._body_bytes > HEAD_BYTES:
+                self._end()
         if self._head is None and self.cycle is not None and self.cycle.response_complete:
             self._await_head()  # more of a body that nobody wants, or blanks before the next request
-        if self._head is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._end()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Who has sent all may wait for the answer still; who has not has gone away."""
+        waits = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+        if waits:
+            self.cycle.keep_alive = False
+        return waits
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called for a request that would have another protocol: it is taken as it is ("HTTP Semantics", 7.8).
+
+        The parser has left out its body, and reads no more. Another one reads on, which is told where it is.
+        """
+        error = sys.exc_info()[1]
+        assert isinstance(error, HttpParserUpgrade)  # noqa: S101 - it is called where that is caught
+        rest = self._data[error.args[0] :]
+        self.parser = HttpRequestParser(self)
+        framing = [name + b": " + value + b"\r\n" for name, value in self.headers if name in _FRAMING]
+        if framing:
+            self.cycle.more_body, self._is_again = True, True
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
+            self._is_again = False
+        if rest:
+            super().data_received(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
@@ -93,7 +143,6 @@ class Protocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         self._have_head()
-        self._head_bytes = 0
         self._head = self._deadlines.add(self._end)
 
     def _have_head(self) -> None:

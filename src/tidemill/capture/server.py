@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tidemill.capture.dialects import posthog
 from tidemill.capture.dialects.dialect import Trouble
 from tidemill.capture.http import OVERLOADED, TEXT, Answer, Receive, Request, Scope, Send, preflight, respond
-from tidemill.capture.intake import AGAIN_SECONDS, DIALECTS, Intake
+from tidemill.capture.intake import AGAIN_SECONDS, API, DIALECTS, Intake
 from tidemill.capture.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Server:
             answer = _FAILED
         if answer is None:
             return
-        self._metrics.answered(api, answer.status)
+        self._metrics.answered(request.scope.get(API, api), answer.status)
         try:
             await respond(send, request, answer)
         except OSError:  # the sender went away

@@ -7,19 +7,25 @@ import hashlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from tidemill.errors import RowError
-from tidemill.events.formats import posthog_quick
-from tidemill.events.formats.event import Event, settle_uuid
+from tidemill.events import joined
+from tidemill.events.formats import posthog_quick, text
+from tidemill.events.formats.event import Event, Row, settle_uuid
 from tidemill.events.formats.timestamps import EARLIEST, LATEST
 from tidemill.events.parse import MAX_KEPT, columns_of, row_of, to_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Events of a request that may be set aside; with more of them something else is wrong.
-MOST_BAD = 1_000
+#: Bad records of a request that are set aside each by itself: the first ones, but those that are so many bytes longer
+#: before others, since few of them would fit into a text. What is beyond is set aside together.
+MOST_ALONE, _LONGER = 1_000, MAX_KEPT // 100
+#: What the records of a request share is kept with each of them, unless it is longer.
+_MOST_SHARED = 4_096
 #: A clock that is off by less is left alone: the way here takes some of it.
 _OFF = 60_000_000
 
@@ -54,30 +60,72 @@ class Usual:
     otherwise: Callable[[], Taken]
 
 
+#: A record, and why it cannot be taken.
+Refused: TypeAlias = tuple[bytes, RowError]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Keeping:
+    """How a record is kept that cannot be taken, so that it can be taken later as if it had been at once: with what
+    the request said of all (`shared`), and with its own fields put right."""
+
+    shared: joined.Fields
+    put_right: Callable[[dict[str, msgspec.Raw]], dict[str, msgspec.Raw]]
+
+    def own(self, record: bytes) -> bytes:
+        """The record by its own fields."""
+        try:
+            return msgspec.json.encode(self.put_right(text.fields(text.mend(record))))
+        except RowError:
+            return record
+
+
+_AS_IT_IS = Keeping({}, lambda given: given)
+
+
 @dataclasses.dataclass(slots=True)
 class Taken:
     """See the module."""
 
     tables: list[pa.RecordBatch] = dataclasses.field(default_factory=list)
-    refused: list[tuple[bytes, RowError]] = dataclasses.field(default_factory=list)
+    refused: list[Refused] = dataclasses.field(default_factory=list)
     usual: Usual | None = None
+    keeping: Keeping = _AS_IT_IS
 
     def rejects(self, api: str, source: str, key: str) -> list[dict[str, Any]]:
         """What was refused, for Rejects, without the key. The same text twice is one: it may have been sent again."""
-        hidden = [(raw.replace(key.encode(), b"***") if key else raw, error) for raw, error in self.refused]
-        return [
-            {
+        alone, beyond = self._divided()
+        shared = self.keeping.shared
+
+        def reject(sent: bytes, kept: bytes, why: RowError) -> dict[str, Any]:
+            hidden, kept = (raw.replace(key.encode(), b"***") if key else raw for raw in (sent, kept))
+            return {
                 "source": source,
-                "part": str(int.from_bytes(hashlib.blake2b(raw, digest_size=7).digest())),
+                "part": str(int.from_bytes(hashlib.blake2b(hidden, digest_size=7).digest())),
                 "kind": "load",
                 "place": f"sent by {api}",
-                "code": error.code,
-                "message": error.message,
-                "raw": raw[:MAX_KEPT],
-                "whole": len(raw) <= MAX_KEPT,
+                "code": why.code,
+                "message": why.message,
+                "raw": kept[:MAX_KEPT],
+                "whole": len(kept) <= MAX_KEPT,
             }
-            for raw, error in hidden
-        ]
+
+        found = [reject(raw, joined.whole(self.keeping.own(raw), shared), why) for raw, why in alone]
+        first = 0
+        for kept, count in joined.join([self.keeping.own(raw) for raw, _ in beyond], shared):
+            sent = b",".join([raw for raw, _ in beyond[first : first + count]])
+            found.append(reject(sent, kept, RowError(joined.CODE, joined.message(count))))
+            first += count
+        return found
+
+    def _divided(self) -> tuple[list[Refused], list[Refused]]:
+        """What is set aside each by itself, and what together."""
+        if self.keeping.shared and len(msgspec.json.encode(self.keeping.shared)) > _MOST_SHARED:
+            return [], self.refused
+        if len(self.refused) <= MOST_ALONE:
+            return self.refused, []
+        ordered = sorted(self.refused, key=lambda item: -(len(item[0]) // _LONGER))
+        return ordered[:MOST_ALONE], ordered[MOST_ALONE:]
 
 
 def settled(many: Sequence[Taken]) -> list[pa.RecordBatch]:
@@ -98,6 +146,7 @@ def _usual(waiting: Sequence[Taken]) -> Iterator[pa.RecordBatch]:
     elif waiting and waiting[0].usual is not None:
         other = waiting[0].usual.otherwise()
         waiting[0].tables, waiting[0].refused, waiting[0].usual = other.tables, other.refused, None
+        waiting[0].keeping = other.keeping
 
 
 def _joined(many: Sequence[Usual]) -> pa.RecordBatch | None:
@@ -125,24 +174,25 @@ def _repeated(senders: Sequence[Sender], counts: Sequence[int]) -> Iterator[Send
     return itertools.chain.from_iterable(map(itertools.repeat, senders, counts))
 
 
-class TooManyBad(Exception):  # noqa: N818 - it is answered, not raised at a user
-    """So many events of a request cannot be taken that it is refused as a whole."""
-
-
-def one_by_one(records: Iterable[bytes], parse: Callable[[bytes], Sequence[Event | RowError]], sender: Sender) -> Taken:
+def one_by_one(
+    records: Iterable[bytes],
+    parse: Callable[[bytes], Sequence[Event | RowError]],
+    sender: Sender,
+    keeping: Keeping = _AS_IT_IS,
+) -> Taken:
     """Events of records, each read on its own."""
-    rows, refused = [], []
+    rows: list[Row] = []
+    refused: list[Refused] = []
+    told: dict[tuple[str, str], RowError] = {}
     for record in records:
         try:
             parsed = parse(record)
         except RowError as error:
-            refused.append((record, error))
-            if len(refused) > MOST_BAD:
-                raise TooManyBad from None
+            refused.append((record, _kept(error, told)))
             continue
         for index, event in enumerate(parsed):
             if isinstance(event, RowError):
-                refused.append((record, event))
+                refused.append((record, _kept(event, told)))
                 continue
             event.team_id = sender.team_id
             event.ip = event.ip or sender.address
@@ -153,4 +203,13 @@ def one_by_one(records: Iterable[bytes], parse: Callable[[bytes], Sequence[Event
             else:
                 event.uuid = str(uuid.uuid4())
             rows.append(row_of(event))
-    return Taken([to_arrow(columns_of(rows), len(rows), sender.team_id)] if rows else [], refused)
+    tables = [to_arrow(columns_of(rows), len(rows), sender.team_id)] if rows else []
+    return Taken(tables, refused, keeping=keeping)
+
+
+def _kept(error: RowError, told: dict[tuple[str, str], RowError]) -> RowError:
+    """The same, once for all records: an error that was raised holds all that it was raised in."""
+    why = error.code, error.message
+    if why not in told:
+        told[why] = RowError(*why)
+    return told[why]

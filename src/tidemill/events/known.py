@@ -110,8 +110,13 @@ class NewEvents:
 
     def _stored(self, cursor: duckdb.DuckDBPyConnection, asked: str, by: str) -> npt.NDArray[np.int64]:
         """The numbers of those that the store has."""
-        stored = f"(SELECT {by} FROM lake.events WHERE snapshot_id > {self._forgotten})"
-        return _numbers(cursor, f"SELECT n FROM {asked} SEMI JOIN {stored} USING ({by})")
+        # Materialized: DuckDB would hand the ends of the hashes to Arrow's scan, which takes none that has 64 bits.
+        return _numbers(
+            cursor,
+            f"WITH asked AS MATERIALIZED (FROM {asked}), "
+            f"stored AS (SELECT {by} FROM lake.events WHERE snapshot_id > {self._forgotten}) "
+            f"SELECT n FROM asked SEMI JOIN stored USING ({by})",
+        )
 
     def _forget(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """What was committed longer ago, now and then."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Sequence
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from tidemill.errors import ConfigError, RowError
-from tidemill.events import maintenance, opening, queries
+from tidemill.events import joined, maintenance, opening, queries
 from tidemill.events.formats import registry
-from tidemill.events.formats.event import Event, settle_uuid
+from tidemill.events.formats.event import Event, Format, settle_uuid
 from tidemill.events.formats.generic import Mapping
 from tidemill.events.lake import Lake, Place
 from tidemill.events.load import DEFAULT_TEAM, Loading, LoadProgress, Result
@@ -19,6 +21,8 @@ from tidemill.events.parse import Refused, columns_of, row_of, to_arrow
 from tidemill.settings import Settings
 
 _PAGE = 500
+#: So many rejects are read again at once.
+_AGAIN = 50
 
 
 class Loads(Protocol):
@@ -171,36 +175,44 @@ class EventService:
         return dismissed
 
     def retry_rejects(self, *, code: str | None = None, mapping: dict[str, str] | None = None) -> Retried:
-        """Read the texts that were set aside once more; what can be taken now is added and no longer listed."""
+        """Read the texts that were set aside once more; what can be taken now is added and no longer listed. Of records
+        that were set aside together, those that cannot be taken are set aside anew."""
         given = Mapping.of(mapping or {})
         rows = duplicates = left = after = 0
-        while page := self._rejects.find(kind="load", code=code, limit=_PAGE, after=after or -1):
+        while page := self._rejects.find(kind="load", code=code, limit=_AGAIN, after=after or -1):
             after = page[-1].id
-            events, resolved = self._taken(page, given)
-            left += len(page) - len(resolved)
-            if events:
-                place = Place(f"rejects-{resolved[0]}-{resolved[-1]}-{len(resolved)}", after)
-                columns = columns_of([row_of(event) for event in events])
-                appended = self._lake.append(self._lake.prepare([to_arrow(columns, len(events), DEFAULT_TEAM)]), place)
-                rows, duplicates = rows + appended.rows, duplicates + appended.duplicates
-            if resolved:
-                self._rejects.resolve(resolved)
+            for group in _groups(page):
+                events, resolved = self._taken(group, given)
+                left += len(group) - len(resolved)
+                if events:
+                    place = Place(f"rejects-{resolved[0]}-{resolved[-1]}-{len(resolved)}", group[-1].id)
+                    columns = columns_of([row_of(event) for event in events])
+                    prepared = self._lake.prepare([to_arrow(columns, len(events), DEFAULT_TEAM)])
+                    appended = self._lake.append(prepared, place)
+                    rows, duplicates = rows + appended.rows, duplicates + appended.duplicates
+                if resolved:
+                    self._rejects.resolve(resolved)
         return Retried(rows, duplicates, left)
 
-    def _taken(self, page: Sequence[Any], mapping: Mapping) -> tuple[list[Event], list[int]]:
-        """The events of a page of rejects, and the ids of those rejects."""
+    def _taken(self, group: Sequence[Any], mapping: Mapping) -> tuple[list[Event], list[int]]:
+        """The events of some rejects, and the ids of those of which there are any."""
         now = int(dt.datetime.now(dt.UTC).timestamp() * 1_000_000)
         events: list[Event] = []
         resolved: list[int] = []
-        for reject in page:
+        for reject in group:
             load = self._loads.get(reject.source)
             if not reject.whole or load is None:
                 continue
             told = mapping if mapping.model_dump(exclude_none=True) else Mapping.of(load.mapping)
             try:
                 chosen, _, _ = registry.get(_row_format(load.format), told, reject.raw, rows=None)
-                parsed = chosen.parse(reject.raw, now)
+                parsed = [] if reject.code == joined.CODE else chosen.parse(reject.raw, now)
             except (RowError, ConfigError):
+                continue
+            if reject.code == joined.CODE:
+                if found := self._taken_each(reject, load, chosen, now):
+                    events += found
+                    resolved.append(reject.id)
                 continue
             ordinal, _, index = reject.part.partition(".")
             wanted = parsed[int(index) : int(index) + 1] if index else parsed
@@ -215,6 +227,38 @@ class EventService:
             events += taken
             resolved.append(reject.id)
         return events, resolved
+
+    def _taken_each(self, reject: Any, load: Any, chosen: Format, now: int) -> list[Event]:
+        """The events of records that were set aside together. If there are any, the others are set aside anew."""
+        events: list[Event] = []
+        left: list[bytes] = []
+        records, shared = joined.split(reject.raw)
+        for record in records:
+            try:
+                parsed = chosen.parse(joined.whole(record, shared), now)
+            except RowError:
+                parsed = []
+            found = [event for event in parsed if isinstance(event, Event)]
+            if not found or len(found) != len(parsed):
+                left.append(record)
+                continue
+            for number, event in enumerate(found):
+                event.team_id = load.team_id
+                settle_uuid(event, load.team_id, record, 0, number, load.content_key)
+            events += found
+        if events and left:  # before the old one is resolved: nothing is lost if this breaks off
+            raw = b"".join(raw for raw, _ in joined.join(left, shared))
+            part = str(int.from_bytes(hashlib.blake2b(raw, digest_size=7).digest()))
+            again = Refused(part, reject.place, joined.CODE, joined.message(len(left)), raw, whole=True)
+            self._refuse(reject.source, [again])
+        return events
+
+
+def _groups(page: Sequence[Any]) -> Iterator[list[Any]]:
+    """Rejects that are taken together: each that holds many records by itself."""
+    for many, found in itertools.groupby(page, lambda reject: reject.code == joined.CODE):
+        group = list(found)
+        yield from [[reject] for reject in group] if many else [group]
 
 
 def _naming(file: str, run: Callable[[], Result]) -> Result:

@@ -51,6 +51,9 @@ def _given(url: str) -> Postgres:
     hint = "Set TIDEMILL_DATABASE_URL to postgresql://user:password@host:5432/database, or unset it."
     if not url.startswith(("postgresql://", "postgres://")):
         raise ConfigError("database_url", "TIDEMILL_DATABASE_URL is no PostgreSQL URL.", hint=hint)
+    if url.partition("?")[0].count("@") > 1:  # what comes after the first is taken for the host, and told
+        escaped = "Write an @ in the user's name or the password as %40."
+        raise ConfigError("database_url", "TIDEMILL_DATABASE_URL has more than one @.", hint=escaped)
     try:
         keywords = conninfo.conninfo_to_dict(url)
         with psycopg.connect(url, connect_timeout=10) as connection:

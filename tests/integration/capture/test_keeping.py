@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import shutil
 from collections.abc import Awaitable, Callable
@@ -114,10 +115,10 @@ def test_a_full_disk_refuses_and_recovers_by_itself(tmp_path: Path, monkeypatch:
     }
     real, full = Lake.append, [True]
 
-    def append(lake: Lake, prepared: Prepared, place: Place) -> Appended:
+    def append(lake: Lake, prepared: Prepared, place: Place, within: dt.timedelta) -> Appended:
         if full[0]:
             raise UnavailableError("disk_full", "The event store could not write: No space left.")
-        return real(lake, prepared, place)
+        return real(lake, prepared, place, within)
 
     monkeypatch.setattr(Lake, "append", append)
 
@@ -158,8 +159,8 @@ def test_a_commit_whose_outcome_is_not_known_is_not_acknowledged_and_not_doubled
     token = key(tmp_path)
     real, lost = Lake.append, [True]
 
-    def append(lake: Lake, prepared: Prepared, place: Place) -> Appended:
-        done = real(lake, prepared, place)
+    def append(lake: Lake, prepared: Prepared, place: Place, within: dt.timedelta) -> Appended:
+        done = real(lake, prepared, place, within)
         if lost.pop():
             lost.append(False)
             raise UnavailableError("lock_lost", "The connection to the database was lost.")

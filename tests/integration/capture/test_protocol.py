@@ -151,6 +151,82 @@ def test_an_answer_is_whole_whatever_was_asked() -> None:
         assert [part[-1:] for part in both.split(b"HTTP/1.1 200")[1:]] == [b"2", b"3"]
 
 
+@pytest.mark.parametrize("protocol_name", [b"h2c", b"websocket", b"x"])
+@pytest.mark.parametrize("pieces", [1, 3, 1000])
+def test_who_would_speak_another_protocol_is_answered_in_this_one(protocol_name: bytes, pieces: int) -> None:
+    """As some clients ask with each first request (HTTP Semantics, 7.8). Their bodies are read, however they come."""
+    upgrade = b"connection: upgrade, http2-settings\r\nhttp2-settings: AAMAAABk\r\nupgrade: " + protocol_name + b"\r\n"
+    sized = POST + upgrade + b"content-length: 12\r\n\r\n" + b"x" * 12
+    chunked = POST + upgrade + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"
+    empty = b"GET /e HTTP/1.1\r\nhost: x\r\n" + upgrade + b"\r\n"
+    last = POST + b"connection: close\r\ncontent-length: 2\r\n\r\n{}"
+    with listening() as port, socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        for sent, body in ((sized, b"12"), (chunked, b"7"), (empty, b"0"), (sized, b"12"), (last, b"2")):
+            step = max(1, len(sent) // pieces)
+            for start in range(0, len(sent), step):
+                connection.sendall(sent[start : start + step])
+            answer = b""
+            while not answer.endswith(b"\r\n\r\n" + body):
+                part = connection.recv(1000)
+                assert part, answer
+                answer += part
+            assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_sends_no_more_waits_for_the_answer_still() -> None:
+    with listening() as port:
+        for sent in (
+            POST + b"content-length: 2\r\n\r\n{}",
+            POST + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+                connection.sendall(sent)
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.makefile("rb").read().endswith(b"\r\n\r\n2")
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(POST + b"content-length: 3\r\n\r\n{}")
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.makefile("rb").read() == b""
+
+
+@pytest.mark.parametrize("size", [0, 300, 3000])
+def test_many_requests_at_once_are_all_answered(size: int) -> None:
+    one = POST + b"content-length: %d\r\n\r\n" % size + b"x" * size
+    last = POST + b"connection: close\r\ncontent-length: 2\r\n\r\n{}"
+    with listening() as port:
+        sending = one * 700 + last
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            thread = threading.Thread(target=connection.sendall, args=[sending])
+            thread.start()
+            found = connection.makefile("rb").read()
+            thread.join()
+    assert found.count(b"HTTP/1.1 200 ") == 701
+
+
+@pytest.mark.parametrize("size", [1_000_001, 30_000_000])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_who_sends_too_much_is_told_so_however_much_it_is(size: int, is_chunked: bool) -> None:
+    """A connection that ends meanwhile would look like one that broke: it would be sent again."""
+    framing = b"transfer-encoding: chunked\r\n\r\n%x\r\n" % size if is_chunked else b"content-length: %d\r\n\r\n" % size
+    with listening() as port, socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(POST + framing)
+        connection.sendall(b"x" * size)
+        if is_chunked:
+            connection.sendall(b"\r\n0\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_what_is_no_body_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a trailer without end, nor what tells the sizes of chunks."""
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 60.0)
+    begun = POST + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"
+    with listening() as port:
+        assert answered(port, begun + b"0\r\nx: " + b"y" * 10_000_000) == b""
+        assert answered(port, begun + b"1;" + b"e" * 10_000_000) == b""
+        tiny = begun + b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n" + POST + b"connection: close\r\ncontent-length: 0\r\n\r\n"
+        assert answered(port, tiny).count(b"HTTP/1.1 200 ") == 2
+
+
 def test_a_body_that_breaks_off_is_no_request() -> None:
     with listening() as port:
         with socket.create_connection(("127.0.0.1", port)) as connection:

@@ -144,6 +144,15 @@ def test_what_the_store_holds_is_learnt_before_the_turn(stores: Stores, monkeypa
     assert not [size for size, held in learnt if held and size > 1]
 
 
+@pytest.mark.parametrize("within", [None, WEEK])
+def test_an_event_that_comes_again_alone_is_known(stores: Stores, within: dt.timedelta | None) -> None:
+    """Whatever its hash is: half of them do not fit into a number with a sign."""
+    team, lake = next(_TEAMS), stores.lakes[0]
+    for number in range(12):
+        event = lake.prepare([batch(team, [number])])
+        assert [lake.append(event, Place("file", 1), within).rows for _ in range(2)] == [1, 0]
+
+
 def test_the_same_id_in_two_teams_is_two_events(stores: Stores) -> None:
     one, other = next(_TEAMS), next(_TEAMS)
     for team in (one, other, one):

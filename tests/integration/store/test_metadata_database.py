@@ -218,6 +218,7 @@ PASSWORD = "s3cr3t/with@odd:signs%"
         "postgresql://bob:S3CR3T@localhost:1/x?nope=S3CR3T",
         "postgresql://bob@localhost:1/x?password=S3CR3T",
         "mysql://bob:S3CR3T@localhost/x",
+        "postgresql://bob:some@S3CR3T@localhost:1/x",
     ],
 )
 def test_no_error_shows_the_password(url: str) -> None:

@@ -132,6 +132,29 @@ def test_no_more_is_held_than_there_is_room_for() -> None:
         read([b"a" * 60, b"a" * 60], room=100)
 
 
+def test_what_can_never_be_held_is_too_large() -> None:
+    """It would not help to come again."""
+    room = Room(100)
+    with room.share() as share:
+        share.take(60)
+        with pytest.raises(TooLarge):
+            share.take(60)
+
+
+def test_bodies_that_are_coming_take_half_of_the_room() -> None:
+    """Whoever begins many and never ends them is in nobody's way who has sent all."""
+    room = Room(100)
+    with room.share() as slow, room.share() as other, room.share() as whole:
+        slow.take(40, coming=True)
+        with pytest.raises(Overloaded):
+            other.take(20, coming=True)
+        whole.take(40)
+        slow.take(10)  # it is here
+        slow.come()
+        other.take(10, coming=True)
+    assert (room.taken, room.coming) == (0, 0)
+
+
 def test_room_is_given_back() -> None:
     room = Room(100)
     with room.share() as share:

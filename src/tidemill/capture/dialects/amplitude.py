@@ -2,12 +2,16 @@
 
 Facts: "HTTP V2 API", "Batch Event Upload API", "Identify API" of its documentation. Sizes: 1 MB at `/2/httpapi`, 20 MB
 at `/batch`, 2,000 events (413). A bad event refuses the whole with 400, which names the numbers of all bad ones: SDKs
-send the others again. Ids have 5 characters or more, unless `options.min_id_length` says otherwise; too short ones,
-and those that stand for nobody, do not count.
+send the others again. What a request lacks is named in `missing_field`: SDKs drop its events then. 429 names the
+numbers of the events that are to come later, which SDKs send after 30 seconds, and at once those that it does not name.
+Ids have 5 characters or more, unless `options.min_id_length` says otherwise; too short ones, and those that stand for
+nobody, do not count.
 """
 
 from __future__ import annotations
 
+import collections
+import math
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +20,7 @@ import msgspec
 
 from tidemill.capture.dialects.dialect import (
     NOTHING,
+    Refused,
     Sent,
     Trouble,
     Unreadable,
@@ -43,7 +48,7 @@ _SAID = {
     Trouble.TOO_LARGE: (413, "Payload too large"),
     Trouble.LIMITED: (429, "Too many requests for some devices and users"),
 }
-_THROTTLED = ("throttled_devices", "throttled_users", "exceeded_daily_quota_users", "exceeded_daily_quota_devices")
+_NO_QUOTA: dict[str, dict[str, int]] = {"exceeded_daily_quota_users": {}, "exceeded_daily_quota_devices": {}}
 
 
 class _Options(msgspec.Struct, gc=False):
@@ -59,6 +64,14 @@ class _Body(msgspec.Struct, gc=False):
 
 _BODY = msgspec.json.Decoder(_Body)
 _MEMBERS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class _Who(msgspec.Struct, gc=False):
+    user_id: msgspec.Raw = NOTHING
+    device_id: msgspec.Raw = NOTHING
+
+
+_WHO = msgspec.json.Decoder(_Who)
 
 
 class Amplitude:
@@ -80,9 +93,13 @@ class Amplitude:
         kind = _IDENTIFY.get(request.path)
         if kind is not None:
             return _identification(body, kind)
+        if not body:
+            raise Refused(_unusable("Missing request body"))
         found = decoded(_BODY, body)
         if not found.events:
-            raise Unreadable("it has no events")
+            raise Refused(_unusable("Request missing required field", "events"))
+        if bytes(found.api_key) in {b"", b"null"}:
+            raise Refused(_unusable("Request missing required field", "api_key"))
         shortest = found.options.min_id_length if found.options else None
         more = {"shortest": _SHORTEST_ID if shortest is None else shortest, "address": request.address, "kind": None}
         sent_at = moment(value_of(found.client_upload_time))
@@ -113,11 +130,42 @@ class Amplitude:
         """See Dialect."""
         status, error = _SAID.get(what, (what.value, message))
         said: dict[str, Any] = {"code": status, "error": error}
-        if what is Trouble.LIMITED:
-            said |= {"eps_threshold": 0, **{name: {} for name in _THROTTLED}, "throttled_events": []}
-        elif status == 400:
+        if status == 400:
             said |= {"missing_field": None, "detail": message}
         return Answer(status, msgspec.json.encode(said))
+
+    def limited(self, sent: Sent, rate: float, wait: int) -> Answer:
+        """See Dialect. Users and devices are told with how many events of theirs the request has."""
+        status, error = _SAID[Trouble.LIMITED]
+        users, devices = _senders(sent.records[:_EVENTS])
+        said = {
+            "code": status,
+            "error": error,
+            "eps_threshold": math.ceil(rate),
+            "throttled_users": users,
+            "throttled_devices": devices,
+            "throttled_events": list(range(len(sent.records))),
+            **_NO_QUOTA,
+        }
+        return Answer(status, msgspec.json.encode(said)).later(wait)
+
+
+def _unusable(error: str, missing: str | None = None) -> Answer:
+    return Answer(400, msgspec.json.encode({"code": 400, "error": error, "missing_field": missing}))
+
+
+def _senders(records: list[bytes]) -> tuple[dict[str, int], dict[str, int]]:
+    """How many of these events each user has, and each device."""
+    users, devices = collections.Counter[str](), collections.Counter[str]()
+    for record in records:
+        try:
+            who = _WHO.decode(record)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        for counted, name in ((users, text_of(who.user_id)), (devices, text_of(who.device_id))):
+            if name:
+                counted[text.clean(name)] += 1
+    return users, devices
 
 
 def _identification(body: bytes, kind: str) -> Sent:
@@ -128,7 +176,7 @@ def _identification(body: bytes, kind: str) -> Sent:
         raise Unreadable(f"the form cannot be read: {error}") from None
     given = form.get("identification", [""])[0].strip().encode("utf-8", "surrogatepass")
     if given[:1] not in {b"{", b"["}:
-        raise Unreadable("it has no identification")
+        raise Refused(Answer(400, b"missing_event", TEXT))
     records = decoded(_MEMBERS, given if given[:1] == b"[" else b"[" + given + b"]")
     more = {"shortest": 1, "address": None, "kind": kind}
     return Sent(form.get("api_key", [None])[0], [bytes(one) for one in records], None, more)
@@ -145,11 +193,16 @@ class _Checks:
 
     def __call__(self, record: bytes) -> list[Event | RowError]:
         self._number += 1
+        before = self._noted
         try:
-            given = fields(record)
+            return self._event(record)
         except RowError:
-            self._note(self.invalid, "events")
+            if self._noted == before:  # it is refused for what no field is named for
+                self._note(self.invalid, "events")
             raise
+
+    def _event(self, record: bytes) -> list[Event | RowError]:
+        given = fields(record)
         if self._more["kind"] == "$groupidentify":
             return [self._group(given)]
         if self._more["kind"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import enum
 from typing import Any, Protocol, TypeVar
 
@@ -11,9 +12,11 @@ import msgspec
 from tidemill.capture.http import Answer, Request
 from tidemill.capture.taken import Sender, Taken
 from tidemill.errors import RowError
-from tidemill.events.formats import text
+from tidemill.events.formats import text, timestamps
 
 NOTHING = msgspec.Raw(b"")
+EMPTY = "the request has no body"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 T = TypeVar("T")
 
 
@@ -26,6 +29,14 @@ class Trouble(enum.Enum):
     LIMITED = 429
     FAILED = 500
     BUSY = 503
+
+
+class Refused(Exception):  # noqa: N818 - it is answered, not raised at a user
+    """Nothing of the request is taken, and the API has an answer of its own for that."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.answer = answer
 
 
 class Unreadable(Exception):  # noqa: N818 - it is answered, not raised at a user
@@ -62,7 +73,7 @@ class Dialect(Protocol):
         """Where the body is, if a GET has it somewhere else."""
 
     def read(self, request: Request, body: bytes) -> Sent:
-        """What a body says. Raises Unreadable."""
+        """What a body says. Raises Unreadable, Refused."""
 
     def sender(self, request: Request, sent: Sent, team_id: int, now: int) -> Sender:
         """On whose behalf."""
@@ -75,6 +86,9 @@ class Dialect(Protocol):
 
     def trouble(self, what: Trouble, message: str) -> Answer:
         """Nothing is taken."""
+
+    def limited(self, sent: Sent, rate: float, wait: int) -> Answer:
+        """Nothing is taken, since it is more than so many events a second: come again in so many seconds."""
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -107,7 +121,7 @@ def text_of(raw: msgspec.Raw) -> str | None:
         return None
 
 
-def value_of(raw: msgspec.Raw) -> Any:
+def value_of(raw: msgspec.Raw | None) -> Any:
     """A value; None if it is none that can be read."""
     try:
         return text.value(raw)
@@ -117,8 +131,6 @@ def value_of(raw: msgspec.Raw) -> Any:
 
 def moment(value: object) -> int | None:
     """A time that somebody says it is; None if it is none."""
-    from tidemill.events.formats import timestamps
-
     if value is None or value == "" or not isinstance(value, str | int | float):
         return None
     try:
@@ -130,3 +142,13 @@ def moment(value: object) -> int | None:
 def fields(record: bytes) -> dict[str, msgspec.Raw]:
     """The fields of a record, with what is odd in it mended. Raises RowError."""
     return text.fields(text.mend(record))
+
+
+def written(moment: int) -> msgspec.Raw:
+    """A time in microseconds since 1970 as JSON."""
+    return msgspec.Raw(msgspec.json.encode(_EPOCH + dt.timedelta(microseconds=moment)))
+
+
+def too_many(rate: float) -> str:
+    """What is told who sends more than so many events a second."""
+    return f"more than {rate:g} events a second"

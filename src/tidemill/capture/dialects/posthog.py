@@ -1,18 +1,21 @@
-"""PostHog's capture API: one event, an array or a batch; plain, gzip, base64 or a form; GET or POST.
+"""PostHog's capture API: one event, an array or a batch; plain, gzip, base64, lz64 or a form; GET or POST.
 
 Facts: its capture service. Sizes: 2 MB a body, 20 MB at `/batch`, 1,000,000 bytes an event (413). Keys: `api_key`,
-`token` or `$token` of the body, of an event, or of its properties; another one in the same body is refused (401).
+`token` or `$token` of the body; what events name then does not count. If the body names none, the one that its events
+name, or their properties; events that name different ones are refused (401).
 Answers: ``{"status":"Ok"}``, 204 for a beacon; errors are texts. Events without a name or an id are dropped there,
 with 200 in one version and with the whole body in another; here they are set aside, and the others are taken.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import msgspec
 
 from tidemill.capture.dialects.dialect import (
+    EMPTY,
     NOTHING,
     Sent,
     Trouble,
@@ -21,10 +24,12 @@ from tidemill.capture.dialects.dialect import (
     fields,
     moment,
     text_of,
+    too_many,
     value_of,
+    written,
 )
 from tidemill.capture.http import TEXT, Answer, Request
-from tidemill.capture.taken import Sender, Taken, Usual, off, one_by_one
+from tidemill.capture.taken import Keeping, Sender, Taken, Usual, off, one_by_one, shifted
 from tidemill.errors import RowError
 from tidemill.events.formats import posthog, posthog_quick
 from tidemill.events.formats.event import Event
@@ -32,6 +37,8 @@ from tidemill.events.formats.event import Event
 #: So many would take hundreds of megabytes, if each of them were an event.
 _MOST_COMMAS = 2_000_000
 _EVENT_BODY, _BATCH_BODY, _EVENT = 2 * 1024 * 1024, 20 * 1024 * 1024, 1_000_000
+#: A longer body is not read as one of usual events.
+MOST_QUICK = _EVENT
 PATHS = frozenset(f"{path}{end}" for path in ("/i/v0/e", "/e", "/capture", "/track", "/engage") for end in ("", "/"))
 BATCH = frozenset({"/batch", "/batch/"})
 _OK = Answer(200, b'{"status":"Ok"}')
@@ -80,7 +87,7 @@ class PostHog:
 
     def quick(self, request: Request, body: bytes) -> Sent | None:
         """What a body of usual events says; None if it is not certain that it is one."""
-        if body[:1] != b"{" or len(body) > _EVENT or not _is_utf8(body):
+        if body[:1] != b"{" or len(body) > MOST_QUICK or not _is_utf8(body):
             return None
         found = posthog_quick.body(body)
         key = text_of(found.api_key) or text_of(found.token) if found is not None else None
@@ -93,8 +100,8 @@ class PostHog:
         """See Dialect."""
         if body.count(b",") > _MOST_COMMAS:
             raise Unreadable("it has too many parts")
-        if request.query.get("compression") == "lz64":
-            raise Unreadable("lz64 is not taken: let the SDK send gzip, or nothing")
+        if not body:
+            raise Unreadable(EMPTY)
         if body[:1] == b"[":
             records = decoded(_LIST, body)
             key, sent_at = None, _sent_at(NOTHING, NOTHING, request)
@@ -127,6 +134,10 @@ class PostHog:
         """See Dialect."""
         return Answer(what.value, (_SAID.get(what, "") + message).encode(), TEXT)
 
+    def limited(self, sent: Sent, rate: float, wait: int) -> Answer:
+        """See Dialect."""
+        return self.trouble(Trouble.LIMITED, too_many(rate)).later(wait)
+
 
 def _records(body: bytes) -> list[bytes]:
     batch = _BODY.decode(body).batch
@@ -134,36 +145,67 @@ def _records(body: bytes) -> list[bytes]:
 
 
 def _one_by_one(records: list[bytes], sender: Sender, now: int) -> Taken:
-    return one_by_one(records, _Parse(now - sender.off, now), sender)
+    parse = _Parse(now, sender.off)
+    return one_by_one(records, parse, sender, Keeping({"sent_at": written(now)}, parse.put_right))
 
 
 class _Parse:
-    """Reads one event. `sent_at`: the sender's clock now."""
+    """Reads one event. `off`: by how much the sender's clock is behind."""
 
-    def __init__(self, sent_at: int, now: int) -> None:
-        self._sent_at, self._now = sent_at, now
+    def __init__(self, now: int, off: int) -> None:
+        self._now, self._off = now, off
 
     def __call__(self, record: bytes) -> list[Event | RowError]:
         given = fields(record)
-        if "event" not in given and "$distinct_id" in given:  # Mixpanel's way to set properties, at /engage
+        if _is_mixpanels(given):
             record = msgspec.json.encode({**given, "event": "$identify"})
-        return [posthog.captured(record, self._sent_at, self._now)]
+        return [posthog.captured(record, self._now - self._off, self._now)]
+
+    def put_right(self, given: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+        """The fields of an event that is set aside, with its time by a clock that is right."""
+        given = {name: raw for name, raw in given.items() if name != "sent_at"}  # when it came counts, as for all
+        if _is_mixpanels(given):
+            given["event"] = msgspec.Raw(b'"$identify"')
+        time = moment(value_of(given.get("timestamp"))) if self._off else None
+        if time is not None:
+            given["timestamp"] = written(shifted(time, self._off))
+        return given
+
+
+def _is_mixpanels(given: dict[str, msgspec.Raw]) -> bool:
+    """Whether it is Mixpanel's way to set properties, at /engage."""
+    return "event" not in given and "$distinct_id" in given
 
 
 class _Which(msgspec.Struct, gc=False):
     batch: msgspec.Raw = NOTHING
+    event: msgspec.Raw = NOTHING
     events: msgspec.Raw = NOTHING
 
 
 _WHICH = msgspec.json.Decoder(_Which)
+_TEXT = rb'"(?:[^"\\]|\\.)*+"'
+#: An object whose field `events` comes before all that is long, and before `batch` and `event`.
+_AMPLITUDES = re.compile(
+    rb'\s*+\{\s*+(?:"(?!(?:batch|events?)")[^"\\]*+"\s*+:\s*+'
+    rb'(?:%s|[^"\[\]{},\s]++|\{(?:[^{}"]|%s)*+\})\s*+,\s*+)*+"events"\s*+:' % (_TEXT, _TEXT)
+)
 
 
 def is_amplitudes(body: bytes) -> bool:
     """Whether a body that came to `/batch` is Amplitude's, whose API has a path of that name, too."""
     if body[:1] != b"{" or b'"events"' not in body:
         return False
-    found = decoded(_WHICH, body)
-    return bytes(found.events)[:1] == b"[" and not bytes(found.batch)
+    try:
+        found = decoded(_WHICH, body)
+    except Unreadable:
+        return begins_as_amplitudes(body)
+    return bool(bytes(found.events)) and not bytes(found.batch) and not bytes(found.event)
+
+
+def begins_as_amplitudes(start: bytes) -> bool:
+    """The same of a body of which only the start is there, as far as that tells it."""
+    return _AMPLITUDES.match(start) is not None
 
 
 def _is_utf8(body: bytes) -> bool:

@@ -2,20 +2,32 @@
 
 Facts: "HTTP API" of Segment's documentation. The key is the user of Basic authentication, or `writeKey`. Sizes: 32 KB
 a call, 500 KB and 2,500 calls a batch. Too large or not JSON: 400. What is too much within a batch is accepted there
-and then dropped; here it is set aside.
+and then dropped; here it is set aside. Too often: 429 with `Retry-After` and `X-RateLimit-Reset`, in seconds.
 """
 
 from __future__ import annotations
 
 import binascii
-import dataclasses
 
 import msgspec
 
 from tidemill.capture import bodies
-from tidemill.capture.dialects.dialect import NOTHING, Sent, Trouble, Unreadable, decoded, fields, moment, text_of
+from tidemill.capture.dialects.dialect import (
+    EMPTY,
+    NOTHING,
+    Sent,
+    Trouble,
+    Unreadable,
+    decoded,
+    fields,
+    moment,
+    text_of,
+    too_many,
+    value_of,
+    written,
+)
 from tidemill.capture.http import Answer, Request
-from tidemill.capture.taken import Sender, Taken, off, one_by_one
+from tidemill.capture.taken import Keeping, Sender, Taken, off, one_by_one, shifted
 from tidemill.errors import RowError
 from tidemill.events.formats import segment
 from tidemill.events.formats.event import Event
@@ -38,6 +50,8 @@ _KINDS = {
 }
 _BATCHES = ("/v1/batch", "/v1/import", "/v1/b")
 PATHS = frozenset(f"{path}{end}" for path in (*_KINDS, *_BATCHES) for end in ("", "/"))
+#: What tells the time of a call, as its format has it.
+_TIMES = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
 _OK = Answer(200, b'{"success":true}')
 _STATUS = {Trouble.TOO_LARGE: 400}
 _CODES = {
@@ -76,7 +90,7 @@ class Segment:
     def read(self, request: Request, body: bytes) -> Sent:
         """See Dialect."""
         if body[:1] != b"{":
-            raise Unreadable("it is no JSON object")
+            raise Unreadable("it is no JSON object" if body else EMPTY)
         found = decoded(_BODY, body)
         kind = _KINDS.get(request.path.rstrip("/"))
         if kind is None and found.batch is None:
@@ -102,11 +116,11 @@ class Segment:
 
     def take(self, sent: Sent, sender: Sender, now: int) -> Taken | Answer:
         """See Dialect."""
-        parse = _Parse(sent.more["kind"], sent.more["shared"], now)
-        fit, refused = sent.records[:_CALLS], sent.records[_CALLS:]
-        found = one_by_one(fit, parse, sender)
+        parse = _Parse(sent.more["kind"], sent.more["shared"], now, sender.off)
+        found = one_by_one(sent.records[:_CALLS], parse, sender, Keeping(parse.shared, parse.put_right))
         many = RowError("batch_too_long", f"The batch has more than {_CALLS:,} calls.")
-        return dataclasses.replace(found, refused=[*found.refused, *((record, many) for record in refused)])
+        found.refused += [(record, many) for record in sent.records[_CALLS:]]
+        return found
 
     def ok(self, request: Request, sent: Sent, size: int, now: int) -> Answer:
         """See Dialect."""
@@ -118,19 +132,35 @@ class Segment:
         body = msgspec.json.encode({"success": False, "code": code, "message": message})
         return Answer(_STATUS.get(what, what.value), body)
 
+    def limited(self, sent: Sent, rate: float, wait: int) -> Answer:
+        """See Dialect."""
+        answer = self.trouble(Trouble.LIMITED, too_many(rate)).later(wait)
+        answer.headers = (*answer.headers, (b"x-ratelimit-reset", b"%d" % wait))
+        return answer
+
 
 class _Parse:
-    """Reads one call."""
+    """Reads one call. `off`: by how much the sender's clock is behind."""
 
-    def __init__(self, kind: str | None, shared: dict[str, msgspec.Raw], now: int) -> None:
-        self._more = {**shared, "receivedAt": msgspec.Raw(str(now // 1000).encode())}
+    def __init__(self, kind: str | None, shared: dict[str, msgspec.Raw], now: int, off: int) -> None:
+        self.shared = {**shared, "receivedAt": msgspec.Raw(str(now // 1000).encode())}
         self._kind = {"type": msgspec.Raw(f'"{kind}"'.encode())} if kind else {}
-        self._now = now
+        self._now, self._off = now, off
 
     def __call__(self, record: bytes) -> list[Event | RowError]:
         if len(record) > _CALL:
             raise RowError("call_too_large", f"The call has {len(record):,} bytes; the limit is {_CALL:,}.")
-        return [segment.called({**self._more, **fields(record), **self._kind}, self._now)]
+        return [segment.called({**self.shared, **fields(record), **self._kind}, self._now)]
+
+    def put_right(self, given: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+        """The fields of a call that is set aside, with its type, and its time by a clock that is right."""
+        given = {**given, **self._kind}
+        if self._off:
+            said = next((found for name in _TIMES if (found := value_of({**self.shared, **given}.get(name)))), None)
+            time = moment(said)
+            if time is not None:
+                given["timestamp"] = written(shifted(time, self._off))
+        return given
 
 
 def _basic(header: bytes | None) -> str | None:

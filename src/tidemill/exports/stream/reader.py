@@ -204,7 +204,7 @@ def _waits(commits: list[Commit], spec: ExportSpec) -> float:
     if first is None or sum(commit.bytes for commit in commits) >= spec.buffer_bytes:
         return 0.0
     age = time.time() - first.timestamp()
-    return min(max(spec.buffer_seconds - age, 0.0), spec.buffer_seconds)  # clocks may differ
+    return max(spec.buffer_seconds - age, 0.0) if age >= 0 else 0.0  # by a clock that was ahead: nobody knows
 
 
 def _enough(commits: list[Commit], wanted: int) -> int:
