@@ -79,11 +79,30 @@ TEAMS = itertools.count(1000)
 PIECES = st.sampled_from([1, 3, 1000])
 
 
-@hypothesis.settings(
-    max_examples=40, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
-)
+def examples(count: int) -> hypothesis.settings:
+    """So many of them, each of which takes some seconds."""
+    health = [hypothesis.HealthCheck.function_scoped_fixture]
+    return hypothesis.settings(max_examples=count, deadline=None, suppress_health_check=health)
+
+
 @hypothesis.given(COMMITS, st.data())
+@examples(15)
 def test_sessions_end_as_a_plain_computation_says(
+    app: App, tmp_path: Path, commits: list[list[dict[str, Any]]], data: st.DataObject
+) -> None:
+    assert_ends_as_a_plain_computation(app, tmp_path, commits, data)
+
+
+@pytest.mark.torture
+@hypothesis.given(COMMITS, st.data())
+@examples(200)
+def test_many_sessions_end_as_a_plain_computation_says(
+    app: App, tmp_path: Path, commits: list[list[dict[str, Any]]], data: st.DataObject
+) -> None:
+    assert_ends_as_a_plain_computation(app, tmp_path, commits, data)
+
+
+def assert_ends_as_a_plain_computation(
     app: App, tmp_path: Path, commits: list[list[dict[str, Any]]], data: st.DataObject
 ) -> None:
     team, source = next(TEAMS), SessionSource(app.lake)
