@@ -14,6 +14,7 @@ from tidemill.errors import TidemillError
 
 if TYPE_CHECKING:
     from tidemill.app import App
+    from tidemill.exports.service import ExportView
 
 _LOW_DISK_BYTES = 2_000_000_000
 
@@ -30,7 +31,7 @@ class Check:
 
 def examine(app: App) -> list[Check]:
     """Look at every part. A part that fails does not hide the others."""
-    checks: list[tuple[str, Callable[[App], Check]]] = [
+    checks: list[tuple[str, Callable[[App], Check | list[Check]]]] = [
         ("Python packages", _packages),
         ("home directory", _home),
         ("PostgreSQL", _postgres),
@@ -39,10 +40,11 @@ def examine(app: App) -> list[Check]:
         ("exports", _exports),
         ("embedded BigQuery", _local),
     ]
-    found = []
+    found: list[Check] = []
     for name, check in checks:
         try:
-            found.append(check(app))
+            said = check(app)
+            found += said if isinstance(said, list) else [said]
         except TidemillError as error:
             found.append(Check(name, "wrong", error.message, error.hint))
         except Exception as error:  # noqa: BLE001 - whatever is broken, the doctor says so and looks at the rest
@@ -101,18 +103,35 @@ def _number(count: int, word: str) -> str:
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
-def _exports(app: App) -> Check:
+def _exports(app: App) -> list[Check]:
+    """How many there are, and each of which something is to be said."""
     exports = app.exports.find()
-    failed = [export.name for export in exports if export.last_status == "failed"]
     detail = f"{_number(len(exports), 'export')}, {_number(len(app.connections.find()), 'connection')}"
-    if failed:
-        return Check("exports", "warning", f"{detail}; last run failed: {', '.join(failed)}", "tidemill export runs")
-    return Check("exports", "ok", detail)
+    return [Check("exports", "ok", detail), *filter(None, map(_export, exports))]
+
+
+def _export(export: ExportView) -> Check | None:
+    name = f"export {export.name}"
+    match export.last_status:
+        case "in trouble":
+            return Check(name, "wrong", f"The stream stands still: {export.trouble}", export.what_to_do or "")
+        case "failed":
+            return Check(name, "wrong", f"The last run failed: {export.trouble}", export.what_to_do or "")
+        case "interrupted":
+            return Check(name, "warning", "The last run was interrupted.", export.what_to_do or "")
+        case "not streamed" if export.waiting_rows:
+            waiting = f"{_number(export.waiting_rows, 'row')} {'waits' if export.waiting_rows == 1 else 'wait'}"
+            return Check(name, "warning", f"{waiting}.", export.what_to_do or "")
+    if export.set_aside:
+        said = f"{_number(export.set_aside, 'row')} set aside"
+        return Check(name, "warning", said, f"tidemill export rejects list {export.name}")
+    return None
 
 
 def _local(app: App) -> Check:
     if importlib.util.find_spec("bqemulator") is None:
-        return Check("embedded BigQuery", "ok", "not installed (pip install 'tidemill[local]')")
+        how = "pip install 'tidemill[local]'; in a checkout of Tidemill: pip install '.[local]'"
+        return Check("embedded BigQuery", "ok", f"not installed ({how})")
     status = app.local.status()
     where = f"runs at {status.url}" if status.running else "not running (tidemill local start)"
     return Check("embedded BigQuery", "ok", where)

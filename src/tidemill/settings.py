@@ -19,6 +19,7 @@ import pydantic
 import pydantic_settings
 from pydantic import Field
 
+from tidemill.documents import page
 from tidemill.errors import ConfigError
 
 MEGABYTE = 1_000_000
@@ -170,5 +171,5 @@ def current() -> Settings:
     except pydantic.ValidationError as error:
         said = "; ".join(f"TIDEMILL_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
         raise ConfigError(
-            "setting_invalid", f"A setting is not valid. {said}.", hint="docs/reference/settings.md lists them."
+            "setting_invalid", f"A setting is not valid. {said}.", hint=f"All settings: {page('reference/settings.md')}"
         ) from None

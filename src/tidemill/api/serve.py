@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import logging
 import multiprocessing
@@ -11,13 +12,12 @@ import resource
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.api import stream, write
+from tidemill.api import folders, stream, write
 from tidemill.errors import ConflictError
 from tidemill.settings import Settings, current
 
@@ -66,8 +66,8 @@ def _counting_together() -> Iterator[None]:
     from tidemill.app import share_metrics
 
     in_memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
-    with tempfile.TemporaryDirectory(prefix="tidemill-", dir=in_memory if in_memory.is_dir() else None) as folder:
-        share_metrics(Path(folder))
+    with folders.folder(in_memory if in_memory.is_dir() else None) as folder:
+        share_metrics(folder)
         yield
 
 
@@ -95,12 +95,25 @@ def bind(host: str, port: int) -> socket.socket:
         found.listen(_BACKLOG)  # who comes before the server has begun waits for it
     except (OSError, OverflowError) as error:
         found.close()
-        raise ConflictError(
-            "address_taken",
-            f"The server cannot listen at {host}, port {port}: {error}.",
-            hint="Choose another: tidemill serve --host 127.0.0.1 --port 8010",
-        ) from None
+        raise _unusable(host, port, error) from None
     return found
+
+
+def _unusable(host: str, port: int, error: Exception) -> ConflictError:
+    """Why the server cannot listen there."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        another = f"Choose another port: --port {port + 1}, or " if port < 65_535 else "Choose a free port: "
+        return ConflictError(
+            "address_taken",
+            f"The server cannot listen at {host}, port {port}: the port is taken.",
+            hint=f"Does another tidemill serve run here? {another}--port 0 for a free one.",
+        )
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return ConflictError(
+        "address_unusable",
+        f"The server cannot listen at {host}, port {port}: {why}.",
+        hint="Choose an address of this machine: --host 127.0.0.1, or --host 0.0.0.0 for all of them.",
+    )
 
 
 def run(settings: Settings, listener: socket.socket, processes: int, proxies: str, *, streams: bool) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tidemill.api import child
+from tidemill.api import child, folders
 from tidemill.api.child import Child
 from tidemill.settings import current
 
@@ -29,8 +28,8 @@ def main() -> None:
 @contextlib.contextmanager
 def writing() -> Iterator[Path]:
     """A writer, for the time of the block. Gives the socket where it answers."""
-    with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:  # for its owner alone
-        path = Path(folder) / "writer"
+    with folders.folder() as folder:
+        path = folder / "writer"
         writer = Child("writer", "tidemill.api.write", [str(path)])
         writer.start()
         try:

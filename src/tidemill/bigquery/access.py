@@ -99,7 +99,7 @@ class _Test:
             _Plan("token", "Google grants a token", self._token, ("key",)),
             _Plan("project", f"The project {self.project} is reachable", self._project, ("token",)),
             _Plan("dataset", f"bigquery.datasets.get: the dataset {self.dataset} exists", self._dataset, ("token",)),
-            _Plan("location", "It is where it is said to be", self._location, ("dataset",)),
+            _Plan("location", "The dataset's location", self._location, ("dataset",)),
             _Plan("expiration", "New tables do not expire", self._expiration, ("dataset",)),
         ]
 

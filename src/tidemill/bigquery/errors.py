@@ -201,7 +201,8 @@ _TOLD = {
         RetryableError,
         "local_stopped",
         "The embedded BigQuery does not answer: it is not running, or at another port than when the key was made.",
-        "tidemill local start. It keeps its port, so the key stays good; if the port was taken: tidemill local key.",
+        "Start it: tidemill local start. It keeps its port, so the key stays good; "
+        "if the port was taken: tidemill local key.",
     ),
     "transient": _Told(
         RetryableError,

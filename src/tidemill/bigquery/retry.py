@@ -90,7 +90,7 @@ class Policy:
                     f"{cause.message} (tried for {self.clock() - began:.0f} s)",
                     hint=cause.hint if stopped else f"Nothing is lost: {later}",
                     raw=cause.raw,
-                )
+                ) from cause
             if self.pause(until - self.clock(), cancelled):
                 raise Cancelled
 

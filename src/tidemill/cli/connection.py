@@ -250,10 +250,23 @@ def delete(
     """Delete a connection and its credential. Refused while an export uses it."""
     with session.app() as opened:
         connection = opened.connections.get(name)
+        _assert_unused(connection.name, opened.exports.using(connection.id))
         if not yes:
             typer.confirm(f"Delete the connection {connection.name} and its credential?", abort=True)
         opened.connections.delete(name)
     output.done(f"Connection {connection.name} is deleted.")
+
+
+def _assert_unused(name: str, exports: list[str]) -> None:
+    from tidemill.errors import ConflictError
+
+    if exports:
+        raise ConflictError(
+            "connection_in_use",
+            f"The connection {name} is used by {output.number(len(exports), 'export')}: {', '.join(exports)}.",
+            hint=f"Delete them first: {', '.join(f'tidemill export delete {one}' for one in exports[:3])}"
+            + (", …" if len(exports) > 3 else ""),
+        )
 
 
 @app.command(epilog="Example: tidemill connection datasets warehouse")

@@ -6,7 +6,16 @@ from typing import Any
 
 import typer
 
-from tidemill.cli import export_backfill, export_rejects, export_stream, export_verify, output, runs_view, session
+from tidemill.cli import (
+    export_backfill,
+    export_rejects,
+    export_stream,
+    export_verify,
+    export_view,
+    output,
+    runs_view,
+    session,
+)
 from tidemill.cli.groups import StartGroup
 
 app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and their runs.")
@@ -15,7 +24,10 @@ INTERVALS = "every 5 minutes, every 15 minutes, hour, day, week"
 DELIVERIES = "load (load jobs, which are free) or storage-write (the Storage Write API)"
 
 
-@app.command(epilog="Example: tidemill export create daily --connection warehouse --table events --exclude-event debug")
+@app.command(
+    epilog="Example: tidemill export create daily --connection warehouse --table events --exclude-event debug\n\n"
+    "As a stream: tidemill export create live --connection warehouse --table events_live --mode stream"
+)
 def create(
     name: str = typer.Argument(help="A unique name for the export."),
     connection: str = typer.Option(..., help="Name of the connection."),
@@ -49,7 +61,10 @@ def create(
     ),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
-    """Make an export. Nothing is sent yet: that is what a run does."""
+    """Make an export. Rows are sent by its runs (tidemill export run).
+
+    Those of a stream are sent as they come: at once if tidemill serve runs, or by tidemill export stream.
+    """
     fields: dict[str, Any] = {"name": name, "model": model, "table": table, "interval": interval}
     fields |= {"delivery": delivery, "json_type": json_type}
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
@@ -70,8 +85,7 @@ def create(
     if as_json:
         output.print_json(made)
         return
-    begin = "Stream it: tidemill export stream" if made.mode == "stream" else "Run it: tidemill export run"
-    output.done(f"Export {made.name} into {made.target} is made. {begin} {made.name}")
+    output.done(f"Export {made.name} into {made.target} is made. {export_view.begin(made)}")
     if interval is not None:
         output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
 
@@ -93,15 +107,13 @@ def _query(given: str) -> str:
 def list_(
     connection: str = typer.Option(None, help="Only those of this connection."), as_json: bool = output.JSON_OPTION
 ) -> None:
-    """List exports, with how each one's last run ended."""
+    """List exports: how each stands, when it last ended a run or sent rows, what waits, and what is set aside."""
     with session.app() as opened:
         found = opened.exports.find(connection=connection)
     if as_json:
         output.print_json(found)
         return
-    columns = ("NAME", "MODEL", "INTO", "INTERVAL", "LAST RUN", "ENDED", "WAITING")
-    rows = [(e.name, e.model, e.target, e.interval, e.last_status, e.last_finished_at, e.waiting_rows) for e in found]
-    output.print_table(columns, rows, empty="No exports. Make one: tidemill export create --help")
+    export_view.table(found)
 
 
 @app.command(epilog="Example: tidemill export show daily")
@@ -112,7 +124,7 @@ def show(name: str = typer.Argument(help="Name of the export."), as_json: bool =
     if as_json:
         output.print_json(export)
     else:
-        output.print_fields({field.replace("_", " "): value for field, value in vars(export).items()})
+        output.print_fields(export_view.fields(export))
 
 
 @app.command(epilog="Example: tidemill export edit daily --exclude-event debug --interval day")
@@ -143,7 +155,8 @@ def edit(
     if as_json:
         output.print_json(export)
     else:
-        output.done(f"Export {export.name} is changed. It holds for runs from now on.")
+        what = "what comes" if export.mode == "stream" else "runs"
+        output.done(f"Export {export.name} is changed. It holds for {what} from now on.")
 
 
 @app.command(epilog="Example: tidemill export delete daily --yes")
@@ -197,6 +210,7 @@ def runs(
         for r in found
     ]
     output.print_table(columns, rows, empty="No runs yet. Start one: tidemill export run NAME")
+    export_view.go_on(found)
 
 
 run_app = typer.Typer(
@@ -291,7 +305,7 @@ def run_cancel(run_id: str = typer.Argument(help="Id of the run, or its beginnin
     """Cancel a run, wherever it runs, and its BigQuery jobs."""
     with session.app() as opened:
         view = opened.exports.cancel(run_id)
-    if view.status == "running":
+    if view.status in {"running", "interrupted"}:
         output.say(f"Run {view.short_id} of {view.export} was asked to stop, and has not yet.")
         raise typer.Exit(7)
     if view.status != "cancelled":

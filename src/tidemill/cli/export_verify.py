@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from tidemill.cli import export_backfill, output, progress, runs_view, session
+from tidemill.documents import page
 
 if TYPE_CHECKING:
     from tidemill.exports.service import ExportService
@@ -93,7 +94,8 @@ def told(found: Verified, *, repairing: bool = False, repaired: bool = False) ->
     span = f" since {found.since}" if found.since else ""
     billed = f" ({output.size(found.bytes_billed)} billed)" if found.bytes_billed else ""
     if not found.different:
-        output.done(f"{found.table}{span}: {held}, each there once, none missing{billed}.")
+        aside = f"; {output.number(found.set_aside, 'row')} set aside" if found.set_aside else ""
+        output.done(f"{found.table}{span}: {held}, each there once, none missing{aside}{billed}.")
         return
     columns = ("DAY", "EXPECTED", "ROWS", "MISSING", "DUPLICATED", "NOT EXPECTED", "IDS")
     rows = [
@@ -109,5 +111,5 @@ def told(found: Verified, *, repairing: bool = False, repaired: bool = False) ->
         output.say(f"Bring in what is missing: tidemill export verify {found.export} --repair")
     if any(day.duplicated or day.foreign for day in found.different):
         output.note(
-            "Rows that are there twice, or that Tidemill did not send, are not removed: see docs/howto/verify.md."
+            "Rows that are there twice, or that Tidemill did not send, are not removed: see " + page("howto/verify.md")
         )

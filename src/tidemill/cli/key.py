@@ -7,6 +7,7 @@ import sys
 import typer
 
 from tidemill.cli import output, session
+from tidemill.documents import page
 
 app = typer.Typer(no_args_is_help=True, help="Keys by which SDKs send events: make, list and revoke them.")
 
@@ -26,9 +27,11 @@ def create(
     if as_json:
         output.print_json({"key": key, **vars(made)})
         return
-    output.done(f"The key {made.name} may send events of team {made.team_id}. It is not shown again:")
+    where = "It is not shown again:" if sys.stdout.isatty() else "It went to standard output, and is not shown again."
+    output.done(f"The key {made.name} may send events of team {made.team_id}. {where}")
     sys.stdout.write(f"{key}\n")
-    output.note("Start the server with: tidemill serve. docs/howto/capture.md says how each SDK is pointed at it.")
+    sys.stdout.flush()
+    output.note(f"Start the server: tidemill serve. How each SDK is pointed at it: {page('howto/capture.md')}")
 
 
 @app.command("list", epilog="Example: tidemill key list --revoked")

@@ -15,6 +15,7 @@ import traceback
 import typer
 
 from tidemill.cli import connection, events, export, key, local, model, persons, serve, setup
+from tidemill.documents import page
 
 VERBOSE = "--verbose"
 BUG = 70
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Moves product data into Google BigQuery, exactly once.\n\nTry it: [bold]tidemill demo[/]",
-    epilog="--verbose, anywhere, shows the original text of an error. Exit codes: docs/reference/exit-codes.md",
+    epilog=f"--verbose, anywhere, shows the original text of an error. Exit codes: {page('reference/exit-codes.md')}",
 )
 setup.register(app)
 serve.register(app)

@@ -13,7 +13,10 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    host: str = typer.Option("127.0.0.1", help="Address to listen at; 0.0.0.0 for all of this machine."),
+    host: str = typer.Option(
+        "127.0.0.1",
+        help="Address to listen at; 0.0.0.0 for all of this machine, by plain HTTP: put a TLS proxy before it.",
+    ),
     port: int = typer.Option(8010, min=0, max=65535, help="Port; 0 for a free one."),
     workers: int = typer.Option(1, min=1, max=64, help="Processes."),
     behind: str = typer.Option(
@@ -24,7 +27,13 @@ def serve(
     """Take events from the SDKs of PostHog, Segment, RudderStack and Amplitude, until it is stopped (Ctrl-C); and
     append what is new to the tables of streaming exports.
 
-    An event is acknowledged when it is durable. GET /health, /ready and /metrics say how the server is.
+    First, make a key for the SDKs: tidemill key create --team 1. An event is acknowledged when it is durable.
+
+    The server speaks plain HTTP. If others than this machine can reach it, let a proxy with TLS stand before it
+    (--behind), or keys and events can be read on their way.
+
+    GET /health answers 200 while the server lives; /ready, while it can keep events, else 503; /metrics tells
+    Prometheus what was taken and how far streams are, if asked from this machine or with TIDEMILL_METRICS_TOKEN.
     """
     from tidemill.api import serve as serving
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from tidemill.cli import output, progress, session
+from tidemill.documents import page
 from tidemill.errors import ConflictError, TidemillError
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _next() -> None:
         ("tidemill local stop", "end the embedded BigQuery, which runs on in the background"),
         (
             "tidemill connection add --help",
-            "connect a real BigQuery, in a folder of your own: docs/howto/real-bigquery.md",
+            f"connect a real BigQuery, in a folder of your own: {page('howto/real-bigquery.md')}",
         ),
     ):
         output.out.print(f"  {prefix}{command:<36} [dim]{escape(what)}[/]")

@@ -45,6 +45,7 @@ def new(lake: Lake, connection: Connection, fields: dict[str, Any]) -> Draft:
         fields["partition_by"] = spec.Partitioning.parse(fields["partition_by"])
     made = spec.make(**_queried(lake, _understood(fields)))
     _assert_free(made)
+    _assert_meant(made, fields)
     if fields.get("json_type") is not None and not any(column.json for column in made.definition.columns):
         raise ConfigError(
             "json_type", f"No column of {made.model} holds JSON.", hint="Leave --json-type and --no-json-type out."
@@ -55,7 +56,13 @@ def new(lake: Lake, connection: Connection, fields: dict[str, Any]) -> Draft:
             f"The table is in project {name.project}, the connection in {connection.project}.",
             hint="Give the table id alone, or make a connection for that project.",
         )
-    return Draft(made, name.dataset or connection.dataset, [name.note] if name.note else [])
+    remarks = [name.note] if name.note else []
+    if made.streams and made.max_bytes_billed:
+        remarks.append(
+            "A stream appends rows, and is not bounded by --max-bytes-billed: that holds for its statements, such as "
+            "those of verify, backfill and rejects retry."
+        )
+    return Draft(made, name.dataset or connection.dataset, remarks)
 
 
 def changed(export: Export, changes: dict[str, Any]) -> ExportSpec:
@@ -77,6 +84,7 @@ def changed(export: Export, changes: dict[str, Any]) -> ExportSpec:
     kept = {name: getattr(before, name) for name in ExportSpec.model_fields}  # a query stays one, and no dict
     made = spec.make(**{**kept, **_understood(changes)})
     _assert_free(made)
+    _assert_meant(made, changes)
     return made
 
 
@@ -93,6 +101,16 @@ def assert_by_runs(export: Export) -> None:
 def _assert_free(made: ExportSpec) -> None:
     if made.name.lower() in _RESERVED:
         raise ConfigError("export_name", f"An export cannot be named {made.name!r}.", hint="Choose another name.")
+
+
+def _assert_meant(made: ExportSpec, given: dict[str, Any]) -> None:
+    """Raise ConfigError if something was said of a stream that is of runs alone."""
+    of_runs = [name for name in ("interval", "delivery") if given.get(name) is not None]
+    if made.streams and of_runs:
+        said = " and ".join(f"--{name}" for name in of_runs)
+        raise ConfigError(
+            "stream_runs", f"A stream has no runs: {said} would do nothing.", hint="Leave it out: a stream appends."
+        )
 
 
 def _queried(lake: Lake, fields: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tidemill.events.erasure import PersonEvents
 from tidemill.events.identity.service import IdentityService
 from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Source
-from tidemill.exports import check, selection, views
+from tidemill.exports import check, selection
 from tidemill.exports import draft as drafts
 from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView
 from tidemill.exports.check import Example
@@ -25,6 +25,7 @@ from tidemill.exports.estimate import Estimate, Estimator
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
+from tidemill.exports.shown import Shown
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.streaming import Streaming
 from tidemill.exports.verify import Verified, Verifier
@@ -88,6 +89,7 @@ class ExportService:
         quiet = self.streaming.quiet
         self._eraser = Eraser(parts, identity, sent, erasures, self._dispatch, self._backfiller, self._client, quiet)
         self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)
+        self._shown = Shown(parts, connections, self._integrity, self.streaming)
 
     def _client(self, export: Export) -> Client:
         return self._client_for(self._connections.by_id(export.connection_id), export.project)
@@ -117,12 +119,12 @@ class ExportService:
             spec=made.model_dump(mode="json"),
             created_by=by,
         )
-        return self._view(export), draft.remarks
+        return self._shown.export(export), draft.remarks
 
     def find(self, connection: str | None = None) -> list[ExportView]:
         """Exports by name, all or those of one connection."""
         owner = self._connections.get(connection).id if connection else None
-        return [self._view(export) for export in self._exports.find(owner)]
+        return [self._shown.export(export) for export in self._exports.find(owner)]
 
     def using(self, connection_id: Any) -> list[str]:
         """Names of the exports that use a connection."""
@@ -130,21 +132,7 @@ class ExportService:
 
     def get(self, name: str) -> ExportView:
         """The export of that name; NotFoundError if there is none."""
-        return self._view(self._exports.get(name))
-
-    def _view(self, export: Export) -> ExportView:
-        return views.export_view(
-            export,
-            self._connections.by_id(export.connection_id).name,
-            self._runs.last(export.id),
-            self._integrity.last(export),
-            self._count(export, export.position, self._parts.source(export).position()),
-            *self.streaming.status(export),
-        )
-
-    def _count(self, export: Export, after: int, upto: int) -> int:
-        chosen = selection.of(ExportSpec.model_validate(export.spec), after, upto)
-        return self._parts.source(export).count(chosen)
+        return self._shown.export(self._exports.get(name))
 
     def edit(self, name: str, changes: dict[str, Any]) -> ExportView:
         """Change name, interval, delivery, event filters, run log or the limit of bytes; for runs from now on.
@@ -156,7 +144,8 @@ class ExportService:
         """
         export = self._exports.get(name)
         changed = drafts.changed(export, changes)
-        return self._view(self._exports.change(export.id, name=changed.name, spec=changed.model_dump(mode="json")))
+        made = self._exports.change(export.id, name=changed.name, spec=changed.model_dump(mode="json"))
+        return self._shown.export(made)
 
     def delete(self, name: str) -> None:
         """Cancel the export's runs that nobody moves, and delete it. The table stays.
@@ -262,21 +251,18 @@ class ExportService:
             A run of this export is running.
         """
         drafts.assert_by_runs(export := self._exports.get(name))
-        return [self._run_view(run) for run in self._dispatch.run(export, by, progress)]
+        return [self._shown.run(run) for run in self._dispatch.run(export, by, progress)]
 
     def runs(self, name: str | None, *, limit: int) -> list[RunView]:
         """Runs, newest first, of one export or of all."""
         export = self._exports.get(name) if name else None
-        return [self._run_view(run) for run in self._runs.newest(export.id if export else None, limit=limit)]
+        return [self._shown.run(run) for run in self._runs.newest(export.id if export else None, limit=limit)]
 
     def run_show(self, run_id: str) -> RunView:
         """One run, with the rows that it could not deliver."""
         run = self._runs.get(run_id)
         found = self._rejects.find(kind="run", source=str(run.id), limit=_SHOWN_REJECTS)
-        return self._run_view(run, tuple((reject.part, reject.code, reject.message) for reject in found))
-
-    def _run_view(self, run: Run, rejects: tuple[tuple[str, str, str], ...] = ()) -> RunView:
-        return views.run_view(run, self._exports.by_id(run.export_id), self._runs.chunks(run.id), rejects)
+        return self._shown.run(run, tuple((reject.part, reject.code, reject.message) for reject in found))
 
     def retry(
         self, run_id: str, *, by: str | None = None, progress: Report = untold, arrived: bool | None = None
@@ -292,7 +278,7 @@ class ExportService:
         run = self._runs.get(run_id)
         if run.status == "completed" and (moved := self._retry_rejects([run], None, by or run.created_by, progress)):
             return moved[0]
-        return self._run_view(self._dispatch.retry(run, progress, arrived=arrived))
+        return self._shown.run(self._dispatch.retry(run, progress, arrived=arrived))
 
     def run_again(self, run_id: str, *, by: str, progress: Report = untold) -> RunView:
         """Send all rows of a completed run again, merged with what the table holds. Gives the run that did it.
@@ -313,7 +299,7 @@ class ExportService:
             )
         export = self._exports.by_id(run.export_id)
         self._backfiller.assert_none(export)
-        return self._run_view(self._dispatch.again(export, run, by, progress))
+        return self._shown.run(self._dispatch.again(export, run, by, progress))
 
     def cancel(self, run_id: str) -> RunView:
         """Have the process that moves the run stop it, and its BigQuery job; or note that nobody moves it any more.
@@ -325,7 +311,7 @@ class ExportService:
         ConflictError
             The run is over.
         """
-        return self._run_view(self._dispatch.cancel(self._runs.get(run_id)))
+        return self._shown.run(self._dispatch.cancel(self._runs.get(run_id)))
 
     def interrupt(self) -> None:
         """Cancel the runs that this process moves, and their BigQuery jobs."""
@@ -381,7 +367,7 @@ class ExportService:
         export = self._exports.by_id(runs[0].export_id)
         self._backfiller.assert_none(export)
         moved = self._dispatch.retry_rejects(export, runs, code=code, by=by, report=progress)
-        return [self._run_view(run) for run in moved]
+        return [self._shown.run(run) for run in moved]
 
     def _chosen(self, name: str | None, run_id: str | None) -> list[Run]:
         """The runs that are meant, oldest first."""

@@ -11,6 +11,7 @@ import pydantic
 from pydantic import AfterValidator, Field
 
 from tidemill.errors import ConfigError
+from tidemill.exports import invalid
 from tidemill.models import custom, registry
 from tidemill.models.model import Column, Model
 from tidemill.models.types import Type
@@ -366,10 +367,4 @@ def make(**fields: Any) -> ExportSpec:
     try:
         return ExportSpec(**fields)
     except pydantic.ValidationError as error:
-        raise from_validation(error, "export") from None
-
-
-def from_validation(error: pydantic.ValidationError, what: str) -> ConfigError:
-    """Our error for pydantic's: each field with what is wrong."""
-    problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or what}: {item['msg']}" for item in error.errors())
-    return ConfigError(f"{what}_invalid", f"This {what} is not valid. {problems}.", hint="Correct it and try again.")
+        raise invalid.said(error, ExportSpec) from None

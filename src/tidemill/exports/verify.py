@@ -46,7 +46,9 @@ class Day:
 
 @dataclasses.dataclass(frozen=True)
 class Verified:
-    """What was found. `different`: the days that are not as they should be."""
+    """What was found. `different`: the days that are not as they should be; `set_aside`: rows, of all days, that are
+    not expected because runs set them aside.
+    """
 
     export: str
     table: str
@@ -57,6 +59,7 @@ class Verified:
     different: tuple[Day, ...]
     bytes_billed: int
     notes: tuple[str, ...]
+    set_aside: int = 0
 
 
 class Verifier:
@@ -113,6 +116,7 @@ class Verifier:
             different=tuple(day for day in all_days if day.duplicated or not day.same),
             bytes_billed=billed,
             notes=self._notes(export) + expired,
+            set_aside=len(without),
         )
 
     def _table(self, client: Client, export: Export) -> Table | None:

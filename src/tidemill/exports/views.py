@@ -9,19 +9,32 @@ import uuid
 from tidemill.exports.spec import ExportSpec
 from tidemill.store import records
 
+#: How an export stands, beside the states of its last run.
+IN_TROUBLE, STREAMING, NOT_STREAMED = "in trouble", "streaming", "not streamed"
+INTERRUPTED, FAILED = "interrupted", "failed"
+#: What a view has as the user said it.
+_AS_SAID = (
+    *("mode", "json_type", "run_log", "include_events", "exclude_events", "team_id", "cluster_by", "max_bytes_billed"),
+    *("partition_expiration_days", "table_expiration_days", "all_elements"),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class ExportView:
-    """An export, with how its last run ended and how many events wait for the next one."""
+    """An export, with how its last run ended and how many events wait for the next one.
+
+    `last_status` of a stream: streaming (a process holds it), in trouble, or not streamed; of another export, that of
+    its last run (see RunView), or None. `interval`, `delivery`: those of runs, so a stream has none.
+    """
 
     id: uuid.UUID
     name: str
     model: str
     connection: str
     target: str
-    interval: str
+    interval: str | None
     mode: str
-    delivery: str
+    delivery: str | None
     json_type: bool
     include_events: tuple[str, ...]
     exclude_events: tuple[str, ...]
@@ -46,11 +59,16 @@ class ExportView:
     waiting_rows: int
     #: For how long the oldest of them has waited.
     lag_seconds: float
-    #: Of a stream: how much is sent at once, after how long; when it sent last, and why it stands still.
+    #: Rows that runs set aside, and that no later run tried again.
+    set_aside: int
+    #: Of a stream: how much is sent at once, after how long; and when it sent last.
     buffer: str | None
     all_elements: bool
     last_sent_at: dt.datetime | None
+    #: Why a stream stands still, or why the last run failed.
     trouble: str | None
+    #: About that; or about a run that was interrupted, or rows that wait and that nobody streams.
+    what_to_do: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +88,9 @@ class ChunkView:
 class RunView:
     """One run. Snapshots are those of the event store; the interval is when they were committed.
 
-    `kind`: new, stream, backfill (a range again) or again (rows that were set aside, or sent before). `merge_job_id`:
-    of the MERGE that brought the rows in, of a run with one.
+    `status`: running, interrupted (it would be running, but the process that moved it is gone), completed, failed or
+    cancelled. `kind`: new, stream, backfill (a range again) or again (rows that were set aside, or sent before).
+    `merge_job_id`: of the MERGE that brought the rows in, of a run with one.
     """
 
     id: uuid.UUID
@@ -144,51 +163,50 @@ def export_view(
     last: records.Run | None,
     verified: records.Verification | None,
     waiting_rows: int,
+    set_aside: int,
     stream: records.Stream | None,
     waits_since: dt.datetime | None,
+    *,
+    moved: bool,
+    interrupted: bool,
 ) -> ExportView:
     """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification;
-    `waits_since`: when the oldest event that it has not sent was acknowledged."""
+    `set_aside`: rows; `waits_since`: when the oldest event that it has not sent was acknowledged; `moved`: whether a
+    process has its stream; `interrupted`: whether the last run is not over, and nobody moves it."""
     made = ExportSpec.model_validate(export.spec)
     partition = made.partition_by
+    trouble = stream.trouble if stream else None
+    status = _stream_status(trouble, moved=moved) if made.streams else _run_status(last, interrupted=interrupted)
     return ExportView(
         id=export.id,
         name=export.name,
         model=export.model,
         connection=connection,
         target=target(export),
-        interval=made.interval,
-        mode=made.mode,
-        delivery=made.delivery,
-        json_type=made.json_type,
-        run_log=made.run_log,
+        interval=None if made.streams else made.interval,
+        **{name: getattr(made, name) for name in _AS_SAID},
+        delivery=None if made.streams else made.delivery,
         verify_daily=_days(made.verify_days),
         last_verified_at=verified.created_at if verified else None,
         last_verified=_told(verified) if verified else None,
         sql=made.query.sql if made.query else None,
         key=made.definition.key,
         versions=made.definition.versions,
-        include_events=made.include_events,
-        exclude_events=made.exclude_events,
-        team_id=made.team_id,
         partition_by=f"{partition.column} by {partition.granularity.lower()}" if partition else "none",
-        cluster_by=made.cluster_by,
-        partition_expiration_days=made.partition_expiration_days,
-        table_expiration_days=made.table_expiration_days,
-        max_bytes_billed=made.max_bytes_billed,
         created_at=export.created_at,
         created_by=export.created_by,
         position=export.position,
-        last_status=_status(last, stream),
+        last_status=status,
         last_finished_at=last.finished_at if last else None,
         waiting_rows=waiting_rows,
         lag_seconds=_age(waits_since) if waiting_rows else 0.0,
+        set_aside=set_aside,
         buffer=f"{made.buffer_bytes:,} bytes or {made.buffer_seconds:g} s" if made.streams else None,
-        all_elements=made.all_elements,
         last_sent_at=stream.sent_at if stream else None,
-        trouble=" ".join(filter(None, (stream.trouble["message"], stream.trouble["hint"])))
-        if stream and stream.trouble
-        else None,
+        trouble=trouble["message"] if trouble else last.error_message if last and status == FAILED else None,
+        what_to_do=_stream_advice(export, trouble, waiting_rows, moved=moved)
+        if made.streams
+        else _run_advice(export, last, status),
     )
 
 
@@ -196,13 +214,29 @@ def _age(moment: dt.datetime | None) -> float:
     return max(0.0, round((dt.datetime.now(dt.UTC) - moment).total_seconds(), 1)) if moment else 0.0
 
 
-def _status(last: records.Run | None, stream: records.Stream | None) -> str | None:
-    """How an export stands: as its last run does, unless that is a stream's."""
-    if stream is not None and stream.trouble:
-        return "in trouble"
-    if last is not None and last.mode == "stream" and last.status == "running":
-        return "streaming"
-    return last.status if last else None
+def _stream_status(trouble: dict[str, str] | None, *, moved: bool) -> str:
+    return IN_TROUBLE if trouble else STREAMING if moved else NOT_STREAMED
+
+
+def _run_status(last: records.Run | None, *, interrupted: bool) -> str | None:
+    return INTERRUPTED if interrupted else last.status if last else None
+
+
+def _stream_advice(export: records.Export, trouble: dict[str, str] | None, waiting: int, *, moved: bool) -> str | None:
+    """What to do about a stream, if something is to be done."""
+    said = [trouble["hint"]] if trouble and trouble["hint"] else []
+    if (waiting or trouble) and not moved:
+        said.append(f"No process streams it: tidemill serve does, or tidemill export stream {export.name}")
+    return "\n".join(said) or None
+
+
+def _run_advice(export: records.Export, last: records.Run | None, status: str | None) -> str | None:
+    """What to do about a last run, if something is to be done."""
+    if status == INTERRUPTED:
+        return f"tidemill export run {export.name} goes on with it."
+    if status == FAILED and last is not None:
+        return "\n".join(filter(None, (last.error_hint, f"Then: tidemill export run {export.name}")))
+    return None
 
 
 def _days(number: int | None) -> str:
@@ -237,19 +271,23 @@ def run_view(
     export: records.Export,
     chunks: list[records.Chunk],
     rejects: tuple[tuple[str, str, str], ...] = (),
+    *,
+    interrupted: bool = False,
 ) -> RunView:
-    """The view of a run."""
-    ended = run.finished_at or (dt.datetime.now(dt.UTC) if run.status == "running" else None)
+    """The view of a run. `interrupted`: whether it is not over, and nobody moves it."""
+    is_running = run.status == "running" and not interrupted
+    ended = run.finished_at or (dt.datetime.now(dt.UTC) if is_running else None)
     return RunView(
         **{
             name: getattr(run, name)
             for name in (
-                *("id", "number", "status", "mode", "attempt", "snapshot_after", "snapshot_upto", "rows_planned"),
+                *("id", "number", "mode", "attempt", "snapshot_after", "snapshot_upto", "rows_planned"),
                 "bytes_billed",
                 *("interval_start", "interval_end", "created_at", "created_by", "started_at", "finished_at"),
                 *("error_code", "error_message", "error_hint"),
             )
         },
+        status=INTERRUPTED if interrupted else run.status,
         short_id=run.id.hex[:8],
         kind=kind(run),
         export=export.name,

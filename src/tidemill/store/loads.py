@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.store.database import Database
 from tidemill.store.records import Load, Reject
-from tidemill.store.tables import loads, rejects
+from tidemill.store.tables import loads, rejects, runs
 
 MAX_PART = 500
 
@@ -84,6 +84,13 @@ class Rejects:
             query = query.limit(limit)
         with self._database.begin() as connection:
             return [Reject(**row._mapping) for row in connection.execute(query)]
+
+    def of_export(self, export_id: uuid.UUID) -> int:
+        """How many rows that runs of an export set aside are unresolved."""
+        query = sa.select(sa.func.count()).where(rejects.c.kind == "run", rejects.c.resolved_at.is_(None))
+        own = sa.select(sa.cast(runs.c.id, sa.Text)).where(runs.c.export_id == export_id)
+        with self._database.begin() as connection:
+            return connection.scalar(query.where(rejects.c.source.in_(own))) or 0
 
     def sources(self, kind: str) -> list[str]:
         """What set some aside that are unresolved, in the order of their first one."""

@@ -24,6 +24,13 @@ WHOLE = 2**62
 TAKEN_OVER = "stream_taken_over"
 #: Of the one that says that the export was deleted.
 DELETED = "export_unknown"
+#: Whether somebody has an advisory lock, by the halves of its number ("pg_locks").
+_LOCKED = sa.text("""
+    SELECT EXISTS (
+        SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND classid = CAST(:high AS bigint)::oid AND objid = CAST(:low AS bigint)::oid)
+""")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +59,13 @@ class Streams:
         with self._database.begin() as connection:
             row = connection.execute(sa.select(streams).where(streams.c.export_id == export_id)).first()
         return Stream(**row._mapping) if row else None
+
+    def is_moved(self, export_id: uuid.UUID) -> bool:
+        """Whether somebody has the lock of `moving`. It is not taken for that."""
+        number = locks.key(moving(export_id)) % 2**64
+        named = {"high": number >> 32, "low": number % 2**32}
+        with self._database.begin() as connection:
+            return bool(connection.scalar(_LOCKED, named))
 
     def claim(self, export_id: uuid.UUID) -> Stream:
         """Have it for oneself. It begins behind the export's position.
@@ -188,6 +202,11 @@ class Streams:
             connection.execute(change.values(snapshot_upto=position, job_id=stream.name, **part))
         newer = (exports.c.id == stream.export_id, exports.c.position < position)
         connection.execute(sa.update(exports).where(*newer).values(position=position))
+
+
+def moving(export_id: uuid.UUID) -> str:
+    """The lock of who moves a stream. It is gone with its holder."""
+    return f"stream:{export_id}"
 
 
 def quiet(export_id: uuid.UUID) -> str:

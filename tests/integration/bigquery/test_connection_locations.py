@@ -16,7 +16,7 @@ def test_a_location_that_is_not_the_datasets_is_a_warning_and_not_kept(
     said = ("--dataset", installation.dataset, "--key", str(key), "--location", "US")
     tested = installation.run("connection", "add", CONNECTION, *said)
     assert tested.returncode == 0, tested.stderr
-    assert "! It is where it is said to be" in tested.stdout
+    assert "! The dataset's location" in tested.stdout
     assert "EU is used" in tested.stdout
     assert "EU is used" not in tested.stderr
     untested = installation.run("connection", "add", "other", *said, "--no-test")

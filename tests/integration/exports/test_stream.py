@@ -49,7 +49,7 @@ def test_all_events_are_in_the_table_once(installation: Installation, tmp_path: 
         send_all(app)
         assert installation.uuids() == sorted(wanted)
         view = app.exports.get(NAME)
-        assert (view.waiting_rows, view.trouble, view.last_status) == (0, None, "completed")
+        assert (view.waiting_rows, view.trouble, view.last_status) == (0, None, "not streamed")
         runs = app.exports.runs(NAME, limit=10)
         assert [(run.kind, run.status, run.rows_done, run.snapshot_upto) for run in runs] == [
             ("stream", "completed", 50, app.lake.position()),
@@ -297,9 +297,11 @@ def test_a_table_that_does_not_fit_or_is_gone_stops_the_stream(installation: Ins
         ({"sql": "SELECT uuid FROM events WHERE inserted_at >= {data_interval_start}", "table": "t"}, "order"),
         ({"run_log": True}, "runs"),
         ({"delivery": "storage-write"}, "runs"),
+        ({"delivery": "load"}, "--delivery would do nothing"),
+        ({"interval": "day"}, "--interval would do nothing"),
         ({"verify_days": "all"}, "runs"),
-        ({"buffer_bytes": "10MB"}, "8000000"),
-        ({"buffer_bytes": "1000"}, "1000000"),
+        ({"buffer_bytes": "10MB"}, "1,000,000 to 8,000,000"),
+        ({"buffer_bytes": "1000"}, "1,000,000"),
         ({"buffer_seconds": 700}, "600"),
     ],
 )

@@ -42,14 +42,14 @@ def test_what_waits_is_told(installation: Installation, tmp_path: Path, file: Pa
         make_stream(app)
         metrics = Metrics()
         assert found(metrics.text().decode()) == {}
-        tell(app.exports.streaming, file)
+        tell(app.exports.streaming.standings(), file)
         first = found(metrics.text().decode())
         assert first["lag_rows"] == 30
         assert first["lag_seconds"] > 0
         assert found(metrics.text().decode())["lag_seconds"] > first["lag_seconds"]
         app.exports.edit(NAME, {"name": "other"})
         send_all(app, name="other")
-        tell(app.exports.streaming, file)
+        tell(app.exports.streaming.standings(), file)
         assert found(metrics.text().decode()) == {}
         told = {"lag_rows": 0, "lag_seconds": 0, "rows_total": 0, "set_aside_total": 0}
         assert found(metrics.text().decode(), "other") == told  # it was not run_all that moved it

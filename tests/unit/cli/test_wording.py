@@ -67,6 +67,13 @@ def test_who_repairs_is_not_told_to_repair(capsys: pytest.CaptureFixture[str]) -
     assert "--repair" not in capsys.readouterr().err
 
 
+def test_rows_that_were_set_aside_are_said_of_a_table_that_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    export_verify.told(Verified("visits", "p.d.t", None, 1, 2, 2, (), 0, ()))
+    assert "2 rows, each there once, none missing." in capsys.readouterr().err
+    export_verify.told(Verified("visits", "p.d.t", None, 1, 2, 2, (), 0, (), set_aside=1))
+    assert "2 rows, each there once, none missing; 1 row set aside." in capsys.readouterr().err
+
+
 def test_what_a_connection_may_be_for() -> None:
     assert typing.get_args(connection.Use) == tuple(grants.Use)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tidemill.errors import ConfigError
@@ -40,7 +42,7 @@ def test_a_limit_under_what_any_statement_costs_is_refused() -> None:
 
 def test_a_team_that_no_database_holds_is_refused() -> None:
     assert spec.make(name="e", team_id=2**63 - 1).team_id == 2**63 - 1
-    with pytest.raises(ConfigError, match="team_id"):
+    with pytest.raises(ConfigError, match="--team is a number from 0 to"):
         spec.make(name="e", team_id=2**63)
 
 
@@ -48,3 +50,25 @@ def test_an_export_that_was_saved_before_there_were_limits_has_none() -> None:
     saved = spec.make(name="e", table="t").model_dump(mode="json")
     del saved["max_bytes_billed"]
     assert spec.ExportSpec.model_validate(saved).max_bytes_billed is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"mode": "stream", "buffer_bytes": 100},
+            "--buffer-bytes is a number from 1,000,000 to 8,000,000, and not 100.",
+        ),
+        ({"mode": "stream", "buffer_seconds": 700}, "--buffer-seconds is a number from 0 to 600, and not 700."),
+        ({"mode": "streaming"}, "--mode is one of: batch, stream, and not 'streaming'."),
+        ({"delivery": "pigeon"}, "--delivery is one of: load, storage-write, and not 'pigeon'."),
+        ({"partition_expiration_days": 0}, "--partition-expiration is a number from 1 to 36,500, and not 0."),
+        ({"name": "?"}, "NAME is up to 100 letters"),
+        ({"json_type": "maybe"}, "--json-type cannot be 'maybe'"),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_it_may_be(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        spec.make(**{"name": "e", **fields})
+    assert said in caught.value.message
+    assert "pydantic" not in caught.value.message

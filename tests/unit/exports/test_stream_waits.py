@@ -8,10 +8,10 @@ import time
 import pytest
 
 from tidemill.events.ledger import Commit
-from tidemill.exports.spec import ExportSpec
+from tidemill.exports.spec import ExportSpec, Mode
 from tidemill.exports.stream import reader
 
-SPEC = ExportSpec(name="x", mode="stream", table="t", buffer_seconds=60, buffer_bytes=1_000_000)
+SPEC = ExportSpec(name="x", mode=Mode.STREAM, table="t", buffer_seconds=60, buffer_bytes=1_000_000)
 
 
 NOW = 1_800_000_000.0

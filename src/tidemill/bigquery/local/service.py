@@ -65,7 +65,9 @@ class LocalBigQuery:
         """
         if importlib.util.find_spec("bqemulator") is None:
             raise ConfigError(
-                "local_missing", "The embedded BigQuery is not installed.", hint="pip install 'tidemill[local]'"
+                "local_missing",
+                "The embedded BigQuery is not installed.",
+                hint="pip install 'tidemill[local]'; in a checkout of Tidemill: pip install '.[local]'",
             )
         if "?" in str(self.directory):  # DuckDB takes it for the beginning of options
             raise ConfigError(

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from tidemill.documents import page
 from tidemill.errors import ConfigError
 from tidemill.events import duck
 from tidemill.models.model import Column
@@ -252,6 +253,6 @@ def _refused(why: str) -> ConfigError:
     return ConfigError(
         "sql_refused",
         f"That query cannot be exported: {why.strip()}.",
-        hint=f"It is one SELECT over `{RELATION}`, in DuckDB's SQL: docs/howto/custom-sql.md",
+        hint=f"It is one SELECT over `{RELATION}`, in DuckDB's SQL: {page('howto/custom-sql.md')}",
         raw=why,
     )

@@ -54,7 +54,7 @@ class Orders:
 @dataclasses.dataclass(frozen=True)
 class Standing:
     """How a stream stands, whoever moves it. `since`: when the first of the `waiting` events was committed, in seconds
-    since 1970; `sent`, `set_aside`: rows, by this process.
+    since 1970; `sent`, `set_aside`: rows, by this process; `trouble`: why it stands still, and what to do.
     """
 
     name: str
@@ -62,3 +62,4 @@ class Standing:
     since: float | None
     sent: int
     set_aside: int
+    trouble: str = ""

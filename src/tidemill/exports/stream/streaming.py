@@ -32,7 +32,7 @@ from tidemill.exports.work import Held, Parts
 from tidemill.store.locks import LOST
 from tidemill.store.postgres import open_postgres
 from tidemill.store.records import Export, Stream
-from tidemill.store.streams import DELETED, TAKEN_OVER, Streams, quiet
+from tidemill.store.streams import DELETED, TAKEN_OVER, Streams, moving, quiet
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
@@ -125,6 +125,10 @@ class Streaming:
         """The stream of an export; and when the oldest event that the export has not sent was acknowledged."""
         return self._streams.get(export.id), measured(self._parts, export, export.position).since
 
+    def is_moved(self, export: Export) -> bool:
+        """Whether a living process has the stream of an export."""
+        return _streams(export) and self._streams.is_moved(export.id)
+
     def standings(self) -> list[Standing]:
         """How all streams stand.
 
@@ -138,7 +142,10 @@ class Streaming:
     def _standing(self, export: Export) -> Standing:
         lag, progress = measured(self._parts, export, export.position), self._progress.get(export.id)
         sent = progress.sent if progress else Sent()
-        return Standing(export.name, lag.rows, lag.since.timestamp() if lag.since else None, sent.rows, sent.set_aside)
+        stream = self._streams.get(export.id)
+        trouble = f"{stream.trouble['message']} {stream.trouble['hint']}".strip() if stream and stream.trouble else ""
+        since = lag.since.timestamp() if lag.since else None
+        return Standing(export.name, lag.rows, since, sent.rows, sent.set_aside, trouble)
 
     @contextlib.contextmanager
     def quiet(self, export: Export, *, anyway: bool = False) -> Iterator[None]:
@@ -188,7 +195,7 @@ class Streaming:
                 writing.finalize(stream.name)
 
     def _locked(self, export: Export, waiting: Callable[[], None]) -> contextlib.AbstractContextManager[Held]:
-        return self._parts.lock(f"stream:{export.id}", waiting=waiting)
+        return self._parts.lock(moving(export.id), waiting=waiting)
 
     def _assert_settled(self, export: Export, *, anyway: bool) -> None:
         stream = self._streams.get(export.id)
@@ -285,8 +292,8 @@ class Streaming:
                 held.check()
                 if error.code == TAKEN_OVER:  # by one that was asleep, and has lost the lock: it goes
                     continue
-                self._tell(export, error)
-                progress.tell_trouble(error)
+                self._tell(export, _lasting(error))
+                progress.tell_trouble(_lasting(error))
                 if orders.stopping() or not isinstance(error, RetryableError | UnavailableError):
                     raise
             if time.monotonic() - began > _LONGEST_WAIT:  # it went well for a while
@@ -322,6 +329,12 @@ class Streaming:
 
 def _taken() -> None:
     raise _TakenError
+
+
+def _lasting(error: TidemillError) -> TidemillError:
+    """What is wrong, without for how long it was tried: it is told for longer than that is true."""
+    cause = error.__cause__
+    return cause if isinstance(error, UnavailableError) and isinstance(cause, TidemillError) else error
 
 
 def _streams(export: Export) -> bool:

@@ -1,0 +1,51 @@
+"""What is wrong with an option: its name, what was given, and what may be."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from tidemill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+#: Options of the command line that have other names than their fields.
+_OPTIONS = {
+    "name": "NAME",
+    "team_id": "--team",
+    "verify_days": "--verify-daily",
+    "partition_expiration_days": "--partition-expiration",
+    "table_expiration_days": "--table-expiration",
+    "include_events": "--include-event",
+    "exclude_events": "--exclude-event",
+    "elements_on_any_event": "--elements",
+}
+
+
+def said(error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> ConfigError:
+    """Our error for pydantic's, of an export."""
+    problems = " ".join(_problem(item, model.model_fields) for item in error.errors())
+    return ConfigError("export_invalid", problems, hint="Correct it and try again.")
+
+
+def _problem(item: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> str:
+    """One sentence about one field."""
+    field = str(item["loc"][0]) if item["loc"] else "export"
+    option, given = _OPTIONS.get(field, f"--{field.replace('_', '-')}"), item["input"]
+    given = f"{given:g}" if isinstance(given, float) else repr(given)[:100]
+    allowed = _allowed(field, fields[field]) if field in fields else ""
+    return f"{option} is {allowed}, and not {given}." if allowed else f"{option} cannot be {given}: {item['msg']}."
+
+
+def _allowed(name: str, field: FieldInfo) -> str:
+    """What a field may be, in words; nothing if that is not simple."""
+    if name == "name":
+        return "up to 100 letters, digits, spaces and any of _ . - (a letter or digit first)"
+    if isinstance(field.annotation, type) and issubclass(field.annotation, enum.Enum):
+        return "one of: " + ", ".join(str(choice.value) for choice in field.annotation)
+    bounds = [getattr(part, side) for side in ("ge", "le") for part in field.metadata if hasattr(part, side)]
+    return f"a number from {bounds[0]:,} to {bounds[1]:,}" if len(bounds) == 2 else ""
