@@ -60,6 +60,22 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "rows that were taken are said to be too early": [
         fault(APPEND, nth=3, grpc_code="OUT_OF_RANGE", in_response=True, after_commit=True)
     ],
+    "rows that were taken are said to be too early, and the stream is forgotten": [
+        fault(APPEND, nth=3, grpc_code="OUT_OF_RANGE", in_response=True, after_commit=True),
+        fault(FINALIZE, "expire_stream"),
+    ],
+    **{
+        f"the same, behind others that were taken, {nth} requests in all": [
+            fault(APPEND, nth=2, grpc_code="INTERNAL", in_response=True, after_commit=True),
+            fault(APPEND, nth=3, grpc_code="OUT_OF_RANGE", in_response=True, after_commit=True),
+            fault(APPEND, "expire_stream", nth=nth),
+        ]
+        for nth in (5, 7, 9)
+    },
+    "rows that were not sent are said to be there, and the stream is forgotten": [
+        fault(APPEND, nth=2, grpc_code="ALREADY_EXISTS", in_response=True),
+        fault(FINALIZE, "expire_stream"),
+    ],
     "the table is not known yet": [fault(CREATE, grpc_code="NOT_FOUND", times=2)],
     "the answer to a new stream is lost": [fault(CREATE, times=2, **LOST)],
     "a new stream is not known yet": [fault(APPEND, grpc_code="NOT_FOUND", times=2)],

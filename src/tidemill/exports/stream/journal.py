@@ -34,6 +34,8 @@ class Append:
     answer: Future[Outcome] | None = None
     #: It was sent on a connection that broke, so it may be in.
     doubtful: bool = False
+    #: BigQuery said something of it that cannot be, such as that what comes first is not there.
+    odd: bool = False
 
     @property
     def number(self) -> int:

@@ -174,8 +174,11 @@ class Sender:
             return
         later = [one.answer.result() for one in self.pending if one.answer is not None][1:]
         for append in self.pending:
-            if append.answer is not None and isinstance(append.answer.result(), Failed):
-                append.doubtful = True
+            if append.answer is not None:
+                said = append.answer.result()
+                append.doubtful = append.doubtful or isinstance(said, Failed)
+                # Behind a bad row nothing is in, of course; else nobody knows what it means.
+                append.odd = append.odd or (isinstance(said, Ahead | Duplicate) and not isinstance(outcome, BadRows))
             append.answer = None
         doubtful = any(append.doubtful for append in list(self.pending)[1:])
         match remedy.of(outcome, later, doubtful=doubtful), outcome:
@@ -254,8 +257,9 @@ class Sender:
         entries = [append.entry() for append in self.pending]
         number = settle.ended(self._streams, str(self._journal.stream.name), self._journal.stream.rows, entries)
         if number is None:  # it is gone: what was answered is sure, and so is what was never in doubt
-            rows = [append.last for append in self.pending if append.doubtful]
-            number = settle.in_table(self._export(), self._client, rows)
+            asked = [place for place, append in enumerate(self.pending) if append.doubtful or append.odd]
+            found = settle.in_table(self._export(), self._client, [self.pending[place].last for place in asked])
+            number = asked[found - 1] + 1 if found else 0  # what comes before one that is in, is in
         return number
 
     def _look_at_table(self) -> None:
@@ -271,7 +275,7 @@ class Sender:
         """Another write stream."""
         self._disconnect()
         for append in self.pending:
-            append.answer, append.doubtful = None, False
+            append.answer, append.doubtful, append.odd = None, False, False
         self._journal.use(None, [])
         self._columns = self._table()
         export = self._export()
