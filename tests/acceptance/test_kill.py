@@ -43,7 +43,7 @@ def kill_export(installation: Installation, app: App, share: float) -> bool:
         for (worker,) in session.execute("SELECT worker FROM tidemill.runs WHERE status = 'running'").fetchall():
             while app.engine.alive(worker):
                 pass
-    return any(run.status == "running" for run in app.exports.runs("daily", limit=1))
+    return any(run.status == "interrupted" for run in app.exports.runs("daily", limit=1))
 
 
 def rounds(installation: Installation, tmp_path: Path, kills: int, seed: int, **fields: str) -> None:
