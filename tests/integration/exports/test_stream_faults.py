@@ -64,6 +64,16 @@ PLANS: dict[str, list[dict[str, Any]]] = {
         fault(APPEND, nth=3, grpc_code="OUT_OF_RANGE", in_response=True, after_commit=True),
         fault(FINALIZE, "expire_stream"),
     ],
+    "the same, while others are on their way": [
+        fault(APPEND, "delay_response", seconds=1.0),
+        fault(APPEND, nth=2, grpc_code="OUT_OF_RANGE", in_response=True, after_commit=True),
+        fault(FINALIZE, "expire_stream"),
+    ],
+    "rows that were taken are said to be there, while others are on their way, and the stream is forgotten": [
+        fault(APPEND, "delay_response", seconds=1.0),
+        fault(APPEND, nth=2, grpc_code="ALREADY_EXISTS", in_response=True, after_commit=True),
+        fault(FINALIZE, "expire_stream"),
+    ],
     **{
         f"the same, behind others that were taken, {nth} requests in all": [
             fault(APPEND, nth=2, grpc_code="INTERNAL", in_response=True, after_commit=True),

@@ -34,7 +34,7 @@ class Append:
     answer: Future[Outcome] | None = None
     #: It was sent on a connection that broke, so it may be in.
     doubtful: bool = False
-    #: BigQuery said something of it that cannot be, such as that what comes first is not there.
+    #: BigQuery said what cannot be: that it is in, behind one that is not; or that what comes first is not.
     odd: bool = False
 
     @property

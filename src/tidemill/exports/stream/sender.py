@@ -177,8 +177,9 @@ class Sender:
             if append.answer is not None:
                 said = append.answer.result()
                 append.doubtful = append.doubtful or isinstance(said, Failed)
-                # Behind a bad row nothing is in, of course; else nobody knows what it means.
-                append.odd = append.odd or (isinstance(said, Ahead | Duplicate) and not isinstance(outcome, BadRows))
+                # Behind a bad row nothing comes at its offset, of course; else nobody knows what it means.
+                strange = Appended if isinstance(outcome, BadRows) else (Appended, Ahead, Duplicate)
+                append.odd = append.odd or isinstance(said, strange)
             append.answer = None
         doubtful = any(append.doubtful for append in list(self.pending)[1:])
         match remedy.of(outcome, later, doubtful=doubtful), outcome:
