@@ -11,9 +11,9 @@ import functools
 import itertools
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +57,7 @@ class NewEvents:
         self._open: Hashes = np.empty(0, np.uint64)
         self._upto = self._forgotten = 0
         self._forgets_at = 0.0
+        self._began: tuple[dt.datetime, float] | None = None
         self._asked = self._sorted = False
         self._guard = threading.Lock()
 
@@ -120,13 +121,25 @@ class NewEvents:
 
     def _forget(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """What was committed longer ago, now and then."""
-        if self.within is None or time.monotonic() < self._forgets_at:
+        if self.within is None or monotonic() < self._forgets_at:
             return
         older = "SELECT max(snapshot_id) FROM lake.commits WHERE committed_at < ?"
-        self._forgotten = int(cursor.execute(older, [ledger.now() - self.within]).fetchall()[0][0] or 0)
+        self._forgotten = int(cursor.execute(older, [self._time(cursor) - self.within]).fetchall()[0][0] or 0)
         self._full = [(upto, run) for upto, run in self._full if upto > self._forgotten]
         self._upto = max(self._upto, self._forgotten)
-        self._forgets_at = time.monotonic() + _FORGETS_SECONDS
+        self._forgets_at = monotonic() + _FORGETS_SECONDS
+
+    def _time(self, cursor: duckdb.DuckDBPyConnection) -> dt.datetime:
+        """What time it is, by no clock alone: one that jumps ahead would have all forgotten.
+
+        When this began, it was what the clock said, or the time of the newest commit if that is earlier; it goes on
+        from there.
+        """
+        if self._began is None:
+            newest = cursor.execute("SELECT max(committed_at) FROM lake.commits").fetchall()[0][0]
+            self._began = min(ledger.now(), newest or ledger.now()), monotonic()
+        wall, began = self._began
+        return wall + dt.timedelta(seconds=monotonic() - began)
 
     def _refresh(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Take in what the commits of this and of other processes have brought since the last time."""

@@ -79,39 +79,78 @@ def test_each_event_is_stored_once(stores: Stores, commits: list[tuple[int, list
     assert stored(stores.lakes[0], team) == sorted(f"id-{n}" for n in seen)
 
 
+class Clock:
+    """What the clock says, and how much time has passed. It begins after all that other tests have committed."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, team: int) -> None:
+        self.said = dt.datetime.now(dt.UTC) + dt.timedelta(days=1000 * team)
+        self.passed = 0.0
+        patch.setattr(ledger, "now", lambda: self.said)
+        patch.setattr(known, "monotonic", lambda: self.passed)
+        patch.setattr(known, "_FORGETS_SECONDS", 0.0)
+
+    def wait(self, days: int) -> None:
+        self.said += dt.timedelta(days=days)
+        self.passed += days * 86_400
+
+
 @hypothesis.settings(max_examples=15, deadline=None)
 @hypothesis.given(days=st.lists(st.integers(0, 30), min_size=1, max_size=6), first=st.integers(0, 6))
 def test_what_was_committed_long_ago_is_not_remembered(stores: Stores, days: list[int], first: int) -> None:
-    """An event counts once within the time that is asked for, for whoever commits it; memory is bounded by that."""
+    """An event counts once within the time that is asked for, for whoever commits it; memory is bounded by that. Who
+    begins takes it from the newest commit on."""
     team, lake, seen = next(_TEAMS), stores.lakes[0], dict[int, dt.datetime]()
-    moment = dt.datetime.now(dt.UTC) + dt.timedelta(days=1000 * team)  # after all that other tests have committed
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "now", lambda: moment)
-        patch.setattr(known, "_FORGETS_SECONDS", 0.0)
+        clock = Clock(patch, team)
+        append(lake, batch(next(_TEAMS), [1]))
+        behind, newest = dt.timedelta(), clock.said
+        lake._new_events = None
         for number, later in enumerate(days):
-            moment += dt.timedelta(days=later)
-            if number == first:
+            clock.wait(later)
+            if number in {0, first}:
                 lake._new_events = None  # another process goes on
+                behind = clock.said - newest
             events = lake.prepare([batch(team, [0, number % 3 + 1])])
             appended = lake.append(events, Place("file", 1), WEEK)
-            fresh = {n for n in (0, number % 3 + 1) if n not in seen or moment - seen[n] > WEEK}
+            now = clock.said - behind
+            fresh = {n for n in (0, number % 3 + 1) if n not in seen or now - seen[n] > WEEK}
             assert appended.rows == len(fresh)
-            seen |= dict.fromkeys(fresh, moment)
+            seen |= dict.fromkeys(fresh, clock.said)
+            newest = clock.said
+    lake._new_events = None
+
+
+def test_a_clock_that_jumps_ahead_has_nothing_forgotten(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    team, lake = next(_TEAMS), stores.lakes[0]
+    clock = Clock(monkeypatch, team)
+    monkeypatch.setattr(lake, "_new_events", None)
+
+    def sent(number: int) -> int:
+        return lake.append(lake.prepare([batch(team, [number])]), Place("file", 1), WEEK).rows
+
+    right = clock.said
+    assert [sent(number) for number in (1, 2, 1)] == [1, 1, 0]
+    clock.said = right + dt.timedelta(days=900)
+    assert [sent(number) for number in (3, 1, 2)] == [1, 0, 0]
+    clock.said = right
+    assert [sent(number) for number in (1, 2, 3)] == [0, 0, 0]
+    lake._new_events = None  # another process, which begins while the clock is wrong
+    clock.said = right - dt.timedelta(days=900)
+    assert [sent(number) for number in (1, 2, 3)] == [0, 0, 0]
     lake._new_events = None
 
 
 def test_runs_of_hashes_that_are_too_old_are_dropped(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     team, lake = next(_TEAMS), stores.lakes[0]
-    moment = dt.datetime.now(dt.UTC) + dt.timedelta(days=1000 * team)
-    monkeypatch.setattr(ledger, "now", lambda: moment)
-    monkeypatch.setattr(known, "_FORGETS_SECONDS", 0.0)
+    clock = Clock(monkeypatch, team)
+    append(lake, batch(next(_TEAMS), [1]))
     kept = NewEvents(stores.folder / "spill", run=16, within=WEEK)
     monkeypatch.setattr(lake, "_new_events", kept)
     for number in range(20):
-        moment += dt.timedelta(days=1)
         events = lake.prepare([batch(team, list(range(number * 20, number * 20 + 20)))])
         lake.append(events, Place("file", 1), WEEK)
         assert len(kept._full) <= 9
+        clock.wait(1)
     assert kept._full
 
 
