@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
+import json
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,21 @@ def writing(settings: Settings) -> Iterator[Path]:
         with capture_writer(settings, path) as writer:
             threading.Thread(target=writer.run, daemon=True).start()
             yield path
+
+
+def run(home: Path, ask: Callable[[Capture], Awaitable[None]], **settings: Any) -> None:
+    """Ask a server of this home, which commits at once unless the settings say otherwise."""
+
+    async def go() -> None:
+        async with serving(home, **{"capture_commit_seconds": 0, **settings}) as found:
+            await ask(found)
+
+    asyncio.run(go())
+
+
+def dumped(value: object) -> bytes:
+    """As JSON."""
+    return json.dumps(value).encode()
 
 
 def key(home: Path, team_id: int = 1, **fields: Any) -> str:

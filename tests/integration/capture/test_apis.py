@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import datetime as dt
 import gzip
 import json
 import time
 import urllib.parse
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.capture_client import Capture, key, serving, set_aside, stored
+from tests.capture_client import Capture, dumped, key, run, set_aside, stored
 
 from tidemill.app import App
 from tidemill.settings import Settings
 
 NOW = dt.datetime.now(dt.UTC)
-
-
-def run(home: Path, ask: Callable[[Capture], Awaitable[None]], **settings: Any) -> None:
-    async def go() -> None:
-        async with serving(home, capture_commit_seconds=0, **settings) as found:
-            await ask(found)
-
-    asyncio.run(go())
-
-
-def dumped(value: object) -> bytes:
-    return json.dumps(value).encode()
 
 
 def event(number: int = 1, **more: Any) -> dict[str, Any]:

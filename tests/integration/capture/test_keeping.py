@@ -6,27 +6,18 @@ import asyncio
 import datetime as dt
 import json
 import shutil
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 import pytest
-from tests.capture_client import Capture, key, serving, set_aside, stored
+from tests.capture_client import Capture, key, run, serving, set_aside, stored
 
 from tidemill.app import App
 from tidemill.errors import UnavailableError
 from tidemill.events.lake import Appended, Lake, Place, Prepared
 from tidemill.settings import Settings
 from tidemill.store.postgres import open_postgres
-
-
-def run(home: Path, ask: Callable[[Capture], Awaitable[None]], **settings: Any) -> None:
-    async def go() -> None:
-        async with serving(home, **{"capture_commit_seconds": 0, **settings}) as found:
-            await ask(found)
-
-    asyncio.run(go())
 
 
 def body(token: str, *numbers: int, **properties: Any) -> bytes:

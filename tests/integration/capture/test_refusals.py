@@ -6,12 +6,12 @@ import asyncio
 import datetime as dt
 import gzip
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.capture_client import Capture, key, serving, stored
+from tests.capture_client import Capture, dumped, key, run, stored
 from tests.unit.capture.test_lz_string import packed
 
 from tidemill.app import App
@@ -21,18 +21,6 @@ from tidemill.events.parse import MAX_KEPT
 from tidemill.settings import Settings
 
 GOOD = {"user_id": "ana-1", "device_id": "device-1", "event_type": "x", "time": 1_700_000_000_000}
-
-
-def run(home: Path, ask: Callable[[Capture], Awaitable[None]], **settings: Any) -> None:
-    async def go() -> None:
-        async with serving(home, capture_commit_seconds=0, **settings) as found:
-            await ask(found)
-
-    asyncio.run(go())
-
-
-def dumped(value: object) -> bytes:
-    return json.dumps(value).encode()
 
 
 async def in_parts(body: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
