@@ -14,19 +14,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import os
-import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tidemill.errors import ConfigError, UnavailableError
-from tidemill.events import duck, durable, ledger
+from tidemill.errors import UnavailableError
+from tidemill.events import catalog, duck, durable, ledger
 from tidemill.events.durable import Files
 from tidemill.events.ledger import Commit
-from tidemill.settings import private_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,22 +41,10 @@ class Held(Protocol):
 
 Lock = Callable[[str], contextlib.AbstractContextManager[Held]]
 
-#: The columns of `events` that a batch brings, with their DuckDB types. `uuid_hash` and `bytes` are derived on insert.
-BATCH_COLUMNS = {
-    "uuid": "VARCHAR",
-    "event": "VARCHAR",
-    "properties": "VARCHAR",
-    "distinct_id": "VARCHAR",
-    "team_id": "BIGINT",
-    "ip": "VARCHAR",
-    "timestamp": "TIMESTAMPTZ",
-    "set": "VARCHAR",
-    "set_once": "VARCHAR",
-    "elements": "VARCHAR",
-    "kind": "VARCHAR",
-    "envelope": "VARCHAR",
-    "session_id": "VARCHAR",
-}
+#: DuckDB 1.5 does not forget files and snapshots that are gone: of each some kilobytes stay (duckdb issue 22730,
+#: ducklake issue 1136). So it is had anew after so many cursors, by when that is some fifty megabytes; it takes a fifth
+#: of a second, once in minutes of commits without a pause.
+_CURSORS = 5_000
 _TURN, _FILES = "event-store", "event-store-files"
 #: Held by PostgreSQL until it has ended the transaction in which it is taken, whatever became of who asked for it.
 COMMITTING = 7_310_579_284_406_141_811
@@ -70,8 +54,6 @@ _COMMITTING = (
 )
 #: Bytes of room on the disk without which nothing is committed, of one commit.
 _LEAST_FREE = 32 * 1024 * 1024
-#: What DuckLake says if the files are to be in another folder than those that there are.
-_ELSEWHERE = re.compile(r'existing data path in the catalog "([^"]*)"')
 #: What is computed of each event when it comes in. `n` is its number in the commit, from 0 on.
 _DERIVED = ("uuid_hash", "bytes", "n")
 
@@ -111,7 +93,7 @@ class Lake:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
         self._new_events: NewEvents | None = None
-        self._position = 0
+        self._position = self._used = 0
         self._files: Files | None = None  # those that commits of this process have seen
 
     @contextlib.contextmanager
@@ -131,6 +113,7 @@ class Lake:
             if error.code == duck.BROKEN:
                 self._leave(connection)
             raise
+        self._count(connection)
 
     def turn(self) -> contextlib.AbstractContextManager[Held]:
         """The right to change the store, one process at a time, first come first served.
@@ -169,58 +152,19 @@ class Lake:
             if self._connection is connection:
                 self._connection = None
 
+    def _count(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """One cursor more has been used. After some thousands, the store is opened anew: see `_CURSORS`."""
+        with self._opening:
+            self._used += 1
+        if self._used >= _CURSORS:
+            self._leave(connection)
+
     def _opened(self) -> duckdb.DuckDBPyConnection:
         with self._opening:
             if self._connection is None:
-                self._connection = self._open()
+                self._used = 0
+                self._connection = catalog.opened(self._settings, self._dsn, self._lock(_TURN))
             return self._connection
-
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        folder = self._settings.event_data_path
-        if self._settings.event_data:  # a folder of the user's own, which others may share
-            folder.mkdir(parents=True, exist_ok=True)
-        else:
-            private_folder(folder)
-        connection = duck.connect(self._settings)
-        with self._lock(_TURN), duck.translated():
-            durable.recover(folder)
-            connection.execute(f"ATTACH {duck.literal(self._dsn)} AS metadata (TYPE postgres, READ_ONLY)")
-            self._attach(connection, folder)
-            # Fetched whole: a result that is left open keeps a transaction open in PostgreSQL, and others wait for it.
-            known = connection.execute(
-                "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'commits'"
-            ).fetchall()
-            if not known:
-                _create(connection)
-        _lock_down(connection, [folder, self._settings.spill_path, self._settings.home_path / "exports"])
-        return connection
-
-    def _attach(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-        """Attach the catalog. It knows where its files are, and is told so anew if a whole home was moved.
-
-        Raises
-        ------
-        ConfigError
-            The files of this database's events lie elsewhere.
-        """
-        attach = (
-            f"ATTACH {duck.literal('ducklake:postgres:' + self._dsn)} AS lake (DATA_PATH {duck.literal(str(folder))}, "
-            "METADATA_SCHEMA 'tidemill_events', DATA_INLINING_ROW_LIMIT 10{})"
-        )
-        try:
-            connection.execute(attach.format(""))
-        except Exception as error:
-            known = _ELSEWHERE.search(str(error))
-            if known is None:
-                raise
-            at_home = not self._settings.database_url and not self._settings.event_data
-            if not (at_home and any(folder.iterdir())):
-                raise ConfigError(
-                    "event_data_elsewhere",
-                    f"The events of this database lie in {known[1]}, not in {folder}.",
-                    hint=f"Say so: export TIDEMILL_EVENT_DATA={known[1]}",
-                ) from None
-            connection.execute(attach.format(", OVERRIDE_DATA_PATH true"))
 
     def prepare(self, batches: Sequence[pa.RecordBatch]) -> Prepared:
         """What of a commit can be done while others commit. `batches` have BATCH_COLUMNS."""
@@ -279,7 +223,7 @@ class Lake:
         from tidemill.events.known import in_pieces  # 0.1 s
 
         now = ledger.now()
-        names = ", ".join(f'"{name}"' for name in (*BATCH_COLUMNS, *_DERIVED))
+        names = ", ".join(f'"{name}"' for name in (*catalog.BATCH_COLUMNS, *_DERIVED))
         values = [place.file_key, place.last_ordinal, now]
         if fresh.num_rows == 0:
             cursor.execute("INSERT INTO lake.commits VALUES (?, ?, 0, 0, ?, NULL, NULL)", values)
@@ -315,6 +259,15 @@ class Lake:
             ).fetchall()[0][0]
         self._position = max(self._position, found or 0)
         return self._position
+
+    def position_at(self, moment: dt.datetime, after: int) -> int:
+        """The newest snapshot after `after` that was committed by then; `after` if there is none."""
+        with self.cursor() as cursor:
+            found = cursor.execute(
+                "SELECT max(snapshot_id) FROM lake.commits WHERE rows > 0 AND snapshot_id > ? AND committed_at <= ?",
+                [after, moment],
+            ).fetchall()[0][0]
+        return found or after
 
     def look(self) -> None:
         """Raise UnavailableError if nothing could be committed now: no catalog answers, or there is no room."""
@@ -358,31 +311,3 @@ def _await_commits_of_the_dead(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute(_COMMITTING).fetchall()
     finally:
         cursor.execute("ROLLBACK")
-
-
-def _lock_down(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
-    """From now on DuckDB opens no file outside of these folders, and no other database: whatever a query says."""
-    listed = ", ".join(duck.literal(f"{folder}{os.sep}") for folder in folders)
-    connection.execute(f"SET allowed_directories = [{listed}]")
-    connection.execute("SET enable_external_access = false")
-
-
-def _create(connection: duckdb.DuckDBPyConnection) -> None:
-    columns = ", ".join(f'"{name}" {kind}' for name, kind in BATCH_COLUMNS.items())
-    connection.execute("BEGIN")
-    connection.execute(
-        f"CREATE TABLE lake.events ({columns}, inserted_at TIMESTAMPTZ, uuid_hash UBIGINT, bytes BIGINT, n INTEGER)"
-    )
-    connection.execute(
-        "CREATE TABLE lake.commits (file_key VARCHAR, last_ordinal BIGINT, rows BIGINT, bytes BIGINT, "
-        "committed_at TIMESTAMPTZ, first_time TIMESTAMPTZ, last_time TIMESTAMPTZ)"
-    )
-    connection.execute("COMMIT")
-    # Small row groups bound the memory of every reader and writer; zstd level 1 is twice as fast as 3 and as small.
-    for option, value in {
-        "parquet_compression": "zstd",
-        "parquet_compression_level": "1",
-        "parquet_row_group_size": "20000",
-        "parquet_row_group_size_bytes": "16MB",
-    }.items():
-        connection.execute(f"CALL lake.set_option('{option}', '{value}')")

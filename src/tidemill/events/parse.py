@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from tidemill.errors import ConfigError, RowError
 from tidemill.events.blocks import Block, Record
+from tidemill.events.catalog import BATCH_COLUMNS
 from tidemill.events.formats import registry, sessions
 from tidemill.events.formats.event import Columns, Event, Format, Row, settle_uuid
 from tidemill.events.formats.generic import Mapping
-from tidemill.events.lake import BATCH_COLUMNS
 from tidemill.events.opening import Source
 
 if TYPE_CHECKING:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from tests.installation import write_events
 
 from tidemill.app import App
 from tidemill.errors import UnavailableError
+from tidemill.events import lake
 from tidemill.events.lake import Held, Lake, Place
 from tidemill.settings import Settings
 
@@ -56,3 +58,24 @@ def test_who_waits_for_a_turn_then_opens_nothing_in_it(tmp_path: Path, monkeypat
         thread.join(60)
         assert not thread.is_alive()
         assert lake.resume_after("file") == 1
+
+
+def test_it_is_opened_anew_now_and_then_and_goes_on_with_what_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What DuckDB does not forget would grow for ever. Whoever has a cursor just then keeps it."""
+    monkeypatch.setattr(lake, "_CURSORS", 10)
+    file = tmp_path / "events.jsonl"
+    with App(Settings(home=tmp_path / "home", commit_rows=5)) as app:
+        uuids = write_events(file, 100)
+        seen = [app.lake._opened()]
+        with app.lake.cursor() as kept:
+            for _ in range(3):
+                app.events.load(str(file))
+                seen.append(app.lake._opened())
+                file.write_text(file.read_text() + "\n")  # another file, with the same events
+            assert kept.execute("SELECT count(*) FROM lake.events").fetchall() == [(100,)]
+        assert seen[-1] is not seen[0]
+        with app.lake.cursor() as cursor:
+            found = cursor.execute("SELECT uuid FROM lake.events ORDER BY uuid").fetchall()
+        assert [uuid for (uuid,) in found] == uuids

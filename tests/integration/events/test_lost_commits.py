@@ -14,8 +14,9 @@ from tests.postgres_proxy import PostgresProxy, proxied
 from tidemill.app import App
 from tidemill.errors import UnavailableError
 from tidemill.events import durable, maintenance
+from tidemill.events.catalog import BATCH_COLUMNS
 from tidemill.events.erasure import PersonEvents
-from tidemill.events.lake import BATCH_COLUMNS, Appended, Lake, Place
+from tidemill.events.lake import Appended, Lake, Place
 from tidemill.events.sources.metadata import Metadata
 from tidemill.store.postgres import Postgres
 

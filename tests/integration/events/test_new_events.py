@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from tidemill.app import App
 from tidemill.events import known, ledger
+from tidemill.events.catalog import BATCH_COLUMNS
 from tidemill.events.known import NewEvents
-from tidemill.events.lake import BATCH_COLUMNS, Appended, Lake, Place
+from tidemill.events.lake import Appended, Lake, Place
 from tidemill.settings import Settings
 
 _TYPES = {"team_id": pa.int64(), "timestamp": pa.timestamp("us", "UTC")}
