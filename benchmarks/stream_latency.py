@@ -128,7 +128,7 @@ def measured(home: Path, rate: int, seconds: float) -> dict[str, Any]:
     command("connection", "add", "local", "--dataset", DATASET, "--key", str(account))
     command("export", "create", TABLE, "--connection", "local", "--table", TABLE, "--mode", "stream")
     port, key, before = free_port(), said(home, "key", "create")["key"], os.getloadavg()[0]
-    serve = [*words, "serve", "--port", str(port), "--no-streams"]
+    serve = [*words, "serve", "--port", str(port), "--role", "capture"]
     try:
         with running(serve, port, TIDEMILL_HOME=str(home)):
             stream = subprocess.Popen([*words, "export", "stream", TABLE], env=environment, stdout=subprocess.DEVNULL)

@@ -193,7 +193,7 @@ def serving(made_home: Path, folder: Path, *words: str) -> Iterator[CaptureServe
     home = folder / "home"
     copy_home(made_home, home)
     with App(Settings(home=home)) as app:
-        server = CaptureServer(app, folder / "serve.log", words=("--no-streams", *words))
+        server = CaptureServer(app, folder / "serve.log", words=("--role", "capture", *words))
         server.start()
         try:
             yield server

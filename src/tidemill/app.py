@@ -171,7 +171,9 @@ class App:
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
         from tidemill.store.runs import Runs
+        from tidemill.store.schedules import Schedules
         from tidemill.store.streams import Streams
+        from tidemill.store.tasks import Tasks
         from tidemill.store.verifications import Verifications
 
         return ExportService(
@@ -189,6 +191,8 @@ class App:
             Verifications(self.database),
             Erasures(self.database),
             Streams(self.database),
+            Schedules(self.database),
+            Tasks(self.database),
             PersonEvents(self.lake, self._metadata),
             self._locks,
             self._client,

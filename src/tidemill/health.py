@@ -114,7 +114,12 @@ def _export(export: ExportView) -> Check | None:
     name = f"export {export.name}"
     match export.last_status:
         case "in trouble":
-            return Check(name, "wrong", f"The stream stands still: {export.trouble}", export.what_to_do or "")
+            what = "The stream stands still" if export.mode == "stream" else "No run can be made"
+            return Check(name, "wrong", f"{what}: {export.trouble}", export.what_to_do or "")
+        case "paused" if export.trouble:
+            return Check(name, "wrong", f"It is paused: {export.trouble}", export.what_to_do or "")
+        case "paused":
+            return Check(name, "warning", f"It is paused {export.paused}.", export.what_to_do or "")
         case "failed":
             return Check(name, "wrong", f"The last run failed: {export.trouble}", export.what_to_do or "")
         case "interrupted":
@@ -122,6 +127,10 @@ def _export(export: ExportView) -> Check | None:
         case "not streamed" if export.waiting_rows:
             waiting = f"{_number(export.waiting_rows, 'row')} {'waits' if export.waiting_rows == 1 else 'wait'}"
             return Check(name, "warning", f"{waiting}.", export.what_to_do or "")
+    if export.missing_intervals:
+        start, end = export.missing_intervals[0]
+        said = f"No run was made of {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC."
+        return Check(name, "wrong", said, "The next run holds its rows. This is a bug in Tidemill: please report it.")
     if export.set_aside:
         said = f"{_number(export.set_aside, 'row')} set aside"
         return Check(name, "warning", said, f"tidemill export rejects list {export.name}")

@@ -64,6 +64,16 @@ class Settings(pydantic_settings.BaseSettings):
         default=600.0, gt=0, description="How long a call to BigQuery is retried before the run fails."
     )
 
+    stop_seconds: float = Field(
+        default=25.0,
+        ge=0,
+        description="How long a server that is told to stop waits for its runs; the next one goes on with the others.",
+    )
+    worker_runs: int = Field(default=4, ge=1, le=64, description="Runs that a process of a worker moves at once.")
+    connection_runs: int = Field(
+        default=8, ge=1, le=1000, description="Runs of one connection's exports at once, on all machines together."
+    )
+
     stream_window_bytes: int = Field(
         default=32 * MEGABYTE, ge=1000, description="Bytes of events that a stream reads from the event store at once."
     )

@@ -63,7 +63,7 @@ def test_from_key_to_rows_by_the_command_line_alone(installation: Installation, 
     timed = installation.run(
         "export", "create", "timed", "--connection", CONNECTION, "--interval", "day", "--table", "t"
     )
-    assert "There is no scheduler yet" in timed.stderr
+    assert "00:00 UTC first, if tidemill serve does" in timed.stderr
     run = installation.run("export", "run", "daily", "--json")
     (view,) = json.loads(run.stdout)
     assert (view["status"], view["rows_done"]) == ("completed", 30)

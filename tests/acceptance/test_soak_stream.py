@@ -210,10 +210,8 @@ def soak(fresh_installation: Installation, made_home: Path, tmp_path: Path) -> I
     installation = fresh_installation
     copy_home(made_home, installation.home)
     make(installation)
-    said = installation.run("serve", "--help").stdout
-    words = ("--no-streams",) if "--no-streams" in said else ()
     with installation.app() as app:
-        server = CaptureServer(app, tmp_path / "serve.log", words=words)
+        server = CaptureServer(app, tmp_path / "serve.log", words=("--role", "capture"))
         server.start()
         made = Soak(server, installation, tmp_path / "stream.log")
         made.start_stream()

@@ -5,14 +5,18 @@ or is gone. If it is killed, another one takes its place.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ParamSpec
 
 from tidemill.errors import UnavailableError
+
+P = ParamSpec("P")
 
 _log = logging.getLogger(__name__)
 #: Another one is begun after so long; each time after twice that, up to a bound, as long as none lives for a minute.
@@ -22,10 +26,12 @@ _STOP_SECONDS = 60.0
 
 
 class Child:
-    """Keeps ``python -m MODULE ARGUMENTS`` running. `title`: what people call it."""
+    """Keeps ``python -m MODULE ARGUMENTS`` running. `title`: what people call it; `patience`: so many seconds more it
+    has to end."""
 
-    def __init__(self, title: str, module: str, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, title: str, module: str, arguments: Sequence[str] = (), patience: float = 0) -> None:
         self._title, self._command = title, [sys.executable, "-m", module, *arguments]
+        self._stop_seconds = _STOP_SECONDS + patience
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()  # of who begins one, and who ends it
@@ -52,7 +58,7 @@ class Child:
                 self._process.stdin.close()
         if self._process is not None:
             try:
-                self._process.wait(_STOP_SECONDS)
+                self._process.wait(self._stop_seconds)
             except subprocess.TimeoutExpired:
                 _log.error("the %s does not end, and is killed", self._title)
                 self._process.kill()
@@ -101,6 +107,19 @@ def enter() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+
+def vital(function: Callable[P, None]) -> Callable[P, None]:
+    """The function, without which the child is of no use: if it raises, the process ends, and another one begins."""
+
+    def kept(*arguments: P.args, **named: P.kwargs) -> None:
+        try:
+            function(*arguments, **named)
+        except BaseException:  # noqa: BLE001 - whatever it is
+            _log.exception("the process cannot go on")
+            os._exit(1)
+
+    return kept
 
 
 def ready() -> None:

@@ -13,11 +13,12 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.api import folders, stream, write
+from tidemill.api import background, folders, write
+from tidemill.api.roles import Role
 from tidemill.errors import ConflictError
 from tidemill.settings import Settings, current
 
@@ -116,12 +117,33 @@ def _unusable(host: str, port: int, error: Exception) -> ConflictError:
     )
 
 
-def run(settings: Settings, listener: socket.socket, processes: int, proxies: str, *, streams: bool) -> None:
+def run(
+    settings: Settings, listener: socket.socket | None, processes: int, proxies: str, roles: Collection[Role]
+) -> None:
     """Serve until SIGTERM or SIGINT; what was begun is finished then.
 
-    `proxies`: addresses of those who are believed about whom they ask for; `streams`: whether streaming exports are
-    moved.
+    `listener`: of a server that takes events; `proxies`: addresses of those who are believed about whom they ask for.
     """
+    beside = {role for role in roles if role is not Role.CAPTURE}
+    with background.working(beside) if beside else contextlib.nullcontext():
+        if listener is None:
+            _until_told()
+            return
+        with write.writing() as writer:
+            os.environ[_WRITER] = str(writer)
+            _take(settings, listener, processes, proxies)
+
+
+def _until_told() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    told.wait()
+
+
+def _take(settings: Settings, listener: socket.socket, processes: int, proxies: str) -> None:
+    """Take events over HTTP, until SIGTERM or SIGINT."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
@@ -155,10 +177,8 @@ def run(settings: Settings, listener: socket.socket, processes: int, proxies: st
         forwarded_allow_ips=proxies or None,
         log_level="warning",
     )
-    with stream.streaming() if streams else contextlib.nullcontext(), write.writing() as writer:
-        os.environ[_WRITER] = str(writer)
-        if processes > 1:
-            with _counting_together():
-                Multiprocess(config, sockets=[listener]).run()
-        else:
-            Single(config).run(sockets=[listener])
+    if processes > 1:
+        with _counting_together():
+            Multiprocess(config, sockets=[listener]).run()
+    else:
+        Single(config).run(sockets=[listener])

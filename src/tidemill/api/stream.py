@@ -1,4 +1,4 @@
-"""Moves the streams of a server, as a process: ``python -m tidemill.api.stream``."""
+"""Moves the streams of a server, in its background process, and tells how they stand."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import contextlib
 import dataclasses
 import json
 import logging
-import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.api import child, folders
-from tidemill.api.child import Child
+from tidemill.api import child
 from tidemill.errors import TidemillError
-from tidemill.settings import current
 
 if TYPE_CHECKING:
     from tidemill.exports.stream.orders import Standing
@@ -33,44 +29,40 @@ _TELLS_EVERY_SECONDS, _TELLS_AT_MOST, _LONGEST_SECONDS = 2.0, 0.01, 30.0
 _OVER_SECONDS = 10.0
 
 
-def main() -> None:
-    """Entry point of the process."""
-    from tidemill.app import App
+class Streams:
+    """The streams of a process, as they are moved."""
 
-    child.enter()
-    with App(current().with_threads(1)) as app:
-        streaming, stopping, lines = app.exports.streaming, threading.Event(), Lines()
+    def __init__(self, streaming: Streaming, file: Path, stopping: threading.Event) -> None:
+        """`file`: where is told how they stand."""
+        self._streaming, self._file, self._stopping, self._lines = streaming, file, stopping, Lines()
+        self._moving = threading.Thread(target=child.vital(self._move))
+        self._telling = threading.Thread(target=self._keep_telling, daemon=True)
 
-        def move() -> None:
-            try:
-                streaming.run_all(_BY, stopping.is_set, lines.ended)
-            except BaseException:  # noqa: BLE001 - whatever it is, this process is of no use any more
-                _log.exception("streams are not moved any more")
-                os._exit(1)  # another process takes the place of this one
+    def start(self) -> None:
+        """Begin."""
+        self._moving.start()
+        self._telling.start()
 
-        moving = threading.Thread(target=move)
-        told = (streaming, Path(sys.argv[1]), lines, stopping)
-        telling = threading.Thread(target=_keep_telling, args=told, daemon=True)
-        moving.start()
-        telling.start()
-        child.ready()
-        stopping.set()
-        moving.join(_STOP_SECONDS)
-        if moving.is_alive():
-            streaming.stop_now()
-            moving.join()
-        telling.join(_STOP_SECONDS)
+    def join(self) -> None:
+        """Wait until what is on its way is in, when it is to stop; not for ever."""
+        self._moving.join(_STOP_SECONDS)
+        if self._moving.is_alive():
+            self._streaming.stop_now()
+            self._moving.join()
+        self._telling.join(_STOP_SECONDS)
 
+    def _move(self) -> None:
+        self._streaming.run_all(_BY, self._stopping.is_set, self._lines.ended)
 
-def _keep_telling(streaming: Streaming, file: Path, lines: Lines, stopping: threading.Event) -> None:
-    while not stopping.is_set():
-        began = time.thread_time()
-        with contextlib.suppress(TidemillError, OSError):  # later, maybe
-            standings = streaming.standings()
-            lines.look(standings)
-            tell(standings, file)
-        took = time.thread_time() - began
-        stopping.wait(min(max(_TELLS_EVERY_SECONDS, took / _TELLS_AT_MOST), _LONGEST_SECONDS))
+    def _keep_telling(self) -> None:
+        while not self._stopping.is_set():
+            began = time.thread_time()
+            with contextlib.suppress(TidemillError, OSError):  # later, maybe
+                standings = self._streaming.standings()
+                self._lines.look(standings)
+                tell(standings, self._file)
+            took = time.thread_time() - began
+            self._stopping.wait(min(max(_TELLS_EVERY_SECONDS, took / _TELLS_AT_MOST), _LONGEST_SECONDS))
 
 
 def tell(standings: Sequence[Standing], file: Path) -> None:
@@ -132,24 +124,3 @@ class Lines:
         if before and (one.sent > before.sent or self._clock() - before.seen_at > _OVER_SECONDS):
             del self._troubles[one.name]
             _log.info("stream %s goes on", one.name)
-
-
-@contextlib.contextmanager
-def streaming() -> Iterator[None]:
-    """All streaming exports are moved, for the time of the block."""
-    from tidemill.capture.metrics import STREAMS
-
-    with folders.folder() as folder:
-        file = folder / "streams.json"
-        streams = Child("stream process", "tidemill.api.stream", [str(file)])
-        os.environ[STREAMS] = str(file)
-        streams.start()
-        try:
-            yield
-        finally:
-            streams.stop()
-            del os.environ[STREAMS]
-
-
-if __name__ == "__main__":
-    main()

@@ -9,6 +9,7 @@ import typer
 from tidemill.cli import (
     export_backfill,
     export_rejects,
+    export_schedule,
     export_stream,
     export_verify,
     export_view,
@@ -20,7 +21,7 @@ from tidemill.cli.groups import StartGroup
 
 app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and their runs.")
 
-INTERVALS = "every 5 minutes, every 15 minutes, hour, day, week"
+INTERVALS = "5m, 15m, hour, day, week, a cron expression such as '0 6 * * 1-5', or none (by hand alone)"
 DELIVERIES = "load (load jobs, which are free) or storage-write (the Storage Write API)"
 
 
@@ -33,7 +34,14 @@ def create(
     connection: str = typer.Option(..., help="Name of the connection."),
     model: str = typer.Option(None, help="What is exported; see tidemill model list. Default: events."),
     table: str = typer.Option(None, help="Table id, or project:dataset.table. Default: named after the model."),
-    interval: str = typer.Option(None, help=f"How often, once it is scheduled: {INTERVALS}. Default: hour."),
+    interval: str = typer.Option(None, help=f"How often, while tidemill serve runs: {INTERVALS}. Default: hour."),
+    time_zone: str = export_schedule.TIME_ZONE,
+    offset: str = export_schedule.OFFSET,
+    jitter: str = export_schedule.JITTER,
+    start_at: str = export_schedule.START_AT,
+    end_at: str = export_schedule.END_AT,
+    missed: str = export_schedule.MISSED,
+    pause_after: str = export_schedule.PAUSE_AFTER,
     delivery: str = typer.Option(None, help=f"How rows get to BigQuery: {DELIVERIES}. Default: load."),
     json_type: bool = typer.Option(None, help="Columns that hold JSON get type JSON, or STRING. Default: the model's."),
     include_event: list[str] = typer.Option([], help="Only events of this name. May be repeated."),
@@ -66,6 +74,8 @@ def create(
     Those of a stream are sent as they come: at once if tidemill serve runs, or by tidemill export stream.
     """
     fields: dict[str, Any] = {"name": name, "model": model, "table": table, "interval": interval}
+    fields |= {"time_zone": time_zone, "offset": offset, "jitter": jitter, "start_at": start_at, "end_at": end_at}
+    fields |= {"missed": missed, "pause_after": pause_after}
     fields |= {"delivery": delivery, "json_type": json_type}
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
     fields |= {"partition_expiration_days": partition_expiration, "table_expiration_days": table_expiration}
@@ -86,8 +96,6 @@ def create(
         output.print_json(made)
         return
     output.done(f"Export {made.name} into {made.target} is made. {export_view.begin(made)}")
-    if interval is not None:
-        output.note("There is no scheduler yet: the interval is kept for it. Let cron run the command.")
 
 
 def _query(given: str) -> str:
@@ -132,6 +140,13 @@ def edit(
     name: str = typer.Argument(help="Name of the export."),
     rename: str = typer.Option(None, help="A new name."),
     interval: str = typer.Option(None, help=f"How often: {INTERVALS}."),
+    time_zone: str = export_schedule.TIME_ZONE,
+    offset: str = export_schedule.OFFSET,
+    jitter: str = export_schedule.JITTER,
+    start_at: str = export_schedule.START_AT,
+    end_at: str = export_schedule.END_AT,
+    missed: str = export_schedule.MISSED,
+    pause_after: str = export_schedule.PAUSE_AFTER,
     delivery: str = typer.Option(None, help=f"How rows get to BigQuery: {DELIVERIES}."),
     include_event: list[str] = typer.Option(None, help="Only events of this name; repeated; 'none' to clear."),
     exclude_event: list[str] = typer.Option(None, help="No events of this name; repeated; 'none' to clear."),
@@ -145,6 +160,8 @@ def edit(
 ) -> None:
     """Change an export. Model, table and JSON type stay: make another export for those."""
     changes: dict[str, Any] = {"name": rename, "interval": interval, "max_bytes_billed": max_bytes_billed}
+    changes |= {"time_zone": time_zone, "offset": offset, "jitter": jitter, "start_at": start_at, "end_at": end_at}
+    changes |= {"missed": missed, "pause_after": pause_after}
     changes |= {"run_log": run_log, "verify_days": verify_daily, "elements_on_any_event": elements}
     changes |= {"buffer_bytes": buffer_bytes, "buffer_seconds": buffer_seconds, "delivery": delivery}
     for field, names in (("include_events", include_event), ("exclude_events", exclude_event)):
@@ -222,6 +239,8 @@ app.add_typer(run_app, name="run")
 app.add_typer(export_backfill.app, name="backfill")
 app.add_typer(export_rejects.app, name="rejects")
 app.command("stream", epilog="Example: tidemill export stream live --once")(export_stream.stream)
+app.command(epilog="Example: tidemill export pause daily")(export_schedule.pause)
+app.command(epilog="Example: tidemill export unpause daily")(export_schedule.unpause)
 app.command("verify", epilog="Example: tidemill export verify daily --days 7 --repair")(export_verify.verify)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from tidemill.api.roles import Role
 from tidemill.cli import output, session
 
 
@@ -22,10 +23,13 @@ def serve(
     behind: str = typer.Option(
         "", help="Addresses of proxies, with commas, that are believed about who asks (X-Forwarded-For)."
     ),
-    streams: bool = typer.Option(True, "--streams/--no-streams", help="Move streaming exports, too."),
+    role: list[Role] = typer.Option(
+        list(Role), help="Do this part alone; may be repeated. Other processes, or machines, do the rest."
+    ),
 ) -> None:
-    """Take events from the SDKs of PostHog, Segment, RudderStack and Amplitude, until it is stopped (Ctrl-C); and
-    append what is new to the tables of streaming exports.
+    """Do all that is to be done by itself, until it is stopped (Ctrl-C): take events from the SDKs of PostHog, Segment,
+    RudderStack and Amplitude (capture), run exports when they are due (scheduler, worker), and append what is new to
+    the tables of streaming exports (worker).
 
     First, make a key for the SDKs: tidemill key create --team 1. An event is acknowledged when it is durable.
 
@@ -37,10 +41,13 @@ def serve(
     """
     from tidemill.api import serve as serving
 
-    listener = serving.bind(host, port)
+    listener = serving.bind(host, port) if Role.CAPTURE in role else None
     with session.app() as opened:
-        shown = f"[{host}]" if ":" in host else host
-        output.done(f"Taking events at http://{shown}:{listener.getsockname()[1]}")
-        if not opened.keys.find():
-            output.note("There is no key yet. Make one: tidemill key create --team 1")
-        serving.run(opened.settings, listener, workers, behind, streams=streams)
+        if listener is not None:
+            shown = f"[{host}]" if ":" in host else host
+            output.done(f"Taking events at http://{shown}:{listener.getsockname()[1]}")
+            if not opened.keys.find():
+                output.note("There is no key yet. Make one: tidemill key create --team 1")
+        if others := [one for one in role if one is not Role.CAPTURE]:
+            output.done(f"At work as {' and '.join(sorted(set(others)))}.")
+        serving.run(opened.settings, listener, workers, behind, set(role))

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable
 
 from tidemill.errors import Cancelled, ConfigError, ConflictError, NotFoundError, TidemillError
-from tidemill.exports.dispatch import Dispatch
+from tidemill.exports.dispatch import ELSEWHERE, Dispatch
 from tidemill.exports.estimate import Estimate
 from tidemill.exports.plan import Planner
 from tidemill.exports.views import RunProgress
@@ -24,8 +24,6 @@ from tidemill.exports.work import Parts
 from tidemill.store.backfills import Backfills
 from tidemill.store.records import Backfill, Export, Run
 
-#: What says that another process moves a run.
-_ELSEWHERE = frozenset({"run_running", "run_taken_over", "workflow_running"})
 _LOOKS_EVERY_SECONDS = 0.5
 EARLIEST = "earliest"
 
@@ -209,7 +207,7 @@ class Backfiller:
                     run = self._dispatch.retry(run, _quiet)
                 return run.rows_planned
             except ConflictError as conflict:
-                if conflict.code not in _ELSEWHERE or not self._waited(moving, number):
+                if conflict.code not in ELSEWHERE or not self._waited(moving, number):
                     raise
 
     def _waited(self, moving: _Moving, number: int) -> bool:

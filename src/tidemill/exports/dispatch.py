@@ -16,14 +16,17 @@ from tidemill.exports import rejects
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import Ground, RunRejects
 from tidemill.exports.run import Runner
+from tidemill.exports.schedules.calendar import Span
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.steps import commit, log
 from tidemill.exports.views import RunProgress
-from tidemill.exports.watch import Report
+from tidemill.exports.watch import Report, untold
 from tidemill.exports.work import Parts, Work, model_of
 from tidemill.store import commits
 from tidemill.store.records import Export, Run
 
+#: What says that another process moves a run.
+ELSEWHERE = frozenset({"run_running", "run_taken_over", "workflow_running"})
 _CANCELS_WITHIN_SECONDS = 60
 #: BigQuery ends a job after six hours, which it may have waited for a day to begin ("Quotas": load and query jobs).
 _JOBS_END_WITHIN = dt.timedelta(days=2)
@@ -50,6 +53,18 @@ class Dispatch:
         elif ExportSpec.model_validate(export.spec).run_log:
             log.nothing(self._parts, export, asked_at)
         return moved
+
+    def interval(self, export: Export, span: Span, by: str) -> Run:
+        """See that the run of an interval of the schedule is completed, after the last one if that did not end well."""
+        self._finish_interrupted(export, untold)
+        run = self._runs.of_interval(export.id, span.end)
+        if run is None:
+            run = self._planner.scheduled(self._exports.by_id(export.id), span, by)
+            if not self._runs.chunks(run.id) and ExportSpec.model_validate(export.spec).run_log:
+                log.nothing(self._parts, export, span.end)
+        if run.status == "running" and self._runs.chunks(run.id):
+            run = self.move(run, untold)
+        return run
 
     def begin(self) -> None:
         """Something new is begun: the engine runs, and an interrupt from before does not count."""

@@ -10,13 +10,15 @@ from tidemill.errors import ConfigError
 from tidemill.events.lake import Lake
 from tidemill.events.sources import custom_sql
 from tidemill.exports import spec
+from tidemill.exports.schedules import said
+from tidemill.exports.schedules.calendar import Schedule
 from tidemill.exports.spec import ExportSpec
 from tidemill.models import custom
 from tidemill.store.records import Connection, Export
 
 EDITABLE = {
-    *("name", "interval", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days"),
-    *("delivery", "buffer_bytes", "buffer_seconds", "elements_on_any_event"),
+    *("name", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days"),
+    *("delivery", "buffer_bytes", "buffer_seconds", "elements_on_any_event", *said.FIELDS),
 }
 #: Words of `tidemill export run` and `tidemill export backfill`.
 _RESERVED = {"show", "retry", "cancel", "start", "list", "resume", "pause", "again"}
@@ -43,7 +45,7 @@ def new(lake: Lake, connection: Connection, fields: dict[str, Any]) -> Draft:
     fields = {**fields, "table": name.table}
     if isinstance(fields.get("partition_by"), str):
         fields["partition_by"] = spec.Partitioning.parse(fields["partition_by"])
-    made = spec.make(**_queried(lake, _understood(fields)))
+    made = spec.make(**_queried(lake, _understood(fields, Schedule())))
     _assert_free(made)
     _assert_meant(made, fields)
     if fields.get("json_type") is not None and not any(column.json for column in made.definition.columns):
@@ -82,7 +84,7 @@ def changed(export: Export, changes: dict[str, Any]) -> ExportSpec:
         )
     before = ExportSpec.model_validate(export.spec)
     kept = {name: getattr(before, name) for name in ExportSpec.model_fields}  # a query stays one, and no dict
-    made = spec.make(**{**kept, **_understood(changes)})
+    made = spec.make(**{**kept, **_understood(changes, before.schedule)})
     _assert_free(made)
     _assert_meant(made, changes)
     return made
@@ -105,11 +107,11 @@ def _assert_free(made: ExportSpec) -> None:
 
 def _assert_meant(made: ExportSpec, given: dict[str, Any]) -> None:
     """Raise ConfigError if something was said of a stream that is of runs alone."""
-    of_runs = [name for name in ("interval", "delivery") if given.get(name) is not None]
+    of_runs = [name for name in ("delivery", *said.FIELDS) if given.get(name) is not None]
     if made.streams and of_runs:
-        said = " and ".join(f"--{name}" for name in of_runs)
+        named = " and ".join(f"--{name.replace('_', '-')}" for name in of_runs)
         raise ConfigError(
-            "stream_runs", f"A stream has no runs: {said} would do nothing.", hint="Leave it out: a stream appends."
+            "stream_runs", f"A stream has no runs: {named} would do nothing.", hint="Leave it out: a stream appends."
         )
 
 
@@ -137,8 +139,9 @@ def _queried(lake: Lake, fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "model": custom.CUSTOM.name, "query": query}
 
 
-def _understood(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields, with numbers that were written as texts."""
+def _understood(fields: dict[str, Any], before: Schedule) -> dict[str, Any]:
+    """The fields, with numbers that were written as texts, and with a schedule if something is said of it."""
+    fields = said.understood(fields, before)
     texts = {"max_bytes_billed": spec.parse_bytes, "verify_days": spec.parse_days, "buffer_bytes": spec.parse_bytes}
     return {name: texts[name](value) if name in texts and isinstance(value, str) else value
             for name, value in fields.items()}  # fmt: skip

@@ -10,18 +10,14 @@ from tidemill.errors import ConfigError
 from tidemill.events import chunks
 from tidemill.exports import selection
 from tidemill.exports.plan import Planner
-from tidemill.exports.spec import ExportSpec, Interval
+from tidemill.exports.schedules import calendar
+from tidemill.exports.schedules.calendar import Interval
+from tidemill.exports.spec import ExportSpec
 from tidemill.exports.verify import Verified
 from tidemill.exports.work import Parts
 from tidemill.store.records import Export
 
-EVERY = {
-    Interval.MINUTES_5: dt.timedelta(minutes=5),
-    Interval.MINUTES_15: dt.timedelta(minutes=15),
-    Interval.HOUR: dt.timedelta(hours=1),
-    Interval.DAY: dt.timedelta(days=1),
-    Interval.WEEK: dt.timedelta(weeks=1),
-}
+EVERY = {size: dt.timedelta(seconds=seconds) for size, seconds in calendar.SECONDS.items()}
 _BY_DATE = (Interval.DAY, Interval.WEEK)
 MAX_INTERVALS = 10_000
 EARLIEST = "earliest"
@@ -65,7 +61,7 @@ class Estimator:
                 hint=f"tidemill export run {export.name}",
             )
         spec = ExportSpec.model_validate(export.spec)
-        size = _interval(every or spec.interval)
+        size = _interval(every or spec.schedule.interval or Interval.DAY)
         whole = selection.of(spec, 0, export.position)
         source = self._parts.source(export)
         if spec.query and not spec.query.versions:

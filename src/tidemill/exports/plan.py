@@ -14,6 +14,7 @@ from tidemill.events import chunks as chunk_files
 from tidemill.events.ledger import Commit
 from tidemill.exports import cut
 from tidemill.exports.rejects import Ground
+from tidemill.exports.schedules.calendar import Span
 from tidemill.exports.spec import Delivery, ExportSpec
 from tidemill.exports.steps import commit
 from tidemill.exports.steps.prepare import assert_keyed, gone
@@ -43,16 +44,46 @@ class Planner:
         commits = source.changes(export.position, upto, self._fold(export))
         if not commits:
             return None
+        interval = (commits[0].since, commits[-1].committed_at)
+        return self._of_commits(export, commits, upto, by=by, interval=interval, covers_until=asked_at)
+
+    def scheduled(self, export: Export, span: Span, by: str) -> Run:
+        """The run of an interval of the schedule: over everything that was committed by its end, since the last run.
+
+        If there is nothing, it is completed already.
+        """
+        source = self._parts.source(export)
+        upto = max(source.until(span.end, export.position), export.position)
+        commits = source.changes(export.position, upto, self._fold(export))
+        interval = (span.start, span.end)
+        made = self._of_commits(
+            export, commits, upto, by=by, interval=interval, covers_until=span.end, more={"scheduled": True}
+        )
+        if not commits:
+            self._runs.complete(made.id, attempt=made.attempt)
+        return made
+
+    def _of_commits(
+        self,
+        export: Export,
+        commits: Sequence[Commit],
+        upto: int,
+        *,
+        by: str,
+        interval: tuple[dt.datetime | None, dt.datetime | None],
+        covers_until: dt.datetime,
+        more: Mapping[str, Any] | None = None,
+    ) -> Run:
         return self._save(
             export,
-            self._chunks(export, commits, export.position),
+            self._chunks(export, commits, export.position) if commits else [],
             by=by,
-            mode=self._mode(export),
+            mode=self._mode(export) if commits else "append",
             spec=export.spec,
             after=export.position,
             upto=upto,
-            interval=(commits[0].since, commits[-1].committed_at),
-            covers_until=asked_at,
+            interval=interval,
+            more={"covers_until": covers_until, **(more or {})},
         )
 
     def again(self, export: Export, ground: Ground, by: str) -> Run:
@@ -115,7 +146,7 @@ class Planner:
             after=backfill.upto,
             upto=backfill.upto,
             interval=(first, last),
-            backfill={"backfill_id": backfill.id, "backfill_interval": number},
+            more={"backfill_id": backfill.id, "backfill_interval": number},
         )
 
     def _pieces(
@@ -166,8 +197,7 @@ class Planner:
         after: int,
         upto: int,
         interval: tuple[dt.datetime | None, dt.datetime | None],
-        covers_until: dt.datetime | None = None,
-        backfill: Mapping[str, Any] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> Run:
         _assert_committable(export, spec, mode, len(chunks))
         run = {
@@ -177,11 +207,10 @@ class Planner:
             "snapshot_upto": upto,
             "interval_start": interval[0],
             "interval_end": interval[1],
-            "covers_until": covers_until,
             "rows_planned": sum(chunk.rows for chunk in chunks),
             "created_by": by,
             "worker": self._engine.worker,
-            **(backfill or {}),
+            **(more or {}),
         }
         rows = [
             {"number": c.number, "snapshot_after": c.after, "snapshot_upto": c.upto, "rows_planned": c.rows}

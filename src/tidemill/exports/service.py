@@ -25,6 +25,9 @@ from tidemill.exports.estimate import Estimate, Estimator
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
+from tidemill.exports.schedules.scheduler import Scheduler
+from tidemill.exports.schedules.service import Scheduling
+from tidemill.exports.schedules.worker import Worker
 from tidemill.exports.shown import Shown
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.streaming import Streaming
@@ -40,7 +43,9 @@ from tidemill.store.exports import Exports
 from tidemill.store.loads import Rejects
 from tidemill.store.records import Connection, Export, Run
 from tidemill.store.runs import Runs
+from tidemill.store.schedules import Schedules
 from tidemill.store.streams import Streams
+from tidemill.store.tasks import Tasks
 from tidemill.store.verifications import Verifications
 
 __all__ = ["ExportService", "ExportView", "RejectView", "RunProgress", "RunView"]
@@ -67,6 +72,8 @@ class ExportService:
         verifications: Verifications,
         erasures: Erasures,
         streams: Streams,
+        schedules: Schedules,
+        tasks: Tasks,
         sent: PersonEvents,
         lock: Lock,
         client_for: Callable[[Connection, str], Client],
@@ -89,7 +96,11 @@ class ExportService:
         quiet = self.streaming.quiet
         self._eraser = Eraser(parts, identity, sent, erasures, self._dispatch, self._backfiller, self._client, quiet)
         self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)
-        self._shown = Shown(parts, connections, self._integrity, self.streaming)
+        scheduler = Scheduler(exports, schedules, tasks)
+        self.schedules = Scheduling(parts, schedules, tasks, scheduler, self._backfiller)
+        self.scheduler = scheduler
+        self.worker = Worker(parts, self._dispatch, self._integrity, schedules, tasks, self.schedules.pause_failing)
+        self._shown = Shown(parts, connections, self._integrity, self.streaming, self.schedules)
 
     def _client(self, export: Export) -> Client:
         return self._client_for(self._connections.by_id(export.connection_id), export.project)
@@ -119,6 +130,7 @@ class ExportService:
             spec=made.model_dump(mode="json"),
             created_by=by,
         )
+        self.scheduler.settle(export)
         return self._shown.export(export), draft.remarks
 
     def find(self, connection: str | None = None) -> list[ExportView]:
@@ -145,6 +157,7 @@ class ExportService:
         export = self._exports.get(name)
         changed = drafts.changed(export, changes)
         made = self._exports.change(export.id, name=changed.name, spec=changed.model_dump(mode="json"))
+        self.schedules.changed(export, made)
         return self._shown.export(made)
 
     def delete(self, name: str) -> None:

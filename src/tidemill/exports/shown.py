@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tidemill.exports import selection, views
 from tidemill.exports.integrity import Integrity
+from tidemill.exports.schedules.service import Scheduling
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.streaming import Streaming
 from tidemill.exports.views import ExportView, RunView
@@ -15,9 +16,16 @@ from tidemill.store.records import Export, Run
 class Shown:
     """Makes views."""
 
-    def __init__(self, parts: Parts, connections: Connections, integrity: Integrity, streaming: Streaming) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        connections: Connections,
+        integrity: Integrity,
+        streaming: Streaming,
+        schedules: Scheduling,
+    ) -> None:
         self._parts, self._connections = parts, connections
-        self._integrity, self._streaming = integrity, streaming
+        self._integrity, self._streaming, self._schedules = integrity, streaming, schedules
 
     def export(self, export: Export) -> ExportView:
         """The view of an export."""
@@ -32,6 +40,7 @@ class Shown:
             self._parts.rejects.of_export(export.id),
             stream,
             waits_since,
+            self._schedules.due(export),
             moved=self._streaming.is_moved(export),
             interrupted=last is not None and self._is_interrupted(last),
         )

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from tidemill.errors import ConfigError
 from tidemill.exports import invalid
+from tidemill.exports.schedules.calendar import Schedule
 from tidemill.models import custom, registry
 from tidemill.models.model import Column, Model
 from tidemill.models.types import Type
@@ -30,16 +31,6 @@ class Mode(enum.StrEnum):
 
     BATCH = "batch"
     STREAM = "stream"
-
-
-class Interval(enum.StrEnum):
-    """How much time one run of a scheduled export covers."""
-
-    MINUTES_5 = "every 5 minutes"
-    MINUTES_15 = "every 15 minutes"
-    HOUR = "hour"
-    DAY = "day"
-    WEEK = "week"
 
 
 class Granularity(enum.StrEnum):
@@ -155,7 +146,7 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     name: str = Field(pattern=NAME_RULE, description="Unique name of the export.")
     model: str = Field(default="events", description="What is exported; see `tidemill model list`.")
     table: str = Field(min_length=1, description="Table id, without project and dataset.")
-    interval: Interval = Field(default=Interval.HOUR, description="How often it runs once it is scheduled.")
+    schedule: Schedule = Field(default=Schedule(), description="When it runs by itself, while tidemill serve does.")
     delivery: Delivery = Field(default=Delivery.LOAD, description="How the rows of a run get to BigQuery.")
     json_type: bool = Field(default=False, description="JSON columns of type JSON instead of STRING.")
     include_events: Names = Field(default=(), description="Only events of these names.")

@@ -6,11 +6,12 @@ import dataclasses
 import datetime as dt
 import uuid
 
+from tidemill.exports.schedules.due import Due
 from tidemill.exports.spec import ExportSpec
 from tidemill.store import records
 
 #: How an export stands, beside the states of its last run.
-IN_TROUBLE, STREAMING, NOT_STREAMED = "in trouble", "streaming", "not streamed"
+IN_TROUBLE, STREAMING, NOT_STREAMED, PAUSED = "in trouble", "streaming", "not streamed", "paused"
 INTERRUPTED, FAILED = "interrupted", "failed"
 #: What a view has as the user said it.
 _AS_SAID = (
@@ -69,6 +70,12 @@ class ExportView:
     trouble: str | None
     #: About that; or about a run that was interrupted, or rows that wait and that nobody streams.
     what_to_do: str | None
+    #: Of its schedule: since when it is paused, and by whom; when its next run begins; intervals that have ended and
+    #: whose run is not completed; spans of time that no run was made for.
+    paused: str | None
+    next_run_at: dt.datetime | None
+    queued_intervals: int
+    missing_intervals: tuple[tuple[dt.datetime, dt.datetime], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,24 +173,32 @@ def export_view(
     set_aside: int,
     stream: records.Stream | None,
     waits_since: dt.datetime | None,
+    due: Due | None,
     *,
     moved: bool,
     interrupted: bool,
 ) -> ExportView:
     """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification;
-    `set_aside`: rows; `waits_since`: when the oldest event that it has not sent was acknowledged; `moved`: whether a
-    process has its stream; `interrupted`: whether the last run is not over, and nobody moves it."""
+    `set_aside`: rows; `waits_since`: when the oldest event that it has not sent was acknowledged; `due`: of its
+    schedule; `moved`: whether a process has its stream; `interrupted`: whether the last run is not over, and nobody
+    moves it."""
     made = ExportSpec.model_validate(export.spec)
     partition = made.partition_by
     trouble = stream.trouble if stream else None
     status = _stream_status(trouble, moved=moved) if made.streams else _run_status(last, interrupted=interrupted)
+    if due and due.paused_at:
+        status = PAUSED
+    elif due and due.trouble and status != FAILED:
+        status = IN_TROUBLE
+    if due is not None:
+        trouble = due.pause_reason or due.trouble
     return ExportView(
         id=export.id,
         name=export.name,
         model=export.model,
         connection=connection,
         target=target(export),
-        interval=None if made.streams else made.interval,
+        interval=None if made.streams else str(made.schedule),
         **{name: getattr(made, name) for name in _AS_SAID},
         delivery=None if made.streams else made.delivery,
         verify_daily=_days(made.verify_days),
@@ -206,8 +221,16 @@ def export_view(
         trouble=trouble["message"] if trouble else last.error_message if last and status == FAILED else None,
         what_to_do=_stream_advice(export, trouble, waiting_rows, moved=moved)
         if made.streams
-        else _run_advice(export, last, status),
+        else _run_advice(export, last, due, status),
+        paused=_paused(due) if due and due.paused_at else None,
+        next_run_at=due.next_at if due else None,
+        queued_intervals=due.queued if due else 0,
+        missing_intervals=due.missing if due else (),
     )
+
+
+def _paused(due: Due) -> str:
+    return f"since {due.paused_at:%Y-%m-%d %H:%M:%S} UTC, by {due.paused_by}"
 
 
 def _age(moment: dt.datetime | None) -> float:
@@ -230,8 +253,14 @@ def _stream_advice(export: records.Export, trouble: dict[str, str] | None, waiti
     return "\n".join(said) or None
 
 
-def _run_advice(export: records.Export, last: records.Run | None, status: str | None) -> str | None:
-    """What to do about a last run, if something is to be done."""
+def _run_advice(export: records.Export, last: records.Run | None, due: Due | None, status: str | None) -> str | None:
+    """What to do about a last run, or one that could not be begun, if something is to be done."""
+    found = due and (due.pause_reason or due.trouble)
+    if due and due.paused_at:
+        said = (found["hint"] if found else "", f"Go on: tidemill export unpause {export.name}")
+        return "\n".join(filter(None, said))
+    if found:
+        return found["hint"] or None
     if status == INTERRUPTED:
         return f"tidemill export run {export.name} goes on with it."
     if status == FAILED and last is not None:
@@ -263,7 +292,9 @@ def kind(run: records.Run) -> str:
     """What a run is for; see RunView."""
     if run.mode == "stream":
         return "stream"
-    return "backfill" if run.backfill_id else "again" if run.snapshot_after == run.snapshot_upto else "new"
+    if run.backfill_id:
+        return "backfill"
+    return "again" if run.snapshot_after == run.snapshot_upto and not run.scheduled else "new"
 
 
 def run_view(

@@ -87,6 +87,31 @@ class Exports:
         with self._database.begin() as connection:
             return [Export(**row._mapping) for row in connection.execute(query)]
 
+    def skip(self, export_id: uuid.UUID, before: int, to: int) -> None:
+        """Leave out what is new: the position is moved over it, if it is still where it was.
+
+        Raises
+        ------
+        ConflictError
+            A run of what is new is not finished, or has moved the position meanwhile.
+        """
+        with self._database.begin() as connection:
+            connection.execute(sa.select(table.c.id).where(table.c.id == export_id).with_for_update())
+            unfinished = connection.scalar(
+                sa.select(runs.c.id).where(
+                    runs.c.export_id == export_id, runs.c.status != "completed", runs.c.backfill_id.is_(None)
+                )
+            )
+            if unfinished is not None:
+                raise ConflictError(
+                    "run_unfinished",
+                    f"Run {unfinished.hex[:8]} of this export is not finished: some of its rows may be in the table.",
+                    hint=f"Finish it first: tidemill export run retry {unfinished.hex[:8]}",
+                )
+            change = sa.update(table).where(table.c.id == export_id, table.c.position == before).values(position=to)
+            if not connection.execute(change).rowcount:
+                raise ConflictError("run_running", "A run has exported some of it meanwhile.", hint="Try again.")
+
     def delete(self, export_id: uuid.UUID) -> None:
         """Delete one, with its runs.
 

@@ -73,10 +73,45 @@ class Run:
     error_hint: str | None
     cancel_requested: bool
     worker: str | None
+    scheduled: bool
     created_at: dt.datetime
     created_by: str
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """Which interval of an export's schedule is next, and whether it is paused. `next_end`: None if none will be due.
+
+    `expected_from`: since when each interval has a run, or is in the queue. `pause_reason`: code, message and hint of
+    what it was paused for; None if somebody wanted it.
+    """
+
+    export_id: uuid.UUID
+    next_start: dt.datetime
+    next_end: dt.datetime | None
+    expected_from: dt.datetime
+    paused_at: dt.datetime | None
+    paused_by: str | None
+    pause_reason: dict[str, str] | None
+    served_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """An interval of a schedule that has ended, and whose run is not completed. `error`: of the last of its `tries`."""
+
+    id: uuid.UUID
+    export_id: uuid.UUID
+    interval_start: dt.datetime
+    interval_end: dt.datetime
+    due_at: dt.datetime
+    tries: int
+    error: dict[str, str] | None
+    worker: str | None
+    taken_at: dt.datetime | None
+    created_at: dt.datetime
 
 
 @dataclasses.dataclass(frozen=True)

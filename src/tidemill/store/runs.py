@@ -142,6 +142,13 @@ class Runs:
             row = connection.execute(query.order_by(runs.c.number.desc()).limit(1)).first()
         return Run(**row._mapping) if row else None
 
+    def of_interval(self, export_id: uuid.UUID, end: dt.datetime) -> Run | None:
+        """The run of the interval of an export's schedule that ended then."""
+        query = sa.select(runs).where(runs.c.export_id == export_id, runs.c.interval_end == end, runs.c.scheduled)
+        with self._database.begin() as connection:
+            row = connection.execute(query).first()
+        return Run(**row._mapping) if row else None
+
     def running(self, export_id: uuid.UUID) -> list[Run]:
         """The runs of an export that are running, or were when their process died; those of backfills, too."""
         return self._these(runs.c.export_id == export_id, runs.c.status == "running")

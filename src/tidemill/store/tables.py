@@ -88,7 +88,7 @@ runs = sa.Table(
     sa.Column("spec", pg.JSONB, nullable=False),  # the export's, frozen when the run was planned
     sa.Column("snapshot_after", sa.BigInteger, nullable=False),
     sa.Column("snapshot_upto", sa.BigInteger, nullable=False),
-    sa.Column("interval_start", _MOMENT),  # first and last commit of the range
+    sa.Column("interval_start", _MOMENT),  # that of the schedule; else first and last commit of the range
     sa.Column("interval_end", _MOMENT),
     sa.Column("covers_until", _MOMENT),  # all that was acknowledged before is in it, or in runs before it
     sa.Column("rows_planned", sa.BigInteger, nullable=False),
@@ -102,6 +102,7 @@ runs = sa.Table(
     sa.Column("error_hint", sa.Text),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("worker", sa.Text),
+    sa.Column("scheduled", sa.Boolean, nullable=False, server_default=sa.false()),  # of an interval of the schedule
     sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
     sa.Column("created_by", sa.Text, nullable=False),
     sa.Column("started_at", _MOMENT),
@@ -116,6 +117,7 @@ sa.Index(
     # A stream's run says what was appended lately. It goes on beside runs that send rows of earlier ones again.
     postgresql_where=(runs.c.status == "running") & runs.c.backfill_id.is_(None) & (runs.c.mode != "stream"),
 )
+sa.Index("runs_interval_once", runs.c.export_id, runs.c.interval_end, unique=True, postgresql_where=runs.c.scheduled)
 
 chunks = sa.Table(
     "chunks",
@@ -158,6 +160,49 @@ streams = sa.Table(
     sa.Column("sent_at", _MOMENT),
     sa.Column("trouble", pg.JSONB),  # code, message, hint: why it stands still
 )
+
+schedules = sa.Table(
+    "schedules",  # of exports by runs: which interval is next
+    metadata,
+    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("next_start", _MOMENT, nullable=False),  # all intervals before are, or were, in the queue
+    sa.Column("next_end", _MOMENT),  # null: nothing is due any more, or it is run by hand alone
+    sa.Column("expected_from", _MOMENT, nullable=False),  # from here to next_start there is a run for each moment
+    sa.Column("paused_at", _MOMENT),
+    sa.Column("paused_by", sa.Text),
+    sa.Column("pause_reason", pg.JSONB),  # code, message, hint of what it was paused for; null: somebody wanted it
+    sa.Column("served_at", _MOMENT),  # when a worker last took a task of it: who waits longest is next
+)
+sa.Index("schedules_due", schedules.c.next_end, postgresql_where=schedules.c.paused_at.is_(None))
+
+tasks = sa.Table(
+    "tasks",  # the queue: intervals that have ended, until their run is completed
+    metadata,
+    _id(),
+    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("interval_start", _MOMENT, nullable=False),
+    sa.Column("interval_end", _MOMENT, nullable=False),
+    sa.Column("due_at", _MOMENT, nullable=False),  # not before
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("error", pg.JSONB),  # code, message, hint: of the last try
+    sa.Column("worker", sa.Text),  # who has it; null: nobody
+    sa.Column("taken_at", _MOMENT),
+    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.UniqueConstraint("export_id", "interval_end"),
+)
+sa.Index("tasks_due", tasks.c.due_at, postgresql_where=tasks.c.worker.is_(None))
+sa.Index("tasks_taken", tasks.c.worker, postgresql_where=tasks.c.worker.is_not(None))
+
+failures = sa.Table(
+    "failures",  # of tasks, in a way that does not pass by itself
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("interval_end", _MOMENT, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("failed_at", _MOMENT, nullable=False, server_default=_NOW),
+)
+sa.Index("failures_export", failures.c.export_id, failures.c.failed_at)
 
 verifications = sa.Table(
     "verifications",  # of all its rows: what was missing, there twice, or not expected

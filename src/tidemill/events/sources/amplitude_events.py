@@ -108,6 +108,11 @@ class AmplitudeEventSource(EventSource):
         """The newest snapshot: by now it is known who its people are."""
         return self._identity.catch_up().snapshot
 
+    def until(self, moment: dt.datetime, after: int) -> int:
+        """The last snapshot of that time: by now it is known who its people are."""
+        self.catch_up()
+        return super().until(moment, after)
+
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """Those of the snapshots."""
         events = self._selected(selection)

@@ -63,6 +63,10 @@ class CustomSource:
         """The newest snapshot."""
         return self._lake.position()
 
+    def until(self, moment: dt.datetime, after: int) -> int:
+        """The last snapshot of that time."""
+        return self._lake.position_at(moment, after)
+
     def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """One, if there are any: the query is about all of them at once, and its rows cannot be told apart."""
         return [

@@ -35,6 +35,10 @@ class EventSource:
         """The newest snapshot."""
         return self._lake.position()
 
+    def until(self, moment: dt.datetime, after: int) -> int:
+        """The last snapshot of that time."""
+        return self._lake.position_at(moment, after)
+
     def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """The ledger of commits."""
         return self._lake.commits(after, upto, fold)

@@ -58,6 +58,10 @@ class MetadataSource(abc.ABC):
         """The last step."""
         return self._identity.reached().change
 
+    def until(self, moment: dt.datetime, after: int) -> int:
+        """The last step: they have no times."""
+        return self.catch_up()
+
     def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """The steps, with the rows that each changed last. They are few: each is made of many commits."""
         summed = (

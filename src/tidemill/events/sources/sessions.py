@@ -69,6 +69,10 @@ class SessionSource:
         """The newest snapshot."""
         return self._lake.position()
 
+    def until(self, moment: dt.datetime, after: int) -> int:
+        """The last snapshot of that time."""
+        return self._lake.position_at(moment, after)
+
     def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """The snapshots that brought events of sessions, each with the sessions that it changed last."""
         last = (

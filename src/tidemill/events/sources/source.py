@@ -58,6 +58,10 @@ class Source(Protocol):
     def position(self) -> int:
         """The newest change."""
 
+    def until(self, moment: dt.datetime, after: int) -> int:
+        """Bring the rows up to date, and give a change up to which all is in that was committed by that moment; `after`
+        if there is none since. Of people, who have no such times, the newest."""
+
     def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """What each change in (after, upto] holds, in order. `fold`: those in a row may become one that together have
         about so many bytes."""

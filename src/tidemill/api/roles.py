@@ -1,0 +1,13 @@
+"""The parts of a server: one process, or one machine, may do some of them, and others the rest."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Role(enum.StrEnum):
+    """What a server does."""
+
+    CAPTURE = "capture"  # takes events from SDKs
+    WORKER = "worker"  # moves runs and streams
+    SCHEDULER = "scheduler"  # says which runs are due

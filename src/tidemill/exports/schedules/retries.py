@@ -1,0 +1,42 @@
+"""What becomes of a task whose try has failed: by what the error says about what happens next."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import random
+
+from tidemill.errors import RetryableError, TidemillError, UnavailableError
+from tidemill.exports.dispatch import ELSEWHERE
+from tidemill.exports.schedules.calendar import Schedule
+
+#: Seconds until the second try of what may pass by itself; each time after twice that, up to a bound. A try of its own
+#: waits for BigQuery already (TIDEMILL_RETRY_DEADLINE_SECONDS), so there is no hurry.
+_FIRST_SECONDS, _MOST_SECONDS = 5.0, 3600.0
+#: What says that another process is at it: it is looked again soon.
+_ELSEWHERE_SECONDS = 15.0
+#: Without a calendar to go by.
+_LASTING_SECONDS = 3600.0
+#: The code of the error of a run that took too long.
+TOOK_LONG = "run_took_long"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """When it is tried again, and whether it counts as a failure of the export: somebody has to do something."""
+
+    again_at: dt.datetime
+    counts: bool
+
+
+def judged(error: TidemillError, tries: int, schedule: Schedule, now: dt.datetime) -> Verdict:
+    """Of an error in that try (1 is the first)."""
+    if error.code in ELSEWHERE:
+        return Verdict(now + dt.timedelta(seconds=_ELSEWHERE_SECONDS), counts=False)
+    if isinstance(error, RetryableError | UnavailableError) or error.code == TOOK_LONG:
+        pause = min(_FIRST_SECONDS * 2 ** min(tries - 1, 20), _MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
+        after = getattr(error, "after", None) or 0.0
+        return Verdict(now + dt.timedelta(seconds=max(pause, after)), counts=False)
+    # It will not pass by itself: it is looked at again when the next interval ends, and those behind it wait.
+    soon = schedule.end_after(now) or now + dt.timedelta(seconds=_LASTING_SECONDS)
+    return Verdict(soon, counts=True)

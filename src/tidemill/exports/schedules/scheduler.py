@@ -1,0 +1,64 @@
+"""Puts intervals that have ended into the queue. Any number of processes may: the database lets one be first."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+
+from tidemill.errors import NotFoundError, TidemillError
+from tidemill.exports.schedules.calendar import Schedule
+from tidemill.exports.spec import ExportSpec
+from tidemill.store.exports import Exports
+from tidemill.store.records import Export, Standing
+from tidemill.store.schedules import Schedules
+from tidemill.store.tasks import Tasks
+
+_log = logging.getLogger(__name__)
+#: Most intervals of an export in the queue. The others come as these are done.
+_MOST_QUEUED = 100
+_AT_ONCE = 1_000
+
+
+class Scheduler:
+    """See the module."""
+
+    def __init__(self, exports: Exports, schedules: Schedules, tasks: Tasks) -> None:
+        self._exports, self._schedules, self._tasks = exports, schedules, tasks
+
+    def look(self, now: dt.datetime) -> int:
+        """Put into the queue what is due. Gives how many intervals that were."""
+        for export in self._schedules.without():
+            self.settle(export)
+        return sum(self._queue(standing, now) for standing in self._schedules.due(now, _AT_ONCE))
+
+    def settle(self, export: Export) -> None:
+        """The first interval of a new export is the one in which it was made."""
+        schedule = schedule_of(export)
+        start = schedule.first_start(export.created_at)
+        self._schedules.settle(export.id, start, next_end(schedule, start))
+
+    def _queue(self, standing: Standing, now: dt.datetime) -> int:
+        try:
+            export = self._exports.by_id(standing.export_id)
+            schedule = schedule_of(export)
+            spans = schedule.due(standing.next_start, now, _MOST_QUEUED - self._tasks.count(export.id))
+        except NotFoundError:
+            return 0
+        except TidemillError:  # one schedule that cannot be counted stops no other
+            _log.exception("the schedule of export %s", standing.export_id)
+            return 0
+        named = [(span.start, span.end, schedule.begins_at(str(export.id), span.end)) for span in spans]
+        end = next_end(schedule, spans[-1].end if spans else standing.next_start)
+        return len(spans) if self._schedules.queue(standing, named, end) else 0
+
+
+def schedule_of(export: Export) -> Schedule:
+    """The schedule of an export; of a stream one that is never due."""
+    spec = ExportSpec.model_validate(export.spec)
+    return Schedule(interval=None) if spec.streams else spec.schedule
+
+
+def next_end(schedule: Schedule, start: dt.datetime) -> dt.datetime | None:
+    """The end of the interval that begins then; None if it is not run any more."""
+    end = schedule.end_after(start)
+    return None if end is None or (schedule.end_at and end > schedule.end_at) else end

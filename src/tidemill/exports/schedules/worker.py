@@ -1,0 +1,191 @@
+"""Does what is in the queue: takes a task, sees that the run of its interval is completed, and takes the next one.
+
+What a worker has is known by its name, and whether that lives. If it is gone, another one takes its tasks over; a run
+that it had begun goes on at its last finished step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from tidemill.engine.port import Engine
+from tidemill.errors import Cancelled, TidemillError, UnavailableError
+from tidemill.exports.dispatch import ELSEWHERE, Dispatch
+from tidemill.exports.integrity import Integrity
+from tidemill.exports.schedules import retries
+from tidemill.exports.schedules.calendar import Span
+from tidemill.exports.schedules.scheduler import schedule_of
+from tidemill.exports.watch import untold
+from tidemill.exports.work import Parts
+from tidemill.store.records import Export, Task
+from tidemill.store.schedules import Schedules
+from tidemill.store.tasks import Tasks
+
+_log = logging.getLogger(__name__)
+BY = "schedule"
+#: How often is looked for tasks; and for those of workers that are gone.
+_LOOKS_EVERY_SECONDS, _MISSES_EVERY_SECONDS = 1.0, 5.0
+#: The code of the error of a worker that is known as dead.
+_LOST = "worker_lost"
+
+
+class Worker:
+    """See the module. One a process."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        dispatch: Dispatch,
+        integrity: Integrity,
+        schedules: Schedules,
+        tasks: Tasks,
+        paused: Callable[[Export, TidemillError, int], None],
+    ) -> None:
+        """`paused(export, error, failures)`: called for an export that is paused after so many failures."""
+        self._parts, self._dispatch, self._integrity = parts, dispatch, integrity
+        self._schedules, self._tasks, self._paused = schedules, tasks, paused
+        self._engine: Engine = parts.engine
+        self._active: dict[threading.Thread, Task] = {}
+        self._missed_at = 0.0
+        self._launched = False
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Take tasks until it is told to stop, and wait for what it has begun.
+
+        Raises
+        ------
+        UnavailableError
+            This worker is known as dead: another process is to take its place.
+        """
+        while not stopping():
+            try:
+                self.look()
+            except UnavailableError as error:
+                if error.code == _LOST:
+                    raise
+                _log.warning("the queue cannot be read: the database does not answer")
+            _wait(_LOOKS_EVERY_SECONDS, stopping)
+        self.drain()
+
+    def drain(self) -> None:
+        """Wait for what it has begun."""
+        for thread in list(self._active):
+            thread.join()
+
+    def look(self) -> int:
+        """Take what is due and begin it, as far as there is room. Gives how many tasks that were."""
+        if time.monotonic() - self._missed_at >= _MISSES_EVERY_SECONDS:
+            self._missed_at = time.monotonic()
+            self._assert_alive()
+            self._take_over()
+        for thread in [thread for thread in self._active if not thread.is_alive()]:
+            del self._active[thread]
+        free = self._parts.settings.worker_runs - len(self._active)
+        if free <= 0 or not self._tasks.any_due():
+            return 0
+        self._engine.launch()
+        self._launched = True
+        taken = self._tasks.take(self._engine.worker, free, self._parts.settings.connection_runs)
+        for task in taken:
+            thread = threading.Thread(target=self._perform, args=(task,), daemon=True)
+            self._active[thread] = task
+            thread.start()
+        return len(taken)
+
+    def _assert_alive(self) -> None:
+        if self._launched and not self._engine.alive(self._engine.worker):
+            raise UnavailableError(_LOST, "This worker has lost its session of the database.")
+
+    def _take_over(self) -> None:
+        """What dead workers had is for anybody."""
+        for worker in self._tasks.workers():
+            if not self._engine.alive(worker):
+                number = self._tasks.abandon(worker)
+                _log.warning("worker %s is gone; what it had (%d) is taken over", worker[:8], number)
+
+    def _perform(self, task: Task) -> None:
+        try:
+            export = self._parts.exports.by_id(task.export_id)
+            self._do(task, export)
+        except TidemillError as error:
+            self._ended_badly(task, error)
+        except Exception as error:  # noqa: BLE001 - a bug, which is told; others go on
+            _log.exception("task %s", task.id)
+            self._ended_badly(
+                task, TidemillError("bug", f"This is a bug in Tidemill: {error!r}", hint="Please report it.")
+            )
+
+    def _do(self, task: Task, export: Export) -> None:
+        schedule = schedule_of(export)
+        with self._limited(export, schedule.run_limit) as took_long:
+            try:
+                run = self._dispatch.interval(export, Span(task.interval_start, task.interval_end), BY)
+            except Cancelled:
+                if not took_long.is_set():
+                    raise
+                raise TidemillError(
+                    retries.TOOK_LONG,
+                    f"The run took more than {schedule.run_limit}, and was stopped; it is tried again.",
+                    hint=f"It goes on where it stopped. tidemill export show {export.name}",
+                ) from None
+        self._tasks.done(task)
+        if run.rows_planned:
+            _log.info("export %s: %s rows up to %s", export.name, f"{run.rows_planned:,}", task.interval_end)
+            with contextlib.suppress(TidemillError):  # the next run looks again
+                self._integrity.daily(self._parts.exports.by_id(export.id), BY, untold)
+
+    @contextlib.contextmanager
+    def _limited(self, export: Export, limit: dt.timedelta) -> Iterator[threading.Event]:
+        """Cancel the export's run if the block takes longer. Gives what tells whether it did."""
+        took_long = threading.Event()
+
+        def stop() -> None:
+            took_long.set()
+            with contextlib.suppress(TidemillError):
+                for run in self._parts.runs.running(export.id):
+                    if run.scheduled and run.worker == self._engine.worker:
+                        self._parts.runs.request_cancel(run.id)
+
+        timer = threading.Timer(limit.total_seconds(), stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield took_long
+        finally:
+            timer.cancel()
+
+    def _ended_badly(self, task: Task, error: TidemillError) -> None:
+        """See that it is tried again, or that the next interval goes on with its run."""
+        if error.code == _LOST:
+            return  # another worker takes over what this one had
+        with contextlib.suppress(TidemillError):  # the database is away: it is taken over when this worker is gone
+            export = self._parts.exports.by_id(task.export_id)
+            if isinstance(error, Cancelled):  # somebody wanted it
+                _log.info("export %s: the run was cancelled", export.name)
+                self._tasks.done(task)
+                return
+            now = dt.datetime.now(dt.UTC)
+            schedule = schedule_of(export)
+            verdict = retries.judged(error, task.tries, schedule, now)
+            if error.code in ELSEWHERE:
+                self._tasks.again(task, verdict.again_at, None)
+                return
+            said = {"code": error.code, "message": error.message, "hint": error.hint}
+            self._tasks.again(task, verdict.again_at, said)
+            _log.error("export %s: %s %s", export.name, error.message, error.hint)
+            if verdict.counts:
+                since = now - schedule.failures_count_for
+                number = self._schedules.fail(export.id, task.interval_end, error.code, since)
+                if schedule.pause_after is not None and number >= schedule.pause_after:
+                    self._paused(export, error, number)
+
+
+def _wait(seconds: float, stopping: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while not stopping() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))

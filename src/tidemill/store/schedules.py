@@ -1,0 +1,135 @@
+"""Which interval of each export's schedule is next; what was paused, and what failed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from tidemill.store.database import Database
+from tidemill.store.records import Export, Standing
+from tidemill.store.tables import SCHEMA, exports, failures, tasks
+from tidemill.store.tables import schedules as table
+
+#: Intervals follow one another: where one does not begin where those before it ended, some are missing.
+_MISSING = f"""
+    WITH known AS (
+        SELECT interval_start AS start, interval_end AS finish FROM {SCHEMA}.runs
+            WHERE export_id = :export_id AND scheduled
+        UNION ALL SELECT interval_start, interval_end FROM {SCHEMA}.tasks WHERE export_id = :export_id
+        UNION ALL SELECT next_start, next_start FROM {SCHEMA}.schedules WHERE export_id = :export_id
+    ), placed AS (
+        SELECT start, max(finish) OVER (
+            ORDER BY start, finish ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+        FROM known
+    ), gaps AS (
+        SELECT greatest(coalesce(placed.before, s.expected_from), s.expected_from) AS start, placed.start AS finish
+        FROM placed JOIN {SCHEMA}.schedules s ON s.export_id = :export_id
+    )
+    SELECT start, finish FROM gaps WHERE start < finish ORDER BY start
+"""
+
+
+class Schedules:
+    """The repository of schedules."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, export_id: uuid.UUID) -> Standing | None:
+        """How the schedule of an export stands; None if it has none yet."""
+        with self._database.begin() as connection:
+            row = connection.execute(sa.select(table).where(table.c.export_id == export_id)).first()
+        return Standing(**row._mapping) if row else None
+
+    def without(self) -> list[Export]:
+        """Exports of which it is not settled yet which interval is their first."""
+        query = sa.select(exports).where(~sa.exists().where(table.c.export_id == exports.c.id))
+        with self._database.begin() as connection:
+            return [Export(**row._mapping) for row in connection.execute(query)]
+
+    def settle(self, export_id: uuid.UUID, next_start: dt.datetime, next_end: dt.datetime | None) -> None:
+        """The first interval of an export, unless that is settled already."""
+        values = {"next_start": next_start, "next_end": next_end, "expected_from": next_start}
+        statement = pg.insert(table).values(export_id=export_id, **values).on_conflict_do_nothing()
+        with self._database.begin() as connection:
+            if connection.scalar(sa.select(exports.c.id).where(exports.c.id == export_id).with_for_update(read=True)):
+                connection.execute(statement)
+
+    def change(self, export_id: uuid.UUID, **fields: Any) -> None:
+        """Change fields of one."""
+        with self._database.begin() as connection:
+            connection.execute(sa.update(table).where(table.c.export_id == export_id).values(**fields))
+
+    def due(self, now: dt.datetime, limit: int) -> list[Standing]:
+        """Schedules of which an interval has ended, and is not in the queue; the longest ago first."""
+        query = sa.select(table).where(table.c.paused_at.is_(None), table.c.next_end <= now)
+        with self._database.begin() as connection:
+            return [
+                Standing(**row._mapping) for row in connection.execute(query.order_by(table.c.next_end).limit(limit))
+            ]
+
+    def queue(
+        self,
+        standing: Standing,
+        spans: Sequence[tuple[dt.datetime, dt.datetime, dt.datetime]],
+        next_end: dt.datetime | None,
+    ) -> bool:
+        """Put intervals (start, end, when their run is to begin) into the queue, and go on behind the last one.
+
+        They follow one another from the schedule's next one on. Whether that was done: another process may have been
+        first, or it was paused or changed.
+        """
+        next_start = spans[-1][1] if spans else standing.next_start
+        change = (
+            sa.update(table)
+            .where(
+                table.c.export_id == standing.export_id,
+                table.c.next_start == standing.next_start,
+                table.c.next_end == standing.next_end,
+                table.c.paused_at.is_(None),
+            )
+            .values(next_start=next_start, next_end=next_end)
+        )
+        rows = [
+            {"id": uuid.uuid4(), "export_id": standing.export_id, "interval_start": a, "interval_end": b, "due_at": due}
+            for a, b, due in spans
+        ]
+        with self._database.begin() as connection:
+            if not connection.execute(change).rowcount:
+                return False
+            if rows:
+                connection.execute(pg.insert(tasks).on_conflict_do_nothing(), rows)
+        return True
+
+    def fail(self, export_id: uuid.UUID, interval_end: dt.datetime, code: str, since: dt.datetime) -> int:
+        """Note a failure. Gives how many there were since then, with this one; those of before are forgotten."""
+        with self._database.begin() as connection:
+            connection.execute(sa.insert(failures).values(export_id=export_id, interval_end=interval_end, code=code))
+            connection.execute(
+                sa.delete(failures).where(failures.c.export_id == export_id, failures.c.failed_at < since)
+            )
+            query = sa.select(sa.func.count()).where(failures.c.export_id == export_id)
+            return int(connection.scalar(query) or 0)
+
+    def forgive(self, export_id: uuid.UUID) -> None:
+        """Failures up to now do not count any more."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(failures).where(failures.c.export_id == export_id))
+
+    def pause(self, export_id: uuid.UUID, by: str, reason: dict[str, str] | None) -> bool:
+        """Nothing is run any more. Whether it was not paused already."""
+        change = sa.update(table).where(table.c.export_id == export_id, table.c.paused_at.is_(None))
+        values = {"paused_at": sa.func.now(), "paused_by": by, "pause_reason": reason}
+        with self._database.begin() as connection:
+            return bool(connection.execute(change.values(**values)).rowcount)
+
+    def missing(self, export_id: uuid.UUID) -> list[tuple[dt.datetime, dt.datetime]]:
+        """Spans between the first interval and the next one that neither a run nor the queue has, in order."""
+        with self._database.begin() as connection:
+            found = connection.execute(sa.text(_MISSING), {"export_id": export_id})
+            return [(row.start, row.finish) for row in found]

@@ -1,0 +1,118 @@
+"""The queue of intervals that have ended: any number of workers take from it, each task is had by one of them.
+
+Who takes is serialized by a lock, so that limits hold exactly: a look takes a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import sqlalchemy as sa
+
+from tidemill.store.database import Database
+from tidemill.store.locks import key
+from tidemill.store.records import Task
+from tidemill.store.tables import SCHEMA, schedules
+from tidemill.store.tables import tasks as table
+
+#: Those that may be taken now. Of an export its intervals go in order, one at a time. Of a connection so many run at
+#: once; the export that was served longest ago is first, so that none waits for all intervals of another one.
+_NEXT = f"""
+    WITH busy AS (
+        SELECT e.connection_id, count(*) AS number
+        FROM {SCHEMA}.tasks t JOIN {SCHEMA}.exports e ON e.id = t.export_id WHERE t.worker IS NOT NULL GROUP BY 1
+    ), free AS (
+        SELECT t.id, e.connection_id, s.served_at, t.due_at, row_number() OVER (
+            PARTITION BY e.connection_id ORDER BY s.served_at NULLS FIRST, t.due_at, t.id) AS place
+        FROM {SCHEMA}.tasks t
+        JOIN {SCHEMA}.exports e ON e.id = t.export_id
+        JOIN {SCHEMA}.schedules s ON s.export_id = t.export_id
+        WHERE t.worker IS NULL AND t.due_at <= now() AND s.paused_at IS NULL AND NOT EXISTS (
+            SELECT 1 FROM {SCHEMA}.tasks o WHERE o.export_id = t.export_id AND o.id <> t.id
+                AND (o.worker IS NOT NULL OR o.interval_end < t.interval_end))
+    )
+    SELECT free.id FROM free LEFT JOIN busy USING (connection_id)
+    WHERE free.place + coalesce(busy.number, 0) <= :per_connection
+    ORDER BY free.served_at NULLS FIRST, free.due_at, free.id LIMIT :limit
+"""
+
+
+class Tasks:
+    """The repository of tasks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def any_due(self) -> bool:
+        """Whether there may be something to take."""
+        query = sa.select(sa.exists().where(table.c.worker.is_(None), table.c.due_at <= sa.func.now()))
+        with self._database.begin() as connection:
+            return bool(connection.scalar(query))
+
+    def take(self, worker: str, limit: int, per_connection: int) -> list[Task]:
+        """Take up to so many, so that at most `per_connection` of a connection are had by workers."""
+        with self._database.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key("tasks"))))
+            which = {"limit": limit, "per_connection": per_connection}
+            ids = list(connection.scalars(sa.text(_NEXT), which))
+            if not ids:
+                return []
+            change = (
+                sa.update(table)
+                .where(table.c.id.in_(ids))
+                .values(worker=worker, taken_at=sa.func.now(), tries=table.c.tries + 1)
+            )
+            taken = connection.execute(change.returning(*table.c))
+            found: list[Task] = [Task(**row._mapping) for row in taken]
+            served = sa.update(schedules).where(schedules.c.export_id.in_([task.export_id for task in found]))
+            connection.execute(served.values(served_at=sa.func.now()))
+        return found
+
+    def done(self, task: Task) -> None:
+        """It need not be done any more, if this worker still has it."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.id == task.id, table.c.worker == task.worker))
+
+    def again(self, task: Task, due_at: dt.datetime, error: dict[str, str] | None) -> None:
+        """It is to be done again, not before then; nobody has it."""
+        change = sa.update(table).where(table.c.id == task.id, table.c.worker == task.worker)
+        with self._database.begin() as connection:
+            connection.execute(change.values(worker=None, taken_at=None, due_at=due_at, error=error))
+
+    def hasten(self, export_id: uuid.UUID) -> None:
+        """Those of an export that wait to be tried again are due at once."""
+        change = sa.update(table).where(table.c.export_id == export_id, table.c.worker.is_(None), table.c.tries > 0)
+        with self._database.begin() as connection:
+            connection.execute(change.values(due_at=sa.func.least(table.c.due_at, sa.func.now())))
+
+    def workers(self) -> list[str]:
+        """Who has some."""
+        with self._database.begin() as connection:
+            found: list[str | None] = list(
+                connection.scalars(sa.select(table.c.worker).distinct().where(table.c.worker.is_not(None)))
+            )
+            return [worker for worker in found if worker]
+
+    def abandon(self, worker: str) -> int:
+        """What a dead worker had is due at once, for anybody. Gives how many."""
+        change = sa.update(table).where(table.c.worker == worker)
+        with self._database.begin() as connection:
+            return connection.execute(change.values(worker=None, taken_at=None, due_at=sa.func.now())).rowcount
+
+    def of_export(self, export_id: uuid.UUID) -> list[Task]:
+        """Those of an export, in order."""
+        query = sa.select(table).where(table.c.export_id == export_id).order_by(table.c.interval_end)
+        with self._database.begin() as connection:
+            return [Task(**row._mapping) for row in connection.execute(query)]
+
+    def count(self, export_id: uuid.UUID) -> int:
+        """How many there are of an export."""
+        query = sa.select(sa.func.count()).where(table.c.export_id == export_id)
+        with self._database.begin() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def clear(self, export_id: uuid.UUID) -> None:
+        """Those of an export that nobody has need not be done."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.export_id == export_id, table.c.worker.is_(None)))

@@ -1,0 +1,187 @@
+"""`tidemill serve` runs exports when they are due, and whatever ends it in the middle, each interval is run once."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tests.installation import Installation, write_events
+from tests.schedules import NAME, make, now, queue, queued
+from tests.stream_kills import kill_postgres
+from tests.streams import eventually
+
+from tidemill.app import App
+
+LOADS = "/upload/bigquery/"
+#: The load is done, and its answer does not come.
+SLOW: list[dict[str, Any]] = [{"path": LOADS, "fault": "delay_response", "seconds": 600.0, "times": 1}]
+
+
+class Server:
+    """`tidemill serve` without capture, as a process; what it says goes into a file."""
+
+    def __init__(self, installation: Installation, log: Path) -> None:
+        self._installation, self._log = installation, log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *words: str, **settings: str) -> None:
+        """Begin."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._installation.command("serve", *(words or ("--role", "worker", "--role", "scheduler"))),
+                env={**self._installation.environment, **settings},
+                stdout=log,
+                stderr=log,
+            )
+
+    def background(self) -> psutil.Process | None:
+        """The process that does the work, if there is one."""
+        assert self.process is not None
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self.process.pid).children():
+                if "tidemill.api.background" in child.cmdline():
+                    return child
+        return None
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Tell it to stop, and wait. Gives its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(120)
+
+    @property
+    def said(self) -> str:
+        """All that it has said."""
+        return self._log.read_text()
+
+
+@pytest.fixture
+def serving(installation: Installation, tmp_path: Path) -> Iterator[tuple[App, Server, list[str]]]:
+    """An export of a hundred events, of which an interval is due; the server is not begun."""
+    with installation.app() as app:
+        installation.connect(app)
+        make(app)
+        uuids = write_events(tmp_path / "events.jsonl", 100)
+        app.events.load(str(tmp_path / "events.jsonl"))
+        queue(app, [now()])
+        server = Server(installation, tmp_path / "server.log")
+        yield app, server, uuids
+        if server.process is not None and server.process.poll() is None:
+            if found := server.background():
+                found.kill()
+            server.process.kill()
+
+
+def is_done(app: App) -> Callable[[], bool]:
+    """Whether nothing is in the queue."""
+    return lambda: not queued(app)
+
+
+def at_work(installation: Installation, app: App) -> Callable[[], bool]:
+    """Whether a run waits for the load that was made slow."""
+    return lambda: (
+        any(fault["fired"] for fault in installation.local.faults()) and bool(app.exports.runs(NAME, limit=1))
+    )
+
+
+def test_what_is_due_is_run(installation: Installation, serving: tuple[App, Server, list[str]]) -> None:
+    app, server, uuids = serving
+    server.start()
+    eventually(is_done(app), "the interval is run")
+    assert installation.uuids(NAME) == uuids
+    assert server.stop() == 0, server.said
+    assert [run.status for run in app.exports.runs(NAME, limit=10)] == ["completed"]
+
+
+def test_a_worker_that_is_killed_in_a_run_has_another_one_finish_it(
+    installation: Installation, serving: tuple[App, Server, list[str]]
+) -> None:
+    app, server, uuids = serving
+    installation.local.set_faults(SLOW)
+    server.start()
+    eventually(at_work(installation, app), "the run is in the middle")
+    found = server.background()
+    assert found is not None
+    found.kill()
+    eventually(is_done(app), "the interval is run")
+    assert installation.uuids(NAME) == uuids
+    assert server.stop() == 0, server.said
+    (run,) = app.exports.runs(NAME, limit=10)
+    assert (run.status, run.attempt, run.error_code) == ("completed", 1, None)
+
+
+def test_a_server_that_stops_in_a_run_loses_none_and_has_none_fail(
+    installation: Installation, serving: tuple[App, Server, list[str]]
+) -> None:
+    app, server, uuids = serving
+    installation.local.set_faults(SLOW)
+    server.start(TIDEMILL_STOP_SECONDS="0.2")
+    eventually(at_work(installation, app), "the run is in the middle")
+    assert server.stop() == 0, server.said
+    assert "left in the middle" in server.said
+    (run,) = app.exports.runs(NAME, limit=10)
+    assert run.status == "interrupted"
+    server.start()
+    eventually(is_done(app), "the interval is run")
+    assert server.stop() == 0, server.said
+    assert installation.uuids(NAME) == uuids
+    (run,) = app.exports.runs(NAME, limit=10)
+    assert (run.status, run.attempt, run.error_code) == ("completed", 1, None)
+
+
+def test_a_server_that_stops_lets_its_run_end_first(
+    installation: Installation, serving: tuple[App, Server, list[str]]
+) -> None:
+    app, server, uuids = serving
+    installation.local.set_faults([{**SLOW[0], "seconds": 3.0}])
+    server.start()
+    eventually(at_work(installation, app), "the run is in the middle")
+    assert server.stop() == 0, server.said
+    assert installation.uuids(NAME) == uuids
+    assert [run.status for run in app.exports.runs(NAME, limit=10)] == ["completed"]
+    assert "left in the middle" not in server.said
+
+
+def test_a_database_that_is_killed_is_begun_again_and_the_run_ends(
+    installation: Installation, serving: tuple[App, Server, list[str]]
+) -> None:
+    app, server, uuids = serving
+    installation.local.set_faults(SLOW)
+    server.start()
+    eventually(at_work(installation, app), "the run is in the middle")
+    kill_postgres(installation.home)
+    eventually(lambda: "another one takes its place" in server.said, "another worker has begun")
+    with installation.app() as after:
+        eventually(is_done(after), "the interval is run")
+        assert [run.status for run in after.exports.runs(NAME, limit=10)] == ["completed"]
+    assert installation.uuids(NAME) == uuids
+    assert server.stop() == 0, server.said
+
+
+def test_two_workers_share_the_work_and_do_each_interval_once(
+    installation: Installation, serving: tuple[App, Server, list[str]], tmp_path: Path
+) -> None:
+    app, server, uuids = serving
+    names = [f"more_{n}" for n in range(6)]
+    for name in names:
+        make(app, name)
+        queue(app, [now()], name)
+    other = Server(installation, tmp_path / "other.log")
+    other.start("--role", "worker")
+    try:
+        server.start("--role", "worker")
+        eventually(lambda: not any(queued(app, name) for name in [NAME, *names]), "all intervals are run")
+        assert other.stop() == 0, other.said
+        assert server.stop() == 0, server.said
+    finally:
+        assert other.process is not None
+        other.process.kill()
+    for name in [NAME, *names]:
+        assert installation.uuids(name) == uuids
+        assert len(app.exports.runs(name, limit=10)) == 1

@@ -1,0 +1,140 @@
+"""The queue: each task is had by one worker, in order, within limits, and no export waits for all of another one."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime as dt
+
+import pytest
+
+from tidemill.store.connections import Connections
+from tidemill.store.database import Database
+from tidemill.store.exports import Exports
+from tidemill.store.records import Export, Task
+from tidemill.store.schedules import Schedules
+from tidemill.store.tasks import Tasks
+
+BEGIN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture
+def tasks(database: Database) -> Tasks:
+    return Tasks(database)
+
+
+def export(database: Database, name: str, intervals: int, connection: str = "c") -> Export:
+    """An export of which so many intervals are in the queue."""
+    known = {one.name: one for one in Connections(database).find()}
+    owner = known.get(connection) or Connections(database).add(
+        name=connection, project="p", dataset="d", adc=True, connected_by="me"
+    )
+    fields = {"name": name, "model": "events", "project": "p", "dataset": "d", "table_id": name}
+    made = Exports(database).add(**fields, connection_id=owner.id, spec={}, created_by="me")
+    schedules = Schedules(database)
+    schedules.settle(made.id, BEGIN, BEGIN + HOUR)
+    standing = schedules.get(made.id)
+    assert standing is not None
+    spans = [(BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR, BEGIN) for n in range(intervals)]
+    assert schedules.queue(standing, spans, BEGIN + (intervals + 1) * HOUR)
+    return made
+
+
+def hours(taken: list[Task]) -> list[int]:
+    """Which intervals they are."""
+    return [round((task.interval_start - BEGIN) / HOUR) for task in taken]
+
+
+def test_of_an_export_intervals_go_one_at_a_time_and_in_order(database: Database, tasks: Tasks) -> None:
+    export(database, "one", 4)
+    for number in range(4):
+        (task,) = tasks.take("me", 10, 10)
+        assert hours([task]) == [number]
+        assert tasks.take("another", 10, 10) == []
+        tasks.done(task)
+    assert not tasks.any_due()
+
+
+def test_one_that_waits_to_be_tried_again_keeps_those_behind_it_waiting(database: Database, tasks: Tasks) -> None:
+    made = export(database, "one", 2)
+    (task,) = tasks.take("me", 10, 10)
+    tasks.again(task, dt.datetime.now(dt.UTC) + HOUR, {"code": "x", "message": "X.", "hint": ""})
+    assert tasks.take("me", 10, 10) == []
+    tasks.hasten(made.id)
+    (task,) = tasks.take("me", 10, 10)
+    assert (hours([task]), task.tries) == ([0], 2)
+
+
+def test_of_a_connection_no_more_run_at_once_than_is_allowed(database: Database, tasks: Tasks) -> None:
+    for number in range(5):
+        export(database, f"a{number}", 1, "a")
+        export(database, f"b{number}", 1, "b")
+    taken = tasks.take("me", 4, 3)
+    taken += tasks.take("another", 100, 3)
+    assert len(taken) == 6
+    assert tasks.take("me", 100, 3) == []
+    tasks.done(taken[0])
+    assert len(tasks.take("me", 100, 3)) == 1
+
+
+def test_an_export_with_many_intervals_lets_others_go_between(database: Database, tasks: Tasks) -> None:
+    many = export(database, "many", 50)
+    others = [export(database, f"other{number}", 2) for number in range(3)]
+    order = []
+    while found := tasks.take("me", 1, 10):
+        order.append(found[0].export_id)
+        tasks.done(found[0])
+    assert len(order) == 56
+    assert order[:8].count(many.id) == 2
+    assert all(order[:8].count(other.id) == 2 for other in others)
+
+
+def test_who_takes_at_once_takes_each_once(database: Database, tasks: Tasks) -> None:
+    for number in range(30):
+        export(database, f"e{number}", 3)
+
+    def take(worker: int) -> list[Task]:
+        mine: list[Task] = []
+        while found := tasks.take(f"worker {worker}", 2, 1_000):
+            mine += found
+            for task in found:
+                tasks.done(task)
+        return mine
+
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        taken = [task for found in threads.map(take, range(4)) for task in found]
+    taken += take(0)  # what was behind one that another worker had just then
+    assert len(taken) == 90
+    assert len({task.id for task in taken}) == 90
+
+
+def test_what_is_had_by_another_worker_now_is_not_ended_by_who_had_it_before(database: Database, tasks: Tasks) -> None:
+    made = export(database, "one", 1)
+    (before,) = tasks.take("asleep", 10, 10)
+    assert tasks.workers() == ["asleep"]
+    assert tasks.abandon("asleep") == 1
+    (after,) = tasks.take("awake", 10, 10)
+    tasks.done(before)
+    tasks.again(before, BEGIN, None)
+    assert [task.worker for task in tasks.of_export(made.id)] == ["awake"]
+    tasks.done(after)
+    assert tasks.count(made.id) == 0
+
+
+def test_what_is_paused_is_not_taken(database: Database, tasks: Tasks) -> None:
+    made = export(database, "one", 1)
+    assert Schedules(database).pause(made.id, "me", None)
+    assert not Schedules(database).pause(made.id, "me", None)
+    assert tasks.take("me", 10, 10) == []
+
+
+def test_two_schedulers_put_an_interval_into_the_queue_once(database: Database, tasks: Tasks) -> None:
+    made = export(database, "one", 1)
+    schedules = Schedules(database)
+    standing = schedules.get(made.id)
+    assert standing is not None
+    span = (standing.next_start, standing.next_start + HOUR, BEGIN)
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        first = list(threads.map(lambda _: schedules.queue(standing, [span], span[1] + HOUR), range(8)))
+    assert first.count(True) == 1
+    assert tasks.count(made.id) == 2

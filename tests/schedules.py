@@ -1,0 +1,74 @@
+"""Exports that run by themselves, without waiting for a clock: intervals are put into the queue by hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from tests.installation import CONNECTION
+
+from tidemill.app import App
+from tidemill.exports.service import ExportView
+from tidemill.store.records import Export, Standing, Task
+from tidemill.store.schedules import Schedules
+from tidemill.store.tasks import Tasks
+
+NAME = "hourly"
+#: Long enough ago that no event of a test was acknowledged by then.
+LONG_AGO = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def now() -> dt.datetime:
+    """A moment behind everything that was acknowledged."""
+    return dt.datetime.now(dt.UTC)
+
+
+def make(app: App, name: str = NAME, **fields: Any) -> ExportView:
+    """An export by hours, of a table named after it."""
+    made, _ = app.exports.create(CONNECTION, {"name": name, "table": name, **fields}, by="tester")
+    return made
+
+
+def record(app: App, name: str = NAME) -> Export:
+    """The export as it is kept."""
+    from tidemill.store.exports import Exports
+
+    return Exports(app.database).get(name)
+
+
+def standing(app: App, name: str = NAME) -> Standing:
+    """How its schedule stands."""
+    found = Schedules(app.database).get(record(app, name).id)
+    assert found is not None
+    return found
+
+
+def queued(app: App, name: str = NAME) -> list[Task]:
+    """What of it is in the queue."""
+    return Tasks(app.database).of_export(record(app, name).id)
+
+
+def queue(app: App, ends: Sequence[dt.datetime], name: str = NAME) -> None:
+    """Have intervals that end then be due now: the first begins long ago, each other one where the last one ends."""
+    spans = [(start, end, LONG_AGO) for start, end in itertools.pairwise([LONG_AGO, *ends])]
+    export = record(app, name)
+    first = {"next_start": LONG_AGO, "expected_from": LONG_AGO, "next_end": ends[0]}
+    Schedules(app.database).change(export.id, **first)
+    later = ends[-1] + dt.timedelta(days=1)
+    assert Schedules(app.database).queue(standing(app, name), spans, later)
+
+
+def work(app: App) -> int:
+    """Do what is due now, as one worker; what becomes due meanwhile, too. Gives how many tasks were taken."""
+    taken = 0
+    while found := app.exports.worker.look():
+        taken += found
+        app.exports.worker.drain()
+    return taken
+
+
+def hasten(app: App, name: str = NAME) -> None:
+    """What is to be tried again later is due now."""
+    Tasks(app.database).hasten(record(app, name).id)
