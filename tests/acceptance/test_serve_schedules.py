@@ -185,3 +185,32 @@ def test_two_workers_share_the_work_and_do_each_interval_once(
     for name in [NAME, *names]:
         assert installation.uuids(name) == uuids
         assert len(app.exports.runs(name, limit=10)) == 1
+
+
+def test_a_worker_that_is_frozen_is_replaced_and_does_no_harm_when_it_wakes(
+    installation: Installation, serving: tuple[App, Server, list[str]], tmp_path: Path
+) -> None:
+    app, server, uuids = serving
+    installation.local.set_faults(SLOW)
+    server.start()
+    eventually(at_work(installation, app), "the run is in the middle")
+    found = server.background()
+    assert found is not None
+    found.suspend()
+    with app.database.begin() as connection:
+        silent = "UPDATE tidemill_engine.workers SET seen_at = now() - interval '2 minutes' WHERE pid = %s"
+        assert connection.exec_driver_sql(silent, (found.pid,)).rowcount == 1
+    other = Server(installation, tmp_path / "other.log")
+    other.start("--role", "worker")
+    try:
+        eventually(is_done(app), "another worker has run the interval")
+        found.resume()
+        eventually(lambda: "another one takes its place" in server.said, "who was frozen has ended")
+        assert installation.uuids(NAME) == uuids
+        assert server.stop() == 0, server.said
+        assert other.stop() == 0, other.said
+    finally:
+        assert other.process is not None
+        other.process.kill()
+    (run,) = app.exports.runs(NAME, limit=10)
+    assert (run.status, run.error_code) == ("completed", None)

@@ -1,8 +1,9 @@
 """Who is alive: each worker holds a PostgreSQL advisory lock for as long as it lives.
 
 The lock belongs to a database session, so it is gone the moment the process is, however that ends, and nobody has to
-wait for a heartbeat to be missed. A frozen process keeps it and is not robbed. TCP keepalive ends the session of a
-machine that vanished. A worker that lost its session must not begin another step: `assert_alive` says so.
+wait for a heartbeat to be missed. Who keeps it and gives no sign of life (its machine vanished, or it is frozen) counts
+as dead after a minute, once somebody asks: all its sessions are ended, so it holds no lock and changes nothing here
+when it wakes. A worker that lost its session must not begin another step: `assert_alive` says so.
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ _CREATE = f"""
     CREATE SCHEMA IF NOT EXISTS {_SCHEMA};
     CREATE TABLE IF NOT EXISTS {_TABLE} (
         id text PRIMARY KEY, host text NOT NULL, pid bigint NOT NULL, started_at timestamptz NOT NULL DEFAULT now());
+    ALTER TABLE {_TABLE} ADD COLUMN IF NOT EXISTS sessions text NOT NULL DEFAULT '',
+        ADD COLUMN IF NOT EXISTS seen_at timestamptz NOT NULL DEFAULT now();
 """
+#: A worker says that it lives so often, and counts as dead when it has not for so long.
+BEAT_SECONDS, SILENT_SECONDS = 10.0, 60.0
+#: All sessions of a process have the same application_name, which no other has.
+_OURS = "tidemill-"
+_SILENT = f"SELECT sessions FROM {_TABLE} WHERE id = %s AND seen_at < now() - %s * interval '1 second'"
+_END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
 #: Forgets workers that left nothing unfinished behind.
 _FORGET = f"""
     DELETE FROM {_TABLE} w WHERE id = ANY(%s) AND NOT EXISTS
@@ -68,6 +77,7 @@ class Liveness:
         self._dsn = dsn
         self._session: psycopg.Connection[tuple[object, ...]] | None = None
         self._guard = threading.Lock()
+        self._left = threading.Event()
 
     def enter(self) -> None:
         """Be known as alive from now on."""
@@ -79,18 +89,31 @@ class Liveness:
                 session.execute(_CREATE)
             session.execute("SELECT pg_advisory_lock(%s)", [_key(self.worker)])
             session.execute(
-                f"INSERT INTO {_TABLE} (id, host, pid) VALUES (%s, %s, %s)",
-                [self.worker, socket.gethostname(), os.getpid()],
+                f"INSERT INTO {_TABLE} (id, host, pid, sessions) VALUES (%s, %s, %s, %s)",
+                [self.worker, socket.gethostname(), os.getpid(), session.info.get_parameters()["application_name"]],
             )
             self._session = session
+        threading.Thread(target=self._beat, args=(session,), daemon=True).start()
+
+    def _beat(self, session: psycopg.Connection[tuple[object, ...]]) -> None:
+        """Give signs of life, as long as it has this session."""
+        while not self._left.wait(BEAT_SECONDS):
+            with self._guard:
+                if self._session is not session:
+                    return
+                try:
+                    session.execute(f"UPDATE {_TABLE} SET seen_at = now() WHERE id = %s", [self.worker])
+                except psycopg.Error:  # it is lost: whoever begins a step is told so
+                    return
 
     def leave(self) -> None:
         """Be known as gone: forgotten, unless unfinished workflows are left for others. Who enters again is another."""
+        self._left.set()
         with self._guard, contextlib.suppress(psycopg.Error):
             if self._session is not None:
                 with contextlib.closing(self._session) as session:
                     session.execute(_FORGET, [[self.worker]])
-        self._session = None
+        self._session, self._left = None, threading.Event()
         self.worker = uuid.uuid4().hex
 
     def assert_alive(self) -> None:
@@ -159,6 +182,16 @@ class Liveness:
 
 
 def _free(session: psycopg.Connection[tuple[object, ...]], worker: str) -> bool:
-    """Whether nobody holds the lock of that worker."""
+    """Whether that worker is dead: nobody holds its lock, or whoever does has given no sign of life for a minute."""
+    if _lock(session, worker):
+        return True
+    silent = session.execute(_SILENT, [worker, SILENT_SECONDS]).fetchone()
+    if silent is None or not str(silent[0]).startswith(_OURS):
+        return False
+    session.execute(_END, [silent[0]])
+    return _lock(session, worker)
+
+
+def _lock(session: psycopg.Connection[tuple[object, ...]], worker: str) -> bool:
     found = session.execute("SELECT pg_try_advisory_lock_shared(%s)", [_key(worker)]).fetchone()
     return bool(found and found[0])

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
+import os
 import urllib.parse
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +47,12 @@ def open_postgres(settings: Settings) -> Postgres:
     return _embedded(settings.home_path)
 
 
+@functools.cache
+def _process(pid: int) -> str:
+    """What all sessions of this process are called in PostgreSQL: by that they are ended if it is frozen for long."""
+    return f"tidemill-{pid}-{uuid.uuid4().hex[:16]}"
+
+
 def _given(url: str) -> Postgres:
     import psycopg  # 40 ms
     from psycopg import conninfo
@@ -77,6 +86,7 @@ def _given(url: str) -> Postgres:
             hint=f"Tidemill needs PostgreSQL {MINIMUM_VERSION} or newer.",
         )
     given = {name: str(value) for name, value in keywords.items() if value is not None}
+    given["application_name"] = _process(os.getpid())
     return Postgres(dsn=conninfo.make_conninfo("", **given), url=_url(given), embedded=False)
 
 
@@ -117,4 +127,5 @@ def _embedded(home: Path) -> Postgres:
             hint="Set TIDEMILL_HOME to a directory of yours.",
         ) from None
     keywords = {"host": str(host), "port": str(embedded.PORT), "user": "postgres", "dbname": "postgres"}
+    keywords["application_name"] = _process(os.getpid())
     return Postgres(dsn=conninfo.make_conninfo("", **keywords), url=_url(keywords), embedded=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import psycopg
 import pytest
 from tests.crash_harness import Child
 
+from tidemill.engine import liveness
 from tidemill.engine.dbos_engine import DbosEngine
-from tidemill.errors import Cancelled, RetryableError, RowError, UnavailableError
+from tidemill.errors import Cancelled, ConflictError, RetryableError, RowError, UnavailableError
 from tidemill.store.postgres import Postgres
 
 
@@ -193,6 +195,76 @@ def test_a_living_worker_is_not_robbed(postgres: Postgres, engine: DbosEngine, t
     assert engine.start("long", "long").wait() == "workflow_running"
     assert engine.alive(engine.worker)
     assert not engine.alive("somebody-who-never-was")
+
+
+def frozen(postgres: Postgres, notes: Path) -> Child:
+    """A worker that is frozen in the first of two steps, each of which writes a line."""
+    code = """
+        import sys
+        from pathlib import Path
+        from tidemill.engine.dbos_engine import DbosEngine
+        from tidemill.errors import TidemillError
+        from tidemill.settings import Settings
+        from tidemill.store.postgres import open_postgres
+        postgres = open_postgres(Settings(database_url=sys.argv[1]))
+        engine = DbosEngine(postgres.dsn, postgres.url)
+        def note(text):
+            with Path(sys.argv[2]).open("a") as file:
+                file.write(text + " ")
+        def first():
+            say("in the step")
+            wait()
+            note("frozen-first")
+        def workflow():
+            engine.step("first", first)
+            engine.step("second", note, "frozen-second")
+        engine.register("job", workflow)
+        try:
+            engine.start("job", "job").wait()
+        except TidemillError as error:
+            say(error.code)
+        engine.close()
+    """
+    found = psycopg.conninfo.conninfo_to_dict(postgres.dsn)
+    url = f"postgresql://postgres@/{found['dbname']}?host={found['host']}&port={found['port']}"
+    child = Child(code, url, notes)
+    assert child.heard() == "in the step"
+    child.process.send_signal(signal.SIGSTOP)
+    return child
+
+
+def test_a_worker_that_is_frozen_for_long_is_replaced_and_does_no_harm_when_it_wakes(
+    postgres: Postgres, engine: DbosEngine, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    child = frozen(postgres, notes)
+
+    def workflow() -> None:
+        engine.step("first", lambda: None)
+        engine.step("second", lambda: notes.write_text("second "))
+
+    engine.register("job", workflow)
+    with pytest.raises(ConflictError):  # not yet
+        engine.recover("job")
+    with psycopg.connect(postgres.dsn, autocommit=True) as session:
+        session.execute("UPDATE tidemill_engine.workers SET seen_at = now() - interval '2 minutes' WHERE pid = %s",
+                        [child.process.pid])  # fmt: skip
+    recovered = engine.recover("job")
+    assert recovered is not None
+    recovered.wait()
+    child.process.send_signal(signal.SIGCONT)
+    assert child.end() in {"worker_lost", ""}  # it is told that it lost its session, or that the other one is done
+    assert notes.read_text().split() == ["second", "frozen-first"]
+    assert one(postgres, "SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'job'") == "SUCCESS"
+
+
+def test_a_worker_gives_signs_of_life(postgres: Postgres, engine: DbosEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "BEAT_SECONDS", 0.01)
+    engine.launch()
+    seen = "SELECT seen_at FROM tidemill_engine.workers"
+    before = one(postgres, seen)
+    while one(postgres, seen) == before:
+        assert engine.alive(engine.worker)
 
 
 def test_a_worker_that_lost_its_session_stops_and_leaves_the_workflow_to_others(
