@@ -20,6 +20,9 @@ pytest_plugins = [
     "tests.sdks.browser",
 ]
 
+# The embedded BigQuery has no such quota, and tests cut what is small into many pieces.
+os.environ.setdefault("TIDEMILL_TABLE_CHANGES_BURST", "100000")
+
 # The machine may be slow; a property is not.
 settings.register_profile("tidemill", deadline=None)
 settings.load_profile("tidemill")

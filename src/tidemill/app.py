@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from tidemill.events.service import EventService
     from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
+    from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.service import ExportService
     from tidemill.store.database import Database
     from tidemill.store.locks import Locks
     from tidemill.store.postgres import Postgres
     from tidemill.store.records import Connection
     from tidemill.store.secrets import Secrets
+    from tidemill.store.tasks import Tasks
 
 
 class App:
@@ -170,10 +172,10 @@ class App:
         from tidemill.store.erasures import Erasures
         from tidemill.store.exports import Exports
         from tidemill.store.loads import Rejects
+        from tidemill.store.modifications import Modifications
         from tidemill.store.runs import Runs
         from tidemill.store.schedules import Schedules
         from tidemill.store.streams import Streams
-        from tidemill.store.tasks import Tasks
         from tidemill.store.verifications import Verifications
 
         return ExportService(
@@ -192,11 +194,40 @@ class App:
             Erasures(self.database),
             Streams(self.database),
             Schedules(self.database),
-            Tasks(self.database),
+            self.tasks,
+            Modifications(self.database),
             PersonEvents(self.lake, self._metadata),
             self._locks,
             self._client,
         )
+
+    @functools.cached_property
+    def scheduler(self) -> Scheduler:
+        """Says which runs are due. It needs no event store."""
+        from tidemill.exports.schedules.scheduler import Scheduler
+        from tidemill.store.exports import Exports
+        from tidemill.store.schedules import Schedules
+
+        return Scheduler(Exports(self.database), Schedules(self.database), self.tasks)
+
+    @functools.cached_property
+    def tasks(self) -> Tasks:
+        """The queue of runs that are due."""
+        from tidemill.store.tasks import Tasks
+
+        return Tasks(self.database)
+
+    def any_streams(self) -> bool:
+        """Whether there is a streaming export."""
+        from tidemill.store.exports import Exports
+
+        return Exports(self.database).any_of("stream")
+
+    def revive(self) -> None:
+        """Start the embedded PostgreSQL again, if it was killed, or ended when the disk was full."""
+        from tidemill.store.postgres import open_postgres
+
+        open_postgres(self.settings)
 
     @functools.cached_property
     def keys(self) -> KeyService:
@@ -272,13 +303,10 @@ def _keeper(app: App, closing: contextlib.ExitStack) -> Keeper:
     from tidemill.capture.tidying import Tidying
     from tidemill.store.keys import Keys
     from tidemill.store.loads import Rejects
-    from tidemill.store.postgres import open_postgres
 
-    # The embedded PostgreSQL is started again, if it was killed, or ended when the disk was full.
-    revoked, revive = Keys(app.database).revoked, functools.partial(open_postgres, app.settings)
+    revoked, revive = Keys(app.database).revoked, app.revive
     within = dt.timedelta(days=app.settings.capture_duplicate_days)
     keeper = StoreKeeper(app.lake, Rejects(app.database), revoked, revive, within)
-    keeper.look()  # the store is opened now, so that the first request does not wait for it
     tidying = Tidying(app.lake)
     tidying.start()
     closing.callback(tidying.stop)

@@ -69,6 +69,16 @@ class Settings(pydantic_settings.BaseSettings):
         ge=0,
         description="How long a server that is told to stop waits for its runs; the next one goes on with the others.",
     )
+    table_changes_day: int = Field(
+        default=1_450,
+        ge=1,
+        description="Load jobs into one table in a day, on all machines; BigQuery allows 1,500. More wait.",
+    )
+    table_changes_burst: int = Field(
+        default=5,
+        ge=1,
+        description="Load jobs into one table in ten seconds, and ten times as many if it is partitioned: BigQuery's.",
+    )
     worker_runs: int = Field(default=4, ge=1, le=64, description="Runs that a process of a worker moves at once.")
     connection_runs: int = Field(
         default=8, ge=1, le=1000, description="Runs of one connection's exports at once, on all machines together."

@@ -249,7 +249,7 @@ def test_an_hour_of_events_and_kills(soak: tuple[Soak, CaptureServer], fresh_ins
         runs = app.exports.runs(NAME, limit=1_000_000)
         assert sum(run.rows_done for run in runs) == len(acknowledged)
         assert sum(run.rows_rejected for run in runs) == len(refused)
-        assert sorted(one.uuid for one in app.exports.rejects(NAME, limit=1_000_000)) == refused
+        assert sorted(one.uuid for one in app.exports.set_aside.find(NAME, limit=1_000_000)) == refused
         bad = sorted(json.loads(one.raw)["uuid"] for one in app.events.rejects(limit=1_000_000))
         assert bad == sorted(name for sender in senders for name in sender.bad)
         assert dict(app.events.count(by="team")) == {1: len(acknowledged) + len(refused)}

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,11 @@ from tidemill.api import child, folders
 from tidemill.api.child import Child
 from tidemill.api.roles import Role
 from tidemill.api.stream import Streams
-from tidemill.errors import UnavailableError
+from tidemill.errors import TidemillError, UnavailableError
 from tidemill.settings import current
 
 if TYPE_CHECKING:
-    from tidemill.exports.schedules.scheduler import Scheduler
+    from tidemill.app import App
 
 _log = logging.getLogger(__name__)
 _LOOKS_EVERY_SECONDS = 1.0
@@ -35,38 +35,67 @@ def main() -> None:
 
     child.enter()
     file, roles = Path(sys.argv[1]), {Role(name) for name in sys.argv[2].split(",")}
+    stopping = threading.Event()
     with App(current().with_threads(1)) as app:
-        exports, stopping = app.exports, threading.Event()
-        threads, streams = [], None
-        if Role.WORKER in roles:
-            streams = Streams(exports.streaming, file, stopping)
-            streams.start()
-            threads.append(
-                threading.Thread(target=child.vital(exports.worker.run), args=(stopping.is_set,), daemon=True)
+        threads = [
+            threading.Thread(target=child.vital(function), args=arguments, daemon=True)
+            for role, function, arguments in (
+                (Role.SCHEDULER, _keep_scheduling, (app, stopping)),
+                (Role.WORKER, _keep_working, (app, stopping)),
+                (Role.WORKER, _keep_streaming, (app, stopping, file)),
             )
-        if Role.SCHEDULER in roles:
-            scheduling = child.vital(_keep_scheduling)
-            threads.append(threading.Thread(target=scheduling, args=(exports.scheduler, stopping), daemon=True))
+            if role in roles
+        ]
         for thread in threads:
             thread.start()
         child.ready()
         stopping.set()
         for thread in threads:
             thread.join(app.settings.stop_seconds)
-        if streams is not None:
-            streams.join()
         if any(thread.is_alive() for thread in threads):
             _log.warning("runs are left in the middle; the next server goes on with them")
             os._exit(0)
 
 
-def _keep_scheduling(scheduler: Scheduler, stopping: threading.Event) -> None:
+def _keep_scheduling(app: App, stopping: threading.Event) -> None:
     while not stopping.is_set():
-        try:
-            scheduler.look(dt.datetime.now(dt.UTC))
-        except UnavailableError:
-            _log.warning("schedules cannot be read: the database does not answer")
+        with _patience(app):
+            app.scheduler.look(dt.datetime.now(dt.UTC))
         stopping.wait(_LOOKS_EVERY_SECONDS)
+
+
+def _keep_working(app: App, stopping: threading.Event) -> None:
+    if _waited(app, stopping, app.tasks.any):
+        app.exports.worker.run(stopping.is_set)
+
+
+def _keep_streaming(app: App, stopping: threading.Event, file: Path) -> None:
+    if _waited(app, stopping, app.any_streams):
+        streams = Streams(app.exports.streaming, file, stopping)
+        streams.start()
+        stopping.wait()
+        streams.join()
+
+
+def _waited(app: App, stopping: threading.Event, needed: Callable[[], bool]) -> bool:
+    """Wait until there is something to do: what does it takes memory, of which an idle server is to use little."""
+    while not stopping.is_set():
+        with _patience(app):
+            if needed():
+                return True
+        stopping.wait(_LOOKS_EVERY_SECONDS)
+    return False
+
+
+@contextlib.contextmanager
+def _patience(app: App) -> Iterator[None]:
+    """While the database is away, nothing is done. The embedded one is begun again, if it was killed."""
+    try:
+        yield
+    except UnavailableError:
+        _log.warning("the database does not answer")
+        with contextlib.suppress(TidemillError):
+            app.revive()
 
 
 @contextlib.contextmanager

@@ -36,12 +36,17 @@ class Tidying:
         self._thread.join()
 
     def _run(self) -> None:
-        import duckdb  # 60 ms
-
         looks = 0
         while not self._over.wait(_EVERY_SECONDS):
+            if not self._lake.is_open:  # nothing was kept yet
+                continue
             looks += 1
-            try:
-                maintenance.tidy(self._lake, _FILES if looks % _LOOKS else 0)
-            except (TidemillError, duckdb.Error) as error:  # another time; nobody waits for it
-                _log.warning("small files were not joined: %s", error)
+            self._tidy(_FILES if looks % _LOOKS else 0)
+
+    def _tidy(self, many: int) -> None:
+        import duckdb  # takes memory, too
+
+        try:
+            maintenance.tidy(self._lake, many)
+        except (TidemillError, duckdb.Error) as error:  # another time; nobody waits for it
+            _log.warning("small files were not joined: %s", error)

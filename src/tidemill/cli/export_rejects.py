@@ -26,7 +26,7 @@ def list_(
 ) -> None:
     """List rows that were set aside and that no later run tried again. Their events are in the store."""
     with session.app() as opened:
-        found = opened.exports.rejects(name, run_id=run, code=code, limit=limit)
+        found = opened.exports.set_aside.find(name, run_id=run, code=code, limit=limit)
     if as_json:
         output.print_json(found)
         return
@@ -43,7 +43,7 @@ def export(
 ) -> None:
     """Write the events of these rows to a file. Mended and loaded, they are new events, and the next run sends them."""
     with session.app() as opened:
-        number = opened.exports.export_rejects(name, out, run_id=run, code=code)
+        number = opened.exports.set_aside.export(name, out, run_id=run, code=code)
     output.done(f"{number:,} written to {out}. Mend them, then: tidemill events load {out} --format posthog")
 
 
@@ -58,7 +58,7 @@ def dismiss(
     with session.app() as opened:
         if not yes:
             typer.confirm("They will not be listed or tried again. Dismiss them?", abort=True)
-        number = opened.exports.dismiss_rejects(name, run_id=run, code=code)
+        number = opened.exports.set_aside.dismiss(name, run_id=run, code=code)
     output.done(f"{number:,} dismissed.")
 
 
@@ -71,7 +71,7 @@ def retry(name: str = _NAME, run: str = _RUN, code: str = _CODE, as_json: bool =
     with session.app() as opened:
         exports = opened.exports
         views = runs_view.follow(
-            lambda report: exports.retry_rejects(name, run_id=run, code=code, by=session.user(), progress=report),
+            lambda report: exports.set_aside.retry(name, run_id=run, code=code, by=session.user(), progress=report),
             exports,
             name,
             as_json,

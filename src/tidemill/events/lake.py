@@ -146,6 +146,11 @@ class Lake:
                 self._connection.close()
                 self._connection = self._new_events = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is: it takes memory then, which who has nothing to do spares."""
+        return self._connection is not None
+
     def _leave(self, connection: duckdb.DuckDBPyConnection) -> None:
         """The next call opens the store anew."""
         with self._opening:

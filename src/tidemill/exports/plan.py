@@ -16,7 +16,7 @@ from tidemill.exports import cut
 from tidemill.exports.rejects import Ground
 from tidemill.exports.schedules.calendar import Span
 from tidemill.exports.spec import Delivery, ExportSpec
-from tidemill.exports.steps import commit
+from tidemill.exports.steps import commit, quota
 from tidemill.exports.steps.prepare import assert_keyed, gone
 from tidemill.exports.work import Parts, model_of
 from tidemill.models.model import Model
@@ -231,10 +231,19 @@ class Planner:
         return cut.cut(
             parts,
             after,
-            self._settings.chunk_bytes,
+            max(self._settings.chunk_bytes, 2 * sum(part.bytes for part in parts) / self._most_chunks(export)),
             size,
             lambda after, to: source.partitions(after, to, (size or "day").lower()),
         )
+
+    def _most_chunks(self, export: Export) -> float:
+        """So many load jobs into the table leave enough of the day's quota for the runs to come."""
+        spec = ExportSpec.model_validate(export.spec)
+        model = model_of(export)
+        if spec.delivery is Delivery.STORAGE_WRITE or model.versions or model.replaced:  # by streams, or a stage table
+            return math.inf
+        used = self._parts.modifications.count(f"{export.project}.{export.dataset}.{export.table_id}")
+        return quota.chunks_allowed(used, self._settings.table_changes_day, spec.schedule.seconds)
 
     def _mode(self, export: Export) -> str:
         """How rows get in: ``upsert`` or ``replace`` for those that change.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from tidemill.bigquery.client import Client
 from tidemill.engine.port import Engine
-from tidemill.errors import ConfigError, ConflictError
+from tidemill.errors import ConflictError
 from tidemill.events import chunks
 from tidemill.events.erasure import PersonEvents
 from tidemill.events.identity.service import IdentityService
@@ -28,6 +27,7 @@ from tidemill.exports.rejects import RunRejects
 from tidemill.exports.schedules.scheduler import Scheduler
 from tidemill.exports.schedules.service import Scheduling
 from tidemill.exports.schedules.worker import Worker
+from tidemill.exports.set_aside import SetAside
 from tidemill.exports.shown import Shown
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.streaming import Streaming
@@ -41,7 +41,8 @@ from tidemill.store.connections import Connections
 from tidemill.store.erasures import Erasures
 from tidemill.store.exports import Exports
 from tidemill.store.loads import Rejects
-from tidemill.store.records import Connection, Export, Run
+from tidemill.store.modifications import Modifications
+from tidemill.store.records import Connection, Export
 from tidemill.store.runs import Runs
 from tidemill.store.schedules import Schedules
 from tidemill.store.streams import Streams
@@ -74,6 +75,7 @@ class ExportService:
         streams: Streams,
         schedules: Schedules,
         tasks: Tasks,
+        modifications: Modifications,
         sent: PersonEvents,
         lock: Lock,
         client_for: Callable[[Connection, str], Client],
@@ -85,7 +87,7 @@ class ExportService:
         self._client_for = client_for
         self._set_aside = RunRejects(lake, runs, rejects)
         watches = Watches(runs, self._client)
-        parts = Parts(settings, lake, sources, queried, engine, exports, runs, rejects, watches, lock)
+        parts = Parts(settings, lake, sources, queried, engine, exports, runs, rejects, modifications, watches, lock)
         self._parts = parts
         planner = Planner(parts)
         self._dispatch = Dispatch(parts, planner, self._set_aside)
@@ -101,6 +103,7 @@ class ExportService:
         self.scheduler = scheduler
         self.worker = Worker(parts, self._dispatch, self._integrity, schedules, tasks, self.schedules.pause_failing)
         self._shown = Shown(parts, connections, self._integrity, self.streaming, self.schedules)
+        self.set_aside = SetAside(parts, self._set_aside, self._dispatch, self._backfiller, self._shown)
 
     def _client(self, export: Export) -> Client:
         return self._client_for(self._connections.by_id(export.connection_id), export.project)
@@ -289,7 +292,9 @@ class ExportService:
             It is completed and set nothing aside, or it is running.
         """
         run = self._runs.get(run_id)
-        if run.status == "completed" and (moved := self._retry_rejects([run], None, by or run.created_by, progress)):
+        if run.status == "completed" and (
+            moved := self.set_aside.retry_these([run], None, by or run.created_by, progress)
+        ):
             return moved[0]
         return self._shown.run(self._dispatch.retry(run, progress, arrived=arrived))
 
@@ -329,69 +334,3 @@ class ExportService:
     def interrupt(self) -> None:
         """Cancel the runs that this process moves, and their BigQuery jobs."""
         self._dispatch.interrupt()
-
-    # Rows that runs set aside.
-
-    def rejects(
-        self, name: str | None = None, *, run_id: str | None = None, code: str | None = None, limit: int = 50
-    ) -> list[RejectView]:
-        """What runs set aside and no later run went over again, newest first; of all exports, one, or one run."""
-        exports = [self._exports.get(name)] if name else self._exports.find()
-        known = {export.id: export.name for export in exports}
-        runs = [run for run in self._chosen(name, run_id) if run.export_id in known]
-        return self._set_aside.find(runs, known, code=code, limit=limit)
-
-    def export_rejects(self, name: str, out: Path, *, run_id: str | None = None, code: str | None = None) -> int:
-        """Write the events of those rows to a file, to be mended and loaded. Gives their number."""
-        model = model_of(self._exports.get(name))
-        if model.event_column is None:
-            raise ConfigError(
-                "rejects_no_events",
-                f"A row of {model.name} is no event that could be mended.",
-                hint=f"tidemill export rejects list {name} says why; raise the limit, and retry.",
-            )
-        return self._set_aside.write(self._chosen(name, run_id), out, code=code)
-
-    def dismiss_rejects(self, name: str, *, run_id: str | None = None, code: str | None = None) -> int:
-        """List those rows no longer: somebody has seen to them. Gives their number."""
-        return self._set_aside.dismiss(self._chosen(name, run_id), code)
-
-    def retry_rejects(
-        self,
-        name: str,
-        *,
-        run_id: str | None = None,
-        code: str | None = None,
-        by: str,
-        progress: Report = untold,
-    ) -> list[RunView]:
-        """Try those rows again, by a run for each run that set some aside. What still cannot be sent is set aside anew.
-
-        Raises
-        ------
-        ConflictError
-            A run of this export is running, or did not end well and is to be finished first.
-        """
-        return self._retry_rejects(self._chosen(name, run_id), code, by, progress)
-
-    def _retry_rejects(self, runs: list[Run], code: str | None, by: str, progress: Report) -> list[RunView]:
-        if not runs:
-            return []
-        export = self._exports.by_id(runs[0].export_id)
-        self._backfiller.assert_none(export)
-        moved = self._dispatch.retry_rejects(export, runs, code=code, by=by, report=progress)
-        return [self._shown.run(run) for run in moved]
-
-    def _chosen(self, name: str | None, run_id: str | None) -> list[Run]:
-        """The runs that are meant, oldest first."""
-        export = self._exports.get(name) if name else None
-        if run_id is None:
-            return self._set_aside.runs(export.id if export else None)
-        run = self._runs.get(run_id)
-        if export and run.export_id != export.id:
-            raise ConflictError(
-                "run_of_another",
-                f"Run {run.id.hex[:8]} is none of {export.name}.",
-                hint=f"tidemill export runs {export.name}",
-            )
-        return [run]

@@ -25,6 +25,7 @@ from tidemill.settings import Settings
 from tidemill.store.attempts import taken_over
 from tidemill.store.exports import Exports
 from tidemill.store.loads import Rejects
+from tidemill.store.modifications import Modifications
 from tidemill.store.records import Chunk, Export, Run
 from tidemill.store.runs import Runs
 
@@ -191,6 +192,7 @@ class Parts:
     exports: Exports
     runs: Runs
     rejects: Rejects
+    modifications: Modifications
     watches: Watches
     #: Locks that all processes see, by name.
     lock: Lock

@@ -87,6 +87,11 @@ class Exports:
         with self._database.begin() as connection:
             return [Export(**row._mapping) for row in connection.execute(query)]
 
+    def any_of(self, mode: str) -> bool:
+        """Whether there is one of that mode."""
+        with self._database.begin() as connection:
+            return bool(connection.scalar(sa.select(sa.exists().where(table.c.spec["mode"].astext == mode))))
+
     def skip(self, export_id: uuid.UUID, before: int, to: int) -> None:
         """Leave out what is new: the position is moved over it, if it is still where it was.
 

@@ -204,6 +204,15 @@ failures = sa.Table(
 )
 sa.Index("failures_export", failures.c.export_id, failures.c.failed_at)
 
+modifications = sa.Table(
+    "modifications",  # of tables of BigQuery in the last day: what counts against their quotas
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("modified_at", _MOMENT, nullable=False),
+)
+sa.Index("modifications_name", modifications.c.name, modifications.c.modified_at)
+
 verifications = sa.Table(
     "verifications",  # of all its rows: what was missing, there twice, or not expected
     metadata,

@@ -44,6 +44,11 @@ class Tasks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def any(self) -> bool:
+        """Whether there are some, of anybody."""
+        with self._database.begin() as connection:
+            return bool(connection.scalar(sa.select(sa.exists(sa.select(table.c.id)))))
+
     def any_due(self) -> bool:
         """Whether there may be something to take."""
         query = sa.select(sa.exists().where(table.c.worker.is_(None), table.c.due_at <= sa.func.now()))

@@ -36,14 +36,14 @@ def with_rejects(installation: Installation, app: App, tmp_path: Path, **fields:
 def test_what_was_set_aside_is_listed_with_its_reason(installation: Installation, tmp_path: Path) -> None:
     with installation.app(**NARROW) as app:
         _, large = with_rejects(installation, app, tmp_path)
-        found = app.exports.rejects("daily")
+        found = app.exports.set_aside.find("daily")
         assert sorted(reject.uuid for reject in found) == large
         assert {(reject.export, reject.code) for reject in found} == {("daily", "row_too_large")}
         assert [reject.id for reject in found] == sorted((reject.id for reject in found), reverse=True)
-        assert app.exports.rejects() == found
-        assert app.exports.rejects("daily", run_id=found[0].run) == found
-        assert app.exports.rejects("daily", limit=1) == found[:1]
-        assert app.exports.rejects("daily", code="json_invalid") == []
+        assert app.exports.set_aside.find() == found
+        assert app.exports.set_aside.find("daily", run_id=found[0].run) == found
+        assert app.exports.set_aside.find("daily", limit=1) == found[:1]
+        assert app.exports.set_aside.find("daily", code="json_invalid") == []
 
 
 def test_they_are_sent_once_they_fit_and_only_they(installation: Installation, tmp_path: Path) -> None:
@@ -52,15 +52,15 @@ def test_they_are_sent_once_they_fit_and_only_they(installation: Installation, t
         (first,) = app.exports.runs("daily", limit=1)
         position = app.exports.get("daily").position
     with installation.app(**WIDE) as app:
-        (run,) = app.exports.retry_rejects("daily", by="tester")
+        (run,) = app.exports.set_aside.retry("daily", by="tester")
         assert (run.status, run.mode, run.rows_done, run.rows_rejected) == ("completed", "merge", 3, 0)
         assert sum(chunk.rows for chunk in run.chunks) < 20  # what lies between them goes along, and no more
         assert installation.uuids() == sorted(small + large)
-        assert app.exports.rejects("daily") == []
+        assert app.exports.set_aside.find("daily") == []
         assert app.exports.get("daily").position == position
         assert run.short_id in " ".join(app.exports.run_show(first.short_id).notes)
         assert first.short_id in " ".join(run.notes)
-        assert app.exports.retry_rejects("daily", by="tester") == []
+        assert app.exports.set_aside.retry("daily", by="tester") == []
         write_events(tmp_path / "later.jsonl", 20, first=20_000)
         app.events.load(str(tmp_path / "later.jsonl"))
         (later,) = app.exports.run("daily", by="tester")
@@ -74,9 +74,9 @@ def test_what_still_does_not_fit_is_set_aside_anew_and_once(installation: Instal
     with installation.app(**NARROW) as app:
         small, large = with_rejects(installation, app, tmp_path)
         for _ in range(2):
-            (run,) = app.exports.retry_rejects("daily", by="tester")
+            (run,) = app.exports.set_aside.retry("daily", by="tester")
             assert (run.rows_done, run.rows_rejected) == (0, 3)
-            found = app.exports.rejects("daily")
+            found = app.exports.set_aside.find("daily")
             assert sorted(reject.uuid for reject in found) == large
             assert {reject.run for reject in found} == {run.short_id}
         assert installation.uuids() == small
@@ -102,15 +102,15 @@ def test_a_retry_that_fails_half_way_is_finished_by_the_next_run(installation: I
         fault = {"path": "/upload/bigquery/", "method": "PUT", "fault": "job_error", "reason": "invalid"}
         installation.local.set_faults([fault])
         with pytest.raises(TidemillError):
-            app.exports.retry_rejects("daily", by="tester")
+            app.exports.set_aside.retry("daily", by="tester")
         installation.local.set_faults([])
-        assert len(app.exports.rejects("daily")) == 3
+        assert len(app.exports.set_aside.find("daily")) == 3
         with pytest.raises(ConflictError) as caught:
-            app.exports.retry_rejects("daily", by="tester")
+            app.exports.set_aside.retry("daily", by="tester")
         assert caught.value.code == "run_unfinished"
         (run,) = app.exports.run("daily", by="tester")
         assert (run.attempt, run.rows_done) == (2, 3)
-        assert app.exports.rejects("daily") == []
+        assert app.exports.set_aside.find("daily") == []
         assert installation.uuids() == sorted(small + large)
 
 
@@ -121,12 +121,12 @@ def test_rows_that_came_by_another_way_meanwhile_are_not_added_twice(
     with installation.app(**NARROW) as app:
         small, large = with_rejects(installation, app, tmp_path)
         app.exports.delete("daily")
-        assert app.exports.rejects() == []
+        assert app.exports.set_aside.find() == []
         app.exports.create(CONNECTION, {"name": "anew", "table": "events"}, by="tester")
         (run,) = app.exports.run("anew", by="tester")
         assert (run.rows_done, run.rows_rejected) == (0, 3)
     with installation.app(**WIDE) as app:
-        app.exports.retry_rejects("anew", by="tester")
+        app.exports.set_aside.retry("anew", by="tester")
         assert installation.uuids() == sorted(small + large)
 
 
@@ -139,7 +139,7 @@ def test_a_table_without_the_key_is_refused_before_there_is_a_run_in_the_way(
     with installation.app(**NARROW) as app:
         with_rejects(installation, app, tmp_path)
         with pytest.raises(ConfigError) as caught:
-            app.exports.retry_rejects("daily", by="tester")
+            app.exports.set_aside.retry("daily", by="tester")
         assert caught.value.code == "key_missing"
         assert len(app.exports.runs("daily", limit=9)) == 1
 
@@ -155,7 +155,7 @@ def test_filters_of_then_hold_for_the_retry(installation: Installation, tmp_path
         assert (run.rows_done, run.rows_rejected) == (0, 4)
     with installation.app(**WIDE) as app:
         app.exports.edit("daily", {"include_events": ("event 3",)})
-        (again,) = app.exports.retry_rejects("daily", by="tester")
+        (again,) = app.exports.set_aside.retry("daily", by="tester")
         assert again.rows_done == 4
         assert len(installation.uuids()) == 4
 
@@ -164,7 +164,7 @@ def test_mended_in_a_file_they_come_in_as_new_events(installation: Installation,
     out = tmp_path / "rejected.jsonl"
     with installation.app(**NARROW) as app:
         small, large = with_rejects(installation, app, tmp_path)
-        assert app.exports.export_rejects("daily", out) == 3
+        assert app.exports.set_aside.export("daily", out) == 3
         lines = [json.loads(line) for line in out.read_text().splitlines()]
         assert sorted(line["rejected_uuid"] for line in lines) == large
         assert all("uuid" not in line for line in lines)
@@ -175,10 +175,10 @@ def test_mended_in_a_file_they_come_in_as_new_events(installation: Installation,
         (run,) = app.exports.run("daily", by="tester")
         assert (run.rows_done, run.rows_rejected) == (3, 0)
         assert len(installation.uuids()) == len(small) + 3
-        assert app.exports.dismiss_rejects("daily", code="json_invalid") == 0
-        assert app.exports.dismiss_rejects("daily") == 3
-        assert app.exports.rejects("daily") == []
-        assert app.exports.retry_rejects("daily", by="tester") == []
+        assert app.exports.set_aside.dismiss("daily", code="json_invalid") == 0
+        assert app.exports.set_aside.dismiss("daily") == 3
+        assert app.exports.set_aside.find("daily") == []
+        assert app.exports.set_aside.retry("daily", by="tester") == []
 
 
 def test_the_command_line_says_by_its_code_that_rows_were_set_aside(installation: Installation, tmp_path: Path) -> None:
@@ -213,8 +213,8 @@ def test_two_teams_may_have_the_same_uuid(installation: Installation, tmp_path: 
         app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
         (run,) = app.exports.run("daily", by="tester")
         assert run.rows_rejected == 2
-        assert [reject.uuid for reject in app.exports.rejects("daily")] == [large, large]
+        assert [reject.uuid for reject in app.exports.set_aside.find("daily")] == [large, large]
     with installation.app(**WIDE) as app:
-        (again,) = app.exports.retry_rejects("daily", by="tester")
+        (again,) = app.exports.set_aside.retry("daily", by="tester")
         assert again.rows_done == 2
-        assert app.exports.rejects("daily") == []
+        assert app.exports.set_aside.find("daily") == []

@@ -121,24 +121,24 @@ def test_a_row_that_is_no_event_is_sent_once_it_fits(
         load(app, tmp_path, large, hit(2, "small"))
         (first,) = app.exports.run(model, by="t")
         assert first.rows_rejected == 1
-        assert len(app.exports.rejects(model)) == 1
+        assert len(app.exports.set_aside.find(model)) == 1
         assert app.exports.verify(model, by="t").different == ()
-        (again,) = app.exports.retry_rejects(model, by="t")
+        (again,) = app.exports.set_aside.retry(model, by="t")
         assert again.rows_rejected == 1
-        (listed,) = app.exports.rejects(model)
+        (listed,) = app.exports.set_aside.find(model)
         assert listed.run == again.short_id
         with pytest.raises(ConfigError, match="no event"):
-            app.exports.export_rejects(model, tmp_path / "out")
+            app.exports.set_aside.export(model, tmp_path / "out")
     with installation.app() as app:
         match way:
             case "retry":
-                app.exports.retry_rejects(model, by="t")
+                app.exports.set_aside.retry(model, by="t")
             case "backfill":
                 estimate = app.exports.estimate(model, "earliest", None, "week" if model == "sessions" else None)
                 app.exports.backfill(model, estimate, by="t", parallel=1, progress=lambda _: None)
             case _:
                 load(app, tmp_path, {**large, "event": "hit", "properties": {**large["properties"], "$set": {"v": 1}}})
                 app.exports.run(model, by="t")
-        assert app.exports.rejects(model) == []
+        assert app.exports.set_aside.find(model) == []
         assert len(rows(installation, model)) == 2
         assert app.exports.verify(model, by="t").different == ()

@@ -378,3 +378,41 @@ def test_a_stream_has_no_schedule(installation: Installation) -> None:
             app.exports.schedules.pause(NAME, "tester")
         with pytest.raises(ConfigError, match="jitter"):
             make(app, "other", mode="stream", jitter="5m")
+
+
+def test_a_table_that_was_modified_too_often_waits_and_goes_on_where_it_was(
+    installation: Installation, tmp_path: Path
+) -> None:
+    uuids, ends = [], []
+    with installation.app(table_changes_day=2) as app:
+        installation.connect(app)
+        make(app, pause_after="1")
+        for number in range(3):
+            uuids += load(app, tmp_path, 10, first=10 * number)
+            ends.append(now())
+        queue(app, ends)
+        work(app)
+        (task,) = queued(app)
+        assert task.error is not None
+        assert task.error["code"] == "table_quota"
+        assert task.due_at > now() + 20 * HOUR
+        assert len(installation.uuids(NAME)) == 20
+        view = app.exports.get(NAME)
+        assert view.paused is None
+        assert "modified 2 times in a day" in str(view.trouble)
+    with installation.app() as app:
+        hasten(app)
+        work(app)
+        assert installation.uuids(NAME) == sorted(uuids)
+
+
+def test_a_run_has_no_more_chunks_than_the_quota_has_room_for(installation: Installation, tmp_path: Path) -> None:
+    with installation.app(commit_rows=10, chunk_bytes=1_000, table_changes_day=20) as app:
+        installation.connect(app)
+        make(app, interval="5m")
+        uuids = load(app, tmp_path, 300)
+        queue(app, [now()])
+        work(app)
+        (run,) = app.exports.runs(NAME, limit=5)
+        assert 5 <= len(run.chunks) <= 10  # half of the day
+        assert installation.uuids(NAME) == uuids

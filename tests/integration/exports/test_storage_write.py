@@ -213,7 +213,7 @@ def test_rows_that_bigquery_refuses_are_set_aside_and_tried_again(installation: 
         app.events.load(str(tmp_path / "a.jsonl"), "posthog")
         (run,) = app.exports.run("daily", by="tester", progress=narrow)
         assert (run.rows_done, run.rows_rejected) == (300 - len(refused), len(refused))
-        found = app.exports.rejects("daily")
+        found = app.exports.set_aside.find("daily")
         assert sorted(reject.uuid for reject in found) == refused
         assert {reject.code for reject in found} == {"row_refused"}
         assert "ip cannot be empty" in found[0].message
@@ -221,10 +221,10 @@ def test_rows_that_bigquery_refuses_are_set_aside_and_tried_again(installation: 
         wide = google.get_table(table)
         wide.schema = [bigquery.SchemaField(field.name, field.field_type) for field in wide.schema]
         google.update_table(wide, ["schema"])
-        (again,) = app.exports.retry_rejects("daily", by="tester")
+        (again,) = app.exports.set_aside.retry("daily", by="tester")
         assert (again.mode, again.rows_done, again.rows_rejected) == ("merge", len(refused), 0)
         assert installation.uuids() == sorted(event["uuid"] for event in events)
-        assert app.exports.rejects("daily") == []
+        assert app.exports.set_aside.find("daily") == []
     client.close()
 
 
@@ -236,7 +236,7 @@ def test_all_rows_may_be_refused(installation: Installation, tmp_path: Path) -> 
         load(app, tmp_path / "a.jsonl", 10)
         (run,) = app.exports.run("daily", by="tester")
         assert (run.status, run.rows_done, run.rows_rejected) == ("completed", 0, 10)
-        assert {reject.code for reject in app.exports.rejects("daily")} == {"row_refused"}
+        assert {reject.code for reject in app.exports.set_aside.find("daily")} == {"row_refused"}
     assert installation.rows("mine") == []
 
 
@@ -250,14 +250,14 @@ def test_rows_that_are_too_large_go_by_load_jobs(
         large = load(app, tmp_path / "b.jsonl", 1, first=500, size=200_000)
         (run,) = app.exports.run("daily", by="tester")
         assert (run.rows_done, run.rows_rejected) == (100, 1)
-        (reject,) = app.exports.rejects("daily")
+        (reject,) = app.exports.set_aside.find("daily")
         assert (reject.uuid, reject.code) == (large[0], "row_too_large")
         assert "the limit is 100,000" in reject.message
         assert "--delivery load" in reject.message
-        (again,) = app.exports.retry_rejects("daily", by="tester")
+        (again,) = app.exports.set_aside.retry("daily", by="tester")
         assert again.rows_rejected == 1
         app.exports.edit("daily", {"delivery": "load"})
-        (done,) = app.exports.retry_rejects("daily", by="tester")
+        (done,) = app.exports.set_aside.retry("daily", by="tester")
         assert (done.rows_done, done.rows_rejected) == (1, 0)
         assert "streams" not in str(done.chunks[0].job_id)
         assert installation.uuids() == sorted(uuids + large)

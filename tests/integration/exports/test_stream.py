@@ -169,16 +169,16 @@ def test_rows_that_bigquery_refuses_are_set_aside(installation: Installation, tm
         app.events.load(str(tmp_path / "more.jsonl"))
         send_all(app)
         assert installation.uuids() == sorted(wanted)
-        rejects = app.exports.rejects(NAME)
+        rejects = app.exports.set_aside.find(NAME)
         assert sorted(one.uuid for one in rejects) == sorted(bad)
         assert {one.code for one in rejects} == {"row_refused"}
         assert "outside the allowed bounds" in rejects[0].message
         run = app.exports.runs(NAME, limit=1)[0]
         assert (run.rows_done, run.rows_rejected) == (600, 2)
         assert app.exports.verify(NAME, by="tester").different == ()
-        app.exports.retry_rejects(NAME, by="tester")
+        app.exports.set_aside.retry(NAME, by="tester")
         assert installation.uuids() == sorted(wanted + bad)
-        assert app.exports.rejects(NAME) == []
+        assert app.exports.set_aside.find(NAME) == []
         send_all(app)
         assert installation.uuids() == sorted(wanted + bad)
 
@@ -194,7 +194,7 @@ def test_a_row_that_is_too_large_is_set_aside(installation: Installation, tmp_pa
         make_stream(app)
         send_all(app)
         assert installation.uuids() == [small]
-        assert [(one.uuid, one.code) for one in app.exports.rejects(NAME)] == [(large, "row_too_large")]
+        assert [(one.uuid, one.code) for one in app.exports.set_aside.find(NAME)] == [(large, "row_too_large")]
 
 
 def test_into_a_table_that_holds_rows_only_those_that_it_lacks_are_sent(

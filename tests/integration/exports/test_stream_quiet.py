@@ -129,18 +129,18 @@ def test_rows_that_were_set_aside_are_tried_again_beside_a_stream(
     (tmp_path / "old.jsonl").write_text(json.dumps(event) + "\n")
     with streaming(app) as ended:
         other.events.load(str(tmp_path / "old.jsonl"))
-        eventually(lambda: other.exports.rejects(NAME), "the row is set aside", ended)
+        eventually(lambda: other.exports.set_aside.find(NAME), "the row is set aside", ended)
         caught_up(other, ended)
         with pytest.raises(ConflictError) as running:
-            other.exports.retry_rejects(NAME, by="tester")
+            other.exports.set_aside.retry(NAME, by="tester")
         assert running.value.code == "run_streams"
         other.exports.verify(NAME, by="tester")  # which ends the run
         wanted += more(other, tmp_path, 1000)
-        other.exports.retry_rejects(NAME, by="tester")
+        other.exports.set_aside.retry(NAME, by="tester")
         caught_up(other, ended)
     assert not ended
     assert installation.uuids() == sorted([*wanted, "old"])
-    assert other.exports.rejects(NAME) == []
+    assert other.exports.set_aside.find(NAME) == []
 
 
 def test_a_stream_that_was_left_in_the_middle_must_be_finished_first(

@@ -82,7 +82,7 @@ def test_a_doubt_is_about_rows_that_were_sent(
         installation.local.set_faults([fault(FINALIZE, "expire_stream")])
         send_all(app)
         assert installation.uuids() == wanted
-        assert len(app.exports.rejects(NAME)) == 1
+        assert len(app.exports.set_aside.find(NAME)) == 1
 
 
 def test_what_may_come_late_takes_no_place_of_another_row(installation: Installation, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_what_may_come_late_takes_no_place_of_another_row(installation: Installa
         installation.local.set_faults([fault(APPEND, "delay_response", nth=9, seconds=2), fault(APPEND, "cut", nth=12)])
         send_all(app)
         assert installation.uuids() == sorted(wanted)
-        assert len(app.exports.rejects(NAME)) == 1
+        assert len(app.exports.set_aside.find(NAME)) == 1
         place = f"/datasets/{installation.dataset}/"
         made = [line for line in installation.local.requests() if "CreateWriteStream" in line["path"]]
         assert len([line for line in made if place in json.dumps(line["body"])]) == 2

@@ -272,7 +272,7 @@ def test_filters_rejects_and_other_models(prepared: Installation, tmp_path: Path
         load(app, tmp_path, [large])
         app.exports.run("few", by="t")
         assert app.exports.verify("few", by="t").different == ()
-        assert app.exports.rejects("few")
+        assert app.exports.set_aside.find("few")
         app.exports.edit("few", {"include_events": ("seen", "bought")})
         found = app.exports.verify("few", by="t")
         assert "filters" in found.notes[0]

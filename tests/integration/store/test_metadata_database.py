@@ -64,7 +64,7 @@ def test_people_of_an_older_database_get_numbers(database: Database) -> None:
     before = f"""
         DROP TABLE {SCHEMA}.merge_ids, {SCHEMA}.device_users, {SCHEMA}.former_numbers;
         DROP TABLE {SCHEMA}.verifications, {SCHEMA}.erasures, {SCHEMA}.keys, {SCHEMA}.streams;
-        DROP TABLE {SCHEMA}.schedules, {SCHEMA}.tasks, {SCHEMA}.failures;
+        DROP TABLE {SCHEMA}.schedules, {SCHEMA}.tasks, {SCHEMA}.failures, {SCHEMA}.modifications;
         ALTER TABLE {SCHEMA}.runs DROP COLUMN scheduled;
         ALTER TABLE {SCHEMA}.persons DROP COLUMN number;
         ALTER TABLE {SCHEMA}.distinct_ids DROP COLUMN number;

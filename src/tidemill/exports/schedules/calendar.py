@@ -136,6 +136,11 @@ class Schedule(pydantic.BaseModel, frozen=True, extra="forbid"):
         return dt.timedelta(seconds=max(_DAY, 2 * size * (self.pause_after or 1)))
 
     @property
+    def seconds(self) -> int:
+        """About how long an interval is; of cron and by hand a guess."""
+        return SECONDS[self.interval] if self.interval else _HOUR
+
+    @property
     def run_limit(self) -> dt.timedelta:
         """How long a run may take before it is stopped and tried again: PostHog's limits, by the interval's length."""
         return dt.timedelta(seconds=_LIMITS[self.interval] if self.interval else _DAY)

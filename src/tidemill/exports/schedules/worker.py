@@ -22,6 +22,7 @@ from tidemill.exports.schedules.calendar import Span
 from tidemill.exports.schedules.scheduler import schedule_of
 from tidemill.exports.watch import untold
 from tidemill.exports.work import Parts
+from tidemill.store.postgres import open_postgres
 from tidemill.store.records import Export, Task
 from tidemill.store.schedules import Schedules
 from tidemill.store.tasks import Tasks
@@ -69,6 +70,8 @@ class Worker:
                 if error.code == _LOST:
                     raise
                 _log.warning("the queue cannot be read: the database does not answer")
+                with contextlib.suppress(TidemillError):  # the embedded one is begun again, if it was killed
+                    open_postgres(self._parts.settings)
             _wait(_LOOKS_EVERY_SECONDS, stopping)
         self.drain()
 

@@ -10,6 +10,7 @@ from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
 from tidemill.events import ends
 from tidemill.exports import rejects
+from tidemill.exports.steps import quota
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
 
@@ -103,6 +104,7 @@ def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
         labels=work.labels,
     )
     client = parts.watches.client(run.id, export)
+    quota.spend(parts, work)
     loaded = client.load(path, job, sent=lambda count: parts.watches.sent(run.id, number, count))
     parts.runs.note_chunk(
         run.id,

@@ -56,6 +56,14 @@ def upgrade() -> None:
         schema="tidemill",
     )
     op.create_index("failures_export", "failures", ["export_id", "failed_at"], schema="tidemill")
+    op.create_table(
+        "modifications",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("modified_at", moment, nullable=False),
+        schema="tidemill",
+    )
+    op.create_index("modifications_name", "modifications", ["name", "modified_at"], schema="tidemill")
     op.add_column(
         "runs", sa.Column("scheduled", sa.Boolean(), nullable=False, server_default=sa.false()), schema="tidemill"
     )

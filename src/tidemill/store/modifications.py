@@ -1,0 +1,54 @@
+"""How often each table of BigQuery was modified lately: what counts against its quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from tidemill.store.database import Database
+from tidemill.store.locks import key
+from tidemill.store.tables import modifications as table
+
+_DAY = 86_400
+
+
+class Modifications:
+    """The repository of modifications, of all processes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def take(self, name: str, limits: Sequence[tuple[int, float]]) -> float:
+        """Count one more of a table, if it was modified less often than each limit (so often in so many seconds).
+
+        Gives 0; or, if it may not be modified now, after how many seconds it may be asked again.
+        """
+        now = sa.func.clock_timestamp()
+        with self._database.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key(f"modifications:{name}"))))
+            waits = [0.0]
+            for number, seconds in limits:
+                # The one that has to be that old: as many as the limit are younger.
+                oldest = (
+                    sa.select(table.c.modified_at)
+                    .where(table.c.name == name)
+                    .order_by(table.c.modified_at.desc())
+                    .offset(number - 1)
+                    .limit(1)
+                    .scalar_subquery()
+                )
+                left = connection.scalar(sa.select(seconds - sa.extract("epoch", now - oldest)))
+                waits.append(float(left or 0.0))
+            if max(waits) <= 0:
+                connection.execute(sa.insert(table).values(name=name, modified_at=now))
+                old = now - sa.func.make_interval(0, 0, 0, 0, 0, 0, _DAY)
+                connection.execute(sa.delete(table).where(table.c.name == name, table.c.modified_at < old))
+            return max(waits)
+
+    def count(self, name: str) -> int:
+        """How often a table was modified in the last day."""
+        old = sa.func.clock_timestamp() - sa.func.make_interval(0, 0, 0, 0, 0, 0, _DAY)
+        query = sa.select(sa.func.count()).where(table.c.name == name, table.c.modified_at > old)
+        with self._database.begin() as connection:
+            return int(connection.scalar(query) or 0)
