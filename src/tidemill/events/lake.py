@@ -45,6 +45,8 @@ Lock = Callable[[str], contextlib.AbstractContextManager[Held]]
 #: ducklake issue 1136). So it is had anew after so many cursors, by when that is some fifty megabytes; it takes a fifth
 #: of a second, once in minutes of commits without a pause.
 _CURSORS = 5_000
+#: Moments of which it is remembered which snapshot was the newest.
+_POSITIONS = 20
 _TURN, _FILES = "event-store", "event-store-files"
 #: Held by PostgreSQL until it has ended the transaction in which it is taken, whatever became of who asked for it.
 COMMITTING = 7_310_579_284_406_141_811
@@ -94,6 +96,7 @@ class Lake:
         self._opening = threading.Lock()
         self._new_events: NewEvents | None = None
         self._position = self._used = 0
+        self._positions: dict[dt.datetime, int] = {}  # by when they were asked for
         self._files: Files | None = None  # those that commits of this process have seen
 
     @contextlib.contextmanager
@@ -266,13 +269,21 @@ class Lake:
         return self._position
 
     def position_at(self, moment: dt.datetime, after: int) -> int:
-        """The newest snapshot after `after` that was committed by then; `after` if there is none."""
-        with self.cursor() as cursor:
-            found = cursor.execute(
-                "SELECT max(snapshot_id) FROM lake.commits WHERE rows > 0 AND snapshot_id > ? AND committed_at <= ?",
-                [after, moment],
-            ).fetchall()[0][0]
-        return found or after
+        """The newest snapshot after `after` that was committed by then; `after` if there is none.
+
+        Asked for many exports whose intervals end together, it is looked up once. What a machine whose clock is behind
+        commits later, and says that it was before, is in a later interval then: in one of them, as ever.
+        """
+        if moment not in self._positions or moment > ledger.now():
+            earlier = max((found for known, found in self._positions.items() if known < moment), default=0)
+            with self.cursor() as cursor:
+                found = cursor.execute(
+                    "SELECT max(snapshot_id) FROM lake.commits "
+                    "WHERE rows > 0 AND snapshot_id > ? AND committed_at <= ?",
+                    [earlier, moment],
+                ).fetchall()[0][0]
+            self._positions = {**dict(list(self._positions.items())[-_POSITIONS:]), moment: found or earlier}
+        return max(self._positions[moment], after)
 
     def look(self) -> None:
         """Raise UnavailableError if nothing could be committed now: no catalog answers, or there is no room."""

@@ -54,7 +54,7 @@ class Planner:
         """
         source = self._parts.source(export)
         upto = max(source.until(span.end, export.position), export.position)
-        commits = source.changes(export.position, upto, self._fold(export))
+        commits = source.changes(export.position, upto, self._fold(export)) if upto > export.position else []
         interval = (span.start, span.end)
         made = self._of_commits(
             export, commits, upto, by=by, interval=interval, covers_until=span.end, more={"scheduled": True}
