@@ -14,7 +14,7 @@ import traceback
 
 import typer
 
-from tidemill.cli import connection, events, export, key, local, model, persons, serve, setup
+from tidemill.cli import connection, events, export, key, local, model, persons, serve, service, setup
 from tidemill.documents import page
 
 VERBOSE = "--verbose"
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 setup.register(app)
 serve.register(app)
+service.register(app)
 app.add_typer(local.app, name="local")
 app.add_typer(connection.app, name="connection")
 app.add_typer(events.app, name="events")
