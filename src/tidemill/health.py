@@ -110,6 +110,9 @@ def _exports(app: App) -> list[Check]:
     return [Check("exports", "ok", detail), *filter(None, map(_export, exports))]
 
 
+_BY_HAND = "tidemill export edit {} --interval none"
+
+
 def _export(export: ExportView) -> Check | None:
     name = f"export {export.name}"
     match export.last_status:
@@ -131,6 +134,9 @@ def _export(export: ExportView) -> Check | None:
         start, end = export.missing_intervals[0]
         said = f"No run was made of {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC."
         return Check(name, "wrong", said, "The next run holds its rows. This is a bug in Tidemill: please report it.")
+    if export.overdue_since:
+        said = f"A run should have begun at {export.overdue_since:%Y-%m-%d %H:%M} UTC, and has not."
+        return Check(name, "warning", said, f"tidemill serve runs it. By hand alone: {_BY_HAND.format(export.name)}")
     if export.set_aside:
         said = f"{_number(export.set_aside, 'row')} set aside"
         return Check(name, "warning", said, f"tidemill export rejects list {export.name}")

@@ -6,7 +6,6 @@ A worker moves streams, and runs whose interval has ended; a scheduler puts thos
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import logging
 import os
 import sys
@@ -60,7 +59,7 @@ def main() -> None:
 def _keep_scheduling(app: App, stopping: threading.Event) -> None:
     while not stopping.is_set():
         with _patience(app):
-            app.scheduler.look(dt.datetime.now(dt.UTC))
+            app.scheduler.look(app.scheduler.now())
         stopping.wait(_LOOKS_EVERY_SECONDS)
 
 

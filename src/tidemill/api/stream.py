@@ -35,7 +35,7 @@ class Streams:
     def __init__(self, streaming: Streaming, file: Path, stopping: threading.Event) -> None:
         """`file`: where is told how they stand."""
         self._streaming, self._file, self._stopping, self._lines = streaming, file, stopping, Lines()
-        self._moving = threading.Thread(target=child.vital(self._move))
+        self._moving = threading.Thread(target=child.vital(self._move), daemon=True)
         self._telling = threading.Thread(target=self._keep_telling, daemon=True)
 
     def start(self) -> None:
@@ -47,8 +47,8 @@ class Streams:
         """Wait until what is on its way is in, when it is to stop; not for ever."""
         self._moving.join(_STOP_SECONDS)
         if self._moving.is_alive():
-            self._streaming.stop_now()
-            self._moving.join()
+            self._streaming.stop_now(runs=False)  # of others that run here
+            self._moving.join(_STOP_SECONDS)
         self._telling.join(_STOP_SECONDS)
 
     def _move(self) -> None:

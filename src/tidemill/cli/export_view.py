@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 #: What only an export by runs has, and what only a stream has.
 _OF_RUNS = {"interval", "delivery", "run_log", "verify_daily", "sql", "key", "versions", "last_finished_at"}
-_OF_RUNS |= {"paused", "next_run_at", "queued_intervals", "missing_intervals"}
+_OF_RUNS |= {"paused", "next_run_at", "queued_intervals", "missing_intervals", "overdue_since"}
 _OF_STREAMS = {"buffer", "last_sent_at"}
 
 
@@ -47,7 +47,7 @@ def table(exports: Sequence[ExportView]) -> None:
 def fields(export: ExportView) -> dict[str, Any]:
     """One, by the names that people read, without what it has not."""
     hidden = _OF_RUNS if export.mode == "stream" else _OF_STREAMS
-    seldom = {"trouble", "what_to_do", "paused"}
+    seldom = {"trouble", "what_to_do", "paused", "overdue_since"}
     found = {name: value for name, value in vars(export).items() if name not in hidden}
     return {name.replace("_", " "): value for name, value in found.items() if value is not None or name not in seldom}
 

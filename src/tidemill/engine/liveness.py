@@ -2,8 +2,8 @@
 
 The lock belongs to a database session, so it is gone the moment the process is, however that ends, and nobody has to
 wait for a heartbeat to be missed. Who keeps it and gives no sign of life (its machine vanished, or it is frozen) counts
-as dead after a minute, once somebody asks: all its sessions are ended, so it holds no lock and changes nothing here
-when it wakes. A worker that lost its session must not begin another step: `assert_alive` says so.
+as dead after a minute, once somebody asks: all its sessions are ended, so it holds no lock any more, and finds that out
+when it wakes, at its next step. A worker that lost its session must not begin another step: `assert_alive` says so.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def _key(worker: str) -> int:
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
+    """Of what this worker's session is asked."""
     try:
         yield
     except psycopg.Error as error:
@@ -65,6 +66,20 @@ def _translated() -> Iterator[None]:
             LOST,
             "The connection to the database was lost; another process may take over this work.",
             hint="Run the command again: it goes on where it stopped.",
+            raw=str(error),
+        ) from None
+
+
+@contextlib.contextmanager
+def _asking() -> Iterator[None]:
+    """Of what is asked by a session of its own: this worker has not lost its own then."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise UnavailableError(
+            "database_unavailable",
+            "The metadata database does not answer.",
+            hint="Run the command again; if it stays so, look at `tidemill doctor`.",
             raw=str(error),
         ) from None
 
@@ -143,7 +158,7 @@ class Liveness:
 
     def alive(self, worker: str) -> bool:
         """Whether that worker lives, and has its session."""
-        with _translated(), contextlib.closing(self._connect()) as session:
+        with _asking(), contextlib.closing(self._connect()) as session:
             return not _free(session, worker)
 
     def claim(self, workflow_id: str, version: str) -> tuple[list[str], str]:
@@ -154,7 +169,7 @@ class Liveness:
         they are found as its own. Raises ConflictError if a living worker has it.
         """
         token = uuid.uuid4().hex
-        with _translated(), contextlib.closing(self._connect()) as session, session.transaction():
+        with _asking(), contextlib.closing(self._connect()) as session, session.transaction():
             found = session.execute(_OWNER, [workflow_id]).fetchone()
             if found is None or found[2] not in _UNFINISHED:
                 return [], token

@@ -60,10 +60,12 @@ class Dispatch:
         run = self._runs.of_interval(export.id, span.end)
         if run is None:
             run = self._planner.scheduled(self._exports.by_id(export.id), span, by)
-            if not self._runs.chunks(run.id) and ExportSpec.model_validate(export.spec).run_log:
-                log.nothing(self._parts, export, span.end)
         if run.status == "running" and self._runs.chunks(run.id):
-            run = self.move(run, untold)
+            return self.move(run, untold)
+        if run.status == "running":  # there is nothing in it
+            if ExportSpec.model_validate(export.spec).run_log:
+                log.nothing(self._parts, export, span.end)
+            self._runs.complete(run.id, attempt=run.attempt)
         return run
 
     def begin(self) -> None:
@@ -136,8 +138,9 @@ class Dispatch:
         return self.move(self._planner.again(self._exports.by_id(export.id), ground, by), report)
 
     def assert_abandoned(self, run: Run, export: Export) -> None:
-        """Raise ConflictError if a living process moves the run."""
-        if run.worker and self._engine.alive(run.worker):
+        """Raise ConflictError if a living process moves the run: another one, or this one by another thread."""
+        dropped = run.worker == self._engine.worker and not self._watches.is_watched(run.id)
+        if run.worker and not dropped and self._engine.alive(run.worker):
             raise ConflictError(
                 "run_running",
                 f"Run {run.id.hex[:8]} of {export.name} is running, begun by {run.created_by} "

@@ -49,19 +49,14 @@ class Planner:
 
     def scheduled(self, export: Export, span: Span, by: str) -> Run:
         """The run of an interval of the schedule: over everything that was committed by its end, since the last run.
-
-        If there is nothing, it is completed already.
-        """
+        It has no chunks if there is nothing."""
         source = self._parts.source(export)
         upto = max(source.until(span.end, export.position), export.position)
         commits = source.changes(export.position, upto, self._fold(export)) if upto > export.position else []
         interval = (span.start, span.end)
-        made = self._of_commits(
+        return self._of_commits(
             export, commits, upto, by=by, interval=interval, covers_until=span.end, more={"scheduled": True}
         )
-        if not commits:
-            self._runs.complete(made.id, attempt=made.attempt)
-        return made
 
     def _of_commits(
         self,
@@ -256,7 +251,7 @@ class Planner:
             return "append"
         if mode := _changing(model):
             return mode
-        table = None if export.position else self._table(export)
+        table = None if self._runs.brought_rows(export.id) else self._table(export)
         if table is None:
             return "append"
         names = {field.name.lower() for field in table.fields}

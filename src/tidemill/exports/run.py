@@ -22,6 +22,8 @@ from tidemill.exports.watch import Report
 from tidemill.exports.work import Parts
 from tidemill.store.records import Run
 
+#: What our own code raises by mistake; the engine's own exceptions say that somebody else has the run.
+_BUGS = (*(ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError),)
 WORKFLOW, CHUNK_WORKFLOW, SEND_WORKFLOW = "export-run", "export-chunk", "export-chunk-send"
 
 
@@ -69,6 +71,10 @@ class Runner:
                 raise  # somebody else goes on with the run: it has not failed
             fields = {"code": error.code, "message": error.message, "hint": error.hint}
             self._step("fail", finish.fail, run_id, attempt, fields, isinstance(error, Cancelled))
+            raise
+        except _BUGS as error:
+            fields = {"code": "bug", "message": f"This is a bug in Tidemill: {error!r}", "hint": "Please report it."}
+            self._step("fail", finish.fail, run_id, attempt, fields, False)
             raise
 
     def _deliver(self, run_id: str, attempt: int) -> None:

@@ -76,6 +76,8 @@ class ExportView:
     next_run_at: dt.datetime | None
     queued_intervals: int
     missing_intervals: tuple[tuple[dt.datetime, dt.datetime], ...]
+    #: Since when a run should have begun, and has not.
+    overdue_since: dt.datetime | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,6 +228,7 @@ def export_view(
         next_run_at=due.next_at if due else None,
         queued_intervals=due.queued if due else 0,
         missing_intervals=due.missing if due else (),
+        overdue_since=due.overdue if due else None,
     )
 
 

@@ -54,6 +54,10 @@ class Watches:
             if watch.client:
                 watch.client.close()
 
+    def is_watched(self, run_id: uuid.UUID) -> bool:
+        """Whether this process moves the run."""
+        return run_id in self._watches
+
     def ready(self) -> None:
         """Something new is begun: an interrupt from before does not stop it."""
         self._interrupted.clear()

@@ -194,6 +194,12 @@ class Runs:
         with self._database.begin() as connection:
             return bool(connection.scalar(sa.select(sa.exists().where(runs.c.export_id == export_id, first))))
 
+    def brought_rows(self, export_id: uuid.UUID) -> bool:
+        """Whether any run of an export has put rows into its table. Its position may have moved without."""
+        found = sa.exists().where(runs.c.export_id == export_id, chunks.c.run_id == runs.c.id, chunks.c.rows_loaded > 0)
+        with self._database.begin() as connection:
+            return bool(connection.scalar(sa.select(found)))
+
     def chunks(self, run_id: uuid.UUID) -> list[Chunk]:
         """The chunks of a run, in order."""
         with self._database.begin() as connection:

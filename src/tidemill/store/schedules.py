@@ -46,6 +46,11 @@ class Schedules:
             row = connection.execute(sa.select(table).where(table.c.export_id == export_id)).first()
         return Standing(**row._mapping) if row else None
 
+    def now(self) -> dt.datetime:
+        """The time by the database's clock."""
+        with self._database.begin() as connection:
+            return connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+
     def without(self) -> list[Export]:
         """Exports of which it is not settled yet which interval is their first."""
         query = sa.select(exports).where(~sa.exists().where(table.c.export_id == exports.c.id))
@@ -64,6 +69,17 @@ class Schedules:
         """Change fields of one."""
         with self._database.begin() as connection:
             connection.execute(sa.update(table).where(table.c.export_id == export_id).values(**fields))
+
+    def replan(self, standing: Standing, start: dt.datetime, end: dt.datetime | None, expected: dt.datetime) -> bool:
+        """Another interval is next. Whether it was done: not if the schedule has gone on since it was looked at."""
+        change = sa.update(table).where(
+            table.c.export_id == standing.export_id,
+            table.c.next_start == standing.next_start,
+            table.c.next_end.is_not_distinct_from(standing.next_end),
+        )
+        values = {"next_start": start, "next_end": end, "expected_from": expected}
+        with self._database.begin() as connection:
+            return bool(connection.execute(change.values(**values)).rowcount)
 
     def due(self, now: dt.datetime, limit: int) -> list[Standing]:
         """Schedules of which an interval has ended, and is not in the queue; the longest ago first."""
@@ -100,6 +116,9 @@ class Schedules:
             for a, b, due in spans
         ]
         with self._database.begin() as connection:
+            # Its export first, as who deletes it does: else each would wait for the other.
+            mine = sa.select(exports.c.id).where(exports.c.id == standing.export_id)
+            connection.execute(mine.with_for_update(read=True, key_share=True))
             if not connection.execute(change).rowcount:
                 return False
             if rows:

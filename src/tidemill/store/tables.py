@@ -212,6 +212,7 @@ modifications = sa.Table(
     sa.Column("modified_at", _MOMENT, nullable=False),
 )
 sa.Index("modifications_name", modifications.c.name, modifications.c.modified_at)
+sa.Index("modifications_age", modifications.c.modified_at)
 
 verifications = sa.Table(
     "verifications",  # of all its rows: what was missing, there twice, or not expected

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection
 
 import sqlalchemy as sa
 
@@ -63,6 +64,10 @@ class Tasks:
             ids = list(connection.scalars(sa.text(_NEXT), which))
             if not ids:
                 return []
+            # Schedules first, as who deletes an export does: else each would wait for the other.
+            whose = sa.select(table.c.export_id).where(table.c.id.in_(ids))
+            served = sa.update(schedules).where(schedules.c.export_id.in_(whose))
+            connection.execute(served.values(served_at=sa.func.now()))
             change = (
                 sa.update(table)
                 .where(table.c.id.in_(ids))
@@ -70,8 +75,6 @@ class Tasks:
             )
             taken = connection.execute(change.returning(*table.c))
             found: list[Task] = [Task(**row._mapping) for row in taken]
-            served = sa.update(schedules).where(schedules.c.export_id.in_([task.export_id for task in found]))
-            connection.execute(served.values(served_at=sa.func.now()))
         return found
 
     def done(self, task: Task) -> None:
@@ -79,15 +82,18 @@ class Tasks:
         with self._database.begin() as connection:
             connection.execute(sa.delete(table).where(table.c.id == task.id, table.c.worker == task.worker))
 
-    def again(self, task: Task, due_at: dt.datetime, error: dict[str, str] | None) -> None:
-        """It is to be done again, not before then; nobody has it."""
+    def again(self, task: Task, due_at: dt.datetime, error: dict[str, str] | None, tries: int) -> None:
+        """It is to be done again, not before then; nobody has it. `tries`: so many count."""
         change = sa.update(table).where(table.c.id == task.id, table.c.worker == task.worker)
+        values = {"worker": None, "taken_at": None, "due_at": due_at, "error": error, "tries": tries}
         with self._database.begin() as connection:
-            connection.execute(change.values(worker=None, taken_at=None, due_at=due_at, error=error))
+            connection.execute(change.values(**values))
 
     def hasten(self, export_id: uuid.UUID) -> None:
         """Those of an export that wait to be tried again are due at once."""
-        change = sa.update(table).where(table.c.export_id == export_id, table.c.worker.is_(None), table.c.tries > 0)
+        change = sa.update(table).where(
+            table.c.export_id == export_id, table.c.worker.is_(None), table.c.error.is_not(None)
+        )
         with self._database.begin() as connection:
             connection.execute(change.values(due_at=sa.func.least(table.c.due_at, sa.func.now())))
 
@@ -99,11 +105,19 @@ class Tasks:
             )
             return [worker for worker in found if worker]
 
-    def abandon(self, worker: str) -> int:
-        """What a dead worker had is due at once, for anybody. Gives how many."""
-        change = sa.update(table).where(table.c.worker == worker)
+    def abandon(self, worker: str) -> list[Task]:
+        """What a dead worker had is for anybody: at once, or, if others have died of it before, ever later."""
+        pause = sa.case((table.c.tries <= 1, 0), else_=sa.func.power(2, sa.func.least(table.c.tries, 11)))
+        due = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, pause)
+        change = sa.update(table).where(table.c.worker == worker).values(worker=None, taken_at=None, due_at=due)
         with self._database.begin() as connection:
-            return connection.execute(change.values(worker=None, taken_at=None, due_at=sa.func.now())).rowcount
+            return [Task(**row._mapping) for row in connection.execute(change.returning(*table.c))]
+
+    def release(self, worker: str, at_work: Collection[uuid.UUID]) -> int:
+        """What a worker has and is not at work on is for anybody. Gives how many that were."""
+        change = sa.update(table).where(table.c.worker == worker, table.c.id.not_in(at_work))
+        with self._database.begin() as connection:
+            return connection.execute(change.values(worker=None, taken_at=None)).rowcount
 
     def of_export(self, export_id: uuid.UUID) -> list[Task]:
         """Those of an export, in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ from tidemill.app import App
 from tidemill.errors import ConfigError, ConflictError
 from tidemill.events import ledger
 from tidemill.exports.schedules.calendar import Schedule
+from tidemill.exports.steps import prepare
 from tidemill.store.runs import Runs
 from tidemill.store.schedules import Schedules
 
 HOUR = dt.timedelta(hours=1)
 LOADS = "/upload/bigquery/"
+SESSION = "019b0000-0000-7000-8000-000000000001"
+
+
+class UnheardOfError(Exception):
+    """None of those that are expected."""
 
 
 def load(app: App, folder: Path, count: int, *, first: int = 0) -> list[str]:
@@ -201,7 +208,7 @@ def test_a_run_that_takes_too_long_is_stopped_and_tried_again(
     monkeypatch.setattr(Schedule, "run_limit", dt.timedelta(seconds=1))
     with installation.app() as app:
         installation.connect(app)
-        make(app, pause_after="1")
+        make(app, pause_after="2")
         uuids = load(app, tmp_path, 20)
         queue(app, [now()])
         installation.local.set_faults(plan)
@@ -416,3 +423,177 @@ def test_a_run_has_no_more_chunks_than_the_quota_has_room_for(installation: Inst
         (run,) = app.exports.runs(NAME, limit=5)
         assert 5 <= len(run.chunks) <= 10  # half of the day
         assert installation.uuids(NAME) == uuids
+
+
+def test_a_bug_in_a_step_fails_the_run_and_the_next_try_goes_on(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with installation.app() as app:
+        installation.connect(app)
+        make(app, pause_after="2")
+        uuids = load(app, tmp_path, 20)
+        queue(app, [now()])
+        monkeypatch.setattr(prepare, "prepare", broken)
+        work(app)
+        assert [status for status, _ in of_schedule(app)] == ["failed"]
+        assert "No space left" in str(app.exports.get(NAME).trouble)
+        monkeypatch.undo()
+        hasten(app)
+        work(app)
+        assert installation.uuids(NAME) == uuids
+
+
+def test_a_run_that_nobody_moves_any_more_is_taken_up_by_its_own_worker(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise UnheardOfError
+
+    with installation.app() as app:
+        installation.connect(app)
+        make(app)
+        uuids = load(app, tmp_path, 20)
+        queue(app, [now()])
+        monkeypatch.setattr(prepare, "prepare", broken)
+        work(app)
+        assert [status for status, _ in of_schedule(app)] == ["running"]
+        monkeypatch.undo()
+        hasten(app)
+        work(app)
+        assert [status for status, _ in of_schedule(app)] == ["completed"]
+        assert installation.uuids(NAME) == uuids
+
+
+@pytest.mark.parametrize("model", ["sessions", "merge_ids"])
+def test_after_intervals_without_rows_the_first_rows_make_the_table(
+    installation: Installation, tmp_path: Path, model: str
+) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        make(app, model=model, team_id=1)
+        load(app, tmp_path, 20)
+        queue(app, [now()])
+        work(app)
+        assert of_schedule(app) == [("completed", 0)]
+        lines: list[dict[str, Any]] = [
+            {"event": "$pageview", "distinct_id": "anon", "properties": {"$session_id": SESSION}},
+            {"event": "seen", "distinct_id": "ana"},
+            {"event": "$identify", "distinct_id": "ana", "properties": {"$anon_distinct_id": "anon"}},
+        ]
+        file = tmp_path / "more.jsonl"
+        file.write_text("".join(json.dumps({**line, "timestamp": "2026-01-05T00:00:00Z"}) + "\n" for line in lines))
+        app.events.load(str(file))
+        queue(app, [now()])
+        work(app)
+        assert of_schedule(app)[-1] == ("completed", 1)
+        assert len(installation.rows(NAME)) == 1
+
+
+def test_history_that_is_left_out_before_the_first_run_doubles_nothing_in_a_table_that_is_there(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        make(app)
+        first = load(app, tmp_path, 20)
+        app.exports.run(NAME, by="tester")
+        app.exports.delete(NAME)
+        make(app)
+        app.exports.schedules.pause(NAME, "tester")
+        app.exports.schedules.unpause(NAME, skip=True)
+        second = load(app, tmp_path, 10, first=20)
+        app.exports.run(NAME, by="tester")
+        assert installation.uuids(NAME) == sorted(first + second)
+
+
+def test_history_that_is_left_out_before_the_first_run_is_left_out(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        make(app)
+        with monkeypatch.context() as patched:
+            patched.setattr(ledger, "now", lambda: now() - 3 * HOUR)
+            load(app, tmp_path, 20)
+        app.exports.schedules.pause(NAME, "tester")
+        assert app.exports.schedules.unpause(NAME, skip=True) == 20
+        second = load(app, tmp_path, 10, first=20)
+        queue(app, [now()])
+        work(app)
+        assert installation.uuids(NAME) == second
+
+
+def test_what_was_cancelled_because_the_process_stops_is_not_over(installation: Installation, tmp_path: Path) -> None:
+    plan = [{"path": LOADS, "fault": "delay_response", "seconds": 30.0}]
+    with installation.app() as app:
+        installation.connect(app)
+        make(app)
+        uuids = load(app, tmp_path, 20)
+        queue(app, [now()])
+        installation.local.set_faults(plan)
+        assert app.exports.worker.look() == 1
+        while not any(fault["fired"] for fault in installation.local.faults()):
+            assert queued(app)
+        app.exports.interrupt()
+        app.exports.worker.drain()
+        assert len(queued(app)) == 1
+    with installation.app() as app:
+        installation.local.set_faults([])
+        work(app)
+        assert installation.uuids(NAME) == uuids
+
+
+def test_a_task_that_its_worker_has_dropped_is_taken_again(installation: Installation, tmp_path: Path) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        make(app)
+        uuids = load(app, tmp_path, 20)
+        queue(app, [now()])
+        app.engine.launch()
+        (task,) = app.tasks.take(app.engine.worker, 1, 1)  # and nothing comes of it
+        app.exports.worker._missed_at = 0.0
+        assert task.worker == app.engine.worker
+        assert work(app) == 1
+        assert installation.uuids(NAME) == uuids
+
+
+def test_a_task_at_which_workers_die_again_and_again_is_put_off_and_then_paused(installation: Installation) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        make(app, pause_after="1")
+        queue(app, [now()])
+        for tries in range(1, 4):
+            with app.database.begin() as connection:
+                connection.exec_driver_sql("UPDATE tidemill.tasks SET worker = 'gone', tries = %s", (tries,))
+            app.exports.worker._take_over()
+            (task,) = queued(app)
+            assert (task.due_at > now()) == (tries > 1)
+        view = app.exports.get(NAME)
+        assert view.last_status == "paused"
+        assert "ended 3 times" in str(view.trouble)
+
+
+def test_a_start_that_is_taken_back_holds_no_more(installation: Installation) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        make(app, start_at="2090-01-01")
+        assert standing(app).next_start.year == 2090
+        app.exports.edit(NAME, {"start_at": "none"})
+        assert standing(app).next_start <= now()
+        assert app.exports.scheduler.look(now() + 2 * HOUR) == 2
+
+
+def test_what_should_have_run_and_did_not_is_told(installation: Installation) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        made = make(app)
+        assert app.exports.get(NAME).overdue_since is None
+        long_ago = now() - 3 * HOUR
+        Schedules(app.database).change(made.id, next_start=long_ago, next_end=long_ago + HOUR)
+        assert app.exports.get(NAME).overdue_since == long_ago + HOUR
+        (check,) = [check for check in app.doctor() if check.name == f"export {NAME}"]
+        assert check.status == "warning"
+        assert "tidemill serve" in check.hint

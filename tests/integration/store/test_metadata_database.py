@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import urllib.parse
 from importlib import resources
@@ -17,10 +18,13 @@ from tests.postgres_fixture import named
 
 from tidemill.engine.dbos_engine import DbosEngine
 from tidemill.errors import AccessError, ConfigError, UnavailableError
+from tidemill.exports.spec import ExportSpec
 from tidemill.settings import Settings
 from tidemill.store import locks
 from tidemill.store.database import HEAD, Database
+from tidemill.store.exports import Exports
 from tidemill.store.postgres import Postgres, open_postgres
+from tidemill.store.schedules import Schedules
 from tidemill.store.tables import SCHEMA, metadata
 
 
@@ -47,6 +51,8 @@ def test_processes_that_begin_at_once_migrate_once(postgres_server: Postgres) ->
         import sys
         from tidemill.settings import Settings
         from tidemill.store.database import Database
+from tidemill.store.exports import Exports
+from tidemill.store.schedules import Schedules
         from tidemill.store.postgres import Postgres
         database = Database(Postgres(sys.argv[1], "", embedded=False))
         say("ready"), wait()
@@ -247,3 +253,27 @@ def test_a_server_of_ones_own_with_several_hosts_and_an_odd_password(postgres: P
     engine.register("plain", lambda: engine.step("one", lambda: 1))
     assert engine.start("plain", "plain").wait() == 1
     engine.close()
+
+
+def test_an_interval_that_was_kept_for_a_scheduler_is_one_now_and_counts_from_now(database: Database) -> None:
+    with database.begin() as connection:
+        before = f"""
+            DROP TABLE {SCHEMA}.schedules, {SCHEMA}.tasks, {SCHEMA}.failures, {SCHEMA}.modifications;
+            ALTER TABLE {SCHEMA}.runs DROP COLUMN scheduled;
+            UPDATE {SCHEMA}.alembic_version SET version_num = '0014';
+            INSERT INTO {SCHEMA}.connections (id, name, project, dataset, adc, connected_by)
+                VALUES (gen_random_uuid(), 'c', 'p', 'd', true, 'me');
+            INSERT INTO {SCHEMA}.exports
+                (id, name, connection_id, model, project, dataset, table_id, spec, created_by, created_at)
+                SELECT gen_random_uuid(), 'e', id, 'events', 'p', 'd', 't',
+                    '{{"name": "e", "model": "events", "table": "t", "interval": "day"}}', 'me', '2020-01-01'
+                FROM {SCHEMA}.connections
+        """
+        for statement in before.split(";"):
+            connection.exec_driver_sql(statement)
+    database.migrate()
+    export = Exports(database).get("e")
+    assert str(ExportSpec.model_validate(export.spec).schedule) == "day"
+    standing = Schedules(database).get(export.id)
+    assert standing is not None
+    assert standing.next_start > dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import enum
 import hashlib
+import itertools
 import re
 import zoneinfo
 from collections.abc import Iterator
@@ -132,13 +133,16 @@ class Schedule(pydantic.BaseModel, frozen=True, extra="forbid"):
         """How long a failure counts: as said; else as many as pause it have room in twice."""
         if self.pause_within is not None:
             return dt.timedelta(seconds=self.pause_within)
-        size = SECONDS[self.interval] if self.interval else _DAY
+        size = self.seconds
         return dt.timedelta(seconds=max(_DAY, 2 * size * (self.pause_after or 1)))
 
     @property
     def seconds(self) -> int:
-        """About how long an interval is; of cron and by hand a guess."""
-        return SECONDS[self.interval] if self.interval else _HOUR
+        """About how long an interval is; of cron, the first of a year is looked at."""
+        if self.interval:
+            return SECONDS[self.interval]
+        ends = list(itertools.islice(self.ends_after(dt.datetime(2026, 1, 1, tzinfo=dt.UTC)), 2))
+        return round((ends[1] - ends[0]).total_seconds()) if len(ends) == 2 else _DAY
 
     @property
     def run_limit(self) -> dt.timedelta:
@@ -196,6 +200,8 @@ class Schedule(pydantic.BaseModel, frozen=True, extra="forbid"):
         """The intervals from `start` on that have ended, in order, without a gap, at most so many; as one, if they are
         to be joined."""
         upto = min(now, self.end_at) if self.end_at else now
+        if most <= 0:
+            return []
         if self.missed is Missed.JOIN and (last := self._start_before(upto)) and last > start:
             return [Span(start, last)]
         spans: list[Span] = []

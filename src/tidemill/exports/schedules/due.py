@@ -11,6 +11,7 @@ class Due:
     """`next_at`: when its next run begins, at the earliest; None: never. `queued`: intervals that have ended and whose
     run is not completed. `trouble`: code, message and hint of why the first of them is not. `pause_reason`: the same of
     why it was paused; None if somebody wanted it. `missing`: spans that have ended, and that no run was made for.
+    `overdue`: since when something should have been begun, and nobody did.
     """
 
     next_at: dt.datetime | None
@@ -20,3 +21,4 @@ class Due:
     paused_by: str | None
     pause_reason: dict[str, str] | None
     missing: tuple[tuple[dt.datetime, dt.datetime], ...]
+    overdue: dt.datetime | None

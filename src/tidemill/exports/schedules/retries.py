@@ -9,6 +9,7 @@ import random
 from tidemill.errors import RetryableError, TidemillError, UnavailableError
 from tidemill.exports.dispatch import ELSEWHERE
 from tidemill.exports.schedules.calendar import Schedule
+from tidemill.store.records import Task
 
 #: Seconds until the second try of what may pass by itself; each time after twice that, up to a bound. A try of its own
 #: waits for BigQuery already (TIDEMILL_RETRY_DEADLINE_SECONDS), so there is no hurry.
@@ -19,24 +20,45 @@ _ELSEWHERE_SECONDS = 15.0
 _LASTING_SECONDS = 3600.0
 #: The code of the error of a run that took too long.
 TOOK_LONG = "run_took_long"
+#: Workers that may end at a task before that counts as a failure of the export.
+_DEATHS = 3
+
+
+def killed(task: Task) -> TidemillError | None:
+    """What is said of a task whose worker is gone, if that has happened again and again."""
+    if task.tries < _DEATHS:
+        return None
+    return TidemillError(
+        "worker_died",
+        f"The process that ran it has ended {task.tries} times.",
+        hint="It may need more memory than there is: look at the server's log.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """When it is tried again, and whether it counts as a failure of the export: somebody has to do something."""
+    """When it is tried again; whether it counts as a failure of the export, for somebody has to do something; and how
+    many tries count for what it waits the next time."""
 
     again_at: dt.datetime
     counts: bool
+    tries: int
 
 
 def judged(error: TidemillError, tries: int, schedule: Schedule, now: dt.datetime) -> Verdict:
     """Of an error in that try (1 is the first)."""
     if error.code in ELSEWHERE:
-        return Verdict(now + dt.timedelta(seconds=_ELSEWHERE_SECONDS), counts=False)
+        return Verdict(now + dt.timedelta(seconds=_ELSEWHERE_SECONDS), counts=False, tries=tries - 1)
     if isinstance(error, RetryableError | UnavailableError) or error.code == TOOK_LONG:
         pause = min(_FIRST_SECONDS * 2 ** min(tries - 1, 20), _MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
         after = getattr(error, "after", None) or 0.0
-        return Verdict(now + dt.timedelta(seconds=max(pause, after)), counts=False)
+        again = now + dt.timedelta(seconds=max(pause, after))
+        return Verdict(again, counts=error.code == TOOK_LONG, tries=tries)
     # It will not pass by itself: it is looked at again when the next interval ends, and those behind it wait.
     soon = schedule.end_after(now) or now + dt.timedelta(seconds=_LASTING_SECONDS)
-    return Verdict(soon, counts=True)
+    return Verdict(soon, counts=True, tries=0)
+
+
+def limit(schedule: Schedule, tries: int) -> dt.timedelta:
+    """How long a run may take in that try: each time twice as long, for one that merges begins anew."""
+    return schedule.run_limit * int(2 ** min(tries - 1, 10))

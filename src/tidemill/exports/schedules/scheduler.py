@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
+import uuid
+from collections.abc import Iterator
 
-from tidemill.errors import NotFoundError, TidemillError
+from tidemill.errors import NotFoundError, UnavailableError
 from tidemill.exports.schedules.calendar import Schedule
 from tidemill.exports.spec import ExportSpec
 from tidemill.store.exports import Exports
@@ -28,7 +31,8 @@ class Scheduler:
     def look(self, now: dt.datetime) -> int:
         """Put into the queue what is due. Gives how many intervals that were."""
         for export in self._schedules.without():
-            self.settle(export)
+            with _kept_going(export.id):
+                self.settle(export)
         return sum(self._queue(standing, now) for standing in self._schedules.due(now, _AT_ONCE))
 
     def settle(self, export: Export) -> None:
@@ -38,18 +42,33 @@ class Scheduler:
         self._schedules.settle(export.id, start, next_end(schedule, start))
 
     def _queue(self, standing: Standing, now: dt.datetime) -> int:
-        try:
+        with _kept_going(standing.export_id):
             export = self._exports.by_id(standing.export_id)
-            schedule = schedule_of(export)
-            spans = schedule.due(standing.next_start, now, _MOST_QUEUED - self._tasks.count(export.id))
-        except NotFoundError:
-            return 0
-        except TidemillError:  # one schedule that cannot be counted stops no other
-            _log.exception("the schedule of export %s", standing.export_id)
-            return 0
-        named = [(span.start, span.end, schedule.begins_at(str(export.id), span.end)) for span in spans]
-        end = next_end(schedule, spans[-1].end if spans else standing.next_start)
-        return len(spans) if self._schedules.queue(standing, named, end) else 0
+            schedule, room = schedule_of(export), _MOST_QUEUED - self._tasks.count(standing.export_id)
+            if room <= 0:
+                return 0
+            spans = schedule.due(standing.next_start, now, room)
+            named = [(span.start, span.end, schedule.begins_at(str(export.id), span.end)) for span in spans]
+            end = next_end(schedule, spans[-1].end if spans else standing.next_start)
+            return len(spans) if self._schedules.queue(standing, named, end) else 0
+        return 0
+
+    def now(self) -> dt.datetime:
+        """The time by the database's clock, which is the same for all machines."""
+        return self._schedules.now()
+
+
+@contextlib.contextmanager
+def _kept_going(export_id: uuid.UUID) -> Iterator[None]:
+    """One schedule that cannot be counted stops no other. Without a database, all wait."""
+    try:
+        yield
+    except UnavailableError:
+        raise
+    except NotFoundError:  # it was deleted meanwhile
+        return
+    except Exception:  # noqa: BLE001 - a bug, which is told
+        _log.exception("the schedule of export %s", export_id)
 
 
 def schedule_of(export: Export) -> Schedule:

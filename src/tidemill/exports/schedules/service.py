@@ -17,6 +17,8 @@ from tidemill.store.schedules import Schedules
 from tidemill.store.tasks import Tasks
 
 _log = logging.getLogger(__name__)
+#: Who has not begun what is due after so long is not there, or has too much to do.
+_LATE = dt.timedelta(minutes=5)
 
 
 class Scheduling:
@@ -36,19 +38,16 @@ class Scheduling:
         was, schedule = schedule_of(before), schedule_of(after)
         if was == schedule:
             return
-        standing = self._standing(after)
-        start = expected = None
-        if was.by_hand or (standing.next_end is None and not schedule.by_hand):
-            start = expected = schedule.first_start(dt.datetime.now(dt.UTC))
-        elif schedule.start_at and schedule.start_at > standing.next_start:
-            start = expected = schedule.start_at
-        start = start or standing.next_start
-        self._schedules.change(
-            after.id,
-            next_start=start,
-            next_end=next_end(schedule, start),
-            expected_from=expected or standing.expected_from,
-        )
+        replanned = False
+        while not replanned:  # a scheduler may have gone on meanwhile
+            standing, now = self._standing(after), self._schedules.now()
+            begins_anew = was.by_hand or (standing.next_end is None and not schedule.by_hand)
+            start, expected = standing.next_start, standing.expected_from
+            if begins_anew or start > now:  # nothing was run yet, or nothing is to be
+                start = expected = schedule.first_start(now)
+            elif schedule.start_at and schedule.start_at > start:
+                start = expected = schedule.start_at
+            replanned = self._schedules.replan(standing, start, next_end(schedule, start), expected)
         self._tasks.hasten(after.id)
 
     def pause(self, name: str, by: str) -> Export:
@@ -99,12 +98,13 @@ class Scheduling:
     def _skip(self, export: Export) -> int:
         """Go on with the interval that it is now, and what is acknowledged in it."""
         schedule, source = schedule_of(export), self._parts.source(export)
-        start = schedule.first_start(dt.datetime.now(dt.UTC))
+        standing = self._standing(export)
+        start = max(schedule.first_start(self._schedules.now()), standing.next_start)
         upto = max(source.until(start, export.position), export.position)
         rows = source.count(selection.of(ExportSpec.model_validate(export.spec), export.position, upto))
         self._parts.exports.skip(export.id, export.position, upto)
         self._tasks.clear(export.id)
-        self._schedules.change(export.id, next_start=start, next_end=next_end(schedule, start), expected_from=start)
+        self._schedules.replan(standing, start, next_end(schedule, start), start)  # paused: no scheduler goes on
         return rows
 
     def due(self, export: Export) -> Due | None:
@@ -122,7 +122,16 @@ class Scheduling:
             paused_by=standing.paused_by,
             pause_reason=standing.pause_reason,
             missing=tuple(self._schedules.missing(export.id)),
+            overdue=self._overdue(standing, tasks),
         )
+
+    def _overdue(self, standing: Standing, tasks: list[Task]) -> dt.datetime | None:
+        """Since when something should have been put into the queue, or taken from it."""
+        waits = [standing.next_end] if standing.next_end else []
+        waits += [task.due_at for task in tasks[:1] if task.worker is None]
+        since = min(waits, default=None)
+        late = since is not None and self._schedules.now() - since > _LATE
+        return since if late and standing.paused_at is None else None
 
     def queue(self, export: Export) -> list[Task]:
         """Intervals that have ended, and whose run is not completed."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from tidemill.engine.port import Engine
-from tidemill.errors import Cancelled, TidemillError, UnavailableError
+from tidemill.errors import Cancelled, NotFoundError, TidemillError, UnavailableError
 from tidemill.exports.dispatch import ELSEWHERE, Dispatch
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.schedules import retries
@@ -107,9 +107,16 @@ class Worker:
     def _take_over(self) -> None:
         """What dead workers had is for anybody."""
         for worker in self._tasks.workers():
-            if not self._engine.alive(worker):
-                number = self._tasks.abandon(worker)
-                _log.warning("worker %s is gone; what it had (%d) is taken over", worker[:8], number)
+            if worker == self._engine.worker:
+                self._tasks.release(worker, [task.id for task in self._active.values()])
+            elif not self._engine.alive(worker):
+                left = self._tasks.abandon(worker)
+                _log.warning("worker %s is gone; what it had (%d) is taken over", worker[:8], len(left))
+                for task in left:
+                    error = retries.killed(task)
+                    with contextlib.suppress(NotFoundError):  # it was deleted meanwhile
+                        if error is not None:
+                            self._count(self._parts.exports.by_id(task.export_id), task, error)
 
     def _perform(self, task: Task) -> None:
         try:
@@ -125,7 +132,8 @@ class Worker:
 
     def _do(self, task: Task, export: Export) -> None:
         schedule = schedule_of(export)
-        with self._limited(export, schedule.run_limit) as took_long:
+        limit = retries.limit(schedule, task.tries)
+        with self._limited(export, limit) as took_long:
             try:
                 run = self._dispatch.interval(export, Span(task.interval_start, task.interval_end), BY)
             except Cancelled:
@@ -133,8 +141,8 @@ class Worker:
                     raise
                 raise TidemillError(
                     retries.TOOK_LONG,
-                    f"The run took more than {schedule.run_limit}, and was stopped; it is tried again.",
-                    hint=f"It goes on where it stopped. tidemill export show {export.name}",
+                    f"The run took more than {limit}, and was stopped; it is tried again, with twice the time.",
+                    hint=f"Smaller pieces: a shorter --interval. tidemill export show {export.name}",
                 ) from None
         self._tasks.done(task)
         if run.rows_planned:
@@ -144,48 +152,66 @@ class Worker:
 
     @contextlib.contextmanager
     def _limited(self, export: Export, limit: dt.timedelta) -> Iterator[threading.Event]:
-        """Cancel the export's run if the block takes longer. Gives what tells whether it did."""
-        took_long = threading.Event()
+        """Cancel the export's runs if the block takes longer. Gives what tells whether it did."""
+        took_long, over = threading.Event(), threading.Event()
 
-        def stop() -> None:
-            took_long.set()
-            with contextlib.suppress(TidemillError):
-                for run in self._parts.runs.running(export.id):
-                    if run.scheduled and run.worker == self._engine.worker:
-                        self._parts.runs.request_cancel(run.id)
+        def watch() -> None:
+            pause = limit.total_seconds()
+            while not over.wait(pause):
+                pause = _MISSES_EVERY_SECONDS  # one that begins after that is stopped, too
+                with contextlib.suppress(TidemillError):
+                    for run in self._parts.runs.running(export.id):
+                        if run.backfill_id is None and run.worker == self._engine.worker:
+                            took_long.set()
+                            self._parts.runs.request_cancel(run.id)
 
-        timer = threading.Timer(limit.total_seconds(), stop)
-        timer.daemon = True
-        timer.start()
+        threading.Thread(target=watch, daemon=True).start()
         try:
             yield took_long
         finally:
-            timer.cancel()
+            over.set()
 
     def _ended_badly(self, task: Task, error: TidemillError) -> None:
         """See that it is tried again, or that the next interval goes on with its run."""
         if error.code == _LOST:
             return  # another worker takes over what this one had
-        with contextlib.suppress(TidemillError):  # the database is away: it is taken over when this worker is gone
+        with contextlib.suppress(TidemillError):  # the database is away: it is released when it is back
             export = self._parts.exports.by_id(task.export_id)
-            if isinstance(error, Cancelled):  # somebody wanted it
-                _log.info("export %s: the run was cancelled", export.name)
-                self._tasks.done(task)
-                return
             now = dt.datetime.now(dt.UTC)
+            if isinstance(error, Cancelled):
+                self._cancelled(task, export, now)
+                return
             schedule = schedule_of(export)
             verdict = retries.judged(error, task.tries, schedule, now)
             if error.code in ELSEWHERE:
-                self._tasks.again(task, verdict.again_at, None)
+                self._tasks.again(task, verdict.again_at, task.error, verdict.tries)
                 return
             said = {"code": error.code, "message": error.message, "hint": error.hint}
-            self._tasks.again(task, verdict.again_at, said)
+            self._tasks.again(task, verdict.again_at, said, verdict.tries)
             _log.error("export %s: %s %s", export.name, error.message, error.hint)
             if verdict.counts:
-                since = now - schedule.failures_count_for
-                number = self._schedules.fail(export.id, task.interval_end, error.code, since)
-                if schedule.pause_after is not None and number >= schedule.pause_after:
-                    self._paused(export, error, number)
+                self._count(export, task, error)
+
+    def _cancelled(self, task: Task, export: Export, now: dt.datetime) -> None:
+        """Somebody has cancelled a run: if it was that of the task, the next interval goes on with it; if it was an
+        earlier one, the task waits until then. One that was cancelled because this process stops is not over."""
+        own = self._parts.runs.of_interval(export.id, task.interval_end)
+        if self._dispatch.interrupted:
+            self._tasks.again(task, now, task.error, task.tries - 1)
+        elif own is not None and own.status == "cancelled":
+            _log.info("export %s: the run was cancelled", export.name)
+            self._tasks.done(task)
+        else:
+            later = schedule_of(export).end_after(now) or now + dt.timedelta(hours=1)
+            self._tasks.again(task, later, task.error, 0)
+
+    def _count(self, export: Export, task: Task, error: TidemillError) -> None:
+        """A failure, for which somebody has to do something; of too many the export is paused."""
+        schedule = schedule_of(export)
+        since = dt.datetime.now(dt.UTC) - schedule.failures_count_for
+        number = self._schedules.fail(export.id, task.interval_end, error.code, since)
+        if schedule.pause_after is not None and number >= schedule.pause_after:
+            self._paused(export, error, number)
 
 
 def _wait(seconds: float, stopping: Callable[[], bool]) -> None:

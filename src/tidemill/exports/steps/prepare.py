@@ -26,7 +26,7 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> dict[str, int]:
     client = parts.watches.client(run.id, export)
     columns = work.model.columns_for(json_type=work.spec.json_type)
     table = client.get_table(export.dataset, export.table_id)
-    if table is None and export.position:
+    if table is None and parts.runs.brought_rows(export.id):
         raise gone(export)
     if table is None:
         table = client.create_table(export.dataset, export.table_id, layout(work.spec, export, columns))

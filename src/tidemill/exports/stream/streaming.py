@@ -116,10 +116,12 @@ class Streaming:
             self._revive()
             return []
 
-    def stop_now(self) -> None:
-        """Wait for no answer any more. What is in flight is settled by who goes on."""
+    def stop_now(self, *, runs: bool = True) -> None:
+        """Wait for no answer any more. What is in flight is settled by who goes on. `runs`: cancel the runs of this
+        process, too, for one of them may bring the first rows of a stream."""
         self._forced.set()
-        self._dispatch.interrupt()
+        if runs:
+            self._dispatch.interrupt()
 
     def status(self, export: Export) -> tuple[Stream | None, dt.datetime | None]:
         """The stream of an export; and when the oldest event that the export has not sent was acknowledged."""

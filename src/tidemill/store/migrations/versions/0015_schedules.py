@@ -64,6 +64,7 @@ def upgrade() -> None:
         schema="tidemill",
     )
     op.create_index("modifications_name", "modifications", ["name", "modified_at"], schema="tidemill")
+    op.create_index("modifications_age", "modifications", ["modified_at"], schema="tidemill")
     op.add_column(
         "runs", sa.Column("scheduled", sa.Boolean(), nullable=False, server_default=sa.false()), schema="tidemill"
     )
@@ -71,3 +72,12 @@ def upgrade() -> None:
         "runs_interval_once", "runs", ["export_id", "interval_end"], unique=True, schema="tidemill",
         postgresql_where=sa.text("scheduled"),
     )  # fmt: skip
+    for table in ("exports", "runs"):  # the interval that was kept for a scheduler
+        op.execute(
+            f"UPDATE tidemill.{table} SET spec = (spec - 'interval') || "
+            "jsonb_build_object('schedule', jsonb_build_object('interval', spec->'interval')) WHERE spec ? 'interval'"
+        )
+    op.execute(  # from now on, not from when they were made
+        "INSERT INTO tidemill.schedules (export_id, next_start, next_end, expected_from) "
+        "SELECT id, now(), now(), now() FROM tidemill.exports WHERE spec->>'mode' IS DISTINCT FROM 'stream'"
+    )
