@@ -41,22 +41,25 @@ class Watches:
         self._runs = runs
         self._client_for = client_for
         self._watches: dict[uuid.UUID, _Watch] = collections.defaultdict(_Watch)
+        self._moved: set[uuid.UUID] = set()
         self._interrupted = threading.Event()
 
     @contextlib.contextmanager
     def watching(self, run_id: uuid.UUID, report: Report) -> Iterator[None]:
         """Tell `report` how far the run is, for the time of the block; forget the run then."""
         self._watches[run_id].report = report
+        self._moved.add(run_id)
         try:
             yield
         finally:
+            self._moved.discard(run_id)
             watch = self._watches.pop(run_id)
             if watch.client:
                 watch.client.close()
 
     def is_watched(self, run_id: uuid.UUID) -> bool:
         """Whether this process moves the run."""
-        return run_id in self._watches
+        return run_id in self._moved  # a chunk that is not over yet may have made a watch of the run anew
 
     def ready(self) -> None:
         """Something new is begun: an interrupt from before does not stop it."""
