@@ -593,6 +593,10 @@ def test_what_should_have_run_and_did_not_is_told(installation: Installation) ->
         assert app.exports.get(NAME).overdue_since is None
         long_ago = now() - 3 * HOUR
         Schedules(app.database).change(made.id, next_start=long_ago, next_end=long_ago + HOUR)
+        assert app.exports.get(NAME).overdue_since is None  # no server has ever run here
+        make(app, "other")
+        queue(app, [now()], "other")
+        work(app)
         assert app.exports.get(NAME).overdue_since == long_ago + HOUR
         (check,) = [check for check in app.doctor() if check.name == f"export {NAME}"]
         assert check.status == "warning"
