@@ -302,11 +302,12 @@ def test_the_gap_is_left_out_if_it_is_said_so_and_a_backfill_brings_it_in(
     with installation.app() as app:
         installation.connect(app)
         make(app)
-        first = load(app, tmp_path, 20)
-        queue(app, [now()])
-        work(app)
-        app.exports.schedules.pause(NAME, "tester")
         with monkeypatch.context() as patched:
+            patched.setattr(ledger, "now", lambda: now() - 5 * HOUR)
+            first = load(app, tmp_path, 20)
+            queue(app, [now() - 4 * HOUR])
+            work(app)
+            app.exports.schedules.pause(NAME, "tester")
             patched.setattr(ledger, "now", lambda: now() - 3 * HOUR)
             gap = load(app, tmp_path, 10, first=20)
         assert app.exports.schedules.unpause(NAME, skip=True) == 10
