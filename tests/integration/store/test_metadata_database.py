@@ -51,8 +51,6 @@ def test_processes_that_begin_at_once_migrate_once(postgres_server: Postgres) ->
         import sys
         from tidemill.settings import Settings
         from tidemill.store.database import Database
-from tidemill.store.exports import Exports
-from tidemill.store.schedules import Schedules
         from tidemill.store.postgres import Postgres
         database = Database(Postgres(sys.argv[1], "", embedded=False))
         say("ready"), wait()
