@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ def fresh_installation(tmp_path: Path, local_bigquery: LocalBigQuery) -> Install
 def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> bool:
     """Kill a command as soon as it has come so far, or let it end. Whether it was running still."""
     while process.poll() is None and not reached():
-        pass
+        time.sleep(0.005)  # else it takes the core that the command needs
     process.kill()
     process.communicate()
     return process.returncode < 0
