@@ -307,6 +307,8 @@ def _keeper(app: App, closing: contextlib.ExitStack) -> Keeper:
     revoked, revive = Keys(app.database).revoked, app.revive
     within = dt.timedelta(days=app.settings.capture_duplicate_days)
     keeper = StoreKeeper(app.lake, Rejects(app.database), revoked, revive, within)
+    if app.keys.find():  # the store is opened now, or who sends much at once is told to come again until it is
+        keeper.look()
     tidying = Tidying(app.lake)
     tidying.start()
     closing.callback(tidying.stop)

@@ -95,6 +95,12 @@ class Share:
         self.taken += count
         self._coming += count if coming else 0
 
+    def give(self, count: int) -> None:
+        """Give some of it back, before the end."""
+        with self._room.guard:
+            self._room.taken -= count
+        self.taken -= count
+
     def come(self) -> None:
         """The body is there, or will not be."""
         with self._room.guard:

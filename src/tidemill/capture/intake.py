@@ -227,10 +227,13 @@ def _plain(request: Request, dialect: Dialect, body: bytes, most: int, share: Sh
 def _read(asked: _Asked, body: bytes, share: Share) -> Sent:
     """What a body says; at `/batch` it may be Amplitude's."""
     if asked.dialect is POSTHOG:
+        passing = 0
         if len(body) <= posthog.MOST_QUICK:
-            share.take(2 * len(body) + _PLAIN_EVENT * body.count(b"{"))  # if each brace were an event
+            passing = len(body) + _PLAIN_EVENT * body.count(b"{")  # if each brace were an event
+            share.take(len(body) + passing)
         sent = POSTHOG.quick(asked.request, body)
         if sent is not None:
+            share.give(passing)  # columns are made: the commit is waited for with these alone
             return sent
         asked.read(body)
     share.take(_RECORD * body.count(b","))  # if each part were a record
