@@ -22,6 +22,9 @@ from tidemill.cli.groups import StartGroup
 app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and their runs.")
 
 INTERVALS = "5m, 15m, hour, day, week, a cron expression such as '0 6 * * 1-5', or none (by hand alone)"
+#: Options that are called as the fields of an export that they give: of a new one, and of any.
+_OF_NEW = ("name", "model", "table", "json_type", "mode")
+_OF_ANY = ("delivery", "run_log", "buffer_bytes", "buffer_seconds", "max_bytes_billed")
 DELIVERIES = "load (load jobs, which are free) or storage-write (the Storage Write API)"
 
 
@@ -61,9 +64,7 @@ def create(
     partition_expiration: int = typer.Option(None, help="Days after which a partition of the new table vanishes."),
     table_expiration: int = typer.Option(None, help="Days after which the new table itself vanishes, with all rows."),
     max_bytes_billed: str = typer.Option(None, help="A statement that would be billed for more fails, such as 20GB."),
-    run_log: bool = typer.Option(
-        False, "--run-log", help="Each run writes a row into tidemill_runs, beside the table."
-    ),
+    run_log: bool = typer.Option(False, "--run-log", help="Each run writes a row into tidemill_runs beside the table."),
     verify_daily: str = typer.Option(
         None, help="Once a day a run verifies so many of the last days, or all, and brings in what is missing."
     ),
@@ -73,19 +74,14 @@ def create(
 
     Those of a stream are sent as they come: at once if tidemill serve runs, or by tidemill export stream.
     """
-    fields: dict[str, Any] = {"name": name, "model": model, "table": table, "interval": interval}
-    fields |= {"time_zone": time_zone, "offset": offset, "jitter": jitter, "start_at": start_at, "end_at": end_at}
-    fields |= {"missed": missed, "pause_after": pause_after}
-    fields |= {"delivery": delivery, "json_type": json_type}
+    given = locals()
+    fields: dict[str, Any] = {option: given[option] for option in (*_OF_NEW, *_OF_ANY, *export_schedule.OPTIONS)}
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
     fields |= {"partition_expiration_days": partition_expiration, "table_expiration_days": table_expiration}
-    fields |= {"run_log": run_log, "verify_days": verify_daily, "mode": mode, "elements_on_any_event": elements}
-    fields |= {"buffer_bytes": buffer_bytes, "buffer_seconds": buffer_seconds}
+    fields |= {"verify_days": verify_daily, "elements_on_any_event": elements}
     fields |= {"sql": _query(sql) if sql is not None else None, "key": key, "versions": version}
     if partition_by is not None:
         fields["partition_by"] = partition_by
-    if max_bytes_billed is not None:
-        fields["max_bytes_billed"] = max_bytes_billed
     if cluster_by:
         fields["cluster_by"] = () if cluster_by == ["none"] else tuple(cluster_by)
     with session.app() as opened:
@@ -159,11 +155,9 @@ def edit(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Change an export. Model, table and JSON type stay: make another export for those."""
-    changes: dict[str, Any] = {"name": rename, "interval": interval, "max_bytes_billed": max_bytes_billed}
-    changes |= {"time_zone": time_zone, "offset": offset, "jitter": jitter, "start_at": start_at, "end_at": end_at}
-    changes |= {"missed": missed, "pause_after": pause_after}
-    changes |= {"run_log": run_log, "verify_days": verify_daily, "elements_on_any_event": elements}
-    changes |= {"buffer_bytes": buffer_bytes, "buffer_seconds": buffer_seconds, "delivery": delivery}
+    options = locals()
+    changes: dict[str, Any] = {option: options[option] for option in (*_OF_ANY, *export_schedule.OPTIONS)}
+    changes |= {"name": rename, "verify_days": verify_daily, "elements_on_any_event": elements}
     for field, names in (("include_events", include_event), ("exclude_events", exclude_event)):
         changes[field] = None if not names else () if names == ["none"] else tuple(names)
     given = {field: value for field, value in changes.items() if value is not None}

@@ -6,6 +6,8 @@ import typer
 
 from tidemill.cli import output, session
 
+#: Options that are called as the fields of a schedule that they give.
+OPTIONS = ("interval", "time_zone", "offset", "jitter", "start_at", "end_at", "missed", "pause_after")
 TIME_ZONE = typer.Option(None, help="Whose days and weeks; such as Europe/Berlin. Default: UTC.")
 OFFSET = typer.Option(None, help="How long after the beginning of an hour, day or week (Monday): 30m, 3h, 1d6h.")
 JITTER = typer.Option(None, help="Begin up to so much later, each time another: 2m. Default: none.")

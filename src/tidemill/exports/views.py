@@ -181,19 +181,17 @@ def export_view(
     interrupted: bool,
 ) -> ExportView:
     """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification;
-    `set_aside`: rows; `waits_since`: when the oldest event that it has not sent was acknowledged; `due`: of its
-    schedule; `moved`: whether a process has its stream; `interrupted`: whether the last run is not over, and nobody
-    moves it."""
+    `set_aside`: rows; `waits_since`: when the oldest event that it has not sent was acknowledged; `moved`: whether a
+    process has its stream; `interrupted`: whether the last run is not over, and nobody moves it."""
     made = ExportSpec.model_validate(export.spec)
-    partition = made.partition_by
-    trouble = stream.trouble if stream else None
-    status = _stream_status(trouble, moved=moved) if made.streams else _run_status(last, interrupted=interrupted)
-    if due and due.paused_at:
-        status = PAUSED
-    elif due and due.trouble and status != FAILED:
-        status = IN_TROUBLE
-    if due is not None:
-        trouble = due.pause_reason or due.trouble
+    if made.streams:
+        trouble = stream.trouble if stream else None
+        status: str | None = _stream_status(trouble, moved=moved)
+        advice = _stream_advice(export, trouble, waiting_rows, moved=moved)
+    else:
+        trouble = (due.pause_reason or due.trouble) if due else None
+        status = _run_status(last, due, interrupted=interrupted)
+        advice = _run_advice(export, last, due, status)
     return ExportView(
         id=export.id,
         name=export.name,
@@ -209,7 +207,7 @@ def export_view(
         sql=made.query.sql if made.query else None,
         key=made.definition.key,
         versions=made.definition.versions,
-        partition_by=f"{partition.column} by {partition.granularity.lower()}" if partition else "none",
+        partition_by=_partitioning(made),
         created_at=export.created_at,
         created_by=export.created_by,
         position=export.position,
@@ -221,15 +219,18 @@ def export_view(
         buffer=f"{made.buffer_bytes:,} bytes or {made.buffer_seconds:g} s" if made.streams else None,
         last_sent_at=stream.sent_at if stream else None,
         trouble=trouble["message"] if trouble else last.error_message if last and status == FAILED else None,
-        what_to_do=_stream_advice(export, trouble, waiting_rows, moved=moved)
-        if made.streams
-        else _run_advice(export, last, due, status),
+        what_to_do=advice,
         paused=_paused(due) if due and due.paused_at else None,
         next_run_at=due.next_at if due else None,
         queued_intervals=due.queued if due else 0,
         missing_intervals=due.missing if due else (),
         overdue_since=due.overdue if due else None,
     )
+
+
+def _partitioning(made: ExportSpec) -> str:
+    found = made.partition_by
+    return f"{found.column} by {found.granularity.lower()}" if found else "none"
 
 
 def _paused(due: Due) -> str:
@@ -244,8 +245,12 @@ def _stream_status(trouble: dict[str, str] | None, *, moved: bool) -> str:
     return IN_TROUBLE if trouble else STREAMING if moved else NOT_STREAMED
 
 
-def _run_status(last: records.Run | None, *, interrupted: bool) -> str | None:
-    return INTERRUPTED if interrupted else last.status if last else None
+def _run_status(last: records.Run | None, due: Due | None, *, interrupted: bool) -> str | None:
+    """That of the last run, unless the schedule is paused, or another run could not be begun."""
+    status = INTERRUPTED if interrupted else last.status if last else None
+    if due and due.paused_at:
+        return PAUSED
+    return IN_TROUBLE if due and due.trouble and status != FAILED else status
 
 
 def _stream_advice(export: records.Export, trouble: dict[str, str] | None, waiting: int, *, moved: bool) -> str | None:

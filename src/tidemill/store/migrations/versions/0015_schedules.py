@@ -8,37 +8,54 @@ revision = "0015"
 down_revision = "0014"
 
 
+_MOMENT = sa.DateTime(timezone=True)
+
+
 def upgrade() -> None:
-    """Make the tables; runs of a schedule are told apart."""
-    moment = sa.DateTime(timezone=True)
-    export = sa.ForeignKey("tidemill.exports.id", ondelete="CASCADE")
+    """Make the tables; runs of a schedule are told apart; intervals that were kept for a scheduler are used."""
+    _schedules()
+    _queue()
+    _modifications()
+    _runs()
+    _intervals()
+
+
+def _export(*, primary_key: bool = False) -> sa.Column[object]:
+    key = sa.ForeignKey("tidemill.exports.id", ondelete="CASCADE")
+    return sa.Column("export_id", sa.UUID(), key, primary_key=primary_key, nullable=False)
+
+
+def _schedules() -> None:
     op.create_table(
         "schedules",
-        sa.Column("export_id", sa.UUID(), export, primary_key=True),
-        sa.Column("next_start", moment, nullable=False),
-        sa.Column("next_end", moment),
-        sa.Column("expected_from", moment, nullable=False),
-        sa.Column("paused_at", moment),
+        _export(primary_key=True),
+        sa.Column("next_start", _MOMENT, nullable=False),
+        sa.Column("next_end", _MOMENT),
+        sa.Column("expected_from", _MOMENT, nullable=False),
+        sa.Column("paused_at", _MOMENT),
         sa.Column("paused_by", sa.Text()),
         sa.Column("pause_reason", pg.JSONB()),
-        sa.Column("served_at", moment),
+        sa.Column("served_at", _MOMENT),
         schema="tidemill",
     )
     op.create_index(
         "schedules_due", "schedules", ["next_end"], schema="tidemill", postgresql_where=sa.text("paused_at IS NULL")
     )
+
+
+def _queue() -> None:
     op.create_table(
         "tasks",
         sa.Column("id", sa.UUID(), primary_key=True),
-        sa.Column("export_id", sa.UUID(), sa.ForeignKey("tidemill.exports.id", ondelete="CASCADE"), nullable=False),
-        sa.Column("interval_start", moment, nullable=False),
-        sa.Column("interval_end", moment, nullable=False),
-        sa.Column("due_at", moment, nullable=False),
+        _export(),
+        sa.Column("interval_start", _MOMENT, nullable=False),
+        sa.Column("interval_end", _MOMENT, nullable=False),
+        sa.Column("due_at", _MOMENT, nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("error", pg.JSONB()),
         sa.Column("worker", sa.Text()),
-        sa.Column("taken_at", moment),
-        sa.Column("created_at", moment, nullable=False, server_default=sa.text("now()")),
+        sa.Column("taken_at", _MOMENT),
+        sa.Column("created_at", _MOMENT, nullable=False, server_default=sa.text("now()")),
         sa.UniqueConstraint("export_id", "interval_end"),
         schema="tidemill",
     )
@@ -49,22 +66,28 @@ def upgrade() -> None:
     op.create_table(
         "failures",
         sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
-        sa.Column("export_id", sa.UUID(), sa.ForeignKey("tidemill.exports.id", ondelete="CASCADE"), nullable=False),
-        sa.Column("interval_end", moment, nullable=False),
+        _export(),
+        sa.Column("interval_end", _MOMENT, nullable=False),
         sa.Column("code", sa.Text(), nullable=False),
-        sa.Column("failed_at", moment, nullable=False, server_default=sa.text("now()")),
+        sa.Column("failed_at", _MOMENT, nullable=False, server_default=sa.text("now()")),
         schema="tidemill",
     )
     op.create_index("failures_export", "failures", ["export_id", "failed_at"], schema="tidemill")
+
+
+def _modifications() -> None:
     op.create_table(
         "modifications",
         sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("modified_at", moment, nullable=False),
+        sa.Column("modified_at", _MOMENT, nullable=False),
         schema="tidemill",
     )
     op.create_index("modifications_name", "modifications", ["name", "modified_at"], schema="tidemill")
     op.create_index("modifications_age", "modifications", ["modified_at"], schema="tidemill")
+
+
+def _runs() -> None:
     op.add_column(
         "runs", sa.Column("scheduled", sa.Boolean(), nullable=False, server_default=sa.false()), schema="tidemill"
     )
@@ -72,7 +95,10 @@ def upgrade() -> None:
         "runs_interval_once", "runs", ["export_id", "interval_end"], unique=True, schema="tidemill",
         postgresql_where=sa.text("scheduled"),
     )  # fmt: skip
-    for table in ("exports", "runs"):  # the interval that was kept for a scheduler
+
+
+def _intervals() -> None:
+    for table in ("exports", "runs"):
         op.execute(
             f"UPDATE tidemill.{table} SET spec = (spec - 'interval') || "
             "jsonb_build_object('schedule', jsonb_build_object('interval', spec->'interval')) WHERE spec ? 'interval'"
