@@ -195,8 +195,11 @@ class Runs:
             return bool(connection.scalar(sa.select(sa.exists().where(runs.c.export_id == export_id, first))))
 
     def brought_rows(self, export_id: uuid.UUID) -> bool:
-        """Whether any run of an export has put rows into its table. Its position may have moved without."""
-        found = sa.exists().where(runs.c.export_id == export_id, chunks.c.run_id == runs.c.id, chunks.c.rows_loaded > 0)
+        """Whether any run of an export has put rows into its table, and not only into a stage. Its position may have
+        moved without."""
+        straight = (runs.c.status == "completed") | runs.c.mode.in_(("append", "stream")) | (runs.c.rows_merged > 0)
+        loaded = (chunks.c.run_id == runs.c.id) & (chunks.c.rows_loaded > 0)
+        found = sa.exists().where(runs.c.export_id == export_id, loaded, straight)
         with self._database.begin() as connection:
             return bool(connection.scalar(sa.select(found)))
 

@@ -181,3 +181,22 @@ def test_remarks_are_kept_once(runs: Runs, export: Export) -> None:
     runs.note(run.id, attempt=run.attempt, layout={"columns": ["uuid"]})
     assert runs.by_id(run.id).notes == ["a", "b"]
     assert runs.by_id(run.id).layout == {"columns": ["uuid"]}
+
+
+@pytest.mark.parametrize(("mode", "at_once"), [("append", True), ("merge", False), ("upsert", False)])
+def test_rows_are_in_the_table_once_they_are_not_in_a_stage_alone(
+    runs: Runs, export: Export, mode: str, at_once: bool
+) -> None:
+    assert not runs.brought_rows(export.id)
+    run = planned(runs, export.id, 0, 5, chunks=1)
+    runs.note(run.id, attempt=run.attempt, mode=mode)
+    runs.note_chunk(run.id, 0, attempt=run.attempt, status="loaded", rows_loaded=5)
+    assert runs.brought_rows(export.id) == at_once
+    runs.complete(run.id, attempt=run.attempt)
+    assert runs.brought_rows(export.id)
+
+
+def test_a_run_without_rows_moves_the_position_and_brings_none(runs: Runs, export: Export) -> None:
+    run = planned(runs, export.id, 0, 5, chunks=0)
+    runs.complete(run.id, attempt=run.attempt)
+    assert not runs.brought_rows(export.id)

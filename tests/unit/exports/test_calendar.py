@@ -170,6 +170,8 @@ def test_ways_to_say_when(text: str, written: str) -> None:
         ({"interval": None, "cron": "0 25 * * *"}, "schedule_cron"),
         ({"interval": "hour", "cron": "0 6 * * *"}, "schedule"),
         ({"interval": "hour", "start_at": "2026-01-02T00:00Z", "end_at": "2026-01-01T00:00Z"}, "schedule_time"),
+        ({"interval": "week", "start_at": "9999-12-31T00:00Z"}, "schedule_time"),
+        ({"interval": "week", "end_at": "0001-01-01T00:00Z"}, "schedule_time"),
     ],
 )
 def test_what_cannot_be_is_refused(fields: dict[str, object], code: str) -> None:
@@ -195,3 +197,10 @@ def test_a_length_of_time_is_read_as_it_is_written(seconds: int) -> None:
 def test_a_length_of_time_that_is_none(text: str) -> None:
     with pytest.raises(ConfigError):
         calendar.parse_seconds(text)
+
+
+@pytest.mark.parametrize(("text", "why"), [("3/999999999w", "pause-within"), ("0", "pause-after"), ("2000", "2000")])
+def test_a_number_of_failures_that_cannot_be(text: str, why: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        said.understood({"pause_after": text}, Schedule())
+    assert why in raised.value.message

@@ -50,6 +50,8 @@ _LIMITS = {
     Interval.DAY: _DAY,
     Interval.WEEK: 3 * _DAY,
 }
+#: Of a start and an end: intervals can be counted from there on.
+_YEARS = range(1970, 2201)
 BY_HAND = "none"
 
 
@@ -80,7 +82,9 @@ class Schedule(pydantic.BaseModel, frozen=True, extra="forbid"):
     end_at: dt.datetime | None = Field(default=None, description="No interval that ends later is run.")
     missed: Missed = Field(default=Missed.EACH, description="Intervals that were missed: run each, or join them.")
     pause_after: int | None = Field(default=10, ge=1, le=1000, description="It is paused after so many failures.")
-    pause_within: int | None = Field(default=None, ge=_MINUTE, description="So many seconds a failure counts.")
+    pause_within: int | None = Field(
+        default=None, ge=_MINUTE, le=520 * _WEEK, description="So many seconds a failure counts."
+    )
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Schedule:
@@ -97,6 +101,12 @@ class Schedule(pydantic.BaseModel, frozen=True, extra="forbid"):
         for moment in (self.start_at, self.end_at):
             if moment is not None and moment.tzinfo is None:
                 raise ConfigError("schedule_time", "A time has no time zone.", hint="Write 2026-01-31T00:00:00Z.")
+            if moment is not None and moment.year not in _YEARS:
+                raise ConfigError(
+                    "schedule_time",
+                    f"The year {moment.year} is none that a schedule knows.",
+                    hint=f"Write one from {_YEARS[0]} to {_YEARS[-1]}; or none.",
+                )
         self._check_sizes()
         if self.cron is not None:
             parsed(self.cron, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
