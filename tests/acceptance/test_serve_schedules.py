@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from tests.installation import Installation, write_events
 from tests.schedules import NAME, make, now, queue, queued
+from tests.served import Server
 from tests.stream_kills import kill_postgres
 from tests.streams import eventually
 
@@ -21,44 +18,6 @@ from tidemill.app import App
 LOADS = "/upload/bigquery/"
 #: The load is done, and its answer does not come.
 SLOW: list[dict[str, Any]] = [{"path": LOADS, "fault": "delay_response", "seconds": 600.0, "times": 1}]
-
-
-class Server:
-    """`tidemill serve` without capture, as a process; what it says goes into a file."""
-
-    def __init__(self, installation: Installation, log: Path) -> None:
-        self._installation, self._log = installation, log
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *words: str, **settings: str) -> None:
-        """Begin."""
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._installation.command("serve", *(words or ("--role", "worker", "--role", "scheduler"))),
-                env={**self._installation.environment, **settings},
-                stdout=log,
-                stderr=log,
-            )
-
-    def background(self) -> psutil.Process | None:
-        """The process that does the work, if there is one."""
-        assert self.process is not None
-        with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(self.process.pid).children():
-                if "tidemill.api.background" in child.cmdline():
-                    return child
-        return None
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Tell it to stop, and wait. Gives its exit code."""
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(120)
-
-    @property
-    def said(self) -> str:
-        """All that it has said."""
-        return self._log.read_text()
 
 
 @pytest.fixture
@@ -72,10 +31,7 @@ def serving(installation: Installation, tmp_path: Path) -> Iterator[tuple[App, S
         queue(app, [now()])
         server = Server(installation, tmp_path / "server.log")
         yield app, server, uuids
-        if server.process is not None and server.process.poll() is None:
-            if found := server.background():
-                found.kill()
-            server.process.kill()
+        server.kill()
 
 
 def is_done(app: App) -> Callable[[], bool]:
@@ -180,8 +136,7 @@ def test_two_workers_share_the_work_and_do_each_interval_once(
         assert other.stop() == 0, other.said
         assert server.stop() == 0, server.said
     finally:
-        assert other.process is not None
-        other.process.kill()
+        other.kill()
     for name in [NAME, *names]:
         assert installation.uuids(name) == uuids
         assert len(app.exports.runs(name, limit=10)) == 1
@@ -210,7 +165,6 @@ def test_a_worker_that_is_frozen_is_replaced_and_does_no_harm_when_it_wakes(
         assert server.stop() == 0, server.said
         assert other.stop() == 0, other.said
     finally:
-        assert other.process is not None
-        other.process.kill()
+        other.kill()
     (run,) = app.exports.runs(NAME, limit=10)
     assert (run.status, run.error_code) == ("completed", None)

@@ -1,0 +1,107 @@
+"""Workers that are killed, frozen and cut off while they run what is due: each event is there once, each interval run
+once, and nothing is left standing."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.installation import Installation, write_events
+from tests.schedules import make, now, queue, queued
+from tests.served import Server
+from tests.stream_kills import kill_postgres
+from tests.streams import eventually
+
+from tidemill.app import App
+
+#: Ways for rows to get in: straight, by write streams, by a stage and a MERGE.
+EXPORTS = {"loaded": {}, "sent": {"delivery": "storage-write"}, "people": {"model": "persons"}}
+EVENTS = 60
+SMALL = {"TIDEMILL_CHUNK_BYTES": "3000", "TIDEMILL_PARALLEL_LOADS": "2"}
+
+
+@pytest.fixture
+def workers(installation: Installation, tmp_path: Path) -> Iterator[list[Server]]:
+    made = [Server(installation, tmp_path / f"{number}.log") for number in range(2)]
+    yield made
+    for server in made:
+        server.kill()
+
+
+def harm(installation: Installation, server: Server, how: str) -> None:
+    """Do it to what works for a server."""
+    found = server.background()
+    with contextlib.suppress(psutil.Error):
+        match how:
+            case "kill" if found:
+                found.kill()
+            case "freeze" if found:
+                found.suspend()
+                with installation.app() as app, app.database.begin() as connection:
+                    known = connection.exec_driver_sql("SELECT to_regclass('tidemill_engine.workers')").scalar()
+                    if known:
+                        silent = "UPDATE tidemill_engine.workers SET seen_at = now() - interval '1 hour' WHERE pid = %s"
+                        connection.exec_driver_sql(silent, (found.pid,))
+                    connection.exec_driver_sql("SELECT 1")
+                time.sleep(6)  # others look for such this often
+                found.resume()
+            case "kill all":
+                server.kill()
+                server.start("--role", "worker", **SMALL)
+            case "postgres":
+                kill_postgres(installation.home)
+
+
+def rounds(installation: Installation, folder: Path, workers: list[Server], turns: int, seed: int) -> None:
+    """Events come and intervals end, again and again; in each turn something is done to a worker."""
+    draw, uuids, ends = random.Random(seed), list[str](), []
+    with installation.app(commit_rows=10) as app:
+        installation.connect(app)
+        for name, fields in EXPORTS.items():
+            make(app, name, **fields)
+    for server in workers:
+        server.start("--role", "worker", **SMALL)
+    for turn in range(turns):
+        file = folder / f"{turn}.jsonl"
+        uuids += write_events(file, EVENTS, first=turn * EVENTS)
+        with installation.app(commit_rows=10) as app:
+            app.events.load(str(file))
+            ends.append(now())
+            for name in EXPORTS:
+                queue(app, ends, name)
+        time.sleep(draw.uniform(0, 3))
+        harm(installation, draw.choice(workers), draw.choice(["kill", "kill", "freeze", "kill all", "postgres"]))
+    with installation.app() as app:
+        eventually(lambda: not any(queued(app, name) for name in EXPORTS), "all intervals are run")
+        for server in workers:
+            assert server.stop() == 0, server.said
+        exact(installation, app, sorted(uuids), turns)
+
+
+def exact(installation: Installation, app: App, uuids: list[str], turns: int) -> None:
+    """Each row once, each interval run once."""
+    assert installation.uuids("loaded") == uuids
+    assert installation.uuids("sent") == uuids
+    people = [str(row["distinct_id"]) for row in installation.rows("people")]
+    assert sorted(people) == sorted({f"user-{number % 100}" for number in range(turns * EVENTS)})
+    for name in EXPORTS:
+        runs = app.exports.runs(name, limit=1_000)
+        assert {run.status for run in runs} == {"completed"}
+        assert len({run.interval_end for run in runs}) == len(runs) == turns
+        assert app.exports.get(name).trouble is None
+
+
+def test_workers_that_are_killed_and_frozen(installation: Installation, tmp_path: Path, workers: list[Server]) -> None:
+    rounds(installation, tmp_path, workers, turns=5, seed=20_261_126)
+
+
+@pytest.mark.torture
+def test_workers_that_are_killed_and_frozen_for_long(
+    installation: Installation, tmp_path: Path, workers: list[Server]
+) -> None:
+    rounds(installation, tmp_path, workers, turns=60, seed=time.time_ns())
