@@ -22,6 +22,10 @@ from tidemill.app import App
 #: Ways for rows to get in: straight, by write streams, by a stage and a MERGE.
 EXPORTS = {"loaded": {}, "sent": {"delivery": "storage-write"}, "people": {"model": "persons"}}
 EVENTS = 60
+SILENT = """
+    UPDATE tidemill_engine.workers
+    SET seen_at = now() - interval '1 hour', suspected_at = now() - interval '1 hour' WHERE pid = %s
+"""
 SMALL = {"TIDEMILL_CHUNK_BYTES": "3000", "TIDEMILL_PARALLEL_LOADS": "2"}
 
 
@@ -42,12 +46,10 @@ def harm(installation: Installation, server: Server, how: str) -> None:
                 found.kill()
             case "freeze" if found:
                 found.suspend()
-                with installation.app() as app, app.database.begin() as connection:
-                    known = connection.exec_driver_sql("SELECT to_regclass('tidemill_engine.workers')").scalar()
-                    if known:
-                        silent = "UPDATE tidemill_engine.workers SET seen_at = now() - interval '1 hour' WHERE pid = %s"
-                        connection.exec_driver_sql(silent, (found.pid,))
-                    connection.exec_driver_sql("SELECT 1")
+                with installation.app() as app:
+                    app.engine.launch()  # its table of workers is there then
+                    with app.database.begin() as connection:
+                        connection.exec_driver_sql(SILENT, (found.pid,))
                 time.sleep(6)  # others look for such this often
                 found.resume()
             case "kill all":

@@ -153,7 +153,10 @@ def test_a_worker_that_is_frozen_is_replaced_and_does_no_harm_when_it_wakes(
     assert found is not None
     found.suspend()
     with app.database.begin() as connection:
-        silent = "UPDATE tidemill_engine.workers SET seen_at = now() - interval '2 minutes' WHERE pid = %s"
+        silent = (
+            "UPDATE tidemill_engine.workers SET seen_at = now() - interval '2 minutes', "
+            "suspected_at = now() - interval '1 minute' WHERE pid = %s"
+        )
         assert connection.exec_driver_sql(silent, (found.pid,)).rowcount == 1
     other = Server(installation, tmp_path / "other.log")
     other.start("--role", "worker")

@@ -135,6 +135,10 @@ class DbosEngine:
         """See port.Engine."""
         return self._liveness.alive(worker)
 
+    def bury(self, worker: str) -> bool:
+        """See port.Engine."""
+        return self._liveness.bury(worker)
+
     def close(self) -> None:
         """See port.Engine."""
         if self._launched:

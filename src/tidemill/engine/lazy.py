@@ -57,6 +57,10 @@ class LazyEngine:
         """See port.Engine."""
         return self._engine.alive(worker)
 
+    def bury(self, worker: str) -> bool:
+        """See port.Engine."""
+        return self._engine.bury(worker)
+
     def close(self) -> None:
         """See port.Engine."""
         if "_engine" in self.__dict__:

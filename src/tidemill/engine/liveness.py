@@ -1,9 +1,11 @@
 """Who is alive: each worker holds a PostgreSQL advisory lock for as long as it lives.
 
 The lock belongs to a database session, so it is gone the moment the process is, however that ends, and nobody has to
-wait for a heartbeat to be missed. Who keeps it and gives no sign of life (its machine vanished, or it is frozen) counts
-as dead after a minute, once somebody asks: all its sessions are ended, so it holds no lock any more, and finds that out
-when it wakes, at its next step. A worker that lost its session must not begin another step: `assert_alive` says so.
+wait for a heartbeat to be missed. Who keeps it and gives no sign of life for a minute (its machine vanished, or it is
+frozen) is suspected by the first who wants its work, and dead if it says nothing for a while longer: where the whole
+machine was asleep, database and all, it has time to speak. Then all its sessions are ended, so it holds no lock any
+more, and finds that out when it wakes, at its next step. A worker that lost its session must not begin another step:
+`assert_alive` says so.
 """
 
 from __future__ import annotations
@@ -29,13 +31,19 @@ _CREATE = f"""
     CREATE TABLE IF NOT EXISTS {_TABLE} (
         id text PRIMARY KEY, host text NOT NULL, pid bigint NOT NULL, started_at timestamptz NOT NULL DEFAULT now());
     ALTER TABLE {_TABLE} ADD COLUMN IF NOT EXISTS sessions text NOT NULL DEFAULT '',
-        ADD COLUMN IF NOT EXISTS seen_at timestamptz NOT NULL DEFAULT now();
+        ADD COLUMN IF NOT EXISTS seen_at timestamptz NOT NULL DEFAULT now(),
+        ADD COLUMN IF NOT EXISTS suspected_at timestamptz;
 """
-#: A worker says that it lives so often, and counts as dead when it has not for so long.
-BEAT_SECONDS, SILENT_SECONDS = 10.0, 60.0
+#: A worker says that it lives so often; is suspected when it has not for so long, and dead so much later.
+BEAT_SECONDS, SILENT_SECONDS, SUSPECTED_SECONDS = 10.0, 60.0, 15.0
+_BEAT = f"UPDATE {_TABLE} SET seen_at = now(), suspected_at = NULL WHERE id = %s"
 #: All sessions of a process have the same application_name, which no other has.
 _OURS = "tidemill-"
-_SILENT = f"SELECT sessions FROM {_TABLE} WHERE id = %s AND seen_at < now() - %s * interval '1 second'"
+_SUSPECT = f"""
+    UPDATE {_TABLE} SET suspected_at = coalesce(suspected_at, now())
+    WHERE id = %s AND seen_at < now() - {SILENT_SECONDS} * interval '1 second'
+    RETURNING sessions, suspected_at <= now() - {SUSPECTED_SECONDS} * interval '1 second'
+"""
 _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
 #: Forgets workers that left nothing unfinished behind.
 _FORGET = f"""
@@ -116,9 +124,9 @@ class Liveness:
             with self._guard:
                 if self._session is not session:
                     return
-                try:
-                    session.execute(f"UPDATE {_TABLE} SET seen_at = now() WHERE id = %s", [self.worker])
-                except psycopg.Error:  # it is lost: whoever begins a step is told so
+                with contextlib.suppress(psycopg.Error):
+                    session.execute(_BEAT, [self.worker])
+                if session.closed:  # it is lost: whoever begins a step is told so
                     return
 
     def leave(self) -> None:
@@ -157,9 +165,14 @@ class Liveness:
             return found[0] if found else None
 
     def alive(self, worker: str) -> bool:
-        """Whether that worker lives, and has its session."""
+        """Whether that worker has its session. It may be frozen: see `bury`."""
         with _asking(), contextlib.closing(self._connect()) as session:
-            return not _free(session, worker)
+            return not _lock(session, worker)
+
+    def bury(self, worker: str) -> bool:
+        """Whether that worker is dead. One that gives no sign of life is made so, in time."""
+        with _asking(), contextlib.closing(self._connect()) as session:
+            return _dead(session, worker)
 
     def claim(self, workflow_id: str, version: str) -> tuple[list[str], str]:
         """Take over an unfinished workflow of a dead worker, with its children; it is given to one process only.
@@ -174,7 +187,7 @@ class Liveness:
             if found is None or found[2] not in _UNFINISHED:
                 return [], token
             owner = str(found[0])
-            if owner == self.worker or not _free(session, owner):
+            if owner == self.worker or not _dead(session, owner):
                 raise ConflictError(
                     "workflow_running", "Another process is at it already.", hint="Wait for it: tidemill export runs"
                 )
@@ -196,14 +209,14 @@ class Liveness:
         )
 
 
-def _free(session: psycopg.Connection[tuple[object, ...]], worker: str) -> bool:
-    """Whether that worker is dead: nobody holds its lock, or whoever does has given no sign of life for a minute."""
+def _dead(session: psycopg.Connection[tuple[object, ...]], worker: str) -> bool:
+    """Whether nobody holds the lock of that worker; who does and is silent for too long, loses it."""
     if _lock(session, worker):
         return True
-    silent = session.execute(_SILENT, [worker, SILENT_SECONDS]).fetchone()
-    if silent is None or not str(silent[0]).startswith(_OURS):
+    suspect = session.execute(_SUSPECT, [worker]).fetchone()
+    if suspect is None or not suspect[1] or not str(suspect[0]).startswith(_OURS):
         return False
-    session.execute(_END, [silent[0]])
+    session.execute(_END, [suspect[0]])
     return _lock(session, worker)
 
 

@@ -49,7 +49,11 @@ class Engine(Protocol):
         """
 
     def alive(self, worker: str) -> bool:
-        """Whether the process that is known as that worker lives."""
+        """Whether the process that is known as that worker has its session; it may be frozen."""
+
+    def bury(self, worker: str) -> bool:
+        """Whether that worker is dead, for who wants its work. One that gives no sign of life is cut off from the
+        database, in time."""
 
     @property
     def worker(self) -> str:

@@ -138,7 +138,7 @@ class Backfiller:
     def moving(self, export: Export) -> bool:
         """Whether a living process moves a backfill of the export."""
         found = self._backfills.unfinished(export.id)
-        return bool(found and found.status == "running" and found.worker and self._parts.engine.alive(found.worker))
+        return bool(found and found.status == "running" and found.worker and not self._parts.engine.bury(found.worker))
 
     def unfinished(self, export: Export) -> Backfill:
         """The export's backfill that is not finished; NotFoundError if there is none."""
@@ -216,7 +216,7 @@ class Backfiller:
         while (run := self._parts.runs.of_backfill(moving.backfill.id).get(number)) is not None:
             if run.status != "running":
                 return True
-            if not (run.worker and self._parts.engine.alive(run.worker)):
+            if not run.worker or self._parts.engine.bury(run.worker):
                 return waited
             if moving.interrupted or self._dispatch.interrupted:
                 raise Cancelled

@@ -140,7 +140,7 @@ class Dispatch:
     def assert_abandoned(self, run: Run, export: Export) -> None:
         """Raise ConflictError if a living process moves the run: another one, or this one by another thread."""
         dropped = run.worker == self._engine.worker and not self._watches.is_watched(run.id)
-        if run.worker and not dropped and self._engine.alive(run.worker):
+        if run.worker and not dropped and not self._engine.bury(run.worker):
             raise ConflictError(
                 "run_running",
                 f"Run {run.id.hex[:8]} of {export.name} is running, begun by {run.created_by} "
@@ -173,7 +173,7 @@ class Dispatch:
         if run.status != "running":
             raise ConflictError("run_over", f"Run {run.id.hex[:8]} is {run.status} already.", hint="Nothing to cancel.")
         self._runs.request_cancel(run.id)
-        if not (run.worker and self._engine.alive(run.worker)):
+        if not run.worker or self._engine.bury(run.worker):
             self.cancel_abandoned(run)
         end = time.monotonic() + _CANCELS_WITHIN_SECONDS
         while (run := self._runs.by_id(run.id)).status == "running" and time.monotonic() < end:

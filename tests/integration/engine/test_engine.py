@@ -247,8 +247,11 @@ def test_a_worker_that_is_frozen_for_long_is_replaced_and_does_no_harm_when_it_w
     with pytest.raises(ConflictError):  # not yet
         engine.recover("job")
     with psycopg.connect(postgres.dsn, autocommit=True) as session:
-        session.execute("UPDATE tidemill_engine.workers SET seen_at = now() - interval '2 minutes' WHERE pid = %s",
-                        [child.process.pid])  # fmt: skip
+        silent = "UPDATE tidemill_engine.workers SET seen_at = now() - interval '2 minutes' WHERE pid = %s RETURNING id"
+        (worker,) = session.execute(silent, [child.process.pid]).fetchall()[0]
+        assert not engine.bury(worker)  # it is suspected; where the machine was asleep, it speaks now
+        assert engine.alive(worker)
+        session.execute("UPDATE tidemill_engine.workers SET suspected_at = now() - interval '1 minute'")
     recovered = engine.recover("job")
     assert recovered is not None
     recovered.wait()

@@ -109,7 +109,7 @@ class Worker:
         for worker in self._tasks.workers():
             if worker == self._engine.worker:
                 self._tasks.release(worker, [task.id for task in self._active.values()])
-            elif not self._engine.alive(worker):
+            elif self._engine.bury(worker):
                 left = self._tasks.abandon(worker)
                 _log.warning("worker %s is gone; what it had (%d) is taken over", worker[:8], len(left))
                 for task in left:
