@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from tests.installation import CONNECTION
+from tests.installation import CONNECTION, Installation, write_events
 
 from tidemill.app import App
 from tidemill.exports.service import ExportView
@@ -72,3 +74,32 @@ def work(app: App) -> int:
 def hasten(app: App, name: str = NAME) -> None:
     """What is to be tried again later is due now."""
     Tasks(app.database).hasten(record(app, name).id)
+
+
+def load(app: App, folder: Path, count: int, *, first: int = 0) -> list[str]:
+    """Some events."""
+    uuids = write_events(folder / f"{first}.jsonl", count, first=first)
+    app.events.load(str(folder / f"{first}.jsonl"))
+    return uuids
+
+
+@contextlib.contextmanager
+def due(
+    installation: Installation, folder: Path, *, deny: Sequence[str] = (), **fields: Any
+) -> Iterator[tuple[App, list[str]]]:
+    """An installation with an export of twenty events, whose first interval is due. Gives their uuids, too."""
+    with installation.app() as app:
+        if deny:
+            installation.connect(app, deny=list(deny))
+        else:
+            installation.connect(app)
+        make(app, **fields)
+        uuids = load(app, folder, 20)
+        queue(app, [now()])
+        yield app, uuids
+
+
+def of_schedule(app: App) -> list[tuple[str, int]]:
+    """State and rows of the runs, the oldest first."""
+    runs = reversed(app.exports.runs(NAME, limit=100))
+    return [(run.status, run.rows_done) for run in runs if run.created_by == "schedule"]
