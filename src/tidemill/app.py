@@ -195,6 +195,7 @@ class App:
             Streams(self.database),
             Schedules(self.database),
             self.tasks,
+            self.scheduler,
             Modifications(self.database),
             PersonEvents(self.lake, self._metadata),
             self._locks,

@@ -75,6 +75,7 @@ class ExportService:
         streams: Streams,
         schedules: Schedules,
         tasks: Tasks,
+        scheduler: Scheduler,
         modifications: Modifications,
         sent: PersonEvents,
         lock: Lock,
@@ -98,7 +99,6 @@ class ExportService:
         quiet = self.streaming.quiet
         self._eraser = Eraser(parts, identity, sent, erasures, self._dispatch, self._backfiller, self._client, quiet)
         self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)
-        scheduler = Scheduler(exports, schedules, tasks)
         self.schedules = Scheduling(parts, schedules, tasks, scheduler, self._backfiller)
         self.scheduler = scheduler
         self.worker = Worker(parts, self._dispatch, self._integrity, schedules, tasks, self.schedules.pause_failing)
