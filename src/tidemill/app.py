@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tidemill.capture.service import KeyService
     from tidemill.capture.writer import Writer
     from tidemill.connections.service import ConnectionService
+    from tidemill.copies.service import Copies
     from tidemill.engine.port import Engine
     from tidemill.events.identity.service import IdentityService
     from tidemill.events.lake import Lake
@@ -45,16 +46,21 @@ if TYPE_CHECKING:
 class App:
     """One installation, open for use: ``with App(settings) as app: app.exports.run(…)``."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, *, within_fence: bool = False) -> None:
+        """`within_fence`: also one that nobody else may use yet, for it is being filled."""
+        self.settings, self._within_fence = settings, within_fence
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> App:
         """Open the database: it is made if there is none."""
         from tidemill.store.connections import Connections
 
-        if not Connections(self.database).any_secret():
-            self.secrets.ensure()
+        try:
+            if not Connections(self.database).any_secret():
+                self.secrets.ensure()
+        except BaseException:
+            self._closing.close()
+            raise
         return self
 
     def __exit__(
@@ -74,7 +80,7 @@ class App:
         """The metadata database, up to date."""
         from tidemill.store.database import Database
 
-        database = Database(self.postgres)
+        database = Database(self.postgres, within_fence=self._within_fence)
         self._closing.callback(database.close)
         database.migrate()
         return database
@@ -258,6 +264,13 @@ def local_bigquery(settings: Settings) -> LocalBigQuery:
     from tidemill.bigquery.local.service import LocalBigQuery
 
     return LocalBigQuery(settings.home_path / "bigquery")
+
+
+def copies(settings: Settings) -> Copies:
+    """Backups of an installation, and its moves. It is opened when it must be."""
+    from tidemill.copies.service import Copies
+
+    return Copies(settings, App)
 
 
 def share_metrics(folder: Path) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from tidemill.cli import (
     export_backfill,
+    export_doubt,
     export_rejects,
     export_schedule,
     export_stream,
@@ -236,6 +237,7 @@ app.command("stream", epilog="Example: tidemill export stream live --once")(expo
 app.command(epilog="Example: tidemill export pause daily")(export_schedule.pause)
 app.command(epilog="Example: tidemill export unpause daily")(export_schedule.unpause)
 app.command("verify", epilog="Example: tidemill export verify daily --days 7 --repair")(export_verify.verify)
+app.command(epilog="Example: tidemill export settle daily")(export_doubt.settle)
 
 
 @run_app.command("start", epilog="Example: tidemill export run daily")

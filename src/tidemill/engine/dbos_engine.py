@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID, _core, _dbos
+from dbos import DBOS, DBOSConfig, SetWorkflowID, _core, _dbos, _migration
 from dbos import error as dbos_error
 
 from tidemill import errors
@@ -23,7 +23,7 @@ from tidemill.engine.port import Handle
 from tidemill.errors import Cancelled, TidemillError
 
 #: Raised by one when the steps of a workflow change, so that no unfinished run goes on with other steps.
-APPLICATION_VERSION = "3"
+APPLICATION_VERSION = "4"
 #: A workflow that waits for its children holds one; DBOS's default of a few could all be held by waiting ones.
 THREADS = 100
 _POLL_SECONDS = 0.05
@@ -97,7 +97,8 @@ class DbosEngine:
         for name, workflow in self._workflows.items():
             self._registered[name] = DBOS.workflow(name=name)(_sealed(workflow))
         self._liveness.enter()
-        DBOS.launch()
+        with self._liveness.upgrading(len(_migration.get_dbos_migrations("dbos", True, False))):
+            DBOS.launch()
         self._launched = True
 
     def start(self, name: str, workflow_id: str, *arguments: Any) -> Handle:

@@ -43,6 +43,7 @@ class Shown:
             self._schedules.due(export),
             moved=self._streaming.is_moved(export),
             interrupted=last is not None and self._is_interrupted(last),
+            doubt=self._parts.runs.doubts.of(export.id),
         )
 
     def run(self, run: Run, rejects: tuple[tuple[str, str, str], ...] = ()) -> RunView:

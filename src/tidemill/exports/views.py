@@ -78,6 +78,8 @@ class ExportView:
     missing_intervals: tuple[tuple[dt.datetime, dt.datetime], ...]
     #: Since when a run should have begun, and has not.
     overdue_since: dt.datetime | None
+    #: When the backup was made that was restored, since when it is in doubt what the table holds: rows are merged.
+    in_doubt_since: dt.datetime | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,10 +181,12 @@ def export_view(
     *,
     moved: bool,
     interrupted: bool,
+    doubt: dt.datetime | None = None,
 ) -> ExportView:
     """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification;
     `set_aside`: rows; `waits_since`: when the oldest event that it has not sent was acknowledged; `moved`: whether a
-    process has its stream; `interrupted`: whether the last run is not over, and nobody moves it."""
+    process has its stream; `interrupted`: whether the last run is not over, and nobody moves it; `doubt`: see
+    in_doubt_since."""
     made = ExportSpec.model_validate(export.spec)
     if made.streams:
         trouble = stream.trouble if stream else None
@@ -225,6 +229,7 @@ def export_view(
         queued_intervals=due.queued if due else 0,
         missing_intervals=due.missing if due else (),
         overdue_since=due.overdue if due else None,
+        in_doubt_since=doubt,
     )
 
 

@@ -12,7 +12,7 @@ from tidemill.bigquery.client import Client
 from tidemill.bigquery.tables import Table
 from tidemill.errors import TidemillError
 from tidemill.events import ends
-from tidemill.exports import rejects
+from tidemill.exports import doubt, rejects
 from tidemill.exports.steps import turn
 from tidemill.exports.work import MERGES, Parts, Work
 from tidemill.store.records import Run
@@ -128,6 +128,7 @@ def complete(parts: Parts, run_id: str, attempt: int) -> None:
     if work.again or work.changing:
         rejects.settle(parts, work)
     parts.runs.complete(work.run.id, attempt=attempt)
+    doubt.ends(parts, work)
     _remove_folder(parts, work.run)
     parts.watches.report(work.run.id, "done")
 

@@ -1,0 +1,250 @@
+"""Restores a backup into an empty home, or an empty database and folder. There is a fence around it until all is there.
+
+Who is killed leaves the fence, and the next restore begins anew. One that fails leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidemill.copies import manifest, sealing
+from tidemill.copies.containers import Made
+from tidemill.copies.manifest import Manifest
+from tidemill.copies.parts import Installation, Opening, Told
+from tidemill.errors import ConfigError, ConflictError
+from tidemill.events import filing
+from tidemill.events.filing import Files
+from tidemill.models import registry
+from tidemill.settings import Settings, private_folder
+from tidemill.store import database, dumps, fences, restoring
+from tidemill.store.postgres import Postgres, open_postgres
+from tidemill.store.secrets import Secrets
+
+if TYPE_CHECKING:
+    import psycopg
+
+_WHAT = "A restore of the backup of {:%Y-%m-%d %H:%M} UTC"
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What was restored. `key`: whether there is a secret key that fits; `doubts`: exports that merge from now on."""
+
+    backup: Manifest
+    key: bool
+    doubts: int
+
+
+def verify(made: Made, told: Told) -> Manifest:
+    """Hold each file of a backup against its checksum.
+
+    Raises
+    ------
+    ConfigError
+        A file is missing, or is another one.
+    """
+    found = made.manifest
+    told.begin("verifying", len(found.files), found.size)
+    for name, entry in found.files.items():
+        try:
+            with made.open(name) as file:
+                is_same = manifest.entry_of(file) == entry
+        except FileNotFoundError:
+            raise _damaged(name, "is missing") from None
+        if not is_same:
+            raise _damaged(name, "is not as it was written")
+        told.moved(entry.size)
+        told.done()
+    return found
+
+
+def _damaged(name: str, what: str) -> ConfigError:
+    return ConfigError(
+        "backup_damaged",
+        f"The backup is damaged: its file {name} {what}.",
+        hint="Nothing was restored. Take another backup.",
+    )
+
+
+def restore(
+    made: Made, source: str, settings: Settings, files: Files, opening: Opening, *, by: str, told: Told
+) -> Restored:
+    """Restore a backup. `files`: of the event store of these settings.
+
+    Raises
+    ------
+    ConfigError
+        It is damaged, or of a newer Tidemill; or its secret key cannot be had.
+    ConflictError
+        There is something already.
+    """
+    found = verify(made, told)
+    _assert_known(found)
+    keys = _keys(made, settings)
+    told.begin("opening the database")
+    postgres = open_postgres(settings)
+    with (
+        contextlib.closing(dumps.connected(postgres, autocommit=True)) as session,
+        fences.held(postgres, session),
+        _all_or_nothing(session, files, settings, found, source),
+    ):
+        _fill(made, postgres, session, files, settings, told)
+        has_key = _put_key(settings, keys, found)
+        told.begin("taking it up")
+        with opening(settings, within_fence=True) as installation:
+            _assert_whole(installation, found)
+            installation.identity.catch_up()  # as it went on from there: nobody gets another number
+        doubts = _finish(session, found, by)
+    return Restored(found, has_key, doubts)
+
+
+def _assert_known(found: Manifest) -> None:
+    if found.revision > database.HEAD:
+        raise ConfigError(
+            "backup_newer",
+            f"The backup is of a newer Tidemill ({found.tidemill}; revision {found.revision}, "
+            f"this one knows {database.HEAD}).",
+            hint="Install the newer Tidemill: pip install --upgrade tidemill",
+        )
+
+
+def _keys(made: Made, settings: Settings) -> str | None:
+    """The secret key that the backup has."""
+    key = made.manifest.key
+    if key.file is None:
+        return None
+    with made.open(key.file) as file:
+        text = file.read()
+    if key.kind == "plain":
+        return text.decode()
+    if settings.backup_passphrase is None:
+        raise ConfigError(
+            "passphrase_missing",
+            "The secret key in the backup is sealed by a passphrase.",
+            hint="Set TIDEMILL_BACKUP_PASSPHRASE to that which was set when the backup was made.",
+        )
+    return sealing.unsealed(text, settings.backup_passphrase)
+
+
+def _put_key(settings: Settings, keys: str | None, found: Manifest) -> bool:
+    """Whether there is a key by which secrets of the backup can be read.
+
+    Raises
+    ------
+    ConflictError
+        There is another one.
+    """
+    secrets = Secrets(settings)
+    there = settings.secret_keys or (secrets.path.read_text() if secrets.path.exists() else None)
+    if there is not None:
+        if found.key.secrets and found.key.check and not sealing.fits(there, found.key.check):
+            raise ConflictError(
+                "secret_key_other",
+                "There is a secret key already, and it is not that of the backup.",
+                hint=f"Remove {secrets.path}, and unset TIDEMILL_SECRET_KEYS; or put the right key there.",
+            )
+        return bool(found.key.check)
+    if keys is not None:
+        secrets.put(keys)
+    return keys is not None
+
+
+@contextlib.contextmanager
+def _all_or_nothing(
+    session: psycopg.Connection[Any], files: Files, settings: Settings, found: Manifest, source: str
+) -> Iterator[None]:
+    """Put up a fence, in a place that is empty; if the block raises, the place is empty again."""
+    fence = fences.find(session)
+    if fence is not None and (fence.kind != fences.FILLING or fence.said.get("by") != "restore"):
+        raise fences.refusal(fence.kind, fence.said, fence.put_at)
+    if fence is None:
+        _assert_empty(session, files)
+    else:  # one that was killed
+        _empty(session, files)
+    said = {"by": "restore", "what": _WHAT.format(found.made_at), "again": f"tidemill restore {source}"}
+    fences.put(session, fences.FILLING, said)
+    key = Secrets(settings).path
+    had_key = key.exists()
+    try:
+        yield
+    except BaseException:
+        _empty(session, files)
+        if not had_key:
+            key.unlink(missing_ok=True)
+        fences.remove(session)
+        raise
+
+
+def _assert_empty(session: psycopg.Connection[Any], files: Files) -> None:
+    if there := dumps.existing(session):
+        raise ConflictError(
+            "restore_over",
+            f"There is an installation in this database already (schema {there[0]}).",
+            hint="Restore into another place: TIDEMILL_HOME=FOLDER, or another database in TIDEMILL_DATABASE_URL.",
+        )
+    if files.sizes():
+        raise ConflictError(
+            "restore_over",
+            f"There are files in {files.place} already.",
+            hint="Restore into another folder, or empty this one, if nothing needs what is in it.",
+        )
+
+
+def _empty(session: psycopg.Connection[Any], files: Files) -> None:
+    dumps.drop(session)
+    for name in files.sizes():
+        files.remove(name)
+
+
+def _fill(
+    made: Made, postgres: Postgres, session: psycopg.Connection[Any], files: Files, settings: Settings, told: Told
+) -> None:
+    """Bring in the files of events, and the database."""
+    found = made.manifest
+    events = {name: entry for name, entry in found.files.items() if name.startswith(manifest.EVENTS)}
+    told.begin("copying events", len(events), sum(entry.size for entry in events.values()))
+    for name in events:
+        with made.open(name) as source, files.write(name.removeprefix(manifest.EVENTS)) as target:
+            for block in manifest.blocks(source):
+                target.write(block)
+                told.moved(len(block))
+        told.done()
+    told.begin("filling the database")
+    with tempfile.TemporaryDirectory(prefix=".restore-", dir=private_folder(settings.home_path)) as folder:
+        path = Path(folder) / "database.dump"
+        with made.open(found.database) as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        dumps.load(postgres, path)
+    session.execute(filing.SET_PLACE.encode(), [files.place])
+    session.execute(filing.FORGET_OLD.encode())
+
+
+def _assert_whole(installation: Installation, found: Manifest) -> None:
+    installation.database.server()  # its tables are brought up to date
+    events = installation.lake.number_at(found.snapshot)
+    if events != found.events:
+        raise ConfigError(
+            "backup_damaged",
+            f"The backup should hold {found.events:,} events, and holds {events:,}.",
+            hint="Nothing was restored. Please report this, and take another backup.",
+        )
+
+
+def _finish(session: psycopg.Connection[Any], found: Manifest, by: str) -> int:
+    """It may be used from now on; how many exports are in doubt."""
+    backup = restoring.Backup(found.id, found.made_at)
+    resent = [model.name for model in registry.MODELS.values() if model.versions]
+    with session.transaction():
+        gap = restoring.gap(found.snapshot, backup)
+        session.execute(filing.SKIP.encode(), {"gap": gap})
+        session.execute(filing.SKIPPED.encode())
+        row = session.execute(filing.NEWEST.encode()).fetchone()
+        doubts = restoring.adjust(session, backup, resent, int(row[0]) if row else 0, by)
+        fences.remove(session)
+    return doubts
