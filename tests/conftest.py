@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.installation",
     "tests.postgres_fixture",
     "tests.capture_server",
+    "tests.s3_server",
     "tests.sdks.node_senders",
     "tests.sdks.browser",
 ]
