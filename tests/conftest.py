@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.postgres_fixture",
     "tests.capture_server",
     "tests.s3_server",
+    "tests.object_store",
     "tests.sdks.node_senders",
     "tests.sdks.browser",
 ]

@@ -52,8 +52,8 @@ class Lock(Protocol):
 #: ducklake issue 1136). So it is had anew after so many cursors, by when that is some fifty megabytes; it takes a fifth
 #: of a second, once in minutes of commits without a pause.
 _CURSORS = 5_000
-#: Moments of which it is remembered which snapshot was the newest.
-_POSITIONS = 20
+#: Moments of which it is remembered which snapshot was the newest; ranges, of which it is, when they were committed.
+_POSITIONS, _SPANS = 20, 100
 _TURN, _FILES, _TIDY = "event-store", "event-store-files", "event-store-tidy"
 #: Held by PostgreSQL until it has ended the transaction in which it is taken, whatever became of who asked for it.
 COMMITTING = 7_310_579_284_406_141_811
@@ -101,8 +101,9 @@ class Lake:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
         self._new_events: NewEvents | None = None
-        self._position = self._used = 0
+        self._position = self._used = self._looked = 0
         self._positions: dict[dt.datetime, int] = {}  # by when they were asked for
+        self._spans: dict[tuple[int, int], str] = {}
 
     @contextlib.contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -213,6 +214,7 @@ class Lake:
         selecting = self._selecting(within)
         with contextlib.ExitStack() as stack:
             cursor = stack.enter_context(self.cursor())  # before the turn: to open the store takes it
+            self.storage.look_again(cursor)
             selecting.catch_up(cursor)
             held = stack.enter_context(self.turn())
             _await_commits_of_the_dead(cursor)
@@ -256,7 +258,7 @@ class Lake:
         from tidemill.events.known import NewEvents  # 0.1 s
 
         if self._new_events is None or self._new_events.within != within:
-            self._new_events = NewEvents(self._settings.spill_path, within=within)
+            self._new_events = NewEvents(self._settings.spill_path, within=within, remote=self.storage.remote)
         return self._new_events
 
     def resume_after(self, file_key: str) -> int:
@@ -271,10 +273,13 @@ class Lake:
         """The newest snapshot that holds events; 0 if there is none. Of the ledger only what is new is read."""
         known = self._position
         with self.cursor() as cursor:
+            newest = ledger.newest(cursor) if self.storage.remote else 0
+            if newest and newest == self._looked:  # the ledger is elsewhere
+                return known
             found = cursor.execute(
                 "SELECT max(snapshot_id) FROM lake.commits WHERE rows > 0 AND snapshot_id > ?", [known]
             ).fetchall()[0][0]
-        self._position = max(self._position, found or 0)
+        self._position, self._looked = max(self._position, found or 0), newest
         return self._position
 
     def position_at(self, moment: dt.datetime, after: int) -> int:
@@ -294,6 +299,17 @@ class Lake:
             self._positions = {**dict(list(self._positions.items())[-_POSITIONS:]), moment: found or earlier}
         return max(self._positions[moment], after)
 
+    def between(self, after: int, upto: int) -> str:
+        """A condition: events that came with the snapshots in (after, upto]. See ledger.between: where to open a file
+        takes a request to elsewhere, so few are opened as may be."""
+        if not self.storage.remote:
+            return ledger.snapshots(after, upto)
+        if (after, upto) not in self._spans:
+            with self.cursor() as cursor:
+                found = ledger.between(cursor, after, upto)
+            self._spans = {**dict(list(self._spans.items())[-_SPANS:]), (after, upto): found}
+        return self._spans[after, upto]
+
     def look(self) -> None:
         """Raise UnavailableError if nothing could be committed now: no catalog answers, or there is no room."""
         self.position()
@@ -310,7 +326,7 @@ class Lake:
     def newest(self) -> int:
         """The newest snapshot, whatever came with it: cheap to ask for, to see whether there may be events."""
         with self.cursor() as cursor:
-            return int(cursor.execute("SELECT id FROM lake.current_snapshot()").fetchall()[0][0])
+            return ledger.newest(cursor)
 
     def commits(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """The ledger of the snapshots in (after, upto], in order. `fold`: those in a row become one that together have

@@ -84,19 +84,18 @@ class BucketObjects:
         from botocore import exceptions
         from urllib3.exceptions import HTTPError
 
-        key = self._key.id if self._key is not None else ""
         try:
             yield
         except exceptions.ClientError as error:
             said, status = error.response.get("Error", {}), error.response["ResponseMetadata"]["HTTPStatusCode"]
             if said.get("Code") == "NoSuchKey":
                 raise missing(self.place, str(said.get("Key", ""))) from None
-            code = str(said.get("Code", ""))
+            code, key = str(said.get("Code", "")), self._key.id if self._key is not None else ""
             raise refusals.refused(
                 self.bucket, method, status, "" if code.isdigit() else code, key, f"{error} {said}"
             ) from None
         except (exceptions.BotoCoreError, HTTPError, OSError) as error:
-            raise refusals.unavailable(self.bucket, _short(error), str(error)) from None
+            raise refusals.unavailable(self.bucket, _why(error), str(error)) from None
 
     def _signed_in(self) -> Any:
         """A client with the key of the moment."""
@@ -132,10 +131,19 @@ def _client(bucket: Bucket, key: AccessKey) -> Any:
     )
 
 
-def _short(error: Exception) -> str:
+def _why(error: Exception) -> str:
     """In a few words."""
+    from botocore import exceptions
+
+    match error:
+        case exceptions.ConnectTimeoutError() | exceptions.ReadTimeoutError():
+            return "it does not answer in time"
+        case exceptions.SSLError():
+            return "its certificate is not trusted (AWS_CA_BUNDLE names a file with authorities)"
+        case exceptions.EndpointConnectionError():
+            return "no connection can be made"
     text = str(error).strip().rstrip(".")
-    return text if len(text) < 200 else type(error).__name__
+    return text if 0 < len(text) < 200 else type(error).__name__
 
 
 def dated(answer: Any) -> Any:

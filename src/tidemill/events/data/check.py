@@ -33,12 +33,19 @@ _VERSIONS_HINT = (
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What was tried. `status`: ok, warning or wrong; `error` says more about what is wrong."""
+    """What was tried. `status`: passed, warning or failed; `code`, `raw`: of the error, if there was one."""
 
     title: str
-    status: str = "ok"
-    detail: str = ""
-    error: TidemillError | None = None
+    status: str = "passed"
+    message: str = ""
+    hint: str = ""
+    code: str = ""
+    raw: str = ""
+
+    @classmethod
+    def of(cls, title: str, status: str, error: TidemillError, message: str = "") -> Step:
+        """One that met an error."""
+        return cls(title, status, message or error.message, error.hint, error.code, error.raw)
 
 
 def steps(
@@ -52,7 +59,7 @@ def steps(
             if step is not None:
                 yield step
     except TidemillError as error:
-        yield Step(at, "wrong", error.message, error)
+        yield Step.of(at, "failed", error)
 
 
 #: What is tried next; and then again with what came of it.
@@ -78,19 +85,19 @@ def _bucket(bucket: Bucket, settings: Settings, credentials: Credentials, identi
     title = "There is an access key"
     yield title, None
     key = credentials.key()
-    yield title, Step(title, "ok", f"{key.id}, {key.origin}")
+    yield title, Step(title, "passed", f"{key.id}, {key.origin}")
     objects = BucketObjects(bucket, credentials)
     title = f"The bucket {bucket.name} answers at {bucket.endpoint}, and its objects can be listed"
     yield title, None
     answer = objects.ask("LIST", "list_objects_v2", Prefix=bucket.key(""), MaxKeys=1)
-    yield title, Step(title, "ok", "" if bucket.region == "auto" else bucket.region)
+    yield title, Step(title, "passed", "" if bucket.region == "auto" else bucket.region)
     yield from _clock(bucket, answer)
     title = "Nobody else's event data lies there"
     yield title, None
     whose = marker.read(objects)
     if whose is not None:
         marker.assert_ours(objects.place, whose, identity())
-    yield title, Step(title, "ok", bucket.url)
+    yield title, Step(title, "passed", bucket.url)
     yield from _moves(objects, bucket, settings, credentials, identity)
     yield from _versions(objects)
     yield from _rules(objects)
@@ -104,8 +111,8 @@ def _clock(bucket: Bucket, answer: Any) -> Tried:
         return
     differs = (dt.datetime.now(dt.UTC) - said).total_seconds()
     if abs(differs) > _CLOCK_SECONDS:
-        error = refusals.clock_wrong(bucket)
-        yield title, Step(title, "warning", f"it differs by {abs(differs):,.0f} s from the object store's", error)
+        how = f"it differs by {abs(differs):,.0f} s from the object store's, which refuses 900 s"
+        yield title, Step.of(title, "warning", refusals.clock_wrong(bucket), how)
     else:
         yield title, Step(title)
 
@@ -162,7 +169,7 @@ def _versions(objects: BucketObjects) -> Tried:
         return
     if status in {"Enabled", "Suspended"}:
         error = ConfigError("event_data_versions", f"{_VERSIONS}: the bucket keeps versions.", hint=_VERSIONS_HINT)
-        yield title, Step(title, "warning", "the bucket keeps versions", error)
+        yield title, Step.of(title, "warning", error)
     else:
         yield title, Step(title)
 

@@ -12,7 +12,7 @@ UNAVAILABLE = "event_data_unavailable"
 _CODE = re.compile(r"<Code>([A-Za-z0-9]+)</Code>")
 _EXPECTED = re.compile(r"expecting '([a-z0-9-]+)'|<(?:Region|Endpoint)>([a-z0-9.-]+)<")
 _PAGE = page("howto/many-machines.md")
-_AGAIN = "Nothing was lost: the same command goes on later, and a server by itself."
+_AGAIN = "Is its address right (?endpoint=…)? Nothing was lost: the same command goes on later, a server by itself."
 #: What a method needs, by Amazon's names and Google's.
 _PERMISSIONS = {
     "GET": ("s3:GetObject", "storage.objects.get"),

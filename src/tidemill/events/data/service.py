@@ -99,13 +99,17 @@ class EventDataService:
             return view
         return dataclasses.replace(view, access_key=key.id, origin=key.origin)
 
-    def test(self, key: AccessKey | None = None) -> Iterator[Step]:
-        """Try what is needed, step by step; by another key than the one that is used, if it is given."""
-        credentials = Credentials(lambda: key) if key is not None else Credentials(self._given)
-        return check.steps(self.location, self._settings, credentials, self._kept.identity)
+    def test(self) -> Iterator[Step]:
+        """Try what is needed, step by step."""
+        return check.steps(self.location, self._settings, Credentials(self._given), self._kept.identity)
 
-    def keep(self, key: AccessKey, *, by: str) -> None:
-        """Have this key used by all machines. It is encrypted.
+    def test_key(self, key_id: str, secret: str) -> Iterator[Step]:
+        """The same with an access key that is not kept yet."""
+        key = AccessKey(key_id, secret, origin="given now")
+        return check.steps(self.location, self._settings, Credentials(lambda: key), self._kept.identity)
+
+    def keep(self, key_id: str, secret: str, *, by: str) -> None:
+        """Have this access key used by all machines. It is encrypted.
 
         Raises
         ------
@@ -113,8 +117,8 @@ class EventDataService:
             Event data lies in a folder.
         """
         self.bucket()
-        token = self._encryption.encrypt(json.dumps({"id": key.id, "secret": key.secret}))
-        self._kept.keep_access_key(key.id, token, by)
+        token = self._encryption.encrypt(json.dumps({"id": key_id, "secret": secret}))
+        self._kept.keep_access_key(key_id, token, by)
 
     def forget(self) -> bool:
         """Have each machine use its own again. Whether there was one."""

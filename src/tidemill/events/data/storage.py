@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tidemill.errors import UnavailableError
+from tidemill.errors import TidemillError, UnavailableError
 from tidemill.events import durable
 from tidemill.events.data import marker, refusals
 from tidemill.events.data.bucket import BucketObjects
@@ -37,8 +37,11 @@ _INLINED_FOLDER, _INLINED_BUCKET = 10, 200
 _NOBODY = "127.0.0.1:9"
 _HTTP = re.compile(r"HTTP (GET|HEAD|PUT|POST|DELETE) to '")
 _METHOD = re.compile(r"HTTP (GET|HEAD|PUT|POST|DELETE)\b")
-#: Between tries: 0.2 s, then 0.8 s.
-_TRIES = {"http_retries": 2, "http_retry_wait_ms": 200, "http_retry_backoff": 4, "http_timeout": 30}
+#: A request may take so many seconds, with all that it brings; it is made again after 0.2 s, and after 0.8 s.
+_TRIES: dict[str, int] = {"http_retries": 2, "http_retry_wait_ms": 200, "http_retry_backoff": 4, "http_timeout": 30}
+_PATIENT_SECONDS, _LOOK_SECONDS = 300, 5
+#: A ten-thousandth of this is a part of an upload: 16 MB, of which so many are in memory at once.
+_UPLOADS: dict[str, str | int] = {"s3_uploader_max_filesize": "160GB", "s3_uploader_thread_limit": 4}
 
 
 class Storage(Protocol):
@@ -50,6 +53,8 @@ class Storage(Protocol):
     extensions: tuple[str, ...]
     #: Rows of a commit that lie in the catalog first.
     inlined: int
+    #: Whether to open a file takes a request to elsewhere.
+    remote: bool
 
     def ready(self) -> None:
         """Have it ready; with the turn of those who change it."""
@@ -72,15 +77,22 @@ class Storage(Protocol):
     def changing(self, cursor: duckdb.DuckDBPyConnection) -> contextlib.AbstractContextManager[None]:
         """A transaction that writes files."""
 
+    def patient(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Let requests of this cursor take long: it moves large files, and nobody waits for it."""
+
     def look(self) -> None:
         """Raise UnavailableError if there is no room."""
+
+    def look_again(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Raise UnavailableError if the place did not answer the last time, and does not now. To be asked before a turn
+        is waited for: others would wait with whom who finds that out in it."""
 
 
 class FolderStorage:
     """In a folder."""
 
     extensions: tuple[str, ...] = ()
-    inlined = _INLINED_FOLDER
+    inlined, remote = _INLINED_FOLDER, False
 
     def __init__(self, folder: Folder) -> None:
         self.location: Location = folder
@@ -119,16 +131,22 @@ class FolderStorage:
         """See Storage."""
         return durable.transaction(cursor, durable.Files(self._folder))
 
+    def patient(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """See Storage."""
+
     def look(self) -> None:
         """See Storage."""
         _assert_room(self._folder, "for events")
+
+    def look_again(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """See Storage."""
 
 
 class BucketStorage:
     """In a bucket."""
 
     extensions: tuple[str, ...] = ("httpfs",)
-    inlined = _INLINED_BUCKET
+    inlined, remote = _INLINED_BUCKET, True
 
     def __init__(self, bucket: Bucket, credentials: Credentials, identity: Callable[[], str], spill: Path) -> None:
         """`identity`: of the installation, by which its data is known; `spill`: a folder that queries use."""
@@ -166,6 +184,7 @@ class BucketStorage:
             "s3_url_style": "path" if self._bucket.path_style else "vhost",
             "s3_use_ssl": self._bucket.endpoint.startswith("https://"),
             "http_retries": 0,
+            **_UPLOADS,
             "enable_server_cert_verification": True,
             "enable_curl_server_cert_verification": True,
         }
@@ -196,14 +215,26 @@ class BucketStorage:
             body = str(getattr(error, "body", ""))
             method = _METHOD.search(str(error))
             status, code = int(getattr(error, "status_code", 0) or 0), refusals.code_in(body)
-            key = self._credentials.key().id
-            raise refusals.refused(
-                self._bucket, method[1] if method else "PUT", status, code, key, f"{error} {body}"
+            raise self._noted(
+                refusals.refused(
+                    self._bucket,
+                    method[1] if method else "PUT",
+                    status,
+                    code,
+                    self._credentials.key().id,
+                    f"{error} {body}",
+                )
             ) from None
         except duckdb.IOException as error:
             if not _HTTP.search(str(error)):
                 raise
-            raise refusals.unavailable(self._bucket, str(error).partition(" error for ")[0], str(error)) from None
+            said = str(error).removeprefix("IO Error: ").partition(" error for ")[0]
+            raise self._noted(refusals.unavailable(self._bucket, said, str(error))) from None
+
+    def _noted(self, error: TidemillError) -> TidemillError:
+        if isinstance(error, UnavailableError):
+            self._troubled.set()
+        return error
 
     @contextlib.contextmanager
     def appending(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
@@ -219,6 +250,18 @@ class BucketStorage:
             raise
 
     changing = appending
+
+    def patient(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """See Storage."""
+        cursor.execute(f"SET SESSION http_timeout = {_PATIENT_SECONDS}")
+
+    def look_again(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """See Storage."""
+        if self._troubled.is_set():
+            cursor.execute(f"SET SESSION http_timeout = {_LOOK_SECONDS}; SET SESSION http_retries = 0")
+            marker.read_by(cursor, self._bucket)
+            self._troubled.clear()
+            self.sign_in(cursor)
 
     def look(self) -> None:
         """See Storage. Of a bucket there is always room; queries want some on this machine's disk."""
