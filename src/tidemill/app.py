@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tidemill.connections.service import ConnectionService
     from tidemill.copies.service import Copies
     from tidemill.engine.port import Engine
+    from tidemill.events.data.service import EventDataService
     from tidemill.events.identity.service import IdentityService
     from tidemill.events.lake import Lake
     from tidemill.events.service import EventService
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.service import ExportService
     from tidemill.store.database import Database
+    from tidemill.store.installation import Installation
     from tidemill.store.locks import Locks
     from tidemill.store.postgres import Postgres
     from tidemill.store.records import Connection
@@ -46,18 +48,16 @@ if TYPE_CHECKING:
 class App:
     """One installation, open for use: ``with App(settings) as app: app.exports.run(…)``."""
 
-    def __init__(self, settings: Settings, *, within_fence: bool = False) -> None:
-        """`within_fence`: also one that nobody else may use yet, for it is being filled."""
-        self.settings, self._within_fence = settings, within_fence
+    def __init__(self, settings: Settings, *, renew_secret_key: bool = False, within_fence: bool = False) -> None:
+        """`renew_secret_key`: the one of before is lost; `within_fence`: also one that nobody else may use yet."""
+        self.settings, self._renew, self._within_fence = settings, renew_secret_key, within_fence
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> App:
         """Open the database: it is made if there is none."""
-        from tidemill.store.connections import Connections
-
+        shared = bool(self.settings.database_url)
         try:
-            if not Connections(self.database).any_secret():
-                self.secrets.ensure()
+            self._installation.settle_key(self.secrets, shared=shared, renew=self._renew)
         except BaseException:
             self._closing.close()
             raise
@@ -97,9 +97,22 @@ class App:
         """The event store."""
         from tidemill.events.lake import Lake
 
-        lake = Lake(self.settings, self.postgres.dsn, self._locks)
+        lake = Lake(self.settings, self.event_data.storage, self.postgres.dsn, self._locks)
         self._closing.callback(lake.close)
         return lake
+
+    @functools.cached_property
+    def _installation(self) -> Installation:
+        from tidemill.store.installation import Installation
+
+        return Installation(self.database)
+
+    @functools.cached_property
+    def event_data(self) -> EventDataService:
+        """Where event data lies."""
+        from tidemill.events.data.service import EventDataService
+
+        return EventDataService(self.settings, self._installation, self.secrets)
 
     @functools.cached_property
     def _locks(self) -> Locks:

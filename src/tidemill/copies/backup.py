@@ -22,9 +22,10 @@ from tidemill.copies import containers, manifest, sealing
 from tidemill.copies.containers import Making
 from tidemill.copies.manifest import Entry, Key, Manifest
 from tidemill.copies.parts import Installation, Told
-from tidemill.errors import ConfigError, UnavailableError
+from tidemill.errors import ConfigError, NotFoundError, UnavailableError
 from tidemill.events import filing
-from tidemill.events.filing import Files, Named
+from tidemill.events.data.objects import Objects
+from tidemill.events.filing import Named
 from tidemill.store import dumps
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ _REVISION = "SELECT version_num FROM tidemill.alembic_version"
 _CATALOG = "SELECT value FROM tidemill_events.ducklake_metadata WHERE key = 'version'"
 _STORE = "SELECT schema_uuid::text FROM tidemill_events.ducklake_schema ORDER BY schema_id LIMIT 1"
 _PART, _LEFT_SECONDS = ".backup-", 86_400
+_SECRETS = """
+    SELECT (SELECT count(key) FROM tidemill.connections) + (SELECT count(access_key) FROM tidemill.installation)"""
 _COUNTED = ("connections", "exports", "runs", "persons")
 
 
@@ -54,9 +57,8 @@ class Seen:
 
 
 def make(
-    installation: Installation, files: Files, destination: Path, *, with_key: bool, passphrase: str | None, by: str,
-    told: Told,
-) -> Manifest:  # fmt: skip
+    installation: Installation, destination: Path, *, with_key: bool, passphrase: str | None, by: str, told: Told
+) -> Manifest:
     """Make one.
 
     Raises
@@ -79,7 +81,7 @@ def make(
         name = f"database-{uuid.uuid4().hex[:12]}.dump"
         entries = _database(installation, making, name, moment, told)
         session.close()
-        entries |= _events(making, files, seen.files, told)
+        entries |= _events(making, installation.event_data.objects, seen.files, told)
         key, secret = _key(installation, making, seen, with_key=with_key, passphrase=passphrase)
         entries |= secret
         held.check()
@@ -117,7 +119,7 @@ def _seen(installation: Installation, session: psycopg.Connection[Any]) -> Seen:
         snapshot=snapshot,
         events=installation.lake.number_at(snapshot),
         counts={name: int(one(f"SELECT count(*) FROM tidemill.{name}")) for name in _COUNTED},
-        secrets=int(one("SELECT count(*) FROM tidemill.connections WHERE key IS NOT NULL")),
+        secrets=int(one(_SECRETS)),
         files=filing.checked(session.execute(filing.NAMED.encode()).fetchall()),
     )
 
@@ -136,26 +138,26 @@ def _database(installation: Installation, making: Making, name: str, moment: str
         return {name: making.add(name, size, lambda: path.open("rb"), told.moved)}
 
 
-def _events(making: Making, files: Files, named: list[Named], told: Told) -> dict[str, Entry]:
+def _events(making: Making, objects: Objects, named: list[Named], told: Told) -> dict[str, Entry]:
     told.begin("copying events", len(named), sum(one.size for one in named))
     entries = {}
     for one in named:
         name = f"{manifest.EVENTS}{one.name}"
         try:
-            entry = making.add(name, one.size, functools.partial(files.open, one.name), told.moved)
-        except FileNotFoundError:
-            raise _damaged(files, one, "is not there") from None
+            entry = making.add(name, one.size, functools.partial(objects.read, one.name), told.moved)
+        except NotFoundError:
+            raise _damaged(objects, one, "is not there") from None
         if entry.size != one.size:
-            raise _damaged(files, one, f"has {entry.size:,} bytes, where the catalog says {one.size:,}")
+            raise _damaged(objects, one, f"has {entry.size:,} bytes, where the catalog says {one.size:,}")
         entries[name] = entry
         told.done()
     return entries
 
 
-def _damaged(files: Files, named: Named, what: str) -> UnavailableError:
+def _damaged(objects: Objects, named: Named, what: str) -> UnavailableError:
     return UnavailableError(
         "event_file_damaged",
-        f"A file of events {what}: {files.place}{named.name}.",
+        f"A file of events {what}: {objects.place}{named.name}.",
         hint="The event store is damaged, and this backup was given up. Keep the backups that you have.",
     )
 

@@ -11,6 +11,7 @@ from tidemill.settings import Settings
 from tidemill.store.postgres import Postgres
 
 if TYPE_CHECKING:
+    from tidemill.events.data.service import EventDataService
     from tidemill.events.identity.service import IdentityService
     from tidemill.events.lake import Lake
     from tidemill.store.database import Database
@@ -35,6 +36,10 @@ class Installation(Protocol):
     @property
     def lake(self) -> Lake:
         """Its events."""
+
+    @property
+    def event_data(self) -> EventDataService:
+        """Where they lie."""
 
     @property
     def identity(self) -> IdentityService:

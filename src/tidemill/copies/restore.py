@@ -19,7 +19,7 @@ from tidemill.copies.manifest import Manifest
 from tidemill.copies.parts import Installation, Opening, Told
 from tidemill.errors import ConfigError, ConflictError
 from tidemill.events import filing
-from tidemill.events.filing import Files
+from tidemill.events.data.objects import Objects
 from tidemill.models import registry
 from tidemill.settings import Settings, private_folder
 from tidemill.store import database, dumps, fences, restoring
@@ -29,6 +29,9 @@ from tidemill.store.secrets import Secrets
 if TYPE_CHECKING:
     import psycopg
 
+_BY = "restore"
+#: Who it was restored from may be at work still, and is another one.
+_RENAMED = "UPDATE tidemill.installation SET id = gen_random_uuid()"
 _WHAT = "A restore of the backup of {:%Y-%m-%d %H:%M} UTC"
 
 
@@ -72,10 +75,8 @@ def _damaged(name: str, what: str) -> ConfigError:
     )
 
 
-def restore(
-    made: Made, source: str, settings: Settings, files: Files, opening: Opening, *, by: str, told: Told
-) -> Restored:
-    """Restore a backup. `files`: of the event store of these settings.
+def restore(made: Made, source: str, settings: Settings, opening: Opening, *, by: str, told: Told) -> Restored:
+    """Restore a backup where these settings say.
 
     Raises
     ------
@@ -92,12 +93,20 @@ def restore(
     with (
         contextlib.closing(dumps.connected(postgres, autocommit=True)) as session,
         fences.held(postgres, session),
-        _all_or_nothing(session, files, settings, found, source),
+        _all_or_nothing(session, settings, found, source) as place,
     ):
-        _fill(made, postgres, session, files, settings, told)
+        told.begin("filling the database")
+        _load(made, postgres, session, settings)
         has_key = _put_key(settings, keys, found)
-        told.begin("taking it up")
         with opening(settings, within_fence=True) as installation:
+            installation.database.server()  # its tables are brought up to date
+            installation.event_data.storage.ready()
+            place.take(installation.event_data.objects)
+            _copy(made, installation.event_data.objects, told)
+            told.begin("taking it up")
+            session.execute(filing.SET_PLACE.encode(), [installation.event_data.objects.place])
+            session.execute(_RENAMED.encode())
+            installation.event_data.claim()
             _assert_whole(installation, found)
             installation.identity.catch_up()  # as it went on from there: nobody gets another number
         doubts = _finish(session, found, by)
@@ -155,78 +164,98 @@ def _put_key(settings: Settings, keys: str | None, found: Manifest) -> bool:
     return keys is not None
 
 
+class _Place:
+    """Where the files of events go. It is empty when it is taken, and again if the restore fails."""
+
+    def __init__(self, session: psycopg.Connection[Any], said: dict[str, Any]) -> None:
+        """`said`: what the fence says; of one that was killed, where it put files."""
+        self._session, self._said = session, said
+        self._objects: Objects | None = None
+
+    def take(self, objects: Objects) -> None:
+        """From now on what lies there is ours.
+
+        Raises
+        ------
+        ConflictError
+            Something lies there that nobody of us has put there.
+        """
+        if self._said.get("place") == objects.place:
+            _remove(objects)
+        if next(iter(objects.list()), None) is not None:
+            raise ConflictError(
+                "restore_over",
+                f"There are files in {objects.place} already.",
+                hint="Restore into another place: TIDEMILL_EVENT_DATA; or empty this one, if nothing needs it.",
+            )
+        self._said = {**self._said, "place": objects.place}
+        fences.put(self._session, fences.FILLING, self._said)
+        self._objects = objects
+
+    def leave(self) -> None:
+        """Nothing of ours stays."""
+        if self._objects is not None:
+            _remove(self._objects)
+
+
+def _remove(objects: Objects) -> None:
+    objects.delete([one.name for one in objects.list()])
+
+
 @contextlib.contextmanager
 def _all_or_nothing(
-    session: psycopg.Connection[Any], files: Files, settings: Settings, found: Manifest, source: str
-) -> Iterator[None]:
-    """Put up a fence, in a place that is empty; if the block raises, the place is empty again."""
+    session: psycopg.Connection[Any], settings: Settings, found: Manifest, source: str
+) -> Iterator[_Place]:
+    """Put up a fence around a database that is empty; if the block raises, it is empty again."""
     fence = fences.find(session)
-    if fence is not None and (fence.kind != fences.FILLING or fence.said.get("by") != "restore"):
+    if fence is not None and (fence.kind != fences.FILLING or fence.said.get("by") != _BY):
         raise fences.refusal(fence.kind, fence.said, fence.put_at)
-    if fence is None:
-        _assert_empty(session, files)
-    else:  # one that was killed
-        _empty(session, files)
-    said = {"by": "restore", "what": _WHAT.format(found.made_at), "again": f"tidemill restore {source}"}
+    if fence is None and (there := dumps.existing(session)):
+        raise ConflictError(
+            "restore_over",
+            f"There is an installation in this database already (schema {there[0]}).",
+            hint="Restore into another place: TIDEMILL_HOME=FOLDER, or another database in TIDEMILL_DATABASE_URL.",
+        )
+    said = {"by": _BY, "what": _WHAT.format(found.made_at), "again": f"tidemill restore {source}"}
+    said |= {"place": fence.said["place"]} if fence is not None and "place" in fence.said else {}
     fences.put(session, fences.FILLING, said)
-    key = Secrets(settings).path
+    dumps.drop(session)  # of one that was killed
+    place, key = _Place(session, said), Secrets(settings).path
     had_key = key.exists()
     try:
-        yield
+        yield place
     except BaseException:
-        _empty(session, files)
+        place.leave()
+        dumps.drop(session)
         if not had_key:
             key.unlink(missing_ok=True)
         fences.remove(session)
         raise
 
 
-def _assert_empty(session: psycopg.Connection[Any], files: Files) -> None:
-    if there := dumps.existing(session):
-        raise ConflictError(
-            "restore_over",
-            f"There is an installation in this database already (schema {there[0]}).",
-            hint="Restore into another place: TIDEMILL_HOME=FOLDER, or another database in TIDEMILL_DATABASE_URL.",
-        )
-    if files.sizes():
-        raise ConflictError(
-            "restore_over",
-            f"There are files in {files.place} already.",
-            hint="Restore into another folder, or empty this one, if nothing needs what is in it.",
-        )
-
-
-def _empty(session: psycopg.Connection[Any], files: Files) -> None:
-    dumps.drop(session)
-    for name in files.sizes():
-        files.remove(name)
-
-
-def _fill(
-    made: Made, postgres: Postgres, session: psycopg.Connection[Any], files: Files, settings: Settings, told: Told
-) -> None:
-    """Bring in the files of events, and the database."""
-    found = made.manifest
-    events = {name: entry for name, entry in found.files.items() if name.startswith(manifest.EVENTS)}
-    told.begin("copying events", len(events), sum(entry.size for entry in events.values()))
-    for name in events:
-        with made.open(name) as source, files.write(name.removeprefix(manifest.EVENTS)) as target:
-            for block in manifest.blocks(source):
-                target.write(block)
-                told.moved(len(block))
-        told.done()
-    told.begin("filling the database")
+def _load(made: Made, postgres: Postgres, session: psycopg.Connection[Any], settings: Settings) -> None:
+    """Bring in the database."""
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=private_folder(settings.home_path)) as folder:
         path = Path(folder) / "database.dump"
-        with made.open(found.database) as source, path.open("wb") as target:
+        with made.open(made.manifest.database) as source, path.open("wb") as target:
             shutil.copyfileobj(source, target)
         dumps.load(postgres, path)
-    session.execute(filing.SET_PLACE.encode(), [files.place])
     session.execute(filing.FORGET_OLD.encode())
 
 
+def _copy(made: Made, objects: Objects, told: Told) -> None:
+    """Bring in the files of events."""
+    files = made.manifest.files
+    events = {name: entry for name, entry in files.items() if name.startswith(manifest.EVENTS)}
+    told.begin("copying events", len(events), sum(entry.size for entry in events.values()))
+    for name, entry in events.items():
+        with made.open(name) as source:
+            objects.write(name.removeprefix(manifest.EVENTS), source)
+        told.moved(entry.size)
+        told.done()
+
+
 def _assert_whole(installation: Installation, found: Manifest) -> None:
-    installation.database.server()  # its tables are brought up to date
     events = installation.lake.number_at(found.snapshot)
     if events != found.events:
         raise ConfigError(

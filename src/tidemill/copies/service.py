@@ -9,7 +9,6 @@ from tidemill.copies import restore as restores
 from tidemill.copies.manifest import Manifest
 from tidemill.copies.parts import Opening, Progress, Report, Told, untold
 from tidemill.copies.restore import Restored
-from tidemill.events.filing import Files, Folder
 from tidemill.settings import Settings
 
 __all__ = ["Copies", "Manifest", "Progress", "Restored"]
@@ -34,7 +33,6 @@ class Copies:
         with self._opening(self._settings) as installation:
             return backup.make(
                 installation,
-                place(self._settings),
                 destination,
                 with_key=with_key,
                 passphrase=self._settings.backup_passphrase,
@@ -64,11 +62,4 @@ class Copies:
             There is something already.
         """
         with containers.opened(source) as made:
-            return restores.restore(
-                made, str(source), self._settings, place(self._settings), self._opening, by=by, told=Told(report)
-            )
-
-
-def place(settings: Settings) -> Files:
-    """Where the events of an installation lie."""
-    return Folder(settings.event_data_path, private=not settings.event_data)
+            return restores.restore(made, str(source), self._settings, self._opening, by=by, told=Told(report))

@@ -1,26 +1,14 @@
-"""The files of the event store: where they lie, which of them the catalog names, and how they are read and written.
+"""Which files of the event store its catalog names, and where it says that they lie: what copies of it need to know.
 
-`Files` is what copies of an installation need of the place; `Folder` is a local one.
+Questions are put to the catalog in PostgreSQL, within whatever transaction sees it as it is to be copied.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import os
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Protocol
 
 from tidemill.errors import ConfigError
-from tidemill.settings import private_folder
 
-#: Left in a folder whose files have moved elsewhere: the catalog says where.
-MOVED = "MOVED.json"
-#: Of names within the store's folder that are not its files.
-_OTHERS = ("held/",)
 #: Of the catalog: each file that it names, by its path within the store's folder, and its size; which of them are
 #: relative is told, too, for none may lie elsewhere.
 NAMED = """
@@ -66,103 +54,6 @@ class Named:
     size: int
 
 
-class Files(Protocol):
-    """A place of files. Names are relative to it, with slashes; files never change once they are there."""
-
-    @property
-    def place(self) -> str:
-        """Where it is, for people and for the catalog; it ends with a separator."""
-
-    def sizes(self) -> dict[str, int]:
-        """Which files there are, with their sizes."""
-
-    def open(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """Read one. FileNotFoundError if it is not there."""
-
-    def write(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """Write one. It is there, on disk, when the block has ended; if that raises, it is not."""
-
-    def remove(self, name: str) -> None:
-        """Remove one, if it is there."""
-
-    def mark(self, said: dict[str, str] | None) -> None:
-        """Leave a mark that the files have moved elsewhere; None: take it away."""
-
-    def marked(self) -> bool:
-        """Whether there is such a mark."""
-
-
-class Folder:
-    """See Files: a folder of this machine."""
-
-    def __init__(self, path: Path, *, private: bool) -> None:
-        """`private`: it is ours alone, and not one that the user named."""
-        self._path, self._private = path, private
-
-    @property
-    def place(self) -> str:
-        """See Files."""
-        return f"{self._path}{os.sep}"
-
-    def sizes(self) -> dict[str, int]:
-        """See Files."""
-        found = {}
-        for folder, _, names in os.walk(self._path):
-            for name in names:
-                path = Path(folder) / name
-                relative = path.relative_to(self._path).as_posix()
-                if relative != MOVED and not relative.startswith(_OTHERS):
-                    found[relative] = path.stat().st_size
-        return found
-
-    def open(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """See Files."""
-        return (self._path / name).open("rb")
-
-    @contextlib.contextmanager
-    def write(self, name: str) -> Iterator[IO[bytes]]:
-        """See Files."""
-        path = self._path / name
-        self._make(path.parent)
-        part = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
-        try:
-            with part.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        _sync(path.parent)
-
-    def _make(self, folder: Path) -> None:
-        """Make a folder within the place, with those above it; their names are on disk then."""
-        missing = [each for each in (folder, *folder.parents) if not each.exists()]
-        if self._private:
-            private_folder(folder)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-        for each in missing:
-            _sync(each.parent)
-
-    def remove(self, name: str) -> None:
-        """See Files."""
-        (self._path / name).unlink(missing_ok=True)
-
-    def mark(self, said: dict[str, str] | None) -> None:
-        """See Files."""
-        if said is None:
-            (self._path / MOVED).unlink(missing_ok=True)
-            return
-        with self.write(MOVED) as file:
-            file.write(json.dumps(said).encode())
-
-    def marked(self) -> bool:
-        """See Files."""
-        return (self._path / MOVED).exists()
-
-
 def checked(rows: list[tuple[str, int, bool]]) -> list[Named]:
     """What NAMED gave.
 
@@ -179,11 +70,3 @@ def checked(rows: list[tuple[str, int, bool]]) -> list[Named]:
                 hint="Tidemill does not make such files: it cannot copy this store.",
             )
     return [Named(name, size) for name, size, _ in rows]
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

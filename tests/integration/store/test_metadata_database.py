@@ -73,6 +73,7 @@ def test_people_of_an_older_database_get_numbers(database: Database) -> None:
         DROP TABLE {SCHEMA}.schedules, {SCHEMA}.tasks, {SCHEMA}.failures, {SCHEMA}.modifications;
         DROP TABLE {SCHEMA}.compatibility, {SCHEMA}.restorations, {SCHEMA}.doubts;
         ALTER TABLE {SCHEMA}.identity DROP COLUMN versions;
+        DROP TABLE {SCHEMA}.installation;
         ALTER TABLE {SCHEMA}.runs DROP COLUMN scheduled;
         ALTER TABLE {SCHEMA}.persons DROP COLUMN number;
         ALTER TABLE {SCHEMA}.distinct_ids DROP COLUMN number;
@@ -128,7 +129,7 @@ def test_a_migration_waits_for_who_works_with_the_tables_and_keeps_nobody_waitin
         undo = f"""
             DROP TABLE {SCHEMA}.compatibility, {SCHEMA}.restorations, {SCHEMA}.doubts;
             ALTER TABLE {SCHEMA}.identity DROP COLUMN versions;
-            UPDATE {SCHEMA}.alembic_version SET version_num = '0015'
+            UPDATE {SCHEMA}.alembic_version SET version_num = '0018'
         """
         for statement in undo.split(";"):
             connection.exec_driver_sql(statement)
@@ -331,6 +332,7 @@ def test_an_interval_that_was_kept_for_a_scheduler_is_one_now_and_counts_from_no
             DROP TABLE {SCHEMA}.schedules, {SCHEMA}.tasks, {SCHEMA}.failures, {SCHEMA}.modifications;
             DROP TABLE {SCHEMA}.compatibility, {SCHEMA}.restorations, {SCHEMA}.doubts;
             ALTER TABLE {SCHEMA}.identity DROP COLUMN versions;
+            DROP TABLE {SCHEMA}.installation;
             ALTER TABLE {SCHEMA}.runs DROP COLUMN scheduled;
             UPDATE {SCHEMA}.alembic_version SET version_num = '0014';
             INSERT INTO {SCHEMA}.connections (id, name, project, dataset, adc, connected_by)

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql as pg
 
 revision = "0019"
-down_revision = "0015"
+down_revision = "0018"
 
 _NOW = sa.text("now()")
 
