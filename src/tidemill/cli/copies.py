@@ -25,7 +25,47 @@ backups = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(backups, name="backup")
+    app.command(epilog="Example: tidemill migrate --to-database @url.txt --to-event-data s3://company-events/tidemill")(
+        migrate
+    )
     app.command(epilog="Example: TIDEMILL_HOME=/srv/tidemill tidemill restore /backups/tidemill")(restore)
+
+
+_TO_DATABASE = typer.Option(
+    None, help="A PostgreSQL, postgresql://user:password@host/database, or @FILE with that; or: embedded."
+)
+_TO_EVENT_DATA = typer.Option(None, help="A folder, s3://bucket/prefix or gs://bucket/prefix; or: home.")
+
+
+def migrate(
+    to_database: str = _TO_DATABASE, to_event_data: str = _TO_EVENT_DATA, as_json: bool = output.JSON_OPTION
+) -> None:
+    """Move the installation to another database, or its events to another place, or both; and back.
+
+    Stop all servers first. What is copied is verified; then nobody can write into the old one any more, and this says
+    what to set. If it is killed, the old one is as it was: run it again.
+    """
+    from tidemill.cli import progress
+    from tidemill.settings import current
+
+    if to_database is None and to_event_data is None:
+        raise typer.BadParameter("Say where it goes: --to-database, --to-event-data, or both.")
+    settings = current()
+    database = settings.database_url if to_database is None else session.text(to_database).strip()
+    events = settings.event_data if to_event_data is None else to_event_data
+    with progress.bar("Move") as bar:
+        moved = _copies().migrate(
+            database_url=None if database == "embedded" else database,
+            event_data=None if events == "home" else events,
+            report=bar.copying,
+        )
+    if as_json:
+        output.print_json(moved)
+        return
+    output.done(f"Moved, and verified: {output.number(moved.events, 'event')}, {output.number(moved.rows, 'row')}.")
+    for line in moved.settings:
+        output.say(f"Set: {output.safe(line)}")
+    output.note(f"Of no use any more, once all is well: {', '.join(moved.left)}.")
 
 
 def _copies() -> Copies:

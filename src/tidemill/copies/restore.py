@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.copies import manifest, sealing
 from tidemill.copies.containers import Made
+from tidemill.copies.filling import filling
 from tidemill.copies.manifest import Manifest
 from tidemill.copies.parts import Installation, Opening, Told
 from tidemill.errors import ConfigError, ConflictError
@@ -29,7 +30,6 @@ from tidemill.store.secrets import Secrets
 if TYPE_CHECKING:
     import psycopg
 
-_BY = "restore"
 #: Who it was restored from may be at work still, and is another one.
 _RENAMED = "UPDATE tidemill.installation SET id = gen_random_uuid()"
 _WHAT = "A restore of the backup of {:%Y-%m-%d %H:%M} UTC"
@@ -93,7 +93,8 @@ def restore(made: Made, source: str, settings: Settings, opening: Opening, *, by
     with (
         contextlib.closing(dumps.connected(postgres, autocommit=True)) as session,
         fences.held(postgres, session),
-        _all_or_nothing(session, settings, found, source) as place,
+        _without_a_trace(settings),
+        filling(session, "restore", _WHAT.format(found.made_at), f"tidemill restore {source}") as place,
     ):
         told.begin("filling the database")
         _load(made, postgres, session, settings)
@@ -164,72 +165,16 @@ def _put_key(settings: Settings, keys: str | None, found: Manifest) -> bool:
     return keys is not None
 
 
-class _Place:
-    """Where the files of events go. It is empty when it is taken, and again if the restore fails."""
-
-    def __init__(self, session: psycopg.Connection[Any], said: dict[str, Any]) -> None:
-        """`said`: what the fence says; of one that was killed, where it put files."""
-        self._session, self._said = session, said
-        self._objects: Objects | None = None
-
-    def take(self, objects: Objects) -> None:
-        """From now on what lies there is ours.
-
-        Raises
-        ------
-        ConflictError
-            Something lies there that nobody of us has put there.
-        """
-        if self._said.get("place") == objects.place:
-            _remove(objects)
-        if next(iter(objects.list()), None) is not None:
-            raise ConflictError(
-                "restore_over",
-                f"There are files in {objects.place} already.",
-                hint="Restore into another place: TIDEMILL_EVENT_DATA; or empty this one, if nothing needs it.",
-            )
-        self._said = {**self._said, "place": objects.place}
-        fences.put(self._session, fences.FILLING, self._said)
-        self._objects = objects
-
-    def leave(self) -> None:
-        """Nothing of ours stays."""
-        if self._objects is not None:
-            _remove(self._objects)
-
-
-def _remove(objects: Objects) -> None:
-    objects.delete([one.name for one in objects.list()])
-
-
 @contextlib.contextmanager
-def _all_or_nothing(
-    session: psycopg.Connection[Any], settings: Settings, found: Manifest, source: str
-) -> Iterator[_Place]:
-    """Put up a fence around a database that is empty; if the block raises, it is empty again."""
-    fence = fences.find(session)
-    if fence is not None and (fence.kind != fences.FILLING or fence.said.get("by") != _BY):
-        raise fences.refusal(fence.kind, fence.said, fence.put_at)
-    if fence is None and (there := dumps.existing(session)):
-        raise ConflictError(
-            "restore_over",
-            f"There is an installation in this database already (schema {there[0]}).",
-            hint="Restore into another place: TIDEMILL_HOME=FOLDER, or another database in TIDEMILL_DATABASE_URL.",
-        )
-    said = {"by": _BY, "what": _WHAT.format(found.made_at), "again": f"tidemill restore {source}"}
-    said |= {"place": fence.said["place"]} if fence is not None and "place" in fence.said else {}
-    fences.put(session, fences.FILLING, said)
-    dumps.drop(session)  # of one that was killed
-    place, key = _Place(session, said), Secrets(settings).path
+def _without_a_trace(settings: Settings) -> Iterator[None]:
+    """If the block raises, there is no secret key that was not there before."""
+    key = Secrets(settings).path
     had_key = key.exists()
     try:
-        yield place
+        yield
     except BaseException:
-        place.leave()
-        dumps.drop(session)
         if not had_key:
             key.unlink(missing_ok=True)
-        fences.remove(session)
         raise
 
 

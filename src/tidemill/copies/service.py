@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tidemill.copies import backup, containers
+from tidemill.copies import backup, containers, migrate
 from tidemill.copies import restore as restores
 from tidemill.copies.manifest import Manifest
+from tidemill.copies.migrate import Moved
 from tidemill.copies.parts import Opening, Progress, Report, Told, untold
 from tidemill.copies.restore import Restored
 from tidemill.settings import Settings
 
-__all__ = ["Copies", "Manifest", "Progress", "Restored"]
+__all__ = ["Copies", "Manifest", "Moved", "Progress", "Restored"]
 
 
 class Copies:
@@ -63,3 +64,17 @@ class Copies:
         """
         with containers.opened(source) as made:
             return restores.restore(made, str(source), self._settings, self._opening, by=by, told=Told(report))
+
+    def migrate(self, *, database_url: str | None, event_data: str | None, report: Report = untold) -> Moved:
+        """Move the installation to another database (None: the embedded one), or its events to another place (None:
+        `events/` of the home), or both.
+
+        Raises
+        ------
+        ConfigError
+            It is there already, or cannot be moved there.
+        ConflictError
+            Another process uses it, or there is something already where it is to go.
+        """
+        target = self._settings.model_copy(update={"database_url": database_url, "event_data": event_data})
+        return migrate.migrate(self._settings, target, self._opening, Told(report))

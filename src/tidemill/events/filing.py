@@ -6,8 +6,11 @@ Questions are put to the catalog in PostgreSQL, within whatever transaction sees
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
 
-from tidemill.errors import ConfigError
+from tidemill.errors import ConfigError, NotFoundError
+from tidemill.events.data.objects import Objects
 
 #: Of the catalog: each file that it names, by its path within the store's folder, and its size; which of them are
 #: relative is told, too, for none may lie elsewhere.
@@ -52,6 +55,25 @@ class Named:
 
     name: str
     size: int
+
+
+#: Left in a place whose files have moved elsewhere.
+MOVED = "moved.json"
+
+
+def leave(objects: Objects, to: str, identity: str) -> None:
+    """Leave a mark in a place whose files have moved: who finds it does not take them for those of the catalog.
+    `identity`: of the installation."""
+    objects.write(MOVED, io.BytesIO(json.dumps({"to": to, "installation": identity}).encode()))
+
+
+def left_by(objects: Objects) -> str | None:
+    """Of which installation there is such a mark."""
+    try:
+        with objects.read(MOVED) as file:
+            return str(json.loads(file.read()).get("installation"))
+    except NotFoundError:
+        return None
 
 
 def checked(rows: list[tuple[str, int, bool]]) -> list[Named]:

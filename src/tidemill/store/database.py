@@ -21,6 +21,8 @@ from tidemill.store.tables import SCHEMA
 _REFUSED = re.compile(
     r'password authentication failed[^\n]*"|(database|role) "[^"]*" does not exist|no password supplied'
 )
+#: What psycopg calls it when somebody gave the tables other names meanwhile.
+_GONE = {"UndefinedTable", "InvalidSchemaName"}
 #: Of migrations, while others work with the tables.
 _WAITS_FOR_OTHERS_SECONDS, _WAITS_IN_LINE_SECONDS, _PAUSE_SECONDS = 600.0, 2, 1.0
 #: The newest migration. A test holds it against the files.
@@ -90,6 +92,13 @@ class Database:
                 raw=str(getattr(error, "orig", error)),
             ) from error
         except exc.ProgrammingError as error:
+            if type(error.orig).__name__ in _GONE:
+                raise ConfigError(
+                    "installation_gone",
+                    "The tables of this installation are not there any more: it was moved, or dropped.",
+                    hint="tidemill doctor tells where it is.",
+                    raw=str(error.orig),
+                ) from error
             if "permission denied" not in str(error.orig):
                 raise
             raise AccessError(

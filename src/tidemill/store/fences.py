@@ -25,6 +25,7 @@ SCHEMA = "tidemill_fence"
 FILLING, FILLED, MOVED = "filling", "filled", "moved"
 #: Held by who moves the installation that lies here, for as long as that takes.
 MOVING = locks.key("move")
+MOVING_CODE = "installation_moving"
 _CREATE = f"""
     CREATE SCHEMA IF NOT EXISTS {SCHEMA};
     CREATE TABLE IF NOT EXISTS {SCHEMA}.fence (
@@ -88,7 +89,7 @@ def refusal(kind: str, said: dict[str, Any], put_at: dt.datetime) -> TidemillErr
 def moving() -> ConflictError:
     """That another process moves the installation just now."""
     return ConflictError(
-        "installation_moving",
+        MOVING_CODE,
         "This installation is being moved to another place just now.",
         hint="Wait until tidemill migrate has ended; it says what to set then.",
     )

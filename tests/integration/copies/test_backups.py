@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from tests.installation import Installation as Full
 from tests.installation import copy_home, kill_when, write_events
+from tests.object_store import Store
 
 from tidemill.app import App, copies
 from tidemill.copies import restore
@@ -230,14 +231,22 @@ def test_events_come_while_a_backup_is_made(source: Settings, tmp_path: Path) ->
     assert copies(target).verify(backups[-1]).events == restored.backup.events
 
 
-def test_a_backup_goes_into_a_database_of_ones_own(source: Settings, tmp_path: Path) -> None:
+def test_a_backup_goes_into_a_database_of_ones_own_and_a_bucket(source: Settings, tmp_path: Path, store: Store) -> None:
+    """And what was in the bucket before stays, if the restore is refused because of it."""
     server = open_postgres(Settings(home=tmp_path / "server"))
     with psycopg.connect(server.dsn, autocommit=True) as session:
         session.execute("CREATE ROLE keeper LOGIN")
         session.execute("CREATE DATABASE elsewhere OWNER keeper")
     host = psycopg.conninfo.conninfo_to_dict(server.dsn)["host"]
-    url = f"postgresql://keeper@/elsewhere?host={host}"
-    target = Settings(home=tmp_path / "home", database_url=url, event_data=str(tmp_path / "data"))
-    copies(target).restore(backed_up(source, tmp_path / "backup.tar", with_key=True), by="t")
+    url, data = f"postgresql://keeper@/elsewhere?host={host}", store.settings().event_data
+    target = Settings(home=tmp_path / "home", database_url=url, event_data=data)
+    backup = backed_up(source, tmp_path / "backup.tar", with_key=True)
+    store.s3.client().put_object(Bucket=store.bucket, Key="events/letter.txt", Body=b"dear")
+    with pytest.raises(ConflictError, match="files in"):
+        copies(target).restore(backup, by="t")
+    assert store.s3.names(store.bucket) == ["events/letter.txt"]
+    store.s3.client().delete_object(Bucket=store.bucket, Key="events/letter.txt")
+    copies(target).restore(backup, by="t")
     assert count(target) == 600
-    assert list((tmp_path / "data").rglob("*.parquet"))
+    assert backed_up(target, tmp_path / "again")
+    assert copies(target).verify(tmp_path / "again").events == 600

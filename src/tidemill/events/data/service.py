@@ -79,6 +79,11 @@ class EventDataService:
         """Its files, to be listed, read, written and deleted."""
         return self.storage.objects
 
+    @property
+    def identity(self) -> str:
+        """Of the installation, by which its data is known."""
+        return self._kept.identity()
+
     def claim(self) -> None:
         """Say of a place that was filled for this installation that it is its own.
 
