@@ -84,7 +84,7 @@ class Client:
 
                 self._google = bigquery.Client(
                     project=self.project,
-                    credentials=credentials.build(self._auth),
+                    credentials=credentials.shared(self._auth),
                     client_options=ClientOptions(api_endpoint=credentials.endpoint(self._auth)),
                     client_info=ClientInfo(user_agent=USER_AGENT),
                 )

@@ -23,7 +23,7 @@ from tidemill.engine.port import Handle
 from tidemill.errors import Cancelled, TidemillError
 
 #: Raised by one when the steps of a workflow change, so that no unfinished run goes on with other steps.
-APPLICATION_VERSION = "3"
+APPLICATION_VERSION = "4"
 #: A workflow that waits for its children holds one; DBOS's default of a few could all be held by waiting ones.
 THREADS = 100
 _POLL_SECONDS = 0.05
@@ -91,6 +91,7 @@ class DbosEngine:
             log_level="CRITICAL",
             enable_otlp=False,
             sys_db_pool_size=10,
+            db_engine_kwargs={"pool_pre_ping": False},  # it would ask before each statement; DBOS tries again anyhow
             max_executor_threads=THREADS,
         )
         DBOS(config=config)

@@ -19,7 +19,7 @@ from tidemill.errors import Cancelled, ConfigError, ConflictError, NotFoundError
 from tidemill.exports.dispatch import ELSEWHERE, Dispatch
 from tidemill.exports.estimate import Estimate
 from tidemill.exports.plan import Planner
-from tidemill.exports.views import RunProgress
+from tidemill.exports.watch import untold
 from tidemill.exports.work import Parts
 from tidemill.store.backfills import Backfills
 from tidemill.store.records import Backfill, Export, Run
@@ -202,9 +202,9 @@ class Backfiller:
             run = self._parts.runs.of_backfill(backfill.id).get(number)
             try:
                 if run is None:
-                    run = self._dispatch.move(self._planner.over(export, backfill, number, by), _quiet)
+                    run = self._dispatch.move(self._planner.over(export, backfill, number, by), untold)
                 elif run.status != "completed":
-                    run = self._dispatch.retry(run, _quiet)
+                    run = self._dispatch.retry(run, untold)
                 return run.rows_planned
             except ConflictError as conflict:
                 if conflict.code not in ELSEWHERE or not self._waited(moving, number):
@@ -272,10 +272,6 @@ class _Moving:
             self._intervals += 1
             self._rows += rows
             self._report(BackfillProgress(self._intervals, len(self.backfill.intervals), self._rows, self._all))
-
-
-def _quiet(_: RunProgress) -> None:
-    return None
 
 
 def _told(backfill: Backfill, number: int, run: Run) -> tuple[str, str, str, str]:

@@ -54,9 +54,10 @@ class Integrity:
             This process was told to stop.
         """
         asked = ExportSpec.model_validate(export.spec).verify_days
-        today = dt.datetime.now(dt.UTC).date()
+        if asked is None or not export.position:
+            return None
         last = self._verifications.last(export.id, daily=True)
-        if asked is None or not export.position or (last and last.created_at.astimezone(dt.UTC).date() >= today):
+        if last and last.created_at.astimezone(dt.UTC).date() >= dt.datetime.now(dt.UTC).date():
             return None
         if self._backfiller.moving(export):  # rows are on their way
             return None

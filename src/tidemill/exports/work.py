@@ -214,10 +214,10 @@ class Parts:
         ConflictError
             The run is at another attempt by now, whose tables and jobs are others.
         """
-        run = self.runs.by_id(uuid.UUID(run_id))
+        run, export = self.runs.with_export(uuid.UUID(run_id))
         if run.attempt != attempt:
             raise taken_over()
-        return Work(run, self.exports.by_id(run.export_id))
+        return Work(run, export)
 
     def folder(self, run: Run) -> Path:
         """Where the run's files lie for the time of the run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
@@ -20,6 +21,8 @@ from tidemill.store.tables import SCHEMA
 _REFUSED = re.compile(
     r'password authentication failed[^\n]*"|(database|role) "[^"]*" does not exist|no password supplied'
 )
+#: A connection that was used less long ago is taken as being there.
+_IDLE_SECONDS = 1.0
 #: The newest migration. A test holds it against the files.
 HEAD = "0015"
 
@@ -34,9 +37,10 @@ class Database:
             creator=self._connect,
             pool_size=5,
             max_overflow=10,
-            pool_pre_ping=True,
             hide_parameters=True,
         )
+        sa.event.listen(self._engine, "checkin", _left)
+        sa.event.listen(self._engine, "checkout", _asked)
 
     def _connect(self) -> Any:
         import psycopg
@@ -141,3 +145,22 @@ class Database:
                 settings.set_main_option("script_location", str(folder).replace("%", "%%"))
                 settings.attributes["connection"] = connection
                 command.upgrade(settings, HEAD)
+
+
+def _left(_: Any, record: Any) -> None:
+    """A connection is given back."""
+    record.info["left_at"] = time.monotonic()
+
+
+def _asked(connection: Any, record: Any, _: Any) -> None:
+    """A connection that was not used for a while is asked whether it is still there; the pool makes another one if not.
+
+    As `pool_pre_ping`, which asks each time: as much work as what is asked then.
+    """
+    if time.monotonic() - record.info.get("left_at", time.monotonic()) < _IDLE_SECONDS:
+        return
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except Exception as error:
+        raise exc.DisconnectionError from error

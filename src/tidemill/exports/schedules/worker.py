@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 BY = "schedule"
 #: How often is looked for tasks; and for those of workers that are gone.
 _LOOKS_EVERY_SECONDS, _MISSES_EVERY_SECONDS = 1.0, 5.0
+_STOPS_WITHIN_SECONDS = 0.1
 #: The code of the error of a worker that is known as dead.
 _LOST = "worker_lost"
 
@@ -53,7 +54,8 @@ class Worker:
         self._engine: Engine = parts.engine
         self._active: dict[threading.Thread, Task] = {}
         self._missed_at = 0.0
-        self._launched = False
+        self._launched = self._more = False
+        self._ended = threading.Event()
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Take tasks until it is told to stop, and wait for what it has begun.
@@ -72,8 +74,18 @@ class Worker:
                 _log.warning("the queue cannot be read: the database does not answer")
                 with contextlib.suppress(TidemillError):  # the embedded one is begun again, if it was killed
                     open_postgres(self._parts.settings)
-            _wait(_LOOKS_EVERY_SECONDS, stopping)
+            self._wait(stopping)
         self.drain()
+
+    def _wait(self, stopping: Callable[[], bool]) -> None:
+        """Until the next look: at once when something that it did is over, and there may be more to do."""
+        end = time.monotonic() + _LOOKS_EVERY_SECONDS
+        while not stopping() and (left := end - time.monotonic()) > 0:
+            pause = min(left, _STOPS_WITHIN_SECONDS)
+            if not self._more:
+                time.sleep(pause)
+            elif self._ended.wait(pause):
+                return
 
     def drain(self) -> None:
         """Wait for what it has begun."""
@@ -86,10 +98,10 @@ class Worker:
             self._missed_at = time.monotonic()
             self._assert_alive()
             self._take_over()
-        for thread in [thread for thread in self._active if not thread.is_alive()]:
-            del self._active[thread]
+        self._ended.clear()
         free = self._parts.settings.worker_runs - len(self._active)
-        if free <= 0 or not self._tasks.any_due():
+        self._more = self._tasks.any_due()
+        if free <= 0 or not self._more:
             return 0
         self._engine.launch()
         self._launched = True
@@ -108,7 +120,7 @@ class Worker:
         """What dead workers had is for anybody."""
         for worker in self._tasks.workers():
             if worker == self._engine.worker:
-                self._tasks.release(worker, [task.id for task in self._active.values()])
+                self._tasks.release(worker, [task.id for task in list(self._active.values())])
             elif self._engine.bury(worker):
                 left = self._tasks.abandon(worker)
                 _log.warning("worker %s is gone; what it had (%d) is taken over", worker[:8], len(left))
@@ -129,6 +141,9 @@ class Worker:
             self._ended_badly(
                 task, TidemillError("bug", f"This is a bug in Tidemill: {error!r}", hint="Please report it.")
             )
+        finally:
+            self._active.pop(threading.current_thread(), None)
+            self._ended.set()
 
     def _do(self, task: Task, export: Export) -> None:
         schedule = schedule_of(export)
@@ -212,9 +227,3 @@ class Worker:
         number = self._schedules.fail(export.id, task.interval_end, error.code, since)
         if schedule.pause_after is not None and number >= schedule.pause_after:
             self._paused(export, error, number)
-
-
-def _wait(seconds: float, stopping: Callable[[], bool]) -> None:
-    end = time.monotonic() + seconds
-    while not stopping() and (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, 0.1))

@@ -19,7 +19,8 @@ STAGE_EXPIRES_SECONDS = 24 * 3600
 
 
 def prepare(parts: Parts, run_id: str, attempt: int) -> dict[str, int]:
-    """Make or check the table. Gives the number of chunks, and whether (1 or 0) they go by the Storage Write API."""
+    """Make or check the table. Gives the number of chunks; and whether (1 or 0) they go by the Storage Write API, rows
+    are merged from a stage, and the run is to be logged."""
     work = _as_said_now(parts, parts.work(run_id, attempt))
     run, export = work.run, work.export
     parts.watches.report(run.id, "preparing the table")
@@ -43,7 +44,14 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> dict[str, int]:
     settled = {"columns": [column.name for column in found.columns], "location": client.location}
     settled |= {"partition": list(table.partition) if table.partition else None}
     parts.runs.note(run.id, attempt=attempt, layout=settled, worker=parts.engine.worker)
-    return {"chunks": len(parts.runs.chunks(run.id)), "storage_write": int(work.storage_write)}
+    logged = ExportSpec.model_validate(export.spec).run_log
+    chunks = len(parts.runs.chunks(run.id))
+    return {
+        "chunks": chunks,
+        "storage_write": int(work.storage_write),
+        "staged": int(work.staged),
+        "logged": int(logged),
+    }
 
 
 def _as_said_now(parts: Parts, work: Work) -> Work:
