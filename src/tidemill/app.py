@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tidemill.exports.service import ExportService
     from tidemill.store.database import Database
     from tidemill.store.locks import Locks
+    from tidemill.store.pieces import Pieces
     from tidemill.store.postgres import Postgres
     from tidemill.store.records import Connection
     from tidemill.store.secrets import Secrets
@@ -195,6 +196,7 @@ class App:
             Streams(self.database),
             Schedules(self.database),
             self.tasks,
+            self.pieces,
             self.scheduler,
             Modifications(self.database),
             PersonEvents(self.lake, self._metadata),
@@ -217,6 +219,17 @@ class App:
         from tidemill.store.tasks import Tasks
 
         return Tasks(self.database)
+
+    @functools.cached_property
+    def pieces(self) -> Pieces:
+        """The queue of intervals of backfills."""
+        from tidemill.store.pieces import Pieces
+
+        return Pieces(self.database)
+
+    def any_work(self) -> bool:
+        """Whether there is something in the queues of workers."""
+        return self.tasks.any() or self.pieces.any()
 
     def any_streams(self) -> bool:
         """Whether there is a streaming export."""

@@ -64,7 +64,7 @@ def _keep_scheduling(app: App, stopping: threading.Event) -> None:
 
 
 def _keep_working(app: App, stopping: threading.Event) -> None:
-    if _waited(app, stopping, app.tasks.any):
+    if _waited(app, stopping, app.any_work):
         app.exports.worker.run(stopping.is_set)
 
 

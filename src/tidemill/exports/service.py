@@ -24,6 +24,8 @@ from tidemill.exports.estimate import Estimate, Estimator
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
+from tidemill.exports.schedules.intervals import Intervals
+from tidemill.exports.schedules.pieces import Pieces
 from tidemill.exports.schedules.scheduler import Scheduler
 from tidemill.exports.schedules.service import Scheduling
 from tidemill.exports.schedules.worker import Worker
@@ -42,7 +44,8 @@ from tidemill.store.erasures import Erasures
 from tidemill.store.exports import Exports
 from tidemill.store.loads import Rejects
 from tidemill.store.modifications import Modifications
-from tidemill.store.records import Connection, Export
+from tidemill.store.pieces import Pieces as PieceRepository
+from tidemill.store.records import Backfill, Connection, Export
 from tidemill.store.runs import Runs
 from tidemill.store.schedules import Schedules
 from tidemill.store.streams import Streams
@@ -75,6 +78,7 @@ class ExportService:
         streams: Streams,
         schedules: Schedules,
         tasks: Tasks,
+        pieces: PieceRepository,
         scheduler: Scheduler,
         modifications: Modifications,
         sent: PersonEvents,
@@ -101,7 +105,9 @@ class ExportService:
         self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)
         self.schedules = Scheduling(parts, schedules, tasks, scheduler, self._backfiller)
         self.scheduler = scheduler
-        self.worker = Worker(parts, self._dispatch, self._integrity, schedules, tasks, self.schedules.pause_failing)
+        pause = self.schedules.pause_failing
+        due = Intervals(parts, self._dispatch, self._integrity, schedules, tasks, pause)
+        self.worker = Worker(settings, engine, [due, Pieces(settings, self._dispatch, self._backfiller, pieces)])
         self._shown = Shown(parts, connections, self._integrity, self.streaming, self.schedules)
         self.set_aside = SetAside(parts, self._set_aside, self._dispatch, self._backfiller, self._shown)
 
@@ -224,9 +230,17 @@ class ExportService:
         return self._estimator.estimate(self._exports.get(name), time_from, time_to, every)
 
     def backfill(
-        self, name: str, estimate: Estimate, *, by: str, parallel: int, progress: Callable[[BackfillProgress], None]
+        self,
+        name: str,
+        estimate: Estimate,
+        *,
+        by: str,
+        parallel: int,
+        progress: Callable[[BackfillProgress], None] = untold,
+        background: bool = False,
     ) -> BackfillView:
-        """Export a range of event time again, merged with what the table holds.
+        """Export a range of event time again, merged with what the table holds. `background`: workers do it, and it is
+        not waited for.
 
         Raises
         ------
@@ -235,15 +249,29 @@ class ExportService:
         ConflictError
             A backfill of this export is not finished.
         """
-        backfill = self._backfiller.start(self._exports.get(name), estimate, by)
-        return self._backfiller.view(self._backfiller.move(backfill, by, parallel, progress))
+        export = self._exports.get(name)
+        backfill = self._backfiller.start(export, estimate, by, workers=parallel if background else None)
+        return self._backfilled(backfill, by, parallel, progress)
 
     def backfill_resume(
-        self, name: str, *, by: str, parallel: int, progress: Callable[[BackfillProgress], None]
+        self,
+        name: str,
+        *,
+        by: str,
+        parallel: int,
+        progress: Callable[[BackfillProgress], None] = untold,
+        background: bool = False,
     ) -> BackfillView:
         """Go on with the backfill that was paused or interrupted; try its failed intervals again."""
-        backfill = self._backfiller.resume(self._exports.get(name))
-        return self._backfiller.view(self._backfiller.move(backfill, by, parallel, progress))
+        backfill = self._backfiller.resume(self._exports.get(name), workers=parallel if background else None)
+        return self._backfilled(backfill, by, parallel, progress)
+
+    def _backfilled(
+        self, backfill: Backfill, by: str, parallel: int, progress: Callable[[BackfillProgress], None]
+    ) -> BackfillView:
+        if backfill.parallel is None:
+            backfill = self._backfiller.move(backfill, by, parallel, progress)
+        return self._backfiller.view(backfill)
 
     def backfill_stop(self, name: str, *, cancel: bool) -> BackfillView:
         """Pause the backfill: what is begun ends. Or cancel it, with its runs and their BigQuery jobs."""

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from tidemill.store.database import Database
 from tidemill.store.locks import key
-from tidemill.store.tables import modifications as table
+from tidemill.store.tables_queue import modifications as table
 
 _DAY = 86_400
 #: One in so many sees to what is older than a day.

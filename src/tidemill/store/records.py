@@ -138,7 +138,10 @@ class Stream:
 
 @dataclasses.dataclass(frozen=True)
 class Backfill:
-    """A range of event time that is exported again, an interval a run. `intervals`: start, end (ISO), rows of each."""
+    """A range of event time that is exported again, an interval a run. `intervals`: start, end (ISO), rows of each.
+
+    `parallel`: so many at once are moved by workers; None: who began it moves it, whose `worker` is known then.
+    """
 
     id: uuid.UUID
     export_id: uuid.UUID
@@ -149,9 +152,22 @@ class Backfill:
     upto: int
     intervals: list[dict[str, Any]]
     worker: str | None
+    parallel: int | None
     created_at: dt.datetime
     created_by: str
     finished_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """An interval of a backfill that a worker is to move. `tries`: how often one has taken it."""
+
+    backfill_id: uuid.UUID
+    number: int
+    due_at: dt.datetime
+    tries: int
+    worker: str | None
+    taken_at: dt.datetime | None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
+import pkgutil
 import threading
 import urllib.parse
 from importlib import resources
@@ -16,6 +18,7 @@ from psycopg import conninfo
 from tests.crash_harness import Child
 from tests.postgres_fixture import named
 
+from tidemill import store
 from tidemill.engine.dbos_engine import DbosEngine
 from tidemill.errors import AccessError, ConfigError, UnavailableError
 from tidemill.exports.spec import ExportSpec
@@ -37,6 +40,9 @@ def end_sessions(postgres: Postgres, which: str = "true") -> None:
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(database: Database) -> None:
+    for module in pkgutil.iter_modules(store.__path__):
+        if module.name.startswith("tables"):
+            importlib.import_module(f"{store.__name__}.{module.name}")
     files = resources.files("tidemill.store") / "migrations" / "versions"
     assert max(file.name for file in files.iterdir() if file.name[0].isdigit()).startswith(f"{HEAD}_")
     with database.begin() as connection:
