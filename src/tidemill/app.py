@@ -172,6 +172,7 @@ class App:
         from tidemill.store.connections import Connections
         from tidemill.store.erasures import Erasures
         from tidemill.store.exports import Exports
+        from tidemill.store.jobs import Jobs
         from tidemill.store.loads import Rejects
         from tidemill.store.modifications import Modifications
         from tidemill.store.runs import Runs
@@ -199,6 +200,7 @@ class App:
             self.pieces,
             self.scheduler,
             Modifications(self.database),
+            Jobs(self.database),
             PersonEvents(self.lake, self._metadata),
             self._locks,
             self._client,

@@ -83,6 +83,12 @@ class Settings(pydantic_settings.BaseSettings):
     connection_runs: int = Field(
         default=8, ge=1, le=1000, description="Runs of one connection's exports at once, on all machines together."
     )
+    connection_jobs: int = Field(
+        default=16,
+        ge=1,
+        le=1000,
+        description="Load and merge jobs of BigQuery that one connection has at work, on all machines; more wait.",
+    )
 
     stream_window_bytes: int = Field(
         default=32 * MEGABYTE, ge=1000, description="Bytes of events that a stream reads from the event store at once."

@@ -42,6 +42,7 @@ from tidemill.store.backfills import Backfills
 from tidemill.store.connections import Connections
 from tidemill.store.erasures import Erasures
 from tidemill.store.exports import Exports
+from tidemill.store.jobs import Jobs
 from tidemill.store.loads import Rejects
 from tidemill.store.modifications import Modifications
 from tidemill.store.pieces import Pieces as PieceRepository
@@ -81,6 +82,7 @@ class ExportService:
         pieces: PieceRepository,
         scheduler: Scheduler,
         modifications: Modifications,
+        jobs: Jobs,
         sent: PersonEvents,
         lock: Lock,
         client_for: Callable[[Connection, str], Client],
@@ -92,7 +94,9 @@ class ExportService:
         self._client_for = client_for
         self._set_aside = RunRejects(lake, runs, rejects)
         watches = Watches(runs, self._client)
-        parts = Parts(settings, lake, sources, queried, engine, exports, runs, rejects, modifications, watches, lock)
+        parts = Parts(
+            settings, lake, sources, queried, engine, exports, runs, rejects, modifications, jobs, watches, lock
+        )
         self._parts = parts
         planner = Planner(parts)
         self._dispatch = Dispatch(parts, planner, self._set_aside)

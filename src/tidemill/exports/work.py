@@ -24,6 +24,7 @@ from tidemill.models.types import Type
 from tidemill.settings import Settings
 from tidemill.store.attempts import taken_over
 from tidemill.store.exports import Exports
+from tidemill.store.jobs import Jobs
 from tidemill.store.loads import Rejects
 from tidemill.store.modifications import Modifications
 from tidemill.store.records import Chunk, Export, Run
@@ -193,6 +194,7 @@ class Parts:
     runs: Runs
     rejects: Rejects
     modifications: Modifications
+    jobs: Jobs
     watches: Watches
     #: Locks that all processes see, by name.
     lock: Lock

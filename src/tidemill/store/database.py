@@ -135,7 +135,7 @@ class Database:
             found = connection.scalar(sa.text(f"SELECT version_num FROM {SCHEMA}.alembic_version"))
             return str(found) if found is not None else None
 
-    def _upgrade(self) -> None:
+    def _upgrade(self, revision: str = HEAD) -> None:
         from alembic import command, config  # 150 ms, only when there is something to migrate
 
         with self.begin() as connection:
@@ -144,7 +144,7 @@ class Database:
                 settings = config.Config()
                 settings.set_main_option("script_location", str(folder).replace("%", "%%"))
                 settings.attributes["connection"] = connection
-                command.upgrade(settings, HEAD)
+                command.upgrade(settings, revision)
 
 
 def _left(_: Any, record: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from tidemill.store.tables import MOMENT, NOW, backfills, exports, id_column, metadata
+from tidemill.store.tables import MOMENT, NOW, backfills, connections, exports, id_column, metadata
 
 schedules = sa.Table(
     "schedules",  # of exports by runs: which interval is next
@@ -72,3 +72,12 @@ modifications = sa.Table(
 )
 sa.Index("modifications_name", modifications.c.name, modifications.c.modified_at)
 sa.Index("modifications_age", modifications.c.modified_at)
+
+jobs = sa.Table(
+    "jobs",  # of BigQuery that runs have at work: so many of a connection at once
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("connection_id", sa.ForeignKey(connections.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("worker", sa.Text, nullable=False),
+    sa.Column("began_at", MOMENT, nullable=False, server_default=NOW),
+)

@@ -13,7 +13,7 @@ from tidemill.bigquery.tables import Table
 from tidemill.errors import TidemillError
 from tidemill.events import ends
 from tidemill.exports import rejects
-from tidemill.exports.steps import turn
+from tidemill.exports.steps import budget, turn
 from tidemill.exports.work import MERGES, Parts, Work
 from tidemill.store.records import Run
 
@@ -50,16 +50,17 @@ def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
         for number, part in enumerate(slices):
             job_id = work.job_id(f"merge{number or ''}")
             parts.runs.note(run.id, attempt=attempt, merge_job=job_id)  # before it begins
-            answer = client.query(
-                MERGES[run.mode](dataclasses.replace(statement, part=part)),
-                job_id=job_id,
-                permission="bigquery.tables.updateData",
-                dataset=export.dataset,
-                table=export.table_id,
-                labels=work.labels,
-                max_bytes_billed=work.max_bytes_billed,
-                cancelled=took.cancelled,
-            )
+            with budget.job(parts, work):
+                answer = client.query(
+                    MERGES[run.mode](dataclasses.replace(statement, part=part)),
+                    job_id=job_id,
+                    permission="bigquery.tables.updateData",
+                    dataset=export.dataset,
+                    table=export.table_id,
+                    labels=work.labels,
+                    max_bytes_billed=work.max_bytes_billed,
+                    cancelled=took.cancelled,
+                )
             changed, billed = changed + (answer.affected or 0), billed + answer.bytes_billed
         # Before the turn ends: who has the next one would take the job for one that was left behind.
         parts.runs.note(run.id, attempt=attempt, rows_merged=changed, bytes_billed=run.bytes_billed + billed)

@@ -11,7 +11,7 @@ from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
 from tidemill.events import ends
 from tidemill.exports import rejects
-from tidemill.exports.steps import quota
+from tidemill.exports.steps import budget, quota
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
 
@@ -113,7 +113,8 @@ def _load(parts: Parts, work: Work, chunk: Chunk, path: Path, *, fresh: bool) ->
     )
     client = parts.watches.client(run.id, export)
     quota.spend(parts, work)
-    loaded = client.load(path, job, sent=lambda count: parts.watches.sent(run.id, number, count))
+    with budget.job(parts, work):
+        loaded = client.load(path, job, sent=lambda count: parts.watches.sent(run.id, number, count))
     parts.runs.note_chunk(
         run.id,
         number,

@@ -1,4 +1,4 @@
-"""Backfills that workers move."""
+"""Backfills that workers move; and jobs at work, which are counted."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0015"
 
 
 def upgrade() -> None:
-    """Add the queue of their intervals, and how many of one are moved at once."""
+    """Add the queue of their intervals, and how many of one are moved at once; and the jobs."""
     op.add_column("backfills", sa.Column("parallel", sa.Integer()), schema="tidemill")
     moment = sa.DateTime(timezone=True)
     op.create_table(
@@ -26,3 +26,14 @@ def upgrade() -> None:
     free, taken = sa.text("worker IS NULL"), sa.text("worker IS NOT NULL")
     op.create_index("pieces_due", "pieces", ["due_at"], schema="tidemill", postgresql_where=free)
     op.create_index("pieces_taken", "pieces", ["worker"], schema="tidemill", postgresql_where=taken)
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column(
+            "connection_id", sa.UUID(), sa.ForeignKey("tidemill.connections.id", ondelete="CASCADE"), nullable=False
+        ),
+        sa.Column("worker", sa.Text(), nullable=False),
+        sa.Column("began_at", moment, nullable=False, server_default=sa.text("now()")),
+        schema="tidemill",
+    )
+    op.create_index("ix_tidemill_jobs_connection_id", "jobs", ["connection_id"], schema="tidemill")
