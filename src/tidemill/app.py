@@ -75,10 +75,15 @@ class App:
         """The metadata database, up to date."""
         from tidemill.store.database import Database
 
-        database = Database(self.postgres)
+        database = Database(self.postgres, self._assert_not_buried)
         self._closing.callback(database.close)
         database.migrate()
         return database
+
+    def _assert_not_buried(self) -> None:
+        """A worker that was taken for dead lost all its sessions (engine/liveness.py): it gets no new ones."""
+        if "engine" in vars(self):
+            self.engine.assert_alive()
 
     @functools.cached_property
     def secrets(self) -> Secrets:

@@ -136,6 +136,11 @@ class DbosEngine:
         """See port.Engine."""
         return self._liveness.alive(worker)
 
+    def assert_alive(self) -> None:
+        """See port.Engine."""
+        if self._launched:
+            self._liveness.assert_alive()
+
     def bury(self, worker: str) -> bool:
         """See port.Engine."""
         return self._liveness.bury(worker)

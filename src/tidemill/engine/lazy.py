@@ -57,6 +57,11 @@ class LazyEngine:
         """See port.Engine."""
         return self._engine.alive(worker)
 
+    def assert_alive(self) -> None:
+        """See port.Engine."""
+        if "_engine" in vars(self):
+            self._engine.assert_alive()
+
     def bury(self, worker: str) -> bool:
         """See port.Engine."""
         return self._engine.bury(worker)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
@@ -30,8 +30,10 @@ HEAD = "0016"
 class Database:
     """Opens transactions on the metadata database."""
 
-    def __init__(self, postgres: Postgres) -> None:
-        self.postgres = postgres
+    def __init__(self, postgres: Postgres, fence: Callable[[], None] = lambda: None) -> None:
+        """`fence`: called for each new session; raises if this process may not write any more, for others have taken
+        over what it had."""
+        self.postgres, self._fence = postgres, fence
         self._engine = sa.create_engine(
             "postgresql+psycopg://",
             creator=self._connect,
@@ -45,7 +47,13 @@ class Database:
     def _connect(self) -> Any:
         import psycopg
 
-        return psycopg.connect(self.postgres.dsn, connect_timeout=10)
+        session = psycopg.connect(self.postgres.dsn, connect_timeout=10)
+        try:
+            self._fence()
+        except BaseException:
+            session.close()
+            raise
+        return session
 
     def close(self) -> None:
         """Give the connections back."""
@@ -58,7 +66,8 @@ class Database:
         Raises
         ------
         UnavailableError
-            The database went away, or all connections have been in use for too long.
+            The database went away, all connections have been in use for too long, or others have taken over what this
+            process had.
         AccessError
             The database user lacks a permission.
         ConfigError
