@@ -145,6 +145,10 @@ class DbosEngine:
         """See port.Engine."""
         return self._liveness.bury(worker)
 
+    def prune(self) -> None:
+        """See port.Engine."""
+        self._liveness.prune()
+
     def close(self) -> None:
         """See port.Engine."""
         if self._launched:

@@ -66,6 +66,10 @@ class LazyEngine:
         """See port.Engine."""
         return self._engine.bury(worker)
 
+    def prune(self) -> None:
+        """See port.Engine."""
+        self._engine.prune()
+
     def close(self) -> None:
         """See port.Engine."""
         if "_engine" in self.__dict__:

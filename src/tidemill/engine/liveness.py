@@ -20,6 +20,7 @@ from collections.abc import Iterator
 
 import psycopg
 
+from tidemill.engine import pruning
 from tidemill.errors import ConflictError, UnavailableError
 
 #: The code of the error of a worker that lost its session.
@@ -196,6 +197,11 @@ class Liveness:
             claimed = session.execute(_CLAIM, [self.worker, token, workflow_id, f"{workflow_id}:"]).fetchall()
             session.execute(_FORGET, [[owner]])
         return [str(workflow) for (workflow,) in claimed], token
+
+    def prune(self) -> None:
+        """Forget what ended a day ago."""
+        with _asking(), contextlib.closing(self._connect()) as session:
+            pruning.prune(session)
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(

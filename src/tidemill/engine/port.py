@@ -58,6 +58,9 @@ class Engine(Protocol):
         """Whether that worker is dead, for who wants its work. One that gives no sign of life is cut off from the
         database, in time."""
 
+    def prune(self) -> None:
+        """Forget workflows that were over a day ago, some at a time. To be called now and then."""
+
     @property
     def worker(self) -> str:
         """What this process is known as."""

@@ -21,7 +21,7 @@ from tidemill.store.postgres import open_postgres
 _log = logging.getLogger(__name__)
 #: How often is looked for what is due; and for that of workers that are gone.
 _LOOKS_EVERY_SECONDS, _MISSES_EVERY_SECONDS = 1.0, 5.0
-_STOPS_WITHIN_SECONDS = 0.1
+_STOPS_WITHIN_SECONDS, _PRUNES_EVERY_SECONDS = 0.1, 60.0
 #: The code of the error of a worker that is known as dead.
 LOST = "worker_lost"
 
@@ -61,7 +61,7 @@ class Worker:
         """`queues`: the first comes first."""
         self._settings, self._engine, self._queues = settings, engine, queues
         self._active: dict[threading.Thread, tuple[Queue[Any], Any]] = {}
-        self._missed_at = 0.0
+        self._missed_at, self._pruned_at = 0.0, 0.0
         self._launched = self._more = False
         self._ended = threading.Event()
 
@@ -106,6 +106,9 @@ class Worker:
             self._missed_at = time.monotonic()
             self._assert_alive()
             self._take_over()
+        if self._launched and time.monotonic() - self._pruned_at >= _PRUNES_EVERY_SECONDS:
+            self._pruned_at = time.monotonic()
+            self._engine.prune()
         self._ended.clear()
         due = [queue for queue in self._queues if queue.any_due()]
         self._more = bool(due)
