@@ -172,9 +172,10 @@ class Lock(Protocol):
     """Locks that all processes see, by name."""
 
     def __call__(
-        self, name: str, *, waiting: Callable[[], None] | None = None
+        self, name: str, *, waiting: Callable[[], None] | None = None, shared: bool = False
     ) -> contextlib.AbstractContextManager[Held]:
-        """Hold one for the time of a block. `waiting` is called now and then until it is there, and may raise."""
+        """Hold one for the time of a block; `shared`: beside others who hold it so. `waiting` is called now and then
+        until it is there, and may raise."""
 
 
 #: The source of a query's rows, by its text, columns, key and versions.
