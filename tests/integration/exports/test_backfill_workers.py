@@ -159,3 +159,21 @@ def test_the_command_puts_it_into_the_queue(installation: Installation, exported
     assert work(exported) == 2
     shown: dict[str, Any] = json.loads(installation.run("export", "backfill", "show", "hourly", "--json").stdout)
     assert (shown["status"], shown["rows_done"]) == ("completed", 2 * EACH)
+
+
+def test_what_a_daily_verification_misses_workers_bring_in_and_the_next_run_verifies(
+    installation: Installation, exported: App, tmp_path: Path
+) -> None:
+    exported.exports.edit("hourly", {"verify_days": "all"})
+    ends = []
+    for number in range(3):
+        load(exported, tmp_path, 2, first=100 + number * 10)
+        ends.append(now())
+        queue(exported, ends)
+        work(exported)
+        assert (
+            len(installation.uuids("hourly")) == len(set(installation.uuids("hourly"))) == DAYS * EACH + 2 + 2 * number
+        )
+    (repaired,) = exported.exports.backfills("hourly", limit=9)
+    assert (repaired.status, repaired.created_by) == ("completed", "schedule")
+    assert (exported.exports.get("hourly").last_verified or "").endswith("none missing")

@@ -102,7 +102,7 @@ class Intervals:
         if run.rows_planned:
             _log.info("export %s: %s rows up to %s", export.name, f"{run.rows_planned:,}", task.interval_end)
             with contextlib.suppress(TidemillError):  # the next run looks again
-                self._integrity.daily(self._parts.exports.by_id(export.id), BY, untold)
+                self._integrity.daily(self._parts.exports.by_id(export.id), BY, untold, background=True)
 
     @contextlib.contextmanager
     def _limited(self, export: Export, limit: dt.timedelta) -> Iterator[threading.Event]:
