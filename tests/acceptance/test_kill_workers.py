@@ -12,21 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.installation import Installation, write_events
+from tests.kill_workers import EVENTS, EXPORTS, SILENT, begin_backfill, exact
 from tests.schedules import make, now, queue, queued
 from tests.served import Server
 from tests.stream_kills import kill_postgres
 from tests.streams import eventually
 
-from tidemill.app import App
-from tidemill.errors import ConfigError
-
-#: Ways for rows to get in: straight, by write streams, by a stage and a MERGE.
-EXPORTS = {"loaded": {}, "sent": {"delivery": "storage-write"}, "people": {"model": "persons"}}
-EVENTS = 60
-SILENT = """
-    UPDATE tidemill_engine.workers
-    SET seen_at = now() - interval '1 hour', suspected_at = now() - interval '1 hour' WHERE pid = %s
-"""
 SMALL = {"TIDEMILL_CHUNK_BYTES": "3000", "TIDEMILL_PARALLEL_LOADS": "2"}
 
 
@@ -87,26 +78,6 @@ def rounds(installation: Installation, folder: Path, workers: list[Server], turn
         for server in workers:
             assert server.stop() == 0, server.said
         exact(installation, app, sorted(uuids), turns)
-
-
-def begin_backfill(app: App) -> None:
-    """Of what is in the table by now, for workers to do beside all else."""
-    with contextlib.suppress(ConfigError):  # nothing is in it yet
-        found = app.exports.estimate("loaded", "earliest", None, "day")
-        app.exports.backfill("loaded", found, by="tester", parallel=2, background=True)
-
-
-def exact(installation: Installation, app: App, uuids: list[str], turns: int) -> None:
-    """Each row once, each interval run once."""
-    assert installation.uuids("loaded") == uuids
-    assert installation.uuids("sent") == uuids
-    people = [str(row["distinct_id"]) for row in installation.rows("people")]
-    assert sorted(people) == sorted({f"user-{number % 100}" for number in range(turns * EVENTS)})
-    for name in EXPORTS:
-        runs = [run for run in app.exports.runs(name, limit=1_000) if run.created_by == "schedule"]
-        assert {run.status for run in runs} == {"completed"}
-        assert len({run.interval_end for run in runs}) == len(runs) == turns
-        assert app.exports.get(name).trouble is None
 
 
 def test_workers_that_are_killed_and_frozen(installation: Installation, tmp_path: Path, workers: list[Server]) -> None:

@@ -30,12 +30,25 @@ _LOOKS_EVERY_SECONDS = 1.0
 
 def main() -> None:
     """Entry point of the process."""
-    from tidemill.app import App
-
     child.enter()
     file, roles = Path(sys.argv[1]), {Role(name) for name in sys.argv[2].split(",")}
     stopping = threading.Event()
-    with App(current().with_threads(1)) as app:
+    working = threading.Thread(target=child.vital(_work), args=(file, roles, stopping), daemon=True)
+    working.start()
+    child.ready()
+    stopping.set()
+    working.join(current().stop_seconds)
+    if working.is_alive():
+        _log.warning("runs are left in the middle; the next server goes on with them")
+        os._exit(0)
+
+
+def _work(file: Path, roles: Collection[Role], stopping: threading.Event) -> None:
+    """Do what the roles do, each in a thread, until it is told to stop."""
+    with contextlib.ExitStack() as closing:
+        app = _opened(closing, stopping)
+        if app is None:
+            return
         threads = [
             threading.Thread(target=child.vital(function), args=arguments, daemon=True)
             for role, function, arguments in (
@@ -47,13 +60,21 @@ def main() -> None:
         ]
         for thread in threads:
             thread.start()
-        child.ready()
-        stopping.set()
         for thread in threads:
-            thread.join(app.settings.stop_seconds)
-        if any(thread.is_alive() for thread in threads):
-            _log.warning("runs are left in the middle; the next server goes on with them")
-            os._exit(0)
+            thread.join()
+
+
+def _opened(closing: contextlib.ExitStack, stopping: threading.Event) -> App | None:
+    """The installation, once its database answers; None if it is to stop before that."""
+    from tidemill.app import App
+
+    while not stopping.is_set():
+        try:
+            return closing.enter_context(App(current().with_threads(1)))
+        except UnavailableError as error:
+            _log.warning("it waits: %s", error.message)
+        stopping.wait(_LOOKS_EVERY_SECONDS)
+    return None
 
 
 def _keep_scheduling(app: App, stopping: threading.Event) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
-from tidemill.errors import UnavailableError
+from tidemill.errors import TidemillError, UnavailableError
 
 P = ParamSpec("P")
 
@@ -115,6 +115,9 @@ def vital(function: Callable[P, None]) -> Callable[P, None]:
     def kept(*arguments: P.args, **named: P.kwargs) -> None:
         try:
             function(*arguments, **named)
+        except TidemillError as error:
+            _log.error("the process cannot go on: %s", error.message)
+            os._exit(1)
         except BaseException:  # noqa: BLE001 - whatever it is
             _log.exception("the process cannot go on")
             os._exit(1)
