@@ -69,6 +69,7 @@ def test_people_of_an_older_database_get_numbers(database: Database) -> None:
         DROP TABLE {SCHEMA}.merge_ids, {SCHEMA}.device_users, {SCHEMA}.former_numbers;
         DROP TABLE {SCHEMA}.verifications, {SCHEMA}.erasures, {SCHEMA}.keys, {SCHEMA}.streams;
         DROP TABLE {SCHEMA}.schedules, {SCHEMA}.tasks, {SCHEMA}.failures, {SCHEMA}.modifications;
+        DROP TABLE {SCHEMA}.run_lines, {SCHEMA}.run_totals, {SCHEMA}.backlogs;
         ALTER TABLE {SCHEMA}.runs DROP COLUMN scheduled;
         ALTER TABLE {SCHEMA}.persons DROP COLUMN number;
         ALTER TABLE {SCHEMA}.distinct_ids DROP COLUMN number;
@@ -257,6 +258,7 @@ def test_an_interval_that_was_kept_for_a_scheduler_is_one_now_and_counts_from_no
     with database.begin() as connection:
         before = f"""
             DROP TABLE {SCHEMA}.schedules, {SCHEMA}.tasks, {SCHEMA}.failures, {SCHEMA}.modifications;
+        DROP TABLE {SCHEMA}.run_lines, {SCHEMA}.run_totals, {SCHEMA}.backlogs;
             ALTER TABLE {SCHEMA}.runs DROP COLUMN scheduled;
             UPDATE {SCHEMA}.alembic_version SET version_num = '0014';
             INSERT INTO {SCHEMA}.connections (id, name, project, dataset, adc, connected_by)
