@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
     from tidemill.exports.schedules.scheduler import Scheduler
+    from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
     from tidemill.store.database import Database
     from tidemill.store.locks import Locks
@@ -197,10 +198,20 @@ class App:
             self.tasks,
             self.scheduler,
             Modifications(self.database),
+            self.seeing,
             PersonEvents(self.lake, self._metadata),
             self._locks,
             self._client,
         )
+
+    @functools.cached_property
+    def seeing(self) -> Seeing:
+        """Logs of runs, and figures of exports."""
+        from tidemill.exports.seeing import Seeing
+
+        seeing = Seeing(self.settings, self.database, lambda: self.lake)
+        self._closing.callback(seeing.close)
+        return seeing
 
     @functools.cached_property
     def scheduler(self) -> Scheduler:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.api import child, folders
+from tidemill.api import child, folders, upkeep
 from tidemill.api.child import Child
 from tidemill.api.roles import Role
 from tidemill.api.stream import Streams
@@ -42,6 +42,8 @@ def main() -> None:
                 (Role.SCHEDULER, _keep_scheduling, (app, stopping)),
                 (Role.WORKER, _keep_working, (app, stopping)),
                 (Role.WORKER, _keep_streaming, (app, stopping, file)),
+                (Role.SCHEDULER, upkeep.keep_pruning, (app, stopping)),
+                (Role.WORKER, upkeep.keep_measuring, (app, stopping)),
             )
             if role in roles
         ]
@@ -53,6 +55,7 @@ def main() -> None:
             thread.join(app.settings.stop_seconds)
         if any(thread.is_alive() for thread in threads):
             _log.warning("runs are left in the middle; the next server goes on with them")
+            app.seeing.close()
             os._exit(0)
 
 

@@ -22,11 +22,13 @@ from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.erasure import Eraser, Told
 from tidemill.exports.estimate import Estimate, Estimator
 from tidemill.exports.integrity import Integrity
+from tidemill.exports.logs import Logs
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
 from tidemill.exports.schedules.scheduler import Scheduler
 from tidemill.exports.schedules.service import Scheduling
 from tidemill.exports.schedules.worker import Worker
+from tidemill.exports.seeing import Seeing
 from tidemill.exports.set_aside import SetAside
 from tidemill.exports.shown import Shown
 from tidemill.exports.spec import ExportSpec
@@ -77,18 +79,21 @@ class ExportService:
         tasks: Tasks,
         scheduler: Scheduler,
         modifications: Modifications,
+        seeing: Seeing,
         sent: PersonEvents,
         lock: Lock,
         client_for: Callable[[Connection, str], Client],
     ) -> None:
-        """`queried`: the source of a query's rows; `sources`: by model; `sent`: events by who sent them; `lock`: as in
-        Parts; `client_for(connection, project)`: BigQuery."""
+        """`queried`: the source of a query's rows; `sources`: by model; `lock`: as in Parts; `sent`: events by who sent
+        them; `client_for(connection, project)`: BigQuery."""
         self._lake = lake
         self._connections, self._exports, self._runs, self._rejects = connections, exports, runs, rejects
         self._client_for = client_for
         self._set_aside = RunRejects(lake, runs, rejects)
         watches = Watches(runs, self._client)
-        parts = Parts(settings, lake, sources, queried, engine, exports, runs, rejects, modifications, watches, lock)
+        parts = Parts(
+            settings, lake, sources, queried, engine, exports, runs, rejects, modifications, watches, lock, seeing.book
+        )
         self._parts = parts
         planner = Planner(parts)
         self._dispatch = Dispatch(parts, planner, self._set_aside)
@@ -102,7 +107,8 @@ class ExportService:
         self.schedules = Scheduling(parts, schedules, tasks, scheduler, self._backfiller)
         self.scheduler = scheduler
         self.worker = Worker(parts, self._dispatch, self._integrity, schedules, tasks, self.schedules.pause_failing)
-        self._shown = Shown(parts, connections, self._integrity, self.streaming, self.schedules)
+        self._shown = Shown(parts, connections, self._integrity, self.streaming, self.schedules, seeing.totals)
+        self.logs = Logs(exports, runs, seeing.lines)
         self.set_aside = SetAside(parts, self._set_aside, self._dispatch, self._backfiller, self._shown)
 
     def _client(self, export: Export) -> Client:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from tidemill.engine.port import Engine
 from tidemill.errors import Cancelled, NotFoundError, TidemillError, UnavailableError
+from tidemill.exports import told
 from tidemill.exports.dispatch import ELSEWHERE, Dispatch
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.schedules import retries
@@ -113,6 +114,7 @@ class Worker:
                 left = self._tasks.abandon(worker)
                 _log.warning("worker %s is gone; what it had (%d) is taken over", worker[:8], len(left))
                 for task in left:
+                    told.worker_gone(self._parts, task, worker)
                     error = retries.killed(task)
                     with contextlib.suppress(NotFoundError):  # it was deleted meanwhile
                         if error is not None:
@@ -186,6 +188,7 @@ class Worker:
             if error.code in ELSEWHERE:
                 self._tasks.again(task, verdict.again_at, task.error, verdict.tries)
                 return
+            told.again(self._parts, task, error, verdict.again_at, task.tries)
             said = {"code": error.code, "message": error.message, "hint": error.hint}
             self._tasks.again(task, verdict.again_at, said, verdict.tries)
             _log.error("export %s: %s %s", export.name, error.message, error.hint)

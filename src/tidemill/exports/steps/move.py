@@ -9,7 +9,7 @@ import time
 from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
 from tidemill.events import ends
-from tidemill.exports import rejects
+from tidemill.exports import rejects, told
 from tidemill.exports.steps import quota
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
@@ -40,6 +40,7 @@ def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
         bounds=_wider(work, chunk, written),
         started_at=chunk.started_at or dt.datetime.now(dt.UTC),
     )
+    told.wrote(written.rows, written.bytes, rejected=len(written.rejected), repaired=written.repaired)
     return written.rows
 
 
@@ -115,6 +116,7 @@ def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
         job_id=loaded.job_id,
         finished_at=now(dt.UTC),
     )
+    told.done("The chunk is loaded.", rows=loaded.rows, bytes=loaded.bytes or None, job=loaded.job_id)
     parts.watches.report(run.id, "loading")
     return loaded.job_id
 

@@ -11,6 +11,7 @@ import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 
+from tidemill import logbook
 from tidemill.bigquery.client import Client
 from tidemill.exports.work import Held, Parts, Work
 from tidemill.store.records import Export
@@ -46,7 +47,17 @@ def taken(parts: Parts, work: Work, client: Client) -> Iterator[Turn]:
     UnavailableError
         The turn, or BigQuery, was lost.
     """
-    with _locked(parts, work.export, waiting=lambda: parts.watches.check(work.run.id)) as held:
+
+    waited = False
+
+    def waiting() -> None:
+        nonlocal waited
+        if not waited:
+            logbook.info("Another MERGE of the export is at work: it waits.")
+        waited = True
+        parts.watches.check(work.run.id)
+
+    with _locked(parts, work.export, waiting) as held:
         changed = _wait_for_others(parts, work.export, client, own=work.job_id("merge"))
         yield Turn(client, held, changed.get(work.run.id, 0))
 
@@ -76,6 +87,7 @@ def _wait_for_others(parts: Parts, export: Export, client: Client, own: str | No
     changed = {}
     for run in parts.runs.merging(export.id):
         if run.merge_job and not (own and run.merge_job.startswith(own)):
+            logbook.info("It waits for a MERGE that was left at work.", job=run.merge_job)
             changed[run.id] = client.wait_for(run.merge_job, export.dataset, export.table_id)
             parts.runs.merge_is_over(run.id, run.merge_job)
     return changed
