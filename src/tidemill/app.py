@@ -286,7 +286,12 @@ def capture_server(settings: Settings, processes: int, writer: Path) -> Server:
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
 
-    app, metrics, closing = App(settings.with_threads(1)), Metrics(), contextlib.ExitStack()
+    app, closing = App(settings.with_threads(1)), contextlib.ExitStack()
+
+    def of_exports() -> bytes:  # by when it is open
+        return app.seeing.metrics.text()
+
+    metrics = Metrics(of_exports)
 
     def opened() -> Intake:
         closing.enter_context(app)
