@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
     from tidemill.exports.schedules.scheduler import Scheduler
+    from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
     from tidemill.store.database import Database
     from tidemill.store.locks import Locks
@@ -206,10 +207,20 @@ class App:
             self.scheduler,
             Modifications(self.database),
             Jobs(self.database),
+            self.seeing,
             PersonEvents(self.lake, self._metadata),
             self._locks,
             self._client,
         )
+
+    @functools.cached_property
+    def seeing(self) -> Seeing:
+        """Logs of runs, and figures of exports."""
+        from tidemill.exports.seeing import Seeing
+
+        seeing = Seeing(self.settings, self.database, lambda: self.lake)
+        self._closing.callback(seeing.close)
+        return seeing
 
     @functools.cached_property
     def scheduler(self) -> Scheduler:
@@ -295,7 +306,12 @@ def capture_server(settings: Settings, processes: int, writer: Path) -> Server:
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
 
-    app, metrics, closing = App(settings.with_threads(1)), Metrics(), contextlib.ExitStack()
+    app, closing = App(settings.with_threads(1)), contextlib.ExitStack()
+
+    def of_exports() -> bytes:  # by when it is open
+        return app.seeing.metrics.text()
+
+    metrics = Metrics(of_exports)
 
     def opened() -> Intake:
         closing.enter_context(app)

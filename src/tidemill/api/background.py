@@ -10,11 +10,12 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.api import child, folders
+from tidemill.api import child, folders, upkeep
 from tidemill.api.child import Child
 from tidemill.api.roles import Role
 from tidemill.api.stream import Streams
@@ -37,10 +38,7 @@ def main() -> None:
     working.start()
     child.ready()
     stopping.set()
-    working.join(current().stop_seconds)
-    if working.is_alive():
-        _log.warning("runs are left in the middle; the next server goes on with them")
-        os._exit(0)
+    working.join()
 
 
 def _work(file: Path, roles: Collection[Role], stopping: threading.Event) -> None:
@@ -55,13 +53,21 @@ def _work(file: Path, roles: Collection[Role], stopping: threading.Event) -> Non
                 (Role.SCHEDULER, _keep_scheduling, (app, stopping)),
                 (Role.WORKER, _keep_working, (app, stopping)),
                 (Role.WORKER, _keep_streaming, (app, stopping, file)),
+                (Role.SCHEDULER, upkeep.keep_pruning, (app, stopping)),
+                (Role.WORKER, upkeep.keep_measuring, (app, stopping)),
             )
             if role in roles
         ]
         for thread in threads:
             thread.start()
+        stopping.wait()
+        until = time.monotonic() + app.settings.stop_seconds
         for thread in threads:
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
+            _log.warning("runs are left in the middle; the next server goes on with them")
+            app.seeing.close()
+            os._exit(0)
 
 
 def _opened(closing: contextlib.ExitStack, stopping: threading.Event) -> App | None:

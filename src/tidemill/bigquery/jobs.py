@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions as api
 
+from tidemill import logbook
 from tidemill.bigquery import errors, tables, upload
 from tidemill.bigquery.errors import Again, Problem, Target
 from tidemill.bigquery.retry import Policy, never, understand
@@ -142,7 +143,10 @@ def _run(once: _Once) -> Any:
         if job is None:
             if once.cancelled():
                 raise Cancelled
+            logbook.debug("A job is begun.", job=job_id, kind=once.kind)
             job = _submit(once, job_id)
+        else:
+            logbook.info("The job of an earlier try is found.", job=job_id, state=str(job.state))
         job, stopped = _wait(once, _check(once, job))
         if not job.error_result:
             return job
@@ -328,6 +332,7 @@ def _asking(once: _Once, job: Any) -> Callable[[], Any]:
 def _stop(once: _Once, job: Any) -> Any:
     """Cancel the job. Gives it when it is over: it may have been done before BigQuery came to that."""
     once = once.hurried()
+    logbook.info("The job is cancelled.", job=str(job.job_id))
     name, where = job.job_id, {"location": once.client.location, **ONCE}
     try:
         once.policy.call(once.target, lambda: once.client.google().cancel_job(name, **where))

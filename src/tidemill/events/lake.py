@@ -310,6 +310,11 @@ class Lake:
         with self.cursor() as cursor:
             return ledger.commits(cursor, after, upto, fold)
 
+    def between(self, places: Sequence[int]) -> dict[int, tuple[int, float]]:
+        """How many events came between these snapshots, and when the first of them did; see `ledger.between`."""
+        with self.cursor() as cursor:
+            return ledger.between(cursor, places)
+
     def first_time(self) -> dt.datetime | None:
         """The time of the earliest event."""
         with self.cursor() as cursor:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidemill.errors import Cancelled, TidemillError
+from tidemill.exports import told
 from tidemill.exports.steps import commit, finish, log, move, prepare, send
 from tidemill.exports.watch import Report
 from tidemill.exports.work import Parts
@@ -61,9 +62,13 @@ class Runner:
     # The workflows. They must not look at anything but their arguments and the results of steps.
 
     def _step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        return self._parts.engine.step(name, functools.partial(function, self._parts), *arguments)
+        return self._parts.engine.step(name, functools.partial(told.step, self._parts, name, function), *arguments)
 
     def _workflow(self, run_id: str, attempt: int) -> None:
+        with told.attempt(run_id, attempt):
+            self._move(run_id, attempt)
+
+    def _move(self, run_id: str, attempt: int) -> None:
         try:
             found = self._deliver(run_id, attempt)
             if found["staged"]:

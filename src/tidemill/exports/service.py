@@ -22,6 +22,7 @@ from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.erasure import Eraser, Told
 from tidemill.exports.estimate import Estimate, Estimator
 from tidemill.exports.integrity import Integrity
+from tidemill.exports.logs import Logs
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
 from tidemill.exports.schedules.intervals import Intervals
@@ -29,6 +30,7 @@ from tidemill.exports.schedules.pieces import Pieces
 from tidemill.exports.schedules.scheduler import Scheduler
 from tidemill.exports.schedules.service import Scheduling
 from tidemill.exports.schedules.worker import Worker
+from tidemill.exports.seeing import Seeing
 from tidemill.exports.set_aside import SetAside
 from tidemill.exports.shown import Shown
 from tidemill.exports.spec import ExportSpec
@@ -83,19 +85,32 @@ class ExportService:
         scheduler: Scheduler,
         modifications: Modifications,
         jobs: Jobs,
+        seeing: Seeing,
         sent: PersonEvents,
         lock: Lock,
         client_for: Callable[[Connection, str], Client],
     ) -> None:
-        """`queried`: the source of a query's rows; `sources`: by model; `sent`: events by who sent them; `lock`: as in
-        Parts; `client_for(connection, project)`: BigQuery."""
+        """`queried`: the source of a query's rows; `sources`: by model; `lock`: as in Parts; `sent`: events by who sent
+        them; `client_for(connection, project)`: BigQuery."""
         self._lake = lake
         self._connections, self._exports, self._runs, self._rejects = connections, exports, runs, rejects
         self._client_for = client_for
         self._set_aside = RunRejects(lake, runs, rejects)
         watches = Watches(runs, self._client)
         parts = Parts(
-            settings, lake, sources, queried, engine, exports, runs, rejects, modifications, jobs, watches, lock
+            settings,
+            lake,
+            sources,
+            queried,
+            engine,
+            exports,
+            runs,
+            rejects,
+            modifications,
+            jobs,
+            watches,
+            lock,
+            seeing.book,
         )
         self._parts = parts
         planner = Planner(parts)
@@ -112,7 +127,8 @@ class ExportService:
         pause = self.schedules.pause_failing
         due = Intervals(parts, self._dispatch, self._integrity, schedules, tasks, pause)
         self.worker = Worker(settings, engine, [due, Pieces(settings, self._dispatch, self._backfiller, pieces)])
-        self._shown = Shown(parts, connections, self._integrity, self.streaming, self.schedules)
+        self._shown = Shown(parts, connections, self._integrity, self.streaming, self.schedules, seeing.totals)
+        self.logs = Logs(exports, runs, seeing.lines)
         self.set_aside = SetAside(parts, self._set_aside, self._dispatch, self._backfiller, self._shown)
 
     def _client(self, export: Export) -> Client:

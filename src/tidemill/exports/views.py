@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import uuid
 
+from tidemill.exports.costs import Totals
 from tidemill.exports.schedules.due import Due
 from tidemill.exports.spec import ExportSpec
 from tidemill.store import records
@@ -78,6 +79,7 @@ class ExportView:
     missing_intervals: tuple[tuple[dt.datetime, dt.datetime], ...]
     #: Since when a run should have begun, and has not.
     overdue_since: dt.datetime | None
+    totals: Totals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +101,7 @@ class RunView:
 
     `status`: running, interrupted (it would be running, but the process that moved it is gone), completed, failed or
     cancelled. `kind`: new, stream, backfill (a range again) or again (rows that were set aside, or sent before).
-    `merge_job_id`: of the MERGE that brought the rows in, of a run with one.
+    `merge_job_id`: of the MERGE that brought the rows in, of a run with one. `cost_estimate`: see costs.of_run.
     """
 
     id: uuid.UUID
@@ -132,6 +134,7 @@ class RunView:
     notes: tuple[str, ...]
     chunks: tuple[ChunkView, ...]
     merge_job_id: str | None
+    cost_estimate: float
     rejects: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -179,6 +182,7 @@ def export_view(
     *,
     moved: bool,
     interrupted: bool,
+    totals: Totals,
 ) -> ExportView:
     """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification;
     `set_aside`: rows; `waits_since`: when the oldest event that it has not sent was acknowledged; `moved`: whether a
@@ -225,6 +229,7 @@ def export_view(
         queued_intervals=due.queued if due else 0,
         missing_intervals=due.missing if due else (),
         overdue_since=due.overdue if due else None,
+        totals=totals,
     )
 
 
@@ -309,6 +314,7 @@ def run_view(
     run: records.Run,
     export: records.Export,
     chunks: list[records.Chunk],
+    cost: float,
     rejects: tuple[tuple[str, str, str], ...] = (),
     *,
     interrupted: bool = False,
@@ -342,5 +348,6 @@ def run_view(
             for c in chunks
         ),
         merge_job_id=run.merge_job if run.rows_merged is not None else None,
+        cost_estimate=cost,
         rejects=rejects,
     )

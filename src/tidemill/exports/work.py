@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from tidemill import tracing
 from tidemill.bigquery import names, sql
 from tidemill.engine.port import Engine
 from tidemill.errors import NotFoundError
@@ -19,6 +20,7 @@ from tidemill.events.sources.source import Selection, Source
 from tidemill.exports import selection
 from tidemill.exports.spec import Delivery, ExportSpec
 from tidemill.exports.watch import Watches
+from tidemill.logbook import Book
 from tidemill.models.model import Column, Model
 from tidemill.models.types import Type
 from tidemill.settings import Settings
@@ -199,6 +201,8 @@ class Parts:
     watches: Watches
     #: Locks that all processes see, by name.
     lock: Lock
+    #: Where runs tell what they do.
+    book: Book
     #: DuckDB uses all cores for one chunk; loads go on meanwhile.
     writing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
@@ -220,6 +224,7 @@ class Parts:
         run, export = self.runs.with_export(uuid.UUID(run_id))
         if run.attempt != attempt:
             raise taken_over()
+        tracing.note(export=export.name, model=export.model, run_number=run.number)
         return Work(run, export)
 
     def folder(self, run: Run) -> Path:

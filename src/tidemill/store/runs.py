@@ -12,6 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
+from tidemill.store import totals
 from tidemill.store.attempts import own
 from tidemill.store.commits import FRESH, Commits, with_layout
 from tidemill.store.database import Database
@@ -294,6 +295,7 @@ class Runs:
             ).first()
             if row is None:
                 return
+            totals.count(connection, [run_id])
             connection.execute(sa.update(chunks).where(chunks.c.run_id == run_id).values(bounds=None))  # ids of people
             connection.execute(
                 sa.update(exports)
@@ -312,7 +314,9 @@ class Runs:
         }
         with self._database.begin() as connection:
             own(connection, run_id, attempt)
-            connection.execute(sa.update(runs).where(runs.c.id == run_id, runs.c.status == "running").values(**values))
+            change = sa.update(runs).where(runs.c.id == run_id, runs.c.status == "running")
+            if connection.execute(change.values(**values)).rowcount:
+                totals.count(connection, [run_id])
 
 
 def _chunk(run_id: uuid.UUID, number: int) -> sa.Select[Any]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from tidemill.errors import Cancelled, NotFoundError, TidemillError
+from tidemill.exports import told
 from tidemill.exports.dispatch import ELSEWHERE, Dispatch
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.schedules import retries
@@ -61,6 +62,7 @@ class Intervals:
         """Of a task that workers die of again and again, that counts as a failure."""
         left = self._tasks.abandon(worker)
         for task in left:
+            told.worker_gone(self._parts, task, worker)
             error = retries.killed(task)
             with contextlib.suppress(NotFoundError):  # it was deleted meanwhile
                 if error is not None:
@@ -141,6 +143,7 @@ class Intervals:
                 self._tasks.again(task, verdict.again_at, task.error, verdict.tries)
                 return
             said = {"code": error.code, "message": error.message, "hint": error.hint}
+            told.again(self._parts, task, error, verdict.again_at, task.tries)
             self._tasks.again(task, verdict.again_at, said, verdict.tries)
             _log.error("export %s: %s %s", export.name, error.message, error.hint)
             if verdict.counts:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
 from tidemill.events import ends
-from tidemill.exports import rejects
+from tidemill.exports import rejects, told
 from tidemill.exports.steps import budget, quota
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
@@ -46,7 +46,7 @@ def _write(parts: Parts, work: Work, chunk: Chunk) -> Chunk:
     written = _write_file(parts, work, chunk)
     rejects.set_aside(parts, work, written.rejected)
     folded(parts, work, written.folded)
-    return parts.runs.note_chunk(
+    noted = parts.runs.note_chunk(
         run.id,
         chunk.number,
         attempt=run.attempt,
@@ -58,6 +58,8 @@ def _write(parts: Parts, work: Work, chunk: Chunk) -> Chunk:
         bounds=_wider(work, chunk, written),
         started_at=chunk.started_at or dt.datetime.now(dt.UTC),
     )
+    told.wrote(written.rows, written.bytes, rejected=len(written.rejected), repaired=written.repaired)
+    return noted
 
 
 def folded(parts: Parts, work: Work, number: int) -> None:
@@ -124,5 +126,6 @@ def _load(parts: Parts, work: Work, chunk: Chunk, path: Path, *, fresh: bool) ->
         job_id=loaded.job_id,
         finished_at=now(dt.UTC),
     )
+    told.done("The chunk is loaded.", rows=loaded.rows, bytes=loaded.bytes or None, job=loaded.job_id)
     parts.watches.report(run.id, "loading")
     return loaded.job_id

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from tidemill import logbook
 from tidemill.bigquery import names, tables
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError
+from tidemill.exports import told
 from tidemill.exports.spec import Delivery, ExportSpec
 from tidemill.exports.steps import view
 from tidemill.exports.work import Parts, Work
@@ -31,9 +33,11 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> dict[str, int]:
         raise gone(export)
     if table is None:
         table = client.create_table(export.dataset, export.table_id, layout(work.spec, export, columns))
+        told.done("The table is made.", table=".".join(work.final))
     found = tables.match(columns, table, ".".join(work.final))
     view.ensure(parts, work, client)
     if found.missing:
+        logbook.warning("The table lacks columns: they are left out.", columns=", ".join(found.missing))
         parts.runs.remark(
             run.id,
             f"The table has no column {', '.join(found.missing)}: left out. "

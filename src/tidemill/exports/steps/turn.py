@@ -15,6 +15,7 @@ import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 
+from tidemill import logbook
 from tidemill.bigquery.client import Client
 from tidemill.exports.work import Held, Parts, Work
 from tidemill.store.records import Export, Run
@@ -50,8 +51,18 @@ def taken(parts: Parts, work: Work, client: Client) -> Iterator[Turn]:
     UnavailableError
         The turn, or BigQuery, was lost.
     """
+
+    waited = False
+
+    def waiting() -> None:
+        nonlocal waited
+        if not waited:
+            logbook.info("Another MERGE of the export is at work: it waits.")
+        waited = True
+        parts.watches.check(work.run.id)
+
     shared = work.run.mode == "merge" and work.run.backfill_id is not None
-    with _locked(parts, work.export, lambda: parts.watches.check(work.run.id), shared=shared) as held:
+    with _locked(parts, work.export, waiting, shared=shared) as held:
         changed = _wait_for_others(parts, work, client, shared=shared)
         yield Turn(client, held, changed.get(work.run.id, 0))
 
@@ -89,6 +100,7 @@ def _wait_for_others(parts: Parts, work: Work, client: Client, *, shared: bool) 
     for run in parts.runs.merging(work.export.id):
         beside = shared and run.backfill_id == work.run.backfill_id and run.id != work.run.id
         if not beside and not (run.merge_job or "").startswith(own):
+            logbook.info("It waits for a MERGE that was left at work.", job=run.merge_job)
             changed[run.id] = _wait_for(parts, work.export, run, client)
     return changed
 
