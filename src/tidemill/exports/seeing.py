@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tidemill import tracing
-from tidemill.errors import TidemillError
 from tidemill.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class Seeing:
         no server that does."""
         if "book" in self.__dict__:
             if self.book.close():
-                with contextlib.suppress(TidemillError):
+                with contextlib.suppress(Exception):  # another time; nobody waits for it
                     self.prune(pieces=1)
             tracing.close()
 

@@ -53,10 +53,10 @@ def test_a_run_tells_its_steps_with_rows_bytes_and_jobs(installation: Installati
         lines = logs.of_run(run.short_id)
         assert [line.at for line in lines] == sorted(line.at for line in lines)
         assert {line.run for line in lines} == {run.short_id}
-        assert {"plan", "prepare", "write", "load", "clean", "complete"} <= {line.step for line in lines}
+        assert {"plan", "prepare", "move", "complete"} <= {line.step for line in lines}
         (begun,) = [line for line in lines if line.step == "plan"]
         assert begun.fields["rows_planned"] == 50
-        (loaded,) = logs.of_run(run.short_id, search=run.chunks[0].job_id, step="load", level="info")
+        (loaded,) = logs.of_run(run.short_id, search=run.chunks[0].job_id, step="move", level="info")
         assert (loaded.fields["chunk"], loaded.fields["rows"], loaded.fields["bytes"]) == (0, 50, run.bytes_done)
         (ended,) = [line for line in lines if line.message == "The run is completed."]
         assert (ended.fields["rows"], ended.fields["bytes"]) == (50, run.bytes_done)

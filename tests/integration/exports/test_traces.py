@@ -60,8 +60,8 @@ def test_a_run_is_a_trace_with_a_span_a_step_and_call(
     spans = [span for span in collector.spans if span.trace == run.id.hex]
     assert {span.attributes["tidemill.run"] for span in spans if span.parent == first.id} == {str(run.id)}
     steps = {span.name for span in spans if span.parent == first.id}
-    assert {"prepare", "write", "load", "clean", "merge", "log", "complete"} == steps
-    loads = {span.attributes["tidemill.chunk"]: span for span in spans if span.name == "load"}
+    assert {"prepare", "move", "complete"} == steps
+    loads = {span.attributes["tidemill.chunk"]: span for span in spans if span.name == "move"}
     assert sorted(loads) == [chunk.number for chunk in run.chunks]
     for chunk in run.chunks:
         load = loads[chunk.number].attributes
@@ -106,7 +106,7 @@ def test_of_an_error_only_the_code_is_told(installation: Installation, tmp_path:
     assert (first.trace, first.attributes["tidemill.attempt"]) == (second.trace, 1)
     assert first.id != second.id
     failed = [span for span in collector.spans if span.status == 2]
-    assert {span.name for span in failed} == {"run", "load", "load job"}
+    assert {span.name for span in failed} == {"run", "move", "load job"}
     assert {span.attributes["error.type"] for span in failed} == {"query_invalid"}
     assert secret.encode() not in collector.raw
     key = installation.local.key("tidemill")["private_key"].split("\n")[1]
@@ -123,7 +123,7 @@ def test_what_two_processes_do_for_a_run_is_one_trace(
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
 
         def is_told() -> bool:
-            return any(fault["fired"] for fault in installation.local.faults()) and bool(collector.named("write"))
+            return any(fault["fired"] for fault in installation.local.faults()) and bool(collector.named("prepare"))
 
         assert kill_when(installation.start("export", "run", "daily", **environment), is_told)
         installation.local.set_faults([])
@@ -131,7 +131,7 @@ def test_what_two_processes_do_for_a_run_is_one_trace(
         tracing.close()
     assert {span.trace for span in collector.spans} == {run.id.hex}
     (first,) = collector.named("run")
-    assert {span.parent for span in collector.spans if span.name in {"write", "load", "complete"}} == {first.id}
+    assert {span.parent for span in collector.spans if span.name in {"move", "complete"}} == {first.id}
 
 
 def test_without_a_word_of_it_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
