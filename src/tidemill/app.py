@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from tidemill.errors import UnavailableError
 from tidemill.health import Check
 from tidemill.settings import Settings
 
@@ -327,7 +328,8 @@ def _keeper(app: App, closing: contextlib.ExitStack) -> Keeper:
     within = dt.timedelta(days=app.settings.capture_duplicate_days)
     keeper = StoreKeeper(app.lake, Rejects(app.database), revoked, revive, within)
     if app.keys.find():  # the store is opened now, or who sends much at once is told to come again until it is
-        keeper.look()
+        with contextlib.suppress(UnavailableError):  # it may be there soon
+            app.lake.look()
     tidying = Tidying(app.lake)
     tidying.start()
     closing.callback(tidying.stop)

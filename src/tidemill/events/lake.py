@@ -313,6 +313,8 @@ class Lake:
     def look(self) -> None:
         """Raise UnavailableError if nothing could be committed now: no catalog answers, or there is no room."""
         self.position()
+        with self.cursor() as cursor:
+            self.storage.look_again(cursor)
         self.storage.look()
 
     def total(self, after: int, upto: int) -> int:
