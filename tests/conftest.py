@@ -16,6 +16,8 @@ pytest_plugins = [
     "tests.installation",
     "tests.postgres_fixture",
     "tests.capture_server",
+    "tests.s3_server",
+    "tests.object_store",
     "tests.sdks.node_senders",
     "tests.sdks.browser",
 ]

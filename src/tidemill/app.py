@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from tidemill.errors import UnavailableError
 from tidemill.health import Check
 from tidemill.settings import Settings
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tidemill.capture.writer import Writer
     from tidemill.connections.service import ConnectionService
     from tidemill.engine.port import Engine
+    from tidemill.events.data.service import EventDataService
     from tidemill.events.identity.service import IdentityService
     from tidemill.events.lake import Lake
     from tidemill.events.service import EventService
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
     from tidemill.store.database import Database
+    from tidemill.store.installation import Installation
     from tidemill.store.locks import Locks
     from tidemill.store.pieces import Pieces
     from tidemill.store.postgres import Postgres
@@ -47,16 +50,19 @@ if TYPE_CHECKING:
 class App:
     """One installation, open for use: ``with App(settings) as app: app.exports.run(…)``."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, *, renew_secret_key: bool = False) -> None:
+        """`renew_secret_key`: the one of before is lost."""
+        self.settings, self._renew = settings, renew_secret_key
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> App:
         """Open the database: it is made if there is none."""
-        from tidemill.store.connections import Connections
-
-        if not Connections(self.database).any_secret():
-            self.secrets.ensure()
+        shared = bool(self.settings.database_url)
+        try:
+            self._installation.settle_key(self.secrets, shared=shared, renew=self._renew)
+        except BaseException:
+            self._closing.close()
+            raise
         return self
 
     def __exit__(
@@ -98,9 +104,22 @@ class App:
         """The event store."""
         from tidemill.events.lake import Lake
 
-        lake = Lake(self.settings, self.postgres.dsn, self._locks)
+        lake = Lake(self.settings, self.event_data.storage, self.postgres.dsn, self._locks)
         self._closing.callback(lake.close)
         return lake
+
+    @functools.cached_property
+    def _installation(self) -> Installation:
+        from tidemill.store.installation import Installation
+
+        return Installation(self.database)
+
+    @functools.cached_property
+    def event_data(self) -> EventDataService:
+        """Where event data lies."""
+        from tidemill.events.data.service import EventDataService
+
+        return EventDataService(self.settings, self._installation, self.secrets)
 
     @functools.cached_property
     def _locks(self) -> Locks:
@@ -345,7 +364,8 @@ def _keeper(app: App, closing: contextlib.ExitStack) -> Keeper:
     within = dt.timedelta(days=app.settings.capture_duplicate_days)
     keeper = StoreKeeper(app.lake, Rejects(app.database), revoked, revive, within)
     if app.keys.find():  # the store is opened now, or who sends much at once is told to come again until it is
-        keeper.look()
+        with contextlib.suppress(UnavailableError):  # it may be there soon
+            app.lake.look()
     tidying = Tidying(app.lake)
     tidying.start()
     closing.callback(tidying.stop)

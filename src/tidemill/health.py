@@ -93,7 +93,7 @@ def _secrets(app: App) -> Check:
 def _events(app: App) -> Check:
     count = app.events.count()[0][1]
     rejects = len(app.events.rejects(limit=1000))
-    detail = f"{count:,} events in {app.settings.event_data_path}"
+    detail = f"{count:,} events in {app.event_data.objects.place}"
     if rejects:
         return Check("event store", "warning", f"{detail}, {rejects:,} set aside", "tidemill events rejects list")
     return Check("event store", "ok", detail)

@@ -37,7 +37,9 @@ class Settings(pydantic_settings.BaseSettings):
         description="A PostgreSQL of your own, postgresql://user:password@host/database. Unset: the embedded one.",
     )
     event_data: str | None = Field(
-        default=None, description="Folder of the event store's Parquet files. Unset: `events/` in the home directory."
+        default=None,
+        description="Where the event store's Parquet files lie: a folder, s3://bucket/prefix or gs://bucket/prefix. "
+        "Unset: `events/` in the home directory.",
     )
     secret_keys: str | None = Field(
         default=None,
@@ -147,11 +149,6 @@ class Settings(pydantic_settings.BaseSettings):
     def home_path(self) -> Path:
         """The home directory, absolute, so that a later change of the working directory does not move it."""
         return self.home.expanduser().absolute()
-
-    @property
-    def event_data_path(self) -> Path:
-        """Folder of the event store's Parquet files, absolute."""
-        return Path(self.event_data).expanduser().absolute() if self.event_data else self.home_path / "events"
 
     @property
     def spill_path(self) -> Path:

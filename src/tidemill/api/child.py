@@ -4,6 +4,7 @@ or is gone. If it is killed, another one takes its place.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ParamSpec
 
 from tidemill.errors import TidemillError, UnavailableError
@@ -107,6 +108,16 @@ def enter() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """An error that a user can meet is told in two lines, and ends the process."""
+    try:
+        yield
+    except TidemillError as error:
+        sys.stderr.write(f"Error: {error}\n" + (f"What to do: {error.hint}\n" if error.hint else ""))
+        sys.exit(error.exit_code)
 
 
 def vital(function: Callable[P, None]) -> Callable[P, None]:

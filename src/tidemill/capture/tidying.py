@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 #: It is looked so often, and joined if there are so many; and each so many looks in any case: the smallest commits lie
-#: in the catalog first, and make no files.
-_EVERY_SECONDS, _FILES, _LOOKS = 15.0, 100, 40
+#: in the catalog first, and make no files. Each so many looks, what processes that died have left is removed.
+_EVERY_SECONDS, _FILES, _LOOKS, _SWEEPS = 15.0, 100, 40, 1440
 
 
 class Tidying:
@@ -41,12 +41,14 @@ class Tidying:
             if not self._lake.is_open:  # nothing was kept yet
                 continue
             looks += 1
-            self._tidy(_FILES if looks % _LOOKS else 0)
+            self._tidy(_FILES if looks % _LOOKS else 0, sweep=not looks % _SWEEPS)
 
-    def _tidy(self, many: int) -> None:
+    def _tidy(self, many: int, *, sweep: bool) -> None:
         import duckdb  # takes memory, too
 
         try:
             maintenance.tidy(self._lake, many)
+            if sweep:
+                maintenance.sweep(self._lake)
         except (TidemillError, duckdb.Error) as error:  # another time; nobody waits for it
             _log.warning("small files were not joined: %s", error)

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from tidemill.cli import output, session
+from tidemill.cli import output, session, steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from tidemill.bigquery.access import Step
     from tidemill.connections.service import Connection
 
 app = typer.Typer(no_args_is_help=True, help="BigQuery projects and datasets, and the credentials for them.")
@@ -89,7 +86,7 @@ def add(
             output.note(remark)
         if create_dataset:
             output.done(opened.connections.create_dataset(draft, location))
-        if test and not _show_steps(opened.connections.test_draft(draft, use), aside=as_json):
+        if test and not steps.show(opened.connections.test_draft(draft, use), aside=as_json):
             output.say("Not saved. Correct it and try again, or save it untested with --no-test.")
             raise typer.Exit(3)
         saved = opened.connections.add(draft, by=session.user())
@@ -161,34 +158,9 @@ def test(
 ) -> None:
     """Test a connection step by step, with a test upload that leaves nothing behind."""
     with session.app() as opened:
-        good = _show_steps(opened.connections.test(name, use), as_json=as_json)
+        good = steps.show(opened.connections.test(name, use), as_json=as_json)
     if not good:
         raise typer.Exit(3)
-
-
-_MARKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]", "warning": "[yellow]![/]"}
-
-
-def _show_steps(steps: Iterable[Step], *, as_json: bool = False, aside: bool = False) -> bool:
-    """Show each step as it ends; `aside`: standard output is for something else. True if none failed."""
-    from rich.markup import escape
-
-    seen = []
-    console = output.err if aside else output.out
-    for step in steps:
-        seen.append(step)
-        if as_json:
-            continue
-        message = f" [dim]{escape(step.message)}[/]" if step.message else ""
-        console.print(f"{_MARKS[step.status]} {escape(step.title)}{message}")
-        if step.hint and step.status in {"failed", "warning"}:
-            console.print(f"    {escape(step.hint).replace(chr(10), chr(10) + '    ')}")
-        if step.raw and output.verbose():
-            console.print(f"    [dim]{escape(step.raw)}[/]")
-    good = all(step.status != "failed" for step in seen)
-    if as_json:
-        output.print_json({"passed": good, "steps": seen})
-    return good
 
 
 @app.command(
@@ -236,7 +208,7 @@ def edit(
         draft = opened.connections.changed(name, rename=rename, project=project, dataset=dataset, **auth)
         for remark in draft.notes:
             output.note(remark)
-        if test and not _show_steps(opened.connections.test_draft(draft, use), aside=as_json):
+        if test and not steps.show(opened.connections.test_draft(draft, use), aside=as_json):
             output.say("Not changed. Correct it and try again, or save it untested with --no-test.")
             raise typer.Exit(3)
         _saved(opened.connections.save(name, draft), as_json)

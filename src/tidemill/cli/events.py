@@ -7,11 +7,12 @@ from typing import Any
 
 import typer
 
-from tidemill.cli import output, progress, session
+from tidemill.cli import event_store, output, progress, session
 
 app = typer.Typer(no_args_is_help=True, help="Load events from files, look at them, mend what was refused.")
 rejects_app = typer.Typer(no_args_is_help=True, help="Events that were set aside, each with its reason.")
 app.add_typer(rejects_app, name="rejects")
+app.add_typer(event_store.app, name="store")
 
 FORMATS = "auto, posthog, segment, amplitude, mixpanel, jsonl, csv, parquet"
 

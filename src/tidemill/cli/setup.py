@@ -14,15 +14,19 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: tidemill demo")(demo)
 
 
-def init(as_json: bool = output.JSON_OPTION) -> None:
+def init(
+    new_secret_key: bool = typer.Option(
+        False, help="The secret key is lost: use another one, of all machines. What was encrypted must be given anew."
+    ),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
     """Make the installation: embedded PostgreSQL, event store, secret key. Safe to repeat."""
     from tidemill.app import App
     from tidemill.settings import current
 
     settings = current()
     new = not settings.home_path.exists()
-    with App(settings) as opened:
-        opened.secrets.ensure()
+    with App(settings, renew_secret_key=new_secret_key or not settings.database_url) as opened:
         checks = opened.doctor()
     if as_json:
         output.print_json({"home": settings.home_path, "new": new, "checks": checks})

@@ -6,12 +6,13 @@ import contextlib
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.errors import ConfigError
-from tidemill.events import duck, durable
-from tidemill.settings import Settings, private_folder
+from tidemill.events import duck
+from tidemill.events.data.location import Folder
+from tidemill.events.data.storage import Storage
+from tidemill.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,11 +33,15 @@ BATCH_COLUMNS = {
     "envelope": "VARCHAR",
     "session_id": "VARCHAR",
 }
+#: Of PostgreSQL, with the catalog in it.
+SCHEMA = "tidemill_events"
 #: What DuckLake says if the files are to be in another folder than those that there are.
 _ELSEWHERE = re.compile(r'existing data path in the catalog "([^"]*)"')
 
 
-def opened(settings: Settings, dsn: str, turn: contextlib.AbstractContextManager[object]) -> duckdb.DuckDBPyConnection:
+def opened(
+    settings: Settings, storage: Storage, dsn: str, turn: contextlib.AbstractContextManager[object]
+) -> duckdb.DuckDBPyConnection:
     """A DuckDB with the store in it, which is made if there is none. To be had with the turn of those who change it.
 
     Raises
@@ -44,27 +49,33 @@ def opened(settings: Settings, dsn: str, turn: contextlib.AbstractContextManager
     ConfigError
         The files of this database's events lie elsewhere.
     """
-    folder = settings.event_data_path
-    if settings.event_data:  # a folder of the user's own, which others may share
-        folder.mkdir(parents=True, exist_ok=True)
-    else:
-        private_folder(folder)
-    connection = duck.connect(settings)
+    connection = duck.connect(settings, storage.extensions)
     with turn, duck.translated():
-        durable.recover(folder)
+        storage.ready()
+        storage.settle(connection)
+        storage.sign_in(connection)
         connection.execute(f"ATTACH {duck.literal(dsn)} AS metadata (TYPE postgres, READ_ONLY)")
-        _attach(settings, dsn, connection)
-        # Fetched whole: a result that is left open keeps a transaction open in PostgreSQL, and others wait for it.
-        known = connection.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'commits'"
-        ).fetchall()
-        if not known:
+        fresh = not _tables(connection, "metadata", f"schema_name = '{SCHEMA}' AND table_name = 'ducklake_metadata'")
+        if fresh:  # before the catalog says that its files lie there
+            storage.claim(connection, fresh=True)
+        _attach(settings, storage, dsn, connection)
+        if not fresh:
+            storage.claim(connection, fresh=False)
+        if not _tables(connection, "lake", "table_name = 'commits'"):
             _create(connection)
-    _lock_down(connection, [folder, settings.spill_path, settings.home_path / "exports"])
+    folders = [f"{settings.spill_path}{os.sep}", f"{settings.home_path / 'exports'}{os.sep}"]
+    _lock_down(connection, [storage.objects.place, *folders])
     return connection
 
 
-def _attach(settings: Settings, dsn: str, connection: duckdb.DuckDBPyConnection) -> None:
+def _tables(connection: duckdb.DuckDBPyConnection, database: str, which: str) -> bool:
+    # Fetched whole: a result that is left open keeps a transaction open in PostgreSQL, and others wait for it.
+    return bool(
+        connection.execute(f"SELECT 1 FROM duckdb_tables() WHERE database_name = '{database}' AND {which}").fetchall()
+    )
+
+
+def _attach(settings: Settings, storage: Storage, dsn: str, connection: duckdb.DuckDBPyConnection) -> None:
     """Attach the catalog. It knows where its files are, and is told so anew if a whole home was moved.
 
     Raises
@@ -72,10 +83,10 @@ def _attach(settings: Settings, dsn: str, connection: duckdb.DuckDBPyConnection)
     ConfigError
         The files of this database's events lie elsewhere.
     """
-    folder = settings.event_data_path
+    location, place = storage.location, storage.objects.place
     attach = (
-        f"ATTACH {duck.literal('ducklake:postgres:' + dsn)} AS lake (DATA_PATH {duck.literal(str(folder))}, "
-        "METADATA_SCHEMA 'tidemill_events', DATA_INLINING_ROW_LIMIT 10{})"
+        f"ATTACH {duck.literal('ducklake:postgres:' + dsn)} AS lake (DATA_PATH {duck.literal(place)}, "
+        f"METADATA_SCHEMA '{SCHEMA}', DATA_INLINING_ROW_LIMIT {storage.inlined}{{}})"
     )
     try:
         connection.execute(attach.format(""))
@@ -83,20 +94,19 @@ def _attach(settings: Settings, dsn: str, connection: duckdb.DuckDBPyConnection)
         known = _ELSEWHERE.search(str(error))
         if known is None:
             raise
-        at_home = not settings.database_url and not settings.event_data
-        if not (at_home and any(folder.iterdir())):
+        at_home = isinstance(location, Folder) and not location.given and not settings.database_url
+        if not (isinstance(location, Folder) and at_home and any(location.path.iterdir())):
             raise ConfigError(
                 "event_data_elsewhere",
-                f"The events of this database lie in {known[1]}, not in {folder}.",
+                f"The events of this database lie in {known[1]}, not in {location}.",
                 hint=f"Say so: export TIDEMILL_EVENT_DATA={known[1]}",
             ) from None
         connection.execute(attach.format(", OVERRIDE_DATA_PATH true"))
 
 
-def _lock_down(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
-    """From now on DuckDB opens no file outside of these folders, and no other database: whatever a query says."""
-    listed = ", ".join(duck.literal(f"{folder}{os.sep}") for folder in folders)
-    connection.execute(f"SET allowed_directories = [{listed}]")
+def _lock_down(connection: duckdb.DuckDBPyConnection, places: Sequence[str]) -> None:
+    """From now on DuckDB opens no file but in these places, and no other database: whatever a query says."""
+    connection.execute(f"SET allowed_directories = [{', '.join(map(duck.literal, places))}]")
     connection.execute("SET enable_external_access = false")
 
 

@@ -7,7 +7,7 @@ import ctypes
 import importlib.util
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,8 +144,9 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with DuckLake and PostgreSQL support, that never goes over its memory or onto the network."""
+def connect(settings: Settings, extensions: Sequence[str] = ()) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory with DuckLake and PostgreSQL support, and more extensions if need be, that never goes over its
+    memory, or onto the network by itself."""
     import duckdb  # 60 ms
     import pyarrow as pa  # 50 ms
 
@@ -165,7 +166,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
     if settings.duckdb_threads:
         config["threads"] = settings.duckdb_threads
     connection = duckdb.connect(":memory:", config=config)
-    for name in ("icu", "postgres_scanner", "ducklake"):
+    for name in ("icu", "postgres_scanner", "ducklake", *extensions):
         connection.execute(f"LOAD {literal(str(extension_file(name)))}")
     connection.execute("SET TimeZone = 'UTC'")
     return connection

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 #: A folder of second names, beside the store's own: those of paths within its parent.
-_HELD = "held"
+HELD = "held"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _PART = ".part"
 #: A second name that a dead process left is not needed any longer than that: by then its file is back.
@@ -61,7 +61,7 @@ class Files:
     def hold(self, held: list[Path]) -> None:
         """Give those that came a second name, and put these into the list: nobody else has them, for others may hold
         the same files."""
-        folder = self._folder / _HELD
+        folder = self._folder / HELD
         if not folder.is_dir():
             folder.mkdir(exist_ok=True)
             folder.chmod(self._folder.stat().st_mode & 0o7777)  # whoever shares the store does it here, too
@@ -85,13 +85,13 @@ class Files:
     def _listed(self) -> dict[str, set[str]]:
         """Names of files by folders, which are few."""
         found = {folder: set(names) for folder, _, names in os.walk(self._folder)}
-        found.pop(str(self._folder / _HELD), None)
+        found.pop(str(self._folder / HELD), None)
         return found
 
 
 def recover(folder: Path) -> None:
     """Put back what a process that died could not."""
-    for held in (folder / _HELD).glob("*"):
+    for held in (folder / HELD).glob("*"):
         with contextlib.suppress(OSError):
             if not held.name.endswith(_PART):
                 _put_back(folder, held)

@@ -47,12 +47,15 @@ class NewEvents:
     Of use to one process for all its commits, for it reads each hash of the store only once.
     """
 
-    def __init__(self, folder: Path, run: int = _RUN, within: dt.timedelta | None = None) -> None:
+    def __init__(
+        self, folder: Path, run: int = _RUN, within: dt.timedelta | None = None, *, remote: bool = False
+    ) -> None:
         """`folder`: for temporary files, which have no name and end with the process; `run`: hashes in memory.
 
-        `within`: only of events that were committed so lately it is known that they are there.
+        `within`: only of events that were committed so lately it is known that they are there. `remote`: to open a file
+        of the store takes a request to elsewhere.
         """
-        self._folder, self._run, self.within = folder, run, within
+        self._folder, self._run, self.within, self._remote = folder, run, within, remote
         self._full: list[tuple[int, Hashes]] = []  # each with its newest snapshot
         self._open: Hashes = np.empty(0, np.uint64)
         self._upto = self._forgotten = 0
@@ -86,7 +89,7 @@ class NewEvents:
 
     def remember(self, cursor: duckdb.DuckDBPyConnection, committed: pa.Table) -> None:
         """Take in what was selected and is committed now, so that it need not be read."""
-        newest = _newest(cursor)
+        newest = ledger.newest(cursor)
         with self._guard:
             if self._sorted and newest == self._upto + 1:  # else somebody else's commits are among the new ones
                 self._add(np.sort(committed["uuid_hash"].to_numpy()), newest)
@@ -143,10 +146,13 @@ class NewEvents:
 
     def _refresh(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Take in what the commits of this and of other processes have brought since the last time."""
-        newest = _newest(cursor)
+        newest = ledger.newest(cursor)
         if newest > self._upto:
-            since = "SELECT uuid_hash FROM lake.events WHERE snapshot_id > ? AND snapshot_id <= ?"
-            for batch in cursor.execute(since, [self._upto, newest]).to_arrow_reader(self._run):
+            where = ledger.snapshots(self._upto, newest)
+            if self._remote and self._upto:
+                where = ledger.between(cursor, self._upto, newest)
+            since = f"SELECT uuid_hash FROM lake.events WHERE {where}"
+            for batch in cursor.execute(since).to_arrow_reader(self._run):
                 self._add(np.sort(batch.column(0).to_numpy()), newest)
             self._upto = newest
         self._sorted = True
@@ -216,10 +222,6 @@ def _without(events: pa.Table, numbers: npt.NDArray[np.int64]) -> pa.Table:
     left = np.ones(events.num_rows, np.bool_)
     left[numbers] = False
     return events.filter(pa.array(left))
-
-
-def _newest(cursor: duckdb.DuckDBPyConnection) -> int:
-    return int(cursor.execute("SELECT id FROM lake.current_snapshot()").fetchall()[0][0])
 
 
 def _numbers(cursor: duckdb.DuckDBPyConnection, query: str) -> npt.NDArray[np.int64]:

@@ -14,14 +14,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from tidemill.errors import UnavailableError
-from tidemill.events import catalog, duck, durable, ledger
-from tidemill.events.durable import Files
+from tidemill.events import catalog, duck, ledger
+from tidemill.events.data.storage import Storage
 from tidemill.events.ledger import Commit
 
 if TYPE_CHECKING:
@@ -39,23 +38,29 @@ class Held(Protocol):
         """Raise UnavailableError if it was lost."""
 
 
-Lock = Callable[[str], contextlib.AbstractContextManager[Held]]
+class Lock(Protocol):
+    """Locks that all processes see, by name."""
+
+    def __call__(self, name: str) -> contextlib.AbstractContextManager[Held]:
+        """Hold one: first come, first served."""
+
+    def attempt(self, name: str) -> contextlib.AbstractContextManager[bool]:
+        """Hold one if nobody else does; tells whether it is held."""
+
 
 #: DuckDB 1.5 does not forget files and snapshots that are gone: of each some kilobytes stay (duckdb issue 22730,
 #: ducklake issue 1136). So it is had anew after so many cursors, by when that is some fifty megabytes; it takes a fifth
 #: of a second, once in minutes of commits without a pause.
 _CURSORS = 5_000
-#: Moments of which it is remembered which snapshot was the newest.
-_POSITIONS = 20
-_TURN, _FILES = "event-store", "event-store-files"
+#: Moments of which it is remembered which snapshot was the newest; ranges, of which it is, when they were committed.
+_POSITIONS, _SPANS = 20, 100
+_TURN, _FILES, _TIDY = "event-store", "event-store-files", "event-store-tidy"
 #: Held by PostgreSQL until it has ended the transaction in which it is taken, whatever became of who asked for it.
 COMMITTING = 7_310_579_284_406_141_811
 _COMMITTING = (
     "SELECT * FROM postgres_query('__ducklake_metadata_lake', "
     f"'SELECT pg_advisory_xact_lock({COMMITTING})::text AS taken')"
 )
-#: Bytes of room on the disk without which nothing is committed, of one commit.
-_LEAST_FREE = 32 * 1024 * 1024
 #: What is computed of each event when it comes in. `n` is its number in the commit, from 0 on.
 _DERIVED = ("uuid_hash", "bytes", "n")
 
@@ -87,17 +92,18 @@ class Appended:
 class Lake:
     """The event store of one installation. Safe to use from several threads and processes."""
 
-    def __init__(self, settings: Settings, catalog_dsn: str, lock: Lock) -> None:
-        """`catalog_dsn`: libpq keywords of the PostgreSQL; `lock(name)`: a fair lock that all processes see."""
+    def __init__(self, settings: Settings, storage: Storage, catalog_dsn: str, lock: Lock) -> None:
+        """`catalog_dsn`: libpq keywords of the PostgreSQL; `lock`: fair ones that all processes see."""
         self._settings = settings
+        self.storage = storage
         self._dsn = catalog_dsn
         self._lock = lock
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
         self._new_events: NewEvents | None = None
-        self._position = self._used = 0
+        self._position = self._used = self._looked = 0
         self._positions: dict[dt.datetime, int] = {}  # by when they were asked for
-        self._files: Files | None = None  # those that commits of this process have seen
+        self._spans: dict[tuple[int, int], str] = {}
 
     @contextlib.contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -110,7 +116,8 @@ class Lake:
         """
         connection = self._opened()
         try:
-            with duck.translated(), contextlib.closing(connection.cursor()) as cursor:
+            with duck.translated(), self.storage.translated(), contextlib.closing(connection.cursor()) as cursor:
+                self.storage.sign_in(cursor)
                 yield cursor
         except UnavailableError as error:
             if error.code == duck.BROKEN:
@@ -134,13 +141,18 @@ class Lake:
 
     def changing(self, cursor: duckdb.DuckDBPyConnection) -> contextlib.AbstractContextManager[None]:
         """A transaction that writes files; they are on disk before it is committed."""
-        return durable.transaction(cursor, Files(self._settings.event_data_path))
+        return self.storage.changing(cursor)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """The right to change anything: nobody else changes events or files."""
         with self.files(), self.turn():
             yield
+
+    def elected(self) -> contextlib.AbstractContextManager[bool]:
+        """Whether this process is the one, of all on all machines, that looks after files now, by itself."""
+        self._opened()
+        return self._lock.attempt(_TIDY)
 
     def close(self) -> None:
         """Close the store; a later call opens it again."""
@@ -171,7 +183,7 @@ class Lake:
         with self._opening:
             if self._connection is None:
                 self._used = 0
-                self._connection = catalog.opened(self._settings, self._dsn, self._lock(_TURN))
+                self._connection = catalog.opened(self._settings, self.storage, self._dsn, self._lock(_TURN))
             return self._connection
 
     def prepare(self, batches: Sequence[pa.RecordBatch]) -> Prepared:
@@ -202,12 +214,11 @@ class Lake:
         selecting = self._selecting(within)
         with contextlib.ExitStack() as stack:
             cursor = stack.enter_context(self.cursor())  # before the turn: to open the store takes it
+            self.storage.look_again(cursor)
             selecting.catch_up(cursor)
             held = stack.enter_context(self.turn())
-            if self._files is None:
-                self._files = Files(self._settings.event_data_path)
             _await_commits_of_the_dead(cursor)
-            with durable.transaction(cursor, self._files):
+            with self.storage.appending(cursor):
                 cursor.execute(_COMMITTING).fetchall()
                 fresh = selecting.select(cursor, prepared.events)
                 self._insert(cursor, fresh, place)
@@ -224,7 +235,7 @@ class Lake:
         Another DuckDB, for to change the number of threads of one while somebody reads may wait for ever.
         """
         settings = self._settings.model_copy(update={"duckdb_threads": 1})
-        with contextlib.closing(Lake(settings, self._dsn, self._lock)) as alone:
+        with contextlib.closing(Lake(settings, self.storage, self._dsn, self._lock)) as alone:
             yield alone
 
     def _insert(self, cursor: duckdb.DuckDBPyConnection, fresh: pa.Table, place: Place) -> None:
@@ -247,7 +258,7 @@ class Lake:
         from tidemill.events.known import NewEvents  # 0.1 s
 
         if self._new_events is None or self._new_events.within != within:
-            self._new_events = NewEvents(self._settings.spill_path, within=within)
+            self._new_events = NewEvents(self._settings.spill_path, within=within, remote=self.storage.remote)
         return self._new_events
 
     def resume_after(self, file_key: str) -> int:
@@ -262,10 +273,13 @@ class Lake:
         """The newest snapshot that holds events; 0 if there is none. Of the ledger only what is new is read."""
         known = self._position
         with self.cursor() as cursor:
+            newest = ledger.newest(cursor) if self.storage.remote else 0
+            if newest and newest == self._looked:  # the ledger is elsewhere
+                return known
             found = cursor.execute(
                 "SELECT max(snapshot_id) FROM lake.commits WHERE rows > 0 AND snapshot_id > ?", [known]
             ).fetchall()[0][0]
-        self._position = max(self._position, found or 0)
+        self._position, self._looked = max(self._position, found or 0), newest
         return self._position
 
     def position_at(self, moment: dt.datetime, after: int) -> int:
@@ -285,11 +299,23 @@ class Lake:
             self._positions = {**dict(list(self._positions.items())[-_POSITIONS:]), moment: found or earlier}
         return max(self._positions[moment], after)
 
+    def between(self, after: int, upto: int) -> str:
+        """A condition: events that came with the snapshots in (after, upto]. See ledger.between: where to open a file
+        takes a request to elsewhere, so few are opened as may be."""
+        if not self.storage.remote:
+            return ledger.snapshots(after, upto)
+        if (after, upto) not in self._spans:
+            with self.cursor() as cursor:
+                found = ledger.between(cursor, after, upto)
+            self._spans = {**dict(list(self._spans.items())[-_SPANS:]), (after, upto): found}
+        return self._spans[after, upto]
+
     def look(self) -> None:
         """Raise UnavailableError if nothing could be committed now: no catalog answers, or there is no room."""
         self.position()
-        if shutil.disk_usage(self._settings.event_data_path).free < _LEAST_FREE:
-            raise UnavailableError("disk_full", "There is no room for events.", hint="Make room on the disk.")
+        with self.cursor() as cursor:
+            self.storage.look_again(cursor)
+        self.storage.look()
 
     def total(self, after: int, upto: int) -> int:
         """How many events came with the snapshots in (after, upto]."""
@@ -302,7 +328,7 @@ class Lake:
     def newest(self) -> int:
         """The newest snapshot, whatever came with it: cheap to ask for, to see whether there may be events."""
         with self.cursor() as cursor:
-            return int(cursor.execute("SELECT id FROM lake.current_snapshot()").fetchall()[0][0])
+            return ledger.newest(cursor)
 
     def commits(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """The ledger of the snapshots in (after, upto], in order. `fold`: those in a row become one that together have
@@ -311,9 +337,9 @@ class Lake:
             return ledger.commits(cursor, after, upto, fold)
 
     def between(self, places: Sequence[int]) -> dict[int, tuple[int, float]]:
-        """How many events came between these snapshots, and when the first of them did; see `ledger.between`."""
+        """How many events came between these snapshots, and when the first of them did; see `ledger.behind`."""
         with self.cursor() as cursor:
-            return ledger.between(cursor, places)
+            return ledger.behind(cursor, places)
 
     def first_time(self) -> dt.datetime | None:
         """The time of the earliest event."""

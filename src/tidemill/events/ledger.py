@@ -33,6 +33,11 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+def newest(cursor: duckdb.DuckDBPyConnection) -> int:
+    """The newest snapshot, whatever came with it."""
+    return int(cursor.execute("SELECT id FROM lake.current_snapshot()").fetchall()[0][0])
+
+
 def commits(cursor: duckdb.DuckDBPyConnection, after: int, upto: int, fold: float = 0) -> list[Commit]:
     """Those of the snapshots in (after, upto] that hold events, in order. See `folded`."""
     return folded(
@@ -43,7 +48,7 @@ def commits(cursor: duckdb.DuckDBPyConnection, after: int, upto: int, fold: floa
     )
 
 
-def between(cursor: duckdb.DuckDBPyConnection, places: Sequence[int]) -> dict[int, tuple[int, float]]:
+def behind(cursor: duckdb.DuckDBPyConnection, places: Sequence[int]) -> dict[int, tuple[int, float]]:
     """Of each of these snapshots: how many rows came after it, up to the next of them, and when the first of them was
     committed, in seconds since 1970. Those behind which nothing came are left out."""
     if not places:
@@ -57,6 +62,26 @@ def between(cursor: duckdb.DuckDBPyConnection, places: Sequence[int]) -> dict[in
         """
     ).fetchall()
     return {int(place): (int(rows), float(since)) for place, rows, since in found}
+
+
+def between(cursor: duckdb.DuckDBPyConnection, after: int, upto: int) -> str:
+    """A condition: events that came with the snapshots in (after, upto], and when these were committed.
+
+    The times say nothing new, but DuckLake knows by them which files it need not open; by the snapshots it does not.
+    """
+    (first, last) = cursor.execute(
+        "SELECT min(committed_at), max(committed_at) FROM lake.commits "
+        f"WHERE snapshot_id > {after} AND snapshot_id <= {upto} AND rows > 0"
+    ).fetchall()[0]
+    if first is None:
+        return "false"
+    times = (f"TIMESTAMPTZ '{moment.astimezone(dt.UTC).isoformat(sep=' ')}'" for moment in (first, last))
+    return f"{snapshots(after, upto)} AND inserted_at BETWEEN {' AND '.join(times)}"
+
+
+def snapshots(after: int, upto: int) -> str:
+    """A condition: rows that came with the snapshots in (after, upto]."""
+    return f"snapshot_id > {after} AND snapshot_id <= {upto}"
 
 
 def folded(cursor: duckdb.DuckDBPyConnection, changes: str, fold: float) -> list[Commit]:

@@ -77,10 +77,10 @@ def count(lake: Lake, by: str | None, which: Filter) -> list[tuple[Any, int]]:
 
 def partitions(lake: Lake, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:
     """Starts of the partitions (`size`: hour, day, month or year) that snapshots in (after, upto] touch, with rows."""
+    between = lake.between(after, upto)
     with lake.cursor() as cursor:
         return cursor.execute(
-            f"SELECT date_trunc('{size}', timestamp), count(*) FROM lake.events "
-            f"WHERE snapshot_id > {after} AND snapshot_id <= {upto} GROUP BY 1 ORDER BY 1"
+            f"SELECT date_trunc('{size}', timestamp), count(*) FROM lake.events WHERE {between} GROUP BY 1 ORDER BY 1"
         ).fetchall()
 
 

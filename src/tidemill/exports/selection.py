@@ -14,7 +14,6 @@ from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Selection
 from tidemill.exports.spec import ExportSpec
 
-_RANGE = "snapshot_id > ? AND snapshot_id <= ?"
 _KNOWN = "uuid IN (SELECT unnest(?::VARCHAR[]))"
 _WHOLE = ("event", "distinct_id", "timestamp", "team_id", "ip", "properties", "set", "set_once", "elements")
 
@@ -43,17 +42,19 @@ def of(spec: ExportSpec, after: int, upto: int) -> Selection:
 
 def find(lake: Lake, after: int, upto: int, uuids: Sequence[str]) -> list[Found]:
     """The events of the range that have these uuids (one uuid may be there once for each team)."""
-    query = f"SELECT uuid, snapshot_id, event, timestamp FROM lake.events WHERE {_RANGE} AND {_KNOWN}"
+    query = (
+        f"SELECT uuid, snapshot_id, event, timestamp FROM lake.events WHERE {lake.between(after, upto)} AND {_KNOWN}"
+    )
     with lake.cursor() as cursor:
-        rows = cursor.execute(query, [after, upto, list(uuids)]).fetchall()
+        rows = cursor.execute(query, [list(uuids)]).fetchall()
     return [Found(uuid, snapshot, event, time.astimezone(dt.UTC)) for uuid, snapshot, event, time in rows]
 
 
 def whole(lake: Lake, after: int, upto: int, uuids: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The same events with all that is known of them, one at a time: they may be large."""
     names = ", ".join(f'"{name}"' for name in ("uuid", *_WHOLE))
-    query = f"SELECT {names} FROM lake.events WHERE {_RANGE} AND {_KNOWN} ORDER BY snapshot_id, uuid"
+    query = f"SELECT {names} FROM lake.events WHERE {lake.between(after, upto)} AND {_KNOWN} ORDER BY snapshot_id, uuid"
     with lake.cursor() as cursor:
-        result = cursor.execute(query, [after, upto, list(uuids)])
+        result = cursor.execute(query, [list(uuids)])
         while row := result.fetchone():
             yield dict(zip(("uuid", *_WHOLE), row, strict=True))

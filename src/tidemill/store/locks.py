@@ -122,6 +122,16 @@ class Locks:
             return hold(self._postgres, name, waiting, shared=shared)
         return self._hold(name)
 
+    @contextlib.contextmanager
+    def attempt(self, name: str) -> Iterator[bool]:
+        """Hold the lock of that name for the time of the block, unless somebody else does; tells whether it is held."""
+        with contextlib.ExitStack() as stack:
+            with _translated():
+                session = _connected(self._postgres)
+                stack.callback(session.close)
+                found = session.execute("SELECT pg_try_advisory_lock(%s)", [key(name)]).fetchone()
+            yield bool(found and found[0])
+
     def close(self) -> None:
         """Close the connections that are not used."""
         with self._guard:

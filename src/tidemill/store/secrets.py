@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -50,6 +51,19 @@ class Secrets:
         os.fsync(folder)  # or a power cut could leave secrets without the key
         os.close(folder)
 
+    def fingerprints(self) -> list[str]:
+        """By which keys are known again, and not found out; the newest first. None if there is no key."""
+        text = self._text() or ""
+        return [hashlib.blake2b(key, digest_size=8, person=b"tidemill").hexdigest() for key in _split(text)]
+
+    def fits(self, token: bytes) -> bool:
+        """Whether one of the keys has encrypted this."""
+        try:
+            self.decrypt(token)
+        except ConfigError:
+            return False
+        return True
+
     def encrypt(self, text: str) -> bytes:
         """`text`, encrypted by the newest key."""
         return self._open().encrypt(text.encode())
@@ -81,16 +95,16 @@ class Secrets:
         if self._fernet is None:
             from cryptography.fernet import Fernet, MultiFernet
 
-            if not self._settings.secret_keys and not self.path.exists():
+            text = self._text()
+            if text is None:
                 raise ConfigError(
                     "secret_key_lost",
                     f"The secret key {self.path} is gone: what was encrypted with it cannot be read.",
-                    hint="Put the file back. If it is lost: tidemill init makes another one, "
+                    hint="Put the file back. If it is lost: tidemill init --new-secret-key makes another one, "
                     "then give each connection its key anew: tidemill connection edit NAME --key FILE",
                 )
-            keys = (self._settings.secret_keys or self.path.read_text()).split(",")
             try:
-                self._fernet = MultiFernet([Fernet(key.strip()) for key in keys if key.strip()])
+                self._fernet = MultiFernet([Fernet(key) for key in _split(text)])
             except ValueError:
                 raise ConfigError(
                     "secret_key_invalid",
@@ -98,3 +112,13 @@ class Secrets:
                     hint=f"Look at {self.path} and TIDEMILL_SECRET_KEYS.",
                 ) from None
         return self._fernet
+
+    def _text(self) -> str | None:
+        """The keys, as they are given; None if there is none."""
+        if self._settings.secret_keys:
+            return self._settings.secret_keys
+        return self.path.read_text() if self.path.exists() else None
+
+
+def _split(text: str) -> list[bytes]:
+    return [key.strip().encode() for key in text.split(",") if key.strip()]

@@ -74,7 +74,7 @@ def test_a_process_dies_before_it_has_put_its_files_back(
         patch.setattr(durable.Files, "release", lambda *_, **__: None)
         with lost(proxy, "answer"):
             append(app.lake, ROWS)
-    held = app.settings.event_data_path / "held"
+    held = app.settings.home_path / "events" / "held"
     assert len(list(held.iterdir())) == 1
     with App(app.settings) as other:
         assert numbers(other.lake) == list(range(2 * ROWS))
@@ -95,7 +95,7 @@ def test_a_disk_without_second_names(proxy_and_app: tuple[PostgresProxy, App], m
     with lost(proxy, "answer"):
         append(app.lake, ROWS)
     assert numbers(app.lake) == list(range(2 * ROWS))
-    assert not list((app.settings.event_data_path / "held").iterdir())
+    assert not list((app.settings.home_path / "events" / "held").iterdir())
 
 
 @pytest.mark.parametrize("what", ["answer", "request"])

@@ -33,7 +33,7 @@ _QUERY = f"""
             WHEN event IN ('$identify', '$create_alias', '$merge_dangerously') OR contains(properties, '"$unset"')
                 OR regexp_matches(properties, '"\\$process_person_profile"\\s*:\\s*false') THEN properties
             END AS detail
-        FROM lake.events WHERE snapshot_id > ? AND snapshot_id <= ?)
+        FROM lake.events WHERE {{}})
     QUALIFY detail IS NOT NULL OR "set" IS NOT NULL OR set_once IS NOT NULL
         OR row_number() OVER (PARTITION BY team_id, distinct_id, detail IS NULL ORDER BY snapshot_id, n) = 1
     ORDER BY snapshot_id, n
@@ -66,8 +66,9 @@ _CALLED = msgspec.json.Decoder(_Called)
 
 def actions(lake: Lake, after: int, upto: int) -> Iterator[Action]:
     """What the events of the snapshots in (after, upto] say, in the order of their commits."""
+    query = _QUERY.format(lake.between(after, upto))
     with lake.cursor() as cursor:
-        for batch in cursor.execute(_QUERY, [after, upto]).to_arrow_reader(20_000):
+        for batch in cursor.execute(query).to_arrow_reader(20_000):
             yield from map(_action, *(column.to_pylist() for column in batch.columns))
 
 

@@ -76,8 +76,8 @@ class CustomSource:
 
     def count(self, selection: Selection) -> int:
         """How many events."""
-        where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", *conditions(selection)]
-        if len(where) > 2:
+        if more := conditions(selection):
+            where = [self._lake.between(selection.after, selection.upto), *more]
             with self._lake.cursor() as cursor:
                 found = cursor.execute(f"SELECT count(*) FROM lake.events WHERE {' AND '.join(where)}").fetchall()
             return int(found[0][0])

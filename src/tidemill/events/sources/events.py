@@ -68,7 +68,7 @@ class EventSource:
 
     def _selected(self, selection: Selection) -> str:
         """The events as the store has them."""
-        where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", *conditions(selection)]
+        where = [self._lake.between(selection.after, selection.upto), *conditions(selection)]
         return f"SELECT *, snapshot_id FROM lake.events WHERE {' AND '.join(where)}"
 
     def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:

@@ -75,9 +75,8 @@ class SessionSource:
 
     def changes(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """The snapshots that brought events of sessions, each with the sessions that it changed last."""
-        last = (
-            f"SELECT max(snapshot_id) AS change FROM ({_events(Selection(after, upto))}) GROUP BY team_id, session_id"
-        )
+        events = self._events(Selection(after, upto))
+        last = f"SELECT max(snapshot_id) AS change FROM ({events}) GROUP BY team_id, session_id"
         summed = f"""
             SELECT change, count(*) AS rows, count(*) * {2 * _ROW_BYTES} AS bytes,
                 any_value(committed_at) AS committed_at, NULL::TIMESTAMPTZ AS first_time, NULL::TIMESTAMPTZ AS last_time
@@ -89,12 +88,12 @@ class SessionSource:
     def count(self, selection: Selection) -> int:
         """How many sessions changed."""
         with self._lake.cursor() as cursor:
-            found = cursor.execute(f"SELECT count(*) FROM ({_changed(selection)})").fetchall()
+            found = cursor.execute(f"SELECT count(*) FROM ({self._changed(selection)})").fetchall()
         return int(found[0][0])
 
     def keys(self, selection: Selection) -> str:
         """Team and id."""
-        return f"SELECT team_id AS row_team, session_id AS row_id FROM ({_changed(selection)})"
+        return f"SELECT team_id AS row_team, session_id AS row_id FROM ({self._changed(selection)})"
 
     def rows(self, selection: Selection, handed_at: dt.datetime) -> str:
         """The sessions that changed, as of the last change."""
@@ -104,11 +103,11 @@ class SessionSource:
         """Ranges of ids: to sum up a session takes some kilobytes until its last event is seen."""
         first, last = self._ends(selection)
         with self._lake.cursor() as cursor:
-            number = int(cursor.execute(f"SELECT count(*) FROM ({_events(selection)})").fetchall()[0][0])
+            number = int(cursor.execute(f"SELECT count(*) FROM ({self._events(selection)})").fetchall()[0][0])
             pieces = -(-number // self._piece)
             if pieces <= 1:
                 return [self._between(selection, handed_at, first, last)]
-            ids = f"SELECT session_id FROM ({_events(selection)}) USING SAMPLE {_SAMPLE * pieces} ROWS"
+            ids = f"SELECT session_id FROM ({self._events(selection)}) USING SAMPLE {_SAMPLE * pieces} ROWS"
             sample = sorted(name for (name,) in cursor.execute(ids).fetchall())
         # An id begins with the first bound of its piece; none lies before the first, or behind the last.
         bounds = [first, *dict.fromkeys(sample[len(sample) * n // pieces] for n in range(1, pieces)), last]
@@ -124,7 +123,7 @@ class SessionSource:
         # The bounds let DuckDB leave out files and row groups: ids begin with the time at which the session began.
         between = f"session_id >= {duck.literal(first)} AND session_id {'<' if open_end else '<='} {duck.literal(last)}"
         whole = f"SELECT *, snapshot_id FROM lake.events WHERE snapshot_id <= {selection.upto} AND {between}"
-        changed = f"SELECT * FROM ({_changed(selection)}) WHERE {between}"
+        changed = f"SELECT * FROM ({self._changed(selection)}) WHERE {between}"
         events = f"({whole}) SEMI JOIN ({changed}) USING (team_id, session_id)"
         return _described(_summed(_read(events)), handed_at)
 
@@ -141,15 +140,24 @@ class SessionSource:
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """By the time of the events: a session may be in several."""
         number = number_of(selection, every)
-        rows = f"SELECT DISTINCT {number} AS number, team_id, session_id FROM ({_events(selection)})"
+        rows = f"SELECT DISTINCT {number} AS number, team_id, session_id FROM ({self._events(selection)})"
         with self._lake.cursor() as cursor:
             return cursor.execute(f"SELECT number, count(*) FROM ({rows}) GROUP BY 1 ORDER BY 1").fetchall()
 
     def _ends(self, selection: Selection) -> tuple[str, str]:
         """The first and the last id, which begin with a time."""
+        ends = f"SELECT min(session_id), max(session_id) FROM ({self._events(selection)})"
         with self._lake.cursor() as cursor:
-            found = cursor.execute(f"SELECT min(session_id), max(session_id) FROM ({_events(selection)})").fetchall()
+            found = cursor.execute(ends).fetchall()
         return found[0] if found[0][0] is not None else ("", "")
+
+    def _events(self, selection: Selection) -> str:
+        """The events of sessions among the changes."""
+        where = [self._lake.between(selection.after, selection.upto), "session_id IS NOT NULL", *conditions(selection)]
+        return f"SELECT team_id, session_id, timestamp, snapshot_id FROM lake.events WHERE {' AND '.join(where)}"
+
+    def _changed(self, selection: Selection) -> str:
+        return f"SELECT DISTINCT team_id, session_id FROM ({self._events(selection)})"
 
     def compression(self) -> float:
         """Guessed."""
@@ -158,17 +166,6 @@ class SessionSource:
     def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:
         """Sessions have no time by which their changes are cut: one may begin earlier than was known."""
         return []
-
-
-def _events(selection: Selection) -> str:
-    """The events of sessions among the changes."""
-    where = [f"snapshot_id > {selection.after}", f"snapshot_id <= {selection.upto}", "session_id IS NOT NULL"]
-    where += conditions(selection)
-    return f"SELECT team_id, session_id, timestamp, snapshot_id FROM lake.events WHERE {' AND '.join(where)}"
-
-
-def _changed(selection: Selection) -> str:
-    return f"SELECT DISTINCT team_id, session_id FROM ({_events(selection)})"
 
 
 def _read(events: str) -> str:

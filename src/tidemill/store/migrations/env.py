@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from tidemill.store import tables, tables_seeing  # noqa: F401 - its tables are known by that
+from tidemill.store import tables
 
 context.configure(
     connection=context.config.attributes["connection"],
