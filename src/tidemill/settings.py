@@ -46,6 +46,11 @@ class Settings(pydantic_settings.BaseSettings):
         repr=False,
         description="Comma-separated Fernet keys, newest first. Unset: the file `secret.key` in the home directory.",
     )
+    backup_passphrase: str | None = Field(
+        default=None,
+        repr=False,
+        description="By it the secret key is sealed in backups, and taken from them. Unset: backups have none.",
+    )
     duckdb_threads: int = Field(default=0, ge=0, description="Threads of the event store; 0 means one a core.")
     duckdb_memory_mb: int = Field(default=400, ge=100, description="Memory that DuckDB may use, in MB.")
     commit_rows: int = Field(default=50_000, ge=1, description="Most rows in one commit of the event store.")

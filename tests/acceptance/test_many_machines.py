@@ -55,7 +55,7 @@ class Machine:
             **os.environ,
             "TIDEMILL_HOME": str(folder / f"home-{number}"),
             "TIDEMILL_DATABASE_URL": f"postgresql://postgres@127.0.0.1:{PORT}/{keywords['dbname']}?sslmode=disable",
-            "TIDEMILL_EVENT_DATA": str(installation.settings().event_data_path),
+            "TIDEMILL_EVENT_DATA": str(installation.home / "events"),
             "TIDEMILL_SECRET_KEYS": (installation.home / "secret.key").read_text().strip(),
             "TIDEMILL_CHUNK_BYTES": "3000",
             "TIDEMILL_PARALLEL_LOADS": "2",

@@ -260,6 +260,21 @@ class Client:
         """Wait until no statement of this id is at work. Gives the rows that it changed; see `jobs.wait_for`."""
         return jobs.wait_for(self, job_id, self.target("bigquery.jobs.get", dataset, table), self.cancelled)
 
+    def at_work(self) -> list[str]:
+        """Ids of the jobs of this account that wait or run.
+
+        Raises
+        ------
+        AccessError
+            It may not ask.
+        """
+
+        def ask() -> list[str]:
+            found = [self.google().list_jobs(state_filter=state, **ONCE) for state in ("pending", "running")]
+            return [str(job.job_id) for jobs_found in found for job in jobs_found]
+
+        return self._call(self.target("bigquery.jobs.list"), ask)
+
     def query(
         self,
         sql: str,

@@ -8,6 +8,7 @@ import typer
 
 from tidemill.cli import (
     export_backfill,
+    export_doubt,
     export_logs,
     export_rejects,
     export_schedule,
@@ -239,6 +240,7 @@ app.command(epilog="Example: tidemill export unpause daily")(export_schedule.unp
 app.command("logs", epilog="Example: tidemill export logs daily --level warning")(export_logs.of_export)
 run_app.command("logs", epilog="Example: tidemill export run logs 01a2b3c4 --search retry")(export_logs.of_run)
 app.command("verify", epilog="Example: tidemill export verify daily --days 7 --repair")(export_verify.verify)
+app.command(epilog="Example: tidemill export settle daily")(export_doubt.settle)
 
 
 @run_app.command("start", epilog="Example: tidemill export run daily")

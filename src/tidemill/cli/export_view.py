@@ -49,7 +49,7 @@ def table(exports: Sequence[ExportView]) -> None:
 def fields(export: ExportView) -> dict[str, Any]:
     """One, by the names that people read, without what it has not."""
     hidden = _OF_RUNS if export.mode == "stream" else _OF_STREAMS
-    seldom = {"trouble", "what_to_do", "paused", "overdue_since"}
+    seldom = {"trouble", "what_to_do", "paused", "overdue_since", "in_doubt_since"}
     found = {name: value for name, value in vars(export).items() if name not in {*hidden, "totals"}}
     found |= {f"total_{name}" if name in _SUMS else name: value for name, value in vars(export.totals).items()}
     return {name.replace("_", " "): value for name, value in found.items() if value is not None or name not in seldom}

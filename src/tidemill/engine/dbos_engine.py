@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID, _core, _dbos
+from dbos import DBOS, DBOSConfig, SetWorkflowID, _core, _dbos, _migration
 from dbos import error as dbos_error
 
 from tidemill import errors
@@ -98,7 +98,8 @@ class DbosEngine:
         for name, workflow in self._workflows.items():
             self._registered[name] = DBOS.workflow(name=name)(_sealed(workflow))
         self._liveness.enter()
-        DBOS.launch()
+        with self._liveness.upgrading(len(_migration.get_dbos_migrations("dbos", True, False))):
+            DBOS.launch()
         self._launched = True
 
     def start(self, name: str, workflow_id: str, *arguments: Any) -> Handle:

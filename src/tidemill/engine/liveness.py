@@ -15,6 +15,7 @@ import hashlib
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -66,6 +67,11 @@ _CLAIM = """
     WHERE (workflow_uuid = %s OR starts_with(workflow_uuid, %s)) AND status IN ('PENDING', 'ENQUEUED')
     RETURNING workflow_uuid
 """
+
+
+#: That of who changes the tables of the metadata (store/locks.py, "migrate"): DBOS's are changed in turn with them.
+_ASKS_EVERY_SECONDS = 0.1
+_UPGRADES = int.from_bytes(hashlib.blake2b(b"tidemill:migrate", digest_size=8).digest(), signed=True)
 
 
 def _key(worker: str) -> int:
@@ -136,6 +142,25 @@ class Liveness:
                     session.execute(_BEAT, [self.worker])
                 if session.closed:  # it is lost: whoever begins a step is told so
                     return
+
+    @contextlib.contextmanager
+    def upgrading(self, version: int) -> Iterator[None]:
+        """For the time of the block nobody else changes tables, if DBOS's are older than that version, or not there.
+
+        DBOS has a lock of its own, for which it waits half a minute, and then goes on without. It makes indexes that
+        wait until no statement is under way that began before: so nobody may stand in line, but has to ask again.
+        """
+        known = self._ask("SELECT to_regclass('dbos.dbos_migrations') IS NOT NULL")
+        if known and int(str(self._ask("SELECT coalesce(max(version), 0) FROM dbos.dbos_migrations"))) >= version:
+            yield
+            return
+        while not self._ask("SELECT pg_try_advisory_lock(%s)", _UPGRADES):
+            time.sleep(_ASKS_EVERY_SECONDS)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(UnavailableError):  # it is gone with the session
+                self._ask("SELECT pg_advisory_unlock(%s)", _UPGRADES)
 
     def leave(self) -> None:
         """Be known as gone: forgotten, unless unfinished workflows are left for others. Who enters again is another."""

@@ -43,7 +43,7 @@ class Backlogs:
         old = {place: self._known[place] for place in places if place in self._known}
         fresh = [place for place in places if place not in old]
         asked = {*fresh, *([self._upto] if old else [])}
-        found = summed(self._lake.between(sorted(asked)), asked)
+        found = summed(self._lake.behind(sorted(asked)), asked)
         rows, since = found.get(self._upto, (0, 0.0))
         older = {place: (before + rows, first if before else since) for place, (before, first) in old.items()}
         return {**{place: found[place] for place in fresh}, **older}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 
 from tidemill.errors import Cancelled, ConflictError, NotFoundError
+from tidemill.exports import doubt
 from tidemill.exports.backfill import Backfiller, Report
 from tidemill.exports.estimate import Estimator
 from tidemill.exports.spec import ExportSpec
@@ -114,6 +115,7 @@ class Integrity:
         return True
 
     def _keep(self, export: Export, found: Verified, by: str, *, daily: bool) -> None:
+        doubt.verified(self._parts, export, found)
         self._verifications.add(
             export.id,
             daily=daily,

@@ -12,7 +12,7 @@ from tidemill.bigquery.tables import Table
 from tidemill.errors import ConfigError
 from tidemill.events import chunks as chunk_files
 from tidemill.events.ledger import Commit
-from tidemill.exports import cut, told
+from tidemill.exports import cut, doubt, told
 from tidemill.exports.rejects import Ground
 from tidemill.exports.schedules.calendar import Span
 from tidemill.exports.spec import Delivery, ExportSpec
@@ -251,6 +251,8 @@ class Planner:
         it seems to be empty, unless it has no key: what was streamed into it lately is not counted.
         """
         model = model_of(export)
+        if mode := doubt.mode(self._parts, export):
+            return mode
         if not model.key:  # nothing tells one row from another
             return "append"
         if mode := _changing(model):
@@ -259,7 +261,10 @@ class Planner:
         if table is None:
             return "append"
         names = {field.name.lower() for field in table.fields}
-        return "merge" if table.rows or names.issuperset(model.key) else "append"
+        if not table.rows and not names.issuperset(model.key):
+            return "append"
+        self._runs.doubts.spread(export.id)
+        return "merge"
 
     def _table(self, export: Export) -> Table | None:
         with self._watches.planning(export) as client:

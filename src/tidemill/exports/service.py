@@ -14,7 +14,7 @@ from tidemill.events.erasure import PersonEvents
 from tidemill.events.identity.service import IdentityService
 from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Source
-from tidemill.exports import check, selection
+from tidemill.exports import check, doubt, selection
 from tidemill.exports import draft as drafts
 from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView
 from tidemill.exports.check import Example
@@ -234,6 +234,13 @@ class ExportService:
         None if it asks for none, there was one, or it must wait. To be called when a run has ended.
         """
         return self._integrity.daily(self._exports.get(name), by, progress)
+
+    def settle(self, name: str) -> ExportView:
+        """The table of an export that is in doubt holds no row that comes again, the user says. ConflictError if it is
+        in none."""
+        export = self._exports.get(name)
+        doubt.settle(self._parts, export)
+        return self._shown.export(export)
 
     def repair(self, name: str, verified: Verified) -> Estimate | None:
         """The backfill that brings in what the table was found to lack; None if it lacks nothing."""

@@ -46,6 +46,7 @@ class Shown:
             moved=self._streaming.is_moved(export),
             interrupted=last is not None and self._is_interrupted(last),
             totals=costs.totals(self._parts.settings, self._totals.get(export.id)),
+            doubt=self._parts.runs.doubts.of(export.id),
         )
 
     def run(self, run: Run, rejects: tuple[tuple[str, str, str], ...] = ()) -> RunView:

@@ -80,6 +80,8 @@ class ExportView:
     #: Since when a run should have begun, and has not.
     overdue_since: dt.datetime | None
     totals: Totals
+    #: When the backup was made that was restored, since when it is in doubt what the table holds: rows are merged.
+    in_doubt_since: dt.datetime | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,10 +185,12 @@ def export_view(
     moved: bool,
     interrupted: bool,
     totals: Totals,
+    doubt: dt.datetime | None = None,
 ) -> ExportView:
     """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification;
     `set_aside`: rows; `waits_since`: when the oldest event that it has not sent was acknowledged; `moved`: whether a
-    process has its stream; `interrupted`: whether the last run is not over, and nobody moves it."""
+    process has its stream; `interrupted`: whether the last run is not over, and nobody moves it; `doubt`: see
+    in_doubt_since."""
     made = ExportSpec.model_validate(export.spec)
     if made.streams:
         trouble = stream.trouble if stream else None
@@ -230,6 +234,7 @@ def export_view(
         missing_intervals=due.missing if due else (),
         overdue_since=due.overdue if due else None,
         totals=totals,
+        in_doubt_since=doubt,
     )
 
 

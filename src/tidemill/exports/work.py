@@ -89,7 +89,7 @@ class Work:
         return tuple(self._stage(attempt) for attempt in range(1, self.run.attempt + 1))
 
     def _stage(self, attempt: int) -> str:
-        return f"tidemill_stage_{self.export.id.hex[:12]}_{self.run.number}_{attempt}"
+        return f"tidemill_stage_{self.export.id.hex[:12]}_{self.run.id.hex[:12]}_{attempt}"
 
     @property
     def unsure(self) -> bool:

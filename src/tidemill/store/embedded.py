@@ -85,6 +85,26 @@ def used() -> set[Path]:
     return set(_users)
 
 
+def is_alone(folder: Path) -> bool:
+    """Whether no other process uses that server, which this one does."""
+    owner, users = _users[folder]
+    if owner != os.getpid():
+        return False
+    with _guard, _exclusive(folder):  # so that nobody comes while the lock is another one
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            fcntl.flock(users, fcntl.LOCK_SH)
+    return True
+
+
+def program(name: str) -> str:
+    """The path of one of PostgreSQL's programs."""
+    return str(_binaries() / name)
+
+
 def leave(folder: Path) -> None:
     """Use it no longer, as at the end of the process: stop the server if nobody else uses it.
 

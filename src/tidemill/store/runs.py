@@ -16,16 +16,17 @@ from tidemill.store import totals
 from tidemill.store.attempts import own
 from tidemill.store.commits import FRESH, Commits, with_layout
 from tidemill.store.database import Database
+from tidemill.store.doubts import Doubts
 from tidemill.store.records import Chunk, Export, Run
 from tidemill.store.tables import backfills, chunks, exports, runs, streams
 
 
 class Runs:
-    """The repository of runs and chunks. `commits`: of their write streams."""
+    """The repository of runs and chunks. `commits`: of their write streams; `doubts`: about tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.commits = Commits(database)
+        self.commits, self.doubts = Commits(database), Doubts(database)
 
     def plan(self, export_id: uuid.UUID, run: dict[str, Any], parts: Sequence[dict[str, Any]]) -> Run:
         """Save a new run with its chunks, in one transaction. It is running from now on.

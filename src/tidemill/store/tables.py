@@ -226,6 +226,7 @@ identity = sa.Table(
     sa.Column("snapshot", sa.BigInteger, nullable=False, server_default="0"),  # of the event store: all up to it is in
     sa.Column("change", sa.BigInteger, nullable=False, server_default="0"),  # number of the last change to people
     sa.Column("numbers", sa.BigInteger, nullable=False, server_default="0"),  # the last that was given to somebody
+    sa.Column("versions", sa.BigInteger, nullable=False, server_default="0"),  # of persons begin with this one
     sa.CheckConstraint("one_row", name="identity_one_row"),
 )
 

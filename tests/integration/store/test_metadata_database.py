@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import importlib
 import pkgutil
@@ -20,10 +21,11 @@ from tests.postgres_fixture import named
 
 from tidemill import store
 from tidemill.engine.dbos_engine import DbosEngine
-from tidemill.errors import AccessError, ConfigError, UnavailableError
+from tidemill.errors import AccessError, ConfigError, ConflictError, UnavailableError
 from tidemill.exports.spec import ExportSpec
 from tidemill.settings import Settings
-from tidemill.store import locks
+from tidemill.store import database as database_module
+from tidemill.store import fences, locks
 from tidemill.store.database import HEAD, Database
 from tidemill.store.exports import Exports
 from tidemill.store.postgres import Postgres, open_postgres
@@ -97,12 +99,80 @@ def test_people_of_an_older_database_get_numbers(database: Database) -> None:
     assert last == 4
 
 
-def test_a_database_of_a_newer_tidemill_is_not_touched(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("oldest", "works"), [(f"'{HEAD}'", True), ("'9998'", False), (None, False)], ids=["only added", "changed", "odd"]
+)
+def test_with_a_newer_database_one_works_on_if_it_says_so(database: Database, oldest: str | None, works: bool) -> None:
+    """The rule of docs/decisions/0021-upgrades.md, also for who begins while newer ones are at work already."""
     with database.begin() as connection:
         connection.execute(sa.text(f"UPDATE {SCHEMA}.alembic_version SET version_num = '9999'"))
-    with pytest.raises(ConfigError) as newer:
+        change = (
+            f"UPDATE {SCHEMA}.compatibility SET oldest = {oldest}" if oldest else f"DROP TABLE {SCHEMA}.compatibility"
+        )
+        connection.execute(sa.text(change))
+    with contextlib.nullcontext() if works else pytest.raises(ConfigError, match="newer Tidemill") as newer:
         database.migrate()
-    assert "upgrade" in newer.value.hint
+    assert works or (newer and "upgrade" in newer.value.hint)
+    with database.begin() as connection:
+        assert connection.scalar(sa.text(f"SELECT version_num FROM {SCHEMA}.alembic_version")) == "9999"
+
+
+def test_a_migration_waits_for_who_works_with_the_tables_and_keeps_nobody_waiting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of the release before has a long transaction; others of them go on meanwhile."""
+    monkeypatch.setattr(database_module, "_WAITS_IN_LINE_SECONDS", 0.2)
+    monkeypatch.setattr(database_module, "_PAUSE_SECONDS", 0.2)
+    with database.begin() as connection:
+        undo = f"""
+            DROP TABLE {SCHEMA}.compatibility, {SCHEMA}.restorations, {SCHEMA}.doubts;
+            ALTER TABLE {SCHEMA}.identity DROP COLUMN versions;
+            UPDATE {SCHEMA}.alembic_version SET version_num = '0018'
+        """
+        for statement in undo.split(";"):
+            connection.exec_driver_sql(statement)
+    looking = f"SELECT count(*) FROM {SCHEMA}.identity"
+    with psycopg.connect(database.postgres.dsn) as old, psycopg.connect(database.postgres.dsn) as other:
+        old.execute(looking)  # its transaction goes on
+        other.execute("SET statement_timeout = '60s'")
+        thread = threading.Thread(target=database.migrate)
+        thread.start()
+        waits = (
+            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+            "WHERE NOT granted AND datname = current_database()"
+        )
+        with psycopg.connect(database.postgres.dsn, autocommit=True) as watching:
+            for wanted in (True, False):  # it stands in line, and steps out of it
+                while bool((watching.execute(waits).fetchone() or [0])[0]) is not wanted:
+                    assert thread.is_alive()
+        other.execute(looking)
+        other.commit()
+        assert thread.is_alive()
+        old.commit()
+        thread.join(60)
+    assert not thread.is_alive()
+    database.migrate()
+
+
+def test_a_database_with_a_fence_around_it_is_opened_by_nobody(database: Database) -> None:
+    with psycopg.connect(database.postgres.dsn, autocommit=True) as session:
+        with fences.held(database.postgres, session), pytest.raises(ConflictError, match="being moved"):
+            database.migrate()
+        session.execute("SELECT pg_advisory_unlock_all()")
+        database.migrate()
+        fences.put(session, fences.FILLING, {"what": "A restore", "again": "tidemill restore /backup"})
+        with pytest.raises(ConfigError, match="not finished") as told:
+            database.migrate()
+        assert "tidemill restore /backup" in told.value.hint
+        fences.put(session, fences.MOVED, {"to": "another place", "settings": "export TIDEMILL_DATABASE_URL=…"})
+        with pytest.raises(ConfigError, match="moved") as told:
+            database.migrate()
+        assert "TIDEMILL_DATABASE_URL" in told.value.hint
+        within = Database(database.postgres, within_fence=True)
+        within.migrate()
+        within.close()
+        fences.remove(session)
+    database.migrate()
 
 
 def test_a_session_that_was_ended_is_an_error_to_the_user_and_the_next_one_works(database: Database) -> None:

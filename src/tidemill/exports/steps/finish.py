@@ -13,7 +13,7 @@ from tidemill.bigquery.client import Client
 from tidemill.bigquery.tables import Table
 from tidemill.errors import TidemillError
 from tidemill.events import ends
-from tidemill.exports import rejects, told
+from tidemill.exports import doubt, rejects, told
 from tidemill.exports.steps import budget, turn
 from tidemill.exports.work import MERGES, Parts, Work
 from tidemill.store.records import Run
@@ -133,6 +133,7 @@ def complete(parts: Parts, run_id: str, attempt: int) -> None:
     parts.runs.complete(work.run.id, attempt=attempt)
     with contextlib.suppress(TidemillError):  # it is completed, whatever can be told of it
         _tell_completed(parts, work.run)
+    doubt.ends(parts, work)
     _remove_folder(parts, work.run)
     parts.watches.report(work.run.id, "done")
 

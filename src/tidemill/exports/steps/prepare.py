@@ -9,7 +9,7 @@ from tidemill import logbook
 from tidemill.bigquery import names, tables
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError
-from tidemill.exports import told
+from tidemill.exports import doubt, told
 from tidemill.exports.spec import Delivery, ExportSpec
 from tidemill.exports.steps import view
 from tidemill.exports.work import Parts, Work
@@ -27,6 +27,7 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> dict[str, int]:
     run, export = work.run, work.export
     parts.watches.report(run.id, "preparing the table")
     client = parts.watches.client(run.id, export)
+    doubt.await_others(parts, work, client)
     columns = work.model.columns_for(json_type=work.spec.json_type)
     table = client.get_table(export.dataset, export.table_id)
     if table is None and parts.runs.brought_rows(export.id):
@@ -118,6 +119,8 @@ def _prepare_stage(parts: Parts, client: Client, work: Work, columns: tuple[Colu
     parts.runs.reset_chunks(work.run.id, attempt=work.run.attempt)
     stage = tables.Layout(columns, expires_seconds=STAGE_EXPIRES_SECONDS, description="Tidemill: a run's new rows.")
     client.create_table(work.export.dataset, work.stage[2], stage)
+    if doubt.remarked(parts, work):
+        return
     if not work.again and work.run.mode == "merge" and not (work.run.layout or {}).get("unconfirmed"):
         text = "The table was there before this export's first run: only rows that it lacked were added."
         parts.runs.remark(work.run.id, text)
