@@ -53,6 +53,7 @@ class S3Server:
         self.requests: list[tuple[str, str]] = []
         self.skew = dt.timedelta(0)
         self.delay: Callable[[str], float] = lambda _: 0.0
+        self.watch: Callable[[str, str], None] = lambda *_: None  # is told of each request before it is done
         self.port = 0
         self._server: Any = None
         self._guard = threading.Lock()
@@ -109,6 +110,7 @@ class S3Server:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if environ.get("QUERY_STRING"):
             path += "?" + environ["QUERY_STRING"]
+        self.watch(method, path)
         with self._guard:
             self.requests.append((method, path))
             fault = next((one for one in self.faults if one.meets(method, path)), None)

@@ -4,6 +4,7 @@ or is gone. If it is killed, another one takes its place.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -11,10 +12,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ParamSpec
 
-from tidemill.errors import UnavailableError
+from tidemill.errors import TidemillError, UnavailableError
 
 P = ParamSpec("P")
 
@@ -109,12 +110,25 @@ def enter() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
 
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """An error that a user can meet is told in two lines, and ends the process."""
+    try:
+        yield
+    except TidemillError as error:
+        sys.stderr.write(f"Error: {error}\n" + (f"What to do: {error.hint}\n" if error.hint else ""))
+        sys.exit(error.exit_code)
+
+
 def vital(function: Callable[P, None]) -> Callable[P, None]:
     """The function, without which the child is of no use: if it raises, the process ends, and another one begins."""
 
     def kept(*arguments: P.args, **named: P.kwargs) -> None:
         try:
             function(*arguments, **named)
+        except TidemillError as error:
+            _log.error("the process cannot go on: %s", error.message)
+            os._exit(1)
         except BaseException:  # noqa: BLE001 - whatever it is
             _log.exception("the process cannot go on")
             os._exit(1)

@@ -39,7 +39,7 @@ _GC = (200_000, 50, 50)
 
 def application() -> Server:
     """The application, made in each process of the server."""
-    from tidemill.app import capture_server
+    from tidemill.serving import capture_server
 
     _end_with_parent()
     _allow_connections()
@@ -64,7 +64,7 @@ def _end_with_parent() -> None:
 @contextlib.contextmanager
 def _counting_together() -> Iterator[None]:
     """The processes' counters lie in mapped files: in memory, if that may be. A full disk would end a process."""
-    from tidemill.app import share_metrics
+    from tidemill.serving import share_metrics
 
     in_memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
     with folders.folder(in_memory if in_memory.is_dir() else None) as folder:

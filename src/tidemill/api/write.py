@@ -15,12 +15,12 @@ from tidemill.settings import current
 
 def main() -> None:
     """Entry point of the process."""
-    from tidemill.app import capture_writer
+    from tidemill.serving import capture_writer
 
     child.enter()
     path = Path(sys.argv[1])
     path.unlink(missing_ok=True)  # of a writer that was killed: the same for all writers of a server
-    with capture_writer(current(), path) as writer:
+    with child.told(), capture_writer(current(), path) as writer:
         threading.Thread(target=writer.run, daemon=True).start()
         child.ready()
 

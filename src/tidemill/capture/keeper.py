@@ -88,6 +88,17 @@ class _Waiting:
     done: Future[Appended] = dataclasses.field(default_factory=Future)
 
 
+@contextlib.contextmanager
+def _for_want() -> Iterator[None]:
+    """Whatever the store refuses, it is for want of something, and no fault of the events: they may come again."""
+    try:
+        yield
+    except UnavailableError:
+        raise
+    except TidemillError as error:
+        raise UnavailableError(error.code, error.message, hint=error.hint, raw=error.raw) from error
+
+
 class _Commits:
     """Commits what threads bring, one commit at a time: what comes meanwhile is in the next, whoever brought it.
 
@@ -131,8 +142,9 @@ class _Commits:
 
     def _commit(self, many: Sequence[_Waiting]) -> None:
         try:
-            events = self._lake.joined([one.events for one in many])
-            appended = self._lake.append(events, Place(self._name, time.time_ns()), self._within)
+            with _for_want():
+                events = self._lake.joined([one.events for one in many])
+                appended = self._lake.append(events, Place(self._name, time.time_ns()), self._within)
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             if len(many) > 1 and not isinstance(error, UnavailableError):  # one of them is bad: the others are kept
                 for one in many:
@@ -186,12 +198,14 @@ class StoreKeeper:
             self._rejects.add(bundle.refused)
         if not bundle.tables:
             return Kept(0, 0, 0.0)
-        appended = self._commits.append(self._lake.prepare(bundle.tables))
+        with _for_want():
+            prepared = self._lake.prepare(bundle.tables)
+        appended = self._commits.append(prepared)
         return Kept(appended.rows, appended.duplicates, time.perf_counter() - began)
 
     def look(self) -> None:
         """See Keeper."""
-        with self._reviving():
+        with self._reviving(), _for_want():
             self._lake.look()
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import typer
 from tidemill.cli import (
     export_backfill,
     export_doubt,
+    export_logs,
     export_rejects,
     export_schedule,
     export_stream,
@@ -228,7 +229,7 @@ def runs(
 run_app = typer.Typer(
     cls=StartGroup,
     no_args_is_help=True,
-    help="Start a run (tidemill export run NAME), or show, retry, repeat, cancel one.",
+    help="Start a run (tidemill export run NAME), or show, retry, repeat, cancel one, or its logs.",
 )
 app.add_typer(run_app, name="run")
 app.add_typer(export_backfill.app, name="backfill")
@@ -236,6 +237,8 @@ app.add_typer(export_rejects.app, name="rejects")
 app.command("stream", epilog="Example: tidemill export stream live --once")(export_stream.stream)
 app.command(epilog="Example: tidemill export pause daily")(export_schedule.pause)
 app.command(epilog="Example: tidemill export unpause daily")(export_schedule.unpause)
+app.command("logs", epilog="Example: tidemill export logs daily --level warning")(export_logs.of_export)
+run_app.command("logs", epilog="Example: tidemill export run logs 01a2b3c4 --search retry")(export_logs.of_run)
 app.command("verify", epilog="Example: tidemill export verify daily --days 7 --repair")(export_verify.verify)
 app.command(epilog="Example: tidemill export settle daily")(export_doubt.settle)
 

@@ -39,8 +39,10 @@ def serve(
     GET /health answers 200 while the server lives; /ready, while it can keep events, else 503; /metrics tells
     Prometheus what was taken and how far streams are, if asked from this machine or with TIDEMILL_METRICS_TOKEN.
     """
+    from tidemill import tracing
     from tidemill.api import serve as serving
 
+    tracing.assert_usable()
     listener = serving.bind(host, port) if Role.CAPTURE in role else None
     with session.app() as opened:
         if listener is not None:

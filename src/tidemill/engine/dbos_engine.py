@@ -91,6 +91,7 @@ class DbosEngine:
             log_level="CRITICAL",
             enable_otlp=False,
             sys_db_pool_size=10,
+            db_engine_kwargs={"pool_pre_ping": False},  # it would ask before each statement; DBOS tries again anyhow
             max_executor_threads=THREADS,
         )
         DBOS(config=config)
@@ -136,9 +137,18 @@ class DbosEngine:
         """See port.Engine."""
         return self._liveness.alive(worker)
 
+    def assert_alive(self) -> None:
+        """See port.Engine."""
+        if self._launched:
+            self._liveness.assert_alive()
+
     def bury(self, worker: str) -> bool:
         """See port.Engine."""
         return self._liveness.bury(worker)
+
+    def prune(self) -> None:
+        """See port.Engine."""
+        self._liveness.prune()
 
     def close(self) -> None:
         """See port.Engine."""

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 
 import psycopg
 
+from tidemill.engine import pruning
 from tidemill.errors import ConflictError, UnavailableError
 
 #: The code of the error of a worker that lost its session.
@@ -46,6 +47,13 @@ _SUSPECT = f"""
     RETURNING sessions, suspected_at <= now() - {SUSPECTED_SECONDS} * interval '1 second'
 """
 _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+_WORKERS = f"SELECT id, seen_at < now() - {SILENT_SECONDS} * interval '1 second' FROM {_TABLE}"
+#: The numbers of advisory locks that are held in this database ("pg_locks").
+_HELD = """
+    SELECT (classid::bigint::numeric * 4294967296 + objid::bigint)::text FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 #: Forgets workers that left nothing unfinished behind.
 _FORGET = f"""
     DELETE FROM {_TABLE} w WHERE id = ANY(%s) AND NOT EXISTS
@@ -222,6 +230,11 @@ class Liveness:
             session.execute(_FORGET, [[owner]])
         return [str(workflow) for (workflow,) in claimed], token
 
+    def prune(self) -> None:
+        """Forget what ended a day ago."""
+        with _asking(), contextlib.closing(self._connect()) as session:
+            pruning.prune(session)
+
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
             self._dsn,
@@ -232,6 +245,20 @@ class Liveness:
             keepalives_count=3,
             tcp_user_timeout=30_000,
         )
+
+
+def standing(dsn: str) -> dict[str, int]:
+    """How many workers there are that are alive; that have their session, and give no sign of life; and that are gone,
+    and left something unfinished behind. A connection that fails is an UnavailableError."""
+    found = dict.fromkeys(("alive", "silent", "gone"), 0)
+    with _asking(), psycopg.connect(dsn, autocommit=True, connect_timeout=10) as session:
+        if session.execute("SELECT to_regclass(%s)", [_TABLE]).fetchone() == (None,):
+            return found  # none has ever begun
+        held = {int(str(number)) for (number,) in session.execute(_HELD)}
+        for worker, silent in session.execute(_WORKERS):
+            there = _key(str(worker)) % 2**64 in held
+            found["gone" if not there else "silent" if silent else "alive"] += 1
+    return found
 
 
 def _dead(session: psycopg.Connection[tuple[object, ...]], worker: str) -> bool:

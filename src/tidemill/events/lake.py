@@ -313,6 +313,8 @@ class Lake:
     def look(self) -> None:
         """Raise UnavailableError if nothing could be committed now: no catalog answers, or there is no room."""
         self.position()
+        with self.cursor() as cursor:
+            self.storage.look_again(cursor)
         self.storage.look()
 
     def total(self, after: int, upto: int) -> int:
@@ -346,6 +348,11 @@ class Lake:
         about so many bytes."""
         with self.cursor() as cursor:
             return ledger.commits(cursor, after, upto, fold)
+
+    def behind(self, places: Sequence[int]) -> dict[int, tuple[int, float]]:
+        """How many events came between these snapshots, and when the first of them did; see `ledger.behind`."""
+        with self.cursor() as cursor:
+            return ledger.behind(cursor, places)
 
     def first_time(self) -> dt.datetime | None:
         """The time of the earliest event."""

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import uuid
 
+from tidemill.exports.costs import Totals
 from tidemill.exports.schedules.due import Due
 from tidemill.exports.spec import ExportSpec
 from tidemill.store import records
@@ -78,6 +79,7 @@ class ExportView:
     missing_intervals: tuple[tuple[dt.datetime, dt.datetime], ...]
     #: Since when a run should have begun, and has not.
     overdue_since: dt.datetime | None
+    totals: Totals
     #: When the backup was made that was restored, since when it is in doubt what the table holds: rows are merged.
     in_doubt_since: dt.datetime | None
 
@@ -101,7 +103,7 @@ class RunView:
 
     `status`: running, interrupted (it would be running, but the process that moved it is gone), completed, failed or
     cancelled. `kind`: new, stream, backfill (a range again) or again (rows that were set aside, or sent before).
-    `merge_job_id`: of the MERGE that brought the rows in, of a run with one.
+    `merge_job_id`: of the MERGE that brought the rows in, of a run with one. `cost_estimate`: see costs.of_run.
     """
 
     id: uuid.UUID
@@ -134,6 +136,7 @@ class RunView:
     notes: tuple[str, ...]
     chunks: tuple[ChunkView, ...]
     merge_job_id: str | None
+    cost_estimate: float
     rejects: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -181,6 +184,7 @@ def export_view(
     *,
     moved: bool,
     interrupted: bool,
+    totals: Totals,
     doubt: dt.datetime | None = None,
 ) -> ExportView:
     """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification;
@@ -229,6 +233,7 @@ def export_view(
         queued_intervals=due.queued if due else 0,
         missing_intervals=due.missing if due else (),
         overdue_since=due.overdue if due else None,
+        totals=totals,
         in_doubt_since=doubt,
     )
 
@@ -314,6 +319,7 @@ def run_view(
     run: records.Run,
     export: records.Export,
     chunks: list[records.Chunk],
+    cost: float,
     rejects: tuple[tuple[str, str, str], ...] = (),
     *,
     interrupted: bool = False,
@@ -347,5 +353,6 @@ def run_view(
             for c in chunks
         ),
         merge_job_id=run.merge_job if run.rows_merged is not None else None,
+        cost_estimate=cost,
         rejects=rejects,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
@@ -25,6 +25,8 @@ _REFUSED = re.compile(
 _GONE = {"UndefinedTable", "InvalidSchemaName"}
 #: Of migrations, while others work with the tables.
 _WAITS_FOR_OTHERS_SECONDS, _WAITS_IN_LINE_SECONDS, _PAUSE_SECONDS = 600.0, 2, 1.0
+#: A connection that was used less long ago is taken as being there.
+_IDLE_SECONDS = 1.0
 #: The newest migration. A test holds it against the files.
 HEAD = "0019"
 
@@ -32,22 +34,32 @@ HEAD = "0019"
 class Database:
     """Opens transactions on the metadata database."""
 
-    def __init__(self, postgres: Postgres, *, within_fence: bool = False) -> None:
-        """`within_fence`: it is this process that fills the database, or moves it."""
-        self.postgres, self._within_fence = postgres, within_fence
+    def __init__(
+        self, postgres: Postgres, assert_alive: Callable[[], None] = lambda: None, *, within_fence: bool = False
+    ) -> None:
+        """`assert_alive`: called for each new session; raises if others have taken over what this process had, which
+        may not write any more then. `within_fence`: it is this process that fills the database, or moves it."""
+        self.postgres, self._assert_alive, self._within_fence = postgres, assert_alive, within_fence
         self._engine = sa.create_engine(
             "postgresql+psycopg://",
             creator=self._connect,
             pool_size=5,
             max_overflow=10,
-            pool_pre_ping=True,
             hide_parameters=True,
         )
+        sa.event.listen(self._engine, "checkin", _left)
+        sa.event.listen(self._engine, "checkout", _asked)
 
     def _connect(self) -> Any:
         import psycopg
 
-        return psycopg.connect(self.postgres.dsn, connect_timeout=10)
+        session = psycopg.connect(self.postgres.dsn, connect_timeout=10)
+        try:
+            self._assert_alive()
+        except BaseException:
+            session.close()
+            raise
+        return session
 
     def close(self) -> None:
         """Give the connections back."""
@@ -60,7 +72,8 @@ class Database:
         Raises
         ------
         UnavailableError
-            The database went away, or all connections have been in use for too long.
+            The database went away, all connections have been in use for too long, or others have taken over what this
+            process had.
         AccessError
             The database user lacks a permission.
         ConfigError
@@ -150,13 +163,13 @@ class Database:
             )
         return True
 
-    def _upgrade(self) -> None:
+    def _upgrade(self, revision: str = HEAD) -> None:
         """In one transaction. Who works with the tables meanwhile is waited for, a moment at a time: whoever came after
         us would wait behind us."""
         end = time.monotonic() + _WAITS_FOR_OTHERS_SECONDS
         while True:
             try:
-                self._change()
+                self._change(revision)
             except UnavailableError as error:
                 if "lock timeout" not in error.raw or time.monotonic() > end:
                     raise
@@ -164,7 +177,7 @@ class Database:
             else:
                 return
 
-    def _change(self) -> None:
+    def _change(self, revision: str) -> None:
         from alembic import command, config  # 150 ms, only when there is something to migrate
 
         with self.begin() as connection:
@@ -174,7 +187,26 @@ class Database:
                 settings = config.Config()
                 settings.set_main_option("script_location", str(folder).replace("%", "%%"))
                 settings.attributes["connection"] = connection
-                command.upgrade(settings, HEAD)
+                command.upgrade(settings, revision)
+
+
+def _left(_: Any, record: Any) -> None:
+    """A connection is given back."""
+    record.info["left_at"] = time.monotonic()
+
+
+def _asked(connection: Any, record: Any, _: Any) -> None:
+    """A connection that was not used for a while is asked whether it is still there; the pool makes another one if not.
+
+    As `pool_pre_ping`, which asks each time: as much work as what is asked then.
+    """
+    if time.monotonic() - record.info.get("left_at", time.monotonic()) < _IDLE_SECONDS:
+        return
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except Exception as error:
+        raise exc.DisconnectionError from error
 
 
 def _patient() -> None:

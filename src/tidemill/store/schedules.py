@@ -12,8 +12,9 @@ from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.store.database import Database
 from tidemill.store.records import Export, Standing
-from tidemill.store.tables import SCHEMA, exports, failures, tasks
-from tidemill.store.tables import schedules as table
+from tidemill.store.tables import SCHEMA, exports
+from tidemill.store.tables_queue import failures, tasks
+from tidemill.store.tables_queue import schedules as table
 
 #: Intervals follow one another: where one does not begin where those before it ended, some are missing.
 _MISSING = f"""

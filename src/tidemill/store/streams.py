@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConflictError, NotFoundError
-from tidemill.store import locks
+from tidemill.store import locks, totals
 from tidemill.store.database import Database
 from tidemill.store.loads import insert_rejects
 from tidemill.store.records import Chunk, Stream
@@ -146,6 +146,7 @@ class Streams:
             self._move(connection, stream, moved)
             done = {"status": "completed", "finished_at": sa.func.now()}
             connection.execute(sa.update(runs).where(runs.c.id == stream.run_id).values(**done))
+            totals.count(connection, [stream.run_id] if stream.run_id else [])
             done = {"status": "loaded", "finished_at": sa.func.now()}
             connection.execute(sa.update(chunks).where(chunks.c.run_id == stream.run_id).values(**done))
             connection.execute(_at(stream).values(run_id=None, **_standing(stream)))

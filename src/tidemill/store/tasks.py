@@ -14,16 +14,23 @@ import sqlalchemy as sa
 from tidemill.store.database import Database
 from tidemill.store.locks import key
 from tidemill.store.records import Task
-from tidemill.store.tables import SCHEMA, schedules
-from tidemill.store.tables import tasks as table
+from tidemill.store.tables import SCHEMA
+from tidemill.store.tables_queue import schedules
+from tidemill.store.tables_queue import tasks as table
 
+#: How many runs of each connection workers have, of schedules and of backfills.
+BUSY = f"""
+    SELECT e.connection_id, count(*) AS number
+    FROM (
+        SELECT export_id FROM {SCHEMA}.tasks WHERE worker IS NOT NULL
+        UNION ALL SELECT b.export_id FROM {SCHEMA}.pieces p JOIN {SCHEMA}.backfills b ON b.id = p.backfill_id
+            WHERE p.worker IS NOT NULL
+    ) AS had JOIN {SCHEMA}.exports e ON e.id = had.export_id GROUP BY 1
+"""
 #: Those that may be taken now. Of an export its intervals go in order, one at a time. Of a connection so many run at
 #: once; the export that was served longest ago is first, so that none waits for all intervals of another one.
 _NEXT = f"""
-    WITH busy AS (
-        SELECT e.connection_id, count(*) AS number
-        FROM {SCHEMA}.tasks t JOIN {SCHEMA}.exports e ON e.id = t.export_id WHERE t.worker IS NOT NULL GROUP BY 1
-    ), free AS (
+    WITH busy AS ({BUSY}), free AS (
         SELECT t.id, e.connection_id, s.served_at, t.due_at, row_number() OVER (
             PARTITION BY e.connection_id ORDER BY s.served_at NULLS FIRST, t.due_at, t.id) AS place
         FROM {SCHEMA}.tasks t

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 
 from tidemill.errors import ConfigError, NotFoundError, TidemillError
-from tidemill.exports import selection
+from tidemill.exports import selection, told
 from tidemill.exports.backfill import Backfiller
 from tidemill.exports.schedules.due import Due
 from tidemill.exports.schedules.scheduler import Scheduler, next_end, schedule_of
@@ -70,6 +70,7 @@ class Scheduling:
         if not self._schedules.pause(export.id, "schedule", reason):
             return
         _log.error("export %s is paused. %s", export.name, reason["message"])
+        told.paused(self._parts, export, error, failures)
         try:
             self._backfiller.stop(export, "cancelled")
         except NotFoundError:

@@ -23,7 +23,7 @@ from tidemill.errors import (
     TidemillError,
     UnavailableError,
 )
-from tidemill.exports import doubt
+from tidemill.exports import doubt, told
 from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.lag import Progress, measured
@@ -283,7 +283,7 @@ class Streaming:
         while True:
             began = time.monotonic()
             try:
-                with contextlib.closing(self._client_for(export)) as client:
+                with told.streaming(self._parts, export), contextlib.closing(self._client_for(export)) as client:
                     client.cancelled = self._forced.is_set
                     client.locate(export.dataset)
                     if not self._first_rows(export, client, orders):
