@@ -69,12 +69,17 @@ def _home(app: App) -> Check:
 
 
 def _postgres(app: App) -> Check:
+    from tidemill.store import embedded_upgrade
+
     version, durable = app.database.server()
     kind = "embedded" if app.postgres.embedded else "given by TIDEMILL_DATABASE_URL"
     if not durable:
         return Check(
             "PostgreSQL", "wrong", f"{version}, {kind}", "fsync is off: a power cut would lose events. Turn it on."
         )
+    if app.postgres.embedded and (old := embedded_upgrade.kept(app.settings.home_path / "postgres")):
+        said = f"{version}, {kind}; that of before the upgrade is in {', '.join(map(str, old))}"
+        return Check("PostgreSQL", "warning", said, f"When all is well: rm -r {' '.join(map(str, old))}")
     return Check("PostgreSQL", "ok", f"{version}, {kind}")
 
 

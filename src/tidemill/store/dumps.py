@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tidemill.errors import AccessError, ConfigError, TidemillError, UnavailableError, without_passwords
-from tidemill.store import embedded
+from tidemill.store.embedded_programs import program
 from tidemill.store.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def dump(postgres: Postgres, path: Path, schemas: Sequence[str] = (), moment: st
     address, environment = _address(postgres)
     with tempfile.TemporaryFile() as said:
         done = subprocess.run(  # noqa: S603 - our own binary, arguments without a shell
-            [embedded.program("pg_dump"), *words, f"--dbname={address}"],
+            [program("pg_dump"), *words, f"--dbname={address}"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=said,
@@ -96,8 +96,14 @@ def load(postgres: Postgres, path: Path) -> None:
         Why it cannot be done.
     """
     address, environment = _address(postgres)
-    reading = [embedded.program("pg_restore"), "--file=-", "--no-owner", "--no-privileges", "--exit-on-error"]
-    writing = [embedded.program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction"]
+    reading = [program("pg_restore"), "--file=-", "--no-owner", "--no-privileges", "--exit-on-error"]
+    writing = [
+        program("psql"),
+        "--no-psqlrc",
+        "--quiet",
+        "--set=ON_ERROR_STOP=1",
+        "--single-transaction",
+    ]
     with (
         tempfile.TemporaryFile() as said,
         tempfile.TemporaryFile() as said_reading,
@@ -189,12 +195,14 @@ def _failed(what: str, said: str) -> TidemillError:
     )
 
 
-def counts(session: psycopg.Connection[Any], schemas: Sequence[str]) -> dict[str, int]:
-    """How many rows each table of these schemas has."""
+def counts(session: psycopg.Connection[Any], schemas: Sequence[str] = ()) -> dict[str, int]:
+    """How many rows each table of these schemas has; of all but PostgreSQL's own, if none is named."""
     from psycopg import sql
 
     names = session.execute(
-        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(%s) ORDER BY 1, 2", [list(schemas)]
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(%s) OR "
+        "(%s AND schemaname NOT IN ('pg_catalog', 'information_schema')) ORDER BY 1, 2",
+        [list(schemas), not schemas],
     ).fetchall()
     found = {}
     for schema, table in names:
