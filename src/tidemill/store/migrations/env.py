@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from tidemill.store import tables
+from tidemill.store import tables, tables_notify  # noqa: F401 - its tables are in the metadata, too
 
 context.configure(
     connection=context.config.attributes["connection"],
