@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tidemill.events.service import EventService
     from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
+    from tidemill.exports.lookout import Lookout
     from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.service import ExportService
     from tidemill.store.database import Database
@@ -217,6 +218,13 @@ class App:
         from tidemill.store.tasks import Tasks
 
         return Tasks(self.database)
+
+    @functools.cached_property
+    def lookout(self) -> Lookout:
+        """Finds what nobody does that should be done. It needs no event store."""
+        from tidemill.exports.lookout import Lookout
+
+        return Lookout.of(self.database)
 
     def any_streams(self) -> bool:
         """Whether there is a streaming export."""
