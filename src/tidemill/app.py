@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tidemill.exports.lookout import Lookout
     from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.service import ExportService
+    from tidemill.notify.service import NotifyService
     from tidemill.store.database import Database
     from tidemill.store.locks import Locks
     from tidemill.store.postgres import Postgres
@@ -52,9 +53,7 @@ class App:
 
     def __enter__(self) -> App:
         """Open the database: it is made if there is none."""
-        from tidemill.store.connections import Connections
-
-        if not Connections(self.database).any_secret():
+        if not self.database.any_secret():
             self.secrets.ensure()
         return self
 
@@ -218,6 +217,19 @@ class App:
         from tidemill.store.tasks import Tasks
 
         return Tasks(self.database)
+
+    @functools.cached_property
+    def notify(self) -> NotifyService:
+        """Channels by which people are told."""
+        from tidemill.notify.service import NotifyService
+
+        return NotifyService.of(self.database, self.secrets, str(self.settings.home_path))
+
+    def any_channels(self) -> bool:
+        """Whether anybody is to be told what is wrong."""
+        from tidemill.store.channels import Channels
+
+        return Channels(self.database).any()
 
     @functools.cached_property
     def lookout(self) -> Lookout:

@@ -79,11 +79,6 @@ class Channels:
         with self._database.begin() as connection:
             return bool(connection.scalar(sa.select(sa.exists(sa.select(table.c.id)))))
 
-    def any_secret(self) -> bool:
-        """Whether any of them has an encrypted secret."""
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists().where(table.c.secret.is_not(None)))))
-
     def remove(self, channel_id: uuid.UUID) -> None:
         """Remove one, with its secret and its messages."""
         with self._database.begin() as connection:

@@ -88,11 +88,6 @@ class Connections:
         with self._database.begin() as connection:
             return [Connection(**row._mapping) for row in connection.execute(query)]
 
-    def any_secret(self) -> bool:
-        """Whether any of them has an encrypted key."""
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists().where(table.c.key.is_not(None)))))
-
     def delete(self, connection_id: uuid.UUID) -> None:
         """Delete one and its credential.
 

@@ -101,6 +101,13 @@ class Database:
             version = str(connection.scalar(sa.text("SHOW server_version")))
             return version, connection.scalar(sa.text("SHOW fsync")) == "on"
 
+    def any_secret(self) -> bool:
+        """Whether anything in it is encrypted: a credential of a connection, or a secret of a channel."""
+        encrypted = (("connections", "key"), ("channels", "secret"))
+        found = " OR ".join(f"EXISTS (SELECT 1 FROM {SCHEMA}.{t} WHERE {c} IS NOT NULL)" for t, c in encrypted)
+        with self.begin() as connection:
+            return bool(connection.scalar(sa.text(f"SELECT {found}")))
+
     def migrate(self) -> None:
         """Bring the tables up to date; at once if they are. Two processes at once take turns.
 

@@ -74,7 +74,8 @@ class Secrets:
             "secret_key_wrong",
             "The secret key does not fit what was encrypted with it.",
             hint=f"Put back {self.path} or set TIDEMILL_SECRET_KEYS. "
-            "Or give each connection its key anew: tidemill connection edit NAME --key FILE",
+            "Or give each connection its key anew: tidemill connection edit NAME --key FILE, and each channel its "
+            "secret: tidemill notify edit NAME",
         )
 
     def _open(self) -> MultiFernet:
@@ -86,7 +87,8 @@ class Secrets:
                     "secret_key_lost",
                     f"The secret key {self.path} is gone: what was encrypted with it cannot be read.",
                     hint="Put the file back. If it is lost: tidemill init makes another one, "
-                    "then give each connection its key anew: tidemill connection edit NAME --key FILE",
+                    "then give each connection its key anew: tidemill connection edit NAME --key FILE, and each "
+                    "channel its secret: tidemill notify edit NAME",
                 )
             keys = (self._settings.secret_keys or self.path.read_text()).split(",")
             try:
