@@ -31,9 +31,10 @@ class Store:
     bucket: str
     proxy: PostgresProxy
     home: Path
+    scheme: str = "s3"
 
     def settings(self, home: str = "home", **fields: Any) -> Settings:
-        place = f"s3://{self.bucket}/events?endpoint={self.s3.endpoint}&region={REGION}"
+        place = f"{self.scheme}://{self.bucket}/events?endpoint={self.s3.endpoint}&region={REGION}"
         return Settings(home=self.home / home, database_url=self.proxy.url, event_data=place, **fields)
 
     def app(self, home: str = "home", **fields: Any) -> App:

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from tidemill.events.service import EventService
     from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
+    from tidemill.exports.lookout import Lookout
     from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
+    from tidemill.notify.service import NotifyService
     from tidemill.store.database import Database
     from tidemill.store.installation import Installation
     from tidemill.store.locks import Locks
@@ -260,6 +262,26 @@ class App:
     def any_work(self) -> bool:
         """Whether there is something in the queues of workers."""
         return self.tasks.any() or self.pieces.any()
+
+    @functools.cached_property
+    def notify(self) -> NotifyService:
+        """Channels by which people are told."""
+        from tidemill.notify.service import NotifyService
+
+        return NotifyService.of(self.database, self.secrets, str(self.settings.home_path))
+
+    def any_channels(self) -> bool:
+        """Whether anybody is to be told what is wrong."""
+        from tidemill.store.channels import Channels
+
+        return Channels(self.database).any()
+
+    @functools.cached_property
+    def lookout(self) -> Lookout:
+        """Finds what nobody does that should be done. It needs no event store."""
+        from tidemill.exports.lookout import Lookout
+
+        return Lookout.of(self.database)
 
     def any_streams(self) -> bool:
         """Whether there is a streaming export."""

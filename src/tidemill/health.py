@@ -36,6 +36,7 @@ def examine(app: App) -> list[Check]:
         ("home directory", _home),
         ("PostgreSQL", _postgres),
         ("secret key", _secrets),
+        ("event data", _event_data),
         ("event store", _events),
         ("exports", _exports),
         ("embedded BigQuery", _local),
@@ -93,6 +94,19 @@ def _secrets(app: App) -> Check:
             "secret key", "warning", f"{app.secrets.path} can be read by others", f"chmod 600 {app.secrets.path}"
         )
     return Check("secret key", "ok", str(app.secrets.path))
+
+
+def _event_data(app: App) -> list[Check]:
+    """How the place of event data is, and what is to be said about it."""
+    steps, marks = list(app.event_data.test()), {"passed": "ok", "failed": "wrong"}
+    odd = [
+        Check("event data", marks.get(step.status, step.status), f"{step.title}: {step.message}", step.hint)
+        for step in steps
+        if step.status != "passed"
+    ]
+    if any(check.status == "wrong" for check in odd):
+        return odd
+    return [Check("event data", "ok", f"{app.event_data.objects.place} can be used"), *odd]
 
 
 def _events(app: App) -> Check:

@@ -210,13 +210,13 @@ class Page:
         found: dict[str, Value] = {} if self.chunk is None else {"chunk": self.chunk}
         for name, value in fields.items():
             if value is not None and len(found) < _MOST_FIELDS:
-                found[name] = value[:_MOST_TEXT] if isinstance(value, str) else value
+                found[name] = _cut(value) if isinstance(value, str) else value
         self.book.add(
             Line(
                 at=dt.datetime.now(dt.UTC),
                 level=level,
                 step=self.step,
-                message=message[:_MOST_TEXT],
+                message=_cut(message),
                 fields=found,
                 run_id=self.run_id,
                 export_id=None if self.run_id else self.export_id,
@@ -293,6 +293,10 @@ def said(error: TidemillError) -> str:
     if not error.raw:
         return error.message
     return _QUOTED.sub(r"\1…\1", error.message.partition(": ")[0])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else f"{text[: _MOST_TEXT - 1]}…"
 
 
 def _tell(level: str, message: str, fields: dict[str, Value]) -> None:

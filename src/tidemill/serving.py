@@ -50,6 +50,25 @@ def capture_server(settings: Settings, processes: int, writer: Path) -> Server:
     return Server(opened, closing.close, metrics, settings.metrics_token)
 
 
+def api_server(settings: Settings) -> Server:
+    """One that takes no events: it tells of its health, and of exports."""
+    from tidemill.capture.metrics import Metrics
+    from tidemill.capture.server import Server
+
+    app, closing = App(settings.with_threads(1)), contextlib.ExitStack()
+
+    def opened() -> None:
+        closing.enter_context(app)
+
+    def look() -> None:
+        app.database.server()
+
+    def of_exports() -> bytes:  # by when it is open
+        return app.seeing.metrics.text()
+
+    return Server(opened, closing.close, Metrics(of_exports), settings.metrics_token, look)
+
+
 def capture_writer(settings: Settings, path: Path) -> contextlib.AbstractContextManager[Writer]:
     """The process that keeps events for those of a server, at a socket, for the time of the block."""
     from tidemill.capture.writer import Writer

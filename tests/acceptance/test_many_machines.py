@@ -1,5 +1,5 @@
-"""Several machines that share a PostgreSQL: they are killed, cut off from it or from BigQuery, the database is ended,
-machines are upgraded. Each event is there once, each interval run once, nobody is stuck."""
+"""Several machines that share a PostgreSQL and a bucket: they are killed, cut off from these or from BigQuery, the
+database is ended, machines are upgraded. Each event is there once, each interval run once, nobody is stuck."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 from tests.hosts import Host, possible
 from tests.installation import Installation, write_events
 from tests.kill_workers import EVENTS, EXPORTS, SILENT, begin_backfill, exact
+from tests.s3_server import KEY, REGION, SECRET, S3Server
 from tests.schedules import make, now, queue, queued
 from tests.stream_kills import kill_postgres
 from tests.streams import eventually
@@ -44,18 +45,21 @@ pytestmark = pytest.mark.skipif(not possible(), reason="this machine lets us mak
 class Machine:
     """A host with a server of an installation whose database and event data are elsewhere."""
 
-    def __init__(self, installation: Installation, folder: Path, number: int) -> None:
+    def __init__(self, installation: Installation, folder: Path, number: int, s3: S3Server) -> None:
         self.name, self._log = f"host {number}", folder / f"host-{number}.log"
         keywords = psycopg.conninfo.conninfo_to_dict(open_postgres(installation.settings()).dsn)
         database = f"unix:{keywords['host']}/.s.PGSQL.{keywords['port']}"
         gate = ports(installation.local)
-        ways = {"postgres": (PORT, database)} | {f"bigquery{port}": (port, f"tcp:{port}") for port in gate}
+        ways = {"postgres": (PORT, database), "bucket": (s3.port, f"tcp:{s3.port}")}
+        ways |= {f"bigquery{port}": (port, f"tcp:{port}") for port in gate}
         self.host = Host(folder / f"ways-{number}", ways)
         self.environment = {
             **os.environ,
             "TIDEMILL_HOME": str(folder / f"home-{number}"),
             "TIDEMILL_DATABASE_URL": f"postgresql://postgres@127.0.0.1:{PORT}/{keywords['dbname']}?sslmode=disable",
-            "TIDEMILL_EVENT_DATA": str(installation.home / "events"),
+            "TIDEMILL_EVENT_DATA": os.environ["TIDEMILL_EVENT_DATA"],
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
             "TIDEMILL_SECRET_KEYS": (installation.home / "secret.key").read_text().strip(),
             "TIDEMILL_CHUNK_BYTES": "3000",
             "TIDEMILL_PARALLEL_LOADS": "2",
@@ -126,12 +130,17 @@ def harm(installation: Installation, machine: Machine, how: str, draw: random.Ra
 
 
 @pytest.fixture
-def machines(installation: Installation, tmp_path: Path) -> Iterator[list[Machine]]:
-    with installation.app() as app:
-        installation.connect(app)
+def machines(
+    fresh_installation: Installation, tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[Machine]]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("TIDEMILL_EVENT_DATA", f"s3://{s3.bucket()}/events?endpoint={s3.endpoint}&region={REGION}")
+    with fresh_installation.app() as app:
+        fresh_installation.connect(app)
         for name, fields in EXPORTS.items():
             make(app, name, **fields)
-    made = [Machine(installation, tmp_path, number) for number in range(HOSTS)]
+    made = [Machine(fresh_installation, tmp_path, number, s3) for number in range(HOSTS)]
     yield made
     for machine in made:
         machine.host.close()
@@ -167,13 +176,13 @@ def rounds(installation: Installation, folder: Path, machines: list[Machine], tu
 
 
 def test_machines_that_are_killed_frozen_and_cut_off(
-    installation: Installation, tmp_path: Path, machines: list[Machine]
+    fresh_installation: Installation, tmp_path: Path, machines: list[Machine]
 ) -> None:
-    rounds(installation, tmp_path, machines, turns=5, seed=20_261_127)
+    rounds(fresh_installation, tmp_path, machines, turns=5, seed=20_261_127)
 
 
 @pytest.mark.torture
 def test_machines_that_are_killed_frozen_and_cut_off_for_long(
-    installation: Installation, tmp_path: Path, machines: list[Machine]
+    fresh_installation: Installation, tmp_path: Path, machines: list[Machine]
 ) -> None:
-    rounds(installation, tmp_path, machines, turns=TURNS, seed=time.time_ns())
+    rounds(fresh_installation, tmp_path, machines, turns=TURNS, seed=time.time_ns())

@@ -64,7 +64,7 @@ def opened(
         if not _tables(connection, "lake", "table_name = 'commits'"):
             _create(connection)
     folders = [f"{settings.spill_path}{os.sep}", f"{settings.home_path / 'exports'}{os.sep}"]
-    _lock_down(connection, [storage.objects.place, *folders])
+    _lock_down(connection, [storage.path, *folders])
     return connection
 
 
@@ -83,9 +83,9 @@ def _attach(settings: Settings, storage: Storage, dsn: str, connection: duckdb.D
     ConfigError
         The files of this database's events lie elsewhere.
     """
-    location, place = storage.location, storage.objects.place
+    location = storage.location
     attach = (
-        f"ATTACH {duck.literal('ducklake:postgres:' + dsn)} AS lake (DATA_PATH {duck.literal(place)}, "
+        f"ATTACH {duck.literal('ducklake:postgres:' + dsn)} AS lake (DATA_PATH {duck.literal(storage.path)}, "
         f"METADATA_SCHEMA '{SCHEMA}', DATA_INLINING_ROW_LIMIT {storage.inlined}{{}})"
     )
     try:
@@ -97,10 +97,11 @@ def _attach(settings: Settings, storage: Storage, dsn: str, connection: duckdb.D
         at_home = isinstance(location, Folder) and not location.given and not settings.database_url
         moved_here = isinstance(location, Folder) and at_home and any(location.path.iterdir())
         if not moved_here or filing.left_by(storage.objects):
+            more = ", with ?endpoint=… and &region=… as the other machines have it; or gs://…, if it is Google's"
             raise ConfigError(
                 "event_data_elsewhere",
                 f"The events of this database lie in {known[1]}, not in {location}.",
-                hint=f"Say so: export TIDEMILL_EVENT_DATA={known[1]}",
+                hint=f"Say so: export TIDEMILL_EVENT_DATA={known[1]}{more if '://' in known[1] else ''}",
             ) from None
         connection.execute(attach.format(", OVERRIDE_DATA_PATH true"))
 

@@ -304,11 +304,14 @@ class Lake:
         takes a request to elsewhere, so few are opened as may be."""
         if not self.storage.remote:
             return ledger.snapshots(after, upto)
-        if (after, upto) not in self._spans:
-            with self.cursor() as cursor:
-                found = ledger.between(cursor, after, upto)
+        if known := self._spans.get((after, upto)):
+            return known
+        with self.cursor() as cursor:
+            ended = upto <= ledger.newest(cursor)
+            found = ledger.between(cursor, after, upto)
+        if ended:  # nothing comes into it any more
             self._spans = {**dict(list(self._spans.items())[-_SPANS:]), (after, upto): found}
-        return self._spans[after, upto]
+        return found
 
     def look(self) -> None:
         """Raise UnavailableError if nothing could be committed now: no catalog answers, or there is no room."""

@@ -157,12 +157,12 @@ class Dispatch:
                 recovered = self._engine.recover(f"{run.id}:{run.attempt}")
                 if recovered:
                     self._runs.note(run.id, attempt=run.attempt, worker=self._engine.worker)
-                    told.taken_over(self._parts, run, "The process that moved it is gone: another one goes on.")
+                    told.taken_over(self._parts, run)
                     self._runs.remark(run.id, "The run was interrupted, and went on where it had stopped.")
                     recovered.wait()
                     return self._runs.by_id(run.id)
         again = self._runs.resume(run.id, self._engine.worker, expected_attempt=run.attempt)
-        told.taken_over(self._parts, again, "Another attempt begins.")
+        told.begins_again(self._parts, again)
         return self.move(again, report)
 
     def move(self, run: Run, report: Report) -> Run:

@@ -85,9 +85,15 @@ def planned(parts: Parts, run: Run, chunks: int) -> None:
         )
 
 
-def taken_over(parts: Parts, run: Run, how: str) -> None:
-    """A process goes on with a run that another one, or another attempt, has left."""
-    _page(parts, run, "run").tell("warning", how, left_by=(run.worker or "")[:8] or None)
+def taken_over(parts: Parts, run: Run) -> None:
+    """This process goes on with a run where another one has left it."""
+    said = "The process that moved it is gone: another one goes on."
+    _page(parts, run, "run").tell("warning", said, left_by=(run.worker or "")[:8] or None)
+
+
+def begins_again(parts: Parts, run: Run) -> None:
+    """A run that did not end well is gone on with, by an attempt of its own."""
+    _page(parts, run, "run").tell("info", "Another attempt begins.", attempt=run.attempt)
 
 
 def asked_to_stop(parts: Parts, run: Run) -> None:

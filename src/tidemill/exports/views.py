@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import uuid
 
+from tidemill.exports import alarms
 from tidemill.exports.costs import Totals
 from tidemill.exports.schedules.due import Due
 from tidemill.exports.spec import ExportSpec
@@ -47,6 +48,7 @@ class ExportView:
     table_expiration_days: int | None
     max_bytes_billed: int | None
     run_log: bool
+    reject_share: str
     verify_daily: str
     last_verified_at: dt.datetime | None
     last_verified: str | None
@@ -209,6 +211,7 @@ def export_view(
         interval=None if made.streams else str(made.schedule),
         **{name: getattr(made, name) for name in _AS_SAID},
         delivery=None if made.streams else made.delivery,
+        reject_share=alarms.share_text(made.reject_share) if made.reject_share < 1 else "none",
         verify_daily=_days(made.verify_days),
         last_verified_at=verified.created_at if verified else None,
         last_verified=_told(verified) if verified else None,

@@ -103,7 +103,8 @@ class Secrets:
             "secret_key_wrong",
             "The secret key does not fit what was encrypted with it.",
             hint=f"Put back {self.path} or set TIDEMILL_SECRET_KEYS. "
-            "Or give each connection its key anew: tidemill connection edit NAME --key FILE",
+            "Or give each connection its key anew: tidemill connection edit NAME --key FILE, and each channel its "
+            "secret: tidemill notify edit NAME",
         )
 
     def _open(self) -> MultiFernet:
@@ -116,7 +117,8 @@ class Secrets:
                     "secret_key_lost",
                     f"The secret key {self.path} is gone: what was encrypted with it cannot be read.",
                     hint="Put the file back. If it is lost: tidemill init --new-secret-key makes another one, "
-                    "then give each connection its key anew: tidemill connection edit NAME --key FILE",
+                    "then give each connection its key anew: tidemill connection edit NAME --key FILE, and each "
+                    "channel its secret: tidemill notify edit NAME",
                 )
             try:
                 self._fernet = MultiFernet([Fernet(key) for key in _split(text)])

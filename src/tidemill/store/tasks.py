@@ -11,9 +11,11 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
+from tidemill.store import troubles
 from tidemill.store.database import Database
 from tidemill.store.locks import key
 from tidemill.store.records import Task
+from tidemill.store.records_notify import Alarm, Cause
 from tidemill.store.tables import SCHEMA
 from tidemill.store.tables_queue import schedules
 from tidemill.store.tables_queue import tasks as table
@@ -84,17 +86,33 @@ class Tasks:
             found: list[Task] = [Task(**row._mapping) for row in taken]
         return found
 
-    def done(self, task: Task) -> None:
-        """It need not be done any more, if this worker still has it."""
+    def done(self, task: Task, over: Collection[Cause] = (), alarm: Alarm | None = None) -> None:
+        """It need not be done any more, if this worker still has it. Troubles of these causes are over; another one has
+        come up."""
+        gone = sa.delete(table).where(table.c.id == task.id, table.c.worker == task.worker)
         with self._database.begin() as connection:
-            connection.execute(sa.delete(table).where(table.c.id == task.id, table.c.worker == task.worker))
+            troubles.hold(connection, task.export_id)
+            if connection.execute(gone).rowcount:
+                if over:
+                    troubles.over(connection, task.export_id, over)
+                if alarm is not None:
+                    troubles.seen(connection, task.export_id, alarm)
 
-    def again(self, task: Task, due_at: dt.datetime, error: dict[str, str] | None, tries: int) -> None:
+    def again(
+        self,
+        task: Task,
+        due_at: dt.datetime,
+        error: dict[str, str] | None,
+        tries: int,
+        alarm: Alarm | None = None,
+    ) -> None:
         """It is to be done again, not before then; nobody has it. `tries`: so many count."""
         change = sa.update(table).where(table.c.id == task.id, table.c.worker == task.worker)
         values = {"worker": None, "taken_at": None, "due_at": due_at, "error": error, "tries": tries}
         with self._database.begin() as connection:
-            connection.execute(change.values(**values))
+            troubles.hold(connection, task.export_id)
+            if connection.execute(change.values(**values)).rowcount and alarm is not None:
+                troubles.seen(connection, task.export_id, alarm)
 
     def hasten(self, export_id: uuid.UUID) -> None:
         """Those of an export that wait to be tried again are due at once."""

@@ -30,7 +30,9 @@ def files(store: Store) -> list[str]:
     return [name for name in store.s3.names(store.bucket) if name.endswith(".parquet")]
 
 
-def test_events_are_committed_and_read(store: Store) -> None:
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_events_are_committed_and_read(store: Store, scheme: str) -> None:
+    store.scheme = scheme
     with store.app() as app:
         assert append(app.lake, 0) == Appended(ROWS, 0)
         assert append(app.lake, ROWS // 2) == Appended(ROWS // 2, ROWS // 2)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tidemill.documents import page
-from tidemill.errors import AccessError, ConfigError, TidemillError
+from tidemill.errors import AccessError, ConfigError, NotFoundError, TidemillError
 from tidemill.events import duck
 from tidemill.events.data import bucket as buckets
 from tidemill.events.data import marker, refusals
@@ -134,7 +134,7 @@ def _moves(
         with duck.connect(settings, storage.extensions) as connection, storage.translated():
             storage.settle(connection)
             storage.sign_in(connection)
-            found = connection.execute(f"SELECT content FROM read_text({duck.literal(bucket.url + name)})").fetchall()
+            found = connection.execute(f"SELECT content FROM read_text({duck.literal(bucket.path + name)})").fetchall()
         if found != [(text,)]:
             raise ConfigError(
                 "event_data_changed",
@@ -180,7 +180,9 @@ def _rules(objects: BucketObjects) -> Tried:
     yield title, None
     try:
         rules = objects.ask("GET", "get_bucket_lifecycle_configuration").get("Rules", ())
-    except TidemillError:  # it may not be asked, or there is none
+    except NotFoundError:
+        rules = ()
+    except TidemillError:  # it may not be asked
         return
     start = objects.bucket.key("")
     for rule in rules:

@@ -53,8 +53,13 @@ class Bucket:
 
     @property
     def url(self) -> str:
-        """Where it is, with a slash at the end: the catalog of the event store has it so."""
+        """Where it is, with a slash at the end."""
         return f"{self.scheme}://{self.name}/{self.key('')}"
+
+    @property
+    def path(self) -> str:
+        """The same for DuckDB: whatever speaks as S3 does is S3. Of gs:// it would take the address from elsewhere."""
+        return f"s3://{self.name}/{self.key('')}"
 
     def key(self, name: str) -> str:
         """The key of an object by its name below the prefix."""

@@ -47,7 +47,7 @@ def read_by(connection: duckdb.DuckDBPyConnection, bucket: Bucket) -> str | None
     import duckdb
 
     try:
-        found = connection.execute(f"SELECT content FROM read_blob({literal(bucket.url + NAME)})").fetchall()
+        found = connection.execute(f"SELECT content FROM read_blob({literal(bucket.path + NAME)})").fetchall()
     except duckdb.HTTPException as error:
         if getattr(error, "status_code", 0) == 404 and "NoSuchBucket" not in str(getattr(error, "body", "")):
             return None

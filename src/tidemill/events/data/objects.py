@@ -36,7 +36,7 @@ class Objects(Protocol):
 
     @property
     def place(self) -> str:
-        """Where they lie, as the event store's catalog and people have it: with a slash at the end."""
+        """Where they lie, for people: with a slash at the end."""
 
     def list(self, under: str = "") -> Iterator[Object]:
         """Those whose names begin so, in the order of their names."""

@@ -32,23 +32,21 @@ def code_in(body: str) -> str:
 
 def refused(bucket: Bucket, method: str, status: int, code: str, key_id: str, raw: str = "") -> TidemillError:
     """The error for an answer of the store. `method`: of HTTP, or LIST."""
-    match code:
-        case "NoSuchBucket":
+    match code, status:
+        case ("NoSuchBucket", _):
             return _no_bucket(bucket, raw)
-        case "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "ExpiredToken" | "TokenRefreshRequired":
+        case ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken", _):
             return _unknown(bucket, code, key_id, raw)
-        case "RequestTimeTooSkewed" | "RequestExpired":
+        case ("ExpiredToken" | "TokenRefreshRequired", _):
+            return _expired(bucket, key_id, raw)
+        case ("RequestTimeTooSkewed" | "RequestExpired", _):
             return clock_wrong(bucket, raw)
-        case "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException":
+        case ("AuthorizationHeaderMalformed" | "PermanentRedirect", _) | (_, 301 | 307):
             return _wrong_region(bucket, raw)
-        case "NoSuchKey":
+        case (_, 404):
             return gone(bucket, raw)
-    if status in {301, 307}:
-        return _wrong_region(bucket, raw)
-    if status in {401, 403}:
-        return _denied(bucket, method, key_id, raw)
-    if status == 404:
-        return gone(bucket, raw)
+        case (_, 401 | 403):
+            return _denied(bucket, method, key_id, raw)
     if status in {400, 405, 409, 411, 412, 501}:
         said = f"{status} {code}".strip()
         hint = f"Is that an S3 server, and this its address? tidemill events store test looks closer. {_PAGE}"
@@ -98,11 +96,21 @@ def _unknown(bucket: Bucket, code: str, key_id: str, raw: str) -> AccessError:
     why = {
         "InvalidAccessKeyId": f"does not know the access key {key_id}",
         "SignatureDoesNotMatch": f"says that the secret does not belong to the access key {key_id}",
-    }.get(code, f"says that the token of the access key {key_id} is not valid any more")
+    }.get(code, f"does not know the token of the access key {key_id}")
     return AccessError(
         "event_data_key",
         f"The object store {bucket.endpoint} {why}.",
         hint="Give the right one: tidemill events store set. Which one is used: tidemill events store show",
+        raw=raw,
+    )
+
+
+def _expired(bucket: Bucket, key_id: str, raw: str) -> UnavailableError:
+    """Of a role there is a new one by now."""
+    return UnavailableError(
+        "event_data_token",
+        f"The object store {bucket.endpoint} says that the token of the access key {key_id} has expired.",
+        hint="With a role, the next try has another one. If AWS_SESSION_TOKEN is set: get another, or a lasting key.",
         raw=raw,
     )
 

@@ -48,6 +48,8 @@ class Storage(Protocol):
     """Where DuckLake's files lie, as the event store needs it."""
 
     location: Location
+    #: Where it is, as the event store's catalog has it (`data_path`): with a slash at the end.
+    path: str
     objects: Objects
     #: Of DuckDB, beside those that are always there.
     extensions: tuple[str, ...]
@@ -97,6 +99,7 @@ class FolderStorage:
     def __init__(self, folder: Folder) -> None:
         self.location: Location = folder
         self._folder, self._given = folder.path, folder.given
+        self.path = f"{folder.path}{os.sep}"
         self.objects: Objects = FolderObjects(folder.path)
         self._files: durable.Files | None = None  # those that commits of this process have seen
 
@@ -151,6 +154,7 @@ class BucketStorage:
     def __init__(self, bucket: Bucket, credentials: Credentials, identity: Callable[[], str], spill: Path) -> None:
         """`identity`: of the installation, by which its data is known; `spill`: a folder that queries use."""
         self.location: Location = bucket
+        self.path = bucket.path
         self._bucket, self._credentials, self._identity, self._spill = bucket, credentials, identity, spill
         self._objects = BucketObjects(bucket, credentials)
         self.objects: Objects = self._objects
@@ -184,6 +188,7 @@ class BucketStorage:
             "s3_url_style": "path" if self._bucket.path_style else "vhost",
             "s3_use_ssl": self._bucket.endpoint.startswith("https://"),
             "http_retries": 0,
+            "http_timeout": 1,
             **_UPLOADS,
             "enable_server_cert_verification": True,
             "enable_curl_server_cert_verification": True,

@@ -9,16 +9,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from tidemill.errors import Cancelled, NotFoundError, TidemillError
-from tidemill.exports import told
+from tidemill.exports import alarms, told
 from tidemill.exports.dispatch import ELSEWHERE, Dispatch
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.schedules import retries
 from tidemill.exports.schedules.calendar import Span
 from tidemill.exports.schedules.scheduler import schedule_of
 from tidemill.exports.schedules.worker import LOST
+from tidemill.exports.spec import ExportSpec
 from tidemill.exports.watch import untold
 from tidemill.exports.work import Parts
-from tidemill.store.records import Export, Task
+from tidemill.store.records import Export, Run, Task
+from tidemill.store.records_notify import Alarm, Cause
 from tidemill.store.schedules import Schedules
 from tidemill.store.tasks import Tasks
 
@@ -26,6 +28,8 @@ _log = logging.getLogger(__name__)
 BY = "schedule"
 #: How often is looked for runs that take too long.
 _LOOKS_EVERY_SECONDS = 5.0
+#: Most reasons that are told of rows that were set aside.
+_REASONS = 3
 
 
 class Intervals:
@@ -66,7 +70,7 @@ class Intervals:
             error = retries.killed(task)
             with contextlib.suppress(NotFoundError):  # it was deleted meanwhile
                 if error is not None:
-                    self._count(self._parts.exports.by_id(task.export_id), task, error)
+                    self._count(self._parts.exports.by_id(task.export_id), task, error, task.due_at)
         return len(left)
 
     def release(self, worker: str, at_work: Sequence[Task]) -> None:
@@ -100,11 +104,23 @@ class Intervals:
                     f"The run took more than {limit}, and was stopped; it is tried again, with twice the time.",
                     hint=f"Smaller pieces: a shorter --interval. tidemill export show {export.name}",
                 ) from None
-        self._tasks.done(task)
+        self._tasks.done(task, *self._told(export, run))
         if run.rows_planned:
             _log.info("export %s: %s rows up to %s", export.name, f"{run.rows_planned:,}", task.interval_end)
             with contextlib.suppress(TidemillError):  # the next run looks again
                 self._integrity.daily(self._parts.exports.by_id(export.id), BY, untold, background=True)
+
+    def _told(self, export: Export, run: Run) -> tuple[Sequence[Cause], Alarm | None]:
+        """Which troubles are over with a run that is completed, and whether it has one of its own."""
+        chunks = self._parts.runs.chunks(run.id) if run.rows_planned else []
+        rejected = sum(chunk.rows_rejected for chunk in chunks)
+        rows = sum(chunk.rows_loaded for chunk in chunks) + rejected
+        if not rows:
+            return alarms.OF_RUNS, None
+        reasons = self._parts.rejects.reasons(str(run.id), _REASONS) if rejected else []
+        share = ExportSpec.model_validate(export.spec).reject_share
+        alarm = alarms.rejects(export.name, rows, rejected, share, reasons)
+        return alarms.OF_RUNS if alarm else (*alarms.OF_RUNS, Cause.REJECTS), alarm
 
     @contextlib.contextmanager
     def _limited(self, export: Export, limit: dt.timedelta) -> Iterator[threading.Event]:
@@ -144,10 +160,11 @@ class Intervals:
                 return
             said = {"code": error.code, "message": error.message, "hint": error.hint}
             told.again(self._parts, task, error, verdict.again_at, task.tries)
-            self._tasks.again(task, verdict.again_at, said, verdict.tries)
+            waits = None if verdict.counts else alarms.waits(export.name, error, verdict.again_at)
+            self._tasks.again(task, verdict.again_at, said, verdict.tries, waits)
             _log.error("export %s: %s %s", export.name, error.message, error.hint)
             if verdict.counts:
-                self._count(export, task, error)
+                self._count(export, task, error, verdict.again_at)
 
     def _cancelled(self, task: Task, export: Export, now: dt.datetime) -> None:
         """Somebody has cancelled a run: if it was that of the task, the next interval goes on with it; if it was an
@@ -162,10 +179,14 @@ class Intervals:
             later = schedule_of(export).end_after(now) or now + dt.timedelta(hours=1)
             self._tasks.again(task, later, task.error, 0)
 
-    def _count(self, export: Export, task: Task, error: TidemillError) -> None:
+    def _count(self, export: Export, task: Task, error: TidemillError, again_at: dt.datetime) -> None:
         """A failure, for which somebody has to do something; of too many the export is paused."""
         schedule = schedule_of(export)
         since = dt.datetime.now(dt.UTC) - schedule.failures_count_for
-        number = self._schedules.fail(export.id, task.interval_end, error.code, since)
+
+        def alarm(number: int) -> Alarm:
+            return alarms.failed(export.name, error, again_at, number, schedule)
+
+        number = self._schedules.fail(export.id, task.interval_end, error.code, since, alarm)
         if schedule.pause_after is not None and number >= schedule.pause_after:
             self._paused(export, error, number)

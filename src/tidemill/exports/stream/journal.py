@@ -14,13 +14,18 @@ from tidemill.bigquery.write_outcomes import Outcome
 from tidemill.errors import TidemillError
 from tidemill.events.batches import Rows
 from tidemill.events.chunks import RejectedRow
+from tidemill.exports import alarms
+from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.orders import Sent
 from tidemill.store.records import Export, Stream
+from tidemill.store.records_notify import Alarm
 from tidemill.store.streams import WHOLE, Moved, Streams
 
 Place = tuple[int, int]
 #: An append, as it is written down: offset, rows, bytes, change and number of its end, and what names its last row.
 Entry = dict[str, Any]
+#: Of a run that goes on, a share of so many rows tells something.
+_ENOUGH_ROWS = 1_000
 
 
 @dataclasses.dataclass(eq=False)
@@ -59,7 +64,7 @@ class Journal:
 
     def __init__(self, streams: Streams, export: Export) -> None:
         """Claim the stream."""
-        self._streams, self._export = streams, export
+        self._streams, self._export, self._spec = streams, export, export.spec
         self.stream: Stream = streams.claim(export.id)
         run = self.stream.run_id
         logbook.turn_to(run)
@@ -91,6 +96,7 @@ class Journal:
     def begin_run(self, **fields: Any) -> None:
         """A run says what is appended from now on. Raises StreamHeldError if what was read is of no use."""
         self.stream, self.moved = self._streams.begin_run(self.stream, **fields), Moved()
+        self._spec = fields.get("spec", self._spec)
         logbook.turn_to(self.run_id)
         self._end_trace = self._traced(self.run_id)
         logbook.info("A run of the stream begins: rows are appended.", by=fields.get("created_by"))
@@ -98,7 +104,7 @@ class Journal:
     def end_run(self) -> None:
         """Nothing is in flight, and the run is over."""
         if self.run_id is not None:
-            self.stream = self._streams.end_run(self._noted([]), self.moved)
+            self.stream = self._streams.end_run(self._noted([]), self.moved, self._alarm)
             moved = {"rows": self.moved.rows, "bytes": self.moved.bytes, "rejected": self.moved.rejected or None}
             logbook.info("The run is completed.", **moved)
             logbook.turn_to(None)
@@ -176,11 +182,24 @@ class Journal:
     def _note(self, pending: Sequence[Append], rejected: Sequence[RejectedRow]) -> None:
         self.stream = self._noted(pending)
         before = self.moved.rejected
-        self.moved = self._streams.note(self.stream, self.moved, [self._set_aside(row) for row in rejected])
+        rejects = [self._set_aside(row) for row in rejected]
+        self.moved = self._streams.note(self.stream, self.moved, rejects, self._alarm_meanwhile)
         self.sent += Sent(set_aside=self.moved.rejected - before)
         if self.moved.rejected > before:
             logbook.warning("Rows are set aside.", rejected=self.moved.rejected - before)
         self._changed = False
+
+    def _alarm_meanwhile(self, moved: Moved) -> Alarm | None:
+        """The same, of a run that is not over."""
+        on_their_way = sum(entry["rows"] for entry in self.stream.in_flight)
+        rows = moved.rows + on_their_way + moved.rejected
+        return self._alarm(dataclasses.replace(moved, rows=rows - moved.rejected)) if rows >= _ENOUGH_ROWS else None
+
+    def _alarm(self, moved: Moved) -> Alarm | None:
+        """What is told, if too many rows of the run were set aside."""
+        rows = moved.rows + moved.rejected
+        share = ExportSpec.model_validate(self._spec).reject_share
+        return alarms.rejects(self._export.name, rows, moved.rejected, share, ())
 
     def _noted(self, pending: Sequence[Append]) -> Stream:
         return dataclasses.replace(self.stream, in_flight=[append.entry() for append in pending])
