@@ -123,14 +123,7 @@ def test_a_migration_waits_for_who_works_with_the_tables_and_keeps_nobody_waitin
     """A worker of the release before has a long transaction; others of them go on meanwhile."""
     monkeypatch.setattr(database_module, "_WAITS_IN_LINE_SECONDS", 0.2)
     monkeypatch.setattr(database_module, "_PAUSE_SECONDS", 0.2)
-    with database.begin() as connection:
-        undo = f"""
-            DROP TABLE {SCHEMA}.compatibility, {SCHEMA}.restorations, {SCHEMA}.doubts;
-            ALTER TABLE {SCHEMA}.identity DROP COLUMN versions;
-            UPDATE {SCHEMA}.alembic_version SET version_num = '0018'
-        """
-        for statement in undo.split(";"):
-            connection.exec_driver_sql(statement)
+    older(database, "0018")
     looking = f"SELECT count(*) FROM {SCHEMA}.identity"
     with psycopg.connect(database.postgres.dsn) as old, psycopg.connect(database.postgres.dsn) as other:
         old.execute(looking)  # its transaction goes on
