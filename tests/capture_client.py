@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 
-from tidemill.app import App, capture_server, capture_writer
+from tidemill.app import App
 from tidemill.capture.server import Server
+from tidemill.serving import capture_server, capture_writer
 from tidemill.settings import Settings
 
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 pytest_plugins = [
     "tests.installation",
     "tests.postgres_fixture",
+    "tests.receivers",
     "tests.capture_server",
     "tests.s3_server",
     "tests.object_store",

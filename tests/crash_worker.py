@@ -1,12 +1,15 @@
-"""Runs one export and kills itself, and its PostgreSQL, at a given step: what a machine does that loses its power.
+"""Runs one export and kills itself, and its PostgreSQL, at a given point: what a machine does that loses its power.
+
+Points are the ends of steps, of load jobs, and of what is written down of a chunk; or their beginnings.
 
     python -m tests.crash_worker STEP before|after
 
-Settings come from the environment, as for the command line. Ends with code 0 if the run was over before that step.
+Settings come from the environment, as for the command line. Ends with code 0 if the run was over before that.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -17,7 +20,9 @@ from typing import Any
 import psutil
 
 from tidemill.app import App
+from tidemill.bigquery.client import Client
 from tidemill.settings import Settings
+from tidemill.store.runs import Runs
 
 
 def power_off(home: str) -> None:
@@ -29,24 +34,27 @@ def power_off(home: str) -> None:
 
 def main(fatal: int, when: str) -> None:
     settings = Settings()
-    with App(settings) as app:
-        engine = app.engine
-        original: Callable[..., Any] = engine.step
-        count, guard = 0, threading.Lock()
+    count, guard = itertools.count(), threading.Lock()
 
-        def step(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-            nonlocal count
+    def cut(original: Callable[..., Any]) -> Callable[..., Any]:
+        """The same, before or after which the power may go."""
+
+        def called(*arguments: Any, **named: Any) -> Any:
             with guard:
-                number = count
-                count += 1
-            if number == fatal and when == "before":
+                reached = next(count) == fatal
+            if reached and when == "before":
                 power_off(str(settings.home_path))
-            result = original(name, function, *arguments)
-            if number == fatal and when == "after":
+            result = original(*arguments, **named)
+            if reached and when == "after":
                 power_off(str(settings.home_path))
             return result
 
-        vars(engine)["step"] = step
+        return called
+
+    with App(settings) as app:
+        vars(app.engine)["step"] = cut(app.engine.step)
+        for whose, name in ((Runs, "note_chunk"), (Client, "load")):  # within a step
+            setattr(whose, name, cut(getattr(whose, name)))
         app.exports.run("daily", by="tester")
 
 

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from google.api_core.exceptions import NotFound
 from tests.discovery import problems
+from tests.zygote import zygote
 
 from tidemill.app import App
 from tidemill.bigquery.client import Client
@@ -118,9 +119,7 @@ class Installation:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command line to its end."""
-        process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=180)
-        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+        return zygote().run(arguments, {**self.environment, **environment}, timeout=180)
 
 
 _MAKE = """

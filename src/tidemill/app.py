@@ -6,27 +6,20 @@ Each part is opened when it is first needed, so that a command pays only for wha
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import functools
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tidemill.errors import UnavailableError
 from tidemill.health import Check
 from tidemill.settings import Settings
 
 if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
     from tidemill.bigquery.local.service import LocalBigQuery
-    from tidemill.capture.intake import Intake
-    from tidemill.capture.keeper import Keeper
-    from tidemill.capture.metrics import Metrics
-    from tidemill.capture.server import Server
     from tidemill.capture.service import KeyService
-    from tidemill.capture.writer import Writer
     from tidemill.connections.service import ConnectionService
+    from tidemill.copies.service import Copies
     from tidemill.engine.port import Engine
     from tidemill.events.data.service import EventDataService
     from tidemill.events.identity.service import IdentityService
@@ -34,11 +27,15 @@ if TYPE_CHECKING:
     from tidemill.events.service import EventService
     from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
+    from tidemill.exports.lookout import Lookout
     from tidemill.exports.schedules.scheduler import Scheduler
+    from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
+    from tidemill.notify.service import NotifyService
     from tidemill.store.database import Database
     from tidemill.store.installation import Installation
     from tidemill.store.locks import Locks
+    from tidemill.store.pieces import Pieces
     from tidemill.store.postgres import Postgres
     from tidemill.store.records import Connection
     from tidemill.store.secrets import Secrets
@@ -48,9 +45,9 @@ if TYPE_CHECKING:
 class App:
     """One installation, open for use: ``with App(settings) as app: app.exports.run(…)``."""
 
-    def __init__(self, settings: Settings, *, renew_secret_key: bool = False) -> None:
-        """`renew_secret_key`: the one of before is lost."""
-        self.settings, self._renew = settings, renew_secret_key
+    def __init__(self, settings: Settings, *, renew_secret_key: bool = False, within_fence: bool = False) -> None:
+        """`renew_secret_key`: the one of before is lost; `within_fence`: also one that nobody else may use yet."""
+        self.settings, self._renew, self._within_fence = settings, renew_secret_key, within_fence
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> App:
@@ -80,10 +77,15 @@ class App:
         """The metadata database, up to date."""
         from tidemill.store.database import Database
 
-        database = Database(self.postgres)
+        database = Database(self.postgres, self._assert_not_buried, within_fence=self._within_fence)
         self._closing.callback(database.close)
         database.migrate()
         return database
+
+    def _assert_not_buried(self) -> None:
+        """A worker that was taken for dead lost all its sessions (engine/liveness.py): it gets no new ones."""
+        if "engine" in vars(self):
+            self.engine.assert_alive()
 
     @functools.cached_property
     def secrets(self) -> Secrets:
@@ -190,6 +192,7 @@ class App:
         from tidemill.store.connections import Connections
         from tidemill.store.erasures import Erasures
         from tidemill.store.exports import Exports
+        from tidemill.store.jobs import Jobs
         from tidemill.store.loads import Rejects
         from tidemill.store.modifications import Modifications
         from tidemill.store.runs import Runs
@@ -214,12 +217,24 @@ class App:
             Streams(self.database),
             Schedules(self.database),
             self.tasks,
+            self.pieces,
             self.scheduler,
             Modifications(self.database),
+            Jobs(self.database),
+            self.seeing,
             PersonEvents(self.lake, self._metadata),
             self._locks,
             self._client,
         )
+
+    @functools.cached_property
+    def seeing(self) -> Seeing:
+        """Logs of runs, and figures of exports."""
+        from tidemill.exports.seeing import Seeing
+
+        seeing = Seeing(self.settings, self.database, lambda: self.lake)
+        self._closing.callback(seeing.close)
+        return seeing
 
     @functools.cached_property
     def scheduler(self) -> Scheduler:
@@ -236,6 +251,37 @@ class App:
         from tidemill.store.tasks import Tasks
 
         return Tasks(self.database)
+
+    @functools.cached_property
+    def pieces(self) -> Pieces:
+        """The queue of intervals of backfills."""
+        from tidemill.store.pieces import Pieces
+
+        return Pieces(self.database)
+
+    def any_work(self) -> bool:
+        """Whether there is something in the queues of workers."""
+        return self.tasks.any() or self.pieces.any()
+
+    @functools.cached_property
+    def notify(self) -> NotifyService:
+        """Channels by which people are told."""
+        from tidemill.notify.service import NotifyService
+
+        return NotifyService.of(self.database, self.secrets, str(self.settings.home_path))
+
+    def any_channels(self) -> bool:
+        """Whether anybody is to be told what is wrong."""
+        from tidemill.store.channels import Channels
+
+        return Channels(self.database).any()
+
+    @functools.cached_property
+    def lookout(self) -> Lookout:
+        """Finds what nobody does that should be done. It needs no event store."""
+        from tidemill.exports.lookout import Lookout
+
+        return Lookout.of(self.database)
 
     def any_streams(self) -> bool:
         """Whether there is a streaming export."""
@@ -279,85 +325,8 @@ def local_bigquery(settings: Settings) -> LocalBigQuery:
     return LocalBigQuery(settings.home_path / "bigquery")
 
 
-def share_metrics(folder: Path) -> None:
-    """Have the processes that this one begins count together, in this folder."""
-    from tidemill.capture import metrics
+def copies(settings: Settings) -> Copies:
+    """Backups of an installation, and its moves. It is opened when it must be."""
+    from tidemill.copies.service import Copies
 
-    metrics.shared_by_processes(folder)
-
-
-def capture_server(settings: Settings, processes: int, writer: Path) -> Server:
-    """One of so many processes that take events over HTTP. It opens the installation when it begins.
-
-    `writer`: the socket of the process that keeps events for all of them.
-    """
-    from tidemill.capture.metrics import Metrics
-    from tidemill.capture.server import Server
-
-    app, metrics, closing = App(settings.with_threads(1)), Metrics(), contextlib.ExitStack()
-
-    def opened() -> Intake:
-        closing.enter_context(app)
-        return _intake(app, _remote(writer, closing), metrics, processes, closing)
-
-    return Server(opened, closing.close, metrics, settings.metrics_token)
-
-
-def capture_writer(settings: Settings, path: Path) -> contextlib.AbstractContextManager[Writer]:
-    """The process that keeps events for those of a server, at a socket, for the time of the block."""
-    from tidemill.capture.writer import Writer
-
-    @contextlib.contextmanager
-    def opened() -> Iterator[Writer]:
-        with App(settings.with_threads(1)) as app, contextlib.ExitStack() as closing:
-            writer = Writer(path, _keeper(app, closing))
-            closing.callback(writer.stop)
-            yield writer
-
-    return opened()
-
-
-def _keeper(app: App, closing: contextlib.ExitStack) -> Keeper:
-    """Keeps events from this process, and joins small files."""
-    from tidemill.capture.keeper import StoreKeeper
-    from tidemill.capture.tidying import Tidying
-    from tidemill.store.keys import Keys
-    from tidemill.store.loads import Rejects
-
-    revoked, revive = Keys(app.database).revoked, app.revive
-    within = dt.timedelta(days=app.settings.capture_duplicate_days)
-    keeper = StoreKeeper(app.lake, Rejects(app.database), revoked, revive, within)
-    if app.keys.find():  # the store is opened now, or who sends much at once is told to come again until it is
-        with contextlib.suppress(UnavailableError):  # it may be there soon
-            app.lake.look()
-    tidying = Tidying(app.lake)
-    tidying.start()
-    closing.callback(tidying.stop)
-    return keeper
-
-
-def _remote(writer: Path, closing: contextlib.ExitStack) -> Keeper:
-    from tidemill.capture.writer import RemoteKeeper
-
-    keeper = RemoteKeeper(writer)
-    closing.callback(keeper.close)
-    return keeper
-
-
-def _intake(app: App, keeper: Keeper, metrics: Metrics, processes: int, closing: contextlib.ExitStack) -> Intake:
-    from tidemill.capture.bodies import Room
-    from tidemill.capture.committer import Bounds, Committer
-    from tidemill.capture.intake import Intake
-    from tidemill.capture.keyring import Keyring
-    from tidemill.store.keys import Keys
-
-    settings = app.settings
-    bounds = Bounds(settings.capture_commit_rows, settings.capture_commit_bytes, settings.capture_commit_seconds)
-    committer = Committer(keeper, bounds, metrics)
-    committer.start()
-    closing.callback(committer.stop)
-    keyring = Keyring(Keys(app.database).by_hash, processes)
-    room = Room(settings.capture_held_bytes)
-    seconds = settings.capture_body_seconds
-    source = functools.lru_cache(1000)(app.events.captured)  # once made, it stays
-    return Intake(keyring, committer, metrics, room, seconds, source, keeper.look)
+    return Copies(settings, App)

@@ -69,12 +69,17 @@ def _home(app: App) -> Check:
 
 
 def _postgres(app: App) -> Check:
+    from tidemill.store import embedded_upgrade
+
     version, durable = app.database.server()
     kind = "embedded" if app.postgres.embedded else "given by TIDEMILL_DATABASE_URL"
     if not durable:
         return Check(
             "PostgreSQL", "wrong", f"{version}, {kind}", "fsync is off: a power cut would lose events. Turn it on."
         )
+    if app.postgres.embedded and (old := embedded_upgrade.kept(app.settings.home_path / "postgres")):
+        said = f"{version}, {kind}; that of before the upgrade is in {', '.join(map(str, old))}"
+        return Check("PostgreSQL", "warning", said, f"When all is well: rm -r {' '.join(map(str, old))}")
     return Check("PostgreSQL", "ok", f"{version}, {kind}")
 
 
@@ -151,6 +156,15 @@ def _export(export: ExportView) -> Check | None:
     if export.overdue_since:
         said = f"A run should have begun at {export.overdue_since:%Y-%m-%d %H:%M} UTC, and has not."
         return Check(name, "warning", said, f"tidemill serve runs it. By hand alone: {_BY_HAND.format(export.name)}")
+    return _worth_knowing(export, name)
+
+
+def _worth_knowing(export: ExportView, name: str) -> Check | None:
+    """Of one that goes on."""
+    if export.in_doubt_since:
+        said = f"Restored from a backup of {export.in_doubt_since:%Y-%m-%d %H:%M} UTC: rows are merged."
+        how = f"tidemill export verify {export.name} tells whether that is needed; tidemill export settle ends it."
+        return Check(name, "warning", said, how)
     if export.set_aside:
         said = f"{_number(export.set_aside, 'row')} set aside"
         return Check(name, "warning", said, f"tidemill export rejects list {export.name}")

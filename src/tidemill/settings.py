@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import pydantic
 import pydantic_settings
@@ -45,6 +45,11 @@ class Settings(pydantic_settings.BaseSettings):
         default=None,
         repr=False,
         description="Comma-separated Fernet keys, newest first. Unset: the file `secret.key` in the home directory.",
+    )
+    backup_passphrase: str | None = Field(
+        default=None,
+        repr=False,
+        description="By it the secret key is sealed in backups, and taken from them. Unset: backups have none.",
     )
     duckdb_threads: int = Field(default=0, ge=0, description="Threads of the event store; 0 means one a core.")
     duckdb_memory_mb: int = Field(default=400, ge=100, description="Memory that DuckDB may use, in MB.")
@@ -85,6 +90,12 @@ class Settings(pydantic_settings.BaseSettings):
     connection_runs: int = Field(
         default=8, ge=1, le=1000, description="Runs of one connection's exports at once, on all machines together."
     )
+    connection_jobs: int = Field(
+        default=16,
+        ge=1,
+        le=1000,
+        description="Load and merge jobs of BigQuery that one connection has at work, on all machines; more wait.",
+    )
 
     stream_window_bytes: int = Field(
         default=32 * MEGABYTE, ge=1000, description="Bytes of events that a stream reads from the event store at once."
@@ -119,6 +130,17 @@ class Settings(pydantic_settings.BaseSettings):
         default=None,
         repr=False,
         description="Who asks for /metrics with this bearer token gets them. Unset: who asks from this machine.",
+    )
+
+    logs_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What runs tell of themselves, of so much weight or more, is kept."
+    )
+    logs_days: int = Field(default=30, ge=1, le=3_650, description="For so many days it is kept.")
+    price_query_tib: float = Field(
+        default=6.25, ge=0, description="Dollars for a TiB that a statement is billed for: of it costs are estimated."
+    )
+    price_write_gib: float = Field(
+        default=0.025, ge=0, description="Dollars for a GiB by the Storage Write API: of it costs are estimated."
     )
 
     def with_threads(self, number: int) -> Settings:

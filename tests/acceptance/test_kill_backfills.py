@@ -22,7 +22,7 @@ def test_a_backfill(installation: Installation, tmp_path: Path) -> None:
             client.query(f"DELETE FROM `{installation.dataset}.{model}` WHERE TRUE", job_id=f"test_{model}")
             client.close()
             words = ["start", model, "--from", "earliest", "--every", "day"]
-            for done in (0, 1, 3, 5):
+            for done in (0, 3):
 
                 def reached(model: str = model, done: int = done) -> bool:
                     found = app.exports.backfills(model, limit=1)
@@ -34,7 +34,7 @@ def test_a_backfill(installation: Installation, tmp_path: Path) -> None:
             assert ended.returncode == 0, ended.stderr
             assert [view.status for view in app.exports.backfills(model, limit=9)] == ["completed"]
             as_a_plain_run_says(installation, app, model, turn)
-        assert killed >= 5
+        assert killed >= 3
 
 
 def test_a_backfill_that_is_killed_with_many_intervals_on_their_way(installation: Installation, tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ def test_runs_that_merge(installation: Installation, tmp_path: Path) -> None:
         installation.connect(app)
         for model in killed:
             app.exports.create(CONNECTION, {"name": model, "model": model, "table": model}, by="t")
-        for turn in range(4):
+        for turn in range(3):
             write(tmp_path / f"{turn}.jsonl", chance, turn * EVENTS)
             app.events.load(str(tmp_path / f"{turn}.jsonl"))
             for model in killed:
                 done = {run.id for run in app.exports.runs(model, limit=50) if run.status == "completed"}
 
-                def loaded(model: str = model, done: set[Any] = done, share: float = turn / 3) -> bool:
+                def loaded(model: str = model, done: set[Any] = done, share: float = turn / 2) -> bool:
                     run = next(iter(app.exports.runs(model, limit=1)), None)
                     if run is None or run.id in done or not run.chunks:
                         return False
@@ -31,4 +31,4 @@ def test_runs_that_merge(installation: Installation, tmp_path: Path) -> None:
                 killed[model] += kill_when(installation.start("export", "run", model, **SMALL), loaded)
                 assert installation.run("export", "run", model, **SMALL).returncode == 0
                 as_a_plain_run_says(installation, app, model, turn)
-        assert min(killed.values()) >= 2, killed
+        assert min(killed.values()) >= 1, killed

@@ -12,20 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.installation import Installation, write_events
+from tests.kill_workers import EVENTS, EXPORTS, SILENT, begin_backfill, exact
 from tests.schedules import make, now, queue, queued
 from tests.served import Server
 from tests.stream_kills import kill_postgres
 from tests.streams import eventually
 
-from tidemill.app import App
-
-#: Ways for rows to get in: straight, by write streams, by a stage and a MERGE.
-EXPORTS = {"loaded": {}, "sent": {"delivery": "storage-write"}, "people": {"model": "persons"}}
-EVENTS = 60
-SILENT = """
-    UPDATE tidemill_engine.workers
-    SET seen_at = now() - interval '1 hour', suspected_at = now() - interval '1 hour' WHERE pid = %s
-"""
 SMALL = {"TIDEMILL_CHUNK_BYTES": "3000", "TIDEMILL_PARALLEL_LOADS": "2"}
 
 
@@ -76,26 +68,16 @@ def rounds(installation: Installation, folder: Path, workers: list[Server], turn
             ends.append(now())
             for name in EXPORTS:
                 queue(app, ends, name)
+            if turn == turns // 2:
+                begin_backfill(app)
         time.sleep(draw.uniform(0, 3))
         harm(installation, draw.choice(workers), draw.choice(["kill", "kill", "freeze", "kill all", "postgres"]))
     with installation.app() as app:
         eventually(lambda: not any(queued(app, name) for name in EXPORTS), "all intervals are run")
+        eventually(lambda: not app.pieces.any(), "the backfill is over")
         for server in workers:
             assert server.stop() == 0, server.said
         exact(installation, app, sorted(uuids), turns)
-
-
-def exact(installation: Installation, app: App, uuids: list[str], turns: int) -> None:
-    """Each row once, each interval run once."""
-    assert installation.uuids("loaded") == uuids
-    assert installation.uuids("sent") == uuids
-    people = [str(row["distinct_id"]) for row in installation.rows("people")]
-    assert sorted(people) == sorted({f"user-{number % 100}" for number in range(turns * EVENTS)})
-    for name in EXPORTS:
-        runs = app.exports.runs(name, limit=1_000)
-        assert {run.status for run in runs} == {"completed"}
-        assert len({run.interval_end for run in runs}) == len(runs) == turns
-        assert app.exports.get(name).trouble is None
 
 
 def test_workers_that_are_killed_and_frozen(installation: Installation, tmp_path: Path, workers: list[Server]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.installation import Installation, write_events
 from tests.schedules import NAME, make, now, queue, queued
@@ -46,11 +48,23 @@ def at_work(installation: Installation, app: App) -> Callable[[], bool]:
     )
 
 
-def test_what_is_due_is_run(installation: Installation, serving: tuple[App, Server, list[str]]) -> None:
+def test_what_is_due_is_run_and_told_by_a_server_that_takes_no_events(
+    installation: Installation, serving: tuple[App, Server, list[str]]
+) -> None:
     app, server, uuids = serving
-    server.start()
+    server.start("--role", "api", "--role", "worker", "--port", "0")
+    eventually(lambda: re.search(r"at http://127.0.0.1:(\d+)", server.said), "it says where it answers")
+    port = (re.findall(r"at http://127.0.0.1:(\d+)", server.said) or [""])[0]
+    http = httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=5))
+    assert http.get("/health").status_code == 200
+    eventually(lambda: http.get("/ready").status_code == 200, "it is ready")
+    assert http.post("/batch", json={"batch": []}).status_code == 404
     eventually(is_done(app), "the interval is run")
     assert installation.uuids(NAME) == uuids
+    eventually(lambda: f'tidemill_export_rows_total{{export="{NAME}"' in http.get("/metrics").text, "it tells of it")
+    kill_postgres(installation.home)
+    assert http.get("/health").status_code == 200
+    http.close()
     assert server.stop() == 0, server.said
     assert [run.status for run in app.exports.runs(NAME, limit=10)] == ["completed"]
 

@@ -10,11 +10,12 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.api import child, folders
+from tidemill.api import child, folders, upkeep
 from tidemill.api.child import Child
 from tidemill.api.roles import Role
 from tidemill.api.stream import Streams
@@ -30,30 +31,56 @@ _LOOKS_EVERY_SECONDS = 1.0
 
 def main() -> None:
     """Entry point of the process."""
-    from tidemill.app import App
-
     child.enter()
     file, roles = Path(sys.argv[1]), {Role(name) for name in sys.argv[2].split(",")}
     stopping = threading.Event()
-    with App(current().with_threads(1)) as app:
+    working = threading.Thread(target=child.vital(_work), args=(file, roles, stopping), daemon=True)
+    working.start()
+    child.ready()
+    stopping.set()
+    working.join()
+
+
+def _work(file: Path, roles: Collection[Role], stopping: threading.Event) -> None:
+    """Do what the roles do, each in a thread, until it is told to stop."""
+    with contextlib.ExitStack() as closing:
+        app = _opened(closing, stopping)
+        if app is None:
+            return
         threads = [
             threading.Thread(target=child.vital(function), args=arguments, daemon=True)
             for role, function, arguments in (
                 (Role.SCHEDULER, _keep_scheduling, (app, stopping)),
                 (Role.WORKER, _keep_working, (app, stopping)),
                 (Role.WORKER, _keep_streaming, (app, stopping, file)),
+                (Role.SCHEDULER, upkeep.keep_pruning, (app, stopping)),
+                (Role.WORKER, upkeep.keep_measuring, (app, stopping)),
             )
             if role in roles
         ]
         for thread in threads:
             thread.start()
-        child.ready()
-        stopping.set()
+        stopping.wait()
+        until = time.monotonic() + app.settings.stop_seconds
         for thread in threads:
-            thread.join(app.settings.stop_seconds)
+            thread.join(max(0.0, until - time.monotonic()))
         if any(thread.is_alive() for thread in threads):
             _log.warning("runs are left in the middle; the next server goes on with them")
+            app.seeing.close()
             os._exit(0)
+
+
+def _opened(closing: contextlib.ExitStack, stopping: threading.Event) -> App | None:
+    """The installation, once its database answers; None if it is to stop before that."""
+    from tidemill.app import App
+
+    while not stopping.is_set():
+        try:
+            return closing.enter_context(App(current().with_threads(1)))
+        except UnavailableError as error:
+            _log.warning("it waits: %s", error.message)
+        stopping.wait(_LOOKS_EVERY_SECONDS)
+    return None
 
 
 def _keep_scheduling(app: App, stopping: threading.Event) -> None:
@@ -64,7 +91,7 @@ def _keep_scheduling(app: App, stopping: threading.Event) -> None:
 
 
 def _keep_working(app: App, stopping: threading.Event) -> None:
-    if _waited(app, stopping, app.tasks.any):
+    if _waited(app, stopping, app.any_work):
         app.exports.worker.run(stopping.is_set)
 
 

@@ -126,6 +126,9 @@ def vital(function: Callable[P, None]) -> Callable[P, None]:
     def kept(*arguments: P.args, **named: P.kwargs) -> None:
         try:
             function(*arguments, **named)
+        except TidemillError as error:
+            _log.error("the process cannot go on: %s", error.message)
+            os._exit(1)
         except BaseException:  # noqa: BLE001 - whatever it is
             _log.exception("the process cannot go on")
             os._exit(1)

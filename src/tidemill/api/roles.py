@@ -9,5 +9,10 @@ class Role(enum.StrEnum):
     """What a server does."""
 
     CAPTURE = "capture"  # takes events from SDKs
+    API = "api"  # tells by HTTP how things stand
     WORKER = "worker"  # moves runs and streams
     SCHEDULER = "scheduler"  # says which runs are due
+
+
+#: Those that answer by HTTP.
+HTTP = frozenset({Role.CAPTURE, Role.API})

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.api import background, folders, write
-from tidemill.api.roles import Role
+from tidemill.api.roles import HTTP, Role
 from tidemill.errors import ConflictError
 from tidemill.settings import Settings, current
 
@@ -39,13 +39,15 @@ _GC = (200_000, 50, 50)
 
 def application() -> Server:
     """The application, made in each process of the server."""
-    from tidemill.app import capture_server
+    from tidemill.serving import api_server, capture_server
 
     _end_with_parent()
     _allow_connections()
     sys.setswitchinterval(_THREAD_TURN_SECONDS)
     gc.set_threshold(*_GC)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if _WRITER not in os.environ:
+        return api_server(current())
     return capture_server(current(), int(os.environ.get(_PROCESSES, "1")), Path(os.environ[_WRITER]))
 
 
@@ -64,7 +66,7 @@ def _end_with_parent() -> None:
 @contextlib.contextmanager
 def _counting_together() -> Iterator[None]:
     """The processes' counters lie in mapped files: in memory, if that may be. A full disk would end a process."""
-    from tidemill.app import share_metrics
+    from tidemill.serving import share_metrics
 
     in_memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
     with folders.folder(in_memory if in_memory.is_dir() else None) as folder:
@@ -122,16 +124,21 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT; what was begun is finished then.
 
-    `listener`: of a server that takes events; `proxies`: addresses of those who are believed about whom they ask for.
+    `listener`: of a server that answers by HTTP; `proxies`: addresses of those who are believed about whom they ask
+    for.
     """
-    beside = {role for role in roles if role is not Role.CAPTURE}
+    beside = {role for role in roles if role not in HTTP}
     with background.working(beside) if beside else contextlib.nullcontext():
         if listener is None:
             _until_told()
             return
+        if Role.CAPTURE not in roles:
+            os.environ.pop(_WRITER, None)
+            _answer(settings, listener, processes, proxies)
+            return
         with write.writing() as writer:
             os.environ[_WRITER] = str(writer)
-            _take(settings, listener, processes, proxies)
+            _answer(settings, listener, processes, proxies)
 
 
 def _until_told() -> None:
@@ -142,8 +149,8 @@ def _until_told() -> None:
     told.wait()
 
 
-def _take(settings: Settings, listener: socket.socket, processes: int, proxies: str) -> None:
-    """Take events over HTTP, until SIGTERM or SIGINT."""
+def _answer(settings: Settings, listener: socket.socket, processes: int, proxies: str) -> None:
+    """Answer by HTTP, until SIGTERM or SIGINT."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 

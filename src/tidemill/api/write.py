@@ -15,7 +15,7 @@ from tidemill.settings import current
 
 def main() -> None:
     """Entry point of the process."""
-    from tidemill.app import capture_writer
+    from tidemill.serving import capture_writer
 
     child.enter()
     path = Path(sys.argv[1])

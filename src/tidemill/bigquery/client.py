@@ -13,7 +13,7 @@ from google.api_core import exceptions as api
 from google.api_core.client_options import ClientOptions
 from google.auth.transport.requests import AuthorizedSession
 
-from tidemill import __version__
+from tidemill import __version__, tracing
 from tidemill.bigquery import credentials, errors, jobs, tables
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.errors import Target
@@ -84,7 +84,7 @@ class Client:
 
                 self._google = bigquery.Client(
                     project=self.project,
-                    credentials=credentials.build(self._auth),
+                    credentials=credentials.shared(self._auth),
                     client_options=ClientOptions(api_endpoint=credentials.endpoint(self._auth)),
                     client_info=ClientInfo(user_agent=USER_AGENT),
                 )
@@ -122,7 +122,8 @@ class Client:
         return Target(self.project, dataset, table, self.account, permission, self.caller, self._use)
 
     def _call(self, target: Target, function: Callable[[], Result]) -> Result:
-        return self.policy.call(target, function, self.cancelled)
+        with tracing.call(target.permission or "bigquery", resource=target.resource):
+            return self.policy.call(target, function, self.cancelled)
 
     def get_token(self) -> None:
         """Sign in, now.
@@ -246,7 +247,10 @@ class Client:
         cancelled: Callable[[], bool] | None = None,
     ) -> jobs.Loaded:
         """Load one file by one job, once, however often this is called for the same job id; see `jobs.run_load`."""
-        return jobs.run_load(self, path, job, sent=sent, cancelled=cancelled or self.cancelled)
+        with tracing.call("load job", job=job.job_id, table=job.table):
+            loaded = jobs.run_load(self, path, job, sent=sent, cancelled=cancelled or self.cancelled)
+            tracing.note(job=loaded.job_id, rows=loaded.rows, bytes=loaded.bytes)
+            return loaded
 
     def settle(self, job_id: str, dataset: str, table: str) -> None:
         """See that no job of this id is at work any more; see `jobs.settle`."""
@@ -255,6 +259,21 @@ class Client:
     def wait_for(self, job_id: str, dataset: str, table: str) -> int:
         """Wait until no statement of this id is at work. Gives the rows that it changed; see `jobs.wait_for`."""
         return jobs.wait_for(self, job_id, self.target("bigquery.jobs.get", dataset, table), self.cancelled)
+
+    def at_work(self) -> list[str]:
+        """Ids of the jobs of this account that wait or run.
+
+        Raises
+        ------
+        AccessError
+            It may not ask.
+        """
+
+        def ask() -> list[str]:
+            found = [self.google().list_jobs(state_filter=state, **ONCE) for state in ("pending", "running")]
+            return [str(job.job_id) for jobs_found in found for job in jobs_found]
+
+        return self._call(self.target("bigquery.jobs.list"), ask)
 
     def query(
         self,
@@ -279,7 +298,9 @@ class Client:
         if max_bytes_billed is not None:
             config.maximum_bytes_billed = max_bytes_billed
         target = self.target(permission, dataset, table)
-        job = jobs.run_query(self, sql, config, job_id, target, cancelled or self.cancelled)
+        with tracing.call("query job", job=job_id, resource=target.resource):
+            job = jobs.run_query(self, sql, config, job_id, target, cancelled or self.cancelled)
+            tracing.note(job=str(job.job_id), bytes_billed=int(job.total_bytes_billed or 0))
 
         def read() -> tuple[tuple[str, ...], list[Any]]:
             found = job.result(job_retry=None, **ONCE)

@@ -152,6 +152,13 @@ def caller(auth: Auth) -> str | None:
     return auth.info.account if auth.impersonate and auth.info else None
 
 
+@functools.lru_cache(maxsize=64)
+def shared(auth: Auth) -> Credentials:
+    """As `build`; the same for all who sign in so: the next run takes the token that the last one got. It is renewed
+    when it is old, or refused."""
+    return build(auth)
+
+
 def build(auth: Auth) -> Credentials:
     """Google's credentials object.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions as api
 
+from tidemill import logbook
 from tidemill.bigquery import errors, tables, upload
 from tidemill.bigquery.errors import Again, Problem, Target
 from tidemill.bigquery.retry import Policy, never, understand
@@ -42,7 +43,8 @@ ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """A load job. `format`: PARQUET or NEWLINE_DELIMITED_JSON. The table must exist."""
+    """A load job. `format`: PARQUET or NEWLINE_DELIMITED_JSON. The table must exist. `fresh`: nobody has begun it, so
+    it is not looked for before it is sent."""
 
     job_id: str
     dataset: str
@@ -50,6 +52,7 @@ class Load:
     columns: Sequence[Column]
     format: str
     labels: Mapping[str, str]
+    fresh: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,7 @@ class _Once:
     submit: Callable[[str], None]
     cancelled: Callable[[], bool]
     policy: Policy
+    fresh: bool = False  # nobody can have begun it
 
     def hurried(self) -> _Once:
         """The same for somebody who waits at the keyboard: a service that is down is not asked for long."""
@@ -99,7 +103,9 @@ def run_load(
     def submit(job_id: str) -> None:
         upload.send(client, path, _description(client, load, job_id), target, sent=sent, cancelled=cancelled)
 
-    job = _run(_Once(client, load.job_id, "load", target, load.labels, submit, cancelled, client.policy))
+    job = _run(
+        _Once(client, load.job_id, "load", target, load.labels, submit, cancelled, client.policy, fresh=load.fresh)
+    )
     return Loaded(str(job.job_id), int(job.output_rows or 0), int(job.input_file_bytes or 0), job.ended)
 
 
@@ -132,12 +138,15 @@ def _run(once: _Once) -> Any:
     waits, failures = None, 0
     for number in itertools.count():
         job_id = f"{once.base}_t{number}" if number else once.base
-        job = _find(once, job_id)
+        job = None if once.fresh and not number else _find(once, job_id)
         history = job is not None and job.state == "DONE"
         if job is None:
             if once.cancelled():
                 raise Cancelled
+            logbook.debug("A job is begun.", job=job_id, kind=once.kind)
             job = _submit(once, job_id)
+        else:
+            logbook.info("The job of an earlier try is found.", job=job_id, state=str(job.state))
         job, stopped = _wait(once, _check(once, job))
         if not job.error_result:
             return job
@@ -323,6 +332,7 @@ def _asking(once: _Once, job: Any) -> Callable[[], Any]:
 def _stop(once: _Once, job: Any) -> Any:
     """Cancel the job. Gives it when it is over: it may have been done before BigQuery came to that."""
     once = once.hurried()
+    logbook.info("The job is cancelled.", job=str(job.job_id))
     name, where = job.job_id, {"location": once.client.location, **ONCE}
     try:
         once.policy.call(once.target, lambda: once.client.google().cancel_job(name, **where))

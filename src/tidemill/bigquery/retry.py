@@ -16,6 +16,7 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.resumable_media import common
 
+from tidemill import logbook, tracing
 from tidemill.bigquery import errors
 from tidemill.bigquery.errors import Again, Problem, Target
 from tidemill.errors import AccessError, Cancelled, RetryableError, TidemillError, UnavailableError
@@ -73,10 +74,10 @@ class Policy:
         """
         began = self.clock()
         end = began + self.deadline
-        longest = FIRST_WAIT
+        longest, tries = FIRST_WAIT, 0
 
         def wait(cause: TidemillError) -> None:
-            nonlocal longest
+            nonlocal longest, tries
             pause = self.jitter(0, longest)
             longest = min(longest * 2, LONGEST_WAIT)
             if isinstance(cause, RetryableError) and cause.after is not None:
@@ -91,6 +92,8 @@ class Policy:
                     hint=cause.hint if stopped else f"Nothing is lost: {later}",
                     raw=cause.raw,
                 ) from cause
+            tries += 1
+            _tell(cause, tries, round(pause, 1))
             if self.pause(until - self.clock(), cancelled):
                 raise Cancelled
 
@@ -102,6 +105,12 @@ class Policy:
         while not (stop := cancelled()) and (left := until - self.clock()) > 0:
             self.sleep(min(left, AWAKE))
         return stop
+
+
+def _tell(cause: TidemillError, tries: int, seconds: float) -> None:
+    """That BigQuery is asked again, after so many seconds."""
+    logbook.warning(f"It is tried again. {logbook.said(cause)}", **logbook.about(cause), tries=tries, wait=seconds)
+    tracing.event("again", code=cause.code, tries=tries, wait=seconds)
 
 
 def understand(error: Exception, target: Target) -> Problem:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.cloud.bigquery_storage_v1 import types
 
+from tidemill import tracing
 from tidemill.bigquery import errors, write_channel, write_outcomes
 from tidemill.bigquery.client import USER_AGENT
 from tidemill.bigquery.errors import Problem, Target
@@ -91,7 +92,8 @@ class WriteStreams:
             return {error.entity: error for error in answer.stream_errors}
 
         try:
-            wrong = self._client.policy.call(self._target(parent), ask, self._client.cancelled)
+            with tracing.call("batch_commit_write_streams", streams=len(names), table=f"{dataset}.{table}"):
+                wrong = self._client.policy.call(self._target(parent), ask, self._client.cancelled)
             codes = {error.code.name for error in wrong.values()}
             raw = "; ".join(f"{error.code.name}: {error.error_message}" for error in wrong.values())
             if not wrong or ("STREAM_ALREADY_COMMITTED" in codes and codes <= _OVER):
@@ -174,9 +176,10 @@ class WriteStreams:
 
     def _ask(self, method: str, request: Any, about: str) -> Any:
         """Make a call with one answer."""
-        return self._client.policy.call(
-            self._target(about), lambda: self._once(method, request, about), self._client.cancelled
-        )
+        with tracing.call(method, stream=about):
+            return self._client.policy.call(
+                self._target(about), lambda: self._once(method, request, about), self._client.cancelled
+            )
 
     def _once(self, method: str, request: Any, about: str) -> Any:
         """Make the call, and again if the token was void: the embedded BigQuery forgets them when it stops."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 class Metrics:
     """Counters of one process; `text` gives those of all processes of the server, if they share a folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: Callable[[], bytes] = bytes) -> None:
+        """`more`: what is told beside them, as Prometheus reads it."""
+        self._more = more
         registry = prometheus.CollectorRegistry()
         self._registry = registry
         registry.register(StreamGauges())
@@ -80,8 +82,9 @@ class Metrics:
             registry = prometheus.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             registry.register(StreamGauges())
-            return prometheus.generate_latest(registry)
-        return prometheus.generate_latest(self._registry)
+        else:
+            registry = self._registry
+        return prometheus.generate_latest(registry) + self._more()
 
 
 class StreamGauges(Collector):

@@ -26,16 +26,18 @@ class Server:
 
     def __init__(
         self,
-        opened: Callable[[], Intake],
+        opened: Callable[[], Intake | None],
         closed: Callable[[], None],
         metrics: Metrics,
         metrics_token: str | None,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
-        """`opened` and `closed` are called at both ends of life.
+        """`opened` and `closed` are called at both ends of life. Without an intake, no events are taken; then `look`
+        raises if something is away that the server needs.
 
         `metrics_token`: who has it may read the metrics; without one, who asks from this machine."""
         self._opened, self._closed = opened, closed
-        self._metrics, self._token = metrics, metrics_token
+        self._metrics, self._token, self._look = metrics, metrics_token, look
         self._intake: Intake | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +64,8 @@ class Server:
                 return
 
     async def _answer(self, request: Request, send: Send) -> None:
-        dialect = DIALECTS.get(request.path)
+        intake = self._intake
+        dialect = DIALECTS.get(request.path) if intake else None
         api = dialect.name if dialect else "other"
         answer: Answer | None
         try:
@@ -70,11 +73,10 @@ class Server:
                 answer = preflight(request)
             elif dialect is not None and OVERLOADED in request.scope.get("extensions", ()):
                 answer = dialect.trouble(Trouble.BUSY, "too many connections").later(AGAIN_SECONDS)
-            elif dialect is not None:
-                assert self._intake is not None  # noqa: S101 - the server has begun
-                answer = await self._intake.answer(request, dialect)
+            elif intake and dialect is not None:
+                answer = await intake.answer(request, dialect)
             else:
-                answer = posthog.aside(request.path) or await self._own(request)
+                answer = (posthog.aside(request.path) if intake else None) or await self._own(request)
         except Exception:  # noqa: BLE001 - a bug of ours, not the sender's
             _log.exception("%s %s", request.method, request.path)
             answer = _FAILED
@@ -98,8 +100,7 @@ class Server:
 
     async def _readiness(self) -> Answer:
         try:
-            assert self._intake is not None  # noqa: S101 - the server has begun
-            await asyncio.to_thread(self._intake.look)
+            await asyncio.to_thread(self._intake.look if self._intake else self._look)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
             _log.warning("not ready: %s", error)
             return Answer(503, b'{"ready":false}')
@@ -113,4 +114,14 @@ class Server:
             allowed = request.address in _LOCAL and b"x-forwarded-for" not in request.headers
         if not allowed:
             return Answer(401, b"The metrics are for who has the token: TIDEMILL_METRICS_TOKEN.", TEXT)
-        return Answer(200, await asyncio.to_thread(self._metrics.text), b"text/plain; version=0.0.4; charset=utf-8")
+        packed = b"gzip" in request.headers.get(b"accept-encoding", b"")
+        text = await asyncio.to_thread(self._text, packed=packed)
+        headers = ((b"content-encoding", b"gzip"),) if packed else ()
+        return Answer(200, text, b"text/plain; version=0.0.4; charset=utf-8", headers)
+
+    def _text(self, *, packed: bool) -> bytes:
+        """The metrics: of thousands of exports ten megabytes, and a thirtieth of that packed."""
+        from isal import igzip  # who is never asked for metrics does without
+
+        text = self._metrics.text()
+        return bytes(igzip.compress(text, 1)) if packed else text

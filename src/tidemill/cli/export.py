@@ -8,6 +8,8 @@ import typer
 
 from tidemill.cli import (
     export_backfill,
+    export_doubt,
+    export_logs,
     export_rejects,
     export_schedule,
     export_stream,
@@ -24,7 +26,8 @@ app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and 
 INTERVALS = "5m, 15m, hour, day, week, a cron expression such as '0 6 * * 1-5', or none (by hand alone)"
 #: Options that are called as the fields of an export that they give: of a new one, and of any.
 _OF_NEW = ("name", "model", "table", "json_type", "mode")
-_OF_ANY = ("delivery", "run_log", "buffer_bytes", "buffer_seconds", "max_bytes_billed")
+_OF_ANY = ("delivery", "run_log", "buffer_bytes", "buffer_seconds", "max_bytes_billed", "reject_share")
+REJECT_SHARE = "People are told if a run sets aside more of its rows: 5%, 0 (any), none. Default: 1%."
 DELIVERIES = "load (load jobs, which are free) or storage-write (the Storage Write API)"
 
 
@@ -64,6 +67,7 @@ def create(
     partition_expiration: int = typer.Option(None, help="Days after which a partition of the new table vanishes."),
     table_expiration: int = typer.Option(None, help="Days after which the new table itself vanishes, with all rows."),
     max_bytes_billed: str = typer.Option(None, help="A statement that would be billed for more fails, such as 20GB."),
+    reject_share: str = typer.Option(None, help=REJECT_SHARE),
     run_log: bool = typer.Option(False, "--run-log", help="Each run writes a row into tidemill_runs beside the table."),
     verify_daily: str = typer.Option(
         None, help="Once a day a run verifies so many of the last days, or all, and brings in what is missing."
@@ -147,6 +151,7 @@ def edit(
     include_event: list[str] = typer.Option(None, help="Only events of this name; repeated; 'none' to clear."),
     exclude_event: list[str] = typer.Option(None, help="No events of this name; repeated; 'none' to clear."),
     max_bytes_billed: str = typer.Option(None, help="A limit for one statement, such as 20GB; 'none' to clear."),
+    reject_share: str = typer.Option(None, help=REJECT_SHARE),
     run_log: bool = typer.Option(None, help="Whether each run writes a row into tidemill_runs."),
     verify_daily: str = typer.Option(None, help="How many days are verified once a day: a number, all, or none."),
     buffer_bytes: str = typer.Option(None, help="Of a stream: how much is sent at once."),
@@ -227,7 +232,7 @@ def runs(
 run_app = typer.Typer(
     cls=StartGroup,
     no_args_is_help=True,
-    help="Start a run (tidemill export run NAME), or show, retry, repeat, cancel one.",
+    help="Start a run (tidemill export run NAME), or show, retry, repeat, cancel one, or its logs.",
 )
 app.add_typer(run_app, name="run")
 app.add_typer(export_backfill.app, name="backfill")
@@ -235,7 +240,10 @@ app.add_typer(export_rejects.app, name="rejects")
 app.command("stream", epilog="Example: tidemill export stream live --once")(export_stream.stream)
 app.command(epilog="Example: tidemill export pause daily")(export_schedule.pause)
 app.command(epilog="Example: tidemill export unpause daily")(export_schedule.unpause)
+app.command("logs", epilog="Example: tidemill export logs daily --level warning")(export_logs.of_export)
+run_app.command("logs", epilog="Example: tidemill export run logs 01a2b3c4 --search retry")(export_logs.of_run)
 app.command("verify", epilog="Example: tidemill export verify daily --days 7 --repair")(export_verify.verify)
+app.command(epilog="Example: tidemill export settle daily")(export_doubt.settle)
 
 
 @run_app.command("start", epilog="Example: tidemill export run daily")

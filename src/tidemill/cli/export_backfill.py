@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ app = typer.Typer(
 )
 
 _NAME = typer.Argument(help="Name of the export.")
-_PARALLEL = typer.Option(2, min=1, max=8, help="How many intervals at once.")
+_PARALLEL = typer.Option(2, min=1, max=64, help="How many intervals at once.")
+_BACKGROUND = typer.Option(False, "--background", help="Have the workers of `tidemill serve` do it; do not wait.")
+_MOST_HERE = 8
 #: Exit codes by how it ended; another process may have paused or cancelled it, or may move it now.
 _CODES = {"completed": 0, "failed": 1, "interrupted": 1, "running": 5, "paused": 130, "cancelled": 130}
 
@@ -35,6 +38,7 @@ def start(
     time_to: str = typer.Option(None, "--to", help="Before what it ends. Default: nowhere."),
     every: str = typer.Option(None, help="Size of the intervals, each a run. Default: the export's interval."),
     parallel: int = _PARALLEL,
+    background: bool = _BACKGROUND,
     estimate: bool = typer.Option(False, "--estimate", help="Say what it would move, and stop."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
@@ -44,6 +48,7 @@ def start(
 
     Times are UTC unless they say otherwise; with intervals of a day or a week they are dates. --to is not included.
     """
+    _assert_moderate(parallel, background)
     with session.app() as opened:
         exports = opened.exports
         found = _estimate(opened, name, time_from, time_to, every)
@@ -52,12 +57,33 @@ def start(
             return
         if not as_json and found.intervals:
             output.say(_sum(found))
-        _follow(
-            exports,
-            name,
-            as_json,
-            lambda report: exports.backfill(name, found, by=session.user(), parallel=parallel, progress=report),
+        by = session.user()
+        if background:
+            _queued(exports.backfill(name, found, by=by, parallel=parallel, background=True), parallel, as_json)
+            return
+        move = functools.partial(exports.backfill, name, found, by=by, parallel=parallel)
+        _follow(exports, name, as_json, lambda report: move(progress=report))
+
+
+def _assert_moderate(parallel: int, background: bool) -> None:
+    from tidemill.errors import ConfigError
+
+    if parallel > _MOST_HERE and not background:
+        raise ConfigError(
+            "backfill_parallel",
+            f"One process moves {_MOST_HERE} intervals at once, at most.",
+            hint=f"--parallel {_MOST_HERE}; or have any number of workers do it: --background",
         )
+
+
+def _queued(view: BackfillView, parallel: int, as_json: bool) -> None:
+    """Say that workers will do it."""
+    if as_json:
+        output.print_json(view)
+        return
+    left = output.number(view.intervals - view.intervals_done, "interval")
+    output.done(f"The backfill of {view.export} is in the queue: {left}, up to {parallel} at once.")
+    output.say(f"Workers of tidemill serve move it. How it stands: tidemill export backfill show {view.export}")
 
 
 def _estimate(opened: App, name: str, time_from: str, time_to: str | None, every: str | None) -> Estimate:
@@ -85,16 +111,21 @@ def nothing_yet(opened: App, name: str) -> bool:
 
 
 @app.command("resume", epilog="Example: tidemill export backfill resume daily")
-def resume(name: str = _NAME, parallel: int = _PARALLEL, as_json: bool = output.JSON_OPTION) -> None:
+def resume(
+    name: str = _NAME,
+    parallel: int = _PARALLEL,
+    background: bool = _BACKGROUND,
+    as_json: bool = output.JSON_OPTION,
+) -> None:
     """Go on with a backfill that was paused or interrupted, and try its failed intervals again."""
+    _assert_moderate(parallel, background)
     with session.app() as opened:
         exports = opened.exports
-        _follow(
-            exports,
-            name,
-            as_json,
-            lambda report: exports.backfill_resume(name, by=session.user(), parallel=parallel, progress=report),
-        )
+        move = functools.partial(exports.backfill_resume, name, by=session.user(), parallel=parallel)
+        if background:
+            _queued(move(background=True), parallel, as_json)
+            return
+        _follow(exports, name, as_json, lambda report: move(progress=report))
 
 
 @app.command("pause", epilog="Example: tidemill export backfill pause daily")

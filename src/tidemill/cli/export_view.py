@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _OF_RUNS = {"interval", "delivery", "run_log", "verify_daily", "sql", "key", "versions", "last_finished_at"}
 _OF_RUNS |= {"paused", "next_run_at", "queued_intervals", "missing_intervals", "overdue_since"}
 _OF_STREAMS = {"buffer", "last_sent_at"}
+#: Of all runs that are over: what could be thought to be of the last one.
+_SUMS = {"rows", "bytes", "rejected", "bytes_billed", "cost_estimate", "seconds"}
 
 
 def begin(export: ExportView) -> str:
@@ -47,8 +49,9 @@ def table(exports: Sequence[ExportView]) -> None:
 def fields(export: ExportView) -> dict[str, Any]:
     """One, by the names that people read, without what it has not."""
     hidden = _OF_RUNS if export.mode == "stream" else _OF_STREAMS
-    seldom = {"trouble", "what_to_do", "paused", "overdue_since"}
-    found = {name: value for name, value in vars(export).items() if name not in hidden}
+    seldom = {"trouble", "what_to_do", "paused", "overdue_since", "in_doubt_since"}
+    found = {name: value for name, value in vars(export).items() if name not in {*hidden, "totals"}}
+    found |= {f"total_{name}" if name in _SUMS else name: value for name, value in vars(export.totals).items()}
     return {name.replace("_", " "): value for name, value in found.items() if value is not None or name not in seldom}
 
 

@@ -14,7 +14,7 @@ import traceback
 
 import typer
 
-from tidemill.cli import connection, events, export, key, local, model, persons, serve, service, setup
+from tidemill.cli import connection, copies, events, export, key, local, model, persons, serve, service, setup
 from tidemill.documents import page
 
 VERBOSE = "--verbose"
@@ -32,6 +32,7 @@ app = typer.Typer(
 setup.register(app)
 serve.register(app)
 service.register(app)
+copies.register(app)
 app.add_typer(local.app, name="local")
 app.add_typer(connection.app, name="connection")
 app.add_typer(events.app, name="events")

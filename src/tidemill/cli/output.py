@@ -64,10 +64,11 @@ def done(text: str) -> None:
 def print_json(data: Any) -> None:
     """`data` as JSON on standard output."""
     utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-    sys.stdout.write(json.dumps(_plain(data), indent=2, ensure_ascii=not utf8) + "\n")
+    sys.stdout.write(json.dumps(plain(data), indent=2, ensure_ascii=not utf8) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` as JSON has it."""
     match value:
         case enum.Enum():
             return value.value
@@ -78,13 +79,13 @@ def _plain(value: Any) -> Any:
         case bytes():
             return value.decode("utf-8", "replace")
         case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}
+            return {str(key): plain(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [_plain(item) for item in value]
+            return [plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if hasattr(value, "model_dump"):
-        return _plain(value.model_dump())
+        return plain(value.model_dump())
     return value
 
 

@@ -19,6 +19,7 @@ from rich.progress import (
 from tidemill.cli import output
 
 if TYPE_CHECKING:
+    from tidemill.copies.parts import Progress as CopyProgress
     from tidemill.events.load import LoadProgress
     from tidemill.exports.backfill import BackfillProgress
     from tidemill.exports.service import RunProgress
@@ -59,6 +60,12 @@ class Bar:
         intervals, rows = output.number(state.intervals, "interval"), output.number(state.rows, "row")
         detail = f"{state.intervals_done:,} of {intervals}, {state.rows_done:,} of {rows}"
         self._show(self._title, state.intervals_done, state.intervals, detail)
+
+    def copying(self, state: CopyProgress) -> None:
+        """Called while an installation is copied."""
+        files = f"{state.files_done:,} of {output.number(state.files, 'file')}, " if state.files > 1 else ""
+        detail = f"{files}{output.size(state.bytes_done)} of {output.size(state.bytes)}" if state.bytes else ""
+        self._show(f"{self._title}: {state.doing}", state.bytes_done, state.bytes, detail)
 
     def line(self, text: str) -> None:
         """A line that stays, above the bar."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tidemill.api.roles import Role
+from tidemill.api.roles import HTTP, Role
 from tidemill.cli import output, session
 
 
@@ -28,8 +28,8 @@ def serve(
     ),
 ) -> None:
     """Do all that is to be done by itself, until it is stopped (Ctrl-C): take events from the SDKs of PostHog, Segment,
-    RudderStack and Amplitude (capture), run exports when they are due (scheduler, worker), and append what is new to
-    the tables of streaming exports (worker).
+    RudderStack and Amplitude (capture), run exports when they are due (scheduler, worker), append what is new to the
+    tables of streaming exports (worker), and tell how all that stands (api; capture does, too).
 
     First, make a key for the SDKs: tidemill key create --team 1. An event is acknowledged when it is durable.
 
@@ -39,15 +39,18 @@ def serve(
     GET /health answers 200 while the server lives; /ready, while it can keep events, else 503; /metrics tells
     Prometheus what was taken and how far streams are, if asked from this machine or with TIDEMILL_METRICS_TOKEN.
     """
+    from tidemill import tracing
     from tidemill.api import serve as serving
 
-    listener = serving.bind(host, port) if Role.CAPTURE in role else None
+    tracing.assert_usable()
+    listener = serving.bind(host, port) if HTTP.intersection(role) else None
     with session.app() as opened:
         if listener is not None:
             shown = f"[{host}]" if ":" in host else host
-            output.done(f"Taking events at http://{shown}:{listener.getsockname()[1]}")
-            if not opened.keys.find():
+            what = "Taking events at" if Role.CAPTURE in role else "Answering /health, /ready and /metrics at"
+            output.done(f"{what} http://{shown}:{listener.getsockname()[1]}")
+            if Role.CAPTURE in role and not opened.keys.find():
                 output.note("There is no key yet. Make one: tidemill key create --team 1")
-        if others := [one for one in role if one is not Role.CAPTURE]:
+        if others := [one for one in role if one not in HTTP]:
             output.done(f"At work as {' and '.join(sorted(set(others)))}.")
         serving.run(opened.settings, listener, workers, behind, set(role))

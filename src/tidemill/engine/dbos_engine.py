@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID, _core, _dbos
+from dbos import DBOS, DBOSConfig, SetWorkflowID, _core, _dbos, _migration
 from dbos import error as dbos_error
 
 from tidemill import errors
@@ -23,7 +23,7 @@ from tidemill.engine.port import Handle
 from tidemill.errors import Cancelled, TidemillError
 
 #: Raised by one when the steps of a workflow change, so that no unfinished run goes on with other steps.
-APPLICATION_VERSION = "3"
+APPLICATION_VERSION = "4"
 #: A workflow that waits for its children holds one; DBOS's default of a few could all be held by waiting ones.
 THREADS = 100
 _POLL_SECONDS = 0.05
@@ -91,13 +91,15 @@ class DbosEngine:
             log_level="CRITICAL",
             enable_otlp=False,
             sys_db_pool_size=10,
+            db_engine_kwargs={"pool_pre_ping": False},  # it would ask before each statement; DBOS tries again anyhow
             max_executor_threads=THREADS,
         )
         DBOS(config=config)
         for name, workflow in self._workflows.items():
             self._registered[name] = DBOS.workflow(name=name)(_sealed(workflow))
         self._liveness.enter()
-        DBOS.launch()
+        with self._liveness.upgrading(len(_migration.get_dbos_migrations("dbos", True, False))):
+            DBOS.launch()
         self._launched = True
 
     def start(self, name: str, workflow_id: str, *arguments: Any) -> Handle:
@@ -135,9 +137,18 @@ class DbosEngine:
         """See port.Engine."""
         return self._liveness.alive(worker)
 
+    def assert_alive(self) -> None:
+        """See port.Engine."""
+        if self._launched:
+            self._liveness.assert_alive()
+
     def bury(self, worker: str) -> bool:
         """See port.Engine."""
         return self._liveness.bury(worker)
+
+    def prune(self) -> None:
+        """See port.Engine."""
+        self._liveness.prune()
 
     def close(self) -> None:
         """See port.Engine."""

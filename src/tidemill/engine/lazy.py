@@ -57,9 +57,18 @@ class LazyEngine:
         """See port.Engine."""
         return self._engine.alive(worker)
 
+    def assert_alive(self) -> None:
+        """See port.Engine."""
+        if "_engine" in vars(self):
+            self._engine.assert_alive()
+
     def bury(self, worker: str) -> bool:
         """See port.Engine."""
         return self._engine.bury(worker)
+
+    def prune(self) -> None:
+        """See port.Engine."""
+        self._engine.prune()
 
     def close(self) -> None:
         """See port.Engine."""

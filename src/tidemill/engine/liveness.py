@@ -15,11 +15,13 @@ import hashlib
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 
 import psycopg
 
+from tidemill.engine import pruning
 from tidemill.errors import ConflictError, UnavailableError
 
 #: The code of the error of a worker that lost its session.
@@ -45,6 +47,13 @@ _SUSPECT = f"""
     RETURNING sessions, suspected_at <= now() - {SUSPECTED_SECONDS} * interval '1 second'
 """
 _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+_WORKERS = f"SELECT id, seen_at < now() - {SILENT_SECONDS} * interval '1 second' FROM {_TABLE}"
+#: The numbers of advisory locks that are held in this database ("pg_locks").
+_HELD = """
+    SELECT (classid::bigint::numeric * 4294967296 + objid::bigint)::text FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 #: Forgets workers that left nothing unfinished behind.
 _FORGET = f"""
     DELETE FROM {_TABLE} w WHERE id = ANY(%s) AND NOT EXISTS
@@ -58,6 +67,11 @@ _CLAIM = """
     WHERE (workflow_uuid = %s OR starts_with(workflow_uuid, %s)) AND status IN ('PENDING', 'ENQUEUED')
     RETURNING workflow_uuid
 """
+
+
+#: That of who changes the tables of the metadata (store/locks.py, "migrate"): DBOS's are changed in turn with them.
+_ASKS_EVERY_SECONDS = 0.1
+_UPGRADES = int.from_bytes(hashlib.blake2b(b"tidemill:migrate", digest_size=8).digest(), signed=True)
 
 
 def _key(worker: str) -> int:
@@ -129,6 +143,25 @@ class Liveness:
                 if session.closed:  # it is lost: whoever begins a step is told so
                     return
 
+    @contextlib.contextmanager
+    def upgrading(self, version: int) -> Iterator[None]:
+        """For the time of the block nobody else changes tables, if DBOS's are older than that version, or not there.
+
+        DBOS has a lock of its own, for which it waits half a minute, and then goes on without. It makes indexes that
+        wait until no statement is under way that began before: so nobody may stand in line, but has to ask again.
+        """
+        known = self._ask("SELECT to_regclass('dbos.dbos_migrations') IS NOT NULL")
+        if known and int(str(self._ask("SELECT coalesce(max(version), 0) FROM dbos.dbos_migrations"))) >= version:
+            yield
+            return
+        while not self._ask("SELECT pg_try_advisory_lock(%s)", _UPGRADES):
+            time.sleep(_ASKS_EVERY_SECONDS)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(UnavailableError):  # it is gone with the session
+                self._ask("SELECT pg_advisory_unlock(%s)", _UPGRADES)
+
     def leave(self) -> None:
         """Be known as gone: forgotten, unless unfinished workflows are left for others. Who enters again is another."""
         self._left.set()
@@ -197,6 +230,11 @@ class Liveness:
             session.execute(_FORGET, [[owner]])
         return [str(workflow) for (workflow,) in claimed], token
 
+    def prune(self) -> None:
+        """Forget what ended a day ago."""
+        with _asking(), contextlib.closing(self._connect()) as session:
+            pruning.prune(session)
+
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
             self._dsn,
@@ -207,6 +245,20 @@ class Liveness:
             keepalives_count=3,
             tcp_user_timeout=30_000,
         )
+
+
+def standing(dsn: str) -> dict[str, int]:
+    """How many workers there are that are alive; that have their session, and give no sign of life; and that are gone,
+    and left something unfinished behind. A connection that fails is an UnavailableError."""
+    found = dict.fromkeys(("alive", "silent", "gone"), 0)
+    with _asking(), psycopg.connect(dsn, autocommit=True, connect_timeout=10) as session:
+        if session.execute("SELECT to_regclass(%s)", [_TABLE]).fetchone() == (None,):
+            return found  # none has ever begun
+        held = {int(str(number)) for (number,) in session.execute(_HELD)}
+        for worker, silent in session.execute(_WORKERS):
+            there = _key(str(worker)) % 2**64 in held
+            found["gone" if not there else "silent" if silent else "alive"] += 1
+    return found
 
 
 def _dead(session: psycopg.Connection[tuple[object, ...]], worker: str) -> bool:

@@ -51,9 +51,15 @@ class Engine(Protocol):
     def alive(self, worker: str) -> bool:
         """Whether the process that is known as that worker has its session; it may be frozen."""
 
+    def assert_alive(self) -> None:
+        """Raise UnavailableError if this process has begun, and was taken for dead since."""
+
     def bury(self, worker: str) -> bool:
         """Whether that worker is dead, for who wants its work. One that gives no sign of life is cut off from the
         database, in time."""
+
+    def prune(self) -> None:
+        """Forget workflows that were over a day ago, some at a time. To be called now and then."""
 
     @property
     def worker(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.errors import ConfigError
-from tidemill.events import duck
+from tidemill.events import duck, filing
 from tidemill.events.data.location import Folder
 from tidemill.events.data.storage import Storage
 from tidemill.settings import Settings
@@ -95,7 +95,8 @@ def _attach(settings: Settings, storage: Storage, dsn: str, connection: duckdb.D
         if known is None:
             raise
         at_home = isinstance(location, Folder) and not location.given and not settings.database_url
-        if not (isinstance(location, Folder) and at_home and any(location.path.iterdir())):
+        moved_here = isinstance(location, Folder) and at_home and any(location.path.iterdir())
+        if not moved_here or filing.left_by(storage.objects):
             more = ", with ?endpoint=… and &region=… as the other machines have it; or gs://…, if it is Google's"
             raise ConfigError(
                 "event_data_elsewhere",

@@ -333,11 +333,29 @@ class Lake:
         with self.cursor() as cursor:
             return ledger.newest(cursor)
 
+    def number_at(self, snapshot: int) -> int:
+        """How many events there were at a snapshot, which did not expire."""
+        with self.cursor() as cursor:
+            found = cursor.execute(f"SELECT count(*) FROM lake.events AT (VERSION => {snapshot:d})").fetchall()
+        return int(found[0][0])
+
+    def next(self, after: int) -> int | None:
+        """The first snapshot after that one that brought events."""
+        with self.cursor() as cursor:
+            query = "SELECT min(snapshot_id) FROM lake.commits WHERE rows > 0 AND snapshot_id > ?"
+            found: int | None = cursor.execute(query, [after]).fetchall()[0][0]
+        return found
+
     def commits(self, after: int, upto: int, fold: float = 0) -> list[Commit]:
         """The ledger of the snapshots in (after, upto], in order. `fold`: those in a row become one that together have
         about so many bytes."""
         with self.cursor() as cursor:
             return ledger.commits(cursor, after, upto, fold)
+
+    def behind(self, places: Sequence[int]) -> dict[int, tuple[int, float]]:
+        """How many events came between these snapshots, and when the first of them did; see `ledger.behind`."""
+        with self.cursor() as cursor:
+            return ledger.behind(cursor, places)
 
     def first_time(self) -> dt.datetime | None:
         """The time of the earliest event."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +46,22 @@ def commits(cursor: duckdb.DuckDBPyConnection, after: int, upto: int, fold: floa
         f"WHERE snapshot_id > {after} AND snapshot_id <= {upto} AND rows > 0",
         fold,
     )
+
+
+def behind(cursor: duckdb.DuckDBPyConnection, places: Sequence[int]) -> dict[int, tuple[int, float]]:
+    """Of each of these snapshots: how many rows came after it, up to the next of them, and when the first of them was
+    committed, in seconds since 1970. Those behind which nothing came are left out."""
+    if not places:
+        return {}
+    listed = ", ".join(f"({place})" for place in sorted(places))
+    found = cursor.execute(
+        f"""
+        SELECT place, sum(rows)::BIGINT, epoch(min(committed_at))
+        FROM (SELECT snapshot_id, rows, committed_at FROM lake.commits WHERE snapshot_id > {min(places)} AND rows > 0) c
+        ASOF JOIN (SELECT col0::BIGINT AS place FROM (VALUES {listed})) p ON c.snapshot_id > p.place GROUP BY place
+        """
+    ).fetchall()
+    return {int(place): (int(rows), float(since)) for place, rows, since in found}
 
 
 def between(cursor: duckdb.DuckDBPyConnection, after: int, upto: int) -> str:

@@ -23,6 +23,8 @@ _COLUMNS = (
     "set_once",
     "inserted_at",
 )
+#: Bytes in Parquet for each byte of text, while there is nothing to measure.
+GUESSED = 0.2
 _GROUPS = {"event": "event", "team": "team_id", "day": "strftime(timezone('UTC', timestamp), '%Y-%m-%d')"}
 
 
@@ -83,12 +85,12 @@ def partitions(lake: Lake, after: int, upto: int, size: str) -> list[tuple[dt.da
 
 
 def compression(lake: Lake) -> float:
-    """Bytes in Parquet for each byte of text, measured over the store; 0.2 while there is nothing to measure."""
+    """Bytes in Parquet for each byte of text, measured over the store; GUESSED while it is empty."""
     with lake.cursor() as cursor:
         stored = cursor.execute(
             "SELECT sum(file_size_bytes) FROM ducklake_table_info('lake') WHERE table_name = 'events'"
         ).fetchone()
         told = cursor.execute("SELECT sum(bytes) FROM lake.commits").fetchone()
     if not stored or not told or not stored[0] or not told[0]:
-        return 0.2
+        return GUESSED
     return min(1.0, float(stored[0]) / float(told[0]))

@@ -2,7 +2,8 @@
 
 A backfill covers what the export had covered when it was made (`upto`): what is newer comes with the next run. Its runs
 merge, so over whatever the table holds already no row is there twice. Which intervals are done is told by their runs
-alone; a failed one does not stop the others, and is tried again when the backfill is resumed.
+alone; a failed one does not stop the others, and is tried again when the backfill is resumed. It is moved by the
+process that began it, or, an interval at a time, by any number of workers (`store/pieces.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import datetime as dt
+import logging
 import threading
 import time
 import uuid
@@ -19,11 +21,12 @@ from tidemill.errors import Cancelled, ConfigError, ConflictError, NotFoundError
 from tidemill.exports.dispatch import ELSEWHERE, Dispatch
 from tidemill.exports.estimate import Estimate
 from tidemill.exports.plan import Planner
-from tidemill.exports.views import RunProgress
+from tidemill.exports.watch import untold
 from tidemill.exports.work import Parts
 from tidemill.store.backfills import Backfills
-from tidemill.store.records import Backfill, Export, Run
+from tidemill.store.records import Backfill, Export, Piece, Run
 
+_log = logging.getLogger(__name__)
 _LOOKS_EVERY_SECONDS = 0.5
 EARLIEST = "earliest"
 
@@ -72,8 +75,8 @@ class Backfiller:
     def __init__(self, parts: Parts, planner: Planner, dispatch: Dispatch, backfills: Backfills) -> None:
         self._parts, self._planner, self._dispatch, self._backfills = parts, planner, dispatch, backfills
 
-    def start(self, export: Export, estimate: Estimate, by: str) -> Backfill:
-        """Save it.
+    def start(self, export: Export, estimate: Estimate, by: str, *, workers: int | None = None) -> Backfill:
+        """Save it, to be moved by this process; or (`workers`) put it into the queue, for so many runs at once.
 
         Raises
         ------
@@ -87,9 +90,9 @@ class Backfiller:
                 "backfill_empty", "There are no rows in that range.", hint="tidemill events count --by day"
             )
         self._planner.assert_fit(export)
-        self._parts.engine.launch()
         return self._backfills.add(
             export.id,
+            parallel=workers,
             time_from=estimate.time_from,
             time_to=estimate.time_to,
             every=estimate.every,
@@ -98,24 +101,27 @@ class Backfiller:
                 {"start": start.isoformat() if start else None, "end": end.isoformat() if end else None, "rows": rows}
                 for start, end, rows in estimate.intervals
             ],
-            worker=self._parts.engine.worker,
+            worker=None if workers else self._mover(),
             created_by=by,
         )
 
-    def resume(self, export: Export) -> Backfill:
-        """The export's backfill that is not finished, taken by this process.
+    def _mover(self) -> str:
+        self._parts.engine.launch()
+        return self._parts.engine.worker
+
+    def resume(self, export: Export, *, workers: int | None = None) -> Backfill:
+        """The export's backfill that is not finished, taken by this process, or for workers: see `start`.
 
         Raises
         ------
         NotFoundError
             There is none.
         ConflictError
-            A living process moves it.
+            A living process moves it, or workers do.
         """
         backfill = self.unfinished(export)
-        self._parts.engine.launch()
         self.assert_not_moving(export)
-        return self._backfills.take(backfill, self._parts.engine.worker)
+        return self._backfills.take(backfill, None if workers else self._mover(), workers)
 
     def assert_none(self, export: Export) -> None:
         """Raise ConflictError if the export has a backfill that may be running: it may send the same rows."""
@@ -136,9 +142,11 @@ class Backfiller:
             )
 
     def moving(self, export: Export) -> bool:
-        """Whether a living process moves a backfill of the export."""
+        """Whether a living process moves a backfill of the export, or it is in the queue of workers."""
         found = self._backfills.unfinished(export.id)
-        return bool(found and found.status == "running" and found.worker and not self._parts.engine.bury(found.worker))
+        if found is None or found.status != "running":
+            return False
+        return bool(found.parallel or (found.worker and not self._parts.engine.bury(found.worker)))
 
     def unfinished(self, export: Export) -> Backfill:
         """The export's backfill that is not finished; NotFoundError if there is none."""
@@ -177,10 +185,25 @@ class Backfiller:
             one.result()  # a bug is one here, too
         return self._backfills.by_id(backfill.id)
 
+    def piece(self, piece: Piece) -> None:
+        """See that the run of one interval is completed, as a worker. Raises what that does."""
+        backfill = self._backfills.by_id(piece.backfill_id)
+        self._dispatch.begin()
+        moving = _Moving(backfill, untold)
+        if self._ours(backfill):
+            self._moved(moving, piece.number, backfill.created_by)
+
+    def end(self, backfill_id: uuid.UUID) -> None:
+        """Nothing of it is left for workers: it is completed, or has failed."""
+        if status := self._backfills.end(backfill_id):
+            backfill = self._backfills.by_id(backfill_id)
+            name = self._parts.exports.by_id(backfill.export_id).name
+            _log.info("the backfill of %s: %s", name, status)
+
     def _ours(self, backfill: Backfill) -> bool:
         """Whether it is running, and nobody else has taken it since."""
         now = self._backfills.by_id(backfill.id)
-        return now.status == "running" and now.worker == self._parts.engine.worker
+        return now.status == "running" and now.worker == backfill.worker and now.parallel == backfill.parallel
 
     def _interval(self, moving: _Moving, number: int, by: str) -> None:
         if moving.interrupted or not self._ours(moving.backfill):
@@ -202,9 +225,9 @@ class Backfiller:
             run = self._parts.runs.of_backfill(backfill.id).get(number)
             try:
                 if run is None:
-                    run = self._dispatch.move(self._planner.over(export, backfill, number, by), _quiet)
+                    run = self._dispatch.move(self._planner.over(export, backfill, number, by), untold)
                 elif run.status != "completed":
-                    run = self._dispatch.retry(run, _quiet)
+                    run = self._dispatch.retry(run, untold)
                 return run.rows_planned
             except ConflictError as conflict:
                 if conflict.code not in ELSEWHERE or not self._waited(moving, number):
@@ -233,7 +256,7 @@ class Backfiller:
         runs = self._parts.runs.of_backfill(backfill.id)
         done = [number for number, run in runs.items() if run.status == "completed"]
         status = backfill.status
-        if status == "running" and not (backfill.worker and self._parts.engine.alive(backfill.worker)):
+        if status == "running" and backfill.parallel is None and not self._is_moved(backfill):
             status = "interrupted"
         return BackfillView(
             id=backfill.id,
@@ -255,6 +278,9 @@ class Backfiller:
             hint=next((run.error_hint for run in runs.values() if run.status == "failed" and run.error_hint), ""),
         )
 
+    def _is_moved(self, backfill: Backfill) -> bool:
+        return bool(backfill.worker and self._parts.engine.alive(backfill.worker))
+
 
 class _Moving:
     """What the threads that move a backfill share."""
@@ -272,10 +298,6 @@ class _Moving:
             self._intervals += 1
             self._rows += rows
             self._report(BackfillProgress(self._intervals, len(self.backfill.intervals), self._rows, self._all))
-
-
-def _quiet(_: RunProgress) -> None:
-    return None
 
 
 def _told(backfill: Backfill, number: int, run: Run) -> tuple[str, str, str, str]:

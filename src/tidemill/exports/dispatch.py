@@ -8,11 +8,12 @@ import shutil
 import time
 from collections.abc import Sequence
 
+from tidemill import tracing
 from tidemill.bigquery import write_streams
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import ConflictError, NotFoundError, TidemillError
-from tidemill.exports import rejects
+from tidemill.exports import rejects, told
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import Ground, RunRejects
 from tidemill.exports.run import Runner
@@ -70,6 +71,7 @@ class Dispatch:
 
     def begin(self) -> None:
         """Something new is begun: the engine runs, and an interrupt from before does not count."""
+        tracing.assert_usable()
         self._watches.ready()
         self._engine.launch()
 
@@ -155,10 +157,12 @@ class Dispatch:
                 recovered = self._engine.recover(f"{run.id}:{run.attempt}")
                 if recovered:
                     self._runs.note(run.id, attempt=run.attempt, worker=self._engine.worker)
+                    told.taken_over(self._parts, run)
                     self._runs.remark(run.id, "The run was interrupted, and went on where it had stopped.")
                     recovered.wait()
                     return self._runs.by_id(run.id)
         again = self._runs.resume(run.id, self._engine.worker, expected_attempt=run.attempt)
+        told.begins_again(self._parts, again)
         return self.move(again, report)
 
     def move(self, run: Run, report: Report) -> Run:
@@ -173,6 +177,7 @@ class Dispatch:
         if run.status != "running":
             raise ConflictError("run_over", f"Run {run.id.hex[:8]} is {run.status} already.", hint="Nothing to cancel.")
         self._runs.request_cancel(run.id)
+        told.asked_to_stop(self._parts, run)
         if not run.worker or self._engine.bury(run.worker):
             self.cancel_abandoned(run)
         end = time.monotonic() + _CANCELS_WITHIN_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from tidemill.bigquery import names
@@ -17,7 +18,7 @@ from tidemill.models import custom
 from tidemill.store.records import Connection, Export
 
 EDITABLE = {
-    *("name", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days"),
+    *("name", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days", "reject_share"),
     *("delivery", "buffer_bytes", "buffer_seconds", "elements_on_any_event", *said.FIELDS),
 }
 #: Words of `tidemill export run` and `tidemill export backfill`.
@@ -142,6 +143,7 @@ def _queried(lake: Lake, fields: dict[str, Any]) -> dict[str, Any]:
 def _understood(fields: dict[str, Any], before: Schedule) -> dict[str, Any]:
     """The fields, with numbers that were written as texts, and with a schedule if something is said of it."""
     fields = said.understood(fields, before)
-    texts = {"max_bytes_billed": spec.parse_bytes, "verify_days": spec.parse_days, "buffer_bytes": spec.parse_bytes}
+    texts: dict[str, Callable[[str], Any]] = {"verify_days": spec.parse_days, "reject_share": spec.parse_share}
+    texts |= {"max_bytes_billed": spec.parse_bytes, "buffer_bytes": spec.parse_bytes}
     return {name: texts[name](value) if name in texts and isinstance(value, str) else value
             for name, value in fields.items()}  # fmt: skip

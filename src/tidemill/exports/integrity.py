@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 
 from tidemill.errors import Cancelled, ConflictError, NotFoundError
+from tidemill.exports import doubt
 from tidemill.exports.backfill import Backfiller, Report
 from tidemill.exports.estimate import Estimator
 from tidemill.exports.spec import ExportSpec
@@ -43,10 +44,11 @@ class Integrity:
         """The newest one of an export."""
         return self._verifications.last(export.id)
 
-    def daily(self, export: Export, by: str, progress: Report) -> Verified | None:
+    def daily(self, export: Export, by: str, progress: Report, *, background: bool = False) -> Verified | None:
         """Today's (UTC), if the export asks for one and there was none yet; what is missing is brought in first.
 
         None, too, if it cannot be today's yet: something else moves rows, or there are none. The next run tries again.
+        `background`: workers bring it in, and it is not waited for; the next run verifies the table.
 
         Raises
         ------
@@ -54,15 +56,19 @@ class Integrity:
             This process was told to stop.
         """
         asked = ExportSpec.model_validate(export.spec).verify_days
-        today = dt.datetime.now(dt.UTC).date()
+        if asked is None or not export.position:
+            return None
         last = self._verifications.last(export.id, daily=True)
-        if asked is None or not export.position or (last and last.created_at.astimezone(dt.UTC).date() >= today):
+        if last and last.created_at.astimezone(dt.UTC).date() >= dt.datetime.now(dt.UTC).date():
             return None
         if self._backfiller.moving(export):  # rows are on their way
             return None
         try:
             found = self._verified(export, asked or None)
-            if found.different and self._repaired(export, found, by, progress):
+            if found.different and background:
+                if not self._is_repaired(export, by) and self._begun(export, found, by):
+                    return None
+            elif found.different and self._repaired(export, found, by, progress):
                 found = self._verified(export, asked or None)
         except ConflictError:
             return None
@@ -72,6 +78,20 @@ class Integrity:
     def _verified(self, export: Export, days: int | None) -> Verified:
         with self._parts.watches.planning(export) as client:
             return self._verifier.verify(export, client, days)
+
+    def _is_repaired(self, export: Export, by: str) -> bool:
+        """Whether there was a backfill today for what was missing; what is missing still, is told then."""
+        last = next(iter(self._backfiller.views(export, limit=1)), None)
+        today = dt.datetime.now(dt.UTC).date()
+        return bool(last and last.created_by == by and last.created_at.astimezone(dt.UTC).date() >= today)
+
+    def _begun(self, export: Export, found: Verified, by: str) -> bool:
+        """Whether there was something that workers bring in now."""
+        estimate = self._estimator.repair(export, found)
+        if estimate is None or self._unfinished(export):
+            return False
+        self._backfiller.start(export, estimate, by, workers=_INTERVALS_AT_ONCE)
+        return True
 
     def _repaired(self, export: Export, found: Verified, by: str, progress: Report) -> bool:
         """Whether there was something that a backfill could bring in. One that is not finished is the user's."""
@@ -95,6 +115,7 @@ class Integrity:
         return True
 
     def _keep(self, export: Export, found: Verified, by: str, *, daily: bool) -> None:
+        doubt.verified(self._parts, export, found)
         self._verifications.add(
             export.id,
             daily=daily,

@@ -12,7 +12,7 @@ from tidemill.bigquery.tables import Table
 from tidemill.errors import ConfigError
 from tidemill.events import chunks as chunk_files
 from tidemill.events.ledger import Commit
-from tidemill.exports import cut
+from tidemill.exports import cut, doubt, told
 from tidemill.exports.rejects import Ground
 from tidemill.exports.schedules.calendar import Span
 from tidemill.exports.spec import Delivery, ExportSpec
@@ -40,23 +40,25 @@ class Planner:
         `asked_at`: a moment before this one.
         """
         source = self._parts.source(export)
-        upto = source.catch_up()
-        commits = source.changes(export.position, upto, self._fold(export))
-        if not commits:
-            return None
-        interval = (commits[0].since, commits[-1].committed_at)
-        return self._of_commits(export, commits, upto, by=by, interval=interval, covers_until=asked_at)
+        with told.planning(self._parts, export):
+            upto = source.catch_up()
+            commits = source.changes(export.position, upto, self._fold(export))
+            if not commits:
+                return None
+            interval = (commits[0].since, commits[-1].committed_at)
+            return self._of_commits(export, commits, upto, by=by, interval=interval, covers_until=asked_at)
 
     def scheduled(self, export: Export, span: Span, by: str) -> Run:
         """The run of an interval of the schedule: over everything that was committed by its end, since the last run.
         It has no chunks if there is nothing."""
         source = self._parts.source(export)
-        upto = max(source.until(span.end, export.position), export.position)
-        commits = source.changes(export.position, upto, self._fold(export)) if upto > export.position else []
-        interval = (span.start, span.end)
-        return self._of_commits(
-            export, commits, upto, by=by, interval=interval, covers_until=span.end, more={"scheduled": True}
-        )
+        with told.planning(self._parts, export):
+            upto = max(source.until(span.end, export.position), export.position)
+            commits = source.changes(export.position, upto, self._fold(export)) if upto > export.position else []
+            interval = (span.start, span.end)
+            return self._of_commits(
+                export, commits, upto, by=by, interval=interval, covers_until=span.end, more={"scheduled": True}
+            )
 
     def _of_commits(
         self,
@@ -212,7 +214,9 @@ class Planner:
             | {"time_from": c.time_from, "time_to": c.time_to}
             for c in chunks
         ]
-        return self._runs.plan(export.id, run, rows)
+        made = self._runs.plan(export.id, run, rows)
+        told.planned(self._parts, made, len(rows))
+        return made
 
     def _chunks(self, export: Export, commits: Sequence[Commit], after: int) -> list[cut.Chunk]:
         spec = ExportSpec.model_validate(export.spec)
@@ -247,6 +251,8 @@ class Planner:
         it seems to be empty, unless it has no key: what was streamed into it lately is not counted.
         """
         model = model_of(export)
+        if mode := doubt.mode(self._parts, export):
+            return mode
         if not model.key:  # nothing tells one row from another
             return "append"
         if mode := _changing(model):
@@ -255,7 +261,10 @@ class Planner:
         if table is None:
             return "append"
         names = {field.name.lower() for field in table.fields}
-        return "merge" if table.rows or names.issuperset(model.key) else "append"
+        if not table.rows and not names.issuperset(model.key):
+            return "append"
+        self._runs.doubts.spread(export.id)
+        return "merge"
 
     def _table(self, export: Export) -> Table | None:
         with self._watches.planning(export) as client:

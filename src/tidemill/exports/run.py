@@ -1,4 +1,4 @@
-"""A run, from its plan to its end: prepare the table → write and load each chunk → merge → log → complete.
+"""A run, from its plan to its end: prepare the table → move each chunk → merge → log → complete.
 
 By the Storage Write API: prepare the table → send each chunk → commit → merge → log → complete.
 
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidemill.errors import Cancelled, TidemillError
+from tidemill.exports import told
 from tidemill.exports.steps import commit, finish, log, move, prepare, send
 from tidemill.exports.watch import Report
 from tidemill.exports.work import Parts
@@ -32,9 +33,12 @@ class Runner:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        parts.engine.register(WORKFLOW, self._workflow)
-        parts.engine.register(CHUNK_WORKFLOW, self._chunk_workflow)
-        parts.engine.register(SEND_WORKFLOW, self._send_workflow)
+        self._children: dict[str, Callable[..., None]] = {
+            CHUNK_WORKFLOW: self._chunk_workflow,
+            SEND_WORKFLOW: self._send_workflow,
+        }
+        for name, workflow in {WORKFLOW: self._workflow, **self._children}.items():
+            parts.engine.register(name, workflow)
 
     def execute(self, run: Run, report: Report) -> None:
         """Move a run to its end, in this process.
@@ -58,13 +62,19 @@ class Runner:
     # The workflows. They must not look at anything but their arguments and the results of steps.
 
     def _step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        return self._parts.engine.step(name, functools.partial(function, self._parts), *arguments)
+        return self._parts.engine.step(name, functools.partial(told.step, self._parts, name, function), *arguments)
 
     def _workflow(self, run_id: str, attempt: int) -> None:
+        with told.attempt(run_id, attempt):
+            self._move(run_id, attempt)
+
+    def _move(self, run_id: str, attempt: int) -> None:
         try:
-            self._deliver(run_id, attempt)
-            self._step("merge", finish.merge, run_id, attempt)
-            self._step("log", log.write, run_id, attempt)
+            found = self._deliver(run_id, attempt)
+            if found["staged"]:
+                self._step("merge", finish.merge, run_id, attempt)
+            if found["logged"]:
+                self._step("log", log.write, run_id, attempt)
             self._step("complete", finish.complete, run_id, attempt)
         except TidemillError as error:
             if error.code in {"worker_lost", "run_taken_over"}:
@@ -77,27 +87,31 @@ class Runner:
             self._step("fail", finish.fail, run_id, attempt, fields, False)
             raise
 
-    def _deliver(self, run_id: str, attempt: int) -> None:
-        """Bring the rows into the table, or its stage. Again, if BigQuery dropped them before they could be seen."""
+    def _deliver(self, run_id: str, attempt: int) -> dict[str, int]:
+        """Bring the rows into the table, or its stage. Again, if BigQuery dropped them before they could be seen.
+        Gives what `prepare` said."""
         for turn in range(commit.ROUNDS):
             found = self._step("prepare", prepare.prepare, run_id, attempt)
-            workflow = SEND_WORKFLOW if found["storage_write"] else CHUNK_WORKFLOW
-            again = f":{turn}" if turn else ""
-            self._move_chunks(run_id, attempt, workflow, [f"{number}{again}" for number in range(found["chunks"])])
+            self._move_chunks(run_id, attempt, found, f":{turn}" if turn else "")
             last = turn == commit.ROUNDS - 1
             if not found["storage_write"] or self._step("commit", commit.commit, run_id, attempt, last):
-                return
+                break
+        return dict(found)
 
-    def _move_chunks(self, run_id: str, attempt: int, workflow: str, names: list[str]) -> None:
+    def _move_chunks(self, run_id: str, attempt: int, found: dict[str, int], again: str) -> None:
         """Some chunks at once. If one fails, those that were begun are waited for, and no other is begun."""
+        workflow = SEND_WORKFLOW if found["storage_write"] else CHUNK_WORKFLOW
+        if found["chunks"] == 1:  # as of most runs: a workflow of its own would cost as much as it does
+            self._children[workflow](run_id, attempt, 0)
+            return
         moving: collections.deque[Any] = collections.deque()
         failed: TidemillError | None = None
-        for number, name in enumerate(names):
+        for number in range(found["chunks"]):
             if len(moving) >= self._parts.settings.parallel_loads:
                 failed = failed or _outcome(moving.popleft())
             if failed:
                 break
-            child = f"{run_id}:{attempt}:{name}"
+            child = f"{run_id}:{attempt}:{number}{again}"
             moving.append(self._parts.engine.start(workflow, child, run_id, attempt, number))
         while moving:
             failed = _outcome(moving.popleft()) or failed
@@ -105,9 +119,7 @@ class Runner:
             raise failed
 
     def _chunk_workflow(self, run_id: str, attempt: int, number: int) -> None:
-        self._step("write", move.write, run_id, attempt, number)
-        self._step("load", move.load, run_id, attempt, number)
-        self._step("clean", move.clean, run_id, attempt, number)
+        self._step("move", move.move, run_id, attempt, number)
 
     def _send_workflow(self, run_id: str, attempt: int, number: int) -> None:
         self._step("send", send.send, run_id, attempt, number)

@@ -14,7 +14,7 @@ from tidemill.events.erasure import PersonEvents
 from tidemill.events.identity.service import IdentityService
 from tidemill.events.lake import Lake
 from tidemill.events.sources.source import Source
-from tidemill.exports import check, selection
+from tidemill.exports import check, doubt, selection
 from tidemill.exports import draft as drafts
 from tidemill.exports.backfill import Backfiller, BackfillProgress, BackfillView
 from tidemill.exports.check import Example
@@ -22,11 +22,15 @@ from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.erasure import Eraser, Told
 from tidemill.exports.estimate import Estimate, Estimator
 from tidemill.exports.integrity import Integrity
+from tidemill.exports.logs import Logs
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import RunRejects
+from tidemill.exports.schedules.intervals import Intervals
+from tidemill.exports.schedules.pieces import Pieces
 from tidemill.exports.schedules.scheduler import Scheduler
 from tidemill.exports.schedules.service import Scheduling
 from tidemill.exports.schedules.worker import Worker
+from tidemill.exports.seeing import Seeing
 from tidemill.exports.set_aside import SetAside
 from tidemill.exports.shown import Shown
 from tidemill.exports.spec import ExportSpec
@@ -40,9 +44,11 @@ from tidemill.store.backfills import Backfills
 from tidemill.store.connections import Connections
 from tidemill.store.erasures import Erasures
 from tidemill.store.exports import Exports
+from tidemill.store.jobs import Jobs
 from tidemill.store.loads import Rejects
 from tidemill.store.modifications import Modifications
-from tidemill.store.records import Connection, Export
+from tidemill.store.pieces import Pieces as PieceRepository
+from tidemill.store.records import Backfill, Connection, Export
 from tidemill.store.runs import Runs
 from tidemill.store.schedules import Schedules
 from tidemill.store.streams import Streams
@@ -75,20 +81,37 @@ class ExportService:
         streams: Streams,
         schedules: Schedules,
         tasks: Tasks,
+        pieces: PieceRepository,
         scheduler: Scheduler,
         modifications: Modifications,
+        jobs: Jobs,
+        seeing: Seeing,
         sent: PersonEvents,
         lock: Lock,
         client_for: Callable[[Connection, str], Client],
     ) -> None:
-        """`queried`: the source of a query's rows; `sources`: by model; `sent`: events by who sent them; `lock`: as in
-        Parts; `client_for(connection, project)`: BigQuery."""
+        """`queried`: the source of a query's rows; `sources`: by model; `lock`: as in Parts; `sent`: events by who sent
+        them; `client_for(connection, project)`: BigQuery."""
         self._lake = lake
         self._connections, self._exports, self._runs, self._rejects = connections, exports, runs, rejects
         self._client_for = client_for
         self._set_aside = RunRejects(lake, runs, rejects)
         watches = Watches(runs, self._client)
-        parts = Parts(settings, lake, sources, queried, engine, exports, runs, rejects, modifications, watches, lock)
+        parts = Parts(
+            settings,
+            lake,
+            sources,
+            queried,
+            engine,
+            exports,
+            runs,
+            rejects,
+            modifications,
+            jobs,
+            watches,
+            lock,
+            seeing.book,
+        )
         self._parts = parts
         planner = Planner(parts)
         self._dispatch = Dispatch(parts, planner, self._set_aside)
@@ -101,8 +124,11 @@ class ExportService:
         self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)
         self.schedules = Scheduling(parts, schedules, tasks, scheduler, self._backfiller)
         self.scheduler = scheduler
-        self.worker = Worker(parts, self._dispatch, self._integrity, schedules, tasks, self.schedules.pause_failing)
-        self._shown = Shown(parts, connections, self._integrity, self.streaming, self.schedules)
+        pause = self.schedules.pause_failing
+        due = Intervals(parts, self._dispatch, self._integrity, schedules, tasks, pause)
+        self.worker = Worker(settings, engine, [due, Pieces(settings, self._dispatch, self._backfiller, pieces)])
+        self._shown = Shown(parts, connections, self._integrity, self.streaming, self.schedules, seeing.totals)
+        self.logs = Logs(exports, runs, seeing.lines)
         self.set_aside = SetAside(parts, self._set_aside, self._dispatch, self._backfiller, self._shown)
 
     def _client(self, export: Export) -> Client:
@@ -209,6 +235,13 @@ class ExportService:
         """
         return self._integrity.daily(self._exports.get(name), by, progress)
 
+    def settle(self, name: str) -> ExportView:
+        """The table of an export that is in doubt holds no row that comes again, the user says. ConflictError if it is
+        in none."""
+        export = self._exports.get(name)
+        doubt.settle(self._parts, export)
+        return self._shown.export(export)
+
     def repair(self, name: str, verified: Verified) -> Estimate | None:
         """The backfill that brings in what the table was found to lack; None if it lacks nothing."""
         return self._estimator.repair(self._exports.get(name), verified)
@@ -224,9 +257,17 @@ class ExportService:
         return self._estimator.estimate(self._exports.get(name), time_from, time_to, every)
 
     def backfill(
-        self, name: str, estimate: Estimate, *, by: str, parallel: int, progress: Callable[[BackfillProgress], None]
+        self,
+        name: str,
+        estimate: Estimate,
+        *,
+        by: str,
+        parallel: int,
+        progress: Callable[[BackfillProgress], None] = untold,
+        background: bool = False,
     ) -> BackfillView:
-        """Export a range of event time again, merged with what the table holds.
+        """Export a range of event time again, merged with what the table holds. `background`: workers do it, and it is
+        not waited for.
 
         Raises
         ------
@@ -235,15 +276,29 @@ class ExportService:
         ConflictError
             A backfill of this export is not finished.
         """
-        backfill = self._backfiller.start(self._exports.get(name), estimate, by)
-        return self._backfiller.view(self._backfiller.move(backfill, by, parallel, progress))
+        export = self._exports.get(name)
+        backfill = self._backfiller.start(export, estimate, by, workers=parallel if background else None)
+        return self._backfilled(backfill, by, parallel, progress)
 
     def backfill_resume(
-        self, name: str, *, by: str, parallel: int, progress: Callable[[BackfillProgress], None]
+        self,
+        name: str,
+        *,
+        by: str,
+        parallel: int,
+        progress: Callable[[BackfillProgress], None] = untold,
+        background: bool = False,
     ) -> BackfillView:
         """Go on with the backfill that was paused or interrupted; try its failed intervals again."""
-        backfill = self._backfiller.resume(self._exports.get(name))
-        return self._backfiller.view(self._backfiller.move(backfill, by, parallel, progress))
+        backfill = self._backfiller.resume(self._exports.get(name), workers=parallel if background else None)
+        return self._backfilled(backfill, by, parallel, progress)
+
+    def _backfilled(
+        self, backfill: Backfill, by: str, parallel: int, progress: Callable[[BackfillProgress], None]
+    ) -> BackfillView:
+        if backfill.parallel is None:
+            backfill = self._backfiller.move(backfill, by, parallel, progress)
+        return self._backfiller.view(backfill)
 
     def backfill_stop(self, name: str, *, cancel: bool) -> BackfillView:
         """Pause the backfill: what is begun ends. Or cancel it, with its runs and their BigQuery jobs."""

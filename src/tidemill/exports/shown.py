@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidemill.exports import selection, views
+from tidemill.exports import costs, selection, views
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.schedules.service import Scheduling
 from tidemill.exports.spec import ExportSpec
@@ -11,6 +11,7 @@ from tidemill.exports.views import ExportView, RunView
 from tidemill.exports.work import Parts
 from tidemill.store.connections import Connections
 from tidemill.store.records import Export, Run
+from tidemill.store.totals import Totals
 
 
 class Shown:
@@ -23,9 +24,10 @@ class Shown:
         integrity: Integrity,
         streaming: Streaming,
         schedules: Scheduling,
+        totals: Totals,
     ) -> None:
         self._parts, self._connections = parts, connections
-        self._integrity, self._streaming, self._schedules = integrity, streaming, schedules
+        self._integrity, self._streaming, self._schedules, self._totals = integrity, streaming, schedules, totals
 
     def export(self, export: Export) -> ExportView:
         """The view of an export."""
@@ -43,12 +45,15 @@ class Shown:
             self._schedules.due(export),
             moved=self._streaming.is_moved(export),
             interrupted=last is not None and self._is_interrupted(last),
+            totals=costs.totals(self._parts.settings, self._totals.get(export.id)),
+            doubt=self._parts.runs.doubts.of(export.id),
         )
 
     def run(self, run: Run, rejects: tuple[tuple[str, str, str], ...] = ()) -> RunView:
         """The view of a run."""
         export, chunks = self._parts.exports.by_id(run.export_id), self._parts.runs.chunks(run.id)
-        return views.run_view(run, export, chunks, rejects, interrupted=self._is_interrupted(run))
+        cost = costs.of_run(self._parts.settings, run, sum(chunk.bytes for chunk in chunks))
+        return views.run_view(run, export, chunks, cost, rejects, interrupted=self._is_interrupted(run))
 
     def _waiting(self, export: Export) -> int:
         """How many rows wait."""

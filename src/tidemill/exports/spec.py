@@ -165,6 +165,9 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     verify_days: int | None = Field(
         default=None, ge=0, le=36_500, description="Once a day a run verifies so many of the last days; 0: all of them."
     )
+    reject_share: float = Field(
+        default=0.01, ge=0, le=1, description="People are told of a run that sets aside more of its rows; 1: never."
+    )
     max_bytes_billed: int | None = Field(
         default=None, description="Most bytes that one statement of the export may be billed for."
     )
@@ -333,6 +336,23 @@ def parse_days(text: str) -> int | None:
     if not given.isdecimal() or not 0 < int(given) <= 36_500:
         raise ConfigError("days", f"{text!r} is no number of days.", hint="Write 7 or 30; or 'all', or 'none'.")
     return int(given)
+
+
+def parse_share(text: str) -> float:
+    """``1%``, ``0.5 %``, ``0`` (any row is too much), or ``none`` (1: no number is).
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
+    given = text.strip().lower()
+    if given == "none":
+        return 1.0
+    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%|0", given)
+    if not found or float(found[1] or 0) > 100:
+        raise ConfigError("share", f"{text!r} is no share.", hint="Write 1%, 0.5%, or 0 (any row); or 'none'.")
+    return float(found[1] or 0) / 100
 
 
 def make(**fields: Any) -> ExportSpec:

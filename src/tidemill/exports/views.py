@@ -6,6 +6,8 @@ import dataclasses
 import datetime as dt
 import uuid
 
+from tidemill.exports import alarms
+from tidemill.exports.costs import Totals
 from tidemill.exports.schedules.due import Due
 from tidemill.exports.spec import ExportSpec
 from tidemill.store import records
@@ -46,6 +48,7 @@ class ExportView:
     table_expiration_days: int | None
     max_bytes_billed: int | None
     run_log: bool
+    reject_share: str
     verify_daily: str
     last_verified_at: dt.datetime | None
     last_verified: str | None
@@ -78,6 +81,9 @@ class ExportView:
     missing_intervals: tuple[tuple[dt.datetime, dt.datetime], ...]
     #: Since when a run should have begun, and has not.
     overdue_since: dt.datetime | None
+    totals: Totals
+    #: When the backup was made that was restored, since when it is in doubt what the table holds: rows are merged.
+    in_doubt_since: dt.datetime | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +105,7 @@ class RunView:
 
     `status`: running, interrupted (it would be running, but the process that moved it is gone), completed, failed or
     cancelled. `kind`: new, stream, backfill (a range again) or again (rows that were set aside, or sent before).
-    `merge_job_id`: of the MERGE that brought the rows in, of a run with one.
+    `merge_job_id`: of the MERGE that brought the rows in, of a run with one. `cost_estimate`: see costs.of_run.
     """
 
     id: uuid.UUID
@@ -132,6 +138,7 @@ class RunView:
     notes: tuple[str, ...]
     chunks: tuple[ChunkView, ...]
     merge_job_id: str | None
+    cost_estimate: float
     rejects: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -179,10 +186,13 @@ def export_view(
     *,
     moved: bool,
     interrupted: bool,
+    totals: Totals,
+    doubt: dt.datetime | None = None,
 ) -> ExportView:
     """The view of an export. `connection`: its name; `last`: its newest run; `verified`: its newest verification;
     `set_aside`: rows; `waits_since`: when the oldest event that it has not sent was acknowledged; `moved`: whether a
-    process has its stream; `interrupted`: whether the last run is not over, and nobody moves it."""
+    process has its stream; `interrupted`: whether the last run is not over, and nobody moves it; `doubt`: see
+    in_doubt_since."""
     made = ExportSpec.model_validate(export.spec)
     if made.streams:
         trouble = stream.trouble if stream else None
@@ -201,6 +211,7 @@ def export_view(
         interval=None if made.streams else str(made.schedule),
         **{name: getattr(made, name) for name in _AS_SAID},
         delivery=None if made.streams else made.delivery,
+        reject_share=alarms.share_text(made.reject_share) if made.reject_share < 1 else "none",
         verify_daily=_days(made.verify_days),
         last_verified_at=verified.created_at if verified else None,
         last_verified=_told(verified) if verified else None,
@@ -225,6 +236,8 @@ def export_view(
         queued_intervals=due.queued if due else 0,
         missing_intervals=due.missing if due else (),
         overdue_since=due.overdue if due else None,
+        totals=totals,
+        in_doubt_since=doubt,
     )
 
 
@@ -309,6 +322,7 @@ def run_view(
     run: records.Run,
     export: records.Export,
     chunks: list[records.Chunk],
+    cost: float,
     rejects: tuple[tuple[str, str, str], ...] = (),
     *,
     interrupted: bool = False,
@@ -342,5 +356,6 @@ def run_view(
             for c in chunks
         ),
         merge_job_id=run.merge_job if run.rows_merged is not None else None,
+        cost_estimate=cost,
         rejects=rejects,
     )

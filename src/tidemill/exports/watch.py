@@ -26,7 +26,7 @@ def untold(_: object) -> None:
 
 @dataclasses.dataclass
 class _Watch:
-    report: Report = lambda _: None
+    report: Report = untold
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     asked_at: float = 0.0
     sent: dict[int, int] = dataclasses.field(default_factory=dict)
@@ -122,6 +122,8 @@ class Watches:
     def report(self, run_id: uuid.UUID, doing: str) -> None:
         """Tell how far the run is."""
         watch = self._watches[run_id]
+        if watch.report is untold:
+            return
         parts = self._runs.chunks(run_id)
         done = [part for part in parts if part.status == "loaded"]
         planned = sum(part.rows_planned if part.status == "planned" else part.rows_written for part in parts)

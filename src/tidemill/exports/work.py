@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from tidemill import tracing
 from tidemill.bigquery import names, sql
 from tidemill.engine.port import Engine
 from tidemill.errors import NotFoundError
@@ -19,11 +20,13 @@ from tidemill.events.sources.source import Selection, Source
 from tidemill.exports import selection
 from tidemill.exports.spec import Delivery, ExportSpec
 from tidemill.exports.watch import Watches
+from tidemill.logbook import Book
 from tidemill.models.model import Column, Model
 from tidemill.models.types import Type
 from tidemill.settings import Settings
 from tidemill.store.attempts import taken_over
 from tidemill.store.exports import Exports
+from tidemill.store.jobs import Jobs
 from tidemill.store.loads import Rejects
 from tidemill.store.modifications import Modifications
 from tidemill.store.records import Chunk, Export, Run
@@ -86,7 +89,7 @@ class Work:
         return tuple(self._stage(attempt) for attempt in range(1, self.run.attempt + 1))
 
     def _stage(self, attempt: int) -> str:
-        return f"tidemill_stage_{self.export.id.hex[:12]}_{self.run.number}_{attempt}"
+        return f"tidemill_stage_{self.export.id.hex[:12]}_{self.run.id.hex[:12]}_{attempt}"
 
     @property
     def unsure(self) -> bool:
@@ -171,9 +174,10 @@ class Lock(Protocol):
     """Locks that all processes see, by name."""
 
     def __call__(
-        self, name: str, *, waiting: Callable[[], None] | None = None
+        self, name: str, *, waiting: Callable[[], None] | None = None, shared: bool = False
     ) -> contextlib.AbstractContextManager[Held]:
-        """Hold one for the time of a block. `waiting` is called now and then until it is there, and may raise."""
+        """Hold one for the time of a block; `shared`: beside others who hold it so. `waiting` is called now and then
+        until it is there, and may raise."""
 
 
 #: The source of a query's rows, by its text, columns, key and versions.
@@ -193,9 +197,12 @@ class Parts:
     runs: Runs
     rejects: Rejects
     modifications: Modifications
+    jobs: Jobs
     watches: Watches
     #: Locks that all processes see, by name.
     lock: Lock
+    #: Where runs tell what they do.
+    book: Book
     #: DuckDB uses all cores for one chunk; loads go on meanwhile.
     writing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
@@ -214,10 +221,11 @@ class Parts:
         ConflictError
             The run is at another attempt by now, whose tables and jobs are others.
         """
-        run = self.runs.by_id(uuid.UUID(run_id))
+        run, export = self.runs.with_export(uuid.UUID(run_id))
         if run.attempt != attempt:
             raise taken_over()
-        return Work(run, self.exports.by_id(run.export_id))
+        tracing.note(export=export.name, model=export.model, run_number=run.number)
+        return Work(run, export)
 
     def folder(self, run: Run) -> Path:
         """Where the run's files lie for the time of the run."""

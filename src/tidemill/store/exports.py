@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from tidemill.errors import ConflictError, NotFoundError
+from tidemill.store import run_lines
 from tidemill.store.database import Database
 from tidemill.store.records import Export
 from tidemill.store.tables import exports as table
@@ -136,6 +137,7 @@ class Exports:
                     f"Run {running.hex[:8]} of this export is running.",
                     hint=f"Wait for it, or cancel it: tidemill export run cancel {running.hex[:8]}",
                 )
+            run_lines.forget(connection, export_id)
             connection.execute(sa.delete(table).where(table.c.id == export_id))
 
 

@@ -12,6 +12,7 @@ from tidemill.store.database import Database
 from tidemill.store.secrets import Secrets
 from tidemill.store.tables import connections
 from tidemill.store.tables_installation import installation as table
+from tidemill.store.tables_notify import channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Installation:
         found = sa.union_all(
             sa.select(connections.c.key.label("token")).where(connections.c.key.is_not(None)),
             sa.select(table.c.access_key).where(table.c.access_key.is_not(None)),
+            sa.select(channels.c.secret).where(channels.c.secret.is_not(None)),
         ).limit(1)
         with self._database.begin() as connection:
             token: bytes | None = connection.scalar(found)

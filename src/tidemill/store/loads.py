@@ -92,6 +92,14 @@ class Rejects:
         with self._database.begin() as connection:
             return connection.scalar(query.where(rejects.c.source.in_(own))) or 0
 
+    def reasons(self, source: str, limit: int) -> list[tuple[str, int]]:
+        """Why something was set aside by one, by how often: codes and numbers."""
+        number = sa.func.count()
+        query = sa.select(rejects.c.code, number).where(rejects.c.source == source).group_by(rejects.c.code)
+        with self._database.begin() as connection:
+            found = connection.execute(query.order_by(number.desc(), rejects.c.code).limit(limit))
+            return [(row[0], row[1]) for row in found]
+
     def sources(self, kind: str) -> list[str]:
         """What set some aside that are unresolved, in the order of their first one."""
         first = sa.func.min(rejects.c.id)

@@ -42,8 +42,12 @@ class Held:
 
 
 @contextlib.contextmanager
-def hold(postgres: Postgres, name: str, waiting: Callable[[], None] | None = None) -> Iterator[Held]:
+def hold(
+    postgres: Postgres, name: str, waiting: Callable[[], None] | None = None, *, shared: bool = False
+) -> Iterator[Held]:
     """Hold the lock for the time of the block; ask `check` before what must not happen without it.
+
+    `shared`: beside others who hold it so, but beside nobody who holds it alone.
 
     `waiting` is called now and then until the lock is there; what it raises ends the waiting.
 
@@ -56,7 +60,7 @@ def hold(postgres: Postgres, name: str, waiting: Callable[[], None] | None = Non
         with _translated():
             session = _connected(postgres)
             stack.callback(session.close)
-            _wait(session, key(name), waiting)
+            _wait(session, key(name), waiting, shared=shared)
         held = Held(session)
         yield held
         held.check()
@@ -70,14 +74,16 @@ def _connected(postgres: Postgres) -> psycopg.Connection[Any]:
     )
 
 
-def _wait(session: psycopg.Connection[Any], number: int, waiting: Callable[[], None] | None) -> None:
+def _wait(
+    session: psycopg.Connection[Any], number: int, waiting: Callable[[], None] | None, *, shared: bool = False
+) -> None:
     from psycopg import errors
 
     if waiting is not None:
         session.execute(f"SET lock_timeout = {_ASKED_EVERY_MS}")
     while True:
         try:
-            session.execute("SELECT pg_advisory_lock(%s)", [number])
+            session.execute(f"SELECT pg_advisory_lock{'_shared' if shared else ''}(%s)", [number])
         except errors.LockNotAvailable:
             if waiting is not None:
                 waiting()
@@ -109,10 +115,12 @@ class Locks:
         self._guard = threading.Lock()
 
     def __call__(
-        self, name: str, *, waiting: Callable[[], None] | None = None
+        self, name: str, *, waiting: Callable[[], None] | None = None, shared: bool = False
     ) -> contextlib.AbstractContextManager[Held]:
         """Hold the lock of that name for the time of the block. See `hold`."""
-        return hold(self._postgres, name, waiting) if waiting is not None else self._hold(name)
+        if waiting is not None or shared:
+            return hold(self._postgres, name, waiting, shared=shared)
+        return self._hold(name)
 
     @contextlib.contextmanager
     def attempt(self, name: str) -> Iterator[bool]:

@@ -8,9 +8,11 @@ import sqlalchemy as sa
 
 from tidemill.store.database import Database
 from tidemill.store.locks import key
-from tidemill.store.tables import modifications as table
+from tidemill.store.tables_queue import modifications as table
 
 _DAY = 86_400
+#: One in so many sees to what is older than a day.
+_CLEARS_EVERY = 64
 
 
 class Modifications:
@@ -27,24 +29,28 @@ class Modifications:
         now = sa.func.clock_timestamp()
         with self._database.begin() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key(f"modifications:{name}"))))
-            waits = [0.0]
-            for number, seconds in limits:
-                # The one that has to be that old: as many as the limit are younger.
-                oldest = (
-                    sa.select(table.c.modified_at)
+            # Of each limit the one that has to be that old: as many as the limit are younger.
+            lefts = [
+                seconds
+                - sa.extract(
+                    "epoch",
+                    now
+                    - sa.select(table.c.modified_at)
                     .where(table.c.name == name)
                     .order_by(table.c.modified_at.desc())
                     .offset(number - 1)
                     .limit(1)
-                    .scalar_subquery()
+                    .scalar_subquery(),
                 )
-                left = connection.scalar(sa.select(seconds - sa.extract("epoch", now - oldest)))
-                waits.append(float(left or 0.0))
-            if max(waits) <= 0:
-                connection.execute(sa.insert(table).values(name=name, modified_at=now))
-                old = now - sa.func.make_interval(0, 0, 0, 0, 0, 0, _DAY)
-                connection.execute(sa.delete(table).where(table.c.modified_at < old))  # of all: stages are many
-            return max(waits)
+                for number, seconds in limits
+            ]
+            wait = max(0.0, *(float(left or 0.0) for left in connection.execute(sa.select(*lefts)).one()))
+            if not wait:
+                made = connection.scalar(sa.insert(table).values(name=name, modified_at=now).returning(table.c.id))
+                if made is not None and made % _CLEARS_EVERY == 0:
+                    old = now - sa.func.make_interval(0, 0, 0, 0, 0, 0, _DAY)
+                    connection.execute(sa.delete(table).where(table.c.modified_at < old))  # of all: stages are many
+            return wait
 
     def count(self, name: str) -> int:
         """How often a table was modified in the last day."""

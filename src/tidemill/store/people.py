@@ -46,12 +46,13 @@ _CREATED = "(extract(epoch FROM created_at) * 1000000)::bigint"
 
 @dataclasses.dataclass(frozen=True)
 class Reached:
-    """The snapshot of the event store up to which people are known, the number of the last change to them, and the last
-    number that was given to somebody."""
+    """The snapshot of the event store up to which people are known, the number of the last change to them, the last
+    number that was given to somebody, and the version that a new person begins with."""
 
     snapshot: int
     change: int
     numbers: int
+    versions: int = 0
 
 
 class Changed(Protocol):
@@ -202,7 +203,8 @@ class PeopleSession:
         self._merge("identity_warnings", WARNING, refusals)
         self._merge("device_users", SWITCH, changed.switches)
         self._merge("former_numbers", FORMER, changed.formers)
-        self.reached = Reached(snapshot, change if wrote else self.reached.change, numbers)
+        change = change if wrote else self.reached.change
+        self.reached = Reached(snapshot, change, numbers, self.reached.versions)
         self._connection.execute(
             f"UPDATE {SCHEMA}.identity SET snapshot = %s, change = %s, numbers = %s",
             [self.reached.snapshot, self.reached.change, numbers],
@@ -259,4 +261,4 @@ def _reached(row: Any) -> Reached:
     return Reached(0, 0, 0) if row is None else Reached(*row)
 
 
-_REACHED = sa.select(identity.c.snapshot, identity.c.change, identity.c.numbers)
+_REACHED = sa.select(identity.c.snapshot, identity.c.change, identity.c.numbers, identity.c.versions)

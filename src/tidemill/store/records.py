@@ -138,7 +138,10 @@ class Stream:
 
 @dataclasses.dataclass(frozen=True)
 class Backfill:
-    """A range of event time that is exported again, an interval a run. `intervals`: start, end (ISO), rows of each."""
+    """A range of event time that is exported again, an interval a run. `intervals`: start, end (ISO), rows of each.
+
+    `parallel`: so many at once are moved by workers; None: who began it moves it, whose `worker` is known then.
+    """
 
     id: uuid.UUID
     export_id: uuid.UUID
@@ -149,9 +152,22 @@ class Backfill:
     upto: int
     intervals: list[dict[str, Any]]
     worker: str | None
+    parallel: int | None
     created_at: dt.datetime
     created_by: str
     finished_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """An interval of a backfill that a worker is to move. `tries`: how often one has taken it."""
+
+    backfill_id: uuid.UUID
+    number: int
+    due_at: dt.datetime
+    tries: int
+    worker: str | None
+    taken_at: dt.datetime | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,6 +210,48 @@ class Chunk:
     job_id: str | None
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class RunLine:
+    """A line that a run told; without a run, of its export. `process`: host and number of the process that did."""
+
+    id: int
+    run_id: uuid.UUID | None
+    export_id: uuid.UUID | None
+    at: dt.datetime
+    level: str
+    step: str
+    message: str
+    fields: dict[str, Any]
+    attempt: int | None
+    process: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """Sums over the runs of an export that are over. `rows`, `bytes` and the like are of those that were completed;
+    `written_bytes`: of these, by the Storage Write API; `seconds`: from their begin to their end. `last_…`: of the
+    newest that exports what is new. `covered_until`: all that was acknowledged before is in the table.
+    """
+
+    export_id: uuid.UUID
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    rows: int = 0
+    bytes: int = 0
+    written_bytes: int = 0
+    rejected: int = 0
+    repaired: int = 0
+    billed_bytes: int = 0
+    seconds: float = 0.0
+    last_status: str | None = None
+    last_finished_at: dt.datetime | None = None
+    last_seconds: float | None = None
+    last_rows: int | None = None
+    last_completed_at: dt.datetime | None = None
+    covered_until: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,19 +12,21 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
+from tidemill.store import totals
 from tidemill.store.attempts import own
 from tidemill.store.commits import FRESH, Commits, with_layout
 from tidemill.store.database import Database
-from tidemill.store.records import Chunk, Run
+from tidemill.store.doubts import Doubts
+from tidemill.store.records import Chunk, Export, Run
 from tidemill.store.tables import backfills, chunks, exports, runs, streams
 
 
 class Runs:
-    """The repository of runs and chunks. `commits`: of their write streams."""
+    """The repository of runs and chunks. `commits`: of their write streams; `doubts`: about tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.commits = Commits(database)
+        self.commits, self.doubts = Commits(database), Doubts(database)
 
     def plan(self, export_id: uuid.UUID, run: dict[str, Any], parts: Sequence[dict[str, Any]]) -> Run:
         """Save a new run with its chunks, in one transaction. It is running from now on.
@@ -135,6 +137,15 @@ class Runs:
             raise NotFoundError("run_unknown", f"There is no run {run_id}.", hint="tidemill export runs lists them.")
         return Run(**row._mapping)
 
+    def with_export(self, run_id: uuid.UUID) -> tuple[Run, Export]:
+        """The run with that id and its export, as both stand now; NotFoundError if they were deleted."""
+        with self._database.begin() as connection:
+            row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).first()
+            export = row and connection.execute(sa.select(exports).where(exports.c.id == row.export_id)).first()
+        if row is None or export is None:
+            raise NotFoundError("run_unknown", f"There is no run {run_id}.", hint="tidemill export runs lists them.")
+        return Run(**row._mapping), Export(**export._mapping)
+
     def last(self, export_id: uuid.UUID) -> Run | None:
         """The newest run of an export, of those that export what is new."""
         query = sa.select(runs).where(runs.c.export_id == export_id, runs.c.backfill_id.is_(None))
@@ -211,12 +222,11 @@ class Runs:
 
     def chunk(self, run_id: uuid.UUID, number: int) -> Chunk:
         """One chunk of a run."""
-        query = sa.select(chunks).where(chunks.c.run_id == run_id, chunks.c.number == number)
         with self._database.begin() as connection:
-            return Chunk(**connection.execute(query).one()._mapping)
+            return Chunk(**connection.execute(_chunk(run_id, number)).one()._mapping)
 
-    def note_chunk(self, run_id: uuid.UUID, number: int, *, attempt: int, **fields: Any) -> None:
-        """Record what became of a chunk. A chunk that is loaded stays loaded.
+    def note_chunk(self, run_id: uuid.UUID, number: int, *, attempt: int, **fields: Any) -> Chunk:
+        """Record what became of a chunk, and give it. A chunk that is loaded stays loaded, as it is.
 
         Raises
         ------
@@ -226,7 +236,9 @@ class Runs:
         change = sa.update(chunks).where(chunks.c.run_id == run_id, chunks.c.number == number)
         with self._database.begin() as connection:
             own(connection, run_id, attempt)
-            connection.execute(change.where(chunks.c.status != "loaded").values(**fields))
+            changed = change.where(chunks.c.status != "loaded").values(**fields).returning(*chunks.c)
+            row = connection.execute(changed).first() or connection.execute(_chunk(run_id, number)).one()
+            return Chunk(**row._mapping)
 
     def reset_chunks(self, run_id: uuid.UUID, *, attempt: int) -> None:
         """All chunks are to be written and loaded anew."""
@@ -284,6 +296,7 @@ class Runs:
             ).first()
             if row is None:
                 return
+            totals.count(connection, [run_id])
             connection.execute(sa.update(chunks).where(chunks.c.run_id == run_id).values(bounds=None))  # ids of people
             connection.execute(
                 sa.update(exports)
@@ -302,7 +315,13 @@ class Runs:
         }
         with self._database.begin() as connection:
             own(connection, run_id, attempt)
-            connection.execute(sa.update(runs).where(runs.c.id == run_id, runs.c.status == "running").values(**values))
+            change = sa.update(runs).where(runs.c.id == run_id, runs.c.status == "running")
+            if connection.execute(change.values(**values)).rowcount:
+                totals.count(connection, [run_id])
+
+
+def _chunk(run_id: uuid.UUID, number: int) -> sa.Select[Any]:
+    return sa.select(chunks).where(chunks.c.run_id == run_id, chunks.c.number == number)
 
 
 def _assert_next(connection: sa.Connection, export_id: uuid.UUID, run: dict[str, Any], position: int) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from tidemill.store import troubles
 from tidemill.store.database import Database
 from tidemill.store.records import Export, Standing
-from tidemill.store.tables import SCHEMA, exports, failures, tasks
-from tidemill.store.tables import schedules as table
+from tidemill.store.records_notify import Alarm
+from tidemill.store.tables import SCHEMA, exports
+from tidemill.store.tables_queue import failures, tasks
+from tidemill.store.tables_queue import schedules as table
 
 #: Intervals follow one another: where one does not begin where those before it ended, some are missing.
 _MISSING = f"""
@@ -130,27 +133,44 @@ class Schedules:
                 connection.execute(pg.insert(tasks).on_conflict_do_nothing(), rows)
         return True
 
-    def fail(self, export_id: uuid.UUID, interval_end: dt.datetime, code: str, since: dt.datetime) -> int:
-        """Note a failure. Gives how many there were since then, with this one; those of before are forgotten."""
+    def fail(
+        self,
+        export_id: uuid.UUID,
+        interval_end: dt.datetime,
+        code: str,
+        since: dt.datetime,
+        alarm: Callable[[int], Alarm] | None = None,
+    ) -> int:
+        """Note a failure. Gives how many there were since then, with this one; those of before are forgotten.
+
+        `alarm`: what is told of it, by that number.
+        """
         with self._database.begin() as connection:
             connection.execute(sa.insert(failures).values(export_id=export_id, interval_end=interval_end, code=code))
             connection.execute(
                 sa.delete(failures).where(failures.c.export_id == export_id, failures.c.failed_at < since)
             )
             query = sa.select(sa.func.count()).where(failures.c.export_id == export_id)
-            return int(connection.scalar(query) or 0)
+            number = int(connection.scalar(query) or 0)
+            if alarm is not None:
+                troubles.seen(connection, export_id, alarm(number))
+            return number
 
     def forgive(self, export_id: uuid.UUID) -> None:
         """Failures up to now do not count any more."""
         with self._database.begin() as connection:
             connection.execute(sa.delete(failures).where(failures.c.export_id == export_id))
 
-    def pause(self, export_id: uuid.UUID, by: str, reason: dict[str, str] | None) -> bool:
+    def pause(self, export_id: uuid.UUID, by: str, reason: dict[str, str] | None, alarm: Alarm | None = None) -> bool:
         """Nothing is run any more. Whether it was not paused already."""
         change = sa.update(table).where(table.c.export_id == export_id, table.c.paused_at.is_(None))
         values = {"paused_at": sa.func.now(), "paused_by": by, "pause_reason": reason}
         with self._database.begin() as connection:
-            return bool(connection.execute(change.values(**values)).rowcount)
+            troubles.hold(connection, export_id)
+            done = bool(connection.execute(change.values(**values)).rowcount)
+            if done and alarm is not None:
+                troubles.seen(connection, export_id, alarm)
+            return done
 
     def missing(self, export_id: uuid.UUID) -> list[tuple[dt.datetime, dt.datetime]]:
         """Spans between the first interval and the next one that neither a run nor the queue has, in order."""

@@ -38,18 +38,33 @@ class Secrets:
             return
         from cryptography.fernet import Fernet  # 40 ms
 
+        with contextlib.suppress(FileExistsError):
+            self._written(Fernet.generate_key())
+
+    def _written(self, keys: bytes) -> None:
+        """Write the key file. FileExistsError if somebody else was first."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".secret")  # mode 0600
         with os.fdopen(handle, "wb") as file:
-            file.write(Fernet.generate_key())
+            file.write(keys)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(name, self.path)  # unlike a rename, it fails if somebody else was first
-        Path(name).unlink()
+        try:
+            os.link(name, self.path)  # unlike a rename, it fails then
+        finally:
+            Path(name).unlink()
         folder = os.open(self.path.parent, os.O_RDONLY)
         os.fsync(folder)  # or a power cut could leave secrets without the key
         os.close(folder)
+
+    def keys(self) -> str:
+        """All keys, for who may have them."""
+        self._open()
+        return self._text() or ""
+
+    def put(self, keys: str) -> None:
+        """Write the key file of an installation that has none. FileExistsError if it is there."""
+        self._written(keys.encode())
 
     def fingerprints(self) -> list[str]:
         """By which keys are known again, and not found out; the newest first. None if there is no key."""
@@ -88,7 +103,8 @@ class Secrets:
             "secret_key_wrong",
             "The secret key does not fit what was encrypted with it.",
             hint=f"Put back {self.path} or set TIDEMILL_SECRET_KEYS. "
-            "Or give each connection its key anew: tidemill connection edit NAME --key FILE",
+            "Or give each connection its key anew: tidemill connection edit NAME --key FILE, and each channel its "
+            "secret: tidemill notify edit NAME",
         )
 
     def _open(self) -> MultiFernet:
@@ -101,7 +117,8 @@ class Secrets:
                     "secret_key_lost",
                     f"The secret key {self.path} is gone: what was encrypted with it cannot be read.",
                     hint="Put the file back. If it is lost: tidemill init --new-secret-key makes another one, "
-                    "then give each connection its key anew: tidemill connection edit NAME --key FILE",
+                    "then give each connection its key anew: tidemill connection edit NAME --key FILE, and each "
+                    "channel its secret: tidemill notify edit NAME",
                 )
             try:
                 self._fernet = MultiFernet([Fernet(key) for key in _split(text)])

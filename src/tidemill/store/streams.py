@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConflictError, NotFoundError
-from tidemill.store import locks
+from tidemill.store import locks, totals, troubles
 from tidemill.store.database import Database
 from tidemill.store.loads import insert_rejects
 from tidemill.store.records import Chunk, Stream
+from tidemill.store.records_notify import Alarm, Cause
 from tidemill.store.tables import chunks, exports, runs, streams
 
 #: The number of a place behind all rows of its change.
@@ -120,10 +121,17 @@ class Streams:
             connection.execute(_at(stream).values(run_id=run_id))
         return dataclasses.replace(stream, run_id=run_id)
 
-    def note(self, stream: Stream, moved: Moved, rejects: Sequence[dict[str, Any]] = ()) -> Moved:
+    def note(
+        self,
+        stream: Stream,
+        moved: Moved,
+        rejects: Sequence[dict[str, Any]] = (),
+        alarm: Callable[[Moved], Alarm | None] = lambda _: None,
+    ) -> Moved:
         """Record where the stream is, what its run has moved, and rows that are set aside; all at once.
 
-        Gives what the run has moved, with those of the rejects that were new.
+        Gives what the run has moved, with those of the rejects that were new. `alarm`: what is told of these, if
+        something is.
 
         Raises
         ------
@@ -137,18 +145,26 @@ class Streams:
             connection.execute(_at(stream).values(_standing(stream)))
             moved = dataclasses.replace(moved, rejected=moved.rejected + insert_rejects(connection, rejects))
             self._move(connection, stream, moved)
+            if rejects and (found := alarm(moved)):
+                troubles.seen(connection, stream.export_id, found)
         return moved
 
-    def end_run(self, stream: Stream, moved: Moved) -> Stream:
-        """The run of a stream that has nothing in flight, and stands between two changes, is completed."""
+    def end_run(self, stream: Stream, moved: Moved, alarm: Callable[[Moved], Alarm | None] = lambda _: None) -> Stream:
+        """The run of a stream that has nothing in flight, and stands between two changes, is completed. `alarm`: as in
+        `note`; if it finds nothing, what was told of a run before is over."""
         with self._database.begin() as connection:
             self._own(connection, stream)
             self._move(connection, stream, moved)
             done = {"status": "completed", "finished_at": sa.func.now()}
             connection.execute(sa.update(runs).where(runs.c.id == stream.run_id).values(**done))
+            totals.count(connection, [stream.run_id] if stream.run_id else [])
             done = {"status": "loaded", "finished_at": sa.func.now()}
             connection.execute(sa.update(chunks).where(chunks.c.run_id == stream.run_id).values(**done))
             connection.execute(_at(stream).values(run_id=None, **_standing(stream)))
+            if found := alarm(moved):
+                troubles.seen(connection, stream.export_id, found)
+            elif moved.rows:
+                troubles.over(connection, stream.export_id, [Cause.REJECTS])
         return dataclasses.replace(stream, run_id=None)
 
     def moved(self, run_id: uuid.UUID) -> Moved:

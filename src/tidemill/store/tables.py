@@ -8,18 +8,19 @@ from sqlalchemy.dialects import postgresql as pg
 SCHEMA = "tidemill"
 metadata = sa.MetaData(schema=SCHEMA)
 
-_NOW = sa.text("now()")
-_MOMENT = sa.DateTime(timezone=True)
+NOW = sa.text("now()")
+MOMENT = sa.DateTime(timezone=True)
 
 
-def _id() -> sa.Column[object]:
+def id_column() -> sa.Column[object]:
+    """The key of a table of things that have names of their own."""
     return sa.Column("id", pg.UUID(as_uuid=True), primary_key=True)
 
 
 connections = sa.Table(
     "connections",
     metadata,
-    _id(),
+    id_column(),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("project", sa.Text, nullable=False),
     sa.Column("dataset", sa.Text, nullable=False),
@@ -28,16 +29,16 @@ connections = sa.Table(
     sa.Column("impersonate", sa.Text),
     sa.Column("account", sa.Text),  # e-mail of the service account, not secret
     sa.Column("key", sa.LargeBinary),  # the service account key, encrypted
-    sa.Column("connected_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("connected_at", MOMENT, nullable=False, server_default=NOW),
     sa.Column("connected_by", sa.Text, nullable=False),
-    sa.Column("updated_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("updated_at", MOMENT, nullable=False, server_default=NOW),
 )
 sa.Index("connections_name", sa.func.lower(connections.c.name), unique=True)
 
 exports = sa.Table(
     "exports",
     metadata,
-    _id(),
+    id_column(),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("connection_id", sa.ForeignKey(connections.c.id, ondelete="RESTRICT"), nullable=False),
     sa.Column("model", sa.Text, nullable=False),
@@ -46,9 +47,9 @@ exports = sa.Table(
     sa.Column("table_id", sa.Text, nullable=False),
     sa.Column("spec", pg.JSONB, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False, server_default="0"),  # snapshot up to which it has exported
-    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
     sa.Column("created_by", sa.Text, nullable=False),
-    sa.Column("updated_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("updated_at", MOMENT, nullable=False, server_default=NOW),
 )
 sa.Index("exports_name", sa.func.lower(exports.c.name), unique=True)
 sa.Index("exports_target", exports.c.project, exports.c.dataset, exports.c.table_id, unique=True)
@@ -56,18 +57,19 @@ sa.Index("exports_target", exports.c.project, exports.c.dataset, exports.c.table
 backfills = sa.Table(
     "backfills",
     metadata,
-    _id(),
+    id_column(),
     sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
     sa.Column("status", sa.Text, nullable=False),  # running, paused, failed, completed, cancelled
-    sa.Column("time_from", _MOMENT),  # null: all rows, of a model without times
-    sa.Column("time_to", _MOMENT),
+    sa.Column("time_from", MOMENT),  # null: all rows, of a model without times
+    sa.Column("time_to", MOMENT),
     sa.Column("every", sa.Text, nullable=False),
     sa.Column("upto", sa.BigInteger, nullable=False),  # the export's position when it was made
     sa.Column("intervals", pg.JSONB, nullable=False),  # of those with rows: start, end, rows
     sa.Column("worker", sa.Text),
-    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("parallel", sa.Integer),  # so many intervals at once, by workers; null: who began it moves it
+    sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
     sa.Column("created_by", sa.Text, nullable=False),
-    sa.Column("finished_at", _MOMENT),
+    sa.Column("finished_at", MOMENT),
 )
 UNFINISHED = ("running", "paused", "failed")
 sa.Index(
@@ -77,7 +79,7 @@ sa.Index(
 runs = sa.Table(
     "runs",
     metadata,
-    _id(),
+    id_column(),
     sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
     sa.Column("backfill_id", sa.ForeignKey(backfills.c.id, ondelete="CASCADE")),  # null: it exports what is new
     sa.Column("backfill_interval", sa.Integer),  # which of the backfill's intervals
@@ -88,9 +90,9 @@ runs = sa.Table(
     sa.Column("spec", pg.JSONB, nullable=False),  # the export's, frozen when the run was planned
     sa.Column("snapshot_after", sa.BigInteger, nullable=False),
     sa.Column("snapshot_upto", sa.BigInteger, nullable=False),
-    sa.Column("interval_start", _MOMENT),  # that of the schedule; else first and last commit of the range
-    sa.Column("interval_end", _MOMENT),
-    sa.Column("covers_until", _MOMENT),  # all that was acknowledged before is in it, or in runs before it
+    sa.Column("interval_start", MOMENT),  # that of the schedule; else first and last commit of the range
+    sa.Column("interval_end", MOMENT),
+    sa.Column("covers_until", MOMENT),  # all that was acknowledged before is in it, or in runs before it
     sa.Column("rows_planned", sa.BigInteger, nullable=False),
     sa.Column("rows_merged", sa.BigInteger),  # rows that a MERGE added or replaced; null for append
     sa.Column("merge_job", sa.Text),  # which was begun, or was about to be; while rows_merged is null it may be at work
@@ -103,10 +105,10 @@ runs = sa.Table(
     sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("worker", sa.Text),
     sa.Column("scheduled", sa.Boolean, nullable=False, server_default=sa.false()),  # of an interval of the schedule
-    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
     sa.Column("created_by", sa.Text, nullable=False),
-    sa.Column("started_at", _MOMENT),
-    sa.Column("finished_at", _MOMENT),
+    sa.Column("started_at", MOMENT),
+    sa.Column("finished_at", MOMENT),
     sa.UniqueConstraint("export_id", "number"),
     sa.UniqueConstraint("backfill_id", "backfill_interval"),
 )
@@ -126,8 +128,8 @@ chunks = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("snapshot_after", sa.BigInteger, nullable=False),
     sa.Column("snapshot_upto", sa.BigInteger, nullable=False),
-    sa.Column("time_from", _MOMENT),
-    sa.Column("time_to", _MOMENT),
+    sa.Column("time_from", MOMENT),
+    sa.Column("time_to", MOMENT),
     sa.Column("rows_planned", sa.BigInteger, nullable=False),
     sa.Column("status", sa.Text, nullable=False, server_default="planned"),  # planned, written, loaded
     sa.Column("rows_written", sa.BigInteger, nullable=False, server_default="0"),
@@ -137,8 +139,8 @@ chunks = sa.Table(
     sa.Column("bytes", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("bounds", pg.JSONB),  # of columns of the key: the first and the last value that was written
     sa.Column("job_id", sa.Text),
-    sa.Column("started_at", _MOMENT),
-    sa.Column("finished_at", _MOMENT),
+    sa.Column("started_at", MOMENT),
+    sa.Column("finished_at", MOMENT),
 )
 
 streams = sa.Table(
@@ -157,67 +159,14 @@ streams = sa.Table(
     sa.Column(
         "quiets", sa.Integer, nullable=False, server_default="0"
     ),  # how often somebody needed the table to be still
-    sa.Column("sent_at", _MOMENT),
+    sa.Column("sent_at", MOMENT),
     sa.Column("trouble", pg.JSONB),  # code, message, hint: why it stands still
 )
-
-schedules = sa.Table(
-    "schedules",  # of exports by runs: which interval is next
-    metadata,
-    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), primary_key=True),
-    sa.Column("next_start", _MOMENT, nullable=False),  # all intervals before are, or were, in the queue
-    sa.Column("next_end", _MOMENT),  # null: nothing is due any more, or it is run by hand alone
-    sa.Column("expected_from", _MOMENT, nullable=False),  # from here to next_start there is a run for each moment
-    sa.Column("paused_at", _MOMENT),
-    sa.Column("paused_by", sa.Text),
-    sa.Column("pause_reason", pg.JSONB),  # code, message, hint of what it was paused for; null: somebody wanted it
-    sa.Column("served_at", _MOMENT),  # when a worker last took a task of it: who waits longest is next
-)
-sa.Index("schedules_due", schedules.c.next_end, postgresql_where=schedules.c.paused_at.is_(None))
-
-tasks = sa.Table(
-    "tasks",  # the queue: intervals that have ended, until their run is completed
-    metadata,
-    _id(),
-    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
-    sa.Column("interval_start", _MOMENT, nullable=False),
-    sa.Column("interval_end", _MOMENT, nullable=False),
-    sa.Column("due_at", _MOMENT, nullable=False),  # not before
-    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("error", pg.JSONB),  # code, message, hint: of the last try
-    sa.Column("worker", sa.Text),  # who has it; null: nobody
-    sa.Column("taken_at", _MOMENT),
-    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
-    sa.UniqueConstraint("export_id", "interval_end"),
-)
-sa.Index("tasks_due", tasks.c.due_at, postgresql_where=tasks.c.worker.is_(None))
-sa.Index("tasks_taken", tasks.c.worker, postgresql_where=tasks.c.worker.is_not(None))
-
-failures = sa.Table(
-    "failures",  # of tasks, in a way that does not pass by itself
-    metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
-    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
-    sa.Column("interval_end", _MOMENT, nullable=False),
-    sa.Column("code", sa.Text, nullable=False),
-    sa.Column("failed_at", _MOMENT, nullable=False, server_default=_NOW),
-)
-sa.Index("failures_export", failures.c.export_id, failures.c.failed_at)
-
-modifications = sa.Table(
-    "modifications",  # of tables of BigQuery in the last day: what counts against their quotas
-    metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("modified_at", _MOMENT, nullable=False),
-)
-sa.Index("modifications_name", modifications.c.name, modifications.c.modified_at)
-sa.Index("modifications_age", modifications.c.modified_at)
 
 verifications = sa.Table(
     "verifications",  # of all its rows: what was missing, there twice, or not expected
     metadata,
-    _id(),
+    id_column(),
     sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
     sa.Column("daily", sa.Boolean, nullable=False),  # made by the calendar, not by hand
     sa.Column("since", sa.Date),  # the first day that counted; null: all
@@ -228,7 +177,7 @@ verifications = sa.Table(
     sa.Column("unexpected", sa.BigInteger, nullable=False),
     sa.Column("days_different", sa.BigInteger, nullable=False),
     sa.Column("bytes_billed", sa.BigInteger, nullable=False),
-    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
     sa.Column("created_by", sa.Text, nullable=False),
 )
 sa.Index("verifications_export", verifications.c.export_id, verifications.c.created_at)
@@ -236,7 +185,7 @@ sa.Index("verifications_export", verifications.c.export_id, verifications.c.crea
 loads = sa.Table(
     "loads",
     metadata,
-    _id(),
+    id_column(),
     sa.Column("file_key", sa.Text, nullable=False, unique=True),  # content, format, team and mapping
     sa.Column("file", sa.Text, nullable=False),
     sa.Column("format", sa.Text, nullable=False),
@@ -249,8 +198,8 @@ loads = sa.Table(
     sa.Column("rows", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("duplicates", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rejects", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Column("started_at", _MOMENT, nullable=False, server_default=_NOW),
-    sa.Column("finished_at", _MOMENT),
+    sa.Column("started_at", MOMENT, nullable=False, server_default=NOW),
+    sa.Column("finished_at", MOMENT),
 )
 
 rejects = sa.Table(
@@ -265,8 +214,8 @@ rejects = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("raw", sa.LargeBinary, nullable=False),
     sa.Column("whole", sa.Boolean, nullable=False),  # raw is the whole text, not its beginning
-    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
-    sa.Column("resolved_at", _MOMENT),
+    sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
+    sa.Column("resolved_at", MOMENT),
     sa.UniqueConstraint("source", "part"),
 )
 
@@ -277,6 +226,7 @@ identity = sa.Table(
     sa.Column("snapshot", sa.BigInteger, nullable=False, server_default="0"),  # of the event store: all up to it is in
     sa.Column("change", sa.BigInteger, nullable=False, server_default="0"),  # number of the last change to people
     sa.Column("numbers", sa.BigInteger, nullable=False, server_default="0"),  # the last that was given to somebody
+    sa.Column("versions", sa.BigInteger, nullable=False, server_default="0"),  # of persons begin with this one
     sa.CheckConstraint("one_row", name="identity_one_row"),
 )
 
@@ -285,7 +235,7 @@ persons = sa.Table(
     metadata,
     sa.Column("team_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("created_at", _MOMENT, nullable=False),
+    sa.Column("created_at", MOMENT, nullable=False),
     sa.Column("properties", sa.Text, nullable=False),  # a JSON object, its values as they came
     sa.Column("bytes", sa.Integer, sa.Computed("octet_length(properties)", persisted=True), nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
@@ -316,8 +266,8 @@ merge_ids = sa.Table(
     sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),  # it is merged once
     sa.Column("into_number", sa.BigInteger, nullable=False),
     sa.Column("team_id", sa.BigInteger, nullable=False),
-    sa.Column("event_time", _MOMENT, nullable=False),
-    sa.Column("server_time", _MOMENT, nullable=False),
+    sa.Column("event_time", MOMENT, nullable=False),
+    sa.Column("server_time", MOMENT, nullable=False),
     sa.Column("change", sa.BigInteger, nullable=False),
 )
 sa.Index("merge_ids_change", merge_ids.c.change)
@@ -348,21 +298,21 @@ erasures = sa.Table(
     sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
     sa.Column("team_id", sa.BigInteger, nullable=False),
     sa.Column("wanted", sa.LargeBinary, nullable=False),  # JSON: lists of texts, by what they are
-    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
 )
 
 keys = sa.Table(
     "keys",  # by which SDKs send events
     metadata,
-    _id(),
+    id_column(),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("team_id", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.LargeBinary, nullable=False, unique=True),  # the key itself is kept nowhere
     sa.Column("start", sa.Text, nullable=False),  # its first characters, by which people know it again
     sa.Column("events_per_second", sa.Integer),  # null: as many as come
-    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
     sa.Column("created_by", sa.Text, nullable=False),
-    sa.Column("revoked_at", _MOMENT),
+    sa.Column("revoked_at", MOMENT),
 )
 sa.Index("keys_name", sa.func.lower(keys.c.name), unique=True, postgresql_where=keys.c.revoked_at.is_(None))
 
@@ -374,5 +324,5 @@ identity_warnings = sa.Table(
     sa.Column("code", sa.Text, primary_key=True),
     sa.Column("distinct_id", sa.Text, nullable=False),
     sa.Column("other", sa.Text),
-    sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
+    sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
 )

@@ -11,19 +11,28 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
+from tidemill.store import troubles
 from tidemill.store.database import Database
 from tidemill.store.locks import key
 from tidemill.store.records import Task
-from tidemill.store.tables import SCHEMA, schedules
-from tidemill.store.tables import tasks as table
+from tidemill.store.records_notify import Alarm, Cause
+from tidemill.store.tables import SCHEMA
+from tidemill.store.tables_queue import schedules
+from tidemill.store.tables_queue import tasks as table
 
+#: How many runs of each connection workers have, of schedules and of backfills.
+BUSY = f"""
+    SELECT e.connection_id, count(*) AS number
+    FROM (
+        SELECT export_id FROM {SCHEMA}.tasks WHERE worker IS NOT NULL
+        UNION ALL SELECT b.export_id FROM {SCHEMA}.pieces p JOIN {SCHEMA}.backfills b ON b.id = p.backfill_id
+            WHERE p.worker IS NOT NULL
+    ) AS had JOIN {SCHEMA}.exports e ON e.id = had.export_id GROUP BY 1
+"""
 #: Those that may be taken now. Of an export its intervals go in order, one at a time. Of a connection so many run at
 #: once; the export that was served longest ago is first, so that none waits for all intervals of another one.
 _NEXT = f"""
-    WITH busy AS (
-        SELECT e.connection_id, count(*) AS number
-        FROM {SCHEMA}.tasks t JOIN {SCHEMA}.exports e ON e.id = t.export_id WHERE t.worker IS NOT NULL GROUP BY 1
-    ), free AS (
+    WITH busy AS ({BUSY}), free AS (
         SELECT t.id, e.connection_id, s.served_at, t.due_at, row_number() OVER (
             PARTITION BY e.connection_id ORDER BY s.served_at NULLS FIRST, t.due_at, t.id) AS place
         FROM {SCHEMA}.tasks t
@@ -77,17 +86,33 @@ class Tasks:
             found: list[Task] = [Task(**row._mapping) for row in taken]
         return found
 
-    def done(self, task: Task) -> None:
-        """It need not be done any more, if this worker still has it."""
+    def done(self, task: Task, over: Collection[Cause] = (), alarm: Alarm | None = None) -> None:
+        """It need not be done any more, if this worker still has it. Troubles of these causes are over; another one has
+        come up."""
+        gone = sa.delete(table).where(table.c.id == task.id, table.c.worker == task.worker)
         with self._database.begin() as connection:
-            connection.execute(sa.delete(table).where(table.c.id == task.id, table.c.worker == task.worker))
+            troubles.hold(connection, task.export_id)
+            if connection.execute(gone).rowcount:
+                if over:
+                    troubles.over(connection, task.export_id, over)
+                if alarm is not None:
+                    troubles.seen(connection, task.export_id, alarm)
 
-    def again(self, task: Task, due_at: dt.datetime, error: dict[str, str] | None, tries: int) -> None:
+    def again(
+        self,
+        task: Task,
+        due_at: dt.datetime,
+        error: dict[str, str] | None,
+        tries: int,
+        alarm: Alarm | None = None,
+    ) -> None:
         """It is to be done again, not before then; nobody has it. `tries`: so many count."""
         change = sa.update(table).where(table.c.id == task.id, table.c.worker == task.worker)
         values = {"worker": None, "taken_at": None, "due_at": due_at, "error": error, "tries": tries}
         with self._database.begin() as connection:
-            connection.execute(change.values(**values))
+            troubles.hold(connection, task.export_id)
+            if connection.execute(change.values(**values)).rowcount and alarm is not None:
+                troubles.seen(connection, task.export_id, alarm)
 
     def hasten(self, export_id: uuid.UUID) -> None:
         """Those of an export that wait to be tried again are due at once."""

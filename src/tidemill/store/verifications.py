@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tidemill.store import totals
 from tidemill.store.database import Database
 from tidemill.store.records import Verification
 from tidemill.store.tables import verifications as table
@@ -22,6 +23,7 @@ class Verifications:
         """Keep a new one."""
         with self._database.begin() as connection:
             connection.execute(sa.insert(table).values(id=uuid.uuid4(), export_id=export_id, **fields))
+            totals.bill(connection, export_id, fields["bytes_billed"])
 
     def last(self, export_id: uuid.UUID, *, daily: bool | None = None) -> Verification | None:
         """The newest one of an export; `daily`: of those that were made by the calendar, or by hand."""

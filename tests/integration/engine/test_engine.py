@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from tests.crash_harness import Child
 
-from tidemill.engine import liveness
+from tidemill.engine import liveness, pruning
 from tidemill.engine.dbos_engine import DbosEngine
 from tidemill.errors import Cancelled, ConflictError, RetryableError, RowError, UnavailableError
 from tidemill.store.postgres import Postgres
@@ -329,3 +329,25 @@ def test_when_the_database_dies_the_process_ends_with_an_error_and_the_next_one_
     """
     assert Child(code, tmp_path / "home", "die").end() == "worker_lost"
     assert Child(code, tmp_path / "home", "recover").end() == "1"
+
+
+def test_what_ended_long_ago_is_forgotten_but_not_of_what_is_at_work(postgres: Postgres, engine: DbosEngine) -> None:
+    engine.register("small", lambda: engine.step("one", lambda: 1))
+    engine.register("large", lambda: engine.start("small", "large:child").wait())
+    assert engine.start("small", "old").wait() == engine.start("large", "large").wait() == 1
+    tables = ("workflow_status", "operation_outputs", "workflow_input", "workflow_output")
+
+    def known() -> list[set[str]]:
+        query = "SELECT string_agg(DISTINCT workflow_uuid, ' ') FROM dbos."
+        return [set(str(one(postgres, query + table) or "").split()) for table in tables]
+
+    everything = known()
+    engine.prune()
+    assert known() == everything, "it ended just now"
+    with psycopg.connect(postgres.dsn, autocommit=True) as session:
+        session.execute("UPDATE dbos.workflow_status SET status = 'PENDING' WHERE workflow_uuid = 'large'")
+        assert pruning.prune(session, hours=-1) == 1
+        assert known()[:2] == [{"large", "large:child"}] * 2, "its parent is at work"
+        session.execute("UPDATE dbos.workflow_status SET status = 'SUCCESS' WHERE workflow_uuid = 'large'")
+        assert pruning.prune(session, hours=-1) == 2
+    assert known() == [set()] * 4

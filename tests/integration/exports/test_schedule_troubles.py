@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,15 @@ from tests.schedules import (
     record,
     work,
 )
+from tests.stream_kills import end_sessions
 
-from tidemill.exports.schedules.calendar import Schedule
+from tidemill.app import App
+from tidemill.errors import UnavailableError
+from tidemill.exports.schedules.calendar import Schedule, Span
 from tidemill.exports.steps import prepare
+from tidemill.store.runs import Runs
 from tidemill.store.schedules import Schedules
+from tidemill.store.tasks import Tasks
 
 HOUR = dt.timedelta(hours=1)
 LOADS = "/upload/bigquery/"
@@ -267,3 +273,26 @@ def test_a_task_at_which_workers_die_again_and_again_is_put_off_and_then_paused(
         view = app.exports.get(NAME)
         assert view.last_status == "paused"
         assert "ended 3 times" in str(view.trouble)
+
+
+def test_a_worker_that_was_taken_for_dead_can_write_nothing_down(installation: Installation, tmp_path: Path) -> None:
+    with due(installation, tmp_path) as (app, uuids):
+        app.engine.launch()
+        planned = dispatched(app)
+        end_sessions(installation, every=True)  # as who takes it for dead does, before it goes on with what it had
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                app.exports.runs(NAME, limit=1)
+        with pytest.raises(UnavailableError, match="another process may take over"):
+            Runs(app.database).note(planned, attempt=1, rows_merged=7)
+    with installation.app() as app:
+        work(app)
+        assert of_schedule(app) == [("completed", 20)]
+        assert installation.uuids(NAME) == sorted(uuids)
+
+
+def dispatched(app: App) -> uuid.UUID:
+    """A run of the interval that is due, of this process, that nothing moves."""
+    (task,) = Tasks(app.database).take(app.engine.worker, 1, 1)
+    planner = app.exports._dispatch._planner
+    return planner.scheduled(record(app), Span(task.interval_start, task.interval_end), "schedule").id

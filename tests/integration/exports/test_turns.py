@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -10,10 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.installation import CONNECTION, Installation, write_events
+from tests.streams import eventually
 
 from tidemill.app import App
 from tidemill.errors import ConflictError
 from tidemill.exports.plan import Planner
+from tidemill.store import locks
+from tidemill.store.exports import Exports
 from tidemill.store.postgres import open_postgres
 from tidemill.store.records import Backfill, Export, Run
 
@@ -154,3 +158,57 @@ def test_an_export_whose_backfill_moves_is_not_deleted(installation: Installatio
         assert (view.status, all(refused)) == ("completed", True)
         assert installation.uuids() == uuids
         other.exports.delete("daily")
+
+
+def test_intervals_of_one_backfill_that_only_add_rows_merge_at_the_same_time(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app() as app, installation.app() as other:
+        installation.connect(app)
+        app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="t")
+        days = [
+            {"uuid": f"{day}-{n}", "event": "e", "distinct_id": "d", "timestamp": f"2026-01-0{day}T10:00:00Z"}
+            for day in (1, 2, 3)
+            for n in range(4)
+        ]
+        (tmp_path / "days.jsonl").write_text("\n".join(map(json.dumps, days)))
+        app.events.load(str(tmp_path / "days.jsonl"))
+        app.exports.run("daily", by="t")
+        emptied(installation)
+        found = app.exports.estimate("daily", "earliest", None, "day")
+        installation.local.set_faults([{**SLOW[0], "times": 3}])
+        backfill = threading.Thread(target=lambda: app.exports.backfill("daily", found, by="t", parallel=3))
+        backfill.start()
+        eventually(lambda: len(merging(other)) == 3, "all three are at work")
+        installation.local.set_faults([])
+        backfill.join()
+        assert installation.uuids() == sorted(str(row["uuid"]) for row in days)
+        assert {run.status for run in app.exports.runs("daily", limit=9)} == {"completed"}
+
+
+def merging(app: App) -> list[Run]:
+    return app.exports._parts.runs.merging(Exports(app.database).get("daily").id)
+
+
+def test_a_run_waits_for_intervals_of_a_backfill_and_no_more_of_them_begin(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app() as app:
+        uuids = prepared(installation, app, tmp_path)
+        (first,) = app.exports.runs("daily", limit=1)
+        name, waiting = f"merge:{app.exports.get('daily').id}", f"merge-queue:{app.exports.get('daily').id}"
+        with app.exports._parts.lock(name, shared=True):  # an interval is at work
+            process = installation.start("export", "run", "again", first.short_id)
+            eventually(lambda: app.exports.runs("daily", limit=1)[0].rows_done == len(uuids), "its rows are loaded")
+            eventually(lambda: not is_free(app, waiting), "it waits for its turn, and is next")
+            assert installation.uuids() == []
+        assert process.wait(60) == 0
+        process.communicate()
+        assert is_free(app, waiting)
+        assert installation.uuids() == uuids
+
+
+def is_free(app: App, name: str) -> bool:
+    with psycopg.connect(app.postgres.dsn) as session:
+        found = session.execute("SELECT pg_try_advisory_xact_lock(%s)", [locks.key(name)]).fetchone()
+        return bool(found and found[0])

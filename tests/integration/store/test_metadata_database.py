@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import importlib
+import pkgutil
 import threading
 import urllib.parse
 from importlib import resources
@@ -16,11 +19,13 @@ from psycopg import conninfo
 from tests.crash_harness import Child
 from tests.postgres_fixture import named
 
+from tidemill import store
 from tidemill.engine.dbos_engine import DbosEngine
-from tidemill.errors import AccessError, ConfigError, UnavailableError
+from tidemill.errors import AccessError, ConfigError, ConflictError, UnavailableError
 from tidemill.exports.spec import ExportSpec
 from tidemill.settings import Settings
-from tidemill.store import locks
+from tidemill.store import database as database_module
+from tidemill.store import fences, locks
 from tidemill.store.database import HEAD, Database
 from tidemill.store.exports import Exports
 from tidemill.store.postgres import Postgres, open_postgres
@@ -37,6 +42,9 @@ def end_sessions(postgres: Postgres, which: str = "true") -> None:
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(database: Database) -> None:
+    for module in pkgutil.iter_modules(store.__path__):
+        if module.name.startswith("tables"):
+            importlib.import_module(f"{store.__name__}.{module.name}")
     files = resources.files("tidemill.store") / "migrations" / "versions"
     assert max(file.name for file in files.iterdir() if file.name[0].isdigit()).startswith(f"{HEAD}_")
     with database.begin() as connection:
@@ -64,22 +72,16 @@ def test_processes_that_begin_at_once_migrate_once(postgres_server: Postgres) ->
     assert [child.end() for child in children] == ["done"] * 3
 
 
+def older(database: Database, revision: str) -> None:
+    """Make it as a Tidemill of that revision does."""
+    with database.begin() as connection:
+        connection.execute(sa.text(f"DROP SCHEMA {SCHEMA} CASCADE"))
+    database._upgrade(revision)
+
+
 def test_people_of_an_older_database_get_numbers(database: Database) -> None:
+    older(database, "0004")
     before = f"""
-        DROP TABLE {SCHEMA}.merge_ids, {SCHEMA}.device_users, {SCHEMA}.former_numbers;
-        DROP TABLE {SCHEMA}.verifications, {SCHEMA}.erasures, {SCHEMA}.keys, {SCHEMA}.streams;
-        DROP TABLE {SCHEMA}.schedules, {SCHEMA}.tasks, {SCHEMA}.failures, {SCHEMA}.modifications;
-        DROP TABLE {SCHEMA}.installation;
-        ALTER TABLE {SCHEMA}.runs DROP COLUMN scheduled;
-        ALTER TABLE {SCHEMA}.persons DROP COLUMN number;
-        ALTER TABLE {SCHEMA}.distinct_ids DROP COLUMN number;
-        ALTER TABLE {SCHEMA}.identity DROP COLUMN numbers;
-        ALTER TABLE {SCHEMA}.runs DROP COLUMN covers_until;
-        ALTER TABLE {SCHEMA}.chunks DROP COLUMN bounds;
-        ALTER TABLE {SCHEMA}.runs DROP COLUMN merge_job;
-        ALTER TABLE {SCHEMA}.persons DROP COLUMN erased;
-        ALTER TABLE {SCHEMA}.persons DROP COLUMN bytes;
-        UPDATE {SCHEMA}.alembic_version SET version_num = '0004';
         INSERT INTO {SCHEMA}.identity DEFAULT VALUES ON CONFLICT DO NOTHING;
         INSERT INTO {SCHEMA}.persons SELECT 1, 'p' || n, now() + n * interval '1 second', '{{}}', 0, false, false, 1
             FROM generate_series(1, 3) n;
@@ -97,12 +99,80 @@ def test_people_of_an_older_database_get_numbers(database: Database) -> None:
     assert last == 4
 
 
-def test_a_database_of_a_newer_tidemill_is_not_touched(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("oldest", "works"), [(f"'{HEAD}'", True), ("'9998'", False), (None, False)], ids=["only added", "changed", "odd"]
+)
+def test_with_a_newer_database_one_works_on_if_it_says_so(database: Database, oldest: str | None, works: bool) -> None:
+    """The rule of docs/decisions/0021-upgrades.md, also for who begins while newer ones are at work already."""
     with database.begin() as connection:
         connection.execute(sa.text(f"UPDATE {SCHEMA}.alembic_version SET version_num = '9999'"))
-    with pytest.raises(ConfigError) as newer:
+        change = (
+            f"UPDATE {SCHEMA}.compatibility SET oldest = {oldest}" if oldest else f"DROP TABLE {SCHEMA}.compatibility"
+        )
+        connection.execute(sa.text(change))
+    with contextlib.nullcontext() if works else pytest.raises(ConfigError, match="newer Tidemill") as newer:
         database.migrate()
-    assert "upgrade" in newer.value.hint
+    assert works or (newer and "upgrade" in newer.value.hint)
+    with database.begin() as connection:
+        assert connection.scalar(sa.text(f"SELECT version_num FROM {SCHEMA}.alembic_version")) == "9999"
+
+
+def test_a_migration_waits_for_who_works_with_the_tables_and_keeps_nobody_waiting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of the release before has a long transaction; others of them go on meanwhile."""
+    monkeypatch.setattr(database_module, "_WAITS_IN_LINE_SECONDS", 0.2)
+    monkeypatch.setattr(database_module, "_PAUSE_SECONDS", 0.2)
+    with database.begin() as connection:
+        undo = f"""
+            DROP TABLE {SCHEMA}.compatibility, {SCHEMA}.restorations, {SCHEMA}.doubts;
+            ALTER TABLE {SCHEMA}.identity DROP COLUMN versions;
+            UPDATE {SCHEMA}.alembic_version SET version_num = '0018'
+        """
+        for statement in undo.split(";"):
+            connection.exec_driver_sql(statement)
+    looking = f"SELECT count(*) FROM {SCHEMA}.identity"
+    with psycopg.connect(database.postgres.dsn) as old, psycopg.connect(database.postgres.dsn) as other:
+        old.execute(looking)  # its transaction goes on
+        other.execute("SET statement_timeout = '60s'")
+        thread = threading.Thread(target=database.migrate)
+        thread.start()
+        waits = (
+            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+            "WHERE NOT granted AND datname = current_database()"
+        )
+        with psycopg.connect(database.postgres.dsn, autocommit=True) as watching:
+            for wanted in (True, False):  # it stands in line, and steps out of it
+                while bool((watching.execute(waits).fetchone() or [0])[0]) is not wanted:
+                    assert thread.is_alive()
+        other.execute(looking)
+        other.commit()
+        assert thread.is_alive()
+        old.commit()
+        thread.join(60)
+    assert not thread.is_alive()
+    database.migrate()
+
+
+def test_a_database_with_a_fence_around_it_is_opened_by_nobody(database: Database) -> None:
+    with psycopg.connect(database.postgres.dsn, autocommit=True) as session:
+        with fences.held(database.postgres, session), pytest.raises(ConflictError, match="being moved"):
+            database.migrate()
+        session.execute("SELECT pg_advisory_unlock_all()")
+        database.migrate()
+        fences.put(session, fences.FILLING, {"what": "A restore", "again": "tidemill restore /backup"})
+        with pytest.raises(ConfigError, match="not finished") as told:
+            database.migrate()
+        assert "tidemill restore /backup" in told.value.hint
+        fences.put(session, fences.MOVED, {"to": "another place", "settings": "export TIDEMILL_DATABASE_URL=…"})
+        with pytest.raises(ConfigError, match="moved") as told:
+            database.migrate()
+        assert "TIDEMILL_DATABASE_URL" in told.value.hint
+        within = Database(database.postgres, within_fence=True)
+        within.migrate()
+        within.close()
+        fences.remove(session)
+    database.migrate()
 
 
 def test_a_session_that_was_ended_is_an_error_to_the_user_and_the_next_one_works(database: Database) -> None:
@@ -126,7 +196,7 @@ def test_a_missing_permission_says_so(postgres: Postgres) -> None:
 
 def test_errors_do_not_show_what_was_being_saved(database: Database) -> None:
     with pytest.raises(sa.exc.ProgrammingError) as caught, database.begin() as connection:
-        connection.execute(sa.text("SELECT wrong FROM nowhere WHERE x = :secret"), {"secret": "HUSH"})
+        connection.execute(sa.text("SELECT wrong FROM tidemill.runs WHERE :secret <> wrong"), {"secret": "HUSH"})
     assert "HUSH" not in str(caught.value)
 
 
@@ -255,12 +325,9 @@ def test_a_server_of_ones_own_with_several_hosts_and_an_odd_password(postgres: P
 
 
 def test_an_interval_that_was_kept_for_a_scheduler_is_one_now_and_counts_from_now(database: Database) -> None:
+    older(database, "0014")
     with database.begin() as connection:
         before = f"""
-            DROP TABLE {SCHEMA}.schedules, {SCHEMA}.tasks, {SCHEMA}.failures, {SCHEMA}.modifications;
-            DROP TABLE {SCHEMA}.installation;
-            ALTER TABLE {SCHEMA}.runs DROP COLUMN scheduled;
-            UPDATE {SCHEMA}.alembic_version SET version_num = '0014';
             INSERT INTO {SCHEMA}.connections (id, name, project, dataset, adc, connected_by)
                 VALUES (gen_random_uuid(), 'c', 'p', 'd', true, 'me');
             INSERT INTO {SCHEMA}.exports

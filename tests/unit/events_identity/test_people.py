@@ -55,7 +55,7 @@ class Memory:
     warnings: list[service.Row] = dataclasses.field(default_factory=list)
     merges: list[service.Row] = dataclasses.field(default_factory=list)
     switches: list[service.Row] = dataclasses.field(default_factory=list)
-    reached: service.Reached = dataclasses.field(default_factory=lambda: Reached(0, 0, 0))
+    reached: service.Reached = dataclasses.field(default_factory=lambda: Reached(0, 0, 0, 0))
 
     def links(self, ids: Sequence[Key]) -> list[service.Row]:
         return [dataclasses.astuple(self.kept_links[key]) for key in ids if key in self.kept_links]
@@ -89,7 +89,7 @@ class Memory:
         self.warnings += changed.refusals
         self.merges += changed.merges
         self.switches += changed.switches
-        self.reached = Reached(snapshot, self.reached.change + 1, numbers)
+        self.reached = Reached(snapshot, self.reached.change + 1, numbers, self.reached.versions)
         return self.reached
 
     def resolved(self, number: int) -> int:
@@ -116,6 +116,7 @@ class Reached:
     snapshot: int
     change: int
     numbers: int
+    versions: int
 
 
 def outcome(memory: Memory) -> list[tuple[object, ...]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from tidemill.errors import ConfigError
-from tidemill.events.data import check, location, storage
+from tidemill.events.data import check, location, marker, storage
 from tidemill.events.data.check import Step
 from tidemill.events.data.credentials import AccessKey, Credentials
 from tidemill.events.data.location import Bucket, Location
@@ -78,6 +78,22 @@ class EventDataService:
     def objects(self) -> Objects:
         """Its files, to be listed, read, written and deleted."""
         return self.storage.objects
+
+    @property
+    def identity(self) -> str:
+        """Of the installation, by which its data is known."""
+        return self._kept.identity()
+
+    def claim(self) -> None:
+        """Say of a place that was filled for this installation that it is its own.
+
+        Raises
+        ------
+        ConfigError
+            It is another's.
+        """
+        if isinstance(self.location, Bucket):
+            marker.write(self.objects, self._kept.identity())
 
     def show(self) -> View:
         """How it stands, without asking the store."""

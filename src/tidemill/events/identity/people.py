@@ -132,11 +132,13 @@ class People:
         persons: list[Person],
         users: dict[Key, str] | None = None,
         numbers: int = 0,
+        versions: int = 0,
         links_of: Callable[[Iterable[Key]], Iterable[Link]] = lambda _: (),
     ) -> None:
         """`links` and `persons`: all that the batch's ids lead to. `users`: who was last seen on the batch's devices.
 
-        `numbers`: the last number that was given. `links_of`: all ids of persons, as they were before this batch.
+        `numbers`: the last number that was given; `versions`: the version that a new person begins with. `links_of`:
+        all ids of persons, as they were before this batch.
         """
         self.links = {(link.team_id, link.distinct_id): link for link in links}
         self.persons = {(person.team_id, person.id): person for person in persons}
@@ -146,7 +148,7 @@ class People:
         self.merges: list[Merge] = []
         self.switches: list[Switch] = []
         self.formers: list[Former] = []
-        self.numbers = numbers
+        self.numbers, self._versions = numbers, versions
         self._users = dict(users or {})
         self._links_of = links_of
         self._whole: set[Key] = set()  # persons of whom all ids are known
@@ -223,7 +225,7 @@ class People:
             return found, False
         link = self.links.get((team_id, distinct_id))
         before = link.version + 1 if link and link.person_id else 0
-        person = Person(team_id, rules.person_id(team_id, distinct_id, before), action.timestamp, {})
+        person = Person(team_id, rules.person_id(team_id, distinct_id, before), action.timestamp, {}, self._versions)
         person.number = link.number if link and link.person_id is None else self._number()
         self.persons[team_id, person.id] = person
         self.changed_persons.add((team_id, person.id))

@@ -43,6 +43,10 @@ class Reached(Protocol):
     def numbers(self) -> int:
         """The last number that was given to somebody."""
 
+    @property
+    def versions(self) -> int:
+        """The version that a new person begins with."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Changed:
@@ -337,7 +341,8 @@ def known(
     rows = session.persons(owners(links), most)
     if rows is None:
         raise _TooMuch
-    people = People(list(links.values()), [_person(*row) for row in rows], users, session.reached.numbers, links_of)
+    reached, persons = session.reached, [_person(*row) for row in rows]
+    people = People(list(links.values()), persons, users, reached.numbers, reached.versions, links_of)
     people.whole(owners(merged))
     return people
 

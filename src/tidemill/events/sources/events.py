@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import TYPE_CHECKING
 
 from tidemill.events import queries
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 #: As PostHog's app has them, unless it is told to keep all: "[]" for events other than $autocapture.
 _ELEMENTS = "CASE WHEN event = '$autocapture' THEN elements ELSE '[]' END"
+_MEASURED_EVERY_SECONDS = 30.0
 
 
 class EventSource:
@@ -26,6 +28,7 @@ class EventSource:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
+        self._measured_at, self._compression = 0.0, queries.GUESSED
 
     def catch_up(self) -> int:
         """The newest snapshot."""
@@ -80,8 +83,11 @@ class EventSource:
             return cursor.execute(f"SELECT number, count(*) FROM ({rows}) GROUP BY 1 ORDER BY 1").fetchall()
 
     def compression(self) -> float:
-        """Measured over the store."""
-        return queries.compression(self._lake)
+        """Measured over the store, twice a minute at most: many small runs ask for it."""
+        now = time.monotonic()
+        if self._compression == queries.GUESSED or now - self._measured_at > _MEASURED_EVERY_SECONDS:
+            self._measured_at, self._compression = now, queries.compression(self._lake)
+        return self._compression
 
     def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:
         """By the time of the events."""

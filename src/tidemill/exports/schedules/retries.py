@@ -15,7 +15,7 @@ from tidemill.store.records import Task
 #: waits for BigQuery already (TIDEMILL_RETRY_DEADLINE_SECONDS), so there is no hurry.
 _FIRST_SECONDS, _MOST_SECONDS = 5.0, 3600.0
 #: What says that another process is at it: it is looked again soon.
-_ELSEWHERE_SECONDS = 15.0
+ELSEWHERE_AFTER = dt.timedelta(seconds=15)
 #: Without a calendar to go by.
 _LASTING_SECONDS = 3600.0
 #: The code of the error of a run that took too long.
@@ -48,15 +48,18 @@ class Verdict:
 def judged(error: TidemillError, tries: int, schedule: Schedule, now: dt.datetime) -> Verdict:
     """Of an error in that try (1 is the first)."""
     if error.code in ELSEWHERE:
-        return Verdict(now + dt.timedelta(seconds=_ELSEWHERE_SECONDS), counts=False, tries=tries - 1)
+        return Verdict(now + ELSEWHERE_AFTER, counts=False, tries=tries - 1)
     if isinstance(error, RetryableError | UnavailableError) or error.code == TOOK_LONG:
-        pause = min(_FIRST_SECONDS * 2 ** min(tries - 1, 20), _MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
-        after = getattr(error, "after", None) or 0.0
-        again = now + dt.timedelta(seconds=max(pause, after))
-        return Verdict(again, counts=error.code == TOOK_LONG, tries=tries)
+        return Verdict(now + pause(error, tries), counts=error.code == TOOK_LONG, tries=tries)
     # It will not pass by itself: it is looked at again when the next interval ends, and those behind it wait.
     soon = schedule.end_after(now) or now + dt.timedelta(seconds=_LASTING_SECONDS)
     return Verdict(soon, counts=True, tries=0)
+
+
+def pause(error: TidemillError, tries: int) -> dt.timedelta:
+    """How long is waited after so many tries that ended by an error which passes."""
+    seconds = min(_FIRST_SECONDS * 2 ** min(tries - 1, 20), _MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
+    return dt.timedelta(seconds=max(seconds, getattr(error, "after", None) or 0.0))
 
 
 def limit(schedule: Schedule, tries: int) -> dt.timedelta:

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 
 from tidemill.errors import ConfigError, NotFoundError, TidemillError
-from tidemill.exports import selection
+from tidemill.exports import alarms, selection, told
 from tidemill.exports.backfill import Backfiller
 from tidemill.exports.schedules.due import Due
 from tidemill.exports.schedules.scheduler import Scheduler, next_end, schedule_of
@@ -67,9 +67,10 @@ class Scheduling:
     def pause_failing(self, export: Export, error: TidemillError, failures: int) -> None:
         """An export that failed again and again is paused, and its backfill cancelled."""
         reason = {"code": error.code, "message": f"It failed {failures} times. {error.message}", "hint": error.hint}
-        if not self._schedules.pause(export.id, "schedule", reason):
+        if not self._schedules.pause(export.id, "schedule", reason, alarms.paused(export.name, error, failures)):
             return
         _log.error("export %s is paused. %s", export.name, reason["message"])
+        told.paused(self._parts, export, error, failures)
         try:
             self._backfiller.stop(export, "cancelled")
         except NotFoundError:

@@ -1,62 +1,72 @@
-"""Does what is in the queue: takes a task, sees that the run of its interval is completed, and takes the next one.
+"""Does what is in the queues: takes something, sees that its run is completed, and takes the next.
 
-What a worker has is known by its name, and whether that lives. If it is gone, another one takes its tasks over; a run
+What a worker has is known by its name, and whether that lives. If it is gone, another one takes what it had over; a run
 that it had begun goes on at its last finished step.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from tidemill.engine.port import Engine
-from tidemill.errors import Cancelled, NotFoundError, TidemillError, UnavailableError
-from tidemill.exports.dispatch import ELSEWHERE, Dispatch
-from tidemill.exports.integrity import Integrity
-from tidemill.exports.schedules import retries
-from tidemill.exports.schedules.calendar import Span
-from tidemill.exports.schedules.scheduler import schedule_of
-from tidemill.exports.watch import untold
-from tidemill.exports.work import Parts
+from tidemill.errors import TidemillError, UnavailableError
+from tidemill.settings import Settings
 from tidemill.store.postgres import open_postgres
-from tidemill.store.records import Export, Task
-from tidemill.store.schedules import Schedules
-from tidemill.store.tasks import Tasks
 
 _log = logging.getLogger(__name__)
-BY = "schedule"
-#: How often is looked for tasks; and for those of workers that are gone.
+#: How often is looked for what is due; and for that of workers that are gone.
 _LOOKS_EVERY_SECONDS, _MISSES_EVERY_SECONDS = 1.0, 5.0
+_STOPS_WITHIN_SECONDS, _PRUNES_EVERY_SECONDS = 0.1, 60.0
 #: The code of the error of a worker that is known as dead.
-_LOST = "worker_lost"
+LOST = "worker_lost"
+
+Item = TypeVar("Item")
+
+
+class Queue(Protocol[Item]):
+    """What workers do: intervals of schedules, or of backfills."""
+
+    def any_due(self) -> bool:
+        """Whether there may be something to take."""
+
+    @property
+    def leaves(self) -> int:
+        """How many of a worker's places are left to others, if it has more than that."""
+
+    def take(self, worker: str, limit: int) -> Sequence[Item]:
+        """Have that worker take up to so many."""
+
+    def perform(self, item: Item) -> None:
+        """Do it, and write down what became of it. Raises nothing."""
+
+    def workers(self) -> list[str]:
+        """Who has some."""
+
+    def abandon(self, worker: str) -> int:
+        """What a dead worker had is for anybody. Gives how many that were."""
+
+    def release(self, worker: str, at_work: Sequence[Item]) -> None:
+        """What a worker has, and is not at work on, is for anybody."""
 
 
 class Worker:
     """See the module. One a process."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        dispatch: Dispatch,
-        integrity: Integrity,
-        schedules: Schedules,
-        tasks: Tasks,
-        paused: Callable[[Export, TidemillError, int], None],
-    ) -> None:
-        """`paused(export, error, failures)`: called for an export that is paused after so many failures."""
-        self._parts, self._dispatch, self._integrity = parts, dispatch, integrity
-        self._schedules, self._tasks, self._paused = schedules, tasks, paused
-        self._engine: Engine = parts.engine
-        self._active: dict[threading.Thread, Task] = {}
-        self._missed_at = 0.0
-        self._launched = False
+    def __init__(self, settings: Settings, engine: Engine, queues: Sequence[Queue[Any]]) -> None:
+        """`queues`: the first comes first."""
+        self._settings, self._engine, self._queues = settings, engine, queues
+        self._active: dict[threading.Thread, tuple[Queue[Any], Any]] = {}
+        self._missed_at, self._pruned_at = 0.0, 0.0
+        self._launched = self._more = False
+        self._ended = threading.Event()
 
     def run(self, stopping: Callable[[], bool]) -> None:
-        """Take tasks until it is told to stop, and wait for what it has begun.
+        """Take what is due until it is told to stop, and wait for what it has begun.
 
         Raises
         ------
@@ -67,13 +77,23 @@ class Worker:
             try:
                 self.look()
             except UnavailableError as error:
-                if error.code == _LOST:
+                if error.code == LOST:
                     raise
                 _log.warning("the queue cannot be read: the database does not answer")
                 with contextlib.suppress(TidemillError):  # the embedded one is begun again, if it was killed
-                    open_postgres(self._parts.settings)
-            _wait(_LOOKS_EVERY_SECONDS, stopping)
+                    open_postgres(self._settings)
+            self._wait(stopping)
         self.drain()
+
+    def _wait(self, stopping: Callable[[], bool]) -> None:
+        """Until the next look: at once when something that it did is over, and there may be more to do."""
+        end = time.monotonic() + _LOOKS_EVERY_SECONDS
+        while not stopping() and (left := end - time.monotonic()) > 0:
+            pause = min(left, _STOPS_WITHIN_SECONDS)
+            if not self._more:
+                time.sleep(pause)
+            elif self._ended.wait(pause):
+                return
 
     def drain(self) -> None:
         """Wait for what it has begun."""
@@ -81,140 +101,52 @@ class Worker:
             thread.join()
 
     def look(self) -> int:
-        """Take what is due and begin it, as far as there is room. Gives how many tasks that were."""
+        """Take what is due and begin it, as far as there is room. Gives how many that were."""
         if time.monotonic() - self._missed_at >= _MISSES_EVERY_SECONDS:
             self._missed_at = time.monotonic()
             self._assert_alive()
             self._take_over()
-        for thread in [thread for thread in self._active if not thread.is_alive()]:
-            del self._active[thread]
-        free = self._parts.settings.worker_runs - len(self._active)
-        if free <= 0 or not self._tasks.any_due():
+        if self._launched and time.monotonic() - self._pruned_at >= _PRUNES_EVERY_SECONDS:
+            self._pruned_at = time.monotonic()
+            self._engine.prune()
+        self._ended.clear()
+        due = [queue for queue in self._queues if queue.any_due()]
+        self._more = bool(due)
+        return sum(self._take(queue) for queue in due)
+
+    def _take(self, queue: Queue[Any]) -> int:
+        places = self._settings.worker_runs
+        room = min(places - len(self._active), max(1, places - queue.leaves) - len(self._at_work(queue)))
+        if room <= 0:
             return 0
         self._engine.launch()
         self._launched = True
-        taken = self._tasks.take(self._engine.worker, free, self._parts.settings.connection_runs)
-        for task in taken:
-            thread = threading.Thread(target=self._perform, args=(task,), daemon=True)
-            self._active[thread] = task
+        taken = queue.take(self._engine.worker, room)
+        for item in taken:
+            thread = threading.Thread(target=self._perform, args=(queue, item), daemon=True)
+            self._active[thread] = (queue, item)
             thread.start()
         return len(taken)
 
+    def _at_work(self, queue: Queue[Any]) -> list[Any]:
+        return [item for whose, item in list(self._active.values()) if whose is queue]
+
+    def _perform(self, queue: Queue[Any], item: Any) -> None:
+        try:
+            queue.perform(item)
+        finally:
+            self._active.pop(threading.current_thread(), None)
+            self._ended.set()
+
     def _assert_alive(self) -> None:
         if self._launched and not self._engine.alive(self._engine.worker):
-            raise UnavailableError(_LOST, "This worker has lost its session of the database.")
+            raise UnavailableError(LOST, "This worker has lost its session of the database.")
 
     def _take_over(self) -> None:
         """What dead workers had is for anybody."""
-        for worker in self._tasks.workers():
-            if worker == self._engine.worker:
-                self._tasks.release(worker, [task.id for task in self._active.values()])
-            elif self._engine.bury(worker):
-                left = self._tasks.abandon(worker)
-                _log.warning("worker %s is gone; what it had (%d) is taken over", worker[:8], len(left))
-                for task in left:
-                    error = retries.killed(task)
-                    with contextlib.suppress(NotFoundError):  # it was deleted meanwhile
-                        if error is not None:
-                            self._count(self._parts.exports.by_id(task.export_id), task, error)
-
-    def _perform(self, task: Task) -> None:
-        try:
-            export = self._parts.exports.by_id(task.export_id)
-            self._do(task, export)
-        except TidemillError as error:
-            self._ended_badly(task, error)
-        except Exception as error:  # noqa: BLE001 - a bug, which is told; others go on
-            _log.exception("task %s", task.id)
-            self._ended_badly(
-                task, TidemillError("bug", f"This is a bug in Tidemill: {error!r}", hint="Please report it.")
-            )
-
-    def _do(self, task: Task, export: Export) -> None:
-        schedule = schedule_of(export)
-        limit = retries.limit(schedule, task.tries)
-        with self._limited(export, limit) as took_long:
-            try:
-                run = self._dispatch.interval(export, Span(task.interval_start, task.interval_end), BY)
-            except Cancelled:
-                if not took_long.is_set():
-                    raise
-                raise TidemillError(
-                    retries.TOOK_LONG,
-                    f"The run took more than {limit}, and was stopped; it is tried again, with twice the time.",
-                    hint=f"Smaller pieces: a shorter --interval. tidemill export show {export.name}",
-                ) from None
-        self._tasks.done(task)
-        if run.rows_planned:
-            _log.info("export %s: %s rows up to %s", export.name, f"{run.rows_planned:,}", task.interval_end)
-            with contextlib.suppress(TidemillError):  # the next run looks again
-                self._integrity.daily(self._parts.exports.by_id(export.id), BY, untold)
-
-    @contextlib.contextmanager
-    def _limited(self, export: Export, limit: dt.timedelta) -> Iterator[threading.Event]:
-        """Cancel the export's runs if the block takes longer. Gives what tells whether it did."""
-        took_long, over = threading.Event(), threading.Event()
-
-        def watch() -> None:
-            pause = limit.total_seconds()
-            while not over.wait(pause):
-                pause = _MISSES_EVERY_SECONDS  # one that begins after that is stopped, too
-                with contextlib.suppress(TidemillError):
-                    for run in self._parts.runs.running(export.id):
-                        if run.backfill_id is None and run.worker == self._engine.worker:
-                            took_long.set()
-                            self._parts.runs.request_cancel(run.id)
-
-        threading.Thread(target=watch, daemon=True).start()
-        try:
-            yield took_long
-        finally:
-            over.set()
-
-    def _ended_badly(self, task: Task, error: TidemillError) -> None:
-        """See that it is tried again, or that the next interval goes on with its run."""
-        if error.code == _LOST:
-            return  # another worker takes over what this one had
-        with contextlib.suppress(TidemillError):  # the database is away: it is released when it is back
-            export = self._parts.exports.by_id(task.export_id)
-            now = dt.datetime.now(dt.UTC)
-            if isinstance(error, Cancelled):
-                self._cancelled(task, export, now)
-                return
-            schedule = schedule_of(export)
-            verdict = retries.judged(error, task.tries, schedule, now)
-            if error.code in ELSEWHERE:
-                self._tasks.again(task, verdict.again_at, task.error, verdict.tries)
-                return
-            said = {"code": error.code, "message": error.message, "hint": error.hint}
-            self._tasks.again(task, verdict.again_at, said, verdict.tries)
-            _log.error("export %s: %s %s", export.name, error.message, error.hint)
-            if verdict.counts:
-                self._count(export, task, error)
-
-    def _cancelled(self, task: Task, export: Export, now: dt.datetime) -> None:
-        """Somebody has cancelled a run: if it was that of the task, the next interval goes on with it; if it was an
-        earlier one, the task waits until then. One that was cancelled because this process stops is not over."""
-        own = self._parts.runs.of_interval(export.id, task.interval_end)
-        if self._dispatch.interrupted:
-            self._tasks.again(task, now, task.error, task.tries - 1)
-        elif own is not None and own.status == "cancelled":
-            _log.info("export %s: the run was cancelled", export.name)
-            self._tasks.done(task)
-        else:
-            later = schedule_of(export).end_after(now) or now + dt.timedelta(hours=1)
-            self._tasks.again(task, later, task.error, 0)
-
-    def _count(self, export: Export, task: Task, error: TidemillError) -> None:
-        """A failure, for which somebody has to do something; of too many the export is paused."""
-        schedule = schedule_of(export)
-        since = dt.datetime.now(dt.UTC) - schedule.failures_count_for
-        number = self._schedules.fail(export.id, task.interval_end, error.code, since)
-        if schedule.pause_after is not None and number >= schedule.pause_after:
-            self._paused(export, error, number)
-
-
-def _wait(seconds: float, stopping: Callable[[], bool]) -> None:
-    end = time.monotonic() + seconds
-    while not stopping() and (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, 0.1))
+        for queue in self._queues:
+            for worker in queue.workers():
+                if worker == self._engine.worker:
+                    queue.release(worker, self._at_work(queue))
+                elif self._engine.bury(worker):
+                    _log.warning("worker %s is gone; what it had (%d) is taken over", worker[:8], queue.abandon(worker))

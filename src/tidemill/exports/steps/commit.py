@@ -11,9 +11,11 @@ import contextlib
 import functools
 from collections.abc import Sequence
 
+from tidemill import logbook
 from tidemill.bigquery import write_streams
 from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import ConflictError, NotFoundError, UnavailableError
+from tidemill.exports import told
 from tidemill.exports.work import Parts, Work
 from tidemill.store import attempts, commits
 from tidemill.store.records import Chunk
@@ -52,6 +54,7 @@ def commit(parts: Parts, run_id: str, attempt: int, last: bool) -> bool:
             _write_anew(parts, work, streams, begun=begun, unsure=unsure)
             return False
     parts.runs.commits.done(run.id, streams, attempt=attempt)
+    told.done("The write streams are committed.", streams=len(streams))
     return True
 
 
@@ -71,7 +74,7 @@ def _finalize(writing: WriteStreams, chunks: Sequence[Chunk]) -> None:
     """
     found = [chunk for chunk in chunks if chunk.job_id]
     with concurrent.futures.ThreadPoolExecutor(_FINALIZED_AT_ONCE) as threads:
-        numbers = list(threads.map(functools.partial(_rows_of, writing), found))
+        numbers = list(threads.map(logbook.carried(functools.partial(_rows_of, writing)), found))
     for chunk, number in zip(found, numbers, strict=True):
         if number != chunk.rows_loaded:
             raise write_streams.gone(f"The stream {chunk.job_id} has {number} rows, and not {chunk.rows_loaded}.")
@@ -92,6 +95,7 @@ def _write_anew(parts: Parts, work: Work, streams: Sequence[str], *, begun: bool
         They may be in the table, and nothing tells them from those that would come again.
     """
     run = work.run
+    logbook.warning("BigQuery has dropped write streams.", streams=len(streams), unsure=unsure)
     forget = functools.partial(parts.runs.commits.forget, run.id, streams, attempt=run.attempt)
     if not unsure and forget(begun=begun):
         parts.runs.remark(

@@ -7,13 +7,14 @@ import dataclasses
 import datetime as dt
 import itertools
 
+from tidemill import logbook
 from tidemill.bigquery import sql
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.tables import Table
 from tidemill.errors import TidemillError
 from tidemill.events import ends
-from tidemill.exports import rejects
-from tidemill.exports.steps import turn
+from tidemill.exports import doubt, rejects, told
+from tidemill.exports.steps import budget, turn
 from tidemill.exports.work import MERGES, Parts, Work
 from tidemill.store.records import Run
 
@@ -50,19 +51,21 @@ def merge(parts: Parts, run_id: str, attempt: int) -> int | None:
         for number, part in enumerate(slices):
             job_id = work.job_id(f"merge{number or ''}")
             parts.runs.note(run.id, attempt=attempt, merge_job=job_id)  # before it begins
-            answer = client.query(
-                MERGES[run.mode](dataclasses.replace(statement, part=part)),
-                job_id=job_id,
-                permission="bigquery.tables.updateData",
-                dataset=export.dataset,
-                table=export.table_id,
-                labels=work.labels,
-                max_bytes_billed=work.max_bytes_billed,
-                cancelled=took.cancelled,
-            )
+            with budget.job(parts, work):
+                answer = client.query(
+                    MERGES[run.mode](dataclasses.replace(statement, part=part)),
+                    job_id=job_id,
+                    permission="bigquery.tables.updateData",
+                    dataset=export.dataset,
+                    table=export.table_id,
+                    labels=work.labels,
+                    max_bytes_billed=work.max_bytes_billed,
+                    cancelled=took.cancelled,
+                )
             changed, billed = changed + (answer.affected or 0), billed + answer.bytes_billed
         # Before the turn ends: who has the next one would take the job for one that was left behind.
         parts.runs.note(run.id, attempt=attempt, rows_merged=changed, bytes_billed=run.bytes_billed + billed)
+    told.done("The rows are merged.", rows=changed, bytes_billed=billed, job=job_id, statements=len(slices))
     _drop_stage(parts, work, work.stage[2])
     return changed
 
@@ -128,6 +131,9 @@ def complete(parts: Parts, run_id: str, attempt: int) -> None:
     if work.again or work.changing:
         rejects.settle(parts, work)
     parts.runs.complete(work.run.id, attempt=attempt)
+    with contextlib.suppress(TidemillError):  # it is completed, whatever can be told of it
+        _tell_completed(parts, work.run)
+    doubt.ends(parts, work)
     _remove_folder(parts, work.run)
     parts.watches.report(work.run.id, "done")
 
@@ -139,7 +145,26 @@ def fail(parts: Parts, run_id: str, attempt: int, fields: dict[str, str], cancel
         _drop_stage(parts, work, work.stage[2])
     error = TidemillError(fields["code"], fields["message"], hint=fields["hint"])
     parts.runs.fail(work.run.id, error, cancelled=cancelled, attempt=attempt)
+    how = "The run is cancelled." if cancelled else "The run has failed; its error is above."
+    logbook.info(how, code=error.code, seconds=_seconds(work.run))
     _remove_folder(parts, work.run)
+
+
+def _tell_completed(parts: Parts, run: Run) -> None:
+    chunks = parts.runs.chunks(run.id)
+    logbook.info(
+        "The run is completed.",
+        rows=sum(chunk.rows_loaded for chunk in chunks) if run.rows_merged is None else run.rows_merged,
+        bytes=sum(chunk.bytes for chunk in chunks),
+        rejected=sum(chunk.rows_rejected for chunk in chunks) or None,
+        bytes_billed=run.bytes_billed or None,
+        seconds=_seconds(run),
+    )
+
+
+def _seconds(run: Run) -> float | None:
+    """Since it began."""
+    return round((dt.datetime.now(dt.UTC) - run.started_at).total_seconds(), 3) if run.started_at else None
 
 
 def _remove_folder(parts: Parts, run: Run) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from tidemill.bigquery import names, sql, tables
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError
-from tidemill.exports import views
+from tidemill.exports import told, views
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.work import Parts
 from tidemill.models.run_log import RUN_LOG
@@ -48,6 +48,7 @@ def write(parts: Parts, run_id: str, attempt: int) -> str | None:
     client = parts.watches.client(run.id, work.export)
     job_id = _job_id(work.export, run.id)
     _insert(client, work.export, fields, job_id, work.labels)
+    told.done("The row in tidemill_runs is written.", job=job_id)
     return job_id
 
 

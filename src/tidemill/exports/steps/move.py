@@ -1,16 +1,17 @@
-"""The steps of one chunk: its file is written, loaded by one job, and removed."""
+"""The step of one chunk: its file is written, loaded by one job, and removed."""
 
 from __future__ import annotations
 
 import datetime as dt
 import secrets
 import time
+from pathlib import Path
 
 from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
 from tidemill.events import ends
-from tidemill.exports import rejects
-from tidemill.exports.steps import quota
+from tidemill.exports import rejects, told
+from tidemill.exports.steps import budget, quota
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
 
@@ -18,20 +19,37 @@ from tidemill.store.records import Chunk
 _FRESH_SECONDS = 600
 
 
-def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
-    """Write the chunk's file. Gives its number of rows."""
+def move(parts: Parts, run_id: str, attempt: int, number: int) -> str:
+    """Write the chunk's file, load it by its job, and remove it. Gives the job's id.
+
+    Done again after a crash, it goes on with the file that is there, and finds the job that was begun.
+    """
     work = parts.work(run_id, attempt)
+    chunk = parts.runs.chunk(work.run.id, number)
+    path, fresh = parts.file(work.run, number), chunk.status == "planned"
+    if fresh or (chunk.status == "written" and not _is_fresh(path)):
+        chunk = _write(parts, work, chunk)
+    job = chunk.job_id if chunk.status == "loaded" else _load(parts, work, chunk, path, fresh=fresh)
+    path.unlink(missing_ok=True)
+    return job or ""
+
+
+def _is_fresh(path: Path) -> bool:
+    """Whether the file is there. It may have been written by another machine, or be lost; or be so old that its rows
+    would say they were handed over long ago."""
+    return path.exists() and time.time() - path.stat().st_mtime < _FRESH_SECONDS
+
+
+def _write(parts: Parts, work: Work, chunk: Chunk) -> Chunk:
+    """Write the chunk's file. Gives the chunk as it is then."""
     run = work.run
-    chunk = parts.runs.chunk(run.id, number)
-    if chunk.status == "loaded":
-        return 0
     written = _write_file(parts, work, chunk)
     rejects.set_aside(parts, work, written.rejected)
     folded(parts, work, written.folded)
-    parts.runs.note_chunk(
+    noted = parts.runs.note_chunk(
         run.id,
-        number,
-        attempt=attempt,
+        chunk.number,
+        attempt=run.attempt,
         status="written",
         rows_written=written.rows,
         rows_rejected=len(written.rejected),
@@ -40,7 +58,8 @@ def write(parts: Parts, run_id: str, attempt: int, number: int) -> int:
         bounds=_wider(work, chunk, written),
         started_at=chunk.started_at or dt.datetime.now(dt.UTC),
     )
-    return written.rows
+    told.wrote(written.rows, written.bytes, rejected=len(written.rejected), repaired=written.repaired)
+    return noted
 
 
 def folded(parts: Parts, work: Work, number: int) -> None:
@@ -78,23 +97,13 @@ def _wider(work: Work, chunk: Chunk, written: chunk_files.Written) -> dict[str, 
     return {name: list(pair) for name, pair in found.items()}
 
 
-def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
+def _load(parts: Parts, work: Work, chunk: Chunk, path: Path, *, fresh: bool) -> str:
     """Load the chunk's file by its job. Gives the job's id."""
-    work = parts.work(run_id, attempt)
-    run, export = work.run, work.export
-    chunk = parts.runs.chunk(run.id, number)
-    if chunk.status == "loaded":
-        return chunk.job_id or ""
+    run, export, number, attempt = work.run, work.export, chunk.number, work.run.attempt
     now = dt.datetime.now
     if chunk.rows_written == 0:  # the filters left nothing
         parts.runs.note_chunk(run.id, number, attempt=attempt, status="loaded", finished_at=now(dt.UTC))
         return ""
-    path = parts.file(run, number)
-    # Written by another machine, or lost; or so long ago that its rows would say they were handed over then.
-    if not path.exists() or time.time() - path.stat().st_mtime > _FRESH_SECONDS:
-        written = _write_file(parts, work, chunk)
-        bounds = _wider(work, chunk, written)
-        parts.runs.note_chunk(run.id, number, attempt=attempt, bounds=bounds, bytes=written.bytes)
     job = Load(
         job_id=work.job_id(f"{number:05d}"),
         dataset=export.dataset,
@@ -102,10 +111,12 @@ def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
         columns=work.columns,
         format=chunk_files.file_format(work.columns),
         labels=work.labels,
+        fresh=fresh,
     )
     client = parts.watches.client(run.id, export)
     quota.spend(parts, work)
-    loaded = client.load(path, job, sent=lambda count: parts.watches.sent(run.id, number, count))
+    with budget.job(parts, work):
+        loaded = client.load(path, job, sent=lambda count: parts.watches.sent(run.id, number, count))
     parts.runs.note_chunk(
         run.id,
         number,
@@ -115,10 +126,6 @@ def load(parts: Parts, run_id: str, attempt: int, number: int) -> str:
         job_id=loaded.job_id,
         finished_at=now(dt.UTC),
     )
+    told.done("The chunk is loaded.", rows=loaded.rows, bytes=loaded.bytes or None, job=loaded.job_id)
     parts.watches.report(run.id, "loading")
     return loaded.job_id
-
-
-def clean(parts: Parts, run_id: str, attempt: int, number: int) -> None:
-    """Remove the chunk's file."""
-    parts.file(parts.work(run_id, attempt).run, number).unlink(missing_ok=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from tidemill import logbook
 from tidemill.bigquery import names, tables
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError
+from tidemill.exports import doubt, told
 from tidemill.exports.spec import Delivery, ExportSpec
 from tidemill.exports.steps import view
 from tidemill.exports.work import Parts, Work
@@ -19,20 +21,24 @@ STAGE_EXPIRES_SECONDS = 24 * 3600
 
 
 def prepare(parts: Parts, run_id: str, attempt: int) -> dict[str, int]:
-    """Make or check the table. Gives the number of chunks, and whether (1 or 0) they go by the Storage Write API."""
+    """Make or check the table. Gives the number of chunks; and whether (1 or 0) they go by the Storage Write API, rows
+    are merged from a stage, and the run is to be logged."""
     work = _as_said_now(parts, parts.work(run_id, attempt))
     run, export = work.run, work.export
     parts.watches.report(run.id, "preparing the table")
     client = parts.watches.client(run.id, export)
+    doubt.await_others(parts, work, client)
     columns = work.model.columns_for(json_type=work.spec.json_type)
     table = client.get_table(export.dataset, export.table_id)
     if table is None and parts.runs.brought_rows(export.id):
         raise gone(export)
     if table is None:
         table = client.create_table(export.dataset, export.table_id, layout(work.spec, export, columns))
+        told.done("The table is made.", table=".".join(work.final))
     found = tables.match(columns, table, ".".join(work.final))
     view.ensure(parts, work, client)
     if found.missing:
+        logbook.warning("The table lacks columns: they are left out.", columns=", ".join(found.missing))
         parts.runs.remark(
             run.id,
             f"The table has no column {', '.join(found.missing)}: left out. "
@@ -43,7 +49,14 @@ def prepare(parts: Parts, run_id: str, attempt: int) -> dict[str, int]:
     settled = {"columns": [column.name for column in found.columns], "location": client.location}
     settled |= {"partition": list(table.partition) if table.partition else None}
     parts.runs.note(run.id, attempt=attempt, layout=settled, worker=parts.engine.worker)
-    return {"chunks": len(parts.runs.chunks(run.id)), "storage_write": int(work.storage_write)}
+    logged = ExportSpec.model_validate(export.spec).run_log
+    chunks = len(parts.runs.chunks(run.id))
+    return {
+        "chunks": chunks,
+        "storage_write": int(work.storage_write),
+        "staged": int(work.staged),
+        "logged": int(logged),
+    }
 
 
 def _as_said_now(parts: Parts, work: Work) -> Work:
@@ -106,6 +119,8 @@ def _prepare_stage(parts: Parts, client: Client, work: Work, columns: tuple[Colu
     parts.runs.reset_chunks(work.run.id, attempt=work.run.attempt)
     stage = tables.Layout(columns, expires_seconds=STAGE_EXPIRES_SECONDS, description="Tidemill: a run's new rows.")
     client.create_table(work.export.dataset, work.stage[2], stage)
+    if doubt.remarked(parts, work):
+        return
     if not work.again and work.run.mode == "merge" and not (work.run.layout or {}).get("unconfirmed"):
         text = "The table was there before this export's first run: only rows that it lacked were added."
         parts.runs.remark(work.run.id, text)

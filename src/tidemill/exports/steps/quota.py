@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from tidemill import logbook
 from tidemill.errors import RetryableError
 from tidemill.exports.work import Parts, Work
 
@@ -32,7 +33,7 @@ def spend(parts: Parts, work: Work) -> None:
     settings = parts.settings
     burst = settings.table_changes_burst * (_PARTITIONED if work.partition and not work.staged else 1)
     limits = ((settings.table_changes_day, _DAY_SECONDS), (burst, _BURST_SECONDS))
-    name = table(work)
+    name, waited = table(work), 0.0
     while (wait := parts.modifications.take(name, limits)) > 0:
         if wait > _WAITS_SECONDS:
             raise RetryableError(
@@ -43,7 +44,10 @@ def spend(parts: Parts, work: Work) -> None:
                 after=wait,
             )
         parts.watches.check(work.run.id)
+        if not waited:
+            logbook.info("BigQuery's quota of the table is used up: it waits.", seconds=round(wait, 1))
         time.sleep(min(wait, _LOOKS_EVERY_SECONDS))
+        waited += wait
 
 
 def table(work: Work) -> str:

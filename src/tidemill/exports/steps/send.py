@@ -12,6 +12,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Callable, Sequence
 
+from tidemill import logbook
 from tidemill.bigquery import write_sender, write_streams
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.write_sender import Sender
@@ -20,7 +21,7 @@ from tidemill.errors import NotFoundError, TidemillError, UnavailableError
 from tidemill.events import batches, duck, ends
 from tidemill.events.chunks import RejectedRow
 from tidemill.events.lake import Lake
-from tidemill.exports import rejects
+from tidemill.exports import rejects, told
 from tidemill.exports.steps import move
 from tidemill.exports.work import Parts, Work
 from tidemill.store.records import Chunk
@@ -56,6 +57,14 @@ def send(parts: Parts, run_id: str, attempt: int, number: int) -> str:
         job_id=sent.stream,
         started_at=begun,
         finished_at=dt.datetime.now(dt.UTC),
+    )
+    told.done(
+        "The chunk is sent.",
+        rows=sent.rows,
+        bytes=sent.bytes,
+        rejected=sent.rejected or None,
+        repaired=sent.repaired or None,
+        stream=sent.stream,
     )
     parts.watches.report(run.id, "sending")
     return sent.stream or ""
@@ -93,6 +102,7 @@ def _sent(parts: Parts, work: Work, chunk: Chunk) -> _Sent:
         except UnavailableError as error:
             if error.code != duck.OUT_OF_MEMORY or alone:
                 raise
+            logbook.warning("Memory was not enough: the chunk is read once more, by one thread.")
             alone = True
 
 

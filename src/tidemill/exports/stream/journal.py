@@ -5,21 +5,27 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from tidemill import logbook, tracing
 from tidemill.bigquery.write_outcomes import Outcome
 from tidemill.errors import TidemillError
 from tidemill.events.batches import Rows
 from tidemill.events.chunks import RejectedRow
+from tidemill.exports import alarms
+from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.orders import Sent
 from tidemill.store.records import Export, Stream
+from tidemill.store.records_notify import Alarm
 from tidemill.store.streams import WHOLE, Moved, Streams
 
 Place = tuple[int, int]
 #: An append, as it is written down: offset, rows, bytes, change and number of its end, and what names its last row.
 Entry = dict[str, Any]
+#: Of a run that goes on, a share of so many rows tells something.
+_ENOUGH_ROWS = 1_000
 
 
 @dataclasses.dataclass(eq=False)
@@ -58,9 +64,11 @@ class Journal:
 
     def __init__(self, streams: Streams, export: Export) -> None:
         """Claim the stream."""
-        self._streams, self._export = streams, export
+        self._streams, self._export, self._spec = streams, export, export.spec
         self.stream: Stream = streams.claim(export.id)
         run = self.stream.run_id
+        logbook.turn_to(run)
+        self._end_trace = self._traced(run)
         self.moved = streams.moved(run) if run else Moved()
         self._changed = False
         #: Since it is ours.
@@ -88,12 +96,26 @@ class Journal:
     def begin_run(self, **fields: Any) -> None:
         """A run says what is appended from now on. Raises StreamHeldError if what was read is of no use."""
         self.stream, self.moved = self._streams.begin_run(self.stream, **fields), Moved()
+        self._spec = fields.get("spec", self._spec)
+        logbook.turn_to(self.run_id)
+        self._end_trace = self._traced(self.run_id)
+        logbook.info("A run of the stream begins: rows are appended.", by=fields.get("created_by"))
 
     def end_run(self) -> None:
         """Nothing is in flight, and the run is over."""
         if self.run_id is not None:
-            self.stream = self._streams.end_run(self._noted([]), self.moved)
+            self.stream = self._streams.end_run(self._noted([]), self.moved, self._alarm)
+            moved = {"rows": self.moved.rows, "bytes": self.moved.bytes, "rejected": self.moved.rejected or None}
+            logbook.info("The run is completed.", **moved)
+            logbook.turn_to(None)
+            self._end_trace(**moved)
         self._changed = False
+
+    def _traced(self, run_id: uuid.UUID | None) -> Callable[..., None]:
+        """The run's trace is begun. Gives what ends it."""
+        if run_id is None:
+            return lambda **_: None
+        return tracing.ongoing(run_id, export=self._export.name, model=self._export.model)
 
     def plan(
         self,
@@ -145,20 +167,39 @@ class Journal:
         """From now on, rows go into this write stream, which is empty; None: into none, for the one before is over."""
         self.stream = dataclasses.replace(self.stream, name=name, rows=0)
         self.plan(pending)
+        if name is not None:
+            logbook.info("A write stream is begun.", stream=name)
 
     def tell(self, error: TidemillError | None, pending: Sequence[Append]) -> None:
         """Why it stands still; None if it does not."""
         found = {"code": error.code, "message": error.message, "hint": error.hint} if error else None
         if found != self.stream.trouble:
             self.stream = dataclasses.replace(self.stream, trouble=found)
+            if error is not None:
+                logbook.warning(f"The stream stands still. {logbook.said(error)}", **logbook.about(error))
             self._note(pending, ())
 
     def _note(self, pending: Sequence[Append], rejected: Sequence[RejectedRow]) -> None:
         self.stream = self._noted(pending)
         before = self.moved.rejected
-        self.moved = self._streams.note(self.stream, self.moved, [self._set_aside(row) for row in rejected])
+        rejects = [self._set_aside(row) for row in rejected]
+        self.moved = self._streams.note(self.stream, self.moved, rejects, self._alarm_meanwhile)
         self.sent += Sent(set_aside=self.moved.rejected - before)
+        if self.moved.rejected > before:
+            logbook.warning("Rows are set aside.", rejected=self.moved.rejected - before)
         self._changed = False
+
+    def _alarm_meanwhile(self, moved: Moved) -> Alarm | None:
+        """The same, of a run that is not over."""
+        on_their_way = sum(entry["rows"] for entry in self.stream.in_flight)
+        rows = moved.rows + on_their_way + moved.rejected
+        return self._alarm(dataclasses.replace(moved, rows=rows - moved.rejected)) if rows >= _ENOUGH_ROWS else None
+
+    def _alarm(self, moved: Moved) -> Alarm | None:
+        """What is told, if too many rows of the run were set aside."""
+        rows = moved.rows + moved.rejected
+        share = ExportSpec.model_validate(self._spec).reject_share
+        return alarms.rejects(self._export.name, rows, moved.rejected, share, ())
 
     def _noted(self, pending: Sequence[Append]) -> Stream:
         return dataclasses.replace(self.stream, in_flight=[append.entry() for append in pending])

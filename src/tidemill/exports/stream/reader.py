@@ -149,7 +149,10 @@ class Reader:
         source = self._parts.source(export)
         change, number = self._place
         after = change if number == WHOLE else change - 1
-        upto = min(source.catch_up(), after + _CHANGES)
+        upto = source.catch_up()
+        if upto > after + _CHANGES and (first := self._parts.lake.next(after)):  # where a restore has left many out
+            after = max(after, first - 1)
+        upto = min(upto, after + _CHANGES)
         commits = source.changes(after, upto) if upto > after else []
         if not commits:
             self._seen = newest if upto == source.position() else -1

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent import futures
 
+from tidemill import logbook
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.write_connection import Connection
 from tidemill.bigquery.write_outcomes import Ahead, Appended, BadRows, Duplicate, Failed, Gone, Outcome
@@ -244,6 +245,7 @@ class Sender:
     def _replace(self, outcome: Outcome) -> None:
         """End the write stream, and go on with another one: at once; then slower; and not again and again."""
         self._replaced += 1
+        logbook.warning("The write stream is ended, and another one takes its place.", why=type(outcome).__name__)
         if self._replaced > 1:
             error = outcome.error if isinstance(outcome, Failed) else _not_taken(outcome)
             if self._replaced > _MOST_REPLACED:

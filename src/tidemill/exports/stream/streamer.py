@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from tidemill import logbook
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.exports.spec import ExportSpec
@@ -87,6 +88,8 @@ class Streamer:
         if number is None:
             rows = [entry["last"] for entry in stream.in_flight]
             number = settle.in_table(self._export(), self._client, rows)
+        said = "It goes on where the stream was left: what was on its way is looked up."
+        logbook.info(said, requests=len(stream.in_flight), arrived=number, stream=stream.name)
         for entry in stream.in_flight[:number]:
             self._journal.settle(entry)
         self._journal.use(None, [])

@@ -23,6 +23,7 @@ from tidemill.errors import (
     TidemillError,
     UnavailableError,
 )
+from tidemill.exports import doubt, told
 from tidemill.exports.dispatch import Dispatch
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.lag import Progress, measured
@@ -282,10 +283,11 @@ class Streaming:
         while True:
             began = time.monotonic()
             try:
-                with contextlib.closing(self._client_for(export)) as client:
+                with told.streaming(self._parts, export), contextlib.closing(self._client_for(export)) as client:
                     client.cancelled = self._forced.is_set
                     client.locate(export.dataset)
-                    self._first_rows(export, client, orders)
+                    if not self._first_rows(export, client, orders):
+                        return
                     Streamer(self._parts, self._streams, export, client, orders, held, progress).run()
                 return
             except Cancelled:
@@ -309,17 +311,30 @@ class Streaming:
         with contextlib.suppress(TidemillError):
             self._streams.tell(export.id, {"code": error.code, "message": error.message, "hint": error.hint})
 
-    def _first_rows(self, export: Export, client: Client, orders: Orders) -> None:
+    def _first_rows(self, export: Export, client: Client, orders: Orders) -> bool:
         """Into a table that holds rows already, those that there are now go by a run, which adds only what is missing:
-        some of its rows may be ours, of an export before."""
+        some of its rows may be ours, of an export before. Those of one in doubt go by runs until that is settled.
+
+        Whether to stream then."""
+
+        def run() -> None:
+            self._dispatch.run(export, orders.by, lambda _: None)
+
+        def wait(seconds: float) -> bool:
+            self._streams.tell(export.id, None)
+            return not orders.patient or _wait(seconds, orders.stopping)
+
         stream = self._streams.get(export.id)
-        if export.position or (stream and stream.epoch):
-            return
+        if not (export.position or (stream and stream.epoch)):
+            self._merged_first(export, client, run)
+        return doubt.stream(self._parts, export, run, wait)
+
+    def _merged_first(self, export: Export, client: Client, run: Callable[[], None]) -> None:
         table = client.get_table(export.dataset, export.table_id)
         if table is None or not (table.rows or table.buffered):
             return
         try:
-            self._dispatch.run(export, orders.by, lambda _: None)
+            run()
         except AccessError as error:
             raise AccessError(
                 error.code,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from tidemill.store import tables, tables_installation  # noqa: F401 - they are known by it
+from tidemill.store import tables
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,45 @@
+"""What a server's background process does now and then beside its work: old lines of runs are deleted, and how much
+waits is measured for who is asked for metrics."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from tidemill.errors import TidemillError
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+
+_log = logging.getLogger(__name__)
+#: How often old lines are deleted; the first time not at once, for a server begins with other things.
+_PRUNES_EVERY_SECONDS, _FIRST_SECONDS = 600.0, 60.0
+#: How often the backlog is measured: for at most so much of the time of a core.
+_MEASURES_EVERY_SECONDS, _MEASURES_AT_MOST = 15.0, 0.01
+
+
+def keep_pruning(app: App, stopping: threading.Event, first: float = _FIRST_SECONDS) -> None:
+    """Delete lines of runs that are older than they are kept."""
+    pause = first
+    while not stopping.wait(pause):
+        pause = _PRUNES_EVERY_SECONDS
+        try:
+            if number := app.seeing.prune():
+                _log.info("%d lines of runs were older than %d days", number, app.settings.logs_days)
+        except TidemillError:  # the database is away: others say so
+            continue
+
+
+def keep_measuring(app: App, stopping: threading.Event) -> None:
+    """Measure how many events wait for exports, as long as the event store is open here for other things."""
+    pause = _MEASURES_EVERY_SECONDS
+    while not stopping.wait(pause):
+        began = time.thread_time()
+        try:
+            if "lake" in vars(app):  # to make it takes memory, of which an idle server is to use little
+                app.seeing.backlogs.measure()
+        except TidemillError:
+            continue
+        pause = max(_MEASURES_EVERY_SECONDS, (time.thread_time() - began) / _MEASURES_AT_MOST)

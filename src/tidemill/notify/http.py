@@ -1,0 +1,143 @@
+"""Posts a body to an address, and says what is wrong if it is not taken."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import http
+import socket
+import ssl
+import time
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
+from tidemill.notify import network
+
+if TYPE_CHECKING:
+    import requests
+
+#: Of one message: others may be taken.
+REFUSED = "notify_message_refused"
+_PASSES = {408, 425, 429}
+_ACCESS = {401, 403, 407}
+#: Of the address, not of the message.
+_OF_ADDRESS = {404, 405, 410}
+_READS_BYTES = 2_000
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> None:
+    """Post it. No redirection is followed: it would lead elsewhere than the user has said. `secrets`: what no error
+    may hold.
+
+    Raises
+    ------
+    TidemillError
+        It was not taken.
+    """
+    import requests  # 60 ms, and memory
+
+    found = urllib.parse.urlsplit(url)
+    with requests.Session() as session:
+        # A user of the address signs in; nobody else's password, of ~/.netrc, is told to it.
+        name = (urllib.parse.unquote(found.username or ""), urllib.parse.unquote(found.password or ""))
+        session.auth = name if found.username else lambda request: request
+        try:
+            with session.post(
+                url,
+                data=body,
+                headers={"Accept-Encoding": "identity", "User-Agent": "tidemill", **headers},
+                timeout=(network.CONNECT_SECONDS, network.ANSWER_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                status, said = answer.status_code, network.plain(_beginning(answer), secrets)
+                after = answer.headers.get("Retry-After")
+        except requests.RequestException as error:
+            raise _failed(found.hostname or "", found.port, error) from None
+    if not 200 <= status < 300:
+        raise _refused(found.hostname or "", status, said, after)
+
+
+def _beginning(answer: requests.Response) -> bytes:
+    """What the server says, as far as it is short and comes soon."""
+    import requests
+
+    found, deadline = b"", time.monotonic() + network.ANSWER_SECONDS
+    try:
+        for piece in answer.iter_content(_READS_BYTES):
+            found += piece
+            if len(found) >= _READS_BYTES or time.monotonic() > deadline:
+                break
+    except requests.RequestException:  # the status is known
+        pass
+    return found
+
+
+def _failed(host: str, port: int | None, error: requests.RequestException) -> TidemillError:
+    """Our error for one of requests, which holds the address in its text, and the cause somewhere below."""
+    import requests
+
+    if isinstance(error, requests.exceptions.ProxyError):
+        return UnavailableError(
+            "notify_proxy",
+            f"The proxy on the way to {host} does not let us through.",
+            hint="Look at HTTPS_PROXY and NO_PROXY, for tidemill serve, too.",
+        )
+    if isinstance(error, requests.Timeout):
+        return network.unreachable(host, port, TimeoutError())
+    cause = _cause(error)
+    if cause is None and isinstance(error, ValueError):
+        return ConfigError("url", "That is no address of a web server.", hint="It begins with https://, and a name.")
+    return network.unreachable(host, port, cause or error)
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The error of the socket: at the bottom."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        one = waiting.pop()
+        if not isinstance(one, BaseException) or one in seen:
+            continue
+        seen.append(one)
+        waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    of_sockets = (socket.gaierror, ssl.SSLError, ConnectionError, TimeoutError)
+    return next((one for kind in of_sockets for one in seen if isinstance(one, kind) and not _is_outer(one)), None)
+
+
+def _is_outer(error: BaseException) -> bool:
+    """Whether it is of requests, whose errors are of the system's kinds, too."""
+    return type(error).__module__.startswith(("requests", "urllib3"))
+
+
+def _refused(host: str, status: int, said: str, after: str | None) -> TidemillError:
+    name = http.HTTPStatus(status).phrase if status in http.HTTPStatus._value2member_map_ else ""
+    answered = f"{host} answers {f'{status} {name}'.strip()}{f': {said}' if said else ''}."
+    if status in _PASSES or status >= 500:
+        return RetryableError(
+            "notify_status", answered, hint="It should pass; if not, look at that server's log.", after=_seconds(after)
+        )
+    if status in _ACCESS:
+        return AccessError("notify_denied", answered, hint="Look at the credential, or at what that server allows.")
+    if 300 <= status < 400:
+        return ConfigError(
+            "notify_redirected", f"{answered} Redirections are not followed.", hint="Name the address that it leads to."
+        )
+    if status in _OF_ADDRESS:
+        return ConfigError("notify_status", answered, hint="The address is wrong, or was withdrawn: name another one.")
+    return ConfigError(REFUSED, answered, hint="That server does not take the message: look at its log.")
+
+
+def _seconds(after: str | None) -> float | None:
+    """Of a header Retry-After: seconds, or a date."""
+    if not after:
+        return None
+    if after.strip().isdigit():
+        return float(after)
+    try:
+        moment = email.utils.parsedate_to_datetime(after)
+        return max(0.0, (moment - dt.datetime.now(dt.UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,56 @@
+"""Messages as signed HTTP requests, by the rules of Standard Webhooks."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from tidemill.notify import http
+from tidemill.notify import message as messages
+from tidemill.notify.message import Message
+from tidemill.notify.spec import WebhookSpec, key_bytes
+
+
+def send(spec: WebhookSpec, message: Message, home: str) -> None:
+    """Send one. Who gets it twice knows it by its id."""
+    body = json.dumps(payload(message, home)).encode()
+    moment = int(time.time())
+    signature = sign(key_bytes(spec.key), message.id, moment, body)
+    headers = {"webhook-id": message.id, "webhook-timestamp": str(moment), "webhook-signature": signature}
+    http.post(spec.url.get_secret_value(), body, {"Content-Type": "application/json", **headers}, spec.secrets)
+
+
+def sign(key: bytes, identity: str, moment: int, body: bytes) -> str:
+    """The signature: HMAC-SHA256 of id, time and body."""
+    signed = b".".join((identity.encode(), str(moment).encode(), body))
+    return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"
+
+
+def payload(message: Message, home: str) -> dict[str, Any]:
+    """What it is made of."""
+    kind = message.kind if message.kind == messages.TEST else f"export.{message.kind}"
+    data = {
+        "title": message.title,
+        "text": messages.text(message),
+        "export": message.export,
+        "table": message.table,
+        "code": message.code or None,
+        "reason": message.message or None,
+        "permission": message.permission,
+        "what_to_do": message.hint or None,
+        "commands": list(message.commands),
+        "what_happens_next": message.then or None,
+        "since": message.since.isoformat() if message.since else None,
+        "over": _over(message.over),
+        "sender": messages.sender(home),
+    }
+    return {"type": kind, "timestamp": message.at.isoformat(), "data": data}
+
+
+def _over(over: Sequence[tuple[str, Any]]) -> list[dict[str, str]]:
+    return [{"cause": cause, "since": since.isoformat()} for cause, since in over]

@@ -1,0 +1,208 @@
+"""A moved installation is the same at another place, and closed at the old one: whatever is killed, there is one that
+works, and never two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from tests.installation import Installation, copy_home, kill_when, write_events
+from tests.object_store import Store
+
+from tidemill.app import App, copies
+from tidemill.copies import migrate
+from tidemill.errors import ConfigError, ConflictError, TidemillError
+from tidemill.settings import Settings
+from tidemill.store import embedded, fences
+from tidemill.store.postgres import open_postgres
+
+
+def load(settings: Settings, folder: Path, count: int, first: int = 0) -> None:
+    file = folder / f"{os.urandom(4).hex()}.jsonl"
+    write_events(file, count, first=first)
+    with App(settings) as app:
+        assert app.events.load(str(file), "posthog").rows == count
+
+
+def known(settings: Settings) -> tuple[int, int, str]:
+    """Events, persons and a secret: what must be the same."""
+    with App(settings) as app:
+        app.identity.catch_up()
+        with psycopg.connect(app.postgres.dsn) as session:
+            row = session.execute(
+                "SELECT (SELECT count(*) FROM tidemill.persons), (SELECT key FROM tidemill.connections)"
+            ).fetchone()
+        assert row is not None
+        return app.events.count()[0][1], int(row[0]), app.secrets.decrypt(row[1])
+
+
+@pytest.fixture
+def old(tmp_path: Path, made_home: Path) -> Settings:
+    """An installation at home, with events, people and a secret."""
+    copy_home(made_home, tmp_path / "home")
+    settings = Settings(home=tmp_path / "home")
+    load(settings, tmp_path, 300)
+    with App(settings) as app, psycopg.connect(app.postgres.dsn, autocommit=True) as session:
+        app.engine.launch()
+        session.execute(
+            "INSERT INTO tidemill.connections (id, name, project, dataset, adc, key, connected_by) "
+            "VALUES (gen_random_uuid(), 'shop', 'project', 'dataset', false, %s, 't')",
+            [app.secrets.encrypt("a key")],
+        )
+    return settings
+
+
+@pytest.fixture
+def url(postgres_server: Any) -> str:
+    """An empty database of another server."""
+    name = f"goal_{os.urandom(6).hex()}"
+    with psycopg.connect(postgres_server.dsn, autocommit=True) as session:
+        session.execute(f"CREATE DATABASE {name}")
+    host = psycopg.conninfo.conninfo_to_dict(postgres_server.dsn)["host"]
+    return f"postgresql://postgres@/{name}?host={host}"
+
+
+def test_there_and_back(old: Settings, url: str, tmp_path: Path, store: Store) -> None:
+    """From one machine to a shared database and a bucket, and back to where it was."""
+    before = known(old)
+    place = store.settings().event_data
+    moved = copies(old).migrate(database_url=url, event_data=place)
+    assert (moved.events, moved.files > 0) == (300, True)
+    assert f"export TIDEMILL_EVENT_DATA={place}" in moved.settings
+    with pytest.raises(ConfigError, match="was moved") as told, App(old):
+        pass
+    assert "TIDEMILL_DATABASE_URL" in told.value.hint
+    there = old.model_copy(update={"database_url": url, "event_data": place})
+    assert known(there) == before
+    load(there, tmp_path, 50, first=1_000)
+    with pytest.raises(ConfigError, match="there already"):
+        copies(there).migrate(database_url=url, event_data=place)
+
+    copies(there).migrate(database_url=None, event_data=None)
+    assert known(old) == (350, *known(old)[1:])
+    load(old, tmp_path, 50, first=2_000)
+    with pytest.raises(ConfigError, match="was moved"), App(there):
+        pass
+
+
+def test_events_alone_go_elsewhere_and_come_back(old: Settings, tmp_path: Path) -> None:
+    elsewhere = old.model_copy(update={"event_data": str(tmp_path / "data")})
+    copies(old).migrate(database_url=None, event_data=elsewhere.event_data)
+    assert known(elsewhere)[0] == 300
+    with App(old) as app, pytest.raises(ConfigError, match="lie in"):  # what is left at home is not taken for them
+        app.lake.position()
+    load(elsewhere, tmp_path, 20, first=1_000)
+    copies(elsewhere).migrate(database_url=None, event_data=None)
+    assert known(old)[0] == 320
+    with pytest.raises(ConflictError, match="files"):
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "letter.txt").touch()
+        copies(old).migrate(database_url=None, event_data=str(tmp_path / "other"))
+    assert known(old)[0] == 320
+
+
+def test_nothing_moves_while_somebody_uses_it_and_not_onto_another_one(
+    old: Settings, url: str, tmp_path: Path, made_home: Path
+) -> None:
+    environment = {**os.environ, "TIDEMILL_HOME": str(old.home)}
+    hold = "import sys; from tidemill.app import App; from tidemill.settings import Settings\n"
+    hold += "with App(Settings()): print('open', flush=True); sys.stdin.read()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "open\n"
+    with pytest.raises(ConflictError, match="Other processes use"):
+        copies(old).migrate(database_url=url, event_data=None)
+    other.communicate("")
+    assert known(old)[0] == 300
+
+    copies(old).migrate(database_url=url, event_data=None)
+    copy_home(made_home, tmp_path / "second")
+    second = Settings(home=tmp_path / "second")
+    with pytest.raises(ConflictError, match="an installation in that database"):
+        copies(second).migrate(database_url=url, event_data=None)
+    with App(second) as app:
+        assert app.events.count()[0][1] == 0
+
+
+@pytest.mark.parametrize("where", ["_copied", "_database", "_installation_closed"])
+def test_one_that_fails_leaves_the_old_one_as_it_was(
+    old: Settings, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    before = known(old)
+
+    def broken(*_: object) -> None:
+        raise OSError("no more")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate._Move, where, broken)
+        with pytest.raises(OSError, match="no more"):
+            copies(old).migrate(database_url=url, event_data=str(tmp_path / "data"))
+    assert known(old) == before
+    there = old.model_copy(update={"database_url": url, "event_data": str(tmp_path / "data")})
+    if where == "_installation_closed":  # it is whole, and nobody may use it while the old one is open
+        with pytest.raises(TidemillError, match="not finished"), App(there):
+            pass
+    copies(old).migrate(database_url=url, event_data=str(tmp_path / "data"))
+    assert known(there) == before
+
+
+def test_one_that_is_killed_is_done_again_or_finished(old: Settings, url: str, tmp_path: Path) -> None:
+    """Before the old one is closed all is begun anew; after it, only the new one has to be opened."""
+    before, data = known(old), tmp_path / "data"
+    command = Installation(old.home, None, "", {**os.environ, "TIDEMILL_HOME": str(old.home)})  # type: ignore[arg-type]
+    words = ("migrate", "--to-database", url, "--to-event-data", str(data), "--json")
+    embedded.leave(old.home_path / "postgres")  # it is another process that moves it
+    assert kill_when(command.start(*words), lambda: data.exists() and any(data.rglob("*.parquet")))
+    there = old.model_copy(update={"database_url": url, "event_data": str(data)})
+    with contextlib.suppress(ConfigError):  # it was closed already
+        assert known(old) == before
+    embedded.leave(old.home_path / "postgres")
+    again = command.run(*words)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["events"] == 300
+    assert known(there) == before
+
+
+def test_who_was_killed_after_the_old_one_was_closed_is_finished(
+    old: Settings, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = known(old)
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fences, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            copies(old).migrate(database_url=url, event_data=None)
+    there = old.model_copy(update={"database_url": url})
+    for settings in (old, there):
+        with pytest.raises(TidemillError), App(settings):
+            pass
+    assert copies(old).migrate(database_url=url, event_data=None).events == 300
+    assert known(there) == before
+    with pytest.raises(ConfigError, match="was moved"):
+        copies(old).migrate(database_url=url, event_data=None)
+
+
+def test_who_has_it_open_all_the_same_cannot_write_afterwards(old: Settings, url: str) -> None:
+    """As a process that lost all its sessions for the time of the move."""
+    with psycopg.connect(open_postgres(old).dsn, autocommit=True, application_name="asleep") as session:
+        session.execute("SELECT count(*) FROM tidemill.runs")
+        copies(old).migrate(database_url=url, event_data=None)
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            session.execute("DELETE FROM tidemill.runs")
