@@ -56,6 +56,7 @@ bench: install
 	@$(BIN)/python benchmarks/models.py
 	@$(BIN)/python benchmarks/capture.py
 	@$(BIN)/python benchmarks/stream.py
+	@$(BIN)/python benchmarks/object_store.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
