@@ -21,6 +21,7 @@ import yaml
 from yamllint import linter
 from yamllint.config import YamlLintConfig
 
+from tidemill.api.roles import HTTP
 from tidemill.capture import server
 from tidemill.cli.main import app
 from tidemill.settings import Settings
@@ -114,13 +115,13 @@ def test_commands_are_understood(words: list[str]) -> None:
     group: Any = typer.main.get_command(app)
     name, *rest = words
     with group.commands[name].make_context(name, rest) as parsed:
-        assert ("capture" in parsed.params["role"]) == (parsed.params["host"] == "0.0.0.0")  # noqa: S104 - in its container
+        assert bool(HTTP & {*parsed.params["role"]}) == (parsed.params["host"] == "0.0.0.0")  # noqa: S104 - in its container
         assert parsed.params["port"] == PORT
 
 
 def test_probes_ask_what_is_answered() -> None:
     probed = [one for one in containers() if "ports" in one]
-    assert [one["args"][2] for one in probed] == ["capture"]
+    assert [one["args"][2] for one in probed] == ["capture", "worker"]
     for one in probed:
         assert one["ports"] == [{"name": "http", "containerPort": PORT}]
         for probe, known in (

@@ -62,7 +62,8 @@ def migrate(
     if as_json:
         output.print_json(moved)
         return
-    output.done(f"Moved, and verified: {output.number(moved.events, 'event')}, {output.number(moved.rows, 'row')}.")
+    what = [(moved.events, "event"), (moved.files, "file"), (moved.rows, "row")]
+    output.done(f"Moved, and verified: {', '.join(output.number(number, name) for number, name in what if number)}.")
     for line in moved.settings:
         output.say(f"Set: {output.safe(line)}")
     output.note(f"Of no use any more, once all is well: {', '.join(moved.left)}.")
@@ -145,12 +146,13 @@ def _tell(done: Restored) -> None:
         output.note(
             f"{output.number(made.key.secrets, 'credential')} cannot be read: the secret key is not in the backup. Put "
             "the old secret.key into the home directory, or set TIDEMILL_SECRET_KEYS; or give each connection its key "
-            "anew: tidemill init, tidemill connection edit NAME --key FILE."
+            "anew: tidemill init --new-secret-key, tidemill connection edit NAME --key FILE."
         )
     if done.doubts:
         output.note(
-            f"BigQuery's tables may hold rows that came after the backup. So {output.number(done.doubts, 'export')} "
-            "merge what they send, until it is known that none comes twice: tidemill export show NAME tells."
+            "BigQuery's tables may hold rows that came after the backup. So what is sent is merged "
+            f"({output.number(done.doubts, 'export')}), until it is known that none comes twice: tidemill export show "
+            "NAME tells."
         )
     output.note("What was changed after the backup is as it was: keys of SDKs that were revoked since are valid again.")
 

@@ -38,7 +38,8 @@ _CATALOG = "SELECT value FROM tidemill_events.ducklake_metadata WHERE key = 'ver
 _STORE = "SELECT schema_uuid::text FROM tidemill_events.ducklake_schema ORDER BY schema_id LIMIT 1"
 _PART, _LEFT_SECONDS = ".backup-", 86_400
 _SECRETS = """
-    SELECT (SELECT count(key) FROM tidemill.connections) + (SELECT count(access_key) FROM tidemill.installation)"""
+    SELECT (SELECT count(key) FROM tidemill.connections) + (SELECT count(access_key) FROM tidemill.installation)
+        + (SELECT count(secret) FROM tidemill.channels)"""
 _COUNTED = ("connections", "exports", "runs", "persons")
 
 

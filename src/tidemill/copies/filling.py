@@ -67,11 +67,8 @@ def remove_all(objects: Objects) -> None:
     objects.delete([one.name for one in objects.list()])
 
 
-@contextlib.contextmanager
-def filling(session: psycopg.Connection[Any], by: str, what: str, again: str) -> Iterator[Place]:
-    """Put up a fence around a database that is empty; if the block raises, it is empty again. It stays after the block.
-
-    `by`: a word for who does it, `what` and `again`: for who meets the fence.
+def fence_of(session: psycopg.Connection[Any], by: str) -> fences.Fence | None:
+    """The fence around a database that may be filled, if there is one.
 
     Raises
     ------
@@ -91,9 +88,19 @@ def filling(session: psycopg.Connection[Any], by: str, what: str, again: str) ->
             f"There is an installation in that database already (schema {there[0]}).",
             hint="Name another one: another TIDEMILL_HOME, or another database in TIDEMILL_DATABASE_URL.",
         )
+    return fence
+
+
+@contextlib.contextmanager
+def filling(session: psycopg.Connection[Any], by: str, what: str, again: str) -> Iterator[Place]:
+    """Put up a fence around a database that is empty; if the block raises, it is empty again. It stays after the block.
+
+    `by`: a word for who does it, `what` and `again`: for who meets the fence. Raises as `fence_of`.
+    """
+    fence = fence_of(session, by)
     said: dict[str, Any] = {"by": by, "what": what, "again": again}
     said |= {name: fence.said[name] for name in ("place", "before") if fence is not None and name in fence.said}
-    if fence is not None and left:
+    if fence is not None and fence.kind == fences.MOVED:
         said["before"] = fence.said
     fences.put(session, fences.FILLING, said)
     dumps.drop(session)  # of one that was killed

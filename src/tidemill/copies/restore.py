@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.copies import manifest, sealing
 from tidemill.copies.containers import Made
-from tidemill.copies.filling import filling
+from tidemill.copies.filling import fence_of, filling
 from tidemill.copies.manifest import Manifest
 from tidemill.copies.parts import Installation, Opening, Told
 from tidemill.errors import ConfigError, ConflictError
@@ -92,6 +92,7 @@ def restore(made: Made, source: str, settings: Settings, opening: Opening, *, by
     postgres = open_postgres(settings)
     with (
         contextlib.closing(dumps.connected(postgres, autocommit=True)) as session,
+        contextlib.nullcontext(fence_of(session, "restore")),
         fences.held(postgres, session),
         _without_a_trace(settings),
         filling(session, "restore", _WHAT.format(found.made_at), f"tidemill restore {source}") as place,

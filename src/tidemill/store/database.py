@@ -105,7 +105,7 @@ class Database:
                 raw=str(getattr(error, "orig", error)),
             ) from error
         except exc.ProgrammingError as error:
-            if type(error.orig).__name__ in _GONE:
+            if type(error.orig).__name__ in _GONE and f'"{SCHEMA}' in str(error.orig):
                 raise ConfigError(
                     "installation_gone",
                     "The tables of this installation are not there any more: it was moved, or dropped.",

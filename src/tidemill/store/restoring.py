@@ -39,6 +39,10 @@ _STATEMENTS = f"""
         number = {WHOLE}, in_flight = '[]', trouble = NULL
         FROM tidemill.exports e WHERE e.id = s.export_id;
     UPDATE tidemill.tasks SET worker = NULL, taken_at = NULL;
+    UPDATE tidemill.pieces SET worker = NULL, taken_at = NULL;
+    DELETE FROM tidemill.jobs;
+    UPDATE tidemill.channels SET lease = NULL, leased_until = NULL;
+    UPDATE tidemill.deliveries SET given_up_at = now() WHERE sent_at IS NULL AND given_up_at IS NULL;
     UPDATE tidemill.persons SET version = version + {_AHEAD};
     UPDATE tidemill.identity SET versions = versions + {_AHEAD}, numbers = numbers + {_AHEAD};
 """

