@@ -50,12 +50,15 @@ torture: install
 live: install
 	@$(BIN)/pytest -m live
 
-# Forty minutes; each may be run alone. The third needs wrk.
+# An hour and a half; each may be run alone. The third needs wrk.
 bench: install
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/models.py
 	@$(BIN)/python benchmarks/capture.py
 	@$(BIN)/python benchmarks/stream.py
+	@$(BIN)/python benchmarks/object_store.py
+	@$(BIN)/python benchmarks/scheduler.py
+	@$(BIN)/python benchmarks/backfills.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

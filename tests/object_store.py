@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,24 +32,29 @@ class Store:
     bucket: str
     proxy: PostgresProxy
     home: Path
-    scheme: str = "s3"
 
     def settings(self, home: str = "home", **fields: Any) -> Settings:
-        place = f"{self.scheme}://{self.bucket}/events?endpoint={self.s3.endpoint}&region={REGION}"
+        place = f"s3://{self.bucket}/events?endpoint={self.s3.endpoint}&region={REGION}"
         return Settings(home=self.home / home, database_url=self.proxy.url, event_data=place, **fields)
 
     def app(self, home: str = "home", **fields: Any) -> App:
         return App(self.settings(home, **fields))
 
 
-@pytest.fixture
-def store(s3: S3Server, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+@contextlib.contextmanager
+def made(s3: S3Server, postgres: Postgres, folder: Path) -> Iterator[Store]:
+    """One, for the time of the block."""
     s3.faults.clear()
-    s3.requests.clear()
-    with PostgresProxy(postgres) as proxy:
-        yield Store(s3, s3.bucket(), proxy, tmp_path)
+    with PostgresProxy(postgres) as proxy, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", KEY)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        yield Store(s3, s3.bucket(), proxy, folder)
+
+
+@pytest.fixture
+def store(s3: S3Server, postgres: Postgres, tmp_path: Path) -> Iterator[Store]:
+    with made(s3, postgres, tmp_path) as found:
+        yield found
 
 
 def append(lake: Lake, first: int, rows: int = ROWS) -> Appended:

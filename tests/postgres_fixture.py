@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterator
 
@@ -37,6 +38,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Postgres:
 @pytest.fixture
 def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
     """A fresh database with the tables."""
+    with fresh(postgres_server) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def fresh(postgres_server: Postgres) -> Iterator[Postgres]:
+    """A database with the tables, for the time of the block."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(postgres_server.dsn, autocommit=True) as session:
         session.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")

@@ -15,6 +15,7 @@ from tidemill.errors import TidemillError
 if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.exports.service import ExportView
+    from tidemill.notify.service import ChannelView
 
 _LOW_DISK_BYTES = 2_000_000_000
 
@@ -39,6 +40,7 @@ def examine(app: App) -> list[Check]:
         ("event data", _event_data),
         ("event store", _events),
         ("exports", _exports),
+        ("notifications", _notifications),
         ("embedded BigQuery", _local),
     ]
     found: list[Check] = []
@@ -168,6 +170,28 @@ def _worth_knowing(export: ExportView, name: str) -> Check | None:
     if export.set_aside:
         said = f"{_number(export.set_aside, 'row')} set aside"
         return Check(name, "warning", said, f"tidemill export rejects list {export.name}")
+    return None
+
+
+def _notifications(app: App) -> list[Check]:
+    """How many channels there are, and each that does not work."""
+    found = app.notify.find()
+    if not found:
+        return [Check("notifications", "ok", "nobody is told what is wrong (tidemill notify add --help)")]
+    waiting = sum(channel.waiting for channel in found)
+    detail = _number(len(found), "channel") + (f", {_number(waiting, 'message')} on the way" if waiting else "")
+    return [Check("notifications", "ok", detail), *filter(None, map(_channel, found))]
+
+
+def _channel(channel: ChannelView) -> Check | None:
+    name, lost = f"channel {channel.name}", f"{_number(channel.given_up, 'message')} lately given up"
+    if channel.trouble:
+        since = f" since {channel.failing_since:%Y-%m-%d %H:%M} UTC" if channel.failing_since else ""
+        more = f" ({lost})" if channel.given_up else ""
+        then = f"Then: tidemill notify test {channel.name}"
+        return Check(name, "wrong", f"It fails{since}: {channel.trouble}{more}", f"{channel.what_to_do} {then}".strip())
+    if channel.given_up:
+        return Check(name, "warning", f"{lost}; it works now.", f"tidemill notify show {channel.name}")
     return None
 
 

@@ -25,7 +25,7 @@ from tidemill.events import maintenance
 from tidemill.events.data import cleaning
 from tidemill.settings import Settings
 
-ROUNDS = 5
+ROUNDS = 4
 BATCH = 250  # more than what lies in the catalog itself
 
 

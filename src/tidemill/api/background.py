@@ -1,6 +1,7 @@
 """What a server does beside taking events, as a process: ``python -m tidemill.api.background FILE ROLES``.
 
-A worker moves streams, and runs whose interval has ended; a scheduler puts those into the queue.
+A worker moves streams, and runs whose interval has ended; a scheduler puts those into the queue. Either tells people
+what is wrong.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _LOOKS_EVERY_SECONDS = 1.0
+#: How often is looked for messages that are due; and how long those that are on their way are waited for at the end.
+_TELLS_EVERY_SECONDS, _TELLS_WITHIN_SECONDS = 5.0, 10.0
 
 
 def main() -> None:
@@ -58,6 +61,7 @@ def _work(file: Path, roles: Collection[Role], stopping: threading.Event) -> Non
             )
             if role in roles
         ]
+        threads.append(threading.Thread(target=child.vital(_keep_telling), args=(app, stopping), daemon=True))
         for thread in threads:
             thread.start()
         stopping.wait()
@@ -103,13 +107,27 @@ def _keep_streaming(app: App, stopping: threading.Event, file: Path) -> None:
         streams.join()
 
 
-def _waited(app: App, stopping: threading.Event, needed: Callable[[], bool]) -> bool:
+def _keep_telling(app: App, stopping: threading.Event) -> None:
+    """Have people told what is wrong. Each process of a server may: of each trouble they are told once."""
+    if not _waited(app, stopping, app.any_channels, _TELLS_EVERY_SECONDS):
+        return
+    while not stopping.is_set():
+        with _patience(app):
+            app.lookout.look_now_and_then()
+            app.notify.sender.look()
+        stopping.wait(_TELLS_EVERY_SECONDS)
+    app.notify.sender.drain(_TELLS_WITHIN_SECONDS)
+
+
+def _waited(
+    app: App, stopping: threading.Event, needed: Callable[[], bool], seconds: float = _LOOKS_EVERY_SECONDS
+) -> bool:
     """Wait until there is something to do: what does it takes memory, of which an idle server is to use little."""
     while not stopping.is_set():
         with _patience(app):
             if needed():
                 return True
-        stopping.wait(_LOOKS_EVERY_SECONDS)
+        stopping.wait(seconds)
     return False
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 NAME = "tidemill.service"
 #: What is said by the unit itself, or is of a person.
-_NOT_KEPT = {"TIDEMILL_HOME", "TIDEMILL_USER", "TIDEMILL_VERBOSE"}
+_NOT_KEPT = {"TIDEMILL_HOME", "TIDEMILL_USER", "TIDEMILL_VERBOSE", "TIDEMILL_NOTIFY_SECRET"}
 #: More than the server takes to end by itself.
 _STOP_SECONDS = 150
 

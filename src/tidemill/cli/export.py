@@ -82,10 +82,9 @@ def create(
     fields: dict[str, Any] = {option: given[option] for option in (*_OF_NEW, *_OF_ANY, *export_schedule.OPTIONS)}
     fields |= {"include_events": tuple(include_event), "exclude_events": tuple(exclude_event), "team_id": team}
     fields |= {"partition_expiration_days": partition_expiration, "table_expiration_days": table_expiration}
-    fields |= {"verify_days": verify_daily, "elements_on_any_event": elements}
-    fields |= {"sql": _query(sql) if sql is not None else None, "key": key, "versions": version}
-    if partition_by is not None:
-        fields["partition_by"] = partition_by
+    fields |= {"verify_days": verify_daily, "elements_on_any_event": elements, "key": key, "versions": version}
+    fields["sql"] = _query(sql) if sql is not None else None
+    fields |= {} if partition_by is None else {"partition_by": partition_by}
     if cluster_by:
         fields["cluster_by"] = () if cluster_by == ["none"] else tuple(cluster_by)
     with session.app() as opened:

@@ -14,7 +14,7 @@ import traceback
 
 import typer
 
-from tidemill.cli import connection, copies, events, export, key, local, model, persons, serve, service, setup
+from tidemill.cli import connection, copies, events, export, key, local, model, notify, persons, serve, service, setup
 from tidemill.documents import page
 
 VERBOSE = "--verbose"
@@ -40,6 +40,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(persons.app, name="persons")
 app.add_typer(model.app, name="model")
 app.add_typer(export.app, name="export")
+app.add_typer(notify.app, name="notify")
 
 
 @app.callback(invoke_without_command=True)

@@ -150,7 +150,7 @@ class _Move:
         objects = installation.event_data.objects
         place.take(objects, installation.event_data.identity)
         number = self._copied(objects, locking)
-        session.execute(filing.SET_PLACE.encode(), [objects.place])
+        session.execute(filing.SET_PLACE.encode(), [installation.event_data.storage.path])
         session.execute(filing.FORGET_OLD.encode())
         installation.event_data.claim()
         return number
@@ -180,14 +180,14 @@ class _Move:
                 number = self._copied(objects, session)
                 installation.event_data.claim()
                 with session.transaction():
-                    session.execute(filing.SET_PLACE.encode(), [objects.place])
+                    session.execute(filing.SET_PLACE.encode(), [installation.event_data.storage.path])
                     session.execute(filing.FORGET_OLD.encode())
                     filing.leave(old, objects.place, installation.event_data.identity)
                 self._told.begin("verifying")
                 if _sum(installation) != expected:
                     raise _differs("events")
             except BaseException:
-                session.execute(filing.SET_PLACE.encode(), [old.place])
+                session.execute(filing.SET_PLACE.encode(), [self._installation.event_data.storage.path])
                 old.delete([filing.MOVED])
                 remove_all(objects)
                 raise

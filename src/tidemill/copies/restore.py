@@ -106,7 +106,7 @@ def restore(made: Made, source: str, settings: Settings, opening: Opening, *, by
             place.take(installation.event_data.objects)
             _copy(made, installation.event_data.objects, told)
             told.begin("taking it up")
-            session.execute(filing.SET_PLACE.encode(), [installation.event_data.objects.place])
+            session.execute(filing.SET_PLACE.encode(), [installation.event_data.storage.path])
             session.execute(_RENAMED.encode())
             installation.event_data.claim()
             _assert_whole(installation, found)

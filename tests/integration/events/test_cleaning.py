@@ -16,6 +16,7 @@ from tidemill.events import maintenance
 from tidemill.events.data import cleaning
 from tidemill.events.data.objects import Objects
 from tidemill.settings import Settings
+from tidemill.store.postgres import Postgres
 
 _WAITING = "tidemill_events.ducklake_files_scheduled_for_deletion"
 _LONG_AGO = f"UPDATE {_WAITING} SET schedule_start = now() - interval '2 hours'"
@@ -25,6 +26,12 @@ _LONG_AGO = f"UPDATE {_WAITING} SET schedule_start = now() - interval '2 hours'"
 def app(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> Iterator[App]:
     folder = Settings(home=tmp_path / "home", database_url=store.proxy.url)
     with store.app() if request.param == "bucket" else App(folder) as opened:
+        yield opened
+
+
+@pytest.fixture
+def own(postgres: Postgres, tmp_path: Path) -> Iterator[App]:
+    with App(Settings(home=tmp_path / "home", database_url=postgres.url.replace("+psycopg", ""))) as opened:
         yield opened
 
 
@@ -75,8 +82,8 @@ def test_what_nobody_names_is_removed_after_a_day(app: App, monkeypatch: pytest.
     assert numbers(lake) == list(range(ROWS))
 
 
-def test_many_are_removed_only_if_told(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    lake, objects = app.lake, app.event_data.objects
+def test_many_are_removed_only_if_told(own: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, objects = own.lake, own.event_data.objects
     append(lake, 0)
     monkeypatch.setattr(cleaning, "_NOBODYS_SECONDS", -60)
     monkeypatch.setattr(cleaning, "_MANY", 2)
@@ -101,8 +108,8 @@ def test_a_folder_that_others_may_share_is_not_swept(
         assert files(app.event_data.objects) == 2
 
 
-def test_many_small_commits_are_put_into_a_file(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    lake, objects = app.lake, app.event_data.objects
+def test_many_small_commits_are_put_into_a_file(own: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, objects = own.lake, own.event_data.objects
     for number in range(4):
         append(lake, number * 8, 8)
     monkeypatch.setattr(maintenance, "_INLINED", 32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def exported(installation: Installation, tmp_path: Path) -> Iterator[App]:
 
 def empty(installation: Installation, table: str) -> None:
     client = installation.client()
-    client.query(f"DELETE FROM `{installation.dataset}.{table}` WHERE TRUE", job_id=f"test_{table}")
+    client.query(f"DELETE FROM `{installation.dataset}.{table}` WHERE TRUE", job_id=f"test_{os.urandom(6).hex()}")
     client.close()
 
 

@@ -32,7 +32,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS)
 def test_at_most_one_a_day_of_a_cause_and_one_when_it_is_over(
     database: Database, events: Sequence[tuple[int, Cause | None, int]]

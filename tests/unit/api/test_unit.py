@@ -45,6 +45,7 @@ def test_settings_are_kept_as_they_are_and_nothing_else() -> None:
             "TIDEMILL_DATABASE_URL": 'postgresql://u:p"a$s\\s@h/d',
             "TIDEMILL_HOME": "/srv",
             "TIDEMILL_USER": "me",
+            "TIDEMILL_NOTIFY_SECRET": "s3cr3t",
             "PATH": "/bin",
         }
     )

@@ -15,7 +15,7 @@ import pytest
 
 from tidemill.capture import keeper
 from tidemill.capture.keeper import Bundle, Kept, StoreKeeper
-from tidemill.errors import UnavailableError
+from tidemill.errors import AccessError, UnavailableError
 from tidemill.events.lake import Appended, Place, Prepared
 
 KEY = uuid.uuid4()
@@ -114,6 +114,16 @@ def test_what_cannot_be_kept_now_is_told_to_all_at_once() -> None:
     for future in kept(lake, [1], [2], [3]):
         with pytest.raises(UnavailableError):
             future.result()
+    assert lake.commits == []
+
+
+def test_whatever_the_store_refuses_may_come_again() -> None:
+    """It is no fault of the events: none of them is looked for, and the sender is told to come again."""
+    lake = Lake(error=AccessError("event_data_permission", "s3:PutObject is missing.", hint="Grant it."))
+    for future in kept(lake, [1], [2], [3]):
+        with pytest.raises(UnavailableError) as caught:
+            future.result()
+        assert (caught.value.code, caught.value.hint) == ("event_data_permission", "Grant it.")
     assert lake.commits == []
 
 

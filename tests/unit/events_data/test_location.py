@@ -81,6 +81,7 @@ def test_where_it_is() -> None:
     assert bucket("s3://acme").url == "s3://acme/"
     assert bucket("s3://acme").key("main/x") == "main/x"
     assert bucket("gcs://acme/p").key("main/x") == "p/main/x"
+    assert (bucket("gs://acme/p").url, bucket("gs://acme/p").path) == ("gs://acme/p/", "s3://acme/p/")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,191 @@
+"""`tidemill notify add`: new channels. Secrets come from a file, standard input, the environment or a prompt."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tidemill.cli import output, session
+from tidemill.documents import page
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+app = typer.Typer(no_args_is_help=True, help="Add a channel: e-mail, a signed webhook, or Slack.")
+
+#: The variable that a secret may be given in.
+VARIABLE = "TIDEMILL_NOTIFY_SECRET"
+CAUSES = "Only of this: failed, paused, overdue, missing, rejects or stream. May be repeated. Default: all."
+EXPORTS = "Only of this export. May be repeated. Default: all, also those that come."
+_FROM = f"A file, or - for standard input. Default: ${VARIABLE}"
+OF_MAIL = "Of e-mail: a file with the password, or - for standard input."
+OF_WEBHOOKS = "Of webhooks: a file with the key by which they are signed, or - for standard input."
+_CAUSE, _EXPORT = typer.Option([], help=CAUSES), typer.Option([], help=EXPORTS)
+#: What goes there stays on this machine.
+_HERE = ("http://127.", "http://localhost", "http://[::1]")
+_NAME = typer.Argument(help="A unique name for the channel.")
+
+
+@app.command(
+    epilog="Example: tidemill notify add email ops --to ana@example.com --from tidemill@example.com "
+    "--host smtp.example.com --user tidemill"
+)
+def email(
+    name: str = _NAME,
+    to: list[str] = typer.Option(..., help="Who gets it. May be repeated."),
+    sender: str = typer.Option(..., "--from", help="Who it is from."),
+    host: str = typer.Option(..., help="The SMTP server."),
+    port: int = typer.Option(None, help="Its port. Default: 587; with --security tls 465, with none 25."),
+    security: str = typer.Option("starttls", help="starttls, tls (from the beginning), or none."),
+    user: str = typer.Option(None, help="Who signs in. Default: nobody does."),
+    password: str = typer.Option(None, help=f"Where the password of the user is. {_FROM}, or it is asked for."),
+    cause: list[str] = _CAUSE,
+    export: list[str] = _EXPORT,
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Tell people by e-mail, through an SMTP server."""
+    chosen = port if port is not None else {"tls": 465, "none": 25}.get(security, 587)
+
+    def fields() -> dict[str, Any]:
+        found: dict[str, Any] = {"to": to, "sender": sender, "host": host, "port": chosen, "security": security}
+        if user is not None or password is not None:
+            found |= {"user": user, "password": secret(password, f"Password of {user} at {host}")}
+        return found
+
+    _add("email", name, fields, cause, export, as_json=as_json)
+
+
+@app.command(epilog="Example: tidemill notify add webhook pager --url https://example.com/tidemill")
+def webhook(
+    name: str = _NAME,
+    url: str = typer.Option(
+        ..., help="Where it goes. If it holds a secret: a file with it, or - for standard input; it is never shown."
+    ),
+    key: str = typer.Option(None, help=f"Where the key is by which it is signed. {_FROM}, or one is made and shown."),
+    cause: list[str] = _CAUSE,
+    export: list[str] = _EXPORT,
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Tell a program by HTTP requests, signed by the rules of Standard Webhooks."""
+    _add("webhook", name, lambda: {"url": address(url), "key": secret(key)}, cause, export, as_json=as_json)
+
+
+@app.command(epilog="Example: tidemill notify add slack team --url slack-url.txt")
+def slack(
+    name: str = _NAME,
+    url: str = typer.Option(None, help=f"Where the address of the incoming webhook is. {_FROM}, or it is asked for."),
+    cause: list[str] = _CAUSE,
+    export: list[str] = _EXPORT,
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Tell a channel of Slack, by an incoming webhook, or of what takes the same."""
+    assert_hidden(url)
+    asking = "Address of Slack's incoming webhook"
+    _add("slack", name, lambda: {"url": secret(url, asking)}, cause, export, as_json=as_json)
+
+
+def _add(
+    kind: str,
+    name: str,
+    fields: Callable[[], dict[str, Any]],
+    cause: list[str],
+    export: list[str],
+    *,
+    as_json: bool,
+) -> None:
+    with session.app() as opened:
+        opened.notify.assert_free(name)  # before somebody is asked
+        made, key = opened.notify.add(kind, name, fields(), causes=cause, exports=export, by=session.user())
+    if as_json:
+        output.print_json({**vars(made), **({"key": key} if key else {})})
+        return
+    output.done(
+        f"The channel {made.name} is added: {made.kind}, to {made.to}. Try it: tidemill notify test {made.name}"
+    )
+    if key is not None:
+        where = "is shown this once" if sys.stdout.isatty() else "went to standard output, and is not shown again"
+        output.say(f"The key by which it is signed {where}. How it is checked: {page('howto/notifications.md')}")
+        sys.stdout.write(f"{key}\n")
+    if made.to.startswith("http://") and not made.to.startswith(_HERE):
+        output.note("What is sent there goes over the network as it is: https would be better.")
+    output.note("Messages are sent by tidemill serve.")
+
+
+def address(given: str | None) -> SecretStr | None:
+    """An address that was typed; or that is in a file, or in standard input."""
+    from pydantic import SecretStr
+
+    return SecretStr(given) if given is not None and "://" in given else named(given)
+
+
+def secret(source: str | None, asking: str | None = None) -> SecretStr | None:
+    """A secret of a file, or - for standard input; or, if nothing is said, of the environment, or asked for.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, or there is nobody who could be asked.
+    """
+    from tidemill.errors import ConfigError
+
+    if source is not None or (asking is None and VARIABLE not in os.environ):
+        return named(source)
+    if VARIABLE in os.environ:
+        return _secret(os.environ[VARIABLE])
+    if sys.stdin.isatty():
+        return _secret(typer.prompt(str(asking), hide_input=True, err=True))
+    raise ConfigError(
+        "secret_missing",
+        f"{asking}: it is not given.",
+        hint=f"Name a file with it, or - for standard input; or set {VARIABLE}.",
+    )
+
+
+def named(source: str | None) -> SecretStr | None:
+    """A secret of a file, or - for standard input; None: nothing is said. Raises ConfigError as `secret` does."""
+    return _secret(_read(source)) if source is not None else None
+
+
+def _secret(text: str) -> SecretStr:
+    from pydantic import SecretStr
+
+    from tidemill.errors import ConfigError
+
+    if not text.strip():
+        raise ConfigError("secret_missing", "The secret is empty.", hint="Look at what you gave.")
+    return SecretStr(text.strip("\r\n"))
+
+
+def _read(source: str) -> str:
+    from tidemill.errors import ConfigError
+
+    if source == "-":
+        if sys.stdin.isatty():
+            output.say("Paste it, then press Ctrl-D:")
+        return sys.stdin.read()
+    try:
+        return Path(source).expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a text file"
+        raise ConfigError(
+            "secret_file",
+            f"The file that was named cannot be read: {reason}.",  # its name may be the secret
+            hint="Give the path of a file that holds it, or - for standard input: others can see what is typed.",
+        ) from None
+
+
+def assert_hidden(url: str | None) -> None:
+    """Raise ConfigError if a secret address was typed."""
+    from tidemill.errors import ConfigError
+
+    if url is not None and "://" in url:
+        raise ConfigError(
+            "secret_typed",
+            "The address of an incoming webhook is a secret, and others can see what is typed in a command.",
+            hint="Put it into a file and name that, or give - and paste it; or leave --url out, and it is asked for.",
+        )
