@@ -19,7 +19,7 @@ from tests.installation import copy_home, kill_when, write_events
 from tests.object_store import Store
 
 from tidemill.app import App, copies
-from tidemill.copies import restore
+from tidemill.copies import containers, restore
 from tidemill.errors import ConfigError, ConflictError, TidemillError
 from tidemill.events import maintenance
 from tidemill.settings import Settings
@@ -121,6 +121,27 @@ def test_only_what_is_new_is_copied_into_a_folder(source: Settings, tmp_path: Pa
         backed_up(copy, tmp_path / "other")
     with pytest.raises(ConflictError, match="there already"):
         backed_up(copy, backed_up(copy, tmp_path / "backup.tar"))
+
+
+def test_a_backup_that_was_killed_is_none_and_the_one_before_stays(
+    source: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = copies(source).backup(tmp_path / "before", with_key=False, by="t")
+    with monkeypatch.context() as patched:
+        for kind in ("_MakingFolder", "_MakingTar"):
+            patched.setattr(getattr(containers, kind), "finish", killed)
+        for name in ("backup", "backup.tar", "before"):
+            with pytest.raises(KeyboardInterrupt):
+                backed_up(source, tmp_path / name)
+    with pytest.raises(ConfigError, match="not finished"):
+        copies(source).verify(tmp_path / "backup")
+    assert not (tmp_path / "backup.tar").exists()
+    assert copies(source).verify(tmp_path / "before") == before
+    backed_up(source, tmp_path / "backup")
+    assert copies(source).verify(tmp_path / "backup").events == 600
 
 
 @pytest.mark.parametrize("name", ["backup", "backup.tar"])
