@@ -12,6 +12,8 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from tests.rare import is_rare
+
 pytest_plugins = [
     "tests.installation",
     "tests.postgres_fixture",
@@ -37,9 +39,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return cores + (cores + 1) // 2
 
 
+@pytest.hookimpl(tryfirst=True)  # before those of `make torture` are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Torture takes as long as it is told to."""
     for item in items:
+        if is_rare(item.nodeid):
+            item.add_marker(pytest.mark.torture)
         if item.get_closest_marker("torture"):
             item.add_marker(pytest.mark.timeout(0))
 

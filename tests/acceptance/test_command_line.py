@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tests.installation import CONNECTION, Installation, write_events
+from tests.zygote import zygote
 
 #: A number that no database holds.
 TOO_LARGE = "99999999999999999999"
@@ -36,9 +37,7 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_has_help_with_an_example(words: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tidemill", *words, "--help"], capture_output=True, text=True, check=False
-    )
+    done = zygote().run([*words, "--help"], os.environ, timeout=60)
     assert done.returncode == 0
     assert "Example:" in done.stdout
 

@@ -86,7 +86,7 @@ def examples(count: int) -> hypothesis.settings:
 
 
 @hypothesis.given(COMMITS, st.data())
-@examples(15)
+@examples(8)
 def test_sessions_end_as_a_plain_computation_says(
     app: App, tmp_path: Path, commits: list[list[dict[str, Any]]], data: st.DataObject
 ) -> None:

@@ -227,7 +227,7 @@ def orders(examples: int, *, same: bool) -> settings:
 
 
 @given(steps=actions)
-@orders(3, same=True)
+@orders(2, same=True)
 def test_the_tables_end_as_a_plain_pass_says(world: World, steps: list[tuple[Any, ...]]) -> None:
     assert_ends_as_a_plain_pass(world, steps)
 

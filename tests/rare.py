@@ -1,0 +1,30 @@
+"""Tests that take long and are the like of others: `make torture` runs them, `make test` has the others."""
+
+from __future__ import annotations
+
+import re
+
+_PATTERNS = (
+    r"test_kill\.py::test_a_backfill_that_was_stopped_does_not_end_as_if_it_were_done\[(ctrl-c|cancel)\]",
+    r"test_kill_at_work\.py::.*\[run\]",
+    r"test_kill_backfills\.py::test_a_backfill_that_is_killed_with_many_intervals_on_their_way",
+    r"test_power_cut\.py::test_a_power_cut_at_any_step_of_a_run_that_merges\[storage-write",
+    r"test_backups\.py::test_a_damaged_backup_is_refused\[backup\.tar\]",
+    r"test_migrate\.py::test_one_that_fails_leaves_the_old_one_as_it_was\[_copied\]",
+    r"test_embedded_upgrade\.py::test_(killed_while_it_copies|programs_that_are_not_installed)",
+    r"test_merge_faults\.py::test_a_backfill_with_a_fault\[(?!a MERGE that is refused|503)",
+    r"test_merge_faults\.py::test_a_fault_changes_nothing\[(?!a |503)",
+    r"test_merge_faults\.py::test_a_run_that_fails_changes_nothing_and_the_next_one_goes_on\[(?!a MERGE)",
+    r"test_large_rows\.py::test_large_rows_that_compress_well\[False\]",
+    r"test_partitions\.py::test_rows_of_many_partitions_are_merged_a_part_at_a_time\[sessions\]",
+    r"test_storage_write\.py::test_other_models_are_as_by_load_jobs\[(sessions-False|amplitude_events-True|persons-True)\]",
+    r"test_storage_write_faults\.py::test_a_fault_changes_nothing_of_rows_that_are_merged\[(?!no commit\]|a commit)",
+    r"test_storage_write_faults\.py::test_seeded_faults_change_nothing\[[2-5]\]",
+    r"test_stream_metrics\.py::test_a_server_counts_what_its_streams_send\[1\]",
+)
+_RARE = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS))
+
+
+def is_rare(name: str) -> bool:
+    """Whether a test, by its full name, is one of them."""
+    return bool(_RARE.search(name))
