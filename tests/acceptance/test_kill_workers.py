@@ -81,7 +81,7 @@ def rounds(installation: Installation, folder: Path, workers: list[Server], turn
 
 
 def test_workers_that_are_killed_and_frozen(installation: Installation, tmp_path: Path, workers: list[Server]) -> None:
-    rounds(installation, tmp_path, workers, turns=5, seed=20_261_126)
+    rounds(installation, tmp_path, workers, turns=3, seed=20_261_126)
 
 
 @pytest.mark.torture

@@ -178,7 +178,7 @@ def rounds(installation: Installation, folder: Path, machines: list[Machine], tu
 def test_machines_that_are_killed_frozen_and_cut_off(
     fresh_installation: Installation, tmp_path: Path, machines: list[Machine]
 ) -> None:
-    rounds(fresh_installation, tmp_path, machines, turns=5, seed=20_261_127)
+    rounds(fresh_installation, tmp_path, machines, turns=4, seed=20_261_127)
 
 
 @pytest.mark.torture
