@@ -30,10 +30,10 @@ class Server:
         closed: Callable[[], None],
         metrics: Metrics,
         metrics_token: str | None,
-        look: Callable[[], None] = lambda: None,
+        look: Callable[[], None] | None = None,
     ) -> None:
-        """`opened` and `closed` are called at both ends of life. Without an intake, no events are taken; then `look`
-        raises if something is away that the server needs.
+        """`opened` and `closed` are called at both ends of life. `look`: of a server that takes no events; it raises if
+        something is away that the server needs.
 
         `metrics_token`: who has it may read the metrics; without one, who asks from this machine."""
         self._opened, self._closed = opened, closed
@@ -65,7 +65,7 @@ class Server:
 
     async def _answer(self, request: Request, send: Send) -> None:
         intake = self._intake
-        dialect = DIALECTS.get(request.path) if intake else None
+        dialect = DIALECTS.get(request.path) if self._look is None else None
         api = dialect.name if dialect else "other"
         answer: Answer | None
         try:
@@ -73,10 +73,11 @@ class Server:
                 answer = preflight(request)
             elif dialect is not None and OVERLOADED in request.scope.get("extensions", ()):
                 answer = dialect.trouble(Trouble.BUSY, "too many connections").later(AGAIN_SECONDS)
-            elif intake and dialect is not None:
+            elif dialect is not None:
+                assert intake is not None  # noqa: S101 - the server has begun
                 answer = await intake.answer(request, dialect)
             else:
-                answer = (posthog.aside(request.path) if intake else None) or await self._own(request)
+                answer = (posthog.aside(request.path) if self._look is None else None) or await self._own(request)
         except Exception:  # noqa: BLE001 - a bug of ours, not the sender's
             _log.exception("%s %s", request.method, request.path)
             answer = _FAILED
@@ -100,7 +101,9 @@ class Server:
 
     async def _readiness(self) -> Answer:
         try:
-            await asyncio.to_thread(self._intake.look if self._intake else self._look)
+            look = self._look or (self._intake and self._intake.look)
+            assert look  # noqa: S101 - the server has begun
+            await asyncio.to_thread(look)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
             _log.warning("not ready: %s", error)
             return Answer(503, b'{"ready":false}')
