@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
-from tests.installation import Installation
+from tests.installation import Installation, write_events
+from tests.schedules import make, now, queue, queued
+from tests.streams import eventually
 
 from tidemill.app import App
 from tidemill.errors import ConfigError
@@ -18,11 +24,41 @@ SILENT = """
 """
 
 
-def begin_backfill(app: App) -> None:
+def make_exports(app: App) -> None:
+    """One of each way."""
+    for name, fields in EXPORTS.items():
+        make(app, name, **fields)
+
+
+def come(installation: Installation, folder: Path, turns: int, draw: random.Random, uuids: list[str]) -> Iterator[None]:
+    """So many times events come, whose uuids are added, an interval ends, and some time passes; in between a backfill
+    begins."""
+    ends = []
+    for turn in range(turns):
+        file = folder / f"{turn}.jsonl"
+        uuids += write_events(file, EVENTS, first=turn * EVENTS)
+        with installation.app(commit_rows=10) as app:
+            app.events.load(str(file))
+            ends.append(now())
+            for name in EXPORTS:
+                queue(app, ends, name)
+            if turn == turns // 2:
+                _begin_backfill(app)
+        time.sleep(draw.uniform(0, 3))
+        yield
+
+
+def _begin_backfill(app: App) -> None:
     """Of what is in the table by now, for workers to do beside all else."""
     with contextlib.suppress(ConfigError):  # nothing is in it yet
         found = app.exports.estimate("loaded", "earliest", None, "day")
         app.exports.backfill("loaded", found, by="tester", parallel=2, background=True)
+
+
+def settled(app: App) -> None:
+    """Wait until all that is due is done."""
+    eventually(lambda: not any(queued(app, name) for name in EXPORTS), "all intervals are run")
+    eventually(lambda: not app.books.pieces.any(), "the backfill is over")
 
 
 def exact(installation: Installation, app: App, uuids: list[str], turns: int) -> None:
@@ -36,3 +72,4 @@ def exact(installation: Installation, app: App, uuids: list[str], turns: int) ->
         assert {run.status for run in runs} == {"completed"}
         assert len({run.interval_end for run in runs}) == len(runs) == turns
         assert app.exports.get(name).trouble is None
+    assert {backfill.status for backfill in app.exports.backfills("loaded", limit=9)} <= {"completed"}

@@ -32,14 +32,13 @@ if TYPE_CHECKING:
     from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
     from tidemill.notify.service import NotifyService
+    from tidemill.store.books import Books
     from tidemill.store.database import Database
     from tidemill.store.installation import Installation
     from tidemill.store.locks import Locks
-    from tidemill.store.pieces import Pieces
     from tidemill.store.postgres import Postgres
     from tidemill.store.records import Connection
     from tidemill.store.secrets import Secrets
-    from tidemill.store.tasks import Tasks
 
 
 class App:
@@ -188,17 +187,6 @@ class App:
         from tidemill.events.erasure import PersonEvents
         from tidemill.events.sources.custom import CustomSource
         from tidemill.exports.service import ExportService
-        from tidemill.store.backfills import Backfills
-        from tidemill.store.connections import Connections
-        from tidemill.store.erasures import Erasures
-        from tidemill.store.exports import Exports
-        from tidemill.store.jobs import Jobs
-        from tidemill.store.loads import Rejects
-        from tidemill.store.modifications import Modifications
-        from tidemill.store.runs import Runs
-        from tidemill.store.schedules import Schedules
-        from tidemill.store.streams import Streams
-        from tidemill.store.verifications import Verifications
 
         return ExportService(
             self.settings,
@@ -207,20 +195,8 @@ class App:
             functools.partial(CustomSource, self.lake),
             self.sources,
             self.engine,
-            Connections(self.database),
-            Exports(self.database),
-            Runs(self.database),
-            Rejects(self.database),
-            Backfills(self.database),
-            Verifications(self.database),
-            Erasures(self.database),
-            Streams(self.database),
-            Schedules(self.database),
-            self.tasks,
-            self.pieces,
+            self.books,
             self.scheduler,
-            Modifications(self.database),
-            Jobs(self.database),
             self.seeing,
             PersonEvents(self.lake, self._metadata),
             self._locks,
@@ -240,28 +216,19 @@ class App:
     def scheduler(self) -> Scheduler:
         """Says which runs are due. It needs no event store."""
         from tidemill.exports.schedules.scheduler import Scheduler
-        from tidemill.store.exports import Exports
-        from tidemill.store.schedules import Schedules
 
-        return Scheduler(Exports(self.database), Schedules(self.database), self.tasks)
+        return Scheduler(self.books.exports, self.books.schedules, self.books.tasks)
 
     @functools.cached_property
-    def tasks(self) -> Tasks:
-        """The queue of runs that are due."""
-        from tidemill.store.tasks import Tasks
+    def books(self) -> Books:
+        """What is kept of exports, their runs and queues."""
+        from tidemill.store.books import Books
 
-        return Tasks(self.database)
-
-    @functools.cached_property
-    def pieces(self) -> Pieces:
-        """The queue of intervals of backfills."""
-        from tidemill.store.pieces import Pieces
-
-        return Pieces(self.database)
+        return Books.of(self.database)
 
     def any_work(self) -> bool:
         """Whether there is something in the queues of workers."""
-        return self.tasks.any() or self.pieces.any()
+        return self.books.tasks.any() or self.books.pieces.any()
 
     @functools.cached_property
     def notify(self) -> NotifyService:

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.installation import Installation, write_events
-from tests.kill_workers import EVENTS, EXPORTS, SILENT, begin_backfill, exact
-from tests.schedules import make, now, queue, queued
+from tests.installation import Installation
+from tests.kill_workers import SILENT, come, exact, make_exports, settled
 from tests.served import Server
 from tests.stream_kills import kill_postgres
-from tests.streams import eventually
 
 SMALL = {"TIDEMILL_CHUNK_BYTES": "3000", "TIDEMILL_PARALLEL_LOADS": "2"}
 
@@ -53,28 +51,16 @@ def harm(installation: Installation, server: Server, how: str) -> None:
 
 def rounds(installation: Installation, folder: Path, workers: list[Server], turns: int, seed: int) -> None:
     """Events come and intervals end, again and again; in each turn something is done to a worker."""
-    draw, uuids, ends = random.Random(seed), list[str](), []
-    with installation.app(commit_rows=10) as app:
+    draw, uuids = random.Random(seed), list[str]()
+    with installation.app() as app:
         installation.connect(app)
-        for name, fields in EXPORTS.items():
-            make(app, name, **fields)
+        make_exports(app)
     for server in workers:
         server.start("--role", "worker", **SMALL)
-    for turn in range(turns):
-        file = folder / f"{turn}.jsonl"
-        uuids += write_events(file, EVENTS, first=turn * EVENTS)
-        with installation.app(commit_rows=10) as app:
-            app.events.load(str(file))
-            ends.append(now())
-            for name in EXPORTS:
-                queue(app, ends, name)
-            if turn == turns // 2:
-                begin_backfill(app)
-        time.sleep(draw.uniform(0, 3))
+    for _ in come(installation, folder, turns, draw, uuids):
         harm(installation, draw.choice(workers), draw.choice(["kill", "kill", "freeze", "kill all", "postgres"]))
     with installation.app() as app:
-        eventually(lambda: not any(queued(app, name) for name in EXPORTS), "all intervals are run")
-        eventually(lambda: not app.pieces.any(), "the backfill is over")
+        settled(app)
         for server in workers:
             assert server.stop() == 0, server.said
         exact(installation, app, sorted(uuids), turns)

@@ -15,12 +15,10 @@ import psutil
 import psycopg
 import pytest
 from tests.hosts import Host, possible
-from tests.installation import Installation, write_events
-from tests.kill_workers import EVENTS, EXPORTS, SILENT, begin_backfill, exact
+from tests.installation import Installation
+from tests.kill_workers import SILENT, come, exact, make_exports, settled
 from tests.s3_server import KEY, REGION, SECRET, S3Server
-from tests.schedules import make, now, queue, queued
 from tests.stream_kills import kill_postgres
-from tests.streams import eventually
 
 from tidemill.bigquery.local.service import LocalBigQuery
 from tidemill.store.postgres import open_postgres
@@ -138,8 +136,7 @@ def machines(
     monkeypatch.setenv("TIDEMILL_EVENT_DATA", f"s3://{s3.bucket()}/events?endpoint={s3.endpoint}&region={REGION}")
     with fresh_installation.app() as app:
         fresh_installation.connect(app)
-        for name, fields in EXPORTS.items():
-            make(app, name, **fields)
+        make_exports(app)
     made = [Machine(fresh_installation, tmp_path, number, s3) for number in range(HOSTS)]
     yield made
     for machine in made:
@@ -148,27 +145,16 @@ def machines(
 
 def rounds(installation: Installation, folder: Path, machines: list[Machine], turns: int, seed: int) -> None:
     """Events come and intervals end, again and again; in each turn something is done to a machine."""
-    draw, uuids, ends = random.Random(seed), list[str](), []
+    draw, uuids = random.Random(seed), list[str]()
     for machine in machines:
         machine.start()
-    for turn in range(turns):
-        file = folder / f"{turn}.jsonl"
-        uuids += write_events(file, EVENTS, first=turn * EVENTS)
-        with installation.app(commit_rows=10) as app:
-            app.events.load(str(file))
-            ends.append(now())
-            for name in EXPORTS:
-                queue(app, ends, name)
-            if turn == turns // 2:
-                begin_backfill(app)
-        time.sleep(draw.uniform(0, 3))
+    for _ in come(installation, folder, turns, draw, uuids):
         harm(installation, draw.choice(machines), draw.choice(HARMS), draw)
     with installation.app() as app:
         for machine in machines:  # an upgrade: one after the other
             assert machine.host.stop() == 0, machine.said
             machine.start()
-        eventually(lambda: not any(queued(app, name) for name in EXPORTS), "all intervals are run")
-        eventually(lambda: not app.pieces.any(), "the backfill is over")
+        settled(app)
         for machine in machines:
             assert machine.host.stop() == 0, machine.said
             assert "Traceback" not in machine.said, machine.said

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tidemill.exports.logs import LineView
 
 _LEVEL = typer.Option(None, help="Only lines of this weight, or more: debug, info, warning or error.")
-_STEP = typer.Option(None, help="Only of this step: plan, prepare, write, load, send, commit, merge, complete, …")
+_STEP = typer.Option(None, help="Only of this step: plan, prepare, move, send, commit, merge, log, complete, …")
 _SEARCH = typer.Option(None, help="Only lines in which this text is, such as a job id or an error's code.")
 _SINCE = typer.Option(None, help="Only since then: 15m, 1d, or a time (UTC) such as 2026-01-31T06:00.")
 _LIMIT = typer.Option(1_000, min=1, callback=output.held, help="How many, the newest.")

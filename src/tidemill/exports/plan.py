@@ -241,7 +241,7 @@ class Planner:
         model = model_of(export)
         if spec.delivery is Delivery.STORAGE_WRITE or model.versions or model.replaced:  # by streams, or a stage table
             return math.inf
-        used = self._parts.modifications.count(f"{export.project}.{export.dataset}.{export.table_id}")
+        used = self._parts.books.modifications.count(f"{export.project}.{export.dataset}.{export.table_id}")
         return quota.chunks_allowed(used, self._settings.table_changes_day, spec.schedule.seconds)
 
     def _mode(self, export: Export) -> str:

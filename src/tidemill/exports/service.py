@@ -40,20 +40,8 @@ from tidemill.exports.views import ExportView, RejectView, RunProgress, RunView
 from tidemill.exports.watch import Report, Watches, untold
 from tidemill.exports.work import Lock, Parts, Queried, model_of
 from tidemill.settings import Settings
-from tidemill.store.backfills import Backfills
-from tidemill.store.connections import Connections
-from tidemill.store.erasures import Erasures
-from tidemill.store.exports import Exports
-from tidemill.store.jobs import Jobs
-from tidemill.store.loads import Rejects
-from tidemill.store.modifications import Modifications
-from tidemill.store.pieces import Pieces as PieceRepository
+from tidemill.store.books import Books
 from tidemill.store.records import Backfill, Connection, Export
-from tidemill.store.runs import Runs
-from tidemill.store.schedules import Schedules
-from tidemill.store.streams import Streams
-from tidemill.store.tasks import Tasks
-from tidemill.store.verifications import Verifications
 
 __all__ = ["ExportService", "ExportView", "RejectView", "RunProgress", "RunView"]
 
@@ -71,20 +59,8 @@ class ExportService:
         queried: Queried,
         sources: Mapping[str, Source],
         engine: Engine,
-        connections: Connections,
-        exports: Exports,
-        runs: Runs,
-        rejects: Rejects,
-        backfills: Backfills,
-        verifications: Verifications,
-        erasures: Erasures,
-        streams: Streams,
-        schedules: Schedules,
-        tasks: Tasks,
-        pieces: PieceRepository,
+        books: Books,
         scheduler: Scheduler,
-        modifications: Modifications,
-        jobs: Jobs,
         seeing: Seeing,
         sent: PersonEvents,
         lock: Lock,
@@ -93,42 +69,32 @@ class ExportService:
         """`queried`: the source of a query's rows; `sources`: by model; `lock`: as in Parts; `sent`: events by who sent
         them; `client_for(connection, project)`: BigQuery."""
         self._lake = lake
-        self._connections, self._exports, self._runs, self._rejects = connections, exports, runs, rejects
+        self._connections, self._exports = books.connections, books.exports
+        self._runs, self._rejects = books.runs, books.rejects
         self._client_for = client_for
-        self._set_aside = RunRejects(lake, runs, rejects)
-        watches = Watches(runs, self._client)
-        parts = Parts(
-            settings,
-            lake,
-            sources,
-            queried,
-            engine,
-            exports,
-            runs,
-            rejects,
-            modifications,
-            jobs,
-            watches,
-            lock,
-            seeing.book,
-        )
+        self._set_aside = RunRejects(lake, books.runs, books.rejects)
+        watches = Watches(books.runs, self._client)
+        parts = Parts(settings, lake, sources, queried, engine, books, watches, lock, seeing.book)
         self._parts = parts
         planner = Planner(parts)
         self._dispatch = Dispatch(parts, planner, self._set_aside)
-        self._backfiller = Backfiller(parts, planner, self._dispatch, backfills)
+        self._backfiller = Backfiller(parts, planner, self._dispatch, books.backfills)
         self._estimator = Estimator(parts, planner)
         verifier = Verifier(parts, self._set_aside)
-        self.streaming = Streaming(parts, streams, self._dispatch, self._client)
+        self.streaming = Streaming(parts, books.streams, self._dispatch, self._client)
         quiet = self.streaming.quiet
-        self._eraser = Eraser(parts, identity, sent, erasures, self._dispatch, self._backfiller, self._client, quiet)
-        self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, verifications)
-        self.schedules = Scheduling(parts, schedules, tasks, scheduler, self._backfiller)
+        self._eraser = Eraser(
+            parts, identity, sent, books.erasures, self._dispatch, self._backfiller, self._client, quiet
+        )
+        self._integrity = Integrity(parts, verifier, self._estimator, self._backfiller, books.verifications)
+        self.schedules = Scheduling(parts, books.schedules, books.tasks, scheduler, self._backfiller)
         self.scheduler = scheduler
         pause = self.schedules.pause_failing
-        due = Intervals(parts, self._dispatch, self._integrity, schedules, tasks, pause)
-        self.worker = Worker(settings, engine, [due, Pieces(settings, self._dispatch, self._backfiller, pieces)])
-        self._shown = Shown(parts, connections, self._integrity, self.streaming, self.schedules, seeing.totals)
-        self.logs = Logs(exports, runs, seeing.lines)
+        due = Intervals(parts, self._dispatch, self._integrity, books.schedules, books.tasks, pause)
+        pieces = Pieces(settings, self._dispatch, self._backfiller, books.pieces)
+        self.worker = Worker(settings, engine, [due, pieces])
+        self._shown = Shown(parts, books.connections, self._integrity, self.streaming, self.schedules, seeing.totals)
+        self.logs = Logs(books.exports, books.runs, seeing.lines)
         self.set_aside = SetAside(parts, self._set_aside, self._dispatch, self._backfiller, self._shown)
 
     def _client(self, export: Export) -> Client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import uuid
+from typing import Any
 
 from tidemill.exports import alarms
 from tidemill.exports.costs import Totals
@@ -229,11 +230,7 @@ def export_view(
         last_sent_at=stream.sent_at if stream else None,
         trouble=trouble["message"] if trouble else last.error_message if last and status == FAILED else None,
         what_to_do=advice,
-        paused=_paused(due) if due and due.paused_at else None,
-        next_run_at=due.next_at if due else None,
-        queued_intervals=due.queued if due else 0,
-        missing_intervals=due.missing if due else (),
-        overdue_since=due.overdue if due else None,
+        **_of_schedule(due),
         totals=totals,
         in_doubt_since=doubt,
     )
@@ -242,6 +239,17 @@ def export_view(
 def _partitioning(made: ExportSpec) -> str:
     found = made.partition_by
     return f"{found.column} by {found.granularity.lower()}" if found else "none"
+
+
+def _of_schedule(due: Due | None) -> dict[str, Any]:
+    """The fields that tell how a schedule stands; of a stream, which has none."""
+    return {
+        "paused": _paused(due) if due and due.paused_at else None,
+        "next_run_at": due.next_at if due else None,
+        "queued_intervals": due.queued if due else 0,
+        "missing_intervals": due.missing if due else (),
+        "overdue_since": due.overdue if due else None,
+    }
 
 
 def _paused(due: Due) -> str:

@@ -25,10 +25,9 @@ from tidemill.models.model import Column, Model
 from tidemill.models.types import Type
 from tidemill.settings import Settings
 from tidemill.store.attempts import taken_over
+from tidemill.store.books import Books
 from tidemill.store.exports import Exports
-from tidemill.store.jobs import Jobs
 from tidemill.store.loads import Rejects
-from tidemill.store.modifications import Modifications
 from tidemill.store.records import Chunk, Export, Run
 from tidemill.store.runs import Runs
 
@@ -193,11 +192,7 @@ class Parts:
     sources: Mapping[str, Source]
     queried: Queried
     engine: Engine
-    exports: Exports
-    runs: Runs
-    rejects: Rejects
-    modifications: Modifications
-    jobs: Jobs
+    books: Books
     watches: Watches
     #: Locks that all processes see, by name.
     lock: Lock
@@ -205,6 +200,21 @@ class Parts:
     book: Book
     #: DuckDB uses all cores for one chunk; loads go on meanwhile.
     writing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    @property
+    def exports(self) -> Exports:
+        """Their repository; so with the others."""
+        return self.books.exports
+
+    @property
+    def runs(self) -> Runs:
+        """Theirs, and those of their chunks."""
+        return self.books.runs
+
+    @property
+    def rejects(self) -> Rejects:
+        """Of rows that were set aside."""
+        return self.books.rejects
 
     def source(self, export: Export) -> Source:
         """Where the rows of an export come from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 import binascii
 import json
@@ -25,7 +26,7 @@ Address = Annotated[str, Field(pattern=_ADDRESS, max_length=320)]
 Url = Annotated[SecretStr, AfterValidator(urls.checked)]
 
 
-class Spec(pydantic.BaseModel):
+class Spec(pydantic.BaseModel, abc.ABC):
     """One channel. Fields that are secret are kept apart, and never shown."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -49,9 +50,9 @@ class Spec(pydantic.BaseModel):
         return tuple(text for text in (*found, *parts) if text and len(text) > 1)
 
     @property
+    @abc.abstractmethod
     def address(self) -> str:
         """Where messages go, without what is secret of that."""
-        raise NotImplementedError
 
     @property
     def _hidden(self) -> list[str]:

@@ -252,7 +252,7 @@ def test_what_was_cancelled_because_the_process_stops_is_not_over(installation: 
 def test_a_task_that_its_worker_has_dropped_is_taken_again(installation: Installation, tmp_path: Path) -> None:
     with due(installation, tmp_path) as (app, uuids):
         app.engine.launch()
-        (task,) = app.tasks.take(app.engine.worker, 1, 1)  # and nothing comes of it
+        (task,) = app.books.tasks.take(app.engine.worker, 1, 1)  # and nothing comes of it
         app.exports.worker._missed_at = 0.0
         assert task.worker == app.engine.worker
         assert work(app) == 1

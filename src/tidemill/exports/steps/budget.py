@@ -22,16 +22,16 @@ def job(parts: Parts, work: Work) -> Iterator[None]:
         The run is to stop.
     """
     connection, most, looked_at = work.export.connection_id, parts.settings.connection_jobs, 0.0
-    while (place := parts.jobs.take(connection, parts.engine.worker, most)) is None:
+    while (place := parts.books.jobs.take(connection, parts.engine.worker, most)) is None:
         parts.watches.check(work.run.id)
         if time.monotonic() - looked_at > _MISSES_EVERY_SECONDS:
             looked_at = time.monotonic()
-            for worker in parts.jobs.workers(connection) - {parts.engine.worker}:
+            for worker in parts.books.jobs.workers(connection) - {parts.engine.worker}:
                 if parts.engine.bury(worker):
-                    parts.jobs.abandon(worker)
+                    parts.books.jobs.abandon(worker)
         time.sleep(_LOOKS_EVERY_SECONDS)
     try:
         yield
     finally:
         with contextlib.suppress(TidemillError):  # the database is away: it is given back when this worker is over
-            parts.jobs.free(place)
+            parts.books.jobs.free(place)

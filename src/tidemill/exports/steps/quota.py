@@ -34,7 +34,7 @@ def spend(parts: Parts, work: Work) -> None:
     burst = settings.table_changes_burst * (_PARTITIONED if work.partition and not work.staged else 1)
     limits = ((settings.table_changes_day, _DAY_SECONDS), (burst, _BURST_SECONDS))
     name, waited = table(work), 0.0
-    while (wait := parts.modifications.take(name, limits)) > 0:
+    while (wait := parts.books.modifications.take(name, limits)) > 0:
         if wait > _WAITS_SECONDS:
             raise RetryableError(
                 "table_quota",
