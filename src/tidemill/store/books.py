@@ -10,6 +10,7 @@ from tidemill.store.database import Database
 from tidemill.store.erasures import Erasures
 from tidemill.store.exports import Exports
 from tidemill.store.jobs import Jobs
+from tidemill.store.late import Late
 from tidemill.store.loads import Rejects
 from tidemill.store.modifications import Modifications
 from tidemill.store.pieces import Pieces
@@ -29,6 +30,7 @@ class Books:
     erasures: Erasures
     exports: Exports
     jobs: Jobs
+    late: Late
     modifications: Modifications
     pieces: Pieces
     rejects: Rejects
@@ -47,6 +49,7 @@ class Books:
             Erasures(database),
             Exports(database),
             Jobs(database),
+            Late(database),
             Modifications(database),
             Pieces(database),
             Rejects(database),

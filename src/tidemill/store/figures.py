@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.store.database import Database
+from tidemill.store.late import DUE
 from tidemill.store.tables import SCHEMA
 from tidemill.store.tables_seeing import backlogs
 
@@ -23,10 +24,9 @@ _ALL = sa.text(f"""
         UNION ALL SELECT run_id, export_id FROM {SCHEMA}.streams WHERE run_id IS NOT NULL
     ), running AS (SELECT export_id, count(*) AS number FROM moved GROUP BY 1
     ), queued AS (SELECT export_id, count(*) AS number FROM {SCHEMA}.tasks GROUP BY 1
-    ), next AS (SELECT DISTINCT ON (export_id) export_id, due_at, worker, error FROM {SCHEMA}.tasks
-        ORDER BY export_id, interval_end
+    ), next AS (SELECT DISTINCT ON (export_id) export_id, error FROM {SCHEMA}.tasks ORDER BY export_id, interval_end
     ), streaming AS (
-        SELECT s.export_id, s.trouble, s.sent_at, c.rows_loaded, c.rows_rejected, c.rows_repaired, c.bytes
+        SELECT s.export_id, s.trouble, s.sent_at, c.rows_loaded, c.rows_rejected, c.bytes
         FROM {SCHEMA}.streams s LEFT JOIN {SCHEMA}.chunks c ON c.run_id = s.run_id)
     SELECT e.name, o.name AS connection, e.model, coalesce(e.spec->>'mode', 'batch') AS mode, e.position,
         coalesce(t.completed, 0) AS completed, coalesce(t.failed, 0) AS failed, coalesce(t.cancelled, 0) AS cancelled,
@@ -40,12 +40,12 @@ _ALL = sa.text(f"""
         coalesce(m.sent_at, t.last_completed_at) AS last_completed_at, t.covered_until,
         coalesce(queued.number, 0) AS queued, s.next_end, s.paused_at IS NOT NULL AS paused,
         coalesce(jsonb_typeof(m.trouble), jsonb_typeof(next.error), 'null') <> 'null' AS troubled,
-        CASE WHEN s.paused_at IS NULL THEN least(s.next_end, CASE WHEN next.worker IS NULL THEN next.due_at END) END
-            AS due_since
+        due.since AS due_since
     FROM {SCHEMA}.exports e JOIN {SCHEMA}.connections o ON o.id = e.connection_id
     LEFT JOIN {SCHEMA}.run_totals t ON t.export_id = e.id
     LEFT JOIN {SCHEMA}.schedules s ON s.export_id = e.id
     LEFT JOIN running ON running.export_id = e.id LEFT JOIN queued ON queued.export_id = e.id
+    LEFT JOIN ({DUE}) due ON due.export_id = e.id
     LEFT JOIN next ON next.export_id = e.id LEFT JOIN streaming m ON m.export_id = e.id
     ORDER BY e.name
 """)
@@ -53,7 +53,11 @@ _TASKS = sa.text(f"""
     SELECT count(*) FILTER (WHERE worker IS NOT NULL) AS taken,
         count(*) FILTER (WHERE worker IS NULL AND due_at <= now()) AS due,
         count(*) FILTER (WHERE worker IS NULL AND due_at > now()) AS later
-    FROM {SCHEMA}.tasks
+    FROM (
+        SELECT worker, due_at FROM {SCHEMA}.tasks
+        UNION ALL SELECT p.worker, p.due_at FROM {SCHEMA}.pieces p JOIN {SCHEMA}.backfills b ON b.id = p.backfill_id
+            WHERE b.status = 'running'
+    ) AS queues
 """)
 
 
@@ -105,7 +109,7 @@ class Backlog:
 
 @dataclasses.dataclass(frozen=True)
 class Installation:
-    """All of it, at `now`, by the database's clock. `tasks`: of the queue, by how they stand."""
+    """All of it, at `now`, by the database's clock. `tasks`: intervals in the queues of workers, by how they stand."""
 
     now: dt.datetime
     exports: tuple[Figures, ...]

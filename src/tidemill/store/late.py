@@ -10,18 +10,24 @@ import sqlalchemy as sa
 
 from tidemill.store.database import Database
 from tidemill.store.tables import SCHEMA
+from tidemill.store.tasks import MOST_QUEUED
 
-#: What should have been put into the queue, or taken from it. Of an export its first task: those behind it wait for
-#: that. One that was queued late has waited since then. Where no server has ever run, exports are run by hand.
-_OVERDUE = f"""
-    SELECT e.id AS export_id, e.name, coalesce(t.waits, s.next_end) AS since
-    FROM {SCHEMA}.schedules s
-    JOIN {SCHEMA}.exports e ON e.id = s.export_id
-    LEFT JOIN LATERAL (
-        SELECT worker, greatest(due_at, created_at) AS waits FROM {SCHEMA}.tasks
-        WHERE export_id = s.export_id ORDER BY interval_end LIMIT 1) t ON true
-    WHERE s.paused_at IS NULL AND t.worker IS NULL AND coalesce(t.waits, s.next_end) < now() - CAST(:late AS interval)
+#: Since when something is due of each export, which may be in the future: what is next, if there is room for it in the
+#: queue, or its first task, if nobody has that; those behind it wait for that one, and one that was queued late has
+#: waited since then. Where no worker has ever run, exports are run by hand, and nothing is; nor of one that is paused.
+DUE = f"""
+    SELECT s.export_id, CASE WHEN s.paused_at IS NULL
         AND EXISTS (SELECT 1 FROM {SCHEMA}.schedules WHERE served_at IS NOT NULL)
+        THEN least(CASE WHEN coalesce(q.number, 0) < {MOST_QUEUED} THEN s.next_end END,
+            CASE WHEN t.worker IS NULL THEN t.waits END) END AS since
+    FROM {SCHEMA}.schedules s
+    LEFT JOIN (SELECT export_id, count(*) AS number FROM {SCHEMA}.tasks GROUP BY 1) q USING (export_id)
+    LEFT JOIN (SELECT DISTINCT ON (export_id) export_id, worker, greatest(due_at, created_at) AS waits
+        FROM {SCHEMA}.tasks ORDER BY export_id, interval_end) t USING (export_id)
+"""
+_OVERDUE = f"""
+    SELECT e.id AS export_id, e.name, due.since FROM ({DUE}) due JOIN {SCHEMA}.exports e ON e.id = due.export_id
+    WHERE due.since < now() - CAST(:late AS interval) AND (CAST(:export_id AS uuid) IS NULL OR e.id = :export_id)
 """
 #: Intervals follow one another: one that is known, and does not begin where another one ended, lacks some before it.
 #: Looked at are those that ended lately, the queue, and what is next.
@@ -91,10 +97,11 @@ class Late:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def overdue(self, late: dt.timedelta) -> list[Overdue]:
-        """Exports of which something was due that long ago, and nobody has begun it. None that is paused."""
+    def overdue(self, late: dt.timedelta, export_id: uuid.UUID | None = None) -> list[Overdue]:
+        """Exports, or that one, of which something was due that long ago, and nobody has begun it."""
+        which = {"late": late, "export_id": export_id}
         with self._database.begin() as connection:
-            return [Overdue(**row._mapping) for row in connection.execute(sa.text(_OVERDUE), {"late": late})]
+            return [Overdue(**row._mapping) for row in connection.execute(sa.text(_OVERDUE), which)]
 
     def gaps(self, lately: dt.timedelta) -> list[Gap]:
         """Exports that lack a run before one that ended lately, or before what is next; none that is paused."""

@@ -54,11 +54,6 @@ class Schedules:
         with self._database.begin() as connection:
             return connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
 
-    def are_served(self) -> bool:
-        """Whether any worker has ever taken something that was due."""
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists().where(table.c.served_at.is_not(None)))))
-
     def without(self) -> list[Export]:
         """Exports of which it is not settled yet which interval is their first."""
         query = sa.select(exports).where(~sa.exists().where(table.c.export_id == exports.c.id))

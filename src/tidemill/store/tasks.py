@@ -20,6 +20,8 @@ from tidemill.store.tables import SCHEMA
 from tidemill.store.tables_queue import schedules
 from tidemill.store.tables_queue import tasks as table
 
+#: Most intervals of an export in the queue. The others come as these are done.
+MOST_QUEUED = 100
 #: How many runs of each connection workers have, of schedules and of backfills.
 BUSY = f"""
     SELECT e.connection_id, count(*) AS number

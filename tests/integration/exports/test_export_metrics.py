@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 from tests.capture_server import CaptureServer
 from tests.installation import Installation
-from tests.schedules import NAME, due, load, make, now, work
+from tests.schedules import NAME, due, load, make, now, queue, record, work
 from tests.streams import make_stream, send_all
 
 from tidemill.app import App
@@ -23,6 +23,7 @@ from tidemill.errors import UnavailableError
 from tidemill.exports.figures import ExportMetrics
 from tidemill.store.figures import FiguresBook
 from tidemill.store.postgres import Postgres
+from tidemill.store.schedules import Schedules
 
 ROOT = Path(__file__).parents[3]
 PREFIX = "tidemill_export_"
@@ -88,6 +89,14 @@ def test_runs_are_counted_with_rows_bytes_time_and_cost(installation: Installati
 
 def test_what_is_late_and_what_waits_is_told(installation: Installation, tmp_path: Path) -> None:
     with due(installation, tmp_path) as (app, _):
+        assert of(text_of(app))["overdue_seconds"] == 0  # exports are run by hand, where no worker has ever run
+        make(app, "third")
+        queue(app, [now()], "third")
+        Schedules(app.database).change(record(app).id, paused_at=now())
+        work(app)
+        Schedules(app.database).change(record(app).id, paused_at=None)
+        with app.database.begin() as connection:
+            connection.execute(sa.text("UPDATE tidemill.tasks SET created_at = due_at"))
         text = text_of(app)
         assert of(text)["overdue_seconds"] > 3600  # it was due long ago, and no worker has taken it
         assert one(text, "tidemill_tasks", state="due") == 1

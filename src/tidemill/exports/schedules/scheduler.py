@@ -14,11 +14,9 @@ from tidemill.exports.spec import ExportSpec
 from tidemill.store.exports import Exports
 from tidemill.store.records import Export, Standing
 from tidemill.store.schedules import Schedules
-from tidemill.store.tasks import Tasks
+from tidemill.store.tasks import MOST_QUEUED, Tasks
 
 _log = logging.getLogger(__name__)
-#: Most intervals of an export in the queue. The others come as these are done.
-_MOST_QUEUED = 100
 _AT_ONCE = 1_000
 
 
@@ -44,7 +42,7 @@ class Scheduler:
     def _queue(self, standing: Standing, now: dt.datetime) -> int:
         with _kept_going(standing.export_id):
             export = self._exports.by_id(standing.export_id)
-            schedule, room = schedule_of(export), _MOST_QUEUED - self._tasks.count(standing.export_id)
+            schedule, room = schedule_of(export), MOST_QUEUED - self._tasks.count(standing.export_id)
             if room <= 0:
                 return 0
             spans = schedule.due(standing.next_start, now, room)

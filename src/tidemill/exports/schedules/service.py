@@ -123,17 +123,8 @@ class Scheduling:
             paused_by=standing.paused_by,
             pause_reason=standing.pause_reason,
             missing=tuple(self._schedules.missing(export.id)),
-            overdue=self._overdue(standing, tasks),
+            overdue=next((one.since for one in self._parts.books.late.overdue(_LATE, export.id)), None),
         )
-
-    def _overdue(self, standing: Standing, tasks: list[Task]) -> dt.datetime | None:
-        """Since when something should have been put into the queue, or taken from it. Where no server has ever run,
-        exports are run by hand, and nothing is."""
-        waits = [standing.next_end] if standing.next_end else []
-        waits += [task.due_at for task in tasks[:1] if task.worker is None]
-        since = min(waits, default=None)
-        late = since is not None and self._schedules.now() - since > _LATE
-        return since if late and standing.paused_at is None and self._schedules.are_served() else None
 
     def queue(self, export: Export) -> list[Task]:
         """Intervals that have ended, and whose run is not completed."""
