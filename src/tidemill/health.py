@@ -165,7 +165,8 @@ def _worth_knowing(export: ExportView, name: str) -> Check | None:
     """Of one that goes on."""
     if export.in_doubt_since:
         said = f"Restored from a backup of {export.in_doubt_since:%Y-%m-%d %H:%M} UTC: rows are merged."
-        how = f"tidemill export verify {export.name} tells whether that is needed; tidemill export settle ends it."
+        how = f"tidemill export verify {export.name} tells whether that is needed; tidemill export settle {export.name}"
+        how += " ends it."
         return Check(name, "warning", said, how)
     if export.set_aside:
         said = f"{_number(export.set_aside, 'row')} set aside"

@@ -88,7 +88,10 @@ class Settings(pydantic_settings.BaseSettings):
     )
     worker_runs: int = Field(default=4, ge=1, le=64, description="Runs that a process of a worker moves at once.")
     connection_runs: int = Field(
-        default=8, ge=1, le=1000, description="Runs of one connection's exports at once, on all machines together."
+        default=8,
+        ge=1,
+        le=1000,
+        description="Runs of one connection's exports that workers move at once, on all machines.",
     )
     connection_jobs: int = Field(
         default=16,

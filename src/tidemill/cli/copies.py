@@ -145,8 +145,8 @@ def _tell(done: Restored) -> None:
     if made.key.secrets and not done.key:
         output.note(
             f"{output.number(made.key.secrets, 'credential')} cannot be read: the secret key is not in the backup. Put "
-            "the old secret.key into the home directory, or set TIDEMILL_SECRET_KEYS; or give each connection its key "
-            "anew: tidemill init --new-secret-key, tidemill connection edit NAME --key FILE."
+            "the old secret.key into the home directory, or set TIDEMILL_SECRET_KEYS; or make another one (tidemill "
+            f"init --new-secret-key), and {done.give_anew}."
         )
     if done.doubts:
         output.note(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import typer
 
 from tidemill.cli import output, session, steps
+from tidemill.cli import secret as secrets
 
 app = typer.Typer(no_args_is_help=True, help="Where the event store's files lie (TIDEMILL_EVENT_DATA): look, test it.")
 
@@ -43,26 +42,13 @@ def set_(
     with session.app() as opened:
         opened.event_data.bucket()
         name = str(key_id or typer.prompt("Id of the access key", err=True)).strip()
-        secret = _secret(secret_file)
+        given = secrets.secret(secret_file, "Its secret")
+        secret = given.get_secret_value() if given else ""
         if test and not steps.show(opened.event_data.test_key(name, secret), aside=True):
             output.say("Not saved. Correct it and try again, or save it untested with --no-test.")
             raise typer.Exit(3)
         opened.event_data.keep(name, secret, by=session.user())
     output.done(f"The access key {name} is kept, encrypted. All machines of this database use it within a minute.")
-
-
-def _secret(file: str | None) -> str:
-    from tidemill.errors import ConfigError
-
-    if file is None:
-        return str(typer.prompt("Its secret", hide_input=True, err=True)).strip()
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("file_unreadable", f"{file} cannot be read: {error}.", hint="Check the path.") from None
-    if not text.strip():
-        raise ConfigError("event_data_secret", "The secret is empty.", hint="Give it by --secret-file, or when asked.")
-    return text.strip()
 
 
 @app.command(epilog="Example: tidemill events store test --json")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tidemill.cli import notify_add, output, session
+from tidemill.cli import secret as secrets
 from tidemill.cli.notify_add import CAUSES, EXPORTS
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def edit(
 ) -> None:
     """Change a channel. What is not named stays as it is."""
     fields: dict[str, Any] = {"to": to, "sender": sender, "host": host, "port": port, "security": security}
-    fields |= {"user": user, "password": notify_add.named(password), "key": notify_add.named(key)}
+    fields |= {"user": user, "password": secrets.named(password), "key": secrets.named(key)}
     fields |= {"url": notify_add.address(url)}
     given = {field: value for field, value in fields.items() if value is not None}
     with session.app() as opened:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from tidemill.cli import output, session
+from tidemill.cli import secret as secrets
 from tidemill.documents import page
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def email(
     def fields() -> dict[str, Any]:
         found: dict[str, Any] = {"to": to, "sender": sender, "host": host, "port": chosen, "security": security}
         if user is not None or password is not None:
-            found |= {"user": user, "password": secret(password, f"Password of {user} at {host}")}
+            found |= {"user": user, "password": secrets.secret(password, f"Password of {user} at {host}", VARIABLE)}
         return found
 
     _add("email", name, fields, cause, export, as_json=as_json)
@@ -72,7 +71,14 @@ def webhook(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Tell a program by HTTP requests, signed by the rules of Standard Webhooks."""
-    _add("webhook", name, lambda: {"url": address(url), "key": secret(key)}, cause, export, as_json=as_json)
+    _add(
+        "webhook",
+        name,
+        lambda: {"url": address(url), "key": secrets.secret(key, variable=VARIABLE)},
+        cause,
+        export,
+        as_json=as_json,
+    )
 
 
 @app.command(epilog="Example: tidemill notify add slack team --url slack-url.txt")
@@ -86,7 +92,7 @@ def slack(
     """Tell a channel of Slack, by an incoming webhook, or of what takes the same."""
     assert_hidden(url)
     asking = "Address of Slack's incoming webhook"
-    _add("slack", name, lambda: {"url": secret(url, asking)}, cause, export, as_json=as_json)
+    _add("slack", name, lambda: {"url": secrets.secret(url, asking, VARIABLE)}, cause, export, as_json=as_json)
 
 
 def _add(
@@ -120,63 +126,7 @@ def address(given: str | None) -> SecretStr | None:
     """An address that was typed; or that is in a file, or in standard input."""
     from pydantic import SecretStr
 
-    return SecretStr(given) if given is not None and "://" in given else named(given)
-
-
-def secret(source: str | None, asking: str | None = None) -> SecretStr | None:
-    """A secret of a file, or - for standard input; or, if nothing is said, of the environment, or asked for.
-
-    Raises
-    ------
-    ConfigError
-        It cannot be read, or there is nobody who could be asked.
-    """
-    from tidemill.errors import ConfigError
-
-    if source is not None or (asking is None and VARIABLE not in os.environ):
-        return named(source)
-    if VARIABLE in os.environ:
-        return _secret(os.environ[VARIABLE])
-    if sys.stdin.isatty():
-        return _secret(typer.prompt(str(asking), hide_input=True, err=True))
-    raise ConfigError(
-        "secret_missing",
-        f"{asking}: it is not given.",
-        hint=f"Name a file with it, or - for standard input; or set {VARIABLE}.",
-    )
-
-
-def named(source: str | None) -> SecretStr | None:
-    """A secret of a file, or - for standard input; None: nothing is said. Raises ConfigError as `secret` does."""
-    return _secret(_read(source)) if source is not None else None
-
-
-def _secret(text: str) -> SecretStr:
-    from pydantic import SecretStr
-
-    from tidemill.errors import ConfigError
-
-    if not text.strip():
-        raise ConfigError("secret_missing", "The secret is empty.", hint="Look at what you gave.")
-    return SecretStr(text.strip("\r\n"))
-
-
-def _read(source: str) -> str:
-    from tidemill.errors import ConfigError
-
-    if source == "-":
-        if sys.stdin.isatty():
-            output.say("Paste it, then press Ctrl-D:")
-        return sys.stdin.read()
-    try:
-        return Path(source).expanduser().read_text(encoding="utf-8")
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a text file"
-        raise ConfigError(
-            "secret_file",
-            f"The file that was named cannot be read: {reason}.",  # its name may be the secret
-            hint="Give the path of a file that holds it, or - for standard input: others can see what is typed.",
-        ) from None
+    return SecretStr(given) if given is not None and "://" in given else secrets.named(given)
 
 
 def assert_hidden(url: str | None) -> None:

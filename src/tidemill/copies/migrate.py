@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _LOCK_SECONDS = 10
 
+#: For who meets the fence, maybe with the settings of the new place.
+_AGAIN = "the same tidemill migrate --to-…, with the settings of the installation that is moved"
+
 
 @dataclasses.dataclass(frozen=True)
 class Moved:
@@ -106,7 +109,7 @@ class _Move:
             _frozen(source) as locking,
         ):
             expected = _sum(self._installation)
-            with filling(session, "migrate", f"A move from {_where(self._settings)}", "tidemill migrate") as place:
+            with filling(session, "migrate", f"A move from {_where(self._settings)}", _AGAIN) as place:
                 rows = self._database(source, goal, locking, session)
                 with self._opening(self._target, within_fence=True) as installation:
                     files = self._files(installation, place, session, locking)

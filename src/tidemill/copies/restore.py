@@ -25,7 +25,7 @@ from tidemill.models import registry
 from tidemill.settings import Settings, private_folder
 from tidemill.store import database, dumps, fences, restoring
 from tidemill.store.postgres import Postgres, open_postgres
-from tidemill.store.secrets import Secrets
+from tidemill.store.secrets import GIVE_ANEW, Secrets
 
 if TYPE_CHECKING:
     import psycopg
@@ -42,6 +42,11 @@ class Restored:
     backup: Manifest
     key: bool
     doubts: int
+
+    @property
+    def give_anew(self) -> str:
+        """What to do if there is none, and it is lost."""
+        return GIVE_ANEW
 
 
 def verify(made: Made, told: Told) -> Manifest:
@@ -156,7 +161,7 @@ def _put_key(settings: Settings, keys: str | None, found: Manifest) -> bool:
     if there is not None:
         if found.key.secrets and found.key.check and not sealing.fits(there, found.key.check):
             raise ConflictError(
-                "secret_key_other",
+                "secret_key_there",
                 "There is a secret key already, and it is not that of the backup.",
                 hint=f"Remove {secrets.path}, and unset TIDEMILL_SECRET_KEYS; or put the right key there.",
             )

@@ -69,8 +69,9 @@ _CLAIM = """
 """
 
 
-#: That of who changes the tables of the metadata (store/locks.py, "migrate"): DBOS's are changed in turn with them.
 _ASKS_EVERY_SECONDS = 0.1
+#: That of who changes the tables of the metadata (store/locks.py, "migrate"; a test holds it against that): DBOS's are
+#: changed in turn with them.
 _UPGRADES = int.from_bytes(hashlib.blake2b(b"tidemill:migrate", digest_size=8).digest(), signed=True)
 
 
@@ -231,9 +232,12 @@ class Liveness:
         return [str(workflow) for (workflow,) in claimed], token
 
     def prune(self) -> None:
-        """Forget what ended a day ago."""
+        """Forget what ended a day ago, and workers that are gone and left nothing unfinished behind."""
         with _asking(), contextlib.closing(self._connect()) as session:
             pruning.prune(session)
+            held = _held(session)
+            gone = [worker for worker, _ in session.execute(_WORKERS) if _key(str(worker)) % 2**64 not in held]
+            session.execute(_FORGET, [gone])
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
@@ -248,17 +252,23 @@ class Liveness:
 
 
 def standing(dsn: str) -> dict[str, int]:
-    """How many workers there are that are alive; that have their session, and give no sign of life; and that are gone,
-    and left something unfinished behind. A connection that fails is an UnavailableError."""
+    """How many workers there are that are alive; that have their session, and give no sign of life; and that are gone
+    (those that left nothing unfinished behind are forgotten within a minute, if a worker is alive). A connection that
+    fails is an UnavailableError."""
     found = dict.fromkeys(("alive", "silent", "gone"), 0)
     with _asking(), psycopg.connect(dsn, autocommit=True, connect_timeout=10) as session:
         if session.execute("SELECT to_regclass(%s)", [_TABLE]).fetchone() == (None,):
             return found  # none has ever begun
-        held = {int(str(number)) for (number,) in session.execute(_HELD)}
+        held = _held(session)
         for worker, silent in session.execute(_WORKERS):
             there = _key(str(worker)) % 2**64 in held
             found["gone" if not there else "silent" if silent else "alive"] += 1
     return found
+
+
+def _held(session: psycopg.Connection[tuple[object, ...]]) -> set[int]:
+    """The advisory locks that somebody has."""
+    return {int(str(number)) for (number,) in session.execute(_HELD)}
 
 
 def _dead(session: psycopg.Connection[tuple[object, ...]], worker: str) -> bool:

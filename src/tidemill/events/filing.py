@@ -31,7 +31,6 @@ NAMED = """
     ORDER BY 1
 """
 #: Where the catalog says that its files lie. It ends with a separator.
-PLACE = "SELECT value FROM tidemill_events.ducklake_metadata WHERE key = 'data_path' AND scope IS NULL"
 SET_PLACE = "UPDATE tidemill_events.ducklake_metadata SET value = %s WHERE key = 'data_path' AND scope IS NULL"
 #: Files that nothing names any more, and that are to be removed: where they are not, there is nothing to remove.
 FORGET_OLD = "DELETE FROM tidemill_events.ducklake_files_scheduled_for_deletion"

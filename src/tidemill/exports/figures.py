@@ -20,6 +20,8 @@ from tidemill.store.figures import Backlog, Figures, FiguresBook, Installation
 #: Whoever asks again so soon is told the same.
 _HOLDS_SECONDS = 5.0
 #: A backlog that was measured longer ago is not told: whoever measures it is not there.
+#: Models whose rows are not events, and whose positions are no snapshots.
+OF_PEOPLE = ("persons", "merge_ids")
 _MEASURED_WITHIN = dt.timedelta(seconds=90)
 _COUNTER, _GAUGE, _SUMMARY = "counter", "gauge", "summary"
 _OF_RUNS = "A counter of runs that are over, and of a stream."
@@ -165,7 +167,7 @@ _TOOK = "How long it took to read and write out what is told of exports and work
 def _of_all(found: Installation, workers: Mapping[str, int]) -> Iterator[str]:
     yield from _gauge("tidemill_database_up", _UP, {"": 1})
     tasks = {f'state="{name}"': number for name, number in found.tasks.items()}
-    yield from _gauge("tidemill_tasks", "Intervals in the queue: taken by a worker, due, or to be tried later.", tasks)
+    yield from _gauge("tidemill_tasks", "Intervals in the queues of workers: taken, due, or to be tried later.", tasks)
     said = "Processes that move runs: alive, silent (for a minute), or gone with something left unfinished."
     yield from _gauge("tidemill_workers", said, {f'state="{name}"': number for name, number in workers.items()})
 
@@ -199,9 +201,6 @@ def _of_exports(settings: Settings, found: Installation) -> Iterator[str]:
 class _Waiting:
     """How many events wait for an export, by what was measured a moment ago."""
 
-    #: Their rows are not events, and their positions are no snapshots.
-    OF_PEOPLE = ("persons", "merge_ids")
-
     def __init__(self, backlog: Backlog | None, now: dt.datetime) -> None:
         fresh = backlog is not None and now - backlog.measured_at <= _MEASURED_WITHIN
         self._backlog = backlog if fresh else None
@@ -210,15 +209,12 @@ class _Waiting:
     def of(self, figures: Figures) -> tuple[int, float] | None:
         """Of one that has gone on since: what waits at the next place of which it is known."""
         backlog = self._backlog
-        if backlog is None or figures.model in self.OF_PEOPLE:
+        if backlog is None or figures.model in OF_PEOPLE:
             return None
         if figures.position >= backlog.newest:
             return 0, 0.0
         found = bisect.bisect_left(self._places, figures.position)
         return backlog.behind[self._places[found]] if found < len(self._places) else (0, 0.0)
-
-
-OF_PEOPLE = _Waiting.OF_PEOPLE
 
 
 def _labels(one: Figures) -> str:

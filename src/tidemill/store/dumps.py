@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tidemill.errors import AccessError, ConfigError, TidemillError, UnavailableError, without_passwords
+from tidemill.store import embedded_programs
 from tidemill.store.embedded_programs import program
 from tidemill.store.postgres import Postgres
 
@@ -162,7 +163,8 @@ def _address(postgres: Postgres) -> tuple[str, dict[str, str]]:
             "The password of a client's certificate cannot be handed to pg_dump.",
             hint="Use a certificate whose key has no password, for the time of the copy.",
         )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    # One of the user's own is reached as libpq reaches it, also by PGSSLROOTCERT and the like.
+    environment = embedded_programs.environment() if postgres.embedded else dict(os.environ)
     environment |= {name: str(value) for name, value in secrets.items() if value is not None}
     return conninfo.make_conninfo("", **keywords), environment
 

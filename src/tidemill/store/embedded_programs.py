@@ -55,12 +55,16 @@ def program(name: str) -> str:
     return str(binaries() / name)
 
 
+def environment() -> dict[str, str]:
+    """That of this process, without libpq's variables: they may lead elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+
 def run(folder: Path, command: str, *arguments: str, cwd: Path | None = None, by: Path | None = None) -> None:
     """Run one of PostgreSQL's programs in the data directory, so that no path has to pass through a shell.
 
     It gets no pipe, or the server, which inherits it, would keep it open; and none of the PG… variables.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     user, group = owner(folder)
     with tempfile.TemporaryFile("w+") as said:
         try:
@@ -71,7 +75,7 @@ def run(folder: Path, command: str, *arguments: str, cwd: Path | None = None, by
                 stdout=said,
                 stderr=said,
                 cwd=cwd or folder / "data",
-                env=environment,
+                env=environment(),
                 timeout=300,
                 user=user if os.getuid() == 0 else None,
                 group=group if os.getuid() == 0 else None,

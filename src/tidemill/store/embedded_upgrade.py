@@ -36,13 +36,12 @@ _OLD_PORT, _NEW_PORT = 5433, 5434
 _FETCH_SECONDS = 600
 
 
-def finish(folder: Path) -> bool:
+def finish(folder: Path) -> None:
     """Put a directory that is complete in the place that is empty, if who did that was killed in between."""
     if (folder / "data").exists() or not (folder / _READY / "PG_VERSION").exists():
-        return False
+        return
     (folder / _READY).rename(folder / "data")
     embedded.sync(folder)
-    return True
 
 
 def kept(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from tidemill.errors import ConfigError
 from tidemill.store.database import Database
-from tidemill.store.secrets import Secrets
+from tidemill.store.secrets import GIVE_ANEW, Secrets
 from tidemill.store.tables import connections
 from tidemill.store.tables_installation import installation as table
 from tidemill.store.tables_notify import channels
@@ -76,7 +76,7 @@ class Installation:
                 "secret_key_other",
                 "The secret key of this machine is not the one of the other machines on the same database.",
                 hint=f"Set TIDEMILL_SECRET_KEYS to theirs, or copy their secret.key to {secrets.path}. If it is lost: "
-                "tidemill init --new-secret-key, and give each connection, and the event data, its key anew.",
+                f"tidemill init --new-secret-key, then {GIVE_ANEW}.",
             )
         if ours and ours[0] != known:  # another one takes its place, machine by machine
             self._write(secret_key=ours[0])

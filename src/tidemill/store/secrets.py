@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
     from tidemill.settings import Settings
 
+#: What to do where a secret key is lost: all that is encrypted.
+GIVE_ANEW = (
+    "give each connection its key anew (tidemill connection edit NAME --key FILE), each channel its secret (tidemill "
+    "notify edit NAME), and the bucket its key (tidemill events store set)"
+)
+
 
 class Secrets:
     """Encrypts and decrypts what is kept secret."""
@@ -102,9 +108,7 @@ class Secrets:
         return ConfigError(
             "secret_key_wrong",
             "The secret key does not fit what was encrypted with it.",
-            hint=f"Put back {self.path} or set TIDEMILL_SECRET_KEYS. "
-            "Or give each connection its key anew: tidemill connection edit NAME --key FILE, and each channel its "
-            "secret: tidemill notify edit NAME",
+            hint=f"Put back {self.path} or set TIDEMILL_SECRET_KEYS. Or {GIVE_ANEW}.",
         )
 
     def _open(self) -> MultiFernet:
@@ -116,9 +120,8 @@ class Secrets:
                 raise ConfigError(
                     "secret_key_lost",
                     f"The secret key {self.path} is gone: what was encrypted with it cannot be read.",
-                    hint="Put the file back. If it is lost: tidemill init --new-secret-key makes another one, "
-                    "then give each connection its key anew: tidemill connection edit NAME --key FILE, and each "
-                    "channel its secret: tidemill notify edit NAME",
+                    hint="Put the file back. If it is lost: tidemill init --new-secret-key makes another one, then "
+                    f"{GIVE_ANEW}.",
                 )
             try:
                 self._fernet = MultiFernet([Fernet(key) for key in _split(text)])

@@ -14,6 +14,7 @@ from tests.crash_harness import Child
 from tidemill.engine import liveness, pruning
 from tidemill.engine.dbos_engine import DbosEngine
 from tidemill.errors import Cancelled, ConflictError, RetryableError, RowError, UnavailableError
+from tidemill.store import locks
 from tidemill.store.postgres import Postgres
 
 
@@ -342,8 +343,13 @@ def test_what_ended_long_ago_is_forgotten_but_not_of_what_is_at_work(postgres: P
         return [set(str(one(postgres, query + table) or "").split()) for table in tables]
 
     everything = known()
+    workers = "SELECT count(*) FROM tidemill_engine.workers"
+    with psycopg.connect(postgres.dsn, autocommit=True) as session:
+        session.execute("INSERT INTO tidemill_engine.workers (id, host, pid) VALUES ('killed', 'h', 1)")
+    assert one(postgres, workers) == 2
     engine.prune()
     assert known() == everything, "it ended just now"
+    assert one(postgres, workers) == 1, "one that is gone, and left nothing, is forgotten"
     with psycopg.connect(postgres.dsn, autocommit=True) as session:
         session.execute("UPDATE dbos.workflow_status SET status = 'PENDING' WHERE workflow_uuid = 'large'")
         assert pruning.prune(session, hours=-1) == 1
@@ -351,3 +357,7 @@ def test_what_ended_long_ago_is_forgotten_but_not_of_what_is_at_work(postgres: P
         session.execute("UPDATE dbos.workflow_status SET status = 'SUCCESS' WHERE workflow_uuid = 'large'")
         assert pruning.prune(session, hours=-1) == 2
     assert known() == [set()] * 4
+
+
+def test_tables_of_the_engine_are_changed_in_turn_with_those_of_the_metadata() -> None:
+    assert locks.key("migrate") == liveness._UPGRADES

@@ -15,6 +15,7 @@ from tests.schedules import load, make, now, queue, queued, work
 from tidemill.app import App
 from tidemill.errors import ConflictError
 from tidemill.exports.backfill import BackfillView
+from tidemill.store.figures import FiguresBook
 from tidemill.store.pieces import Pieces
 from tidemill.store.records import Piece
 
@@ -70,6 +71,7 @@ def take(app: App, limit: int = 100, per_connection: int = 100) -> list[Piece]:
 def test_workers_bring_everything_back_once(installation: Installation, exported: App) -> None:
     assert begin(exported).status == "running"
     assert state(exported) == ("running", 0, 0)
+    assert FiguresBook(exported.database).read().tasks["due"] == DAYS
     assert work(exported) == DAYS
     assert state(exported) == ("completed", DAYS, 0)
     assert len(installation.uuids("hourly")) == len(set(installation.uuids("hourly"))) == DAYS * EACH

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.cli import notify_add
+from tidemill.cli import notify_add, secret
 from tidemill.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ def nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def value(source: str | None, asking: str | None = "Password") -> str | None:
-    found = notify_add.secret(source, asking)
+    found = secret.secret(source, asking, notify_add.VARIABLE)
     return found.get_secret_value() if found else None
 
 
@@ -37,7 +37,7 @@ def test_it_comes_from_a_file_standard_input_or_the_environment(
 
 def test_a_key_that_nothing_is_said_of_is_made_and_what_is_not_named_stays() -> None:
     assert value(None, None) is None
-    assert notify_add.named(None) is None
+    assert secret.named(None) is None
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \n"])

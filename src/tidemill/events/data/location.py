@@ -78,7 +78,7 @@ def of(settings: Settings) -> Location:
         It cannot be understood.
     """
     given = settings.event_data
-    if given is None:
+    if not given:
         return Folder(settings.home_path / "events", given=False)
     if "://" in given:
         return _bucket(given)

@@ -6,10 +6,11 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+from tidemill import logbook
 from tidemill.errors import TidemillError
 from tidemill.exports.work import Parts, Work
 
-_LOOKS_EVERY_SECONDS, _MISSES_EVERY_SECONDS = 0.2, 5.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _MISSES_EVERY_SECONDS = 0.1, 2.0, 5.0
 
 
 @contextlib.contextmanager
@@ -21,15 +22,20 @@ def job(parts: Parts, work: Work) -> Iterator[None]:
     Cancelled
         The run is to stop.
     """
-    connection, most, looked_at = work.export.connection_id, parts.settings.connection_jobs, 0.0
+    connection, most = work.export.connection_id, parts.settings.connection_jobs
+    looked_at, pause = 0.0, 0.0
     while (place := parts.books.jobs.take(connection, parts.engine.worker, most)) is None:
         parts.watches.check(work.run.id)
+        if not pause:
+            logbook.info("Other jobs of the connection are at work: it waits.", most=most)
+            parts.watches.report(work.run.id, "waiting for other jobs of the connection")
         if time.monotonic() - looked_at > _MISSES_EVERY_SECONDS:
             looked_at = time.monotonic()
             for worker in parts.books.jobs.workers(connection) - {parts.engine.worker}:
                 if parts.engine.bury(worker):
                     parts.books.jobs.abandon(worker)
-        time.sleep(_LOOKS_EVERY_SECONDS)
+        pause = min(2 * pause or _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        time.sleep(pause)
     try:
         yield
     finally:

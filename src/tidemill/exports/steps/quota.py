@@ -47,7 +47,7 @@ def spend(parts: Parts, work: Work) -> None:
         if not waited:
             logbook.info("BigQuery's quota of the table is used up: it waits.", seconds=round(wait, 1))
         time.sleep(min(wait, _LOOKS_EVERY_SECONDS))
-        waited += wait
+        waited = True
 
 
 def table(work: Work) -> str:

@@ -1,0 +1,73 @@
+"""Secrets that a user gives: in a file, by standard input, in the environment, or when asked; not in a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from tidemill.cli import output
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+
+def secret(source: str | None, asking: str | None = None, variable: str | None = None) -> SecretStr | None:
+    """A secret of a file, or - for standard input; or, if nothing is said, of the environment, or asked for. None, if
+    nothing is said there, and nobody is to be asked.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, or there is nobody who could be asked.
+    """
+    from tidemill.errors import ConfigError
+
+    found = os.environ.get(variable) if variable else None
+    if source is not None or (asking is None and found is None):
+        return named(source)
+    if found is not None:
+        return _secret(found)
+    if sys.stdin.isatty():
+        return _secret(typer.prompt(str(asking), hide_input=True, err=True))
+    raise ConfigError(
+        "secret_missing",
+        f"{asking}: it is not given.",
+        hint="Name a file with it, or - for standard input" + (f"; or set {variable}." if variable else "."),
+    )
+
+
+def named(source: str | None) -> SecretStr | None:
+    """A secret of a file, or - for standard input; None: nothing is said. Raises ConfigError as `secret` does."""
+    return _secret(_read(source)) if source is not None else None
+
+
+def _secret(text: str) -> SecretStr:
+    from pydantic import SecretStr
+
+    from tidemill.errors import ConfigError
+
+    if not text.strip():
+        raise ConfigError("secret_missing", "The secret is empty.", hint="Look at what you gave.")
+    return SecretStr(text.strip("\r\n"))
+
+
+def _read(source: str) -> str:
+    from tidemill.errors import ConfigError
+
+    if source == "-":
+        if sys.stdin.isatty():
+            output.say("Paste it, then press Ctrl-D:")
+        return sys.stdin.read()
+    try:
+        return Path(source).expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a text file"
+        raise ConfigError(
+            "secret_file",
+            f"The file that was named cannot be read: {reason}.",  # its name may be the secret
+            hint="Give the path of a file that holds it, or - for standard input: others can see what is typed.",
+        ) from None
