@@ -19,9 +19,9 @@ from tidemill.store.figures import Backlog, Figures, FiguresBook, Installation
 
 #: Whoever asks again so soon is told the same.
 _HOLDS_SECONDS = 5.0
-#: A backlog that was measured longer ago is not told: whoever measures it is not there.
 #: Models whose rows are not events, and whose positions are no snapshots.
 OF_PEOPLE = ("persons", "merge_ids")
+#: A backlog that was measured longer ago is not told: whoever measures it is not there.
 _MEASURED_WITHIN = dt.timedelta(seconds=90)
 _COUNTER, _GAUGE, _SUMMARY = "counter", "gauge", "summary"
 _OF_RUNS = "A counter of runs that are over, and of a stream."
