@@ -45,7 +45,8 @@ def settings(home: Path) -> dict[str, str]:
     return {
         "TIDEMILL_HOME": str(home),
         "TIDEMILL_CONNECTION_RUNS": "1000",
-        "TIDEMILL_WORKER_RUNS": "8",
+        "TIDEMILL_WORKER_RUNS": "6",
+        "TIDEMILL_WORKER_PROCESSES": str(os.cpu_count() or 1),
     }
 
 

@@ -30,12 +30,15 @@ class Server:
 
     def background(self) -> psutil.Process | None:
         """The process that does the work, if there is one."""
+        return next(iter(self.backgrounds()), None)
+
+    def backgrounds(self) -> list[psutil.Process]:
+        """All such processes."""
         assert self.process is not None
         with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(self.process.pid).children():
-                if "tidemill.api.background" in child.cmdline():
-                    return child
-        return None
+            children = psutil.Process(self.process.pid).children()
+            return [child for child in children if "tidemill.api.background" in child.cmdline()]
+        return []
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Tell it to stop, and wait. Gives its exit code."""

@@ -87,6 +87,9 @@ class Settings(pydantic_settings.BaseSettings):
         description="Load jobs into one table in ten seconds, and ten times as many if it is partitioned: BigQuery's.",
     )
     worker_runs: int = Field(default=4, ge=1, le=64, description="Runs that a process of a worker moves at once.")
+    worker_processes: int = Field(
+        default=1, ge=1, le=64, description="Processes of a server that move runs: each uses one core."
+    )
     connection_runs: int = Field(
         default=8,
         ge=1,

@@ -185,3 +185,23 @@ def test_a_worker_that_is_frozen_is_replaced_and_does_no_harm_when_it_wakes(
         other.kill()
     (run,) = app.exports.runs(NAME, limit=10)
     assert (run.status, run.error_code) == ("completed", None)
+
+
+def test_a_server_may_have_more_processes_that_move_runs(
+    installation: Installation, serving: tuple[App, Server, list[str]]
+) -> None:
+    app, server, uuids = serving
+    server.start(TIDEMILL_WORKER_PROCESSES="3")
+    eventually(lambda: len(server.backgrounds()) == 3, "there are three")
+    killed = {process.pid for process in server.backgrounds()}
+    for process in server.backgrounds():
+        process.kill()
+
+    def replaced() -> bool:
+        found = {process.pid for process in server.backgrounds()}
+        return len(found) == 3 and not found & killed
+
+    eventually(replaced, "others take their places")
+    eventually(is_done(app), "the run is over")
+    assert installation.uuids(NAME) == uuids
+    assert server.stop() == 0, server.said

@@ -1,7 +1,7 @@
 """What a server does beside taking events, as a process: ``python -m tidemill.api.background FILE ROLES``.
 
 A worker moves streams, and runs whose interval has ended; a scheduler puts those into the queue. Either tells people
-what is wrong.
+what is wrong. A server may have more processes that move runs, and do nothing else: Python uses one core a process.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING
 
 from tidemill.api import child, folders, upkeep
 from tidemill.api.child import Child
-from tidemill.api.roles import Role
+from tidemill.api.roles import HTTP, Role
 from tidemill.api.stream import Streams
 from tidemill.errors import TidemillError, UnavailableError
-from tidemill.settings import current
+from tidemill.settings import Settings, current
 
 if TYPE_CHECKING:
     from tidemill.app import App
 
 _log = logging.getLogger(__name__)
+#: What a process does that a server has beside its first one.
+_MORE = "more"
 _LOOKS_EVERY_SECONDS = 1.0
 #: How often is looked for messages that are due; and how long those that are on their way are waited for at the end.
 _TELLS_EVERY_SECONDS, _TELLS_WITHIN_SECONDS = 5.0, 10.0
@@ -35,7 +37,7 @@ _TELLS_EVERY_SECONDS, _TELLS_WITHIN_SECONDS = 5.0, 10.0
 def main() -> None:
     """Entry point of the process."""
     child.enter()
-    file, roles = Path(sys.argv[1]), {Role(name) for name in sys.argv[2].split(",")}
+    file, roles = Path(sys.argv[1]), set(sys.argv[2].split(","))
     stopping = threading.Event()
     working = threading.Thread(target=child.vital(_work), args=(file, roles, stopping), daemon=True)
     working.start()
@@ -44,7 +46,7 @@ def main() -> None:
     working.join()
 
 
-def _work(file: Path, roles: Collection[Role], stopping: threading.Event) -> None:
+def _work(file: Path, roles: Collection[str], stopping: threading.Event) -> None:
     """Do what the roles do, each in a thread, until it is told to stop."""
     with contextlib.ExitStack() as closing:
         app = _opened(closing, stopping)
@@ -55,13 +57,15 @@ def _work(file: Path, roles: Collection[Role], stopping: threading.Event) -> Non
             for role, function, arguments in (
                 (Role.SCHEDULER, _keep_scheduling, (app, stopping)),
                 (Role.WORKER, _keep_working, (app, stopping)),
+                (_MORE, _keep_working, (app, stopping)),
                 (Role.WORKER, _keep_streaming, (app, stopping, file)),
                 (Role.SCHEDULER, upkeep.keep_pruning, (app, stopping)),
                 (Role.WORKER, upkeep.keep_measuring, (app, stopping)),
             )
             if role in roles
         ]
-        threads.append(threading.Thread(target=child.vital(_keep_telling), args=(app, stopping), daemon=True))
+        if _MORE not in roles:
+            threads.append(threading.Thread(target=child.vital(_keep_telling), args=(app, stopping), daemon=True))
         for thread in threads:
             thread.start()
         stopping.wait()
@@ -142,22 +146,26 @@ def _patience(app: App) -> Iterator[None]:
             app.revive()
 
 
+def processes(roles: Collection[Role], settings: Settings) -> int:
+    """How many processes a server of these roles has for what is done in the background."""
+    return (settings.worker_processes if Role.WORKER in roles else 1) if not HTTP.issuperset(roles) else 0
+
+
 @contextlib.contextmanager
-def working(roles: Collection[Role]) -> Iterator[None]:
+def working(roles: Collection[Role], settings: Settings) -> Iterator[None]:
     """What these roles do is done, for the time of the block."""
     from tidemill.capture.metrics import STREAMS
 
-    with folders.folder() as folder:
+    with folders.folder() as folder, contextlib.ExitStack() as stack:
         file = folder / "streams.json"
-        arguments = [str(file), ",".join(sorted(roles))]
-        process = Child("background process", "tidemill.api.background", arguments, current().stop_seconds)
         os.environ[STREAMS] = str(file)
-        process.start()
-        try:
-            yield
-        finally:
-            process.stop()
-            del os.environ[STREAMS]
+        stack.callback(os.environ.pop, STREAMS)
+        for number in range(processes(roles, settings)):
+            arguments = [str(file), ",".join(sorted(roles)) if not number else _MORE]
+            process = Child("background process", "tidemill.api.background", arguments, settings.stop_seconds)
+            process.start()
+            stack.callback(process.stop)
+        yield
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import ParamSpec
 
+from tidemill.api import spares
+from tidemill.api.spares import Spare
 from tidemill.errors import TidemillError, UnavailableError
 
 P = ParamSpec("P")
@@ -34,7 +36,7 @@ class Child:
         self._title, self._command = title, [sys.executable, "-m", module, *arguments]
         self._stop_seconds = _STOP_SECONDS + patience
         self._stopping = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Spare | None = None
         self._guard = threading.Lock()  # of who begins one, and who ends it
         self._watching = threading.Thread(target=self._watch, daemon=True)
 
@@ -81,9 +83,15 @@ class Child:
         with self._guard:
             if self._stopping.is_set():
                 return False
-            process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
-            self._process = process
+            process = self._process = self._begun()
         return bool(process.stdout and process.stdout.readline())
+
+    def _begun(self) -> subprocess.Popen[bytes] | Spare:
+        spare = spares.take()
+        if spare is None:
+            return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
+        spare.begin(self._command)
+        return spare
 
     def _watch(self) -> None:
         pause = _AGAIN_SECONDS

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.api import background, folders, write
+from tidemill.api import background, folders, spares, write
 from tidemill.api.roles import HTTP, Role
 from tidemill.errors import ConflictError
 from tidemill.settings import Settings, current
@@ -119,6 +119,11 @@ def _unusable(host: str, port: int, error: Exception) -> ConflictError:
     )
 
 
+def beside(roles: Collection[Role], settings: Settings) -> int:
+    """How many processes a server of these roles has beside the one that answers."""
+    return background.processes(roles, settings) + (Role.CAPTURE in roles)
+
+
 def run(
     settings: Settings, listener: socket.socket | None, processes: int, proxies: str, roles: Collection[Role]
 ) -> None:
@@ -127,18 +132,18 @@ def run(
     `listener`: of a server that answers by HTTP; `proxies`: addresses of those who are believed about whom they ask
     for.
     """
-    beside = {role for role in roles if role not in HTTP}
-    with background.working(beside) if beside else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        stack.callback(spares.dismiss)
+        if others := {role for role in roles if role not in HTTP}:
+            stack.enter_context(background.working(others, settings))
         if listener is None:
             _until_told()
             return
-        if Role.CAPTURE not in roles:
+        if Role.CAPTURE in roles:
+            os.environ[_WRITER] = str(stack.enter_context(write.writing()))
+        else:
             os.environ.pop(_WRITER, None)
-            _answer(settings, listener, processes, proxies)
-            return
-        with write.writing() as writer:
-            os.environ[_WRITER] = str(writer)
-            _answer(settings, listener, processes, proxies)
+        _answer(settings, listener, processes, proxies)
 
 
 def _until_told() -> None:

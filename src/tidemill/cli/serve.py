@@ -41,8 +41,10 @@ def serve(
     """
     from tidemill import tracing
     from tidemill.api import serve as serving
+    from tidemill.api import spares
 
     tracing.assert_usable()
+    spares.prepare(serving.beside(set(role), session.settings()))
     listener = serving.bind(host, port) if HTTP.intersection(role) else None
     with session.app() as opened:
         if listener is not None:

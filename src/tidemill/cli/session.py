@@ -13,6 +13,7 @@ from tidemill.errors import ConfigError
 
 if TYPE_CHECKING:
     from tidemill.app import App
+    from tidemill.settings import Settings
 
 
 @contextlib.contextmanager
@@ -27,6 +28,13 @@ def app(*, threads: int | None = None) -> Iterator[App]:
         output.note(f"Making a new installation in {settings.home_path} (tidemill init does only that).")
     with App(settings.with_threads(threads) if threads else settings) as opened:
         yield opened
+
+
+def settings() -> Settings:
+    """The settings of this process."""
+    from tidemill.settings import current
+
+    return current()
 
 
 def user() -> str:
