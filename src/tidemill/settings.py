@@ -103,6 +103,12 @@ class Settings(pydantic_settings.BaseSettings):
         description="Load and merge jobs of BigQuery that one connection has at work, on all machines; more wait.",
     )
 
+    outbound_allow: str = Field(
+        default="",
+        description="Comma-separated hosts, addresses or networks (10.0.0.0/8) of your own that rows may be delivered to; "
+        "without it only servers of the internet are reached.",
+    )
+
     stream_window_bytes: int = Field(
         default=32 * MEGABYTE, ge=1000, description="Bytes of events that a stream reads from the event store at once."
     )

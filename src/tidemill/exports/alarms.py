@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from tidemill.errors import TidemillError
-from tidemill.exports.schedules.calendar import Schedule
+from tidemill.schedules.calendar import Schedule
 from tidemill.store.records_notify import Alarm, Cause
 
 #: What passes by itself is told if it has not, after so long.

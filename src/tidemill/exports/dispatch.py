@@ -17,7 +17,7 @@ from tidemill.exports import rejects, told
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import Ground, RunRejects
 from tidemill.exports.run import Runner
-from tidemill.exports.schedules.calendar import Span
+from tidemill.schedules.calendar import Span
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.steps import commit, log
 from tidemill.exports.views import RunProgress

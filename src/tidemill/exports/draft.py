@@ -11,8 +11,8 @@ from tidemill.errors import ConfigError
 from tidemill.events.lake import Lake
 from tidemill.events.sources import custom_sql
 from tidemill.exports import spec
-from tidemill.exports.schedules import said
-from tidemill.exports.schedules.calendar import Schedule
+from tidemill.schedules import said
+from tidemill.schedules.calendar import Schedule
 from tidemill.exports.spec import ExportSpec
 from tidemill.models import custom
 from tidemill.store.records import Connection, Export

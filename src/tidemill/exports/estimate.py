@@ -10,8 +10,8 @@ from tidemill.errors import ConfigError
 from tidemill.events import chunks
 from tidemill.exports import selection
 from tidemill.exports.plan import Planner
-from tidemill.exports.schedules import calendar
-from tidemill.exports.schedules.calendar import Interval
+from tidemill.schedules import calendar
+from tidemill.schedules.calendar import Interval
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.verify import Verified
 from tidemill.exports.work import Parts

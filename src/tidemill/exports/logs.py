@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tidemill.errors import ConfigError
-from tidemill.exports.schedules import calendar, said
+from tidemill.schedules import calendar, said
 from tidemill.logbook import LEVELS
 from tidemill.store.exports import Exports
 from tidemill.store.records import RunLine

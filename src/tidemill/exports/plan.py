@@ -14,7 +14,7 @@ from tidemill.events import chunks as chunk_files
 from tidemill.events.ledger import Commit
 from tidemill.exports import cut, doubt, told
 from tidemill.exports.rejects import Ground
-from tidemill.exports.schedules.calendar import Span
+from tidemill.schedules.calendar import Span
 from tidemill.exports.spec import Delivery, ExportSpec
 from tidemill.exports.steps import commit, quota
 from tidemill.exports.steps.prepare import assert_keyed, gone

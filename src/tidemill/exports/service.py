@@ -29,7 +29,7 @@ from tidemill.exports.schedules.intervals import Intervals
 from tidemill.exports.schedules.pieces import Pieces
 from tidemill.exports.schedules.scheduler import Scheduler
 from tidemill.exports.schedules.service import Scheduling
-from tidemill.exports.schedules.worker import Worker
+from tidemill.schedules.worker import Worker
 from tidemill.exports.seeing import Seeing
 from tidemill.exports.set_aside import SetAside
 from tidemill.exports.shown import Shown

@@ -11,8 +11,8 @@ import pydantic
 from pydantic import AfterValidator, Field
 
 from tidemill.errors import ConfigError
-from tidemill.exports import invalid
-from tidemill.exports.schedules.calendar import Schedule
+from tidemill import invalid
+from tidemill.schedules.calendar import Schedule
 from tidemill.models import custom, registry
 from tidemill.models.model import Column, Model
 from tidemill.models.types import Type

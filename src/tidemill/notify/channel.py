@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.errors import TidemillError
-from tidemill.notify import network, spec
+from tidemill.notify import spec
+from tidemill.outbound import network
 from tidemill.notify.message import Message
 from tidemill.notify.spec import EmailSpec, SlackSpec, Spec, WebhookSpec
 

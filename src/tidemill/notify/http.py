@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import email.utils
 import http
 import socket
 import ssl
@@ -13,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
-from tidemill.notify import network
+from tidemill.outbound import network
+from tidemill.outbound.waits import seconds
 
 if TYPE_CHECKING:
     import requests
@@ -117,7 +116,7 @@ def _refused(host: str, status: int, said: str, after: str | None) -> TidemillEr
     answered = f"{host} answers {f'{status} {name}'.strip()}{f': {said}' if said else ''}."
     if status in _PASSES or status >= 500:
         return RetryableError(
-            "notify_status", answered, hint="It should pass; if not, look at that server's log.", after=_seconds(after)
+            "notify_status", answered, hint="It should pass; if not, look at that server's log.", after=seconds(after)
         )
     if status in _ACCESS:
         return AccessError("notify_denied", answered, hint="Look at the credential, or at what that server allows.")
@@ -128,16 +127,3 @@ def _refused(host: str, status: int, said: str, after: str | None) -> TidemillEr
     if status in _OF_ADDRESS:
         return ConfigError("notify_status", answered, hint="The address is wrong, or was withdrawn: name another one.")
     return ConfigError(REFUSED, answered, hint="That server does not take the message: look at its log.")
-
-
-def _seconds(after: str | None) -> float | None:
-    """Of a header Retry-After: seconds, or a date."""
-    if not after:
-        return None
-    if after.strip().isdigit():
-        return float(after)
-    try:
-        moment = email.utils.parsedate_to_datetime(after)
-        return max(0.0, (moment - dt.datetime.now(dt.UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None

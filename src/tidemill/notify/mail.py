@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError
 from tidemill.notify import message as messages
-from tidemill.notify import network
+from tidemill.outbound import network
 from tidemill.notify.http import REFUSED
 from tidemill.notify.message import Message
 from tidemill.notify.spec import EmailSpec

@@ -15,6 +15,7 @@ from tidemill.notify import message as messages
 from tidemill.notify import spec
 from tidemill.notify.sender import Sender
 from tidemill.notify.spec import KINDS, Spec, WebhookSpec
+from tidemill.outbound import signing
 from tidemill.store.channels import Channels
 from tidemill.store.database import Database
 from tidemill.store.exports import Exports
@@ -108,7 +109,7 @@ class NotifyService:
         self.assert_free(name)
         key = None
         if kind == WebhookSpec.kind and fields.get("key") is None:
-            made = spec.new_key()
+            made = signing.new_key()
             key, fields = made.get_secret_value(), {**fields, "key": made}
         saved = self._channels.add(
             name=name, kind=kind, **self._fields(spec.make(kind, fields)), **self._filters(causes, exports), made_by=by

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import abc
-import base64
-import binascii
 import json
-import secrets
 import urllib.parse
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,13 +11,10 @@ import pydantic
 from pydantic import AfterValidator, Field, SecretStr
 
 from tidemill.errors import ConfigError
-from tidemill.notify import urls
+from tidemill.outbound import signing, urls
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 _ADDRESS = r"^[^@\s<>,;]+@[^@\s<>,;]+$"
-#: Of a key of webhooks, bytes: what Standard Webhooks asks for.
-_KEY_BYTES = (24, 64)
-_KEY_PREFIX = "whsec_"
 
 Address = Annotated[str, Field(pattern=_ADDRESS, max_length=320)]
 Url = Annotated[SecretStr, AfterValidator(urls.checked)]
@@ -98,24 +92,7 @@ class WebhookSpec(Spec):
 
     kind: ClassVar[str] = "webhook"
     url: Url = Field(description="Where it goes.")
-    key: SecretStr = Field(description="By which it is signed.")
-
-    @pydantic.field_validator("key")
-    @classmethod
-    def _is_key(cls, key: SecretStr) -> SecretStr:
-        text = key.get_secret_value()
-        try:
-            size = len(base64.b64decode(text.removeprefix(_KEY_PREFIX), validate=True))
-        except binascii.Error:
-            size = 0
-        least, most = _KEY_BYTES
-        if not text.startswith(_KEY_PREFIX) or not least <= size <= most:
-            raise ConfigError(
-                "webhook_key",
-                f"A key of webhooks is {_KEY_PREFIX} and the base64 of {least} to {most} bytes.",
-                hint="Leave it out, and one is made and shown.",
-            )
-        return key
+    key: Annotated[SecretStr, AfterValidator(signing.checked)] = Field(description="By which it is signed.")
 
     @property
     def address(self) -> str:
@@ -164,16 +141,6 @@ def make(kind: str, fields: dict[str, Any]) -> Spec:
             f"This channel is not valid. {'; '.join(found)}.",
             hint=f"tidemill notify add {kind} --help",
         ) from None
-
-
-def new_key() -> SecretStr:
-    """A key of webhooks."""
-    return SecretStr(_KEY_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode())
-
-
-def key_bytes(key: SecretStr) -> bytes:
-    """What is signed by."""
-    return base64.b64decode(key.get_secret_value().removeprefix(_KEY_PREFIX))
 
 
 def _problem(field: str, said: str) -> str:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from tidemill.notify import http
 from tidemill.notify import message as messages
 from tidemill.notify.message import Message
-from tidemill.notify.spec import WebhookSpec, key_bytes
+from tidemill.notify.spec import WebhookSpec
+from tidemill.outbound import signing
 
 
 def send(spec: WebhookSpec, message: Message, home: str) -> None:
     """Send one. Who gets it twice knows it by its id."""
     body = json.dumps(payload(message, home)).encode()
-    moment = int(time.time())
-    signature = sign(key_bytes(spec.key), message.id, moment, body)
-    headers = {"webhook-id": message.id, "webhook-timestamp": str(moment), "webhook-signature": signature}
+    headers = signing.headers(spec.key, message.id, body)
     http.post(spec.url.get_secret_value(), body, {"Content-Type": "application/json", **headers}, spec.secrets)
-
-
-def sign(key: bytes, identity: str, moment: int, body: bytes) -> str:
-    """The signature: HMAC-SHA256 of id, time and body."""
-    signed = b".".join((identity.encode(), str(moment).encode(), body))
-    return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"
 
 
 def payload(message: Message, home: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from tests.stream_kills import end_sessions
 
 from tidemill.app import App
 from tidemill.errors import UnavailableError
-from tidemill.exports.schedules.calendar import Schedule, Span
+from tidemill.schedules.calendar import Schedule, Span
 from tidemill.exports.steps import prepare
 from tidemill.store.runs import Runs
 from tidemill.store.schedules import Schedules

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemill.errors import ConfigError
-from tidemill.exports.schedules import calendar, said
-from tidemill.exports.schedules.calendar import Interval, Missed, Schedule, Span
+from tidemill.schedules import calendar, said
+from tidemill.schedules.calendar import Interval, Missed, Schedule, Span
 
 #: Clocks that are set by half an hour, at midnight, over a day's border; that skip a whole day; and those that stay.
 _ZONES = (

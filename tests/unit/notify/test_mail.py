@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from tests.receivers import PASSWORD, USER, Certificate, Opened, Post, authenticator, silent
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
-from tidemill.notify import channel, network, spec
+from tidemill.notify import channel, spec
+from tidemill.outbound import network
 from tidemill.notify.message import Message
 from tidemill.notify.spec import Spec
 from tidemill.store.records_notify import Cause
@@ -112,7 +113,7 @@ def test_a_certificate_that_nobody_trusts_is_said(posts: Opened, certificate: Ce
     ):
         error = failing(made(posts(**options).port, security=security, host="localhost"))
         assert isinstance(error, ConfigError)
-        assert error.code == "notify_tls"
+        assert error.code == "server_tls"
         assert "self-signed" in error.message
 
 
@@ -123,7 +124,7 @@ def test_one_without_starttls_gets_no_password(post: Post) -> None:
 
 def test_tls_at_a_port_without_it_is_said(post: Post) -> None:
     error = failing(made(post.port, security="tls"))
-    assert error.code in {"notify_tls", "notify_connection"}
+    assert error.code in {"server_tls", "notify_connection"}
 
 
 def test_one_that_offers_no_way_to_sign_in_is_said(post: Post) -> None:
@@ -160,9 +161,9 @@ def test_a_server_that_is_not_there_or_says_nothing(monkeypatch: pytest.MonkeyPa
     with silent() as port:
         error = failing(made(port))
         assert isinstance(error, UnavailableError)
-        assert error.code == "notify_timeout"
-    assert failing(made(port)).code == "notify_refused"
-    assert failing(made(port, host="no-such-name.invalid")).code == "notify_dns"
+        assert error.code == "server_timeout"
+    assert failing(made(port)).code == "server_refused"
+    assert failing(made(port, host="no-such-name.invalid")).code == "server_dns"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidemill.errors import AccessError, ConfigError, NotFoundError, RetryableError, TidemillError, UnavailableError
 from tidemill.exports import alarms
-from tidemill.exports.schedules.calendar import Schedule
+from tidemill.schedules.calendar import Schedule
 from tidemill.notify import message as messages
 from tidemill.notify import retries
 from tidemill.notify.http import REFUSED

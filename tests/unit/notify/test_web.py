@@ -17,12 +17,13 @@ from tests.receivers import Certificate, Web, silent
 from tests.unit.notify.test_mail import FAILED, NOW
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
-from tidemill.notify import channel, http, network, slack, spec
+from tidemill.notify import channel, http, slack, spec
+from tidemill.outbound import network, signing
 from tidemill.notify.message import Message
 from tidemill.notify.spec import Spec
 from tidemill.store.records_notify import Cause
 
-KEY = spec.new_key()
+KEY = signing.new_key()
 PATH = "/services/T000/B000/s3cr3tpath"
 PAGE = Path(__file__).parents[3] / "docs" / "howto" / "notifications.md"
 
@@ -72,10 +73,10 @@ def test_a_webhook_is_signed_as_the_standard_says_and_as_the_documents_check_it(
     verified = snippet()
     assert verified(KEY.get_secret_value(), request.headers, request.body)
     assert not verified(KEY.get_secret_value(), request.headers, request.body + b" ")
-    assert not verified(spec.new_key().get_secret_value(), request.headers, request.body)
+    assert not verified(signing.new_key().get_secret_value(), request.headers, request.body)
     assert not verified(KEY.get_secret_value(), {**request.headers, "webhook-timestamp": "1"}, request.body)
     with pytest.raises(WebhookVerificationError):
-        Webhook(spec.new_key().get_secret_value()).verify(request.body, request.headers)
+        Webhook(signing.new_key().get_secret_value()).verify(request.body, request.headers)
 
 
 def test_one_that_comes_twice_has_the_same_id(web: Web) -> None:
@@ -147,22 +148,22 @@ def test_a_server_that_is_not_there_or_says_nothing(monkeypatch: pytest.MonkeyPa
     with silent() as port:
         error = failing(webhook(f"http://127.0.0.1:{port}{PATH}"))
         assert isinstance(error, UnavailableError)
-        assert error.code == "notify_timeout"
-    assert failing(webhook(f"http://127.0.0.1:{port}{PATH}")).code == "notify_refused"
+        assert error.code == "server_timeout"
+    assert failing(webhook(f"http://127.0.0.1:{port}{PATH}")).code == "server_refused"
     error = failing(to_slack(f"https://no-such-name.invalid{PATH}"))
-    assert error.code == "notify_dns"
+    assert error.code == "server_dns"
     assert "no-such-name.invalid" in error.message
 
 
 def test_tls_that_is_not_good_is_said(web: Web, certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert failing(webhook(f"https://127.0.0.1:{web.port}{PATH}")).code == "notify_tls"
+    assert failing(webhook(f"https://127.0.0.1:{web.port}{PATH}")).code == "server_tls"
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "")
     assert failing(webhook(f"https://example.invalid{PATH}")).code == "notify_proxy"
     monkeypatch.undo()
     web.encrypt(certificate.context)
     error = failing(webhook(f"https://localhost:{web.port}{PATH}"))
-    assert (error.code, "self-signed" in error.message) == ("notify_tls", True)
+    assert (error.code, "self-signed" in error.message) == ("server_tls", True)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.file))
     send(webhook(f"https://localhost:{web.port}{PATH}"))
 

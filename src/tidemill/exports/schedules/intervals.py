@@ -13,9 +13,9 @@ from tidemill.exports import alarms, told
 from tidemill.exports.dispatch import ELSEWHERE, Dispatch
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.schedules import retries
-from tidemill.exports.schedules.calendar import Span
+from tidemill.schedules.calendar import Span
 from tidemill.exports.schedules.scheduler import schedule_of
-from tidemill.exports.schedules.worker import LOST
+from tidemill.schedules.worker import LOST
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.watch import untold
 from tidemill.exports.work import Parts

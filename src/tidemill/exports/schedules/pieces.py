@@ -11,7 +11,7 @@ from tidemill.errors import Cancelled, RetryableError, TidemillError, Unavailabl
 from tidemill.exports.backfill import Backfiller
 from tidemill.exports.dispatch import ELSEWHERE, Dispatch
 from tidemill.exports.schedules import retries
-from tidemill.exports.schedules.worker import LOST
+from tidemill.schedules.worker import LOST
 from tidemill.settings import Settings
 from tidemill.store.pieces import Pieces as Repository
 from tidemill.store.records import Piece

@@ -8,7 +8,7 @@ import random
 
 from tidemill.errors import RetryableError, TidemillError, UnavailableError
 from tidemill.exports.dispatch import ELSEWHERE
-from tidemill.exports.schedules.calendar import Schedule
+from tidemill.schedules.calendar import Schedule
 from tidemill.store.records import Task
 
 #: Seconds until the second try of what may pass by itself; each time after twice that, up to a bound. A try of its own

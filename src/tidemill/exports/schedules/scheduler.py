@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 
 from tidemill.errors import NotFoundError, UnavailableError
-from tidemill.exports.schedules.calendar import Schedule
+from tidemill.schedules.calendar import Schedule
 from tidemill.exports.spec import ExportSpec
 from tidemill.store.exports import Exports
 from tidemill.store.records import Export, Standing

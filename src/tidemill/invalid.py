@@ -26,15 +26,15 @@ _OPTIONS = {
 }
 
 
-def said(error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> ConfigError:
-    """Our error for pydantic's, of an export."""
-    problems = " ".join(_problem(item, model.model_fields) for item in error.errors())
-    return ConfigError("export_invalid", problems, hint="Correct it and try again.")
+def said(error: pydantic.ValidationError, model: type[pydantic.BaseModel], what: str = "export") -> ConfigError:
+    """Our error for pydantic's; `what` the options are of."""
+    problems = " ".join(_problem(item, model.model_fields, what) for item in error.errors())
+    return ConfigError(f"{what}_invalid", problems, hint="Correct it and try again.")
 
 
-def _problem(item: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> str:
+def _problem(item: Mapping[str, Any], fields: Mapping[str, FieldInfo], what: str) -> str:
     """One sentence about one field."""
-    field = str(item["loc"][0]) if item["loc"] else "export"
+    field = str(item["loc"][0]) if item["loc"] else what
     option, given = _OPTIONS.get(field, f"--{field.replace('_', '-')}"), item["input"]
     given = f"{given:g}" if isinstance(given, float) else repr(given)[:100]
     allowed = _allowed(field, fields[field]) if field in fields else ""

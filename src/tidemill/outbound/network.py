@@ -49,42 +49,42 @@ def unreachable(host: str, port: int | None, error: BaseException) -> TidemillEr
     match error:
         case socket.gaierror() if error.errno == socket.EAI_AGAIN:
             return UnavailableError(
-                "notify_dns",
+                "server_dns",
                 f"The name {host} cannot be looked up for now (DNS).",
                 hint="Look at this machine's network and its name servers.",
             )
         case socket.gaierror():
             return ConfigError(
-                "notify_dns", f"There is no server by the name {host} (DNS).", hint="Correct the name, or the DNS."
+                "server_dns", f"There is no server by the name {host} (DNS).", hint="Correct the name, or the DNS."
             )
         case ssl.SSLCertVerificationError():
             return ConfigError(
-                "notify_tls",
+                "server_tls",
                 f"The certificate of {where} is not valid (TLS): {error.verify_message}.",
                 hint="Renew it, or use the name that it is made for. An authority of your own: name its file in "
                 "SSL_CERT_FILE (mail) and REQUESTS_CA_BUNDLE (webhooks), for tidemill serve, too.",
             )
         case ssl.SSLError():
             return ConfigError(
-                "notify_tls",
+                "server_tls",
                 f"{where} does not speak TLS as it should: {plain(error.reason or str(error), ())}.",
                 hint="Is it the right port? Of mail, --security tls is for 465, mostly, and starttls for 587 or 25.",
             )
         case ConnectionRefusedError():
             return UnavailableError(
-                "notify_refused",
+                "server_refused",
                 f"Nothing listens at {where}: the connection is refused.",
                 hint="Look whether the server runs, and whether the port is right.",
             )
         case TimeoutError():
             return UnavailableError(
-                "notify_timeout",
+                "server_timeout",
                 f"{where} does not answer in time.",
                 hint="Look whether the server runs, and whether a firewall lets this machine through.",
             )
     why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
     return UnavailableError(
-        "notify_connection",
+        "server_connection",
         f"The connection to {where} broke: {plain(why, ())}.",
         hint="Look whether the server runs, and at its log.",
     )

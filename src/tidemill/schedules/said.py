@@ -10,9 +10,9 @@ from typing import Any
 import pydantic
 
 from tidemill.errors import ConfigError
-from tidemill.exports import invalid
-from tidemill.exports.schedules import calendar
-from tidemill.exports.schedules.calendar import BY_HAND, Interval, Missed, Schedule
+from tidemill import invalid
+from tidemill.schedules import calendar
+from tidemill.schedules.calendar import BY_HAND, Interval, Missed, Schedule
 
 #: What a user names of a schedule.
 FIELDS = ("interval", "time_zone", "offset", "jitter", "start_at", "end_at", "missed", "pause_after")

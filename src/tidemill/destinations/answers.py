@@ -1,0 +1,49 @@
+"""What the answer of an API means for the whole call, where the API has no rules of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tidemill.destinations.port import BatchRefused
+from tidemill.errors import AccessError, ConfigError, RetryableError, UnavailableError
+from tidemill.outbound.client import Answer
+
+#: It will pass (RFC 9110, 6585); nothing was done.
+_PASSES = frozenset({408, 409, 423, 425, 429})
+_ACCESS = frozenset({401, 402, 403, 407})
+#: Of the address, not of what was sent.
+_OF_ADDRESS = frozenset({404, 405, 410, 421, 501})
+
+
+def checked(answer: Answer, who: str, secrets: Iterable[str] = (), *, hint: str = "") -> Answer:
+    """The answer, if it is of the kind 2xx. `who`: the destination, for messages; `hint`: what to do about a refusal.
+
+    Raises
+    ------
+    RetryableError
+        It asks to come later; nothing was done.
+    UnavailableError
+        It failed: what was sent may have been taken.
+    AccessError
+        The credential is not taken, or may not do that.
+    ConfigError
+        There is nothing at that address.
+    BatchRefused
+        What was sent is refused.
+    """
+    if answer.good:
+        return answer
+    said = answer.said(secrets)
+    told = f"{who} answers {answer.status}{f': {said}' if said else ''}."
+    status = answer.status
+    if status in _PASSES:
+        raise RetryableError("destination_busy", told, hint="It is tried again.", after=answer.after)
+    if status in _ACCESS:
+        raise AccessError("destination_denied", told, hint=hint or "Look at the credential, and at what it may do.")
+    if 300 <= status < 400:
+        raise ConfigError("destination_redirects", told, hint="Name the address that it leads to.")
+    if status in _OF_ADDRESS:
+        raise ConfigError("destination_address", told, hint=hint or "Look at the address, the region and the ids.")
+    if status >= 500:
+        raise UnavailableError("destination_failed", told, hint="It is tried again.")
+    raise BatchRefused("destination_refused", told)

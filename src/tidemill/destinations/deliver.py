@@ -1,0 +1,185 @@
+"""Delivers records: checked, encoded, put into batches, paced, sent, tried again; one outcome for each.
+
+Whatever happens, the outcomes of a call are told before the next call of the same records is made, and a record is sent
+again with the same identity only. An error that is of no row ends it: what has no outcome then is not delivered.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import random
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any
+
+from tidemill.destinations.port import (
+    Action,
+    BatchRefused,
+    Limits,
+    Outcome,
+    Record,
+    Sending,
+    again,
+    rejected,
+)
+from tidemill.errors import RetryableError, TidemillError, UnavailableError
+
+#: How often a call that may pass is made, and seconds before the second time; twice that each time after, up to a bound.
+_TRIES, _FIRST_SECONDS, _MOST_SECONDS = 5, 1.0, 60.0
+#: A service that asks to come back later than that: its rows come with the next run.
+_LONGEST_SECONDS = 300.0
+#: So many calls in a row that were tried in vain: the others are not tried, for they would fare alike.
+GIVES_UP_AFTER = 3
+TOO_LARGE = "row_too_large"
+
+Told = Callable[[Sequence[tuple[Record, Outcome]]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """How records get to a destination. `paced`: holds a call until the account's limits allow it, for so many rows;
+    `sleep`: see Outlet; `calls`: told of each call that was made (rows, bytes)."""
+
+    client: Any
+    action: Action
+    paced: Callable[[int], contextlib.AbstractContextManager[None]]
+    sleep: Callable[[float], None]
+    calls: Callable[[int, int], None] = lambda _rows, _bytes: None
+
+
+def deliver(line: Line, records: Iterable[Record], told: Told) -> None:
+    """Deliver records. `told` gets each with its outcome, from one thread at a time, as soon as it is known.
+
+    Raises
+    ------
+    TidemillError
+        Nothing more can be delivered: what was not told of was not delivered, or it is not known (it was sent, and no
+        answer came), and is to be sent again.
+    """
+    batches = _batches(line.action, _encoded(line.action, records, told))
+    failures = 0
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(line.action.limits.at_once))
+        moving: set[concurrent.futures.Future[list[tuple[Record, Outcome]]]] = set()
+        stopped: BaseException | None = None
+
+        def settle(done: Iterable[concurrent.futures.Future[list[tuple[Record, Outcome]]]]) -> None:
+            nonlocal failures, stopped
+            for future in done:
+                try:
+                    outcomes = future.result()
+                except BaseException as error:  # noqa: BLE001 - the others are waited for, then it is raised
+                    stopped = stopped or error
+                    continue
+                told(outcomes)
+                vain = bool(outcomes) and all(outcome.code == VAIN for _, outcome in outcomes)
+                failures = failures + 1 if vain else 0
+
+        for batch in batches:
+            if len(moving) >= line.action.limits.at_once:
+                done, moving = concurrent.futures.wait(moving, return_when=concurrent.futures.FIRST_COMPLETED)
+                settle(done)
+            if stopped or failures >= GIVES_UP_AFTER:
+                break
+            moving.add(pool.submit(_send, line, batch))
+        settle(concurrent.futures.wait(moving).done)
+    if stopped:
+        raise stopped
+    if failures >= GIVES_UP_AFTER:
+        raise UnavailableError(
+            "destination_down",
+            "The destination has failed again and again: the other rows are not tried now.",
+            hint="Nothing is lost: they come with the next run.",
+        )
+
+
+#: The code of the outcome of a row whose call was tried in vain.
+VAIN = "destination_did_not_take"
+
+
+def _encoded(action: Action, records: Iterable[Record], told: Told) -> Iterator[Sending]:
+    """Records in the form in which they are sent; those that cannot be are told of."""
+    most = action.limits.row_bytes
+    for record in records:
+        wrong = action.check(record)
+        if wrong is None:
+            body = action.encode(record)
+            if len(body) <= most:
+                yield Sending(record, body)
+                continue
+            wrong = rejected(TOO_LARGE, f"The row has {len(body):,} bytes, and {most:,} are allowed.")
+        told([(record, wrong)])
+
+
+def _batches(action: Action, sendings: Iterable[Sending]) -> Iterator[list[Sending]]:
+    """Batches within the limits of a call, of records that may share one. Of those that may not, the later waits."""
+    open_: dict[Hashable, _Batch] = {}
+    for sending in sendings:
+        group = action.group(sending.record)
+        same = action.distinct(sending.record) if action.distinct else None
+        batch = open_.get(group)
+        if batch is not None and not batch.takes(sending, same, action.limits):
+            yield open_.pop(group).sendings
+            batch = None
+        if batch is None:
+            batch = open_[group] = _Batch()
+        batch.add(sending, same)
+        if len(batch.sendings) >= action.limits.rows:
+            yield open_.pop(group).sendings
+    for batch in open_.values():
+        yield batch.sendings
+
+
+class _Batch:
+    def __init__(self) -> None:
+        self.sendings: list[Sending] = []
+        self._bytes = 0
+        self._seen: set[Hashable] = set()
+
+    def takes(self, sending: Sending, same: Hashable, limits: Limits) -> bool:
+        if same is not None and same in self._seen:
+            return False
+        return self._bytes + len(sending.body) + 1 <= limits.bytes
+
+    def add(self, sending: Sending, same: Hashable) -> None:
+        self.sendings.append(sending)
+        self._bytes += len(sending.body) + 1
+        if same is not None:
+            self._seen.add(same)
+
+
+def _send(line: Line, batch: Sequence[Sending]) -> list[tuple[Record, Outcome]]:
+    """The outcomes of a batch. One that is refused without a row being named is halved, until the row is found."""
+    try:
+        outcomes = _tried(line, batch)
+    except BatchRefused as error:
+        if len(batch) == 1:
+            return [(batch[0].record, rejected(error.code, error.message))]
+        middle = len(batch) // 2
+        return [*_send(line, batch[:middle]), *_send(line, batch[middle:])]
+    if len(outcomes) != len(batch):
+        raise RuntimeError(f"{len(outcomes)} outcomes of {len(batch)} rows")
+    return list(zip((sending.record for sending in batch), outcomes, strict=True))
+
+
+def _tried(line: Line, batch: Sequence[Sending]) -> Sequence[Outcome]:
+    """The outcomes of a call, which is made again while it may pass."""
+    unsure = False
+    for number in range(1, _TRIES + 1):
+        try:
+            with line.paced(len(batch)):
+                line.calls(len(batch), sum(len(sending.body) for sending in batch))
+                return line.action.send(line.client, batch)
+        except (RetryableError, UnavailableError) as error:
+            unsure = unsure or isinstance(error, UnavailableError)
+            failed, after = error, getattr(error, "after", None)
+        if number == _TRIES or (after or 0.0) > _LONGEST_SECONDS:
+            break
+        pause = min(_FIRST_SECONDS * 2 ** (number - 1), _MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
+        line.sleep(max(pause, after or 0.0))
+    return [again(VAIN, _plain(failed), after, unsure=unsure)] * len(batch)
+
+
+def _plain(error: TidemillError) -> str:
+    return error.message

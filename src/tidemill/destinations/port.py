@@ -1,0 +1,297 @@
+"""What a destination is: data about what it takes, and a function from rows to one outcome per row.
+
+From this alone come the flags of the command line, forms, documents and the tests that all destinations pass.
+
+Sources: the parts of a definition are those of Segment's action-destinations (research on reverse ETL, section 3.1);
+an outcome for each row is what it lacks, where whatever is not said counts as delivered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import uuid
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Protocol
+
+import pydantic
+
+from tidemill.errors import TidemillError
+from tidemill.outbound.client import Http
+
+#: Of the namespace of ids by which destinations know a row that is sent again.
+_IDS = uuid.UUID("5c1b2c1e-0d4f-4c55-9a8e-6f2f3e1d7a90")
+
+
+class Op(enum.StrEnum):
+    """What happened to a row of the source model since it was last delivered."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    DELETED = "deleted"
+
+
+class Mode(enum.StrEnum):
+    """Which of these are delivered, and as what."""
+
+    INSERT = "insert"
+    UPDATE = "update"
+    UPSERT = "upsert"
+    DELETE = "delete"
+    MIRROR = "mirror"
+
+    @property
+    def ops(self) -> frozenset[Op]:
+        """What is delivered."""
+        return _OPS[self]
+
+
+_OPS = {
+    Mode.INSERT: frozenset({Op.ADDED}),
+    Mode.UPDATE: frozenset({Op.UPDATED}),
+    Mode.UPSERT: frozenset({Op.ADDED, Op.UPDATED}),
+    Mode.DELETE: frozenset({Op.DELETED}),
+    Mode.MIRROR: frozenset(Op),
+}
+
+
+class Kind(enum.StrEnum):
+    """Of a field's value."""
+
+    STRING = "string"
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    DATETIME = "datetime"  # ISO 8601 text, or a number of seconds since 1970; the action says what it makes of it
+    OBJECT = "object"
+    ANY = "any"
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field of what an action sends.
+
+    `multiple`: a list of such values. `mapping`: what is proposed for it, in the mapping language. `names`: columns that
+    are proposed for it, if the model has one. `longest`: characters, of a text. `personal`: an id, address or number of
+    a person, which is blotted out in samples. `on_delete`: needed to delete a row, of which only the key is known.
+    """
+
+    name: str
+    title: str
+    description: str
+    kind: Kind = Kind.STRING
+    required: bool = False
+    multiple: bool = False
+    mapping: Any = None
+    names: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    longest: int | None = None
+    personal: bool = False
+    on_delete: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Of one call: rows, bytes of its body, and bytes of one row, encoded. `at_once`: calls of a run side by side."""
+
+    rows: int = 1
+    bytes: int = 4_000_000
+    row_bytes: int = 1_000_000
+    at_once: int = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """What an account of the destination allows, for all workers together: calls and rows in a time (seconds), and
+    calls at once. None: as many as come."""
+
+    calls: int | None = None
+    rows: int | None = None
+    seconds: float = 1.0
+    at_once: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """A row on its way. `row_key`: of the source model, as text. `identity`: the same each time that this version of the
+    row is sent by this sync: by it a destination knows it again. `fields`: mapped and checked; of a deleted row, those
+    that are made of the key. `mode`: what the sync does."""
+
+    row_key: str
+    identity: str
+    op: Op
+    mode: Mode
+    fields: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sending:
+    """A record and its encoded form, which goes into the body of a call as it is."""
+
+    record: Record
+    body: bytes
+
+
+class Status(enum.StrEnum):
+    """What became of a row."""
+
+    WRITTEN = "written"
+    REJECTED = "rejected"
+    RETRY = "retry"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one row. `after`: seconds to wait at least before it is tried again. `unsure`: it may be there all the same."""
+
+    status: Status
+    code: str = ""
+    message: str = ""
+    after: float | None = None
+    unsure: bool = False
+
+
+WRITTEN = Outcome(Status.WRITTEN)
+
+
+def rejected(code: str, message: str) -> Outcome:
+    """A row that the destination will not take as it is."""
+    return Outcome(Status.REJECTED, code, message)
+
+
+def again(code: str, message: str, after: float | None = None, *, unsure: bool = False) -> Outcome:
+    """A row that may be taken later, as it is."""
+    return Outcome(Status.RETRY, code, message, after, unsure)
+
+
+class BatchRefused(TidemillError):  # noqa: N818 - the batch was refused: what follows is that it is halved
+    """The destination refused a whole call for what is in it, and did not say for which row: nothing of it is there."""
+
+    exit_code = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Outlet:
+    """What a destination's client works with. `sleep` waits so many seconds, and raises Cancelled when it is to stop.
+    `account`: a name for what the settings sign in as, which holds no secret; pacing goes by it."""
+
+    http: Http
+    sleep: Callable[[float], None]
+
+
+class Client(Protocol):
+    """A destination, signed in; made by `Destination.open`. May be used by several threads."""
+
+    def test(self) -> str:
+        """Say who the credential is, having asked the destination, if it can be asked without changing anything.
+
+        Raises
+        ------
+        TidemillError
+            What is wrong, and what to do.
+        """
+
+
+class Send(Protocol):
+    """Delivers one batch: gives one outcome per sending, in order.
+
+    Raises
+    ------
+    BatchRefused
+        The call was refused for its contents, and it is not known for which row. It is halved.
+    RetryableError, UnavailableError
+        The call may pass later; with the second it may have passed. It is tried again, with the same identities.
+    AccessError, ConfigError
+        Nothing can be delivered until somebody does something: the run stops.
+    """
+
+    def __call__(self, client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        """See the class."""
+
+
+def _no_complaint(_: Record) -> Outcome | None:
+    return None
+
+
+def _together(_: Record) -> Hashable:
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """One thing that a destination can do with rows.
+
+    `fields`: what a mapping may name; with `more`, any other name, too. `modes`: what it can be used for; the first is
+    proposed. `check`: what is wrong with a record, beyond its fields, where the API would drop it without a word.
+    `group`: records that may share a call give the same; `distinct`: two that give the same may not share one (None: any
+    two may). `encode`: the form in which it goes into a call.
+    """
+
+    name: str
+    title: str
+    description: str
+    fields: tuple[Field, ...]
+    modes: tuple[Mode, ...]
+    limits: Limits
+    encode: Callable[[Record], bytes]
+    send: Send
+    more: bool = False
+    check: Callable[[Record], Outcome | None] = _no_complaint
+    group: Callable[[Record], Hashable] = _together
+    distinct: Callable[[Record], Hashable] | None = None
+
+
+class Settings(pydantic.BaseModel):
+    """What a user says of an account; fields that are SecretStr are encrypted and never shown."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def account(self) -> str:
+        """A name of what it signs in as, without a secret: limits of an account are kept by it."""
+        raise NotImplementedError
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that no error and no log may hold."""
+        found = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value.get_secret_value() for value in found if isinstance(value, pydantic.SecretStr))
+
+
+@dataclasses.dataclass(frozen=True)
+class Destination:
+    """A tool. `page`: the vendor's own documentation. `pace`: what its account allows, by the settings."""
+
+    name: str
+    title: str
+    description: str
+    page: str
+    settings: type[Settings]
+    actions: tuple[Action, ...]
+    open: Callable[[Any, Outlet], contextlib.AbstractContextManager[Client]]
+    pace: Callable[[Any], Pace] = lambda _: Pace()
+
+    def action(self, name: str) -> Action:
+        """The action of that name.
+
+        Raises
+        ------
+        NotFoundError
+            It has none.
+        """
+        from tidemill.errors import NotFoundError
+
+        for action in self.actions:
+            if action.name == name:
+                return action
+        raise NotFoundError(
+            "action_unknown",
+            f"{self.title} has no action {name!r}.",
+            hint=f"It has: {', '.join(action.name for action in self.actions)}.",
+        )
+
+
+def identity(sync: str, row_key: str, row_hash: str, op: Op) -> str:
+    """The id by which a destination knows a version of a row: a UUID as text, the same each time it is sent."""
+    return str(uuid.uuid5(_IDS, "\x1f".join((sync, op, row_key, row_hash))))

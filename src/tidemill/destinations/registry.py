@@ -1,0 +1,38 @@
+"""All destinations. Each is a line here, and a folder."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Mapping
+
+from tidemill.destinations.port import Destination
+from tidemill.errors import NotFoundError
+
+#: By name: the module and the name in it. They are loaded when they are asked for.
+_KNOWN = {
+    "webhook": ("webhook.config", "WEBHOOK"),
+}
+
+
+@functools.cache
+def get(name: str) -> Destination:
+    """The destination of that name.
+
+    Raises
+    ------
+    NotFoundError
+        There is none.
+    """
+    if name not in _KNOWN:
+        raise NotFoundError(
+            "destination_unknown", f"There is no destination {name!r}.", hint=f"Known: {', '.join(_KNOWN)}."
+        )
+    module, attribute = _KNOWN[name]
+    found: Destination = getattr(importlib.import_module(f"tidemill.destinations.{module}"), attribute)
+    return found
+
+
+def everything() -> Mapping[str, Destination]:
+    """All, by name."""
+    return {name: get(name) for name in _KNOWN}

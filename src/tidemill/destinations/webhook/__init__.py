@@ -1,0 +1,1 @@
+"""Signed HTTP requests to an address of one's own."""

@@ -1,0 +1,137 @@
+"""Calls to other people's APIs: one connection pool, bounded in time and size, to what the guard allows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import httpx
+
+from tidemill import __version__
+from tidemill.errors import ConfigError, UnavailableError
+from tidemill.outbound import guard as guards
+from tidemill.outbound import network, waits
+
+#: How long is waited for a connection, and for each part of an answer; and for the whole of it.
+CONNECT_SECONDS, PART_SECONDS, WHOLE_SECONDS = 10.0, 60.0, 180.0
+#: An answer that is larger is not read further.
+MOST_BYTES = 64_000_000
+USER_AGENT = f"tidemill/{__version__}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a server said. Names of headers are in small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def good(self) -> bool:
+        """Whether it is of the kind 2xx."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body as JSON; None if it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+    @property
+    def after(self) -> float | None:
+        """Seconds of the header Retry-After; None without one that can be read."""
+        return waits.seconds(self.headers.get("retry-after"))
+
+    def said(self, secrets: Iterable[str] = ()) -> str:
+        """The beginning of the body in one line, without secrets, for an error's message."""
+        return network.plain(self.body[:2_000], secrets)
+
+
+class Http:
+    """Sends requests. May be used by several threads."""
+
+    def __init__(self, guard: guards.Guard, *, connections: int = 16) -> None:
+        self._client = httpx.Client(
+            transport=guards.transport(guard, connections),
+            timeout=httpx.Timeout(PART_SECONDS, connect=CONNECT_SECONDS),
+            headers={"User-Agent": USER_AGENT},
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        auth: tuple[str, str] | None = None,
+        most_bytes: int = MOST_BYTES,
+    ) -> Answer:
+        """Send one, and read the answer, whatever its status. No redirection is followed.
+
+        Raises
+        ------
+        ConfigError
+            The address is none, or may not be reached.
+        UnavailableError
+            No answer came: the server may have taken the request, or not.
+        """
+        try:
+            asked = self._client.build_request(method, url, headers=dict(headers or {}), content=body)
+        except (httpx.InvalidURL, ValueError, TypeError):
+            raise ConfigError("url", "That is no address of a web server.", hint="It begins with https://.") from None
+        host, port = asked.url.host, asked.url.port
+        if asked.url.scheme not in {"http", "https"} or not host:
+            raise ConfigError("url", "That is no address of a web server.", hint="It begins with https://.")
+        deadline = time.monotonic() + WHOLE_SECONDS
+        try:
+            answer = self._client.send(asked, auth=httpx.BasicAuth(*auth) if auth else None, stream=True)
+            try:
+                found = bytearray()
+                for piece in answer.iter_bytes():
+                    found += piece
+                    if len(found) > most_bytes or time.monotonic() > deadline:
+                        raise UnavailableError(
+                            "answer_too_long",
+                            f"{host} does not come to the end of its answer.",
+                            hint="Look at that server's log.",
+                        )
+                return Answer(answer.status_code, _small(answer.headers), bytes(found))
+            finally:
+                answer.close()
+        except httpx.HTTPError as error:
+            raise network.unreachable(host, port, _cause(error)) from None
+        except OSError as error:  # of the look-up of a name
+            raise network.unreachable(host, port, error) from None
+
+
+def _small(headers: httpx.Headers) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The error of the socket: at the bottom."""
+    if isinstance(error, httpx.TimeoutException):
+        return TimeoutError()
+    of_sockets = (socket.gaierror, ssl.SSLError, ConnectionError, TimeoutError)
+    seen: list[BaseException] = []
+    below: BaseException | None = error
+    while below is not None and below not in seen:
+        if isinstance(below, of_sockets):
+            return below
+        seen.append(below)
+        below = below.__cause__ or below.__context__
+    return error

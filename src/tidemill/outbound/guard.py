@@ -1,0 +1,126 @@
+"""Which servers may be reached: those of the internet, and of others those that the installation names.
+
+What a user types as an address could lead to a service that only this machine can see, as a cloud's metadata. So the
+addresses that a name stands for are looked at before each connection, and the connection is made to the address that
+was looked at: a name that stands for another one a moment later gains nothing, and a redirection is seen like any other.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+
+import httpcore
+import httpx
+
+from tidemill.errors import ConfigError
+
+#: Address ranges that `is_global` takes for public and that may lead inside all the same: IPv6 within which is IPv4.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Guard:
+    """Says to which addresses a host may be connected."""
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        """`allowed`: hosts, addresses or networks that may be reached though they are not of the internet."""
+        named = [text.strip().lower() for text in allowed if text.strip()]
+        self._hosts = {text for text in named if _network(text) is None}
+        self._networks = [found for text in named if (found := _network(text)) is not None]
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        """Those of a host that may be reached, in the system's order.
+
+        Raises
+        ------
+        ConfigError
+            It may not be reached.
+        OSError
+            There is no such host, or it cannot be looked up.
+        """
+        found = list(dict.fromkeys(str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        good = found if host.lower().rstrip(".") in self._hosts else [text for text in found if self._reaches(text)]
+        if not good:
+            raise ConfigError(
+                "address_private",
+                f"{host} is {found[0]}, an address that is not of the internet.",
+                hint=f"If that is meant, allow it: TIDEMILL_OUTBOUND_ALLOW={host} (in the server's environment, too).",
+            )
+        return good
+
+    def _reaches(self, text: str) -> bool:
+        address = _plain(ipaddress.ip_address(text.partition("%")[0]))
+        if any(address in network for network in self._networks):
+            return True
+        return address.is_global and not address.is_multicast
+
+
+def _plain(address: _Address) -> _Address:
+    """Of an IPv6 address that stands for one of IPv4: that one."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        if address.sixtofour is not None:
+            return address.sixtofour
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return None
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Connects to what the guard allows."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard, self._sync = guard, httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """A connection to the first of the host's addresses that takes one."""
+        failed: Exception | None = None
+        for address in self._guard.addresses(host, port):
+            try:
+                return self._sync.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failed = failed or error
+        raise failed or httpcore.ConnectError(f"{host} has no address")
+
+    def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ARG002 - as it is declared
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
+    ) -> httpcore.NetworkStream:
+        """None is made."""
+        raise httpcore.ConnectError(f"no connection is made to {path}")
+
+    def sleep(self, seconds: float) -> None:
+        """See httpcore."""
+        self._sync.sleep(seconds)
+
+
+def transport(guard: Guard, connections: int) -> httpx.HTTPTransport:
+    """What httpx sends by, which reaches what the guard allows: so many connections at once."""
+    made = httpx.HTTPTransport(trust_env=False)
+    made._pool = httpcore.ConnectionPool(
+        ssl_context=httpx.create_ssl_context(),
+        max_connections=connections,
+        max_keepalive_connections=connections,
+        keepalive_expiry=30.0,
+        network_backend=_Backend(guard),
+    )
+    return made

@@ -1,0 +1,1 @@
+"""Reverse ETL: rows of BigQuery in the tools people work in, only what changed, each accounted for."""

@@ -1,0 +1,1 @@
+"""The plan of a run: which rows differ from what was delivered."""

@@ -1,0 +1,158 @@
+"""What a plan is asked for, and what it gives. There are two: in the warehouse, and for sources that may only be read."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import uuid
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from tidemill.destinations.port import Op
+
+#: Rows of a piece, roughly: it is read and kept in memory as a whole.
+PIECE_ROWS = 20_000
+
+
+class Found(enum.StrEnum):
+    """How rows are found that are to be delivered."""
+
+    DIFF = "diff"
+    CURSOR = "cursor"
+    FULL = "full"
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What is planned.
+
+    `number`: of the run among those of its sync. `sql`: the model, one SELECT without a semicolon. `columns`: those that are
+    mapped, by which a row is hashed, sorted. `delivers`: what the mode delivers; other changes are noted in the state
+    without leaving the warehouse. `by_key`: rows that are in the state are not looked at further (mode insert). `position`: of
+    the cursor, up to which rows were seen; None: the first time.
+    """
+
+    sync: uuid.UUID
+    run: uuid.UUID
+    number: int
+    sql: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    delivers: frozenset[Op]
+    by_key: bool = False
+    found: Found = Found.DIFF
+    cursor: str | None = None
+    position: str | None = None
+    max_bytes_billed: int | None = None
+    piece_rows: int = PIECE_ROWS
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """Rows of a plan that are delivered together: those whose buckets are from `first` to `last`."""
+
+    number: int
+    first: int
+    last: int
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Rows of a model, by what became of them since they were delivered. `retried`: of those that are to be delivered, how
+    many were tried before. `dropped`: that somebody gave up, as they are."""
+
+    added: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    retried: int = 0
+    dropped: int = 0
+    invalid_null: int = 0
+    invalid_duplicate: int = 0
+    invalid_cursor: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A plan. `known`: rows in the state before it. `upto`: the greatest value of the cursor."""
+
+    counts: Counts
+    pieces: tuple[Piece, ...]
+    known: int
+    bytes_billed: int
+    upto: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlanRow:
+    """A row that is to be delivered. `hash`: of a deleted row that of its last version. `since`: the number of the run that
+    tried this version first. `row`: its columns as JSON has them; of a deleted row those of the key."""
+
+    key: str
+    hash: str
+    op: Op
+    since: int
+    row: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Left:
+    """A row of a plan that was not acknowledged. `status`: rejected, retry, or unsent. `unsure`: it may be there."""
+
+    row: PlanRow
+    status: str
+    code: str = ""
+    unsure: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What the state knows of a row."""
+
+    key: str
+    hash: str | None
+    failed_code: str | None
+    tries: int
+    unsure: bool
+    dropped: bool
+    run: int
+    at: str
+
+
+class Planner(Protocol):
+    """Plans runs of one sync. What it is asked may be asked again, with the same effect: a process may die in between."""
+
+    def plan(self, wanted: Wanted) -> Planned:
+        """Make the plan of a run, or find it.
+
+        Raises
+        ------
+        TidemillError
+            The statement is wrong, too expensive, or not allowed.
+        """
+
+    def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
+        """The rows of a piece, by key: the same in the same order each time."""
+
+    def invalid(self, wanted: Wanted, limit: int) -> list[tuple[str | None, str]]:
+        """Some of the rows that cannot be delivered: key, and key_null, key_duplicate or cursor_null."""
+
+    def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> None:
+        """Remember what was acknowledged: of pieces that were gone through all rows but `left`. What is noted only is
+        remembered, too."""
+
+    def clean(self, wanted: Wanted) -> None:
+        """Remove what the plan needed."""
+
+    def resend(self) -> None:
+        """All rows count as changed."""
+
+    def forget(self) -> None:
+        """Nothing was ever delivered."""
+
+    def drop(self, keys: Iterable[str]) -> int:
+        """Give up rows that were not taken, as they are now: they are planned again when they change. How many it were."""
+
+    def look(self, key: str) -> Known | None:
+        """What the state knows of a row."""

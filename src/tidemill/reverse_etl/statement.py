@@ -1,0 +1,106 @@
+"""The statement of a source model: one SELECT, as it can be put into another one.
+
+Comments, strings and quoted names are told apart as BigQuery does ("Lexical structure and syntax"), so a semicolon in one
+of them ends nothing. That it is a SELECT, and nothing that changes anything, is said by BigQuery in a dry run, too.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tidemill.bigquery import names
+from tidemill.errors import ConfigError
+
+_TOKEN = re.compile(
+    r"""
+    (?P<comment> --[^\n]* | \#[^\n]* | /\*.*?\*/ )
+  | (?P<string> (?P<raw>[rR][bB]?|[bB][rR]?|) (?P<quote>'{3}|"{3}|'|") )
+  | (?P<name> `(?:[^`\\]|\\.)*` )
+  | (?P<end> ; )
+  | (?P<word> [A-Za-z_][A-Za-z0-9_]* )
+  | (?P<other> . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def one(sql: str) -> str:
+    """The statement without the semicolon at its end, and what comes behind that; on lines of its own, so that a comment at
+    its end ends.
+
+    Raises
+    ------
+    ConfigError
+        It is none, more than one, or one that is no SELECT.
+    """
+    end, first, seen = None, "", False
+    for kind, start, text in _tokens(sql):
+        if kind == "comment" or (kind == "other" and text.isspace()):
+            continue
+        if kind == "end":
+            end = start if end is None else end
+            continue
+        if end is not None:
+            line = sql.count("\n", 0, start) + 1
+            raise ConfigError(
+                "model_statements",
+                f"There is more than one statement: the second begins at line {line}.",
+                hint="A model is one SELECT. What prepares it belongs into a view, or into subqueries (WITH).",
+            )
+        if not seen and text != "(":
+            first, seen = text.upper(), True
+    if first not in {"SELECT", "WITH", "FROM"}:
+        raise ConfigError(
+            "model_no_select",
+            f"The statement begins with {first}, and not with SELECT." if first else "There is no statement.",
+            hint="A model only reads: SELECT …, or WITH … SELECT ….",
+        )
+    found = sql if end is None else sql[:end]
+    return f"{found.strip()}\n"
+
+
+def _tokens(sql: str) -> list[tuple[str, int, str]]:
+    """Kind, place and text of each. Raises ConfigError if a string or a comment does not end."""
+    found: list[tuple[str, int, str]] = []
+    place = 0
+    while place < len(sql):
+        match = _TOKEN.match(sql, place)
+        assert match is not None  # noqa: S101 - the last alternative takes anything
+        kind = str(match.lastgroup)
+        if match["quote"] is not None:
+            kind = "string"
+            end = _string_end(sql, match.end(), match["quote"])
+        elif sql.startswith("/*", place) and kind != "comment":
+            raise _open(sql, place, "comment")
+        else:
+            end = match.end()
+        found.append((kind, place, sql[place:end]))
+        place = end
+    return found
+
+
+def _string_end(sql: str, start: int, quote: str) -> int:
+    place = start
+    while place < len(sql):
+        if sql[place] == "\\":
+            place += 2
+        elif sql.startswith(quote, place):
+            return place + len(quote)
+        elif len(quote) == 1 and sql[place] == "\n":
+            break
+        else:
+            place += 1
+    raise _open(sql, start - len(quote), "string")
+
+
+def _open(sql: str, place: int, what: str) -> ConfigError:
+    line = sql.count("\n", 0, place) + 1
+    return ConfigError("model_sql", f"A {what} begins at line {line} and does not end.", hint="Close it.")
+
+
+def of_table(table: str, project: str) -> str:
+    """The statement that reads a table: dataset.table, or project.dataset.table."""
+    found = names.parse_table(table)
+    if not found.dataset or not found.table:
+        raise ConfigError("model_table", f"{table!r} names no dataset.", hint="Write dataset.table.")
+    return f"SELECT * FROM {names.quoted(found.project or project, found.dataset, found.table)}\n"

@@ -1,0 +1,143 @@
+"""What a run of a sync works with."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from tidemill.bigquery.client import Client
+from tidemill.destinations import fields, registry
+from tidemill.destinations.port import Action, Destination, Mode, Settings
+from tidemill.outbound.client import Http
+from tidemill.reverse_etl import mapping as mappings
+from tidemill.reverse_etl import statement
+from tidemill.reverse_etl.mapping import Mapping
+from tidemill.reverse_etl.plan.port import Found, Planner, Wanted
+from tidemill.reverse_etl.spec import Extraction, ModelSpec, SyncSpec
+from tidemill.settings import Settings as Installation
+from tidemill.store.paces import Paces
+from tidemill.store.records import Connection
+from tidemill.store.records_sync import Account, Source, SourceModel, Sync, SyncRun
+from tidemill.store.secrets import Secrets
+from tidemill.store.sync_books import SyncBooks
+
+
+class Locks(Protocol):
+    """Locks that all processes see, by name."""
+
+    def attempt(self, name: str) -> contextlib.AbstractContextManager[bool]:
+        """Hold one for the time of the block, unless somebody else does; tells whether it is held."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A sync with all that belongs to it, as it was when its run began."""
+
+    sync: Sync
+    run: SyncRun
+    connection: Connection
+    source: Source
+    account: Account
+
+    @functools.cached_property
+    def spec(self) -> SyncSpec:
+        """What the user said of the sync."""
+        return SyncSpec.model_validate(self.run.spec["sync"])
+
+    @functools.cached_property
+    def model(self) -> ModelSpec:
+        """What the user said of its model."""
+        return ModelSpec.model_validate(self.run.spec["model"])
+
+    @functools.cached_property
+    def destination(self) -> Destination:
+        """Where rows go."""
+        return registry.get(self.account.kind)
+
+    @functools.cached_property
+    def action(self) -> Action:
+        """What is done with them."""
+        return self.destination.action(self.spec.action)
+
+    @functools.cached_property
+    def mapping(self) -> Mapping:
+        """What is made of a row."""
+        return mappings.compile(self.spec.mapping)
+
+    @functools.cached_property
+    def check(self) -> fields.Check:
+        """Checks what was made of one."""
+        return fields.checker(self.action)
+
+    @property
+    def wanted(self) -> Wanted:
+        """What its plan is asked for."""
+        bounds = [size for size in (self.spec.max_bytes_billed, self.model.max_bytes_billed) if size is not None]
+        return Wanted(
+            sync=self.sync.id,
+            run=self.run.id,
+            number=self.run.number,
+            sql=sql_of(self.model, self.connection.project),
+            key=self.model.key,
+            columns=tuple(self.run.spec["columns"]),
+            delivers=frozenset() if self.run.spec.get("adopts") else self.spec.mode.ops,
+            by_key=self.spec.mode is Mode.INSERT,
+            found=_FOUND[self.spec.extraction],
+            cursor=self.spec.cursor,
+            position=self.sync.position,
+            max_bytes_billed=min(bounds, default=None),
+        )
+
+
+_FOUND = {Extraction.DIFF: Found.DIFF, Extraction.CURSOR: Found.CURSOR, Extraction.FULL: Found.FULL}
+
+
+def sql_of(model: ModelSpec, project: str) -> str:
+    """The statement of a model."""
+    return statement.one(model.sql) if model.sql is not None else statement.of_table(str(model.table), project)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What runs of all syncs work with. `client`: BigQuery, as a connection sees it; `planner`: of a sync's source;
+    `http`: makes requests to destinations."""
+
+    settings: Installation
+    books: SyncBooks
+    secrets: Secrets
+    locks: Locks
+    client: Callable[[Connection, Source], contextlib.AbstractContextManager[Client]]
+    planner: Callable[[Client, Source, Sync], Planner]
+    http: Callable[[], contextlib.AbstractContextManager[Http]]
+
+    @property
+    def paces(self) -> Paces:
+        """What accounts allow."""
+        return self.books.paces
+
+    def settings_of(self, account: Account) -> Settings:
+        """What a user said of an account, with its secrets."""
+        hidden = json.loads(self.secrets.decrypt(account.secret)) if account.secret is not None else {}
+        return registry.get(account.kind).settings(**{**account.settings, **hidden})
+
+    @contextlib.contextmanager
+    def planning(self, job: Job) -> Iterator[Planner]:
+        """The planner of a sync, for the time of the block."""
+        with self.client(job.connection, job.source) as client:
+            yield self.planner(client, job.source, job.sync)
+
+    def job(self, sync: Sync, run: SyncRun) -> Job:
+        """A sync with all that belongs to it."""
+        model = self.books.models.by_id(sync.model_id)
+        connection = self.books.connections.by_id(model.connection_id)
+        source = self.books.sources.of(connection)
+        return Job(sync, run, connection, source, self.books.accounts.by_id(sync.destination_id))
+
+
+def saved(sync: Sync, model: SourceModel) -> dict[str, Any]:
+    """What a run keeps of a sync and its model."""
+    return {"sync": sync.spec, "model": model.spec}

@@ -1,0 +1,1 @@
+"""Calendars, and workers that do what is due: for exports and for syncs."""

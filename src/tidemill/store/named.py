@@ -1,0 +1,129 @@
+"""Things with a unique name, whatever its case: what their repositories have in common."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from tidemill.errors import ConflictError, NotFoundError
+from tidemill.store.database import Database
+
+Record = TypeVar("Record")
+
+
+class Named(Generic[Record]):
+    """The repository of such things. `table` has the columns id and name; `record` is made of a row; `what` they are
+    called, and `command` the group of commands about them."""
+
+    table: ClassVar[sa.Table]
+    record: ClassVar[type[Any]]
+    what: ClassVar[str]
+    command: ClassVar[str]
+    #: What may hold one that is to be deleted, and how that is seen.
+    held: ClassVar[tuple[str, str]] = ("something", "")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, **fields: Any) -> Record:
+        """Save a new one.
+
+        Raises
+        ------
+        ConflictError
+            The name is taken.
+        """
+        values = {"id": uuid.uuid4(), **fields}
+        return self._written(sa.insert(self.table).values(values).returning(*self.table.c), fields["name"])
+
+    def change(self, thing_id: uuid.UUID, **fields: Any) -> Record:
+        """Change fields of one. Raises as `add`, and NotFoundError if it is gone."""
+        if "updated_at" in self.table.c:
+            fields.setdefault("updated_at", sa.func.now())
+        change = sa.update(self.table).where(self.table.c.id == thing_id).values(**fields)
+        return self._written(change.returning(*self.table.c), str(fields.get("name", "")))
+
+    def _written(self, statement: Any, name: str) -> Record:
+        try:
+            with self._database.begin() as connection:
+                row = connection.execute(statement).first()
+        except exc.IntegrityError:
+            raise self._taken(name) from None
+        return self._found(row)
+
+    def assert_free(self, name: str) -> None:
+        """Raise ConflictError, as `add` does, if the name is taken."""
+        with self._database.begin() as connection:
+            if connection.execute(sa.select(self.table.c.id).where(self._named(name))).first():
+                raise self._taken(name)
+
+    def get(self, name: str) -> Record:
+        """The one of that name, whatever its case.
+
+        Raises
+        ------
+        NotFoundError
+            With the names that there are.
+        """
+        with self._database.begin() as connection:
+            row = connection.execute(sa.select(self.table).where(self._named(name))).first()
+            if row is not None:
+                return self._made(row)
+            names: list[str] = list(connection.scalars(sa.select(self.table.c.name).order_by(self.table.c.name)))
+        title = f"{self.what.capitalize()}s"
+        known = f"{title}: {', '.join(names)}." if names else f"Make one: tidemill {self.command} --help"
+        raise NotFoundError(f"{self._code}_unknown", f"There is no {self.what} {name!r}.", hint=known)
+
+    def by_id(self, thing_id: uuid.UUID) -> Record:
+        """The one with that id; NotFoundError if it was deleted."""
+        with self._database.begin() as connection:
+            return self._found(connection.execute(sa.select(self.table).where(self.table.c.id == thing_id)).first())
+
+    def find(self) -> list[Record]:
+        """All, by name."""
+        with self._database.begin() as connection:
+            found = connection.execute(sa.select(self.table).order_by(sa.func.lower(self.table.c.name)))
+            return [self._made(row) for row in found]
+
+    def delete(self, thing_id: uuid.UUID) -> None:
+        """Delete one.
+
+        Raises
+        ------
+        ConflictError
+            It is used.
+        """
+        try:
+            with self._database.begin() as connection:
+                connection.execute(sa.delete(self.table).where(self.table.c.id == thing_id))
+        except exc.IntegrityError:
+            by, look = self.held
+            raise ConflictError(
+                f"{self._code}_in_use", f"The {self.what} is used by {by}.", hint=f"Delete them first: {look}"
+            ) from None
+
+    @property
+    def _code(self) -> str:
+        return self.what.replace(" ", "_")
+
+    def _named(self, name: str) -> sa.ColumnElement[bool]:
+        return sa.func.lower(self.table.c.name) == sa.func.lower(name)
+
+    def _made(self, row: Any) -> Record:
+        made: Record = self.record(**row._mapping)
+        return made
+
+    def _found(self, row: Any) -> Record:
+        if row is None:
+            raise NotFoundError(
+                f"{self._code}_unknown", f"The {self.what} was deleted.", hint=f"tidemill {self.command} list"
+            )
+        return self._made(row)
+
+    def _taken(self, name: str) -> ConflictError:
+        return ConflictError(
+            f"{self._code}_exists", f"There is a {self.what} {name!r} already.", hint="Choose another name."
+        )

@@ -1,0 +1,91 @@
+"""Rows that a sync could not deliver, each in its last version, until they are delivered or given up."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from tidemill.store.database import Database
+from tidemill.store.records_sync import Reject
+from tidemill.store.tables_sync import sync_rejects as table
+
+_AT_ONCE = 1_000
+
+
+class SyncRejects:
+    """The repository of such rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, sync_id: uuid.UUID, run: int, rows: Sequence[dict[str, Any]]) -> None:
+        """Keep rows (key, op, status, code, message, row), in place of those of the same key."""
+        for start in range(0, len(rows), _AT_ONCE):
+            values = [
+                {"sync_id": sync_id, "first_run": run, "last_run": run, **row} for row in rows[start : start + _AT_ONCE]
+            ]
+            insert = pg.insert(table).values(values)
+            changed = {name: insert.excluded[name] for name in ("op", "status", "code", "message", "row", "last_run")}
+            tries = sa.case((table.c.last_run == insert.excluded.last_run, table.c.tries), else_=table.c.tries + 1)
+            changed |= {"tries": tries, "last_at": sa.func.now()}
+            with self._database.begin() as connection:
+                connection.execute(
+                    insert.on_conflict_do_update(index_elements=[table.c.sync_id, table.c.key], set_=changed)
+                )
+
+    def settle(self, sync_id: uuid.UUID, before_run: int) -> None:
+        """Forget what a later run that was gone through did not meet again: it was delivered, or is gone."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.sync_id == sync_id, table.c.last_run < before_run))
+
+    def forget(self, sync_id: uuid.UUID, keys: Collection[str] | None = None) -> int:
+        """Forget these, or all."""
+        gone = sa.delete(table).where(table.c.sync_id == sync_id)
+        if keys is not None:
+            gone = gone.where(table.c.key.in_(list(keys)))
+        with self._database.begin() as connection:
+            return connection.execute(gone).rowcount
+
+    def count(self, sync_id: uuid.UUID) -> dict[str, int]:
+        """How many there are, by status."""
+        query = sa.select(table.c.status, sa.func.count()).where(table.c.sync_id == sync_id).group_by(table.c.status)
+        with self._database.begin() as connection:
+            return {str(status): int(number) for status, number in connection.execute(query)}
+
+    def reasons(self, sync_id: uuid.UUID, limit: int) -> list[tuple[str, str, int]]:
+        """Codes, each with a message and how many have it; the most frequent first."""
+        number = sa.func.count()
+        query = sa.select(table.c.code, sa.func.min(table.c.message), number).where(table.c.sync_id == sync_id)
+        with self._database.begin() as connection:
+            found = connection.execute(query.group_by(table.c.code).order_by(number.desc()).limit(limit))
+            return [(str(code), str(message), int(count)) for code, message, count in found]
+
+    def find(
+        self, sync_id: uuid.UUID, *, text: str | None = None, code: str | None = None, limit: int | None = None
+    ) -> Iterator[Reject]:
+        """Those of a sync, by key; only with that text in the key or the message, or of that code."""
+        after = ""
+        left = limit
+        while left is None or left > 0:
+            query = sa.select(table).where(table.c.sync_id == sync_id, table.c.key > after).order_by(table.c.key)
+            if code is not None:
+                query = query.where(table.c.code == code)
+            if text is not None:
+                query = query.where(sa.or_(table.c.key.contains(text, autoescape=True), _has(text)))
+            with self._database.begin() as connection:
+                found = [
+                    Reject(**row._mapping) for row in connection.execute(query.limit(min(left or _AT_ONCE, _AT_ONCE)))
+                ]
+            yield from found
+            if len(found) < _AT_ONCE:
+                return
+            after = found[-1].key
+            left = None if left is None else left - len(found)
+
+
+def _has(text: str) -> sa.ColumnElement[bool]:
+    return sa.func.strpos(sa.func.lower(table.c.message), text.lower()) > 0

@@ -1,0 +1,154 @@
+"""Runs of syncs, and their journal: what became of which row, as soon as that is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects.postgresql import Range
+
+from tidemill.errors import ConflictError, NotFoundError
+from tidemill.store.database import Database
+from tidemill.store.records_sync import SyncRun
+from tidemill.store.tables_sync import sync_calls as calls
+from tidemill.store.tables_sync import sync_runs as table
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What became of rows of a piece, by their positions in it. `others`: those that were not written: position, status,
+    code, message, whether it may be there all the same."""
+
+    piece: int
+    positions: Sequence[int]
+    others: Sequence[tuple[int, str, str, str, bool]]
+
+    @property
+    def written(self) -> int:
+        """How many were written."""
+        return len(self.positions) - len(self.others)
+
+
+class SyncRuns:
+    """The repository of runs of syncs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, sync_id: uuid.UUID, spec: dict[str, Any], by: str) -> SyncRun:
+        """A new run.
+
+        Raises
+        ------
+        ConflictError
+            One of the sync is running.
+        """
+        last = sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0)).where(table.c.sync_id == sync_id)
+        values = {"id": uuid.uuid4(), "sync_id": sync_id, "status": "running", "step": "plan", "spec": spec}
+        number = last.scalar_subquery() + 1
+        statement = sa.insert(table).values(**values, began_by=by, number=number).returning(*table.c)
+        try:
+            with self._database.begin() as connection:
+                return SyncRun(**connection.execute(statement).one()._mapping)
+        except exc.IntegrityError:
+            raise ConflictError(
+                "sync_running",
+                "A run of this sync is running.",
+                hint="Wait for it, or cancel it: tidemill sync cancel NAME",
+            ) from None
+
+    def running(self, sync_id: uuid.UUID) -> SyncRun | None:
+        """The run that is not over; None if there is none."""
+        return self._first(sa.select(table).where(table.c.sync_id == sync_id, table.c.status == "running"))
+
+    def _first(self, query: sa.Select[Any]) -> SyncRun | None:
+        with self._database.begin() as connection:
+            row = connection.execute(query).first()
+        return SyncRun(**row._mapping) if row else None
+
+    def get(self, run_id: uuid.UUID) -> SyncRun:
+        """The run with that id."""
+        return self._known(self._first(sa.select(table).where(table.c.id == run_id)))
+
+    def numbered(self, sync_id: uuid.UUID, number: int) -> SyncRun:
+        """The run of a sync with that number."""
+        return self._known(self._first(sa.select(table).where(table.c.sync_id == sync_id, table.c.number == number)))
+
+    @staticmethod
+    def _known(run: SyncRun | None) -> SyncRun:
+        if run is None:
+            raise NotFoundError("sync_run_unknown", "There is no such run.", hint="tidemill sync runs NAME")
+        return run
+
+    def find(self, sync_id: uuid.UUID | None = None, *, limit: int = 20) -> list[SyncRun]:
+        """The last runs, of all syncs or of one; the newest first."""
+        query = sa.select(table).order_by(table.c.began_at.desc()).limit(limit)
+        if sync_id is not None:
+            query = query.where(table.c.sync_id == sync_id)
+        with self._database.begin() as connection:
+            return [SyncRun(**row._mapping) for row in connection.execute(query)]
+
+    def note(self, run_id: uuid.UUID, **fields: Any) -> None:
+        """Record something of a run that is not over."""
+        with self._database.begin() as connection:
+            change = sa.update(table).where(table.c.id == run_id, table.c.status == "running")
+            connection.execute(change.values(**fields))
+
+    def journal(self, run_id: uuid.UUID, call: Call) -> None:
+        """Keep what became of rows."""
+        rejected = sum(1 for other in call.others if other[1] == "rejected")
+        counts = {
+            "written": table.c.written + call.written,
+            "rejected": table.c.rejected + rejected,
+            "to_retry": table.c.to_retry + len(call.others) - rejected,
+        }
+        values = {"run_id": run_id, "piece": call.piece, "positions": _ranges(call.positions)}
+        with self._database.begin() as connection:
+            connection.execute(sa.insert(calls).values(**values, others=[list(other) for other in call.others]))
+            connection.execute(sa.update(table).where(table.c.id == run_id).values(**counts))
+
+    def calls(self, run_id: uuid.UUID, piece: int) -> list[Call]:
+        """What became of rows of a piece."""
+        query = sa.select(calls).where(calls.c.run_id == run_id, calls.c.piece == piece).order_by(calls.c.number)
+        with self._database.begin() as connection:
+            return [
+                Call(row.piece, _positions(row.positions), [(*other,) for other in row.others])
+                for row in connection.execute(query)
+            ]
+
+    def request_cancel(self, run_id: uuid.UUID) -> None:
+        """Ask who moves a run to stop."""
+        self.note(run_id, cancel_requested=True)
+
+    def cancel_requested(self, run_id: uuid.UUID) -> bool:
+        """Whether somebody asked for it."""
+        with self._database.begin() as connection:
+            return bool(connection.scalar(sa.select(table.c.cancel_requested).where(table.c.id == run_id)))
+
+    def finish(self, run_id: uuid.UUID, status: str, error: dict[str, str] | None = None) -> SyncRun:
+        """The run is over; its journal is forgotten."""
+        values = {"status": status, "step": "done", "error": error, "finished_at": sa.func.now()}
+        with self._database.begin() as connection:
+            change = sa.update(table).where(table.c.id == run_id, table.c.status == "running").values(**values)
+            connection.execute(change)
+            connection.execute(sa.delete(calls).where(calls.c.run_id == run_id))
+            return SyncRun(**connection.execute(sa.select(table).where(table.c.id == run_id)).one()._mapping)
+
+
+def _ranges(positions: Iterable[int]) -> list[Range[int]]:
+    """Positions as ranges: most calls are of rows that follow one another."""
+    found: list[Range[int]] = []
+    for position in sorted(positions):
+        if found and found[-1].upper == position:
+            found[-1] = Range(found[-1].lower, position + 1)
+        else:
+            found.append(Range(position, position + 1))
+    return found
+
+
+def _positions(ranges: Iterable[Range[int]]) -> list[int]:
+    return [number for one in ranges for number in range(one.lower or 0, one.upper or 0)]

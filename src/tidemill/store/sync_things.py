@@ -1,0 +1,162 @@
+"""Source models, accounts of destinations, and syncs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from tidemill.errors import ConfigError, NotFoundError
+from tidemill.store import tables_sync as tables
+from tidemill.store.database import Database
+from tidemill.store.locks import key
+from tidemill.store.named import Named
+from tidemill.store.records import Connection
+from tidemill.store.records_sync import Account, Source, SourceModel, Sync
+
+
+class Sources:
+    """The repository of sources: connections that rows are read from."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(self, connection_id: uuid.UUID, **fields: Any) -> Source:
+        """Make a connection a source, or change how it is one."""
+        table = tables.sources
+        changed = {name: value for name, value in fields.items() if name not in {"made_at", "made_by"}}
+        statement = pg.insert(table).values(connection_id=connection_id, **fields)
+        statement = statement.on_conflict_do_update(index_elements=[table.c.connection_id], set_=changed)
+        with self._database.begin() as connection:
+            return Source(**connection.execute(statement.returning(*table.c)).one()._mapping)
+
+    def get(self, connection_id: uuid.UUID) -> Source | None:
+        """How a connection is a source; None if it is none."""
+        query = sa.select(tables.sources).where(tables.sources.c.connection_id == connection_id)
+        with self._database.begin() as connection:
+            row = connection.execute(query).first()
+        return Source(**row._mapping) if row else None
+
+    def of(self, connected: Connection) -> Source:
+        """How a connection is a source.
+
+        Raises
+        ------
+        ConfigError
+            It is none.
+        """
+        found = self.get(connected.id)
+        if found is None:
+            raise ConfigError(
+                "no_source",
+                f"The connection {connected.name} is no source yet.",
+                hint=f"Say how rows may be read from it: tidemill reverse-etl enable {connected.name}",
+            )
+        return found
+
+    def find(self) -> list[Source]:
+        """All, oldest first."""
+        with self._database.begin() as connection:
+            found = connection.execute(sa.select(tables.sources).order_by(tables.sources.c.made_at))
+            return [Source(**row._mapping) for row in found]
+
+
+class SourceModels(Named[SourceModel]):
+    """The repository of source models."""
+
+    table, record, what, command = tables.source_models, SourceModel, "source model", "model"
+    held = ("syncs", "tidemill sync list, tidemill sync delete NAME")
+
+
+class Accounts(Named[Account]):
+    """The repository of accounts of destinations."""
+
+    table, record, what, command = tables.destinations, Account, "destination", "destination"
+    held = ("syncs", "tidemill sync list, tidemill sync delete NAME")
+
+
+class Syncs(Named[Sync]):
+    """The repository of syncs, which are their own queue: one that is due is taken by one worker."""
+
+    table, record, what, command = tables.syncs, Sync, "sync", "sync"
+
+    def of_model(self, model_id: uuid.UUID) -> list[Sync]:
+        """Those of a source model."""
+        return self._where(self.table.c.model_id == model_id)
+
+    def to_destination(self, destination_id: uuid.UUID) -> list[Sync]:
+        """Those that deliver to a destination."""
+        return self._where(self.table.c.destination_id == destination_id)
+
+    def _where(self, condition: sa.ColumnElement[bool]) -> list[Sync]:
+        with self._database.begin() as connection:
+            query = sa.select(self.table).where(condition).order_by(sa.func.lower(self.table.c.name))
+            return [Sync(**row._mapping) for row in connection.execute(query)]
+
+    def now(self) -> dt.datetime:
+        """The time by the database's clock."""
+        with self._database.begin() as connection:
+            return connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+
+    def any(self) -> bool:
+        """Whether there is one that is run by itself, or by a worker."""
+        which = sa.or_(self.table.c.next_at.is_not(None), self.table.c.worker.is_not(None))
+        with self._database.begin() as connection:
+            return bool(connection.scalar(sa.select(sa.exists(sa.select(self.table.c.id).where(which)))))
+
+    def any_due(self) -> bool:
+        """Whether there may be one to take."""
+        with self._database.begin() as connection:
+            return bool(connection.scalar(sa.select(sa.exists(sa.select(self.table.c.id).where(*self._due())))))
+
+    def _due(self) -> tuple[sa.ColumnElement[bool], ...]:
+        table = self.table
+        return (table.c.next_at <= sa.func.now(), table.c.worker.is_(None), table.c.paused_at.is_(None))
+
+    def take(self, worker: str, limit: int) -> list[Sync]:
+        """Have a worker take up to so many that are due, the longest ago first."""
+        with self._database.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key("syncs"))))
+            which = sa.select(self.table.c.id).where(*self._due()).order_by(self.table.c.next_at).limit(limit)
+            change = sa.update(self.table).where(self.table.c.id.in_(which))
+            taken = connection.execute(
+                change.values(worker=worker, tries=self.table.c.tries + 1).returning(*self.table.c)
+            )
+            return [Sync(**row._mapping) for row in taken]
+
+    def done(self, sync: Sync, next_at: dt.datetime | None, **fields: Any) -> None:
+        """Its run is over, if this worker still has it: it is due again then."""
+        values = {"worker": None, "next_at": next_at, **fields}
+        self._change(values, self.table.c.id == sync.id, self.table.c.worker == sync.worker)
+
+    def workers(self) -> list[str]:
+        """Who has some."""
+        with self._database.begin() as connection:
+            query = sa.select(self.table.c.worker).distinct().where(self.table.c.worker.is_not(None))
+            return [str(worker) for worker in connection.scalars(query)]
+
+    def abandon(self, worker: str) -> int:
+        """What a dead worker had is for anybody, at once; gives how many that were."""
+        return self._change({"worker": None, "next_at": sa.func.now()}, self.table.c.worker == worker)
+
+    def release(self, worker: str, at_work: list[uuid.UUID]) -> int:
+        """What a worker has, and is not at work on, is for anybody."""
+        mine = (self.table.c.worker == worker, self.table.c.id.not_in(at_work))
+        return self._change({"worker": None, "next_at": sa.func.now()}, *mine)
+
+    def _change(self, values: dict[str, Any], *which: sa.ColumnElement[bool]) -> int:
+        with self._database.begin() as connection:
+            return connection.execute(sa.update(self.table).where(*which).values(**values)).rowcount
+
+    def pause(self, sync_id: uuid.UUID, by: str, reason: dict[str, str] | None) -> bool:
+        """It is not run by itself any more. Whether it was not paused already."""
+        values = {"paused_at": sa.func.now(), "paused_by": by, "pause_reason": reason}
+        return bool(self._change(values, self.table.c.id == sync_id, self.table.c.paused_at.is_(None)))
+
+    def settle(self, sync_id: uuid.UUID, **fields: Any) -> None:
+        """Change what is known of one. NotFoundError if it was deleted."""
+        if not self._change(fields, self.table.c.id == sync_id):
+            raise NotFoundError("sync_unknown", "The sync was deleted.", hint="tidemill sync list")

@@ -1,0 +1,8 @@
+"""The API of each destination, for the tests that all pass."""
+
+from __future__ import annotations
+
+from tests.contract.api import Api
+from tests.contract.apis.webhook import WebhookApi
+
+APIS: dict[str, type[Api]] = {api.destination: api for api in (WebhookApi,)}
