@@ -65,9 +65,9 @@ def queue(app: App, ends: Sequence[dt.datetime], name: str = NAME) -> None:
 def work(app: App) -> int:
     """Do what is due now, as one worker; what becomes due meanwhile, too. Gives how many tasks were taken."""
     taken = 0
-    while found := app.exports.worker.look():
+    while found := app.worker.look():
         taken += found
-        app.exports.worker.drain()
+        app.worker.drain()
     return taken
 
 

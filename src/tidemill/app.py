@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
     from tidemill.notify.service import NotifyService
+    from tidemill.reverse_etl.service import ReverseEtl
+    from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
     from tidemill.store.database import Database
     from tidemill.store.installation import Installation
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from tidemill.store.postgres import Postgres
     from tidemill.store.records import Connection
     from tidemill.store.secrets import Secrets
+    from tidemill.store.sync_books import SyncBooks
 
 
 class App:
@@ -228,7 +231,31 @@ class App:
 
     def any_work(self) -> bool:
         """Whether there is something in the queues of workers."""
-        return self.books.tasks.any() or self.books.pieces.any()
+        return self.books.tasks.any() or self.books.pieces.any() or self._sync_books.syncs.any()
+
+    @functools.cached_property
+    def worker(self) -> Worker:
+        """Does what is in the queues: of schedules, of backfills, of syncs."""
+        from tidemill.reverse_etl.queue import SyncQueue
+        from tidemill.schedules.worker import Worker
+
+        syncs = SyncQueue(self._sync_books.syncs, lambda: self.reverse_etl.syncs, lambda: self.worker.stopping)
+        return Worker(self.settings, self.engine, [*self.exports.queues, syncs])
+
+    @functools.cached_property
+    def _sync_books(self) -> SyncBooks:
+        from tidemill.store.sync_books import SyncBooks
+
+        return SyncBooks.of(self.database)
+
+    @functools.cached_property
+    def reverse_etl(self) -> ReverseEtl:
+        """Reverse ETL: sources, models, destinations and syncs."""
+        from tidemill.reverse_etl.service import ReverseEtl
+
+        return ReverseEtl(
+            self.settings, self._sync_books, self.secrets, self._locks, self.connections.client, lambda: self.lake
+        )
 
     @functools.cached_property
     def notify(self) -> NotifyService:

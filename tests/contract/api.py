@@ -95,7 +95,7 @@ class Api(abc.ABC):
         """Whether a request delivers rows: faults happen to those."""
         return asked.method != "GET"
 
-    def rows_of(self, asked: Asked) -> int | None:
+    def rows_of(self, asked: Asked) -> int | None:  # noqa: ARG002 - for those that tell
         """How many rows a request carries; None: none, or it is not told."""
         return None
 
@@ -130,7 +130,7 @@ class Api(abc.ABC):
                 self.end_headers()
                 self.wfile.write(said)
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - named by the library
 
             def log_message(self, *_: Any) -> None:
                 return

@@ -1,4 +1,5 @@
-"""What holds of each destination, whatever it is: every row ends in one outcome, and nothing is lost or told by mistake."""
+"""What holds of each destination, whatever it is: every row ends in one outcome, and nothing is lost or told by
+mistake."""
 
 from __future__ import annotations
 
@@ -189,5 +190,3 @@ def assert_no_secret(case: Case, error: TidemillError) -> None:
     settings = case.destination.settings(**case.api.settings(good=False))
     said = f"{error} {error.hint} {error.raw} {error.args}"
     assert not [secret for secret in settings.secrets if secret in said]
-
-

@@ -100,7 +100,7 @@ def _keep_scheduling(app: App, stopping: threading.Event) -> None:
 
 def _keep_working(app: App, stopping: threading.Event) -> None:
     if _waited(app, stopping, app.any_work):
-        app.exports.worker.run(stopping.is_set)
+        app.worker.run(stopping.is_set)
 
 
 def _keep_streaming(app: App, stopping: threading.Event, file: Path) -> None:

@@ -14,7 +14,22 @@ import traceback
 
 import typer
 
-from tidemill.cli import connection, copies, events, export, key, local, model, notify, persons, serve, service, setup
+from tidemill.cli import (
+    connection,
+    copies,
+    destination,
+    events,
+    export,
+    key,
+    local,
+    model,
+    notify,
+    persons,
+    serve,
+    service,
+    setup,
+    sync,
+)
 from tidemill.documents import page
 
 VERBOSE = "--verbose"
@@ -40,6 +55,8 @@ app.add_typer(key.app, name="key")
 app.add_typer(persons.app, name="persons")
 app.add_typer(model.app, name="model")
 app.add_typer(export.app, name="export")
+app.add_typer(destination.app, name="destination")
+app.add_typer(sync.app, name="sync")
 app.add_typer(notify.app, name="notify")
 
 

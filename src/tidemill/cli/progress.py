@@ -61,6 +61,11 @@ class Bar:
         detail = f"{state.intervals_done:,} of {intervals}, {state.rows_done:,} of {rows}"
         self._show(self._title, state.intervals_done, state.intervals, detail)
 
+    def counting(self, doing: str, done: int, total: int) -> None:
+        """Called while a sync runs."""
+        detail = f"{done:,} of {output.number(total, 'row')}" if total else ""
+        self._show(f"{self._title}: {doing}", done, total, detail)
+
     def copying(self, state: CopyProgress) -> None:
         """Called while an installation is copied."""
         files = f"{state.files_done:,} of {output.number(state.files, 'file')}, " if state.files > 1 else ""

@@ -25,7 +25,8 @@ from tidemill.destinations.port import (
 )
 from tidemill.errors import RetryableError, TidemillError, UnavailableError
 
-#: How often a call that may pass is made, and seconds before the second time; twice that each time after, up to a bound.
+#: How often a call that may pass is made, and seconds before the second time; twice that each time after, up to a
+#: bound.
 _TRIES, _FIRST_SECONDS, _MOST_SECONDS = 5, 1.0, 60.0
 #: A service that asks to come back later than that: its rows come with the next run.
 _LONGEST_SECONDS = 300.0

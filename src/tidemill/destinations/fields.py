@@ -1,5 +1,5 @@
-"""Checks what a mapping gave against the fields of an action, before anything is sent: an API that drops a row without a
-word would never say."""
+"""Checks what a mapping gave against the fields of an action, before anything is sent: an API that drops a row without
+a word would never say."""
 
 from __future__ import annotations
 

@@ -72,9 +72,10 @@ class Kind(enum.StrEnum):
 class Field:
     """One field of what an action sends.
 
-    `multiple`: a list of such values. `mapping`: what is proposed for it, in the mapping language. `names`: columns that
-    are proposed for it, if the model has one. `longest`: characters, of a text. `personal`: an id, address or number of
-    a person, which is blotted out in samples. `on_delete`: needed to delete a row, of which only the key is known.
+    `multiple`: a list of such values. `mapping`: what is proposed for it, in the mapping language. `names`: columns
+    that are proposed for it, if the model has one. `longest`: characters, of a text. `personal`: an id, address or
+    number of a person, which is blotted out in samples. `on_delete`: needed to delete a row, of which only the key is
+    known.
     """
 
     name: str
@@ -114,9 +115,9 @@ class Pace:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """A row on its way. `row_key`: of the source model, as text. `identity`: the same each time that this version of the
-    row is sent by this sync: by it a destination knows it again. `fields`: mapped and checked; of a deleted row, those
-    that are made of the key. `mode`: what the sync does."""
+    """A row on its way. `row_key`: of the source model, as text. `identity`: the same each time that this version of
+    the row is sent by this sync: by it a destination knows it again. `fields`: mapped and checked; of a deleted row,
+    those that are made of the key. `mode`: what the sync does."""
 
     row_key: str
     identity: str
@@ -143,7 +144,8 @@ class Status(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one row. `after`: seconds to wait at least before it is tried again. `unsure`: it may be there all the same."""
+    """Of one row. `after`: seconds to wait at least before it is tried again. `unsure`: it may be there all the
+    same."""
 
     status: Status
     code: str = ""
@@ -224,8 +226,8 @@ class Action:
 
     `fields`: what a mapping may name; with `more`, any other name, too. `modes`: what it can be used for; the first is
     proposed. `check`: what is wrong with a record, beyond its fields, where the API would drop it without a word.
-    `group`: records that may share a call give the same; `distinct`: two that give the same may not share one (None: any
-    two may). `encode`: the form in which it goes into a call.
+    `group`: records that may share a call give the same; `distinct`: two that give the same may not share one (None:
+    any two may). `encode`: the form in which it goes into a call.
     """
 
     name: str

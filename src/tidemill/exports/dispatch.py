@@ -17,12 +17,12 @@ from tidemill.exports import rejects, told
 from tidemill.exports.plan import Planner
 from tidemill.exports.rejects import Ground, RunRejects
 from tidemill.exports.run import Runner
-from tidemill.schedules.calendar import Span
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.steps import commit, log
 from tidemill.exports.views import RunProgress
 from tidemill.exports.watch import Report, untold
 from tidemill.exports.work import Parts, Work, model_of
+from tidemill.schedules.calendar import Span
 from tidemill.store import commits
 from tidemill.store.records import Export, Run
 

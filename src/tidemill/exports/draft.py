@@ -11,10 +11,10 @@ from tidemill.errors import ConfigError
 from tidemill.events.lake import Lake
 from tidemill.events.sources import custom_sql
 from tidemill.exports import spec
-from tidemill.schedules import said
-from tidemill.schedules.calendar import Schedule
 from tidemill.exports.spec import ExportSpec
 from tidemill.models import custom
+from tidemill.schedules import said
+from tidemill.schedules.calendar import Schedule
 from tidemill.store.records import Connection, Export
 
 EDITABLE = {

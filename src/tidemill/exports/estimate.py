@@ -10,11 +10,11 @@ from tidemill.errors import ConfigError
 from tidemill.events import chunks
 from tidemill.exports import selection
 from tidemill.exports.plan import Planner
-from tidemill.schedules import calendar
-from tidemill.schedules.calendar import Interval
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.verify import Verified
 from tidemill.exports.work import Parts
+from tidemill.schedules import calendar
+from tidemill.schedules.calendar import Interval
 from tidemill.store.records import Export
 
 EVERY = {size: dt.timedelta(seconds=seconds) for size, seconds in calendar.SECONDS.items()}

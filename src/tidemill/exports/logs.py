@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tidemill.errors import ConfigError
-from tidemill.schedules import calendar, said
 from tidemill.logbook import LEVELS
+from tidemill.schedules import calendar, said
 from tidemill.store.exports import Exports
 from tidemill.store.records import RunLine
 from tidemill.store.run_lines import RunLines, Wanted

@@ -14,12 +14,12 @@ from tidemill.events import chunks as chunk_files
 from tidemill.events.ledger import Commit
 from tidemill.exports import cut, doubt, told
 from tidemill.exports.rejects import Ground
-from tidemill.schedules.calendar import Span
 from tidemill.exports.spec import Delivery, ExportSpec
 from tidemill.exports.steps import commit, quota
 from tidemill.exports.steps.prepare import assert_keyed, gone
 from tidemill.exports.work import Parts, model_of
 from tidemill.models.model import Model
+from tidemill.schedules.calendar import Span
 from tidemill.store.records import Backfill, Export, Run
 
 _PARTS = 20  # of a chunk

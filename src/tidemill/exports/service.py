@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tidemill.bigquery.client import Client
@@ -29,7 +29,6 @@ from tidemill.exports.schedules.intervals import Intervals
 from tidemill.exports.schedules.pieces import Pieces
 from tidemill.exports.schedules.scheduler import Scheduler
 from tidemill.exports.schedules.service import Scheduling
-from tidemill.schedules.worker import Worker
 from tidemill.exports.seeing import Seeing
 from tidemill.exports.set_aside import SetAside
 from tidemill.exports.shown import Shown
@@ -39,6 +38,7 @@ from tidemill.exports.verify import Verified, Verifier
 from tidemill.exports.views import ExportView, RejectView, RunProgress, RunView
 from tidemill.exports.watch import Report, Watches, untold
 from tidemill.exports.work import Lock, Parts, Queried, model_of
+from tidemill.schedules.worker import Queue
 from tidemill.settings import Settings
 from tidemill.store.books import Books
 from tidemill.store.records import Backfill, Connection, Export
@@ -92,7 +92,8 @@ class ExportService:
         pause = self.schedules.pause_failing
         due = Intervals(parts, self._dispatch, self._integrity, books.schedules, books.tasks, pause)
         pieces = Pieces(settings, self._dispatch, self._backfiller, books.pieces)
-        self.worker = Worker(settings, engine, [due, pieces])
+        #: What workers do.
+        self.queues: Sequence[Queue[Any]] = (due, pieces)
         self._shown = Shown(parts, books.connections, self._integrity, self.streaming, self.schedules, seeing.totals)
         self.logs = Logs(books.exports, books.runs, seeing.lines)
         self.set_aside = SetAside(parts, self._set_aside, self._dispatch, self._backfiller, self._shown)

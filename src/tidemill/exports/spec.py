@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import AfterValidator, Field
 
-from tidemill.errors import ConfigError
 from tidemill import invalid
-from tidemill.schedules.calendar import Schedule
+from tidemill.errors import ConfigError
 from tidemill.models import custom, registry
 from tidemill.models.model import Column, Model
 from tidemill.models.types import Type
+from tidemill.schedules.calendar import Schedule
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 MAX_CLUSTER_COLUMNS = 4  # BigQuery, "Clustered tables"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tidemill.errors import TidemillError
 from tidemill.notify import spec
-from tidemill.outbound import network
 from tidemill.notify.message import Message
 from tidemill.notify.spec import EmailSpec, SlackSpec, Spec, WebhookSpec
+from tidemill.outbound import network
 
 if TYPE_CHECKING:
     from tidemill.notify.mail import Left

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError
 from tidemill.notify import message as messages
-from tidemill.outbound import network
 from tidemill.notify.http import REFUSED
 from tidemill.notify.message import Message
 from tidemill.notify.spec import EmailSpec
+from tidemill.outbound import network
 
 _AUTH = (
     "What that server calls an app password may be needed, or another --user. tidemill notify edit NAME --password FILE"

@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import httpx
@@ -54,8 +54,20 @@ class Answer:
         return network.plain(self.body[:2_000], secrets)
 
 
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A request and its answer, as they went over the line: with its secrets."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    status: int
+    answer: bytes
+
+
 class Http:
-    """Sends requests. May be used by several threads."""
+    """Sends requests. May be used by several threads. `observe`: is told of each that was answered."""
 
     def __init__(self, guard: guards.Guard, *, connections: int = 16) -> None:
         self._client = httpx.Client(
@@ -65,6 +77,7 @@ class Http:
             follow_redirects=False,
             trust_env=False,
         )
+        self.observe: Callable[[Seen], None] | None = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -109,6 +122,9 @@ class Http:
                             f"{host} does not come to the end of its answer.",
                             hint="Look at that server's log.",
                         )
+                if self.observe is not None:
+                    sent = dict(asked.headers)
+                    self.observe(Seen(method, url, sent, body or b"", answer.status_code, bytes(found)))
                 return Answer(answer.status_code, _small(answer.headers), bytes(found))
             finally:
                 answer.close()

@@ -2,7 +2,8 @@
 
 What a user types as an address could lead to a service that only this machine can see, as a cloud's metadata. So the
 addresses that a name stands for are looked at before each connection, and the connection is made to the address that
-was looked at: a name that stands for another one a moment later gains nothing, and a redirection is seen like any other.
+was looked at: a name that stands for another one a moment later gains nothing, and a redirection is seen like any
+other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What a user says of sources, source models and syncs; validated here, for the command line, the API and forms alike."""
+"""What a user says of sources, source models and syncs; validated here, for the command line, the API and forms
+alike."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from tidemill.schedules.calendar import Schedule
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 #: Ours; that of Segment may be used as it is, where it is granted already.
 STATE_DATASET = "__tidemill_reverse_etl"
-#: Characters of a statement, and columns of a model: BigQuery's own ("Quotas and limits": query text, columns of a table).
+#: Characters of a statement, and columns of a model: BigQuery's own ("Quotas and limits": query text, columns of a
+#: table).
 MOST_SQL, MOST_COLUMNS = 1_000_000, 10_000
 #: What BigQuery bills at least for a table that a statement reads ("Pricing").
 MIN_BYTES_BILLED = 10 * 1024**2

@@ -1,7 +1,7 @@
 """The statement of a source model: one SELECT, as it can be put into another one.
 
-Comments, strings and quoted names are told apart as BigQuery does ("Lexical structure and syntax"), so a semicolon in one
-of them ends nothing. That it is a SELECT, and nothing that changes anything, is said by BigQuery in a dry run, too.
+Comments, strings and quoted names are told apart as BigQuery does ("Lexical structure and syntax"), so a semicolon in
+one of them ends nothing. That it is a SELECT, and nothing that changes anything, is said by BigQuery in a dry run, too.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _TOKEN = re.compile(
 
 
 def one(sql: str) -> str:
-    """The statement without the semicolon at its end, and what comes behind that; on lines of its own, so that a comment at
-    its end ends.
+    """The statement without the semicolon at its end, and what comes behind that; on lines of its own, so that a
+    comment at its end ends.
 
     Raises
     ------
@@ -104,3 +104,8 @@ def of_table(table: str, project: str) -> str:
     if not found.dataset or not found.table:
         raise ConfigError("model_table", f"{table!r} names no dataset.", hint="Write dataset.table.")
     return f"SELECT * FROM {names.quoted(found.project or project, found.dataset, found.table)}\n"
+
+
+def words(sql: str) -> set[str]:
+    """Its words that are no comments, strings or quoted names: keywords, functions, names."""
+    return {text for kind, _, text in _tokens(sql) if kind == "word"}

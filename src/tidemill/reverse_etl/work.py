@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from tidemill.bigquery.client import Client
 from tidemill.destinations import fields, registry
@@ -21,7 +21,7 @@ from tidemill.reverse_etl.spec import Extraction, ModelSpec, SyncSpec
 from tidemill.settings import Settings as Installation
 from tidemill.store.paces import Paces
 from tidemill.store.records import Connection
-from tidemill.store.records_sync import Account, Source, SourceModel, Sync, SyncRun
+from tidemill.store.records_sync import Account, Source, Sync, SyncRun
 from tidemill.store.secrets import Secrets
 from tidemill.store.sync_books import SyncBooks
 
@@ -136,8 +136,3 @@ class Parts:
         connection = self.books.connections.by_id(model.connection_id)
         source = self.books.sources.of(connection)
         return Job(sync, run, connection, source, self.books.accounts.by_id(sync.destination_id))
-
-
-def saved(sync: Sync, model: SourceModel) -> dict[str, Any]:
-    """What a run keeps of a sync and its model."""
-    return {"sync": sync.spec, "model": model.spec}

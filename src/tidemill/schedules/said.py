@@ -9,8 +9,8 @@ from typing import Any
 
 import pydantic
 
-from tidemill.errors import ConfigError
 from tidemill import invalid
+from tidemill.errors import ConfigError
 from tidemill.schedules import calendar
 from tidemill.schedules.calendar import BY_HAND, Interval, Missed, Schedule
 

@@ -63,6 +63,8 @@ class Worker:
         self._active: dict[threading.Thread, tuple[Queue[Any], Any]] = {}
         self._missed_at, self._pruned_at = 0.0, 0.0
         self._launched = self._more = False
+        #: Whether it begins nothing more.
+        self.stopping = False
         self._ended = threading.Event()
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -83,6 +85,7 @@ class Worker:
                 with contextlib.suppress(TidemillError):  # the embedded one is begun again, if it was killed
                     open_postgres(self._settings)
             self._wait(stopping)
+        self.stopping = True
         self.drain()
 
     def _wait(self, stopping: Callable[[], bool]) -> None:

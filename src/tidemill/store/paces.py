@@ -23,7 +23,8 @@ class Paces:
         """Take so many of what the account allows: at most `most_calls` and `most_rows` in so many seconds (None: any
         number). Gives the seconds to wait if there is not so much left; then nothing is taken.
 
-        A bucket is as large as what is allowed in the time, and full at first. Rows above that are taken when it is full.
+        A bucket is as large as what is allowed in the time, and full at first. Rows above that are taken when it is
+        full.
         """
         with self._database.begin() as connection:
             full = {"calls": float(most_calls or 0), "rows": float(most_rows or 0)}

@@ -35,8 +35,8 @@ class SourceModel:
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """An account of a tool. `settings`: what may be shown; `secret`: a JSON object, encrypted; `account`: what it signs in
-    as, without a secret."""
+    """An account of a tool. `settings`: what may be shown; `secret`: a JSON object, encrypted; `account`: what it signs
+    in as, without a secret."""
 
     id: uuid.UUID
     name: str
@@ -52,8 +52,8 @@ class Account:
 @dataclasses.dataclass(frozen=True)
 class Sync:
     """A sync. `columns`: of which the hashes of its state are made; `pending`: what is to be done before
-    the next plan: resend, adopt, forget; `position`: of its cursor; `seen_at`: when tables were
-    read of the last run that was gone through; `worker`: who has it now; `failures`: in a row."""
+    the next plan: resend, adopt, forget; `position`: of its cursor; `seen`: how the model's tables were
+    when it was last gone through; `worker`: who has it now; `failures`: in a row."""
 
     id: uuid.UUID
     name: str
@@ -63,7 +63,7 @@ class Sync:
     columns: list[str] | None
     pending: str | None
     position: str | None
-    seen_at: dt.datetime | None
+    seen: str | None
     next_at: dt.datetime | None
     worker: str | None
     tries: int
@@ -78,8 +78,8 @@ class Sync:
 
 @dataclasses.dataclass(frozen=True)
 class SyncRun:
-    """A run of a sync. `step`: what is to be done next; `spec`: the sync's and the model's when it began; `plan`: counts and
-    pieces; `error`: code, message, hint."""
+    """A run of a sync. `step`: what is to be done next; `spec`: the sync's and the model's when it began; `plan`:
+    counts and pieces; `error`: code, message, hint."""
 
     id: uuid.UUID
     sync_id: uuid.UUID

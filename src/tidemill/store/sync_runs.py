@@ -20,8 +20,8 @@ from tidemill.store.tables_sync import sync_runs as table
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """What became of rows of a piece, by their positions in it. `others`: those that were not written: position, status,
-    code, message, whether it may be there all the same."""
+    """What became of rows of a piece, by their positions in it. `others`: those that were not written: position,
+    status, code, message, whether it may be there all the same."""
 
     piece: int
     positions: Sequence[int]

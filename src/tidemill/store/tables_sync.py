@@ -57,7 +57,7 @@ syncs = sa.Table(
     sa.Column("columns", pg.JSONB),  # of which the hashes of its state are made; null: it has none yet
     sa.Column("pending", sa.Text),  # what is to be done before the next plan: resend, adopt, forget
     sa.Column("position", sa.Text),  # of the cursor, up to which rows were seen
-    sa.Column("seen_at", MOMENT),  # when the tables were read of the last run that was gone through
+    sa.Column("seen", sa.Text),  # how the tables of the model were when it was last gone through; null: not known
     sa.Column("next_at", MOMENT),  # when it is due by its schedule; null: never
     sa.Column("worker", sa.Text),  # who has it now
     sa.Column("tries", sa.Integer, nullable=False, server_default="0"),  # of the run that is due, in vain

@@ -156,11 +156,11 @@ def test_a_run_that_somebody_cancelled_is_told_to_nobody(
     with due(installation, tmp_path) as (app, _):
         tell(app, post)
         installation.local.set_faults(plan)
-        assert app.exports.worker.look() == 1
+        assert app.worker.look() == 1
         while not (found := app.exports.runs(NAME, limit=1)) or found[0].status != "running":
             pass
         app.exports.cancel(str(found[0].id))
-        app.exports.worker.drain()
+        app.worker.drain()
         installation.local.set_faults([])
         assert mails(app, post) == []
 
@@ -173,7 +173,7 @@ def test_a_task_at_which_workers_die_is_told(installation: Installation, post: P
         queue(app, [now()])
         with app.database.begin() as connection:
             connection.exec_driver_sql("UPDATE tidemill.tasks SET worker = 'gone', tries = 3")
-        app.exports.worker._take_over()
+        app.worker._take_over()
         (said,) = mails(app, post)
         assert "has ended 3 times" in said
 

@@ -93,7 +93,7 @@ def test_so_many_of_a_backfill_and_of_a_connection_are_moved_at_once(exported: A
 
 def test_what_is_due_has_a_place_beside_a_backfill(installation: Installation, exported: App, tmp_path: Path) -> None:
     begin(exported, parallel=8)
-    assert exported.exports.worker.look() == 2, "of three places"
+    assert exported.worker.look() == 2, "of three places"
     load(exported, tmp_path, 7, first=100)
     queue(exported, [now()], "other")
     work(exported)

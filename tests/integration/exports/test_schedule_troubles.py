@@ -25,8 +25,8 @@ from tests.stream_kills import end_sessions
 
 from tidemill.app import App
 from tidemill.errors import UnavailableError
-from tidemill.schedules.calendar import Schedule, Span
 from tidemill.exports.steps import prepare
+from tidemill.schedules.calendar import Schedule, Span
 from tidemill.store.runs import Runs
 from tidemill.store.schedules import Schedules
 from tidemill.store.tasks import Tasks
@@ -120,11 +120,11 @@ def test_a_run_that_was_cancelled_is_gone_on_with_by_the_next_interval(
     plan = [{"path": LOADS, "fault": "delay_response", "seconds": 30.0}]
     with due(installation, tmp_path) as (app, uuids):
         installation.local.set_faults(plan)
-        assert app.exports.worker.look() == 1
+        assert app.worker.look() == 1
         while not (found := app.exports.runs(NAME, limit=1)) or found[0].status != "running":
             assert queued(app)
         app.exports.cancel(str(found[0].id))
-        app.exports.worker.drain()
+        app.worker.drain()
         installation.local.set_faults([])
         assert [status for status, _ in of_schedule(app)] == ["cancelled"]
         assert queued(app) == []
@@ -237,11 +237,11 @@ def test_what_was_cancelled_because_the_process_stops_is_not_over(installation: 
     plan = [{"path": LOADS, "fault": "delay_response", "seconds": 30.0}]
     with due(installation, tmp_path) as (app, uuids):
         installation.local.set_faults(plan)
-        assert app.exports.worker.look() == 1
+        assert app.worker.look() == 1
         while not any(fault["fired"] for fault in installation.local.faults()):
             assert queued(app)
         app.exports.interrupt()
-        app.exports.worker.drain()
+        app.worker.drain()
         assert len(queued(app)) == 1
     with installation.app() as app:
         installation.local.set_faults([])
@@ -253,7 +253,7 @@ def test_a_task_that_its_worker_has_dropped_is_taken_again(installation: Install
     with due(installation, tmp_path) as (app, uuids):
         app.engine.launch()
         (task,) = app.books.tasks.take(app.engine.worker, 1, 1)  # and nothing comes of it
-        app.exports.worker._missed_at = 0.0
+        app.worker._missed_at = 0.0
         assert task.worker == app.engine.worker
         assert work(app) == 1
         assert installation.uuids(NAME) == uuids
@@ -267,7 +267,7 @@ def test_a_task_at_which_workers_die_again_and_again_is_put_off_and_then_paused(
         for tries in range(1, 4):
             with app.database.begin() as connection:
                 connection.exec_driver_sql("UPDATE tidemill.tasks SET worker = 'gone', tries = %s", (tries,))
-            app.exports.worker._take_over()
+            app.worker._take_over()
             (task,) = queued(app)
             assert (task.due_at > now()) == (tries > 1)
         view = app.exports.get(NAME)

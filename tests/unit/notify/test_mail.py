@@ -13,9 +13,9 @@ from tests.receivers import PASSWORD, USER, Certificate, Opened, Post, authentic
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
 from tidemill.notify import channel, spec
-from tidemill.outbound import network
 from tidemill.notify.message import Message
 from tidemill.notify.spec import Spec
+from tidemill.outbound import network
 from tidemill.store.records_notify import Cause
 
 NOW = dt.datetime(2026, 11, 20, 9, 5, tzinfo=dt.UTC)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tidemill.errors import AccessError, ConfigError, NotFoundError, RetryableError, TidemillError, UnavailableError
 from tidemill.exports import alarms
-from tidemill.schedules.calendar import Schedule
 from tidemill.notify import message as messages
 from tidemill.notify import retries
 from tidemill.notify.http import REFUSED
 from tidemill.notify.message import Message
+from tidemill.schedules.calendar import Schedule
 from tidemill.store.records_notify import RECOVERED, Cause
 
 NOW = dt.datetime(2026, 11, 20, 9, 5, tzinfo=dt.UTC)

@@ -18,9 +18,9 @@ from tests.unit.notify.test_mail import FAILED, NOW
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
 from tidemill.notify import channel, http, slack, spec
-from tidemill.outbound import network, signing
 from tidemill.notify.message import Message
 from tidemill.notify.spec import Spec
+from tidemill.outbound import network, signing
 from tidemill.store.records_notify import Cause
 
 KEY = signing.new_key()

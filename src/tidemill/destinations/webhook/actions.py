@@ -28,9 +28,7 @@ _encoder = msgspec.json.Encoder()
 
 def encode(record: Record) -> bytes:
     """A row: who it is, what happened to it, and what was mapped."""
-    return _encoder.encode(
-        {"id": record.identity, "key": record.row_key, "op": record.op.value, "data": record.fields}
-    )
+    return _encoder.encode({"id": record.identity, "key": record.row_key, "op": record.op.value, "data": record.fields})
 
 
 def send(client: WebhookClient, batch: Sequence[Sending]) -> Sequence[Outcome]:

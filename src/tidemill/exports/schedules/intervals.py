@@ -13,12 +13,12 @@ from tidemill.exports import alarms, told
 from tidemill.exports.dispatch import ELSEWHERE, Dispatch
 from tidemill.exports.integrity import Integrity
 from tidemill.exports.schedules import retries
-from tidemill.schedules.calendar import Span
 from tidemill.exports.schedules.scheduler import schedule_of
-from tidemill.schedules.worker import LOST
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.watch import untold
 from tidemill.exports.work import Parts
+from tidemill.schedules.calendar import Span
+from tidemill.schedules.worker import LOST
 from tidemill.store.records import Export, Run, Task
 from tidemill.store.records_notify import Alarm, Cause
 from tidemill.store.schedules import Schedules

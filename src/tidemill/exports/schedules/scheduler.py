@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Iterator
 
 from tidemill.errors import NotFoundError, UnavailableError
-from tidemill.schedules.calendar import Schedule
 from tidemill.exports.spec import ExportSpec
+from tidemill.schedules.calendar import Schedule
 from tidemill.store.exports import Exports
 from tidemill.store.records import Export, Standing
 from tidemill.store.schedules import Schedules

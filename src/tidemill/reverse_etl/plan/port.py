@@ -1,4 +1,5 @@
-"""What a plan is asked for, and what it gives. There are two: in the warehouse, and for sources that may only be read."""
+"""What a plan is asked for, and what it gives. There are two: in the warehouse, and for sources that may only be
+read."""
 
 from __future__ import annotations
 
@@ -26,10 +27,10 @@ class Found(enum.StrEnum):
 class Wanted:
     """What is planned.
 
-    `number`: of the run among those of its sync. `sql`: the model, one SELECT without a semicolon. `columns`: those that are
-    mapped, by which a row is hashed, sorted. `delivers`: what the mode delivers; other changes are noted in the state
-    without leaving the warehouse. `by_key`: rows that are in the state are not looked at further (mode insert). `position`: of
-    the cursor, up to which rows were seen; None: the first time.
+    `number`: of the run among those of its sync. `sql`: the model, one SELECT without a semicolon. `columns`: those
+    that are mapped, by which a row is hashed, sorted. `delivers`: what the mode delivers; other changes are noted in
+    the state without leaving the warehouse. `by_key`: rows that are in the state are not looked at further (mode
+    insert). `position`: of the cursor, up to which rows were seen; None: the first time.
     """
 
     sync: uuid.UUID
@@ -59,8 +60,8 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Rows of a model, by what became of them since they were delivered. `retried`: of those that are to be delivered, how
-    many were tried before. `dropped`: that somebody gave up, as they are."""
+    """Rows of a model, by what became of them since they were delivered. `retried`: of those that are to be delivered,
+    how many were tried before. `dropped`: that somebody gave up, as they are."""
 
     added: int = 0
     updated: int = 0
@@ -86,8 +87,8 @@ class Planned:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlanRow:
-    """A row that is to be delivered. `hash`: of a deleted row that of its last version. `since`: the number of the run that
-    tried this version first. `row`: its columns as JSON has them; of a deleted row those of the key."""
+    """A row that is to be delivered. `hash`: of a deleted row that of its last version. `since`: the number of the run
+    that tried this version first. `row`: its columns as JSON has them; of a deleted row those of the key."""
 
     key: str
     hash: str
@@ -121,7 +122,8 @@ class Known:
 
 
 class Planner(Protocol):
-    """Plans runs of one sync. What it is asked may be asked again, with the same effect: a process may die in between."""
+    """Plans runs of one sync. What it is asked may be asked again, with the same effect: a process may die in
+    between."""
 
     def plan(self, wanted: Wanted) -> Planned:
         """Make the plan of a run, or find it.
@@ -152,7 +154,8 @@ class Planner(Protocol):
         """Nothing was ever delivered."""
 
     def drop(self, keys: Iterable[str]) -> int:
-        """Give up rows that were not taken, as they are now: they are planned again when they change. How many it were."""
+        """Give up rows that were not taken, as they are now: they are planned again when they change. How many it
+        were."""
 
     def look(self, key: str) -> Known | None:
         """What the state knows of a row."""

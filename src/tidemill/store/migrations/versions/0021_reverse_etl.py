@@ -73,7 +73,7 @@ def _syncs() -> None:
         sa.Column("columns", pg.JSONB()),
         sa.Column("pending", sa.Text()),
         sa.Column("position", sa.Text()),
-        sa.Column("seen_at", _MOMENT),
+        sa.Column("seen", sa.Text()),
         sa.Column("next_at", _MOMENT),
         sa.Column("worker", sa.Text()),
         sa.Column("tries", sa.Integer(), nullable=False, server_default="0"),

@@ -1,0 +1,280 @@
+"""`tidemill sync`: rows of BigQuery on their way into other tools."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+
+from tidemill.cli import export_schedule, output, session, sync_rejects, sync_view
+from tidemill.cli.export import INTERVALS
+from tidemill.cli.groups import StartGroup
+
+app = typer.Typer(no_args_is_help=True, help="Reverse ETL: rows of a source model into a destination, as they change.")
+app.add_typer(sync_rejects.app, name="rejects")
+run_app = typer.Typer(no_args_is_help=True, cls=StartGroup, help="Run a sync now; or show a run.")
+app.add_typer(run_app, name="run")
+
+_NAME = typer.Argument(help="Name of the sync.")
+_MAP = typer.Option([], "--map", help="FIELD=COLUMN, or FIELD=JSON of the mapping language. May be repeated.")
+_MAPPING = typer.Option(None, help="The whole mapping as JSON; @FILE reads it from there.")
+_BRAKE = typer.Option(None, help="A run that would delete a larger share of the rows stops: 20%. Default: 20%.")
+_MOST_REJECTS = typer.Option(None, help="A run in which more rows are refused stops. Default: 100,000.")
+_BYTES = typer.Option(None, help="A run that would be billed for more does not start, such as 20GB.")
+_MODE = "insert (new rows), update (changed ones), upsert (both), delete (gone ones), mirror (all three)"
+_INTERVAL = typer.Option(None, help=f"How often, while tidemill serve runs: {INTERVALS}. Default: hour.")
+_FIELDS = ("action", "mode", "extraction", "cursor", "most_rejects")
+
+
+@app.command(
+    epilog="Example: tidemill sync create crm --model customers --destination hook --map email=email --map plan=plan"
+)
+def create(
+    name: str = typer.Argument(help="A unique name for the sync."),
+    model: str = typer.Option(..., help="Name of the source model."),
+    destination: str = typer.Option(..., help="Name of the destination."),
+    action: str = typer.Option(None, help="What it does with rows; see tidemill destination show-kind KIND."),
+    map_: list[str] = _MAP,
+    mapping: str = _MAPPING,
+    suggest: bool = typer.Option(False, "--suggest", help="Map fields to columns whose names fit, and show it."),
+    mode: str = typer.Option(None, help=f"What is delivered: {_MODE}. Default: the action's first."),
+    extraction: str = typer.Option(None, help="How rows are found: diff, cursor, or full (all, each time)."),
+    cursor: str = typer.Option(None, help="Of the extraction cursor: the column that grows with each change."),
+    interval: str = _INTERVAL,
+    time_zone: str = export_schedule.TIME_ZONE,
+    offset: str = export_schedule.OFFSET,
+    jitter: str = export_schedule.JITTER,
+    pause_after: str = export_schedule.PAUSE_AFTER,
+    delete_brake: str = _BRAKE,
+    most_rejects: int = _MOST_REJECTS,
+    max_bytes_billed: str = _BYTES,
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Make a sync. It delivers what has changed by its runs: tidemill sync run, or by itself."""
+    given = locals()
+    fields: dict[str, Any] = {name: given[name] for name in (*_FIELDS, "interval", "time_zone", "offset", "jitter")}
+    fields |= {"name": name, "pause_after": pause_after, **_sizes(delete_brake, max_bytes_billed)}
+    with session.app() as opened:
+        syncs = opened.reverse_etl.syncs
+        found = syncs.suggested(model, destination, action) if suggest else {}
+        fields["mapping"] = {**found, **mapped(map_, mapping)}
+        if suggest and not as_json:
+            output.note(f"Mapping: {json.dumps(fields['mapping'], ensure_ascii=False)}")
+        made = syncs.create(model, destination, fields, by=session.user())
+    if as_json:
+        output.print_json(made)
+        return
+    output.done(f"Sync {made.name} is made. See what it would send: tidemill sync preview {made.name}")
+
+
+def mapped(pairs: list[str], mapping: str | None) -> dict[str, Any]:
+    """The mapping that was given, in pairs or as a whole."""
+    from tidemill.errors import ConfigError
+    from tidemill.reverse_etl import drafts
+
+    found = drafts.mapping_of(session.text(mapping)) if mapping is not None else {}
+    for pair in pairs:
+        field, equals, value = pair.partition("=")
+        if not equals or not field:
+            raise ConfigError("mapping_pair", f"{pair!r} is no FIELD=COLUMN.", hint="Write --map email=email_address.")
+        found[field] = json.loads(value) if _is_json(value) else {"@path": f"$.{value}"}
+    return found
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _sizes(delete_brake: str | None, max_bytes_billed: str | None) -> dict[str, Any]:
+    from tidemill.exports import spec
+
+    return {
+        "delete_brake": share(delete_brake),
+        "max_bytes_billed": spec.parse_bytes(max_bytes_billed) if max_bytes_billed is not None else None,
+    }
+
+
+def share(text: str | None) -> float | None:
+    """A share that was typed: 20%, or 0.2."""
+    from tidemill.errors import ConfigError
+
+    if text is None:
+        return None
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise ConfigError("share", f"{text!r} is no share.", hint="Write 20%, or 0.2.") from None
+
+
+@app.command(epilog="Example: tidemill sync edit crm --map name=full_name --resend")
+def edit(
+    name: str = _NAME,
+    rename: str = typer.Option(None, help="A new name."),
+    map_: list[str] = _MAP,
+    mapping: str = _MAPPING,
+    resend: bool = typer.Option(False, "--resend", help="If the mapping changes: send all rows again, mapped anew."),
+    adopt: bool = typer.Option(False, "--adopt", help="If the mapping changes: leave what was sent as it is."),
+    interval: str = _INTERVAL,
+    time_zone: str = export_schedule.TIME_ZONE,
+    offset: str = export_schedule.OFFSET,
+    jitter: str = export_schedule.JITTER,
+    pause_after: str = export_schedule.PAUSE_AFTER,
+    delete_brake: str = _BRAKE,
+    most_rejects: int = _MOST_REJECTS,
+    max_bytes_billed: str = _BYTES,
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Change a sync. With --mapping it is a new mapping, with --map that of these fields alone."""
+    given = locals()
+    changes: dict[str, Any] = {name: given[name] for name in ("interval", "time_zone", "offset", "jitter")}
+    changes |= {"name": rename, "pause_after": pause_after, "most_rejects": most_rejects}
+    changes |= _sizes(delete_brake, max_bytes_billed)
+    with session.app() as opened:
+        syncs = opened.reverse_etl.syncs
+        if map_ or mapping is not None:
+            kept = {} if mapping is not None else syncs.get(name).spec.mapping
+            changes["mapping"] = {**kept, **mapped(map_, mapping)}
+        reset = "resend" if resend else "adopt" if adopt else None
+        made = syncs.edit(name, changes, reset=reset)
+    if as_json:
+        output.print_json(made)
+        return
+    output.done(f"Sync {made.name} is changed.")
+
+
+@run_app.command(epilog="Example: tidemill sync run crm")
+def start(
+    name: str = _NAME,
+    force: bool = typer.Option(False, "--force", help="Also if no table of the model has changed."),
+    allow_deletes: bool = typer.Option(False, "--allow-deletes", help="However many rows it deletes."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Run a sync now, or go on with its run that was interrupted, and wait for its end.
+
+    Ends with code 6 if rows were refused.
+    """
+    with session.app() as opened:
+        syncs = opened.reverse_etl.syncs
+        over = sync_view.follow(
+            name,
+            lambda watch: syncs.run(name, watch, by=session.user(), force=force, deletes=allow_deletes),
+        )
+    sync_view.print_run(over, as_json=as_json)
+
+
+@app.command(epilog="Example: tidemill sync preview crm")
+def preview(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
+    """A dry run: what would be sent, how many rows, and what the plan costs. Nothing is sent or remembered."""
+    with session.app() as opened:
+        found = sync_view.follow(name, lambda watch: opened.reverse_etl.trials.estimate(name, watch))
+    sync_view.print_estimate(found, as_json=as_json)
+
+
+@app.command("try", epilog="Example: tidemill sync try crm --key 42")
+def try_(
+    name: str = _NAME,
+    key: str = typer.Option(None, help="The key of the row. Default: any that is to be sent."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Send one row, and show the request and the answer. The next run sends it again, as the same."""
+    with session.app() as opened:
+        tried = sync_view.follow(name, lambda watch: opened.reverse_etl.trials.send_one(name, watch, key))
+    sync_view.print_tried(tried, as_json=as_json)
+
+
+@app.command("list", epilog="Example: tidemill sync list")
+def list_(as_json: bool = output.JSON_OPTION) -> None:
+    """List syncs: how each stands, and what its last run did."""
+    with session.app() as opened:
+        found = opened.reverse_etl.syncs.find()
+    sync_view.print_syncs(found, as_json=as_json)
+
+
+@app.command(epilog="Example: tidemill sync show crm")
+def show(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
+    """Show one sync."""
+    with session.app() as opened:
+        found = opened.reverse_etl.syncs.get(name)
+    sync_view.print_sync(found, as_json=as_json)
+
+
+@app.command(epilog="Example: tidemill sync runs crm")
+def runs(
+    name: str = typer.Argument(None, help="Name of the sync. Default: all."),
+    limit: int = typer.Option(20, min=1, callback=output.held, help="How many, newest first."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """List runs: what each found, and what became of it."""
+    with session.app() as opened:
+        found = opened.reverse_etl.syncs.runs(name, limit)
+    sync_view.print_runs(found, as_json=as_json)
+
+
+@run_app.command("show", epilog="Example: tidemill sync run show crm 12")
+def run_show(
+    name: str = _NAME,
+    number: int = typer.Argument(None, help="Its number. Default: the last one."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Show one run."""
+    with session.app() as opened:
+        found = opened.reverse_etl.syncs.show_run(name, number)
+    sync_view.print_run(found, as_json=as_json, whole=True)
+
+
+@app.command(epilog="Example: tidemill sync pause crm")
+def pause(name: str = _NAME) -> None:
+    """Begin no run by itself any more. One that runs, ends; by hand it can be run."""
+    with session.app() as opened:
+        opened.reverse_etl.syncs.pause(name, session.user())
+    output.done(f"Sync {name} is paused. Go on: tidemill sync unpause {name}")
+
+
+@app.command(epilog="Example: tidemill sync unpause crm")
+def unpause(name: str = _NAME) -> None:
+    """Have runs begin by themselves again."""
+    with session.app() as opened:
+        opened.reverse_etl.syncs.unpause(name)
+    output.done(f"Sync {name} runs again.")
+
+
+@app.command(epilog="Example: tidemill sync reset crm --resend")
+def reset(
+    name: str = _NAME,
+    resend: bool = typer.Option(False, "--resend", help="The next run sends all rows, as changed ones."),
+    adopt: bool = typer.Option(False, "--adopt", help="The next run takes all rows as delivered, and sends none."),
+    forget: bool = typer.Option(False, "--forget", help="The next run sends all rows, as new ones."),
+) -> None:
+    """Have the next run begin anew with all rows."""
+    from tidemill.errors import ConfigError
+
+    chosen = [how for how, wanted in (("resend", resend), ("adopt", adopt), ("forget", forget)) if wanted]
+    if len(chosen) != 1:
+        raise ConfigError("reset", "Say how.", hint="One of --resend, --adopt and --forget.")
+    with session.app() as opened:
+        opened.reverse_etl.syncs.reset(name, chosen[0])
+    output.done(f"The next run of {name} begins anew ({chosen[0]}).")
+
+
+@app.command(epilog="Example: tidemill sync cancel crm")
+def cancel(name: str = _NAME) -> None:
+    """Ask the run of a sync to stop. What it has delivered is remembered."""
+    with session.app() as opened:
+        found = opened.reverse_etl.syncs.cancel(name)
+    output.done(f"Run {found.number} of {name} is asked to stop.")
+
+
+@app.command(epilog="Example: tidemill sync delete crm --yes")
+def delete(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask.")) -> None:
+    """Delete a sync, with its runs and what is remembered of its rows. Nothing is deleted in the destination."""
+    with session.app() as opened:
+        opened.reverse_etl.syncs.get(name)
+        if not yes:
+            typer.confirm(f"Delete the sync {name}?", abort=True)
+        opened.reverse_etl.syncs.delete(name)
+    output.done(f"Sync {name} is deleted.")

@@ -1,0 +1,185 @@
+"""Syncs, their runs and trials, as they are printed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from tidemill.cli import output, progress
+
+if TYPE_CHECKING:
+    from tidemill.reverse_etl.views import Estimate, RunView, SyncView, Tried
+    from tidemill.reverse_etl.watch import Watch
+
+Result = TypeVar("Result")
+_FAILED = {"failed": 1, "cancelled": 130}
+_REFUSED = 6
+
+
+def follow(name: str, work: Callable[[Watch], Result]) -> Result:
+    """Do it with a progress bar. Ctrl-C cancels; a second one leaves the run to the next command."""
+    from tidemill.reverse_etl.watch import Watch
+
+    stopping = threading.Event()
+    asked = threading.Event()
+
+    def stop(*_: Any) -> None:
+        if asked.is_set():
+            stopping.set()
+        asked.set()
+
+    with progress.bar(name) as bar:
+        watch = Watch(bar.counting, stopping.is_set)
+        watch.stop_when(asked.is_set)
+        before = signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+        try:
+            return work(watch)
+        finally:
+            signal.signal(signal.SIGINT, before)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def print_run(run: RunView, *, as_json: bool, whole: bool = False) -> None:
+    """A run that is over. Raises Exit with the code that says how it ended."""
+    if as_json:
+        output.print_json(run)
+    elif whole:
+        output.print_fields(_fields(run))
+    else:
+        _say(run)
+    if whole:
+        return
+    if code := _FAILED.get(run.status):
+        raise typer.Exit(code)
+    if run.rejected or run.invalid:
+        raise typer.Exit(_REFUSED)
+
+
+def _say(run: RunView) -> None:
+    found = f"{run.added:,} added, {run.updated:,} updated, {run.deleted:,} deleted, {run.unchanged:,} unchanged"
+    became = f"{run.written:,} written, {run.rejected:,} rejected, {run.to_retry:,} to retry"
+    if run.status == "skipped":
+        output.done(f"{run.sync}: no table of the model has changed. Nothing was read. (--force runs it all the same.)")
+        return
+    if run.error:
+        output.say(f"[red]✗[/] {output.safe(run.error['message'])}")
+        if run.error.get("hint"):
+            output.say(output.safe(run.error["hint"]))
+    else:
+        output.done(f"Run {run.number} of {run.sync}: {found}.")
+    output.say(f"  {became}; billed for {output.size(run.bytes_billed)}.")
+    if run.rejected or run.to_retry or run.invalid:
+        invalid = (
+            f"{output.number(run.invalid, 'row')} of the model cannot be delivered (keys). " if run.invalid else ""
+        )
+        output.note(f"{invalid}See why: tidemill sync rejects list {run.sync}")
+
+
+def _fields(run: RunView) -> dict[str, Any]:
+    shown = {name.replace("_", " "): value for name, value in vars(run).items() if name != "error"}
+    if run.error:
+        shown |= {"error": f"{run.error['message']} [{run.error['code']}]", "what to do": run.error.get("hint") or "-"}
+    return shown
+
+
+def print_runs(found: Sequence[RunView], *, as_json: bool) -> None:
+    """Runs."""
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ("SYNC", "RUN", "STATUS", "ADDED", "UPDATED", "DELETED", "WRITTEN", "REJECTED", "TO RETRY", "BEGAN")
+    rows = [
+        (r.sync, r.number, r.status, r.added, r.updated, r.deleted, r.written, r.rejected, r.to_retry, r.began_at)
+        for r in found
+    ]
+    output.print_table(columns, rows, empty="No runs.")
+
+
+def print_syncs(found: Sequence[SyncView], *, as_json: bool) -> None:
+    """Syncs."""
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ("NAME", "MODEL", "DESTINATION", "ACTION", "MODE", "STATUS", "LAST RUN", "NEXT RUN", "NOT DELIVERED")
+    rows = [
+        (
+            s.name,
+            s.model,
+            s.destination,
+            s.spec.action,
+            s.spec.mode.value,
+            s.status,
+            s.last.status if s.last else None,
+            s.next_at,
+            sum(s.rejects.values()),
+        )
+        for s in found
+    ]
+    output.print_table(columns, rows, empty="No syncs. Make one: tidemill sync create --help")
+
+
+def print_sync(sync: SyncView, *, as_json: bool) -> None:
+    """One sync."""
+    if as_json:
+        output.print_json(sync)
+        return
+    fields: dict[str, Any] = {
+        "name": sync.name,
+        "model": sync.model,
+        "destination": f"{sync.destination} ({sync.kind})",
+        "action": sync.spec.action,
+        "mode": sync.spec.mode.value,
+        "extraction": sync.spec.extraction.value,
+        "mapping": json.dumps(sync.spec.mapping, ensure_ascii=False),
+        "schedule": str(sync.spec.schedule),
+        "status": sync.status,
+        "next run": sync.next_at,
+        "not delivered": ", ".join(f"{number:,} {status}" for status, number in sync.rejects.items()) or "0",
+        "made": f"{output.text(sync.made_at)} by {sync.made_by}",
+    }
+    if sync.pause_reason:
+        fields["paused because"] = f"{sync.pause_reason['message']} {sync.pause_reason.get('hint', '')}"
+    if sync.pending:
+        fields["before the next run"] = sync.pending
+    if sync.last:
+        fields["last run"] = f"{sync.last.number}, {sync.last.status}, {output.text(sync.last.began_at)}"
+    output.print_fields(fields)
+
+
+def print_estimate(found: Estimate, *, as_json: bool) -> None:
+    """A dry run."""
+    if as_json:
+        output.print_json(found)
+        return
+    output.print_fields({name.replace("_", " "): number for name, number in found.counts.items()})
+    output.say(f"The plan is billed for {output.size(found.bytes_billed)}, ${found.dollars:.4f}.")
+    for sample in found.samples:
+        output.print_json(sample)
+    if not found.samples:
+        output.say("No row is to be sent.")
+
+
+def print_tried(tried: Tried, *, as_json: bool) -> None:
+    """A test record."""
+    if as_json:
+        output.print_json(tried)
+        return
+    for one in tried.requests:
+        output.out.print(output.safe(f"{one['request']}"), style="bold")
+        for name, value in one["headers"].items():
+            output.out.print(output.safe(f"{name}: {value}"))
+        output.out.print(output.safe(f"\n{one['body']}\n"))
+        output.out.print(output.safe(f"{one['status']}"), style="bold")
+        output.out.print(output.safe(f"{one['answer']}\n"))
+    said = f"The row {tried.key}: {tried.status}{f', {tried.message}' if tried.message else ''}"
+    if tried.status == "written":
+        output.done(said)
+        return
+    output.say(output.safe(said))
+    raise typer.Exit(_REFUSED)

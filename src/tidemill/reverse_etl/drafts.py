@@ -1,0 +1,137 @@
+"""What a user says of a sync, made into its spec and checked against its model and its destination."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tidemill.destinations import registry
+from tidemill.destinations.port import Action
+from tidemill.errors import ConfigError
+from tidemill.reverse_etl import mapping as mappings
+from tidemill.reverse_etl import spec as specs
+from tidemill.reverse_etl.spec import SyncSpec
+from tidemill.schedules import said
+from tidemill.schedules.calendar import Schedule
+from tidemill.store.records_sync import Account
+
+_EDITABLE = {
+    *("name", "mapping", "schedule", "delete_brake", "most_rejects", "reject_share", "deviation", "write_back_days"),
+    *("max_bytes_billed", *said.FIELDS),
+}
+
+
+def action_of(account: Account, name: str | None) -> Action:
+    """The action of that name; without one, the only one that the destination has.
+
+    Raises
+    ------
+    ConfigError
+        It has more than one, and none is named.
+    """
+    destination = registry.get(account.kind)
+    if name is not None:
+        return destination.action(name)
+    if len(destination.actions) > 1:
+        raise ConfigError(
+            "sync_action",
+            f"{destination.title} can do more than one thing with rows.",
+            hint=f"Say which: --action {' | '.join(action.name for action in destination.actions)}",
+        )
+    return destination.actions[0]
+
+
+def new(account: Account, columns: Sequence[str], key: Sequence[str], fields: Mapping[str, Any]) -> SyncSpec:
+    """A new sync. `columns`, `key`: of its model.
+
+    Raises
+    ------
+    ConfigError
+        A field is wrong.
+    """
+    action = action_of(account, fields.get("action"))
+    given = {name: value for name, value in fields.items() if value is not None}
+    given = {**given, "action": action.name, "mode": given.get("mode", action.modes[0].value)}
+    made: SyncSpec = specs.make(SyncSpec, "sync", said.understood(given, Schedule()))
+    check(made, action, columns, key)
+    return made
+
+
+def changed(
+    before: SyncSpec, account: Account, columns: Sequence[str], key: Sequence[str], changes: Mapping[str, Any]
+) -> SyncSpec:
+    """A sync with changes.
+
+    Raises
+    ------
+    ConfigError
+        A field is wrong, or fixed.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    if not given:
+        raise ConfigError("nothing_to_change", "Nothing to change was named.", hint="tidemill sync edit --help")
+    fixed = sorted(set(given) - _EDITABLE)
+    if fixed:
+        raise ConfigError("field_fixed", f"{', '.join(fixed)} cannot be changed.", hint="Make another sync.")
+    kept = {name: getattr(before, name) for name in SyncSpec.model_fields}
+    made: SyncSpec = specs.make(SyncSpec, "sync", {**kept, **said.understood(given, before.schedule)})
+    check(made, registry.get(account.kind).action(made.action), columns, key)
+    return made
+
+
+def check(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[str]) -> None:
+    """That a sync fits its action and its model. Raises ConfigError."""
+    if made.mode not in action.modes:
+        raise ConfigError(
+            "sync_mode",
+            f"{action.title} has no mode {made.mode}.",
+            hint=f"It has: {', '.join(mode.value for mode in action.modes)}.",
+        )
+    if made.cursor is not None and made.cursor not in columns:
+        raise ConfigError("column_unknown", f"The model has no column {made.cursor!r}.", hint=_columns(columns))
+    mapping = mappings.compile(made.mapping)
+    if mapping.columns is not None:
+        unknown = sorted(mapping.columns - set(columns))
+        if unknown:
+            raise ConfigError(
+                "column_unknown",
+                f"The mapping names columns that the model does not have: {', '.join(unknown)}.",
+                hint=_columns(columns),
+            )
+    missing = [field.name for field in action.fields if field.required and field.name not in made.mapping]
+    if missing and not any(name.startswith(("@", "__segment_internal_directive")) for name in made.mapping):
+        raise ConfigError(
+            "mapping_incomplete",
+            f"{action.title} needs {', '.join(missing)}, which is not mapped.",
+            hint=f"Columns: {', '.join(columns)}; key: {', '.join(key)}.",
+        )
+
+
+def hashed(made: SyncSpec, columns: Sequence[str]) -> list[str]:
+    """The columns by which a row is hashed: those that the mapping reads, sorted."""
+    read = mappings.compile(made.mapping).columns
+    return sorted(columns if read is None else read & set(columns))
+
+
+def mapping_of(text: str) -> dict[str, Any]:
+    """A mapping that was given as text.
+
+    Raises
+    ------
+    ConfigError
+        It is no JSON object.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ConfigError("mapping_json", f"The mapping is no JSON: {error}.", hint="It is a JSON object.") from None
+    if not isinstance(found, dict):
+        raise ConfigError(
+            "mapping_json", "The mapping is no JSON object.", hint='Write {"FIELD": {"@path": "$.COLUMN"}}.'
+        )
+    return found
+
+
+def _columns(columns: Sequence[str]) -> str:
+    return f"Columns: {', '.join(columns)}."

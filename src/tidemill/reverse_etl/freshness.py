@@ -1,0 +1,35 @@
+"""Whether what a model reads can have changed: how its tables were, as a text that is compared."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tidemill.errors import AccessError, NotFoundError
+from tidemill.reverse_etl import statement
+
+if TYPE_CHECKING:
+    from tidemill.bigquery.client import Client
+
+#: Functions that give another result though nothing has changed ("Functions": date, time, utility, security), and what
+#: reads a table as it was at another time.
+_CHANGING = re.compile(
+    r"CURRENT_(DATE|DATETIME|TIME|TIMESTAMP)|RAND|GENERATE_UUID|SESSION_USER|SYSTEM_TIME|TABLESAMPLE|EXTERNAL_QUERY"
+    r"|APPENDS|CHANGES|ML|AI|INFORMATION_SCHEMA|__TABLES__",
+    re.IGNORECASE,
+)
+
+
+def seen(client: Client, sql: str) -> str | None:
+    """How the tables of a model are; None if that cannot be known."""
+    from tidemill.bigquery import describe
+
+    if any(_CHANGING.fullmatch(word) for word in statement.words(sql)):
+        return None
+    try:
+        found = [describe.version(client, table) for table in describe.described(client, sql).tables]
+    except (AccessError, NotFoundError):
+        return None
+    if not found or None in found:
+        return None
+    return ";".join(sorted(str(version) for version in found))

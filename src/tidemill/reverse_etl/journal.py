@@ -1,0 +1,92 @@
+"""What became of the rows of a piece: kept as soon as it is known, so that who goes on with the run does not send them
+again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from tidemill.destinations.port import Outcome, Record, Status
+from tidemill.errors import ConfigError
+from tidemill.reverse_etl.plan.port import Left, Piece, PlanRow
+from tidemill.reverse_etl.work import Job, Parts
+from tidemill.store.sync_runs import Call
+
+#: Rows that were refused before they were sent are kept together, up to so many.
+_TOGETHER = 500
+#: Characters of a message of somebody else's that are kept.
+_MOST = 1_000
+
+
+class Journal:
+    """Of one piece of a run. `rows`: those of the piece, in order."""
+
+    def __init__(self, parts: Parts, job: Job, piece: Piece, rows: Sequence[PlanRow]) -> None:
+        self._parts, self._job, self._piece, self._rows = parts, job, piece, rows
+        self._positions = {row.key: position for position, row in enumerate(rows)}
+        self._calls = parts.books.runs.calls(job.run.id, piece.number)
+        self._waiting: list[tuple[int, Outcome]] = []
+
+    def left(self) -> Iterator[tuple[int, PlanRow]]:
+        """Rows that have no outcome yet, each with its position."""
+        known = {position for call in self._calls for position in call.positions}
+        return ((position, row) for position, row in enumerate(self._rows) if position not in known)
+
+    def refused(self, position: int, outcome: Outcome) -> None:
+        """A row will not be sent."""
+        self._waiting.append((position, outcome))
+        if len(self._waiting) >= _TOGETHER:
+            self.flush()
+
+    def told(self, outcomes: Iterable[tuple[Record, Outcome]]) -> None:
+        """Rows were sent."""
+        self._waiting += [(self._positions[record.row_key], outcome) for record, outcome in outcomes]
+        self.flush()
+
+    def flush(self) -> None:
+        """Keep what is known.
+
+        Raises
+        ------
+        ConfigError
+            More rows were refused than a run may have.
+        """
+        if not self._waiting:
+            return
+        job, books = self._job, self._parts.books
+        others = [(position, outcome) for position, outcome in self._waiting if outcome.status is not Status.WRITTEN]
+        if others:
+            books.rejects.keep(job.sync.id, job.run.number, [self._kept(*one) for one in others])
+        positions = [position for position, _ in self._waiting]
+        told = [(at, str(one.status), one.code, one.message[:_MOST], one.unsure) for at, one in others]
+        books.runs.journal(job.run.id, Call(self._piece.number, positions, told))
+        self._waiting.clear()
+        most = job.spec.most_rejects
+        if others and books.runs.get(job.run.id).rejected > most:
+            raise ConfigError(
+                "too_many_rejects",
+                f"More than {most:,} rows were refused: the others are not tried.",
+                hint=f"Look at them: tidemill sync rejects list {job.sync.name}. Then mend the mapping or the model; or "
+                "allow more: tidemill sync edit NAME --most-rejects N",
+            )
+
+    def _kept(self, position: int, outcome: Outcome) -> dict[str, object]:
+        row = self._rows[position]
+        return {
+            "key": row.key,
+            "op": row.op.value,
+            "status": outcome.status.value,
+            "code": outcome.code,
+            "message": outcome.message[:_MOST],
+            "row": row.row,
+        }
+
+
+def left(calls: Sequence[Call], rows: Sequence[PlanRow]) -> Iterator[Left]:
+    """Of the rows of a piece, those that were not acknowledged, by its calls."""
+    sent = {position for call in calls for position in call.positions}
+    others = {position: (status, code, unsure) for call in calls for position, status, code, _, unsure in call.others}
+    for position, row in enumerate(rows):
+        if position in others:
+            yield Left(row, *others[position])
+        elif position not in sent:
+            yield Left(row, "unsent")

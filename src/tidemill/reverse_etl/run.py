@@ -1,0 +1,271 @@
+"""A run of a sync, from its plan to its end: plan → deliver piece by piece → commit.
+
+Who does it holds the sync's lock. Each step may be done again: the plan is found by the run's id, outcomes are in the
+journal, the commit is found by its jobs' ids. Nothing but the run's row says what is to be done next.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tidemill.destinations import deliver
+from tidemill.destinations.port import Op, Outcome, Outlet, Record, identity, rejected
+from tidemill.errors import Cancelled, ConflictError, RowError, TidemillError, UnavailableError
+from tidemill.outbound import network
+from tidemill.reverse_etl import freshness, journal
+from tidemill.reverse_etl.journal import Journal
+from tidemill.reverse_etl.pacing import Pacer
+from tidemill.reverse_etl.plan.port import Counts, Left, Piece, Planned, Planner, PlanRow
+from tidemill.reverse_etl.watch import Interrupted, Watch
+from tidemill.reverse_etl.work import Job, Parts
+from tidemill.store.records_sync import Sync, SyncRun
+
+#: Rows of a model that cannot be delivered, of which that many are kept.
+_MOST_INVALID = 1_000
+_INVALID = {
+    "key_null": "The key is NULL.",
+    "key_duplicate": "More than one row has this key: none of them is delivered.",
+    "cursor_null": "The cursor is NULL.",
+}
+
+
+class Runner:
+    """Moves runs. `sync` is looked at anew in each."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def execute(self, sync: Sync, make: Callable[[Sync], SyncRun], watch: Watch) -> SyncRun:
+        """Go on with the sync's run, or `make` one, and see it to its end. Gives it, over.
+
+        Raises
+        ------
+        ConflictError
+            Another process is at it.
+        Interrupted
+            This process stops; the run is to be gone on with.
+        UnavailableError
+            The database or BigQuery was away when what was delivered was to be remembered; likewise.
+        """
+        with self._parts.locks.attempt(f"sync:{sync.id}") as held:
+            if not held:
+                raise ConflictError(
+                    "sync_running",
+                    "Another process is at work on this sync.",
+                    hint="Wait for it, or cancel its run: tidemill sync cancel NAME",
+                )
+            sync = self._parts.books.syncs.by_id(sync.id)
+            run = self._parts.books.runs.running(sync.id) or make(sync)
+            return self._execute(self._parts.job(sync, run), watch)
+
+    def _execute(self, job: Job, watch: Watch) -> SyncRun:
+        runs = self._parts.books.runs
+        watch.asked = lambda: runs.cancel_requested(job.run.id)
+        with self._parts.planning(job) as planner:
+            if job.run.step == "plan":
+                run = self._planned(job, planner, watch)
+                if run.status != "running":
+                    return run
+                job = dataclasses.replace(job, run=run)
+            stopped: TidemillError | None = None
+            if job.run.step == "deliver":
+                try:
+                    self._deliver(job, planner, watch)
+                except Interrupted:
+                    raise
+                except TidemillError as error:
+                    if _is_of_database(error):
+                        raise
+                    stopped = error
+                note = {"error": _said(stopped)} if stopped else {}
+                runs.note(job.run.id, step="commit", **note)
+                job = dataclasses.replace(job, run=runs.get(job.run.id))
+            return self._commit(job, planner, watch)
+
+    # Plan
+
+    def _planned(self, job: Job, planner: Planner, watch: Watch) -> SyncRun:
+        """The run with its plan; or over: there is nothing to do, or it must not go on."""
+        runs = self._parts.books.runs
+        try:
+            watch.check()
+            watch.report("looking what has changed", 0, 0)
+            seen = self._seen(job)
+            if seen is not None and seen == job.sync.seen and self._may_skip(job):
+                return runs.finish(job.run.id, "skipped")
+            self._prepare(job, planner)
+            planned = planner.plan(job.wanted)
+            self._assert_few_deletes(job, planned)
+            self._keep_invalid(job, planner, planned.counts)
+        except Interrupted:
+            raise
+        except TidemillError as error:
+            if _is_of_database(error):
+                raise
+            with contextlib.suppress(TidemillError):
+                planner.clean(job.wanted)
+            status = "cancelled" if isinstance(error, Cancelled) else "failed"
+            return runs.finish(job.run.id, status, _said(error))
+        kept = {**dataclasses.asdict(planned), "seen": seen}
+        runs.note(job.run.id, plan=kept, step="deliver", bytes_billed=planned.bytes_billed)
+        return runs.get(job.run.id)
+
+    def _seen(self, job: Job) -> str | None:
+        with self._parts.client(job.connection, job.source) as client:
+            return freshness.seen(client, job.wanted.sql)
+
+    def _may_skip(self, job: Job) -> bool:
+        """Whether nothing is left to do of what was planned before."""
+        if job.run.spec.get("forced") or job.sync.pending or job.spec.extraction == "full":
+            return False
+        return job.sync.columns == list(job.wanted.columns) and not self._parts.books.rejects.count(job.sync.id)
+
+    def _prepare(self, job: Job, planner: Planner) -> None:
+        """Do what the user wants done with the state before the next plan."""
+        if job.sync.pending == "resend":
+            planner.resend()
+        elif job.sync.pending == "forget":
+            planner.forget()
+            self._parts.books.syncs.settle(job.sync.id, position=None)
+        if job.sync.pending in {"resend", "forget"}:
+            self._parts.books.syncs.settle(job.sync.id, pending=None)
+
+    def _assert_few_deletes(self, job: Job, planned: Planned) -> None:
+        share = planned.counts.deleted / planned.known if planned.known else 0.0
+        if share <= job.spec.delete_brake or job.run.spec.get("deletes"):
+            return
+        does = "delete" if Op.DELETED in job.wanted.delivers else "forget"
+        raise ConflictError(
+            "delete_brake",
+            f"The run would {does} {planned.counts.deleted:,} of {planned.known:,} rows ({share:.0%}); "
+            f"more than {job.spec.delete_brake:.0%} stop it.",
+            hint=f"If that is meant: tidemill sync run {job.sync.name} --allow-deletes",
+        )
+
+    def _keep_invalid(self, job: Job, planner: Planner, counts: Counts) -> None:
+        if not counts.invalid_null + counts.invalid_duplicate + counts.invalid_cursor:
+            return
+        rows = [
+            {"key": key or "", "op": "added", "status": "invalid", "code": code, "message": _INVALID[code], "row": None}
+            for key, code in planner.invalid(job.wanted, _MOST_INVALID)
+        ]
+        one_a_key = {str(row["key"]): row for row in rows}
+        self._parts.books.rejects.keep(job.sync.id, job.run.number, list(one_a_key.values()))
+
+    # Deliver
+
+    def _deliver(self, job: Job, planner: Planner, watch: Watch) -> None:
+        pieces = pieces_of(job.run)
+        total, done = sum(piece.rows for piece in pieces), 0
+        if not total:
+            return
+        settings = self._parts.settings_of(self._parts.books.accounts.by_id(job.account.id))
+        pacer = Pacer(
+            f"{job.account.kind}:{settings.account}",
+            job.destination.pace(settings),
+            self._parts.paces,
+            self._parts.locks.attempt,
+            watch.sleep,
+        )
+        try:
+            with contextlib.ExitStack() as stack:
+                http = stack.enter_context(self._parts.http())
+                client = stack.enter_context(job.destination.open(settings, Outlet(http, watch.sleep)))
+                line = deliver.Line(client, job.action, pacer, watch.sleep)
+                for piece, rows in _read_ahead(planner, job, pieces):
+                    watch.check()
+                    self._piece(job, piece, rows, line, watch)
+                    done += piece.rows
+                    watch.report("delivering", done, total)
+        except TidemillError as error:
+            raise network.without(error, settings.secrets) from None
+
+    def _piece(self, job: Job, piece: Piece, rows: list[PlanRow], line: deliver.Line, watch: Watch) -> None:
+        pages = Journal(self._parts, job, piece, rows)
+
+        def records() -> Iterator[Record]:
+            for position, row in pages.left():
+                watch.check()
+                made = record_of(job, row)
+                if isinstance(made, Outcome):
+                    pages.refused(position, made)
+                else:
+                    yield made
+
+        try:
+            deliver.deliver(line, records(), pages.told)
+        finally:
+            pages.flush()
+
+    # Commit
+
+    def _commit(self, job: Job, planner: Planner, watch: Watch) -> SyncRun:
+        runs, wanted, error = self._parts.books.runs, job.wanted, job.run.error
+        pieces = pieces_of(job.run)
+        begun = [piece for piece in pieces if not error or runs.calls(job.run.id, piece.number)]
+        watch.report("remembering what was delivered", 0, 0)
+        planner.commit(wanted, self._left(job, planner, begun), begun)
+        changes: dict[str, Any] = {"columns": list(wanted.columns)}
+        if not error:
+            plan = job.run.plan or {}
+            changes |= {"seen": plan.get("seen"), "pending": None}
+            if plan.get("upto") is not None:
+                changes["position"] = plan["upto"]
+            self._parts.books.rejects.settle(job.sync.id, job.run.number)
+        self._parts.books.syncs.settle(job.sync.id, **changes)
+        with contextlib.suppress(TidemillError):  # they expire by themselves
+            planner.clean(wanted)
+        status = "completed" if not error else "cancelled" if error["code"] == "cancelled" else "failed"
+        return runs.finish(job.run.id, status, error)
+
+    def _left(self, job: Job, planner: Planner, pieces: list[Piece]) -> Iterator[Left]:
+        """Rows of these pieces that were not acknowledged."""
+        for piece in pieces:
+            calls = self._parts.books.runs.calls(job.run.id, piece.number)
+            known = sum(len(call.positions) for call in calls)
+            if known < piece.rows or any(call.others for call in calls):
+                yield from journal.left(calls, planner.rows(job.wanted, piece))
+
+
+def pieces_of(run: SyncRun) -> list[Piece]:
+    """The pieces of a run's plan."""
+    return [Piece(**piece) for piece in (run.plan or {}).get("pieces", ())]
+
+
+def record_of(job: Job, row: PlanRow) -> Record | Outcome:
+    """What is sent of a row; or why nothing is."""
+    try:
+        mapped = job.mapping.apply(row.row)
+    except RowError as error:
+        return rejected(error.code, error.message)
+    fields = job.check(mapped, row.op)
+    if isinstance(fields, Outcome):
+        return fields
+    own = identity(str(job.sync.id), row.key, f"{row.since}:{row.hash}", row.op)
+    return Record(row.key, own, row.op, job.spec.mode, fields)
+
+
+def _read_ahead(planner: Planner, job: Job, pieces: list[Piece]) -> Iterator[tuple[Piece, list[PlanRow]]]:
+    """The pieces with their rows: the next one is read while one is delivered."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        reading = [pool.submit(planner.rows, job.wanted, piece) for piece in pieces[:1]]
+        for number, piece in enumerate(pieces):
+            rows = reading.pop().result()
+            if number + 1 < len(pieces):
+                reading.append(pool.submit(planner.rows, job.wanted, pieces[number + 1]))
+            yield piece, rows
+
+
+def _is_of_database(error: TidemillError) -> bool:
+    """Whether it says that nothing can be written down now."""
+    return isinstance(error, UnavailableError) and error.code.startswith(("database", "lock_lost"))
+
+
+def _said(error: TidemillError | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    return {"code": error.code, "message": error.message, "hint": error.hint}

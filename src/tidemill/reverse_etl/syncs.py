@@ -1,0 +1,210 @@
+"""What a user can do with syncs: create, run, list, show, pause, reset, cancel and delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tidemill.destinations import registry
+from tidemill.errors import ConfigError, ConflictError, NotFoundError
+from tidemill.reverse_etl import drafts, due
+from tidemill.reverse_etl import mapping as mappings
+from tidemill.reverse_etl.run import Runner
+from tidemill.reverse_etl.spec import ModelSpec, SyncSpec
+from tidemill.reverse_etl.views import RunView, SyncView
+from tidemill.reverse_etl.watch import Watch
+from tidemill.reverse_etl.work import Parts
+from tidemill.store.records_sync import SourceModel, Sync, SyncRun
+
+RESETS = ("resend", "adopt", "forget")
+#: The columns of a model, and what they are: by a dry run.
+Columns = Callable[[SourceModel], list[str]]
+
+
+class SyncService:
+    """Syncs."""
+
+    def __init__(self, parts: Parts, columns: Columns) -> None:
+        """`columns(model)`: names of the columns that a model gives now."""
+        self._parts, self._books, self._columns = parts, parts.books, columns
+        self.runner = Runner(parts)
+
+    def create(self, model: str, destination: str, fields: Mapping[str, Any], *, by: str) -> SyncView:
+        """Save a new sync.
+
+        Raises
+        ------
+        ConfigError
+            Something of it is wrong.
+        ConflictError
+            The name is taken.
+        """
+        self._books.syncs.assert_free(str(fields["name"]))
+        source, account = self._books.models.get(model), self._books.accounts.get(destination)
+        key = ModelSpec.model_validate(source.spec).key
+        made = drafts.new(account, self._columns(source), key, fields)
+        saved = self._books.syncs.add(
+            name=made.name,
+            model_id=source.id,
+            destination_id=account.id,
+            spec=made.model_dump(mode="json"),
+            next_at=due.first(made, self._books.syncs.now()),
+            made_by=by,
+        )
+        return self._view(saved)
+
+    def edit(self, name: str, changes: Mapping[str, Any], *, reset: str | None = None) -> SyncView:
+        """Change a sync. `reset`: what is done with rows that were delivered, if its mapping changes: resend, or adopt.
+
+        Raises
+        ------
+        ConfigError
+            Something of it is wrong; or its mapping changes, and it is not said what is to be done.
+        """
+        saved = self._books.syncs.get(name)
+        source, account = self._books.models.by_id(saved.model_id), self._books.accounts.by_id(saved.destination_id)
+        before, columns = SyncSpec.model_validate(saved.spec), self._columns(source)
+        made = drafts.changed(before, account, columns, ModelSpec.model_validate(source.spec).key, changes)
+        more: dict[str, Any] = {}
+        if made.mapping != before.mapping and saved.columns is not None:
+            if reset not in {"resend", "adopt"}:
+                raise ConfigError(
+                    "mapping_changed",
+                    "The mapping changes what is sent of rows that are delivered already.",
+                    hint="Say what is to be done with them: --resend sends them all again, --adopt leaves them.",
+                )
+            more["pending"] = reset
+        if made.schedule != before.schedule:
+            more["next_at"] = due.first(made, self._books.syncs.now())
+        return self._view(self._books.syncs.change(saved.id, name=made.name, spec=made.model_dump(mode="json"), **more))
+
+    def suggested(self, model: str, destination: str, action: str | None) -> dict[str, Any]:
+        """A mapping by the names of the model's columns."""
+        source, account = self._books.models.get(model), self._books.accounts.get(destination)
+        return mappings.suggest(drafts.action_of(account, action).fields, self._columns(source))
+
+    def run(self, name: str, watch: Watch, *, by: str, force: bool = False, deletes: bool = False) -> RunView:
+        """Run a sync now, or go on with its run that was interrupted, and see it to its end.
+
+        `force`: also if nothing has changed; `deletes`: however many rows it deletes.
+
+        Raises
+        ------
+        TidemillError
+            Why it failed; its state is recorded. Cancelled likewise.
+        """
+        sync = self._books.syncs.get(name)
+        over = self.runner.execute(sync, lambda found: self.begin(found, by, force=force, deletes=deletes), watch)
+        return RunView.of(over, sync.name)
+
+    def begin(self, sync: Sync, by: str, *, force: bool = False, deletes: bool = False) -> SyncRun:
+        """A new run of a sync, with what is said of it and its model now."""
+        spec = self.spec_of(sync)
+        if sync.columns not in (None, spec["columns"]) and sync.pending is None:
+            raise ConflictError(
+                "columns_changed",
+                "The columns that the mapping reads are others than before: all rows would count as changed.",
+                hint=f"Say what is to be done: tidemill sync reset {sync.name} --resend, or --adopt",
+            )
+        adopts = {"adopts": True} if sync.pending == "adopt" else {}
+        return self._books.runs.begin(sync.id, {**spec, **adopts, "forced": force, "deletes": deletes}, by)
+
+    def spec_of(self, sync: Sync) -> dict[str, Any]:
+        """What a run would keep of a sync and its model now."""
+        source = self._books.models.by_id(sync.model_id)
+        columns = drafts.hashed(SyncSpec.model_validate(sync.spec), self._columns(source))
+        return {"sync": sync.spec, "model": source.spec, "columns": columns}
+
+    def get(self, name: str) -> SyncView:
+        """The sync of that name."""
+        return self._view(self._books.syncs.get(name))
+
+    def find(self) -> list[SyncView]:
+        """All, by name."""
+        return [self._view(sync) for sync in self._books.syncs.find()]
+
+    def runs(self, name: str | None = None, limit: int = 20) -> list[RunView]:
+        """The last runs, of all syncs or of one; the newest first."""
+        names = {sync.id: sync.name for sync in self._books.syncs.find()}
+        of = self._books.syncs.get(name).id if name is not None else None
+        return [RunView.of(run, names.get(run.sync_id, "")) for run in self._books.runs.find(of, limit=limit)]
+
+    def show_run(self, name: str, number: int | None = None) -> RunView:
+        """A run of a sync, by its number; the last one without."""
+        sync = self._books.syncs.get(name)
+        if number is not None:
+            return RunView.of(self._books.runs.numbered(sync.id, number), sync.name)
+        found = self._books.runs.find(sync.id, limit=1)
+        if not found:
+            raise NotFoundError(
+                "sync_run_unknown", f"{sync.name} was never run.", hint=f"tidemill sync run {sync.name}"
+            )
+        return RunView.of(found[0], sync.name)
+
+    def pause(self, name: str, by: str) -> None:
+        """Begin no run by itself any more."""
+        sync = self._books.syncs.get(name)
+        if not self._books.syncs.pause(sync.id, by, None):
+            raise ConflictError("sync_paused", f"{sync.name} is paused already.", hint="tidemill sync unpause NAME")
+
+    def unpause(self, name: str) -> None:
+        """Have runs begin by themselves again; the first one at once, if it is due."""
+        sync = self._books.syncs.get(name)
+        if sync.paused_at is None:
+            raise ConflictError("sync_not_paused", f"{sync.name} is not paused.", hint="tidemill sync show NAME")
+        self._books.syncs.settle(sync.id, paused_at=None, paused_by=None, pause_reason=None, failures=0, tries=0)
+
+    def reset(self, name: str, how: str) -> None:
+        """Have the next run take what was delivered in another way: `resend` all rows; `adopt` the model as it is, as
+        delivered; `forget` that anything was delivered."""
+        if how not in RESETS:
+            raise ConfigError("reset", f"{how!r} is no reset.", hint=f"One of {', '.join(RESETS)}.")
+        self._books.syncs.settle(self._books.syncs.get(name).id, pending=how)
+
+    def cancel(self, name: str) -> RunView:
+        """Ask the run of a sync to stop. What it has delivered is remembered."""
+        sync = self._books.syncs.get(name)
+        run = self._books.runs.running(sync.id)
+        if run is None:
+            raise NotFoundError("sync_not_running", f"{sync.name} is not running.", hint="tidemill sync runs NAME")
+        self._books.runs.request_cancel(run.id)
+        return RunView.of(self._books.runs.get(run.id), sync.name)
+
+    def delete(self, name: str) -> None:
+        """Delete a sync, its runs, and what is remembered of its rows; ConflictError while it runs."""
+        sync = self._books.syncs.get(name)
+        with self._parts.locks.attempt(f"sync:{sync.id}") as held:
+            if not held:
+                raise ConflictError(
+                    "sync_running", "A run of this sync is running.", hint=f"First: tidemill sync cancel {sync.name}"
+                )
+            source = self._books.models.by_id(sync.model_id)
+            connection = self._books.connections.by_id(source.connection_id)
+            found = self._books.sources.of(connection)
+            with self._parts.client(connection, found) as client:
+                self._parts.planner(client, found, sync).forget()
+            self._books.syncs.delete(sync.id)
+
+    def _view(self, sync: Sync) -> SyncView:
+        account = self._books.accounts.by_id(sync.destination_id)
+        runs = self._books.runs.find(sync.id, limit=1)
+        last = RunView.of(runs[0], sync.name) if runs else None
+        status = "paused" if sync.paused_at else "running" if last and last.status == "running" else "ready"
+        return SyncView(
+            id=sync.id,
+            name=sync.name,
+            model=self._books.models.by_id(sync.model_id).name,
+            destination=account.name,
+            kind=registry.get(account.kind).title,
+            spec=SyncSpec.model_validate(sync.spec),
+            status=status,
+            next_at=None if sync.paused_at else sync.next_at,
+            paused_by=sync.paused_by,
+            pause_reason=sync.pause_reason,
+            pending=sync.pending,
+            position=sync.position,
+            rejects=self._books.rejects.count(sync.id),
+            last=last,
+            made_at=sync.made_at,
+            made_by=sync.made_by,
+        )

@@ -1,0 +1,144 @@
+"""What would be sent: a dry run, and one record that is sent for a try."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import uuid
+from typing import Any
+
+from tidemill.destinations import deliver
+from tidemill.destinations.port import Outcome, Outlet, Record
+from tidemill.errors import NotFoundError, TidemillError
+from tidemill.outbound import network
+from tidemill.outbound.client import Seen
+from tidemill.reverse_etl.pacing import Pacer
+from tidemill.reverse_etl.plan.port import Planner, PlanRow
+from tidemill.reverse_etl.run import record_of
+from tidemill.reverse_etl.syncs import SyncService
+from tidemill.reverse_etl.views import Estimate, Tried
+from tidemill.reverse_etl.watch import Watch
+from tidemill.reverse_etl.work import Job, Parts
+from tidemill.store.records_sync import SyncRun
+
+_TIB = 1024**4
+_SAMPLES = 5
+#: Characters of a request and an answer that are shown.
+_SHOWN = 20_000
+
+
+class Trials:
+    """Of an installation's syncs. Nothing of what they do is remembered."""
+
+    def __init__(self, parts: Parts, syncs: SyncService) -> None:
+        self._parts, self._syncs = parts, syncs
+
+    def estimate(self, name: str, watch: Watch) -> Estimate:
+        """What a run would do now. It makes the plan, which is billed, and sends nothing."""
+        with self._planned(name, watch) as (job, planner):
+            planned = planner.plan(job.wanted)
+            rows = planner.rows(job.wanted, planned.pieces[0])[:_SAMPLES] if planned.pieces else []
+        samples = tuple({"key": row.key, "op": row.op.value, **_shown(record_of(job, row))} for row in rows)
+        price = self._parts.settings.price_query_tib
+        return Estimate(
+            counts=dataclasses.asdict(planned.counts),
+            known=planned.known,
+            samples=samples,
+            bytes_billed=planned.bytes_billed,
+            dollars=planned.bytes_billed / _TIB * price,
+        )
+
+    def send_one(self, name: str, watch: Watch, key: str | None = None) -> Tried:
+        """Send one row that a run would send: that with the key, or any. The next run sends it again, with the same
+        identity.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such row.
+        """
+        with self._planned(name, watch) as (job, planner):
+            row = self._chosen(job, planner, key)
+            made = record_of(job, row)
+            if isinstance(made, Outcome):
+                return Tried(row.key, {}, (), made.status.value, made.message)
+            seen: list[Seen] = []
+            outcome = self._sent(job, made, watch, seen)
+            secrets = self._parts.settings_of(job.account).secrets
+        told = tuple(_told(one, secrets) for one in seen)
+        return Tried(row.key, dict(made.fields), told, outcome.status.value, outcome.message)
+
+    def _chosen(self, job: Job, planner: Planner, key: str | None) -> PlanRow:
+        planned = planner.plan(job.wanted)
+        for piece in planned.pieces:
+            for row in planner.rows(job.wanted, piece):
+                if key is None or row.key == key:
+                    return row
+        raise NotFoundError(
+            "row_unknown",
+            f"No row with the key {key!r} is to be sent."
+            if key is not None
+            else "No row is to be sent: none has changed.",
+            hint=f"tidemill sync preview {job.sync.name} says what is.",
+        )
+
+    def _sent(self, job: Job, record: Record, watch: Watch, seen: list[Seen]) -> Outcome:
+        outcomes: list[tuple[Record, Outcome]] = []
+        settings = self._parts.settings_of(job.account)
+        pacer = Pacer(
+            f"{job.account.kind}:{settings.account}",
+            job.destination.pace(settings),
+            self._parts.paces,
+            self._parts.locks.attempt,
+            watch.sleep,
+        )
+        try:
+            with self._parts.http() as http, job.destination.open(settings, Outlet(http, watch.sleep)) as client:
+                http.observe = seen.append
+                deliver.deliver(deliver.Line(client, job.action, pacer, watch.sleep), [record], outcomes.extend)
+        except TidemillError as error:
+            raise network.without(error, settings.secrets) from None
+        return outcomes[0][1]
+
+    @contextlib.contextmanager
+    def _planned(self, name: str, watch: Watch) -> Any:
+        """A job that is like that of the next run, whose plan is thrown away in the end."""
+        sync = self._parts.books.syncs.get(name)
+        runs = self._parts.books.runs.find(sync.id, limit=1)
+        spec = self._syncs.spec_of(sync)
+        now = self._parts.books.syncs.now()
+        number = runs[0].number + (runs[0].status != "running") if runs else 1
+        run = SyncRun(
+            uuid.uuid4(), sync.id, number, "running", "plan", spec, None, 0, 0, 0, 0, None, [], False, now, "", None
+        )
+        job = self._parts.job(sync, run)
+        with self._parts.planning(job) as planner:
+            try:
+                watch.check()
+                yield job, planner
+            finally:
+                with contextlib.suppress(TidemillError):
+                    planner.clean(job.wanted)
+
+
+def _shown(made: Record | Outcome) -> dict[str, Any]:
+    if isinstance(made, Outcome):
+        return {"refused": made.message}
+    return {"fields": dict(made.fields)}
+
+
+def _told(seen: Seen, secrets: tuple[str, ...]) -> dict[str, Any]:
+    """A request and its answer, without secrets."""
+
+    def clean(text: str) -> str:
+        return network.scrubbed(text, secrets)[:_SHOWN]
+
+    hidden = {"authorization", "x-api-key", "api-key", "cookie"}
+    headers = {name: "********" if name.lower() in hidden else clean(value) for name, value in seen.headers.items()}
+    return {
+        "request": f"{seen.method} {clean(seen.url)}",
+        "headers": headers,
+        "body": clean(seen.body.decode("utf-8", "replace")),
+        "status": seen.status,
+        "answer": clean(seen.answer.decode("utf-8", "replace")),
+    }

@@ -1,0 +1,64 @@
+"""How a run is told to stop, and tells how far it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from tidemill.errors import Cancelled
+
+_LOOKS_EVERY_SECONDS = 1.0
+_PAUSE_SECONDS = 0.2
+#: (what is done, rows done, rows in all)
+Report = Callable[[str, int, int], None]
+
+
+class Interrupted(Cancelled):
+    """This process stops; another one goes on with the run."""
+
+
+class Watch:
+    """Of one run in this process. `asked` says whether somebody asked for it to be cancelled; it is asked once a
+    second."""
+
+    def __init__(self, report: Report, stopping: Callable[[], bool] = lambda: False) -> None:
+        self.report, self._stopping = report, stopping
+        self.asked: Callable[[], bool] = lambda: False
+        self._here: Callable[[], bool] = lambda: False
+        self._lock, self._looked_at = threading.Lock(), 0.0
+        self._cancelled = False
+
+    def stop_when(self, here: Callable[[], bool]) -> None:
+        """It is cancelled as soon as that is so."""
+        self._here = here
+
+    def cancelled(self) -> bool:
+        """Whether it is to stop, for whatever reason."""
+        return self._stopping() or self._is_asked()
+
+    def check(self) -> None:
+        """Raise Interrupted or Cancelled, if it is to stop."""
+        if self._stopping():
+            raise Interrupted(code="interrupted")
+        if self._is_asked():
+            raise Cancelled(hint="What was delivered is remembered.")
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raises as `check` does."""
+        end = time.monotonic() + seconds
+        while True:
+            self.check()
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, _PAUSE_SECONDS))
+
+    def _is_asked(self) -> bool:
+        if self._here():
+            return True
+        with self._lock:
+            if not self._cancelled and time.monotonic() - self._looked_at >= _LOOKS_EVERY_SECONDS:
+                self._looked_at = time.monotonic()
+                self._cancelled = self.asked()
+            return self._cancelled

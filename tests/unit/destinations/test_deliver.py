@@ -1,0 +1,176 @@
+"""Delivery of rows, whatever the destination says: one outcome each, no row lost, none told of twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidemill.destinations import deliver
+from tidemill.destinations.port import (
+    WRITTEN,
+    Action,
+    BatchRefused,
+    Limits,
+    Mode,
+    Op,
+    Outcome,
+    Record,
+    Sending,
+    Status,
+    again,
+    rejected,
+)
+from tidemill.errors import AccessError, RetryableError, UnavailableError
+
+
+class Tool:
+    """A destination that does as it is told: of each row, by its fields; of each call, by `calls`."""
+
+    def __init__(self, *, names_rows: bool = True) -> None:
+        self.taken: Counter[str] = Counter()
+        self.batches: list[list[str]] = []
+        self.calls: list[Exception | None] = []
+        self.names_rows = names_rows
+
+    def send(self, _client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        keys = [sending.record.row_key for sending in batch]
+        self.batches.append(keys)
+        failure = self.calls.pop(0) if self.calls else None
+        if failure is not None:
+            raise failure
+        bad = [bool(sending.record.fields.get("bad")) for sending in batch]
+        if any(bad) and not self.names_rows:
+            raise BatchRefused("no", "Something is wrong.")
+        self.taken.update(key for key, wrong in zip(keys, bad, strict=True) if not wrong)
+        return [rejected("bad", "It is bad.") if wrong else WRITTEN for wrong in bad]
+
+    def action(self, **changes: Any) -> Action:
+        limits = changes.pop("limits", Limits(rows=10, bytes=10_000, row_bytes=1_000, at_once=3))
+        return Action(
+            "send",
+            "Send",
+            "Sends.",
+            (),
+            (Mode.UPSERT,),
+            limits,
+            lambda r: json.dumps(dict(r.fields)).encode(),
+            self.send,
+            **changes,
+        )
+
+
+def record(number: int, **fields: Any) -> Record:
+    return Record(str(number), f"id-{number}", Op.ADDED, Mode.UPSERT, {"n": number, **fields})
+
+
+def delivered(action: Action, records: list[Record], waits: list[float] | None = None) -> dict[str, Outcome]:
+    told: dict[str, Outcome] = {}
+
+    def tell(outcomes: Sequence[tuple[Record, Outcome]]) -> None:
+        for one, outcome in outcomes:
+            assert one.row_key not in told
+            told[one.row_key] = outcome
+
+    slept = waits if waits is not None else []
+    line = deliver.Line(None, action, lambda _: contextlib.nullcontext(), slept.append)
+    deliver.deliver(line, records, tell)
+    return told
+
+
+@given(st.lists(st.booleans(), max_size=60), st.booleans())
+def test_bad_rows_are_found_whether_they_are_named_or_not(bad: list[bool], names_rows: bool) -> None:
+    tool = Tool(names_rows=names_rows)
+    records = [record(number, **({"bad": True} if wrong else {})) for number, wrong in enumerate(bad)]
+    told = delivered(tool.action(), records)
+    expected = {str(n): Status.REJECTED if wrong else Status.WRITTEN for n, wrong in enumerate(bad)}
+    assert {key: outcome.status for key, outcome in told.items()} == expected
+    assert tool.taken == Counter(str(number) for number, wrong in enumerate(bad) if not wrong)
+
+
+@given(st.lists(st.integers(1, 400), max_size=80), st.integers(1, 20), st.integers(500, 3_000))
+def test_calls_keep_to_the_limits(sizes: list[int], rows: int, most: int) -> None:
+    tool = Tool()
+    records = [record(number, text="x" * size) for number, size in enumerate(sizes)]
+    told = delivered(tool.action(limits=Limits(rows=rows, bytes=most, row_bytes=1_000, at_once=2)), records)
+    assert set(told) == {str(number) for number in range(len(sizes))}
+    by_key = {one.row_key: len(json.dumps(dict(one.fields))) for one in records}
+    for batch in tool.batches:
+        assert len(batch) <= rows
+        assert len(batch) == 1 or sum(by_key[key] + 1 for key in batch) <= most
+
+
+def test_what_must_not_share_a_call_does_not() -> None:
+    tool = Tool()
+    action = tool.action(distinct=lambda r: r.fields["n"] % 3, group=lambda r: r.fields["n"] % 2)
+    delivered(action, [record(number) for number in range(30)])
+    for batch in tool.batches:
+        numbers = [int(key) for key in batch]
+        assert len({number % 3 for number in numbers}) == len(numbers)
+        assert len({number % 2 for number in numbers}) == 1
+
+
+def test_a_call_that_may_pass_is_made_again_and_waits_as_it_is_told() -> None:
+    tool, waits = Tool(), list[float]()
+    tool.calls = [RetryableError("busy", "Busy.", after=42), UnavailableError("down", "Down."), None]
+    told = delivered(tool.action(), [record(1)], waits)
+    assert told["1"] == WRITTEN
+    assert waits[0] == 42
+    assert tool.batches == [["1"]] * 3
+
+
+def test_a_row_whose_call_may_have_passed_is_told_of_as_unsure() -> None:
+    tool = Tool()
+    tool.calls = [UnavailableError("cut", "Cut."), *(RetryableError("busy", "Busy.") for _ in range(10))]
+    (outcome,) = delivered(tool.action(), [record(1)]).values()
+    assert outcome.status is Status.RETRY
+    assert outcome.unsure
+
+
+def test_a_destination_that_is_down_is_left_alone_after_some_calls() -> None:
+    tool = Tool()
+    tool.calls = [UnavailableError("down", "Down.")] * 10_000
+    with pytest.raises(UnavailableError) as caught:
+        delivered(tool.action(limits=Limits(rows=1, at_once=1)), [record(n) for n in range(500)])
+    assert caught.value.code == "destination_down"
+    assert len(tool.batches) < 40
+
+
+def test_a_credential_that_is_refused_ends_it_and_no_other_call_is_begun() -> None:
+    tool = Tool()
+    tool.calls = [None, AccessError("denied", "No.")]
+    told: list[str] = []
+    line = deliver.Line(
+        None, tool.action(limits=Limits(rows=1, at_once=1)), lambda _: contextlib.nullcontext(), lambda _: None
+    )
+    with pytest.raises(AccessError):
+        deliver.deliver(
+            line, [record(n) for n in range(50)], lambda outcomes: told.extend(r.row_key for r, _ in outcomes)
+        )
+    assert told == ["0"]
+    assert len(tool.batches) <= 3
+
+
+def test_a_row_that_is_wrong_is_told_of_and_not_sent() -> None:
+    tool = Tool()
+    action = tool.action(check=lambda r: rejected("odd", "It is odd.") if r.fields["n"] % 2 else None)
+    told = delivered(action, [record(number) for number in range(4)])
+    assert [told[str(number)].status for number in range(4)] == [Status.WRITTEN, Status.REJECTED] * 2
+    assert tool.taken == Counter("02")
+
+
+def test_a_row_that_comes_later_is_no_failure_of_the_call() -> None:
+    tool = Tool()
+
+    def send(_client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        return [again("later", "Later.") for _ in batch]
+
+    action = Action(**{**vars(tool.action()), "send": send})
+    told = delivered(action, [record(number) for number in range(100)])
+    assert {outcome.status for outcome in told.values()} == {Status.RETRY}
