@@ -129,14 +129,14 @@ def test_an_api_that_is_down_takes_nothing_and_nothing_is_lost(case: Case) -> No
 
 
 def test_a_credential_that_is_refused_ends_it_and_no_row_is_told_of(case: Case) -> None:
-    for attempt in (lambda: case.deliver([case.record(1)], good=False), lambda: tested(case)):
+    for attempt in (lambda: case.deliver([case.record(1)], good=False), lambda: probed(case)):
         with pytest.raises(AccessError) as caught:
             attempt()
         assert not case.outcomes
         assert_no_secret(case, caught.value)
 
 
-def tested(case: Case) -> str:
+def probed(case: Case) -> str:
     with case.client(good=False) as client:
         said: str = client.test()
         return said
@@ -181,8 +181,8 @@ def test_a_destination_says_what_it_is() -> None:
             assert action.description.endswith("."), (name, action.name)
             for field in action.fields:
                 assert field.description.endswith("."), (name, action.name, field.name)
-        for field_name, field in found.settings.model_fields.items():
-            assert (field.description or "").endswith("."), (name, field_name)
+        for setting, told in found.settings.model_fields.items():
+            assert (told.description or "").endswith("."), (name, setting)
         assert name in APIS, "each destination has a server that behaves as its API"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import types
 import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -20,81 +20,65 @@ if TYPE_CHECKING:
 
     from tidemill.destinations.port import Destination, Settings
 
+_NAME = typer.Argument(help="A unique name for the destination.")
+_TEST = typer.Option(True, "--test/--no-test", help="Test the credential before it is saved.")
+_RENAME = typer.Option(None, help="A new name.")
+
 
 class _Kinds(TyperGroup):
     """A command for each tool. They are made when they are asked for."""
 
-    make: Callable[[str], click.Command]
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as it is declared
         """The tools."""
         from tidemill.destinations import registry
 
         return sorted(registry.everything())
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """The command of a tool."""
         from tidemill.destinations import registry
 
-        return type(self).make(cmd_name) if cmd_name in registry.everything() else None
+        return self.made(registry.get(cmd_name)) if cmd_name in registry.everything() else None
 
-
-def _add(kind: str) -> click.Command:
-    from tidemill.destinations import registry
-
-    destination = registry.get(kind)
-
-    def add(name: str, test: bool, as_json: bool, **given: Any) -> None:
-        with session.app() as opened:
-            destinations = opened.reverse_etl.destinations
-            destinations.assert_free(name)
-            settings = destinations.make(kind, _values(destination.settings, given, asks=True))
-            if test:
-                said = destinations.test(kind, settings)
-                if not as_json:
-                    output.done(said)
-            made = destinations.add(kind, name, settings, by=session.user())
-        _told(made, as_json)
-
-    return click.Command(
-        kind,
-        callback=add,
-        params=[_argument(), *_options(destination.settings), _TEST, _json()],
-        help=f"{destination.title}: {destination.description}",
-        epilog=f"Its own documentation: {destination.page}",
-    )
-
-
-def _edit(kind: str) -> click.Command:
-    from tidemill.destinations import registry
-
-    destination = registry.get(kind)
-
-    def edit(name: str, rename: str | None, test: bool, as_json: bool, **given: Any) -> None:
-        with session.app() as opened:
-            destinations = opened.reverse_etl.destinations
-            settings = destinations.changed(name, _values(destination.settings, given, asks=False))
-            if test:
-                destinations.test(kind, settings)
-            made = destinations.save(name, settings, rename=rename)
-        _told(made, as_json)
-
-    options = _options(destination.settings, new=False)
-    rename = click.Option(["--rename"], help="A new name.")
-    return click.Command(
-        kind,
-        callback=edit,
-        params=[_argument(), rename, *options, _TEST, _json()],
-        help=f"Change a {destination.title}.",
-    )
+    @staticmethod
+    def made(destination: Destination) -> Any:
+        """It, made."""
+        raise NotImplementedError
 
 
 class _Adding(_Kinds):
-    make = staticmethod(_add)
+    @staticmethod
+    def made(destination: Destination) -> Any:
+        def add(name: str, test: bool, as_json: bool, **given: Any) -> None:
+            with session.app() as opened:
+                found = opened.reverse_etl.destinations
+                found.assert_free(name)
+                settings = found.make(destination.name, _values(destination.settings, given, asks=True))
+                if test:
+                    said = found.test(destination.name, settings)
+                    if not as_json:
+                        output.done(said)
+                made = found.add(destination.name, name, settings, by=session.user())
+            _told(made, as_json=as_json)
+
+        parameters = [("name", str, _NAME), *_parameters(destination.settings, new=True)]
+        return _command(destination, add, parameters, f"{destination.title}: {destination.description}")
 
 
 class _Editing(_Kinds):
-    make = staticmethod(_edit)
+    @staticmethod
+    def made(destination: Destination) -> Any:
+        def edit(name: str, rename: str | None, test: bool, as_json: bool, **given: Any) -> None:
+            with session.app() as opened:
+                found = opened.reverse_etl.destinations
+                settings = found.changed(name, _values(destination.settings, given, asks=False))
+                if test:
+                    found.test(destination.name, settings)
+                made = found.save(name, settings, rename=rename)
+            _told(made, as_json=as_json)
+
+        parameters = [("name", str, _NAME), ("rename", str, _RENAME), *_parameters(destination.settings, new=False)]
+        return _command(destination, edit, parameters, f"Change an account of {destination.title}.")
 
 
 adding = typer.Typer(cls=_Adding, no_args_is_help=True, help="Save an account of a tool, after testing it.")
@@ -111,42 +95,45 @@ def _edits() -> None:
     """Change an account of a tool."""
 
 
-_TEST = click.Option(["--test/--no-test"], default=True, help="Test the credential before it is saved.")
+def _command(
+    destination: Destination, function: Callable[..., None], parameters: list[tuple[str, Any, Any]], said: str
+) -> Any:
+    """A command with these parameters: name, type, and what typer is told of it."""
+    parameters = [*parameters, ("test", bool, _TEST), ("as_json", bool, output.JSON_OPTION)]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    signature = inspect.Signature(
+        [inspect.Parameter(name, kind, default=told, annotation=of) for name, of, told in parameters]
+    )
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    function.__annotations__ = {name: of for name, of, _ in parameters}
+    made = typer.Typer(add_completion=False)
+    made.command(destination.name, help=said, epilog=f"Its own documentation: {destination.page}")(function)
+    return typer.main.get_command(made)
 
 
-def _argument() -> click.Argument:
-    return click.Argument(["name"])
-
-
-def _json() -> click.Option:
-    return click.Option(["--json", "as_json"], is_flag=True, help="Print JSON to standard output and nothing else.")
-
-
-def _options(settings: type[Settings], *, new: bool = True) -> list[click.Option]:
-    """One for each setting. A secret is given in a file, by standard input, in the environment, or when it is asked
-    for."""
+def _parameters(settings: type[Settings], *, new: bool) -> list[tuple[str, Any, Any]]:
+    """One for each setting. A secret is given in a file, by standard input, in the environment, or when it is asked."""
     from tidemill.reverse_etl.accounts import secret_field
 
-    found = []
+    found: list[tuple[str, Any, Any]] = []
     for name, field in settings.model_fields.items():
-        words = [f"--{name.replace('_', '-')}", name]
         said = field.description or ""
         if secret_field(settings, name):
             said = f"{said} A file with it, or - for standard input; or ${_variable(name)}."
-            found.append(click.Option(words, help=said))
+            found.append((name, str, typer.Option(None, help=said)))
             continue
-        default = f" Default: {field.default}." if new and not field.is_required() and field.default is not None else ""
-        found.append(
-            click.Option(words, help=f"{said}{default}", type=_type(field), required=new and field.is_required())
-        )
+        if new and not field.is_required() and field.default is not None:
+            said = f"{said} Default: {field.default}."
+        required = new and field.is_required()
+        found.append((name, _type(field), typer.Option(... if required else None, help=said)))
     return found
 
 
 def _type(field: FieldInfo) -> Any:
     kind = _plain(field.annotation)
     if typing.get_origin(kind) is Literal:
-        return click.Choice([str(choice) for choice in typing.get_args(kind)])
-    return {int: click.INT, float: click.FLOAT, bool: click.BOOL}.get(kind, click.STRING)
+        return kind
+    return kind if kind in {int, float, bool} else str
 
 
 def _plain(kind: Any) -> Any:
@@ -177,7 +164,7 @@ def _values(settings: type[Settings], given: dict[str, Any], *, asks: bool) -> d
     return found
 
 
-def _told(made: Any, as_json: bool) -> None:
+def _told(made: Any, *, as_json: bool) -> None:
     if as_json:
         output.print_json(made)
         return

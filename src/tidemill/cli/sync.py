@@ -137,7 +137,7 @@ def edit(
     with session.app() as opened:
         syncs = opened.reverse_etl.syncs
         if map_ or mapping is not None:
-            kept = {} if mapping is not None else syncs.get(name).spec.mapping
+            kept: dict[str, Any] = {} if mapping is not None else syncs.get(name).spec.mapping
             changes["mapping"] = {**kept, **mapped(map_, mapping)}
         reset = "resend" if resend else "adopt" if adopt else None
         made = syncs.edit(name, changes, reset=reset)

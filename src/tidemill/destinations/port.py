@@ -208,7 +208,7 @@ class Send(Protocol):
         Nothing can be delivered until somebody does something: the run stops.
     """
 
-    def __call__(self, client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+    def __call__(self, client: Any, batch: Sequence[Sending], /) -> Sequence[Outcome]:
         """See the class."""
 
 

@@ -65,8 +65,8 @@ class Journal:
             raise ConfigError(
                 "too_many_rejects",
                 f"More than {most:,} rows were refused: the others are not tried.",
-                hint=f"Look at them: tidemill sync rejects list {job.sync.name}. Then mend the mapping or the model; or "
-                "allow more: tidemill sync edit NAME --most-rejects N",
+                hint=f"Look at them: tidemill sync rejects list {job.sync.name}. Then mend the mapping, or the "
+                "model; or allow more: tidemill sync edit NAME --most-rejects N",
             )
 
     def _kept(self, position: int, outcome: Outcome) -> dict[str, object]:

@@ -29,7 +29,9 @@ class SyncRejects:
                 {"sync_id": sync_id, "first_run": run, "last_run": run, **row} for row in rows[start : start + _AT_ONCE]
             ]
             insert = pg.insert(table).values(values)
-            changed = {name: insert.excluded[name] for name in ("op", "status", "code", "message", "row", "last_run")}
+            changed: dict[str, Any] = {
+                name: insert.excluded[name] for name in ("op", "status", "code", "message", "row", "last_run")
+            }
             tries = sa.case((table.c.last_run == insert.excluded.last_run, table.c.tries), else_=table.c.tries + 1)
             changed |= {"tries": tries, "last_at": sa.func.now()}
             with self._database.begin() as connection:
@@ -54,7 +56,7 @@ class SyncRejects:
         """How many there are, by status."""
         query = sa.select(table.c.status, sa.func.count()).where(table.c.sync_id == sync_id).group_by(table.c.status)
         with self._database.begin() as connection:
-            return {str(status): int(number) for status, number in connection.execute(query)}
+            return {str(row[0]): int(row[1]) for row in connection.execute(query)}
 
     def reasons(self, sync_id: uuid.UUID, limit: int) -> list[tuple[str, str, int]]:
         """Codes, each with a message and how many have it; the most frequent first."""
@@ -62,7 +64,7 @@ class SyncRejects:
         query = sa.select(table.c.code, sa.func.min(table.c.message), number).where(table.c.sync_id == sync_id)
         with self._database.begin() as connection:
             found = connection.execute(query.group_by(table.c.code).order_by(number.desc()).limit(limit))
-            return [(str(code), str(message), int(count)) for code, message, count in found]
+            return [(str(row[0]), str(row[1]), int(row[2])) for row in found]
 
     def find(
         self, sync_id: uuid.UUID, *, text: str | None = None, code: str | None = None, limit: int | None = None

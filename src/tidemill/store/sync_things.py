@@ -136,7 +136,8 @@ class Syncs(Named[Sync]):
         """Who has some."""
         with self._database.begin() as connection:
             query = sa.select(self.table.c.worker).distinct().where(self.table.c.worker.is_not(None))
-            return [str(worker) for worker in connection.scalars(query)]
+            found: list[str | None] = list(connection.scalars(query))
+            return [worker for worker in found if worker]
 
     def abandon(self, worker: str) -> int:
         """What a dead worker had is for anybody, at once; gives how many that were."""

@@ -137,12 +137,6 @@ def test_a_status_says_what_is_wrong(
     assert getattr(error, "after", None) == (120.0 if answer[0] == 429 else None)
 
 
-def test_when_to_come_again_may_be_a_date() -> None:
-    assert http._seconds("Fri, 01 Jan 2100 00:00:00 GMT") is not None
-    assert http._seconds("Thu, 01 Jan 1970 00:00:00 GMT") == 0.0
-    assert [http._seconds(text) for text in ("soon", "", None, "Fri, 01 Jan 2100 00:00:00 -0000")] == [None] * 4
-
-
 def test_a_server_that_is_not_there_or_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "ANSWER_SECONDS", 0.1)
     with silent() as port:

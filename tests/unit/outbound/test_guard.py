@@ -86,9 +86,10 @@ def resolving(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> Iterator
 def test_a_name_that_becomes_private_between_looking_and_connecting_gains_nothing(
     monkeypatch: pytest.MonkeyPatch, web: Web
 ) -> None:
-    with resolving(monkeypatch, ["127.0.0.1", "127.0.0.1"]), contextlib.closing(Http(Guard())) as http:
-        with pytest.raises(ConfigError, match="not of the internet"):
-            http.request("POST", f"http://rebound.example:{web.port}/", body=b"x")
+    http = Http(Guard())
+    private = pytest.raises(ConfigError, match="not of the internet")
+    with contextlib.closing(http), resolving(monkeypatch, ["127.0.0.1", "127.0.0.1"]), private:
+        http.request("POST", f"http://rebound.example:{web.port}/", body=b"x")
     assert not web.requests
 
 

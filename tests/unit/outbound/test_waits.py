@@ -21,6 +21,8 @@ def test_a_date() -> None:
     later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     assert 3_000 < (seconds(email.utils.format_datetime(later)) or 0) <= 3_600
     assert seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert (seconds("Fri, 01 Jan 2100 00:00:00 -0000") or 0) > 0, "without a zone it is UTC"
+    assert [seconds(text) for text in ("soon", "", None)] == [None] * 3
 
 
 @given(st.text())
