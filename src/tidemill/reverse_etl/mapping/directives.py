@@ -1,0 +1,21 @@
+"""All directives, by name. The first are Segment's, with its results."""
+
+from __future__ import annotations
+
+from tidemill.reverse_etl.mapping import shapes, texts
+from tidemill.reverse_etl.mapping.compiler import Builder
+
+DIRECTIVES: dict[str, Builder] = {
+    "@path": shapes.path,
+    "@template": texts.template,
+    "@literal": shapes.literal,
+    "@if": shapes.branch,
+    "@case": texts.case,
+    "@replace": texts.replace,
+    "@arrayPath": shapes.array_path,
+    "@flatten": shapes.flatten,
+    "@json": texts.as_json,
+    "@merge": shapes.merge,
+    "@transform": shapes.transform,
+    "@excludeWhenNull": shapes.exclude_when_null,
+}

@@ -1,0 +1,153 @@
+"""Compiles mappings, and applies them to rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import abc
+from typing import Any
+
+from tidemill.errors import ConfigError
+from tidemill.reverse_etl.mapping.compiler import METADATA, Builder, Compiler, Place
+from tidemill.reverse_etl.mapping.paths import EVENT, Event
+from tidemill.reverse_etl.mapping.values import Reader, failed, told
+
+#: Levels of objects and lists, and bytes of JSON, of a mapping.
+DEEPEST, LARGEST = 64, 1_000_000
+#: Problems that an error tells of.
+_TOLD = 20
+#: A directive around the whole mapping, whose fields stand beside it.
+_ROOT = "__segment_internal_directive"
+#: Keys of Segment's mappings that are no fields: of its sync modes and its hooks.
+_RESERVED = frozenset(
+    {"__segment_internal_sync_mode", "__segment_internal_matching_key", "onMappingSave", "retlOnMappingSave"}
+)
+_HINT = "docs/reference/mapping.md describes the language."
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapping:
+    """A mapping, ready to be applied.
+
+    `columns`: of the row, that it reads; None: all. Names of GIVEN are among them if it reads them, and a row need not
+    have them. `fields`: that it gives, at most; None: that depends on the row.
+    """
+
+    columns: frozenset[str] | None
+    fields: frozenset[str] | None
+    _read: Reader
+    _given: bool
+    _copies: bool
+
+    def apply(self, row: abc.Mapping[str, Any], given: abc.Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What it makes of a row. `given`: what is known of the row beside its columns, by the names of GIVEN.
+
+        Raises
+        ------
+        RowError
+            A value cannot be made. The message begins with its place in the mapping.
+        """
+        if given and self._given:
+            row = Event.of(row, given)
+        elif not isinstance(row, dict):
+            row = dict(row)
+        try:
+            found = self._read(row)
+        except (RecursionError, ValueError, OverflowError):  # of values that no JSON in a warehouse has
+            raise failed("$", "a value is too deep or too large") from None
+        if not isinstance(found, dict):
+            raise failed("$", f"the mapping gave {told(found)}, and should give an object")
+        return dict(found) if self._copies else found
+
+
+def compile(mapping: object) -> Mapping:  # noqa: A001 - mapping.compile is what it does
+    """A mapping of its JSON.
+
+    Raises
+    ------
+    ConfigError
+        It is wrong; the message tells each place of it, and what is wrong there.
+    """
+    from tidemill.reverse_etl.mapping.directives import DIRECTIVES
+
+    problems = _unfit(mapping)
+    if problems or not isinstance(mapping, dict):
+        raise _error(problems)
+    return _compiled(mapping, DIRECTIVES)
+
+
+def _compiled(mapping: dict[str, Any], directives: dict[str, Builder]) -> Mapping:
+    compiler = Compiler(directives)
+    fields = {key: part for key, part in mapping.items() if key not in _RESERVED}
+    wrapped = _ROOT in fields
+    around = fields.pop(_ROOT, None)
+    read = _around(compiler, around, fields) if wrapped else compiler.node(fields, Place("$"))
+    if compiler.problems:
+        raise _error(compiler.problems)
+    plain = not any(name.startswith("@") for name in fields) and not (wrapped and not fields)
+    return Mapping(
+        columns=None if compiler.columns is None else frozenset(compiler.columns),
+        fields=frozenset(fields) if plain else None,
+        _read=read,
+        _given=compiler.given,
+        _copies=not plain,
+    )
+
+
+def _around(compiler: Compiler, directive: Any, fields: dict[str, Any]) -> Reader:
+    """The whole mapping, with the directive that is around it: of @transform, the fields are the `mapping`."""
+    from tidemill.reverse_etl.mapping.shapes import transformed
+
+    place = Place(f"$.{_ROOT}")
+    if not isinstance(directive, dict):
+        return compiler.wrong(place, f"is {told(directive)}; it is a directive")
+    if not fields:
+        return compiler.node(directive, place)
+    if set(directive) - {METADATA} != {"@transform"}:
+        return compiler.wrong(place, "is not @transform; no other directive has a place for the fields beside it")
+    options = compiler.options("@transform", directive["@transform"], place, ("apply", "mapping"))
+    apply = options.get("apply") if options else None
+    if not isinstance(apply, dict):
+        return compiler.wrong(place, "@transform has no apply, or one that is no object")
+    return transformed(compiler, apply, compiler.node(fields, Place("$", EVENT)), place)
+
+
+def _unfit(mapping: object) -> list[str]:
+    """What is wrong with it before it is looked at as a mapping: that it is no JSON, too deep or too large."""
+    if not isinstance(mapping, dict):
+        return [f"$: is {told(mapping)}; a mapping is an object"]
+    parts: list[tuple[str, Any, int]] = [("$", mapping, 1)]
+    seen = 0
+    while parts:
+        path, part, depth = parts.pop()
+        seen += 1
+        if seen > LARGEST:
+            return [f"$: is larger than {LARGEST:,} bytes of JSON"]
+        if isinstance(part, dict | list):
+            if depth > DEEPEST:
+                return [f"{path[:200]}: is more than {DEEPEST} levels deep"]
+            below = part.items() if isinstance(part, dict) else enumerate(part)
+            for key, value in below:
+                if isinstance(part, dict) and not isinstance(key, str):
+                    return [f"{path[:200]}: has the key {told(key)}; keys are texts"]
+                parts.append((f"{path[:200]}.{str(key)[:100]}", value, depth + 1))
+        elif not isinstance(part, str | int | float | None):
+            return [f"{path[:200]}: is of the type {type(part).__name__}, which JSON does not have"]
+    return _too_large(mapping)
+
+
+def _too_large(mapping: dict[str, Any]) -> list[str]:
+    try:
+        size = len(json.dumps(mapping, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass"))
+    except ValueError:  # a number of thousands of digits
+        size = LARGEST + 1
+    return [f"$: is larger than {LARGEST:,} bytes of JSON"] if size > LARGEST else []
+
+
+def _error(problems: list[str]) -> ConfigError:
+    told_of = problems[:_TOLD]
+    if len(problems) > _TOLD:
+        told_of.append(f"and {len(problems) - _TOLD} more")
+    lines = "\n".join(f"{problem}." for problem in told_of)
+    between = " " if len(told_of) == 1 else "\n"
+    return ConfigError("mapping_invalid", f"The mapping is not valid.{between}{lines}", hint=_HINT)
