@@ -1,8 +1,8 @@
-"""All directives, by name. The first are Segment's, with its results."""
+"""All directives, by name. The first thirteen are Segment's, with its results."""
 
 from __future__ import annotations
 
-from tidemill.reverse_etl.mapping import shapes, texts
+from tidemill.reverse_etl.mapping import liquids, shapes, texts
 from tidemill.reverse_etl.mapping.compiler import Builder
 
 DIRECTIVES: dict[str, Builder] = {
@@ -18,4 +18,5 @@ DIRECTIVES: dict[str, Builder] = {
     "@merge": shapes.merge,
     "@transform": shapes.transform,
     "@excludeWhenNull": shapes.exclude_when_null,
+    "@liquid": liquids.liquid,
 }
