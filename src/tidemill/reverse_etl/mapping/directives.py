@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidemill.reverse_etl.mapping import liquids, shapes, texts
+from tidemill.reverse_etl.mapping import dates, hashes, liquids, lookups, numbers, shapes, texts
 from tidemill.reverse_etl.mapping.compiler import Builder
 
 DIRECTIVES: dict[str, Builder] = {
@@ -19,4 +19,8 @@ DIRECTIVES: dict[str, Builder] = {
     "@transform": shapes.transform,
     "@excludeWhenNull": shapes.exclude_when_null,
     "@liquid": liquids.liquid,
+    "@hash": hashes.hashed,
+    "@date": dates.date,
+    "@number": numbers.number,
+    "@lookup": lookups.lookup,
 }
