@@ -103,10 +103,12 @@ def _phone(value: str, code: str | None, before: str) -> str:
     Unfit
         It is no number, or it is not known of which country.
     """
-    found = _BETWEEN.sub("", value)
+    international = value.lstrip(" (").startswith(("+", "00"))
+    # Who writes +43 (0) 664 means a zero that is dialled within the country only.
+    found = _BETWEEN.sub("", value.replace("(0)", "") if international else value)
     if not found:
         return ""
-    if found.startswith(("+", "00")):
+    if international:
         found = found.lstrip("+").lstrip("0")
     elif code == "1":
         found = found if len(found) == 11 and found[0] == "1" else f"1{found}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections import abc
 from typing import Any
 
+from tidemill.documents import page
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl.mapping.compiler import METADATA, Builder, Compiler, Place
 from tidemill.reverse_etl.mapping.paths import EVENT, Event
@@ -16,13 +18,15 @@ from tidemill.reverse_etl.mapping.values import Reader, failed, told
 DEEPEST, LARGEST = 64, 1_000_000
 #: Problems that an error tells of.
 _TOLD = 20
+#: What PostgreSQL does not keep.
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
 #: A directive around the whole mapping, whose fields stand beside it.
 _ROOT = "__segment_internal_directive"
 #: Keys of Segment's mappings that are no fields: of its sync modes and its hooks.
 _RESERVED = frozenset(
     {"__segment_internal_sync_mode", "__segment_internal_matching_key", "onMappingSave", "retlOnMappingSave"}
 )
-_HINT = "docs/reference/mapping.md describes the language."
+_HINT = f"The language: {page('reference/mapping.md')}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,25 +124,33 @@ def _unfit(mapping: object) -> list[str]:
     seen = 0
     while parts:
         path, part, depth = parts.pop()
-        seen += 1
+        if depth > DEEPEST:
+            return [f"{path[:200]}: is more than {DEEPEST} levels deep"]
+        seen += len(part)
         if seen > LARGEST:
             return [f"$: is larger than {LARGEST:,} bytes of JSON"]
-        if isinstance(part, dict | list):
-            if depth > DEEPEST:
-                return [f"{path[:200]}: is more than {DEEPEST} levels deep"]
-            below = part.items() if isinstance(part, dict) else enumerate(part)
-            for key, value in below:
-                if isinstance(part, dict) and not isinstance(key, str):
-                    return [f"{path[:200]}: has the key {told(key)}; keys are texts"]
+        for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+            wrong = _unfit_part(key, value, isinstance(part, dict))
+            if wrong:
+                return [f"{path[:200]}: {wrong}"]
+            if isinstance(value, dict | list):
                 parts.append((f"{path[:200]}.{str(key)[:100]}", value, depth + 1))
-        elif not isinstance(part, str | int | float | None):
-            return [f"{path[:200]}: is of the type {type(part).__name__}, which JSON does not have"]
     return _too_large(mapping)
+
+
+def _unfit_part(key: object, value: object, named: bool) -> str:
+    if named and not isinstance(key, str):
+        return f"has the key {told(key)}; keys are texts"
+    if not isinstance(value, str | int | float | dict | list | None):
+        return f"has a value of the type {type(value).__name__}, which JSON does not have"
+    if (isinstance(key, str) and _UNKEPT.search(key)) or (isinstance(value, str) and _UNKEPT.search(value)):
+        return "has U+0000 or half a surrogate pair in it, which cannot be kept"
+    return ""
 
 
 def _too_large(mapping: dict[str, Any]) -> list[str]:
     try:
-        size = len(json.dumps(mapping, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass"))
+        size = len(json.dumps(mapping, ensure_ascii=False, separators=(",", ":")).encode())
     except ValueError:  # a number of thousands of digits
         size = LARGEST + 1
     return [f"$: is larger than {LARGEST:,} bytes of JSON"] if size > LARGEST else []

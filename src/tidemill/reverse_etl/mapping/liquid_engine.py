@@ -112,7 +112,7 @@ class Template:
         except Unfit:
             raise
         except LiquidError as error:
-            raise Unfit(f"cannot be carried out: {str(error.message)[:200]}") from None
+            raise Unfit(f"cannot be carried out: {_said(error)}") from None
         except Exception as error:  # noqa: BLE001 - filters of a library, given data of any kind
             raise Unfit(f"cannot be carried out: {type(error).__name__}") from None
 
@@ -136,7 +136,7 @@ def parse(source: str) -> Template:
         used = template.analyze(include_partials=False)
         ranges = any(isinstance(part, RangeLiteral) for part in _expressions(template.nodes, template))
     except LiquidError as error:
-        raise Unfit(str(error.message)[:200]) from None
+        raise Unfit(_said(error)) from None
     except Exception as error:  # noqa: BLE001 - a parser, given a text of any kind
         raise Unfit(type(error).__name__) from None
     for name in used.filters:
@@ -146,6 +146,11 @@ def parse(source: str) -> Template:
         raise Unfit("a range such as (1..5) has no use without loops")
     segments = [variable.segments for found in used.variables.values() for variable in found]
     return Template(template, _names(segments))
+
+
+def _said(error: LiquidError) -> str:
+    """The library's message, which may quote the row, as a text that can be kept anywhere."""
+    return str(error.message)[:200].encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def _names(variables: list[Any]) -> frozenset[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,10 @@ from tidemill.reverse_etl.mapping.values import MISSING, Reader, Unfit, failed, 
 
 #: Characters of what @flatten puts between names.
 LONGEST_SEPARATOR = 100
+#: Items of lists within the items of a list: a short mapping could have more of them than there is time.
+MOST_ITEMS = 100_000
+#: How many are left, of the row that is mapped.
+_shapes = threading.local()
 
 
 def path(compiler: Compiler, argument: Any, place: Place) -> Reader:
@@ -95,6 +100,11 @@ def array_path(compiler: Compiler, argument: Any, place: Place) -> Reader:
     if not isinstance(shape, dict):
         return compiler.wrong(place, f"@arrayPath[1] is {told(shape)}; it is an object, or a directive")
     child = compiler.node(shape, place.below("@arrayPath[1]", scope=ITEM))
+    return _shaping(root, child, place)
+
+
+def _shaping(root: Reader, child: Reader, place: Place) -> Reader:
+    inside, at = not place.scope.event, place.path
 
     def shaped(row: Any) -> Any:
         found = root(row)
@@ -102,6 +112,12 @@ def array_path(compiler: Compiler, argument: Any, place: Place) -> Reader:
             found = [found]
         if not isinstance(found, list):
             return found
+        if not inside:
+            _shapes.left = MOST_ITEMS
+        else:
+            _shapes.left -= len(found)
+            if _shapes.left < 0:
+                raise failed(at, f"@arrayPath has more than {MOST_ITEMS:,} items in all")
         made = [child(item) for item in found]
         return [None if item is MISSING else item for item in made]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from typing import Any
 
@@ -12,27 +11,24 @@ import msgspec
 from tidemill.reverse_etl.mapping import paths
 from tidemill.reverse_etl.mapping.compiler import Compiler, Place, nothing
 from tidemill.reverse_etl.mapping.paths import Scope
-from tidemill.reverse_etl.mapping.values import MISSING, Reader, Unfit, encoded, failed, text, told, truthy
+from tidemill.reverse_etl.mapping.values import (
+    LARGEST,
+    MISSING,
+    Reader,
+    Unfit,
+    bounded,
+    encoded,
+    failed,
+    text,
+    told,
+    too_large,
+    truthy,
+)
 
-#: Bytes of what a template makes.
-LARGEST = 1_000_000
 #: Characters of a pattern and a replacement, as at Segment.
 LONGEST_PATTERN = 10
 
 _PLACEHOLDER = re.compile(r"\{\{\{([^{}]+)\}\}\}|\{\{([^{}]+)\}\}")
-
-
-def bounded(made: str) -> str:
-    """A text, if it is not too large.
-
-    Raises
-    ------
-    Unfit
-        It is.
-    """
-    if len(made) * 4 > LARGEST and len(made.encode(errors="surrogatepass")) > LARGEST:
-        raise Unfit(f"made a text of more than {LARGEST:,} bytes")
-    return made
 
 
 def template(compiler: Compiler, argument: Any, place: Place) -> Reader:
@@ -72,8 +68,15 @@ def _rendering(source: str, readers: list[Reader], at: str) -> Reader:
         return lambda _: source
 
     def render(row: Any) -> Any:
+        found, size = [], 0
         try:
-            return bounded(pattern % tuple([text(read(row)) for read in readers]))
+            for read in readers:
+                part = text(read(row))
+                size += len(part)
+                if size > LARGEST:
+                    raise too_large()
+                found.append(part)
+            return bounded(pattern % tuple(found))
         except Unfit as unfit:
             raise failed(at, f"@template {unfit}") from None
 
@@ -123,8 +126,12 @@ def replace(compiler: Compiler, argument: Any, place: Place) -> Reader:
         if not isinstance(found, str | int | float):
             return ""
         found = text(found)
-        for change in changes:
-            found = change(found)
+        try:
+            for change in changes:
+                changed_to = change(found)
+                found = bounded(changed_to) if len(changed_to) > len(found) else changed_to
+        except Unfit as unfit:
+            raise failed(place.path, f"@replace {unfit}") from None
         return found
 
     return changed
@@ -172,7 +179,10 @@ def as_json(compiler: Compiler, argument: Any, place: Place) -> Reader:
 
     def encode(row: Any) -> Any:
         found = child(row)
-        return found if found is MISSING else encoded(found)
+        try:
+            return found if found is MISSING else encoded(found)
+        except Unfit as unfit:
+            raise failed(place.path, f"@json {unfit}") from None
 
     return encode
 
@@ -182,13 +192,5 @@ def _decoded(value: Any) -> Any:
         return value
     try:
         return msgspec.json.decode(value)
-    except (ValueError, RecursionError):  # also half a surrogate pair, and what is not JSON
-        pass
-    try:
-        return json.loads(value, parse_constant=_refused)  # msgspec refuses half a surrogate pair in an escape
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # also half a surrogate pair: nobody else could read it
         return value
-
-
-def _refused(constant: str) -> Any:
-    raise ValueError(constant)

@@ -15,6 +15,9 @@ MISSING: Final = object()
 #: Gives the value of a part of a mapping, of what `$` stands for there.
 Reader = Callable[[Any], Any]
 
+#: Bytes of a text that a mapping makes.
+LARGEST = 1_000_000
+
 _encoder = msgspec.json.Encoder()
 #: Whole numbers above it are not all floats.
 _EXACT = 2**53
@@ -33,6 +36,11 @@ def text(value: Any) -> str:
     """A value as text, as JavaScript has it, but for objects: they are JSON.
 
     Null and what is missing are empty; a list is its items with commas between them.
+
+    Raises
+    ------
+    Unfit
+        The text would be too large.
     """
     if isinstance(value, str):
         return value
@@ -43,16 +51,57 @@ def text(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
     if isinstance(value, list):
+        _assert_small(value)
         return ",".join([text(item) for item in value])
     return encoded(value) if isinstance(value, dict) else str(value)
 
 
 def encoded(value: Any) -> str:
-    """A value as JSON, without spaces."""
+    """A value as JSON, without spaces.
+
+    Raises
+    ------
+    Unfit
+        The text would be too large.
+    """
+    _assert_small(value)
     try:
-        return _encoder.encode(value).decode()
-    except (UnicodeEncodeError, OverflowError, TypeError):  # half a surrogate pair; too many digits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        return bounded(_encoder.encode(value).decode())
+    except (UnicodeEncodeError, OverflowError, TypeError):  # half a surrogate pair; a type of Python
+        return bounded(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
+
+
+def bounded(made: str) -> str:
+    """A text, if it is not too large.
+
+    Raises
+    ------
+    Unfit
+        It is.
+    """
+    if len(made) * 4 > LARGEST and len(made.encode(errors="surrogatepass")) > LARGEST:
+        raise too_large()
+    return made
+
+
+def _assert_small(value: Any) -> None:
+    """A mapping can put the same large value into a list a thousand times: that costs nothing until it is written."""
+    size, parts = 0, [value]
+    while parts:
+        part = parts.pop()
+        size += len(part) + 1 if isinstance(part, str) else 1
+        if size > LARGEST:
+            raise too_large()
+        if isinstance(part, list):
+            parts.extend(part)
+        elif isinstance(part, dict):
+            parts.extend(part)
+            parts.extend(part.values())
+
+
+def too_large() -> Unfit:
+    """What is raised for a text that is too large."""
+    return Unfit(f"made a text of more than {LARGEST:,} bytes")
 
 
 def told(value: Any) -> str:
@@ -63,7 +112,9 @@ def told(value: Any) -> str:
         return "null"
     if isinstance(value, str):
         return repr(value) if len(value) <= 40 else f"a text of {len(value):,} characters"
-    return {dict: "an object", list: "a list", bool: str(value).lower()}.get(type(value), repr(value)[:40])
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)[:40]
 
 
 def truthy(value: Any) -> bool:

@@ -106,6 +106,7 @@ def test_limits() -> None:
         deep = {"a": deep}
     mapping.compile(deep)
     assert "is more than 64 levels deep" in problems({"a": deep})
+    assert "is larger than 1,000,000 bytes of JSON" in problems({"a": [1] * 1_000_001})
     assert "is larger than 1,000,000 bytes of JSON" in problems({"a": "ä" * 500_000})
     assert "is larger than 1,000,000 bytes of JSON" in problems({"a": 10**5000})
     endless: dict[str, Any] = {}
@@ -115,7 +116,10 @@ def test_limits() -> None:
 
 def test_what_json_does_not_have() -> None:
     assert "has the key 5; keys are texts" in problems({"a": {5: 1}})
-    assert "is of the type set" in problems({"a": {1}})
+    assert "has a value of the type set" in problems({"a": {1}})
+    for text in ("\0", "a\ud800b"):
+        assert "$.a: has U+0000 or half a surrogate pair" in problems({"a": [text]})
+        assert "$: has U+0000 or half a surrogate pair" in problems({text: 1})
 
 
 ALL = None

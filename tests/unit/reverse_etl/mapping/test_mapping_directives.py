@@ -109,7 +109,6 @@ def test_a_path_may_come_from_the_row() -> None:
         ("100 % {{id}} %s", "100 % 7 %s"),
         ("{{id} }}", "{{id} }}"),
         ("no placeholder", "no placeholder"),
-        ("\0{{id}}", "\x007"),
         ("", ""),
     ],
 )
@@ -132,6 +131,42 @@ def test_a_template_makes_no_more_than_a_megabyte() -> None:
     assert len(made({"@template": "{{a}}"}, {"a": "ä" * 500_000})["field"]) == 500_000
     with pytest.raises(RowError, match=r"^\$\.field: @template made a text of more than 1,000,000 bytes"):
         made({"@template": "{{a}}{{a}}"}, {"a": "ä" * 300_000})
+
+
+A, LARGE = {"@path": "$.a"}, {"a": "x" * 100_000}
+ESCAPED: Any = A
+GROWN: Any = A
+for _ in range(20):
+    ESCAPED = {"@json": {"mode": "encode", "value": ESCAPED}}
+    GROWN = {"@replace": {"value": GROWN, "pattern": "x", "replacement": "x" * 10}}
+
+
+@pytest.mark.parametrize(
+    ("part", "row"),
+    [
+        ({"@template": "{{a}}" * 150_000}, LARGE),
+        ({"@json": {"mode": "encode", "value": [A] * 50_000}}, LARGE),
+        ({"@transform": {"apply": {"b": [A] * 50_000}, "mapping": {"@template": "{{b}}"}}}, LARGE),
+        ({"@transform": {"apply": {"b": {"c": [A] * 50_000}}, "mapping": {"@liquid": "{{b}}"}}}, LARGE),
+        (ESCAPED, {"a": '"'}),
+        (GROWN, LARGE),
+    ],
+)
+def test_a_short_mapping_cannot_make_a_text_of_any_size(part: Any, row: dict[str, Any]) -> None:
+    with pytest.raises(RowError, match=r"^\$\.field.* made a text of more than 1,000,000 bytes"):
+        made(part, row)
+
+
+def test_a_short_mapping_cannot_have_lists_in_lists_without_end() -> None:
+    part: Any = {"a": 1}
+    for _ in range(9):
+        part = {"@arrayPath": [{"@literal": [1] * 10}, part]}
+    with pytest.raises(RowError, match=r"^\$\.field.*: @arrayPath has more than 100,000 items in all"):
+        made(part)
+    orders = [{"items": [{"n": number} for number in range(100)]} for _ in range(500)]
+    each = {"@arrayPath": ["$.orders", {"@arrayPath": ["$.items", {"@path": "$.n"}]}]}
+    for _ in range(3):  # each row begins anew
+        assert made(each, {"orders": orders})["field"] == [list(range(100))] * 500
 
 
 @pytest.mark.parametrize("value", [1, 1.5, "text", "$.id", True, False, None, [], {}, [1, {"a": None}], {"a": {}}])
