@@ -5,7 +5,7 @@ The language is that of Segment's mapping-kit (research on reverse ETL, section 
 """
 
 from tidemill.reverse_etl.mapping.language import Mapping, compile  # noqa: A004 - mapping.compile is what it does
-from tidemill.reverse_etl.mapping.paths import GIVEN
+from tidemill.reverse_etl.mapping.paths import GIVEN, given_of
 from tidemill.reverse_etl.mapping.suggestions import suggest
 
-__all__ = ["GIVEN", "Mapping", "compile", "suggest"]
+__all__ = ["GIVEN", "Mapping", "compile", "given_of", "suggest"]

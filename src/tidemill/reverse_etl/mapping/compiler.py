@@ -10,6 +10,8 @@ from tidemill.reverse_etl.mapping import paths
 from tidemill.reverse_etl.mapping.paths import ROW, Scope
 from tidemill.reverse_etl.mapping.values import MISSING, Reader, Unfit, told
 
+#: How often a part of a row may be in what is made of it, without a second look.
+_OFTEN = 1_000
 #: What may stand beside a directive: notes of whoever wrote it.
 METADATA = "_metadata"
 
@@ -19,16 +21,18 @@ class Place:
     """Where in a mapping something stands: its path, and what `$` is there.
 
     `keeps`: keys of an object whose values are missing are kept, as such: @merge lets them take the place of others.
+    `missing`: what stands there may be missing on purpose.
     """
 
     path: str
     scope: Scope = ROW
     keeps: bool = False
+    missing: bool = False
 
     def below(self, part: str | int, *, scope: Scope | None = None, keeps: bool = False) -> Place:
         """The place of a part of it."""
         path = f"{self.path}[{part}]" if isinstance(part, int) else f"{self.path}.{part}"
-        return Place(path, scope or self.scope, keeps)
+        return Place(path, scope or self.scope, keeps, missing=self.keeps and not keeps)
 
 
 #: Makes a function of the argument of a directive.
@@ -41,19 +45,28 @@ def nothing(_: Any) -> Any:
 
 
 class Compiler:
-    """One mapping. `problems`: what is wrong with it; `columns`: those that it reads, None: all; `given`: whether it
-    reads what is known of a row beside them."""
+    """One mapping. `problems`: what is wrong with it; `columns`: those that it may read, None: all; `meant`: those that
+    it is written for; `given`: whether it reads what is known of a row beside them. `steps`: of
+    directives, one upon what the other made."""
 
     def __init__(self, directives: dict[str, Builder]) -> None:
         self.problems: list[str] = []
         self.columns: set[str] | None = set()
+        self.meant: set[str] = set()
         self.given = False
+        self.steps = 1
+        self._made = 0
         self._directives = directives
 
     def wrong(self, place: Place, said: str) -> Reader:
         """Note a problem; the function is for going on to the next."""
         self.problems.append(f"{place.path}: {said}")
         return nothing
+
+    @property
+    def repeats(self) -> bool:
+        """Whether what it makes of a row may have parts of it so often that it must be measured."""
+        return int(self._made ** min(self.steps, 10)) > _OFTEN
 
     def node(self, value: Any, place: Place) -> Reader:
         """What makes the value of any part of a mapping."""
@@ -98,6 +111,9 @@ class Compiler:
             return self.wrong(place, f"{name} {unfit}")
         if place.scope.row:
             self.reads(paths.columns(steps))
+            column = paths.meant(steps)
+            if column is not None and not place.missing:
+                self.meant.add(column)
         self.given = self.given or (place.scope.event and paths.given(steps))
         return paths.reader(steps, place.scope)
 
@@ -126,6 +142,7 @@ class Compiler:
         beside = [key for key in value if key not in {name, METADATA}]
         if beside:
             return self.wrong(place, f"{name} stands beside {told(beside[0])}; a directive is an object by itself")
+        self._made += 1
         return build(self, value[name], place)
 
     def _object(self, value: dict[str, Any], place: Place) -> Reader:

@@ -11,8 +11,8 @@ from typing import Any
 from tidemill.documents import page
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl.mapping.compiler import METADATA, Builder, Compiler, Place
-from tidemill.reverse_etl.mapping.paths import EVENT, Event
-from tidemill.reverse_etl.mapping.values import Reader, failed, told
+from tidemill.reverse_etl.mapping.paths import EVENT, GIVEN, PROPERTIES, Event
+from tidemill.reverse_etl.mapping.values import Reader, Unfit, assert_held, failed, told
 
 #: Levels of objects and lists, and bytes of JSON, of a mapping.
 DEEPEST, LARGEST = 64, 1_000_000
@@ -33,15 +33,25 @@ _HINT = f"The language: {page('reference/mapping.md')}"
 class Mapping:
     """A mapping, ready to be applied.
 
-    `columns`: of the row, that it reads; None: all. Names of GIVEN are among them if it reads them, and a row need not
-    have them. `fields`: that it gives, at most; None: that depends on the row.
+    `columns`: all that it reads of any row; None: everything. A row need not have all of them: `properties` and the
+    names of GIVEN are among them, if they are read. `meant`: those that it is written for. `fields`: that it gives, at
+    most; None: that depends on the row.
     """
 
     columns: frozenset[str] | None
+    meant: frozenset[str]
     fields: frozenset[str] | None
     _read: Reader
     _given: bool
     _copies: bool
+    _repeats: bool
+
+    def unknown(self, columns: abc.Iterable[str]) -> list[str]:
+        """Columns that it is written for, and that a model of these columns does not have."""
+        known = set(columns)
+        if PROPERTIES in known and self.columns is not None and PROPERTIES in self.columns:
+            return []  # what is behind it are keys
+        return sorted(self.meant - known - GIVEN)
 
     def apply(self, row: abc.Mapping[str, Any], given: abc.Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What it makes of a row. `given`: what is known of the row beside its columns, by the names of GIVEN.
@@ -61,6 +71,11 @@ class Mapping:
             raise failed("$", "a value is too deep or too large") from None
         if not isinstance(found, dict):
             raise failed("$", f"the mapping gave {told(found)}, and should give an object")
+        if self._repeats:
+            try:
+                assert_held(found)
+            except Unfit as unfit:
+                raise failed("$", f"what is made of the row {unfit}") from None
         return dict(found) if self._copies else found
 
 
@@ -91,10 +106,12 @@ def _compiled(mapping: dict[str, Any], directives: dict[str, Builder]) -> Mappin
     plain = not any(name.startswith("@") for name in fields) and not (wrapped and not fields)
     return Mapping(
         columns=None if compiler.columns is None else frozenset(compiler.columns),
+        meant=frozenset(compiler.meant),
         fields=frozenset(fields) if plain else None,
         _read=read,
         _given=compiler.given,
         _copies=not plain,
+        _repeats=compiler.repeats,
     )
 
 

@@ -22,10 +22,10 @@ from liquid.filter import with_context
 
 from tidemill.reverse_etl.mapping import liquid_filters
 from tidemill.reverse_etl.mapping.liquid_filters import texted
-from tidemill.reverse_etl.mapping.values import Unfit
+from tidemill.reverse_etl.mapping.values import LARGEST, Unfit, measured
 
-#: Bytes of what a template makes; of its variables, as Python has them; characters that its filters handle in all.
-LARGEST, _VARIABLES, _WORK = 1_000_000, 4_000_000, 10_000_000
+#: Bytes of its variables, as Python has them; characters that its filters handle in all.
+_VARIABLES, _WORK = 4_000_000, 10_000_000
 #: Bits of a whole number.
 _BITS = 4_096
 _TAGS = frozenset(
@@ -92,11 +92,13 @@ class _Environment(liquid.Environment):
 
 
 class Template:
-    """A template that was parsed. `names`: variables that it may read, at the first level; None: all."""
+    """A template that was parsed. `names`: variables that it may read, at the first level; None: all. `meant`: those
+    that it does not set itself; behind `properties`, if they are there."""
 
-    def __init__(self, template: liquid.BoundTemplate, names: frozenset[str] | None) -> None:
+    def __init__(self, template: liquid.BoundTemplate, names: frozenset[str] | None, meant: frozenset[str]) -> None:
         self._template = template
         self.names = names
+        self.meant = meant
 
     def render(self, context: dict[str, Any]) -> str:
         """What it gives.
@@ -144,8 +146,9 @@ def parse(source: str) -> Template:
             raise Unfit(f"there is no filter {name!r}; there are {', '.join(sorted(environment.filters))}")
     if ranges:
         raise Unfit("a range such as (1..5) has no use without loops")
-    segments = [variable.segments for found in used.variables.values() for variable in found]
-    return Template(template, _names(segments))
+    read = {name: [variable.segments for variable in found] for name, found in used.variables.items()}
+    meant = _names([segments for name, found in read.items() if name not in used.locals for segments in found])
+    return Template(template, _names([segments for found in read.values() for segments in found]), meant or frozenset())
 
 
 def _said(error: LiquidError) -> str:
@@ -209,15 +212,9 @@ def _spend(context: liquid.RenderContext, size: int) -> None:
 
 
 def _size(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, list | tuple):
-        return len(value) + sum(_size(item) for item in value)
-    if isinstance(value, dict):
-        return sum(len(str(key)) + _size(item) for key, item in value.items())
     if isinstance(value, int) and value.bit_length() > _BITS:
         raise Unfit("comes to a number that is too large")
-    return 1
+    return len(value) if isinstance(value, str) else measured(value, _WORK)
 
 
 def _grows(name: str, value: Any, arguments: tuple[Any, ...]) -> int:

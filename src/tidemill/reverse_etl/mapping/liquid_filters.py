@@ -12,7 +12,7 @@ from dateutil import parser as dates  # type: ignore[import-untyped]
 from liquid.filter import num_arg
 from liquid.undefined import Undefined
 
-from tidemill.reverse_etl.mapping.values import Unfit, encoded, text
+from tidemill.reverse_etl.mapping.values import LARGEST, Unfit, encoded, measured, text, too_large
 
 #: Characters of a text that is read as a time.
 _LONGEST_TIME = 100
@@ -30,6 +30,8 @@ def texted(value: Any) -> str:
     if isinstance(value, Undefined):
         return ""
     if isinstance(value, list | tuple):
+        if measured(value, LARGEST) > LARGEST:
+            raise too_large()
         return "".join([texted(item) for item in value])
     return text(value)
 

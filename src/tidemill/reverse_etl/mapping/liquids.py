@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidemill.reverse_etl.mapping.compiler import Compiler, Place
-from tidemill.reverse_etl.mapping.paths import GIVEN, Event
+from tidemill.reverse_etl.mapping.paths import GIVEN, PROPERTIES, Event
 from tidemill.reverse_etl.mapping.values import Reader, Unfit, failed, told
 
 #: Characters of a template, as at Segment (research on reverse ETL, section 3.2).
@@ -27,6 +27,7 @@ def liquid(compiler: Compiler, argument: Any, place: Place) -> Reader:
     names = template.names
     if place.scope.row:
         compiler.reads(names)
+        compiler.meant |= template.meant - {PROPERTIES}
     compiler.given = compiler.given or (place.scope.event and (names is None or bool(names & GIVEN)))
     context = _of_event if place.scope.event else _of_item
 
@@ -43,8 +44,8 @@ def _of_event(row: Any, names: frozenset[str] | None) -> dict[str, Any]:
     """What a template sees: columns, and the row as `properties`, as paths do."""
     known = {**row.given, **row} if isinstance(row, Event) else row
     found = dict(known) if names is None else {name: known[name] for name in names if name in known}
-    if "properties" not in row and (names is None or "properties" in names):
-        found["properties"] = known
+    if PROPERTIES not in row and (names is None or PROPERTIES in names):
+        found[PROPERTIES] = known
     return found
 
 

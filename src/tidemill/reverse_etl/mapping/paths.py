@@ -12,17 +12,26 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tidemill.destinations.port import Op
 from tidemill.reverse_etl.mapping.values import MISSING, Reader, Unfit
 
 #: What is known of a row beside its columns, for paths that name it, if no column has the name:
 #: the row's key, the id under which it is sent, and what happened to it, as in an event of Segment's.
 GIVEN = frozenset({"__segment_id", "messageId", "event", "type"})
+#: What Segment calls what happened.
+_EVENTS = {Op.ADDED: "new", Op.UPDATED: "updated", Op.DELETED: "deleted"}
 #: Characters.
 LONGEST = 1_000
 
 _STEP = re.compile(r"[^\[.\]]+")
-_PROPERTIES = "properties"
+#: What stands for the row itself, unless it has such a column.
+PROPERTIES = "properties"
 _INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
+
+
+def given_of(row_key: str, identity: str, op: Op) -> dict[str, str]:
+    """What is known of a row beside its columns."""
+    return {"__segment_id": row_key, "messageId": identity, "event": _EVENTS[op], "type": "track"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +87,15 @@ def parse(path: str) -> tuple[Step, ...]:
 def columns(steps: tuple[Step, ...]) -> frozenset[str] | None:
     """Columns of the row that a path of it may read; None: all."""
     names = [step.name for step in steps[:2]]
-    if not names or names == [_PROPERTIES]:
+    if not names or names == [PROPERTIES]:
         return None
-    return frozenset(names if names[0] == _PROPERTIES else names[:1])
+    return frozenset(names if names[0] == PROPERTIES else names[:1])
+
+
+def meant(steps: tuple[Step, ...]) -> str | None:
+    """The column that a path of a row is written for, which may be behind `properties`. None: the whole row."""
+    names = [step.name for step in steps if step.name != PROPERTIES]
+    return names[0] if names else None
 
 
 def given(steps: tuple[Step, ...]) -> bool:
@@ -106,7 +121,7 @@ def reader(steps: tuple[Step, ...], scope: Scope) -> Reader:
         return lambda value: walk(value, steps)
     if not steps:
         return _whole
-    if steps[0].name == _PROPERTIES:
+    if steps[0].name == PROPERTIES:
         return _under_properties(steps)
     first, rest = steps[0].name, steps[1:]
     if first in GIVEN:
@@ -132,12 +147,12 @@ def _under_properties(steps: tuple[Step, ...]) -> Reader:
     beneath, rest = reader(steps[1:], EVENT), steps[1:]
 
     def read(row: Any) -> Any:
-        if _PROPERTIES in row:
-            return walk(row[_PROPERTIES], rest)
+        if PROPERTIES in row:
+            return walk(row[PROPERTIES], rest)
         return beneath(row)
 
-    if rest and rest[0].name == _PROPERTIES:  # of a row without that column, this is a column that is missing
-        return lambda row: walk(row.get(_PROPERTIES, MISSING), rest)
+    if rest and rest[0].name == PROPERTIES:  # of a row without that column, this is a column that is missing
+        return lambda row: walk(row.get(PROPERTIES, MISSING), rest)
     return read
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tidemill.reverse_etl.mapping import paths
 from tidemill.reverse_etl.mapping.compiler import Compiler, Place, nothing
 from tidemill.reverse_etl.mapping.paths import EVENT, ITEM, Event
-from tidemill.reverse_etl.mapping.values import MISSING, Reader, Unfit, failed, told, truthy
+from tidemill.reverse_etl.mapping.values import MISSING, Reader, Unfit, assert_held, failed, told, truthy
 
 #: Characters of what @flatten puts between names.
 LONGEST_SEPARATOR = 100
@@ -99,6 +99,7 @@ def array_path(compiler: Compiler, argument: Any, place: Place) -> Reader:
         return root
     if not isinstance(shape, dict):
         return compiler.wrong(place, f"@arrayPath[1] is {told(shape)}; it is an object, or a directive")
+    compiler.steps += 1
     child = compiler.node(shape, place.below("@arrayPath[1]", scope=ITEM))
     return _shaping(root, child, place)
 
@@ -142,7 +143,10 @@ def flatten(compiler: Compiler, argument: Any, place: Place) -> Reader:
         if not isinstance(found, dict) and not (lists and isinstance(found, list)):
             return found
         made: dict[str, Any] = {}
-        _spread(found, "", separator, lists, made)
+        try:
+            _spread(assert_held(found), "", separator, lists, made)
+        except Unfit as unfit:
+            raise failed(place.path, f"@flatten {unfit}") from None
         return made
 
     return flat
@@ -215,6 +219,7 @@ def transform(compiler: Compiler, argument: Any, place: Place) -> Reader:
 def transformed(compiler: Compiler, apply: Any, mapping: Reader, place: Place) -> Reader:
     """What gives the result of `apply` to a mapping, which is compiled already."""
     first = compiler.node(apply, place.below("@transform.apply"))
+    compiler.steps += 1
 
     def made(row: Any) -> Any:
         found = first(row)
@@ -222,6 +227,11 @@ def transformed(compiler: Compiler, apply: Any, mapping: Reader, place: Place) -
             found = {}
         elif not isinstance(found, dict):
             raise failed(place.path, f"@transform.apply gave {told(found)}, and should give an object")
+        if compiler.repeats:
+            try:
+                assert_held(found)
+            except Unfit as unfit:
+                raise failed(place.path, f"@transform.apply {unfit}") from None
         return mapping(Event.of(found, row.given) if isinstance(row, Event) else found)
 
     return made
@@ -236,7 +246,12 @@ def exclude_when_null(compiler: Compiler, argument: Any, place: Place) -> Reader
         found = child(row)
         if found is None:
             return MISSING
-        return _without_nulls(found, keeps) if isinstance(found, dict) else found
+        if not isinstance(found, dict):
+            return found
+        try:
+            return _without_nulls(assert_held(found), keeps)
+        except Unfit as unfit:
+            raise failed(place.path, f"@excludeWhenNull {unfit}") from None
 
     return cleaned
 

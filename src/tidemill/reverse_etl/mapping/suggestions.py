@@ -8,7 +8,6 @@ from typing import Any
 from tidemill.destinations.port import Field
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl.mapping.language import compile as compiled
-from tidemill.reverse_etl.mapping.paths import GIVEN
 
 
 def suggest(fields: Sequence[Field], columns: Iterable[str]) -> dict[str, Any]:
@@ -40,7 +39,6 @@ def _plain(name: str) -> str:
 
 def _readable(mapping: Any, columns: set[str]) -> bool:
     try:
-        read = compiled({"field": mapping}).columns
+        return not compiled({"field": mapping}).unknown(columns)
     except ConfigError:
         return False
-    return read is None or {name for name in read if name not in {"properties", *GIVEN}} <= columns

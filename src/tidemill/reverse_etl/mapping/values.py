@@ -15,8 +15,8 @@ MISSING: Final = object()
 #: Gives the value of a part of a mapping, of what `$` stands for there.
 Reader = Callable[[Any], Any]
 
-#: Bytes of a text that a mapping makes.
-LARGEST = 1_000_000
+#: Bytes of a text that a mapping makes, and, roughly, of all that it makes of a row.
+LARGEST, LARGEST_VALUE = 1_000_000, 16_000_000
 
 _encoder = msgspec.json.Encoder()
 #: Whole numbers above it are not all floats.
@@ -86,17 +86,35 @@ def bounded(made: str) -> str:
 
 def _assert_small(value: Any) -> None:
     """A mapping can put the same large value into a list a thousand times: that costs nothing until it is written."""
+    if measured(value, LARGEST) > LARGEST:
+        raise too_large()
+
+
+def assert_held(value: Any) -> Any:
+    """A value, if it can be held when the same parts of it, there many times, are written or taken apart.
+
+    Raises
+    ------
+    Unfit
+        It cannot.
+    """
+    if measured(value, LARGEST_VALUE) > LARGEST_VALUE:
+        raise Unfit(f"comes to more than {LARGEST_VALUE:,} bytes")
+    return value
+
+
+def measured(value: Any, most: int) -> int:
+    """Characters of a value and its parts, and one for each of them; not counted further than `most`."""
     size, parts = 0, [value]
-    while parts:
+    while parts and size <= most:
         part = parts.pop()
         size += len(part) + 1 if isinstance(part, str) else 1
-        if size > LARGEST:
-            raise too_large()
-        if isinstance(part, list):
+        if isinstance(part, list | tuple):
             parts.extend(part)
         elif isinstance(part, dict):
             parts.extend(part)
             parts.extend(part.values())
+    return size
 
 
 def too_large() -> Unfit:

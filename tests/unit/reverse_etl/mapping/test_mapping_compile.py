@@ -154,3 +154,31 @@ ALL = None
 )
 def test_columns(part: Any, columns: set[str] | None) -> None:
     assert mapping.compile({"f": part}).columns == columns
+
+
+@pytest.mark.parametrize(
+    ("part", "columns", "unknown"),
+    [
+        ({"@path": "$.a.b"}, ["a"], []),
+        ({"@path": "$.aa"}, ["a"], ["aa"]),
+        ({"@path": "$.properties.aa"}, ["a"], ["aa"]),
+        ({"@path": "$.properties.aa"}, ["properties"], []),  # a key of the column
+        ({"@path": "$.properties"}, ["a"], []),
+        ({"@path": "$."}, ["a"], []),
+        ({"@path": "$.__segment_id"}, ["a"], []),
+        ({"@path": {"@path": "$.aa"}}, ["a"], ["aa"]),
+        ({"@template": "{{a}} {{aa}} {{properties.event}}"}, ["a"], ["aa"]),
+        ({"@liquid": "{% assign x = a %}{{ x }} {{ aa }} {{ properties.ab }}"}, ["a"], ["aa", "ab"]),
+        ({"@arrayPath": ["$.a", {"@path": "$.aa"}]}, ["a"], []),
+        ({"@transform": {"apply": {"x": {"@path": "$.a"}}, "mapping": {"@path": "$.x"}}}, ["a"], []),
+        # missing on purpose: it takes a key away
+        (
+            {"@merge": {"direction": "right", "objects": [{"@path": "$"}, {"a": {"@path": "$.doesnotexist"}}]}},
+            ["a"],
+            [],
+        ),
+        ({"@merge": {"direction": "right", "objects": [{"@path": "$.aa"}]}}, ["a"], ["aa"]),
+    ],
+)
+def test_columns_that_the_model_does_not_have(part: Any, columns: list[str], unknown: list[str]) -> None:
+    assert mapping.compile({"f": part}).unknown(columns) == unknown

@@ -146,8 +146,8 @@ for _ in range(20):
     [
         ({"@template": "{{a}}" * 150_000}, LARGE),
         ({"@json": {"mode": "encode", "value": [A] * 50_000}}, LARGE),
-        ({"@transform": {"apply": {"b": [A] * 50_000}, "mapping": {"@template": "{{b}}"}}}, LARGE),
-        ({"@transform": {"apply": {"b": {"c": [A] * 50_000}}, "mapping": {"@liquid": "{{b}}"}}}, LARGE),
+        ({"@transform": {"apply": {"b": [A] * 100}, "mapping": {"@template": "{{b}}"}}}, LARGE),
+        ({"@transform": {"apply": {"b": {"c": [A] * 100}}, "mapping": {"@liquid": "{{b}}"}}}, LARGE),
         (ESCAPED, {"a": '"'}),
         (GROWN, LARGE),
     ],
@@ -155,6 +155,26 @@ for _ in range(20):
 def test_a_short_mapping_cannot_make_a_text_of_any_size(part: Any, row: dict[str, Any]) -> None:
     with pytest.raises(RowError, match=r"^\$\.field.* made a text of more than 1,000,000 bytes"):
         made(part, row)
+
+
+DOUBLED: Any = {"@path": "$"}
+for _ in range(20):
+    DOUBLED = {"@transform": {"apply": {"a": {"b": A, "c": A}}, "mapping": DOUBLED}}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        [A] * 50_000,
+        DOUBLED,
+        {"@arrayPath": [{"@literal": [{"a": "x" * 900}] * 900}, {"b": [A] * 60}]},
+        {"@flatten": {"value": {"b": [A] * 50_000}, "separator": "."}},
+        {"@excludeWhenNull": {"b": {"c": [A] * 50_000}}},
+    ],
+)
+def test_a_short_mapping_cannot_make_an_object_of_any_size(part: Any) -> None:
+    with pytest.raises(RowError, match=r"^\$.*comes to more than 16,000,000 bytes"):
+        made(part, LARGE)
 
 
 def test_a_short_mapping_cannot_have_lists_in_lists_without_end() -> None:

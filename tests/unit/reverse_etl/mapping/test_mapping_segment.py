@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from tidemill.destinations.port import Op
 from tidemill.errors import ConfigError, RowError
 from tidemill.reverse_etl import mapping
 
-GIVEN = {"__segment_id": "7", "messageId": "m-1", "event": "updated", "type": "track"}
+GIVEN = mapping.given_of("7", "m-1", Op.UPDATED)
 
 
 def test_a_mapping_of_an_identify_call() -> None:
@@ -83,6 +84,11 @@ def test_what_is_given_beside_the_columns() -> None:
     assert made.apply({"event": "signup"}, GIVEN) == {"a": "signup", "b": "7"}  # a column goes first
     assert made.apply({"event": None}, GIVEN) == {"a": None, "b": "7"}
     assert made.apply({}) == {"b": ""}
+
+
+def test_what_happened_is_told_in_segments_words() -> None:
+    assert [mapping.given_of("7", "m", op)["event"] for op in Op] == ["new", "updated", "deleted"]
+    assert set(mapping.given_of("7", "m", Op.ADDED)) == mapping.GIVEN
 
 
 def test_what_is_given_is_no_part_of_the_row() -> None:
