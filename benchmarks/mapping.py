@@ -67,11 +67,11 @@ def rows() -> list[dict[str, Any]]:
 
 
 def seconds(change: Callable[[dict[str, Any]], dict[str, Any]], given: list[dict[str, Any]]) -> float:
-    """What it takes for all of them."""
-    began = time.perf_counter()
+    """What it takes for all of them, of a core."""
+    began = time.process_time()
     for row in given:
         change(row)
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def main() -> None:

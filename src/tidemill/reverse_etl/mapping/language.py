@@ -10,8 +10,10 @@ from typing import Any
 
 from tidemill.documents import page
 from tidemill.errors import ConfigError
-from tidemill.reverse_etl.mapping.compiler import METADATA, Builder, Compiler, Place
+from tidemill.reverse_etl.mapping.compiler import METADATA, Compiler, Place
+from tidemill.reverse_etl.mapping.directives import DIRECTIVES
 from tidemill.reverse_etl.mapping.paths import EVENT, GIVEN, PROPERTIES, Event
+from tidemill.reverse_etl.mapping.shapes import transformed
 from tidemill.reverse_etl.mapping.values import Reader, Unfit, assert_held, failed, told
 
 #: Levels of objects and lists, and bytes of JSON, of a mapping.
@@ -87,16 +89,14 @@ def compile(mapping: object) -> Mapping:  # noqa: A001 - mapping.compile is what
     ConfigError
         It is wrong; the message tells each place of it, and what is wrong there.
     """
-    from tidemill.reverse_etl.mapping.directives import DIRECTIVES
-
     problems = _unfit(mapping)
     if problems or not isinstance(mapping, dict):
         raise _error(problems)
-    return _compiled(mapping, DIRECTIVES)
+    return _compiled(mapping)
 
 
-def _compiled(mapping: dict[str, Any], directives: dict[str, Builder]) -> Mapping:
-    compiler = Compiler(directives)
+def _compiled(mapping: dict[str, Any]) -> Mapping:
+    compiler = Compiler(DIRECTIVES)
     fields = {key: part for key, part in mapping.items() if key not in _RESERVED}
     wrapped = _ROOT in fields
     around = fields.pop(_ROOT, None)
@@ -117,8 +117,6 @@ def _compiled(mapping: dict[str, Any], directives: dict[str, Builder]) -> Mappin
 
 def _around(compiler: Compiler, directive: Any, fields: dict[str, Any]) -> Reader:
     """The whole mapping, with the directive that is around it: of @transform, the fields are the `mapping`."""
-    from tidemill.reverse_etl.mapping.shapes import transformed
-
     place = Place(f"$.{_ROOT}")
     if not isinstance(directive, dict):
         return compiler.wrong(place, f"is {told(directive)}; it is a directive")

@@ -22,6 +22,7 @@ from liquid.filter import with_context
 
 from tidemill.reverse_etl.mapping import liquid_filters
 from tidemill.reverse_etl.mapping.liquid_filters import texted
+from tidemill.reverse_etl.mapping.paths import PROPERTIES
 from tidemill.reverse_etl.mapping.values import LARGEST, Unfit, measured
 
 #: Bytes of its variables, as Python has them; characters that its filters handle in all.
@@ -162,7 +163,7 @@ def _names(variables: list[Any]) -> frozenset[str] | None:
         if not isinstance(segments[0], str):
             return None  # the row says which
         found.add(segments[0])
-        if segments[0] == "properties":
+        if segments[0] == PROPERTIES:
             if len(segments) < 2 or not isinstance(segments[1], str):
                 return None
             found.add(segments[1])

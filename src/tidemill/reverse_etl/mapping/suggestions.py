@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tidemill.destinations.port import Field
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl.mapping.language import compile as compiled
+
+if TYPE_CHECKING:
+    from tidemill.destinations.port import Field
 
 
 def suggest(fields: Sequence[Field], columns: Iterable[str]) -> dict[str, Any]:
