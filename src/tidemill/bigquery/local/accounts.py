@@ -62,6 +62,8 @@ class Accounts:
     ) -> dict[str, str]:
         """The key of the account of that name, made at the first call; its permissions are set anew.
 
+        A permission on one dataset alone is written ``permission@dataset``.
+
         Raises
         ------
         ConfigError
@@ -71,7 +73,8 @@ class Accounts:
             raise ConfigError(
                 "account_name", f"{name!r} is no name of a service account.", hint="3 to 30 of a-z, 0-9 and hyphens."
             )
-        unknown = sorted((set(allow or ()) | set(deny)) - set(ALL_PERMISSIONS))
+        named = {permission.partition("@")[0] for permission in (*(allow or ()), *deny)}
+        unknown = sorted(named - set(ALL_PERMISSIONS))
         if unknown:
             raise ConfigError(
                 "permission_unknown", f"{', '.join(unknown)} is unknown.", hint=f"Known: {', '.join(ALL_PERMISSIONS)}."

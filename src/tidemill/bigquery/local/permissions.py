@@ -49,7 +49,12 @@ def needed(method: str, path: str, at: Place) -> str | None:
     return None
 
 
+def has(granted: frozenset[str], permission: str, at: Place) -> bool:
+    """Whether a permission is among those granted: on the project, or on the dataset alone (``permission@dataset``)."""
+    return permission in granted or f"{permission}@{at.dataset}" in granted
+
+
 def check(granted: frozenset[str], permission: str, at: Place) -> None:
     """Raise Refusal (403) if the permission is not among those granted."""
-    if permission not in granted:
+    if not has(granted, permission, at):
         raise denied(permission, at.project, at.dataset, at.table)

@@ -11,6 +11,7 @@ import enum
 import logging
 from typing import Any
 
+from tidemill.bigquery.local import permissions
 from tidemill.bigquery.local.accounts import ALL_PERMISSIONS
 from tidemill.bigquery.local.answers import Refusal, denied
 from tidemill.bigquery.local.permissions import Place
@@ -45,7 +46,7 @@ class Statement:
     def check(self, granted: frozenset[str], project: str) -> None:
         """Raise Refusal (403) for the first permission that is missing."""
         for permission, at in self.needs:
-            if permission not in granted:
+            if not permissions.has(granted, permission, at):
                 raise denied(permission, at.project, at.dataset, at.table)
         missing = sorted(set(ALL_PERMISSIONS) - granted)
         if self.opaque and missing:

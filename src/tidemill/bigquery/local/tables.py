@@ -35,8 +35,9 @@ class Tables:
         method, path = request.method, request.url.path
         if at.rest == ":testIamPermissions":
             asked = (await read_json(request)).get("permissions", [])
-            there = self._emulator.fields(at) is not None
-            return JSONResponse({"permissions": [name for name in asked if name in granted]} if there else {})
+            if self._emulator.fields(at) is None:
+                return JSONResponse({})
+            return JSONResponse({"permissions": [name for name in asked if permissions.has(granted, name, at)]})
         if permission := permissions.needed(method, path, at):
             on = Place(at.project, at.dataset, None, "") if permission.endswith(".create") else at
             permissions.check(granted, permission, on)
