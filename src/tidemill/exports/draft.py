@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from tidemill import sizes
 from tidemill.bigquery import names
 from tidemill.errors import ConfigError
 from tidemill.events.lake import Lake
@@ -144,6 +145,6 @@ def _understood(fields: dict[str, Any], before: Schedule) -> dict[str, Any]:
     """The fields, with numbers that were written as texts, and with a schedule if something is said of it."""
     fields = said.understood(fields, before)
     texts: dict[str, Callable[[str], Any]] = {"verify_days": spec.parse_days, "reject_share": spec.parse_share}
-    texts |= {"max_bytes_billed": spec.parse_bytes, "buffer_bytes": spec.parse_bytes}
+    texts |= {"max_bytes_billed": sizes.parse_bytes, "buffer_bytes": sizes.parse_bytes}
     return {name: texts[name](value) if name in texts and isinstance(value, str) else value
             for name, value in fields.items()}  # fmt: skip

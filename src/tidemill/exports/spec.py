@@ -23,7 +23,6 @@ MIN_BYTES_BILLED = 10 * 1024**2  # what BigQuery bills at least for a table that
 MAX_INT64 = 2**63 - 1
 BUFFER_BYTES = 4_000_000  # "Storage Write API", best practices: requests of more than 1 MB
 _TIMES = (Type.TIMESTAMP, Type.DATE, Type.DATETIME)
-_UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
 
 
 class Mode(enum.StrEnum):
@@ -302,24 +301,6 @@ class ExportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 f"A limit of {limit:,} is {which}.",
                 hint="Say --max-bytes-billed 20GB, for example; 11MB is the least that makes sense.",
             )
-
-
-def parse_bytes(text: str) -> int | None:
-    """``500 MB``, ``2.5GB``, ``1TB`` (1 GB is 1,000,000,000 bytes), or ``none``.
-
-    Raises
-    ------
-    ConfigError
-        If it is none of these.
-    """
-    given = text.strip().upper()
-    if given == "NONE":
-        return None
-    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([KMGT]?B?)", given)
-    unit = _UNITS.get(found[2]) if found else None
-    if not found or unit is None:
-        raise ConfigError("bytes", f"{text!r} is no number of bytes.", hint="Write 500MB, 20GB or 1TB; or 'none'.")
-    return int(float(found[1]) * unit)
 
 
 def parse_days(text: str) -> int | None:

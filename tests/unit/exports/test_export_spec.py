@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tidemill import sizes
 from tidemill.errors import ConfigError
 from tidemill.exports import spec
 
@@ -22,13 +23,13 @@ from tidemill.exports import spec
     ],
 )
 def test_bytes_are_written_as_people_write_them(text: str, value: int | None) -> None:
-    assert spec.parse_bytes(text) == value
+    assert sizes.parse_bytes(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "1,5GB", "1e9", "20 apples", "nan"])
 def test_what_is_no_number_of_bytes_says_so(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        spec.parse_bytes(text)
+        sizes.parse_bytes(text)
     assert caught.value.code == "bytes"
 
 
@@ -37,7 +38,7 @@ def test_a_limit_under_what_any_statement_costs_is_refused() -> None:
         with pytest.raises(ConfigError, match=said) as caught:
             spec.make(name="e", table="t", max_bytes_billed=limit)
         assert "--max-bytes-billed" in caught.value.hint
-    assert spec.make(name="e", table="t", max_bytes_billed=spec.parse_bytes("11MB")).max_bytes_billed == 11_000_000
+    assert spec.make(name="e", table="t", max_bytes_billed=sizes.parse_bytes("11MB")).max_bytes_billed == 11_000_000
 
 
 def test_a_team_that_no_database_holds_is_refused() -> None:
