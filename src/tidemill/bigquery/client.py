@@ -17,7 +17,7 @@ from tidemill import __version__, tracing
 from tidemill.bigquery import credentials, errors, jobs, tables
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.errors import Target
-from tidemill.bigquery.grants import Use
+from tidemill.bigquery.grants import Purpose, Use
 from tidemill.bigquery.jobs import ONCE
 from tidemill.bigquery.retry import Policy, never, understand
 from tidemill.bigquery.tables import Layout, Table
@@ -58,7 +58,7 @@ class Client:
         project: str,
         location: str | None = None,
         policy: Policy | None = None,
-        use: Use = Use.BATCH,
+        use: Purpose = Use.BATCH,
     ) -> None:
         """`location`: of the dataset that jobs work on; needed for jobs (`locate` reads it).
 

@@ -111,7 +111,7 @@ class Target:
     account: str | None = None
     permission: str = ""
     caller: str | None = None
-    use: grants.Use = grants.Use.BATCH
+    use: grants.Purpose = grants.Use.BATCH
 
     @property
     def resource(self) -> str:
@@ -289,7 +289,7 @@ def denied(problem: Problem, target: Target) -> AccessError:
     if not permission:
         return AccessError("access_denied", f"Access to the {target.resource} is denied.", hint="Grant it.", raw=raw)
     more = ""
-    if permission == "bigquery.jobs.create":
+    if permission == "bigquery.jobs.create" and isinstance(target.use, grants.Use):
         more = " Batch exports need it. A streaming export does without it."
     of_account = permission.startswith("iam.serviceAccounts.")
     resource = f"service account {target.account}" if of_account else target.resource

@@ -1,4 +1,4 @@
-"""Which permission is for what, which role has it, and the commands that grant it.
+"""Which permission is for what, which role has it, and the commands that grant it, for exports; see grants_source.
 
 Sources: BigQuery "Access control: predefined roles", IAM "Create and manage custom roles", and for the lists PostHog's
 set-up of batch exports, and of its BigQuery export app, which streams.
@@ -6,11 +6,11 @@ set-up of batch exports, and of its BigQuery export app, which streams.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
-import re
 
-from tidemill.bigquery import sql
+from tidemill.bigquery import grants_source
+from tidemill.bigquery.grant_commands import ACT_AS, Role, act_as, on_dataset, on_project
+from tidemill.bigquery.grants_source import SourceUse
 
 _RUN_JOBS = "bigquery.jobs.create"
 #: What batch exports need, in the order of the set-up.
@@ -43,21 +43,15 @@ class Use(enum.StrEnum):
     STREAMING = "streaming"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Role:
-    """A custom role: exactly what is granted on the dataset."""
-
-    name: str
-    title: str
-    permissions: tuple[str, ...]
-
+#: What a connection is used for: exports, or as a source.
+Purpose = Use | SourceUse
 
 #: The right to run jobs is in none of them: it can only be granted on the project.
 _CUSTOM_ROLES = {
-    Use.BATCH: _Role(
+    Use.BATCH: Role(
         "tidemillBatchExport", "Tidemill batch export", tuple(sorted({*BATCH_EXPORT, *OPTIONAL} - {_RUN_JOBS}))
     ),
-    Use.STREAMING: _Role("tidemillStreamingExport", "Tidemill streaming export", STREAMING_EXPORT),
+    Use.STREAMING: Role("tidemillStreamingExport", "Tidemill streaming export", STREAMING_EXPORT),
 }
 _PROJECT_ROLES = {
     _RUN_JOBS: "roles/bigquery.jobUser",
@@ -66,8 +60,6 @@ _PROJECT_ROLES = {
     "bigquery.readsessions.create": "roles/bigquery.readSessionUser",
 }
 _DATASET_ROLE = "roles/bigquery.dataEditor"
-_ACCOUNT = re.compile(r"[^@]+@([a-z0-9.\-:]+)\.iam\.gserviceaccount\.com")
-_SOMEBODY = "ACCOUNT_EMAIL"
 
 
 def hint(
@@ -76,14 +68,16 @@ def hint(
     dataset: str | None,
     account: str | None,
     caller: str | None = None,
-    use: Use = Use.BATCH,
+    use: Purpose = Use.BATCH,
 ) -> str:
     """What to do about a missing permission: the role that has it, and the command that gives it to the account.
 
     `caller`: who signs in to act as the account. `use`: which custom role is the least.
     """
-    if permission == "iam.serviceAccounts.getAccessToken":
+    if permission == ACT_AS:
         return f"Allow the caller to act as that account:\n{act_as(account, caller, project)}"
+    if isinstance(use, SourceUse):
+        return grants_source.hint(permission, project, dataset, account, use)
     if role := _PROJECT_ROLES.get(permission):
         return f"Grant {role} on the project:\n{on_project(role, project, account)}"
     grant = on_dataset(_DATASET_ROLE, project, dataset, account)
@@ -104,44 +98,5 @@ def least(project: str, dataset: str, account: str | None, use: Use = Use.BATCH)
 
 
 def _own_role(project: str, dataset: str | None, account: str | None, use: Use) -> list[str]:
-    role = f"projects/{project}/roles/{_CUSTOM_ROLES[use].name}"
-    return [custom_role(project, use), on_dataset(role, project, dataset, account)]
-
-
-def custom_role(project: str, use: Use = Use.BATCH) -> str:
-    """The command that makes a role of exactly what exports need on a dataset."""
     role = _CUSTOM_ROLES[use]
-    return (
-        f'gcloud iam roles create {role.name} --project={project} --title="{role.title}" --stage=GA '
-        f"--permissions={','.join(role.permissions)}"
-    )
-
-
-def on_project(role: str, project: str, account: str | None) -> str:
-    """The command that grants a role on a project."""
-    return (
-        f'gcloud projects add-iam-policy-binding {project} --member="{_member(account)}" --role="{role}" '
-        "--condition=None"
-    )
-
-
-def on_dataset(role: str, project: str, dataset: str | None, account: str | None) -> str:
-    """The statement that grants a role on a dataset."""
-    return sql.grant_on_dataset(role, project, dataset or "DATASET", _member(account))
-
-
-def act_as(account: str | None, caller: str | None, project: str) -> str:
-    """The command that lets `caller` act as `account`, whose own project may be another than `project`."""
-    if found := _ACCOUNT.fullmatch(account or ""):
-        name, _, domain = found[1].partition(".")
-        project = f"{domain}:{name}" if domain else name
-    member = _member(caller) if caller else "user:YOUR_EMAIL"
-    return (
-        f"gcloud iam service-accounts add-iam-policy-binding {account or _SOMEBODY} "
-        f'--project={project} --member="{member}" '
-        '--role="roles/iam.serviceAccountTokenCreator"'
-    )
-
-
-def _member(account: str | None) -> str:
-    return f"serviceAccount:{account or _SOMEBODY}"
+    return [role.create(project), on_dataset(role.of(project), project, dataset, account)]

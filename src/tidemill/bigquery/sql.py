@@ -229,6 +229,12 @@ def without_expiration(project: str, dataset: str) -> str:
     return f"ALTER SCHEMA `{project}.{dataset}` SET OPTIONS (default_table_expiration_days = NULL);"
 
 
+def create_dataset(project: str, dataset: str, location: str | None) -> str:
+    """Make a dataset, unless it is there. Without a location, BigQuery takes its default one."""
+    where = f" OPTIONS (location = {literal(location)})" if location else ""
+    return f"CREATE SCHEMA IF NOT EXISTS `{project}.{dataset}`{where};"
+
+
 def nullable(table: str, column: str) -> str:
     """The column may be empty. `table`: as BigQuery names it in full."""
     return f"ALTER TABLE `{table}` ALTER COLUMN `{column}` DROP NOT NULL;"

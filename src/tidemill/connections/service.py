@@ -11,6 +11,7 @@ from typing import Any
 import pydantic
 
 from tidemill.bigquery import access, credentials, grants, names
+from tidemill.bigquery.access_steps import Step
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.grants import Use
@@ -187,12 +188,11 @@ class ConnectionService:
 
     def client(self, saved: records.Connection, project: str | None = None) -> Client:
         """BigQuery, as a saved connection sees it."""
-        return Client(
-            Auth(self._key(saved), saved.adc, saved.impersonate),
-            project or saved.project,
-            saved.location,
-            policy=_policy(self._settings),
-        )
+        return Client(self.auth(saved), project or saved.project, saved.location, policy=_policy(self._settings))
+
+    def auth(self, saved: records.Connection) -> Auth:
+        """The credential of a saved connection."""
+        return Auth(self._key(saved), saved.adc, saved.impersonate)
 
     def datasets(self, name: str) -> list[tuple[str, str]]:
         """The datasets that a connection's account may see, with their locations."""
@@ -223,17 +223,16 @@ class ConnectionService:
             client.close()
         return f"The dataset {draft.spec.project}.{draft.spec.dataset} is there, in {made}."
 
-    def test(self, name: str, use: str = Use.BATCH) -> Iterator[access.Step]:
+    def test(self, name: str, use: str = Use.BATCH) -> Iterator[Step]:
         """Test a saved connection, step by step; keeps the location that the test read. `use`: batch or streaming."""
         saved = self._connections.get(name)
-        auth = Auth(self._key(saved), saved.adc, saved.impersonate)
-        tested = access.test(auth, saved.project, saved.dataset, saved.location, Use(use))
+        tested = access.test(self.auth(saved), saved.project, saved.dataset, saved.location, Use(use))
         for step in tested:
             yield step
             if step.name == "dataset" and step.found and step.found != saved.location:
                 self._connections.change(saved.id, location=step.found)
 
-    def test_draft(self, draft: Draft, use: str = Use.BATCH) -> Iterator[access.Step]:
+    def test_draft(self, draft: Draft, use: str = Use.BATCH) -> Iterator[Step]:
         """Test a connection that is not saved. `use`: batch or streaming."""
         spec = draft.spec
         return access.test(_auth(spec), spec.project, spec.dataset, spec.location, Use(use))

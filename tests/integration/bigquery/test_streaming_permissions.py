@@ -12,7 +12,7 @@ import pytest
 from tests.installation import CONNECTION, Installation
 
 from tidemill.bigquery import access, grants
-from tidemill.bigquery.access import Step
+from tidemill.bigquery.access_steps import Step
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.local.service import DEFAULT_PROJECT

@@ -8,7 +8,7 @@ import pytest
 from tests.fake_bigquery import ACCOUNT, DATASET, PROJECT, FakeBigQuery, Fault
 
 from tidemill.bigquery import access, grants
-from tidemill.bigquery.access import Step
+from tidemill.bigquery.access_steps import Step
 from tidemill.bigquery.credentials import Auth
 
 ALL = [

@@ -8,7 +8,7 @@ import pytest
 from tests.fake_bigquery import ACCOUNT, DATASET, PROJECT, FakeBigQuery, Fault, google_error
 
 from tidemill.bigquery import access, access_stream, errors, grants
-from tidemill.bigquery.access import Step
+from tidemill.bigquery.access_steps import Step
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.errors import Problem

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from tidemill.bigquery import grants
+from tidemill.bigquery import grant_commands, grants
 
 PROJECT, DATASET, ACCOUNT = "project-123", "analytics", "loader@project-123.iam.gserviceaccount.com"
 
@@ -53,7 +53,7 @@ def test_the_least_set_up_for_streaming_grants_five_permissions_and_nothing_on_t
     ],
 )
 def test_an_account_is_sought_in_its_own_project(account: str | None, project: str) -> None:
-    command = grants.act_as(account, None, PROJECT)
+    command = grant_commands.act_as(account, None, PROJECT)
     assert f"--project={project}" in shlex.split(command)
 
 

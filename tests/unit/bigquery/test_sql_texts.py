@@ -61,6 +61,8 @@ STATEMENTS = [
         "events",
     ),
     ("nothing", sql.nothing(), "events"),
+    ("create_dataset", sql.create_dataset("project-123", "__tidemill_reverse_etl", "europe-west1"), "events"),
+    ("create_dataset", sql.create_dataset("project-123", "__tidemill_reverse_etl", None), "events"),
     ("without_expiration", sql.without_expiration("project-123", "my-dataset"), "events"),
     ("nullable", sql.nullable(".".join(FINAL), "uuid"), "events"),
     (
