@@ -13,6 +13,7 @@ from tidemill.errors import ConflictError, NotFoundError
 from tidemill.store.database import Database
 from tidemill.store.records import Connection
 from tidemill.store.tables import connections as table
+from tidemill.store.tables_sync import sources
 
 
 class Connections:
@@ -94,12 +95,18 @@ class Connections:
         Raises
         ------
         ConflictError
-            If an export uses it.
+            If an export uses it, or it is a source of reverse ETL.
         """
         try:
             with self._database.begin() as connection:
                 connection.execute(sa.delete(table).where(table.c.id == connection_id))
-        except exc.IntegrityError:
+        except exc.IntegrityError as error:
+            if getattr(getattr(error.orig, "diag", None), "table_name", None) == sources.name:
+                raise ConflictError(
+                    "connection_in_use",
+                    "The connection is a source of reverse ETL.",
+                    hint="It can be deleted when it is none: tidemill reverse-etl disable NAME",
+                ) from None
             raise ConflictError(
                 "connection_in_use",
                 "The connection is used by exports.",

@@ -7,9 +7,10 @@ import uuid
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql as pg
 
-from tidemill.errors import ConfigError, NotFoundError
+from tidemill.errors import ConfigError, ConflictError, NotFoundError
 from tidemill.store import tables_sync as tables
 from tidemill.store.database import Database
 from tidemill.store.locks import key
@@ -63,12 +64,37 @@ class Sources:
             found = connection.execute(sa.select(tables.sources).order_by(tables.sources.c.made_at))
             return [Source(**row._mapping) for row in found]
 
+    def delete(self, connection_id: uuid.UUID) -> None:
+        """A connection is no source any more.
+
+        Raises
+        ------
+        ConflictError
+            Models use it.
+        """
+        try:
+            with self._database.begin() as connection:
+                connection.execute(sa.delete(tables.sources).where(tables.sources.c.connection_id == connection_id))
+        except exc.IntegrityError:
+            raise ConflictError(
+                "source_in_use",
+                "Source models use it.",
+                hint="Delete them first: tidemill model list, tidemill model delete NAME",
+            ) from None
+
 
 class SourceModels(Named[SourceModel]):
     """The repository of source models."""
 
     table, record, what, command = tables.source_models, SourceModel, "source model", "model"
     held = ("syncs", "tidemill sync list, tidemill sync delete NAME")
+
+    def of_connection(self, connection_id: uuid.UUID) -> list[SourceModel]:
+        """Those of a source, by name."""
+        query = sa.select(self.table).where(self.table.c.connection_id == connection_id)
+        with self._database.begin() as connection:
+            found = connection.execute(query.order_by(sa.func.lower(self.table.c.name)))
+            return [self._made(row) for row in found]
 
 
 class Accounts(Named[Account]):
