@@ -264,14 +264,6 @@ class App:
 
         return NotifyService.of(self.database, self.secrets, str(self.settings.home_path))
 
-    @functools.cached_property
-    def reverse_etl(self) -> ReverseEtl:
-        """Rows of BigQuery on their way into other tools. It needs no event store."""
-        from tidemill.reverse_etl.service import ReverseEtl
-        from tidemill.store.sync_books import SyncBooks
-
-        return ReverseEtl(self.settings, SyncBooks.of(self.database), self.connections.auth)
-
     def any_channels(self) -> bool:
         """Whether anybody is to be told what is wrong."""
         from tidemill.store.channels import Channels

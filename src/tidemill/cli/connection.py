@@ -13,6 +13,7 @@ from tidemill.cli import output, session, steps
 
 if TYPE_CHECKING:
     from tidemill.connections.service import Connection
+    from tidemill.reverse_etl.sources import SourceView
 
 app = typer.Typer(no_args_is_help=True, help="BigQuery projects and datasets, and the credentials for them.")
 
@@ -131,8 +132,10 @@ def show(name: str = typer.Argument(help="Name of the connection."), as_json: bo
     with session.app() as opened:
         connection = opened.connections.get(name)
         used_by = opened.exports.using(connection.id)
+        source = opened.reverse_etl.sources.of(name)
     if as_json:
-        output.print_json({**vars(connection), "exports": used_by})
+        access = source.access if source else None
+        output.print_json({**vars(connection), "exports": used_by, "source": access})
         return
     output.print_fields(
         {
@@ -146,6 +149,7 @@ def show(name: str = typer.Argument(help="Name of the connection."), as_json: bo
             "connected by": connection.connected_by,
             "changed on": connection.updated_at,
             "exports": used_by,
+            "source": f"of reverse ETL, with access {source.access}" if source else None,
         }
     )
 
@@ -219,10 +223,11 @@ def delete(
     name: str = typer.Argument(help="Name of the connection."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:
-    """Delete a connection and its credential. Refused while an export uses it."""
+    """Delete a connection and its credential. Refused while an export uses it, or it is a source of reverse ETL."""
     with session.app() as opened:
         connection = opened.connections.get(name)
         _assert_unused(connection.name, opened.exports.using(connection.id))
+        _assert_no_source(connection.name, opened.reverse_etl.sources.of(name))
         if not yes:
             typer.confirm(f"Delete the connection {connection.name} and its credential?", abort=True)
         opened.connections.delete(name)
@@ -239,6 +244,20 @@ def _assert_unused(name: str, exports: list[str]) -> None:
             hint=f"Delete them first: {', '.join(f'tidemill export delete {one}' for one in exports[:3])}"
             + (", …" if len(exports) > 3 else ""),
         )
+
+
+def _assert_no_source(name: str, source: SourceView | None) -> None:
+    from tidemill.errors import ConflictError
+
+    if source is None:
+        return
+    first = [f"tidemill model delete {one}" for one in source.models[:3]]
+    said = f", with {output.number(len(source.models), 'model')}: {', '.join(source.models)}" if source.models else ""
+    raise ConflictError(
+        "connection_in_use",
+        f"The connection {name} is a source of reverse ETL{said}.",
+        hint=f"It can be deleted when it is none: {', '.join([*first, f'tidemill reverse-etl disable {name}'])}",
+    )
 
 
 @app.command(epilog="Example: tidemill connection datasets warehouse")

@@ -25,6 +25,7 @@ from tidemill.cli import (
     model,
     notify,
     persons,
+    reverse_etl,
     serve,
     service,
     setup,
@@ -57,6 +58,7 @@ app.add_typer(model.app, name="model")
 app.add_typer(export.app, name="export")
 app.add_typer(destination.app, name="destination")
 app.add_typer(sync.app, name="sync")
+app.add_typer(reverse_etl.app, name="reverse-etl")
 app.add_typer(notify.app, name="notify")
 
 

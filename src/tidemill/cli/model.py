@@ -1,31 +1,48 @@
-"""`tidemill model`: what can be exported, column by column."""
+"""`tidemill model`: what can be exported, column by column; and source models, whose rows are read from BigQuery."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import output
+from tidemill.cli import model_source, output, session
 
 if TYPE_CHECKING:
     from tidemill.models.model import Model
 
-app = typer.Typer(no_args_is_help=True, help="What can be exported: columns, BigQuery types, descriptions.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Models: what can be exported into BigQuery; and source models, whose rows are read there for reverse ETL.",
+)
+model_source.register(app)
 
 
 @app.command("list", epilog="Example: tidemill model list")
 def list_(as_json: bool = output.JSON_OPTION) -> None:
-    """List the models."""
+    """List the models: what can be exported, and source models."""
     from tidemill.models.registry import MODELS
 
+    sources = model_source.find()
     if as_json:
-        output.print_json(
-            [{"name": m.name, "title": m.title, "description": m.description, "key": m.key} for m in MODELS.values()]
-        )
+        exported = [_listed(model) for model in MODELS.values()]
+        output.print_json([*exported, *({"kind": "source", **vars(model)} for model in sources)])
         return
     rows = [(m.name, ", ".join(m.key) or "yours", _added(m), m.description) for m in MODELS.values()]
+    output.say("What can be exported into BigQuery:")
     output.print_table(("NAME", "KEY", "ROWS ARE", "DESCRIPTION"), rows, empty="No models.")
+    output.say("\nSource models, whose rows are read from BigQuery:")
+    model_source.table(sources)
+
+
+def _listed(model: Model) -> dict[str, Any]:
+    return {
+        "kind": "export",
+        "name": model.name,
+        "title": model.title,
+        "description": model.description,
+        "key": model.key,
+    }
 
 
 def _added(model: Model) -> str:
@@ -39,9 +56,12 @@ def show(
     json_type: bool = typer.Option(None, help="Show the types of an export made with --json-type, or without."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
-    """Show the columns of a model, as its table will have them."""
+    """Show a model: the columns of one that can be exported, as its table will have them; or a source model."""
     from tidemill.models import registry
 
+    if name not in registry.MODELS and session.exists():
+        model_source.show(name, as_json)
+        return
     model = registry.get(name)
     columns = model.columns_for(json_type=model.json_type if json_type is None else json_type)
     if as_json:
@@ -56,7 +76,8 @@ def show(
             for c in columns
         ]
         layout = {"key": model.key, "partition_by": model.partition_by, "cluster_by": model.cluster_by}
-        output.print_json({"name": model.name, "description": model.description, **layout, "columns": fields})
+        about = {"kind": "export", "name": model.name, "description": model.description}
+        output.print_json({**about, **layout, "columns": fields})
         return
     if not columns:
         output.say(f"{model.description} Its columns are those of the query; a new table is clustered by the key.")

@@ -37,6 +37,13 @@ def settings() -> Settings:
     return current()
 
 
+def exists() -> bool:
+    """Whether there is an installation in the home directory."""
+    from tidemill.settings import current
+
+    return current().home_path.exists()
+
+
 def user() -> str:
     """Who is asking: $TIDEMILL_USER, or the name of the account."""
     try:
