@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,6 +193,15 @@ SQUARED = "{% assign n = n | times: n %}" * 30
 def test_what_grows_is_stopped(template: str, row: dict[str, Any]) -> None:
     with pytest.raises(RowError, match=r"^\$\.f: @liquid "):
         made(template, row)
+
+
+def test_the_reference_names_every_filter_and_every_directive() -> None:
+    page = (Path(__file__).parents[4] / "docs/reference/mapping.md").read_text()
+    with pytest.raises(ConfigError) as caught:
+        mapping.compile({"f": {"@liquid": "{{ a | nope }}"}, "g": {"@nope": 1}})
+    told = re.findall("there are (.*)[.]", caught.value.message)
+    assert len(told) == 2
+    assert [name for names in told for name in names.split(", ") if f"`{name}`" not in page] == []
 
 
 def test_html_that_is_never_closed_takes_no_longer() -> None:
