@@ -27,12 +27,13 @@ _KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """A column of an existing table; `type` is GoogleSQL's name."""
+    """A column of an existing table; `type` is GoogleSQL's name. `fields`: of a STRUCT."""
 
     name: str
     type: str
     mode: str = "NULLABLE"
     has_default: bool = False
+    fields: tuple[Field, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,10 +145,7 @@ def from_google(table: bigquery.Table) -> Table:
     partition = table.time_partitioning
     expires = partition.expiration_ms if partition else None
     return Table(
-        fields=tuple(
-            Field(f.name, from_rest(f.field_type), f.mode or "NULLABLE", f.default_value_expression is not None)
-            for f in table.schema
-        ),
+        fields=fields(table.schema),
         rows=int(table.num_rows or 0),
         partition=(partition.field, partition.type_) if partition and partition.field else None,
         cluster_by=tuple(table.clustering_fields or ()),
@@ -155,6 +153,20 @@ def from_google(table: bigquery.Table) -> Table:
         expires=table.expires,
         partition_expires=dt.timedelta(milliseconds=int(expires)) if expires else None,
         buffered=table.streaming_buffer is not None,
+    )
+
+
+def fields(schema: Sequence[bigquery.SchemaField]) -> tuple[Field, ...]:
+    """Our view of Google's schema."""
+    return tuple(
+        Field(
+            f.name,
+            from_rest(f.field_type),
+            f.mode or "NULLABLE",
+            f.default_value_expression is not None,
+            fields(f.fields),
+        )
+        for f in schema
     )
 
 

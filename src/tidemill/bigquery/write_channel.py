@@ -1,4 +1,4 @@
-"""The way to the Storage Write API: at Google's with TLS, at the embedded BigQuery in plain text on this machine."""
+"""The way to the Storage APIs, that which writes and that which reads: at Google's with TLS, at the embedded BigQuery in plain text on this machine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import requests
 from google.api_core.gapic_v1.client_info import ClientInfo
 from google.auth.transport.requests import Request
 from google.cloud.bigquery_storage_v1 import types
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
 
 from tidemill.bigquery.client import USER_AGENT
@@ -45,19 +46,25 @@ class Door:
         self._new = ""
 
     def transport(self) -> Any:
-        """A channel of its own, with Google's stubs for the calls. The embedded BigQuery is asked for its address.
+        """A channel of its own, with Google's stubs for the calls that write. See `channel`."""
+        return BigQueryWriteGrpcTransport(channel=self.channel(), client_info=ClientInfo(user_agent=USER_AGENT))
+
+    def reading(self) -> Any:
+        """The same for the calls that read."""
+        return BigQueryReadGrpcTransport(channel=self.channel(), client_info=ClientInfo(user_agent=USER_AGENT))
+
+    def channel(self) -> Any:
+        """A new channel. The embedded BigQuery is asked for its address.
 
         Raises
         ------
         ConfigError
             The embedded BigQuery has no such API.
         """
-        info = ClientInfo(user_agent=USER_AGENT)
         if not self._client.is_embedded:
-            made = BigQueryWriteGrpcTransport.create_channel(
+            return BigQueryWriteGrpcTransport.create_channel(
                 HOST, credentials=self._client.credentials(), options=[*_OPTIONS, *_ALIVE]
             )
-            return BigQueryWriteGrpcTransport(channel=made, client_info=info)
         health = requests.get(f"{self._client.endpoint}/_tidemill/health", timeout=10).json()
         if "storage" not in health:
             raise ConfigError(
@@ -65,7 +72,7 @@ class Door:
                 "The embedded BigQuery that runs is of an older version, without the Storage Write API.",
                 hint="tidemill local stop, then tidemill local start.",
             )
-        return BigQueryWriteGrpcTransport(channel=grpc.insecure_channel(health["storage"], _OPTIONS), client_info=info)
+        return grpc.insecure_channel(health["storage"], _OPTIONS)
 
     def metadata(self, about: str, value: str) -> tuple[str, list[tuple[str, str]]]:
         """The access token that a call is made with, and its metadata. Fetches a token if there is none that is good.

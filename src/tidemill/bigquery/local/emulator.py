@@ -14,6 +14,7 @@ import duckdb
 import httpx
 from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.server import EmulatorServer
+from bqemulator.sql import catalog_schema
 from bqemulator.storage import type_map
 from bqemulator.storage.sql_identifiers import quoted_table_ref
 from duckdb_extensions import import_extension
@@ -25,6 +26,19 @@ from tidemill.bigquery.local.permissions import Place
 
 #: The emulator would have DECIMAL(76, 38), and DuckDB has no more than 38 digits: no such table could be made.
 type_map._BQ_TO_DUCKDB["BIGNUMERIC"] = type_map._BQ_TO_DUCKDB["NUMERIC"]
+
+_known_type = catalog_schema._safe_bq_to_duckdb
+
+
+def _some_type(name: str) -> str:
+    """DuckDB's type for a column; of one that the emulator has none for, such as a STRUCT, that it is a text.
+
+    It is left out otherwise, and `SELECT *` would not have it.
+    """
+    return _known_type(name) or "VARCHAR"
+
+
+catalog_schema._safe_bq_to_duckdb = _some_type
 
 
 class Emulator:

@@ -22,8 +22,11 @@ from tidemill.bigquery.local.answers import Refusal, not_found
 from tidemill.bigquery.local.emulator import Emulator
 from tidemill.bigquery.local.faults import OF_JOBS, Fault, Faults
 from tidemill.bigquery.local.jobs import Jobs
+from tidemill.bigquery.local.grpc_service import Server
 from tidemill.bigquery.local.load_jobs import LoadJobs
 from tidemill.bigquery.local.queries import Queries
+from tidemill.bigquery.local.read_calls import ReadCalls
+from tidemill.bigquery.local.read_service import ReadService
 from tidemill.bigquery.local.requests import RequestLog
 from tidemill.bigquery.local.service import read_projects
 from tidemill.bigquery.local.streams import Streams
@@ -40,9 +43,9 @@ class Gate:
     """The ASGI application."""
 
     def __init__(self, directory: Path, emulator: Emulator, url: str, storage: str, secret: str) -> None:
-        """`storage`: where the Storage Write API is; `secret`: whoever has it may set fault plans."""
+        """`storage`: where the Storage APIs are; `secret`: whoever has it may set fault plans."""
         self._directory, self._emulator, self._url, self._secret = directory, emulator, url, secret
-        self._storage = storage
+        self._storage_address = storage
         self._accounts = Accounts(directory)
         self._tokens = Tokens(self._accounts)
         self._faults = Faults()
@@ -53,9 +56,9 @@ class Gate:
         self._log = RequestLog(directory / "requests.jsonl")
         self._projects: set[str] = set()
         self._write_calls = WriteCalls(emulator, Streams(emulator.connection))
-        self.writes = WriteService(
-            self._write_calls, self._tokens, self._accounts, self._faults, self._log, self._known
-        )
+        self._read_calls = ReadCalls(emulator, directory / "sessions")
+        common = (self._tokens, self._accounts, self._faults, self._log, self._known)
+        self.storage = Server([WriteService(self._write_calls, *common), ReadService(self._read_calls, *common)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -76,6 +79,7 @@ class Gate:
                 self._loads.uploads.remove_abandoned()
                 await self._tables.remove_expired()
                 await self._write_calls.forget_old()
+                self._read_calls.forget_old()
             except Exception:  # noqa: BLE001 - the next round may fare better, and nobody else does this
                 _log.exception("what has expired could not be removed")
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
@@ -140,7 +144,7 @@ class Gate:
     async def _own(self, request: Request) -> Response:
         """Health for everybody; fault plans for who has the secret."""
         if request.url.path.endswith("/health"):
-            state = {"ready": True, "url": self._url, "storage": self._storage, "pid": os.getpid()}
+            state = {"ready": True, "url": self._url, "storage": self._storage_address, "pid": os.getpid()}
             return JSONResponse(state)
         if not secrets.compare_digest(request.headers.get("x-tidemill-secret", ""), self._secret):
             raise Refusal(403, "forbidden", "The secret is in the state file of the embedded BigQuery.")

@@ -19,7 +19,7 @@ from tidemill.bigquery.local.service import DEFAULT_PROJECT
 
 
 async def serve(directory: Path, listener: socket.socket, storage_port: int) -> None:
-    """Serve until SIGTERM or SIGINT. `storage_port`: of the Storage Write API."""
+    """Serve until SIGTERM or SIGINT. `storage_port`: of the Storage APIs."""
     import uvicorn  # after TMPDIR is set
 
     from tidemill.bigquery.local.emulator import Emulator, allow_spatial
@@ -32,7 +32,7 @@ async def serve(directory: Path, listener: socket.socket, storage_port: int) -> 
     secret = secrets.token_urlsafe(24)
     storage = f"127.0.0.1:{storage_port}"
     gate = Gate(directory, emulator, f"http://127.0.0.1:{port}", storage, secret)
-    await gate.writes.start(storage_port)
+    await gate.storage.start(storage_port)
     server = uvicorn.Server(uvicorn.Config(gate, log_config=None, access_log=False, lifespan="off"))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,7 +42,7 @@ async def serve(directory: Path, listener: socket.socket, storage_port: int) -> 
     _write_state(directory, {"port": port, "storage": storage, "secret": secret})
     await serving
     keeping_house.cancel()
-    await gate.writes.stop()
+    await gate.storage.stop()
     await emulator.stop()
     (directory / "state.json").unlink(missing_ok=True)
 

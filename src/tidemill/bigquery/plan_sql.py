@@ -1,0 +1,298 @@
+"""SQL of a plan in the warehouse: which rows of a model differ from what the state knows of them.
+
+The model is evaluated once, and hashed over its columns; MD5 is native in BigQuery and in the embedded one. Of rows that
+did not change nothing leaves the statement: all of them count in one group. So a plan has as many rows as there are
+changes, and its cost is that of the model, of a join and of one aggregation.
+
+That no key is of several rows is told by counting: each row of the state must be met once. If it is not, some key whose
+rows did not change is of several, and the statement is made again, `exact`: then rows are counted by key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+
+from tidemill.bigquery.names import quoted
+from tidemill.bigquery.sql import Place, literal
+from tidemill.bigquery.tables import Field
+from tidemill.errors import ConfigError
+
+KEPT_DAYS = 7
+#: What became of a row, beside the operations: `KEPT` is gone from the model, and its deletion was given up; `FORGOTTEN`
+#: is gone, and was never there. `STATE`: of the row that counts the state.
+UNCHANGED, DROPPED, KEPT, FORGOTTEN, STATE = "unchanged", "dropped", "kept", "forgotten", "state"
+NULL, DUPLICATE, CURSOR_NULL = "key_null", "key_duplicate", "cursor_null"
+INVALID = (NULL, DUPLICATE, CURSOR_NULL)
+#: Rows that are counted, and no more.
+COUNTED = (UNCHANGED, DROPPED, KEPT, NULL)
+#: Types by which rows cannot be told apart ("Data types": groupable), and those that have no text of their own.
+_NO_KEYS = {"JSON", "GEOGRAPHY", "STRUCT", "RECORD", "RANGE", "INTERVAL"}
+#: Arguments of one CONCAT.
+_PARTS = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a statement is about.
+
+    `fields`: of the model, those that go into the plan; `columns`: names of those that are hashed; `key`: of those by
+    which a row is known. `state`: None, if all rows are to be delivered. For the rest, see `Wanted`.
+    """
+
+    sql: str
+    plan: Place
+    state: Place | None
+    fields: tuple[Field, ...]
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    number: int
+    delivers: Collection[str]
+    by_key: bool = False
+    cursor: Field | None = None
+    position: str | None = None
+    exact: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The plan's names of the fields."""
+        return [f"c{number}" for number in range(len(self.fields))]
+
+
+def create(plan: Plan) -> str:
+    """Make the table of a plan."""
+    names = "".join(f", {name}" for name in plan.names)
+    any_values = "".join(f", ANY_VALUE({name}) AS {name}" for name in plan.names)
+    delivered = "".join(f", IF(deliver, {name}, NULL) AS {name}" for name in plan.names)
+    deliver = f"kind IN ({_texts(plan.delivers)})" if plan.delivers else "FALSE"
+    return (
+        f"CREATE OR REPLACE TABLE {quoted(*plan.plan)}\n"
+        "CLUSTER BY bucket\n"
+        f"OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {KEPT_DAYS} DAY)) AS\n"
+        f"SELECT {_bucket('row_key')} AS bucket, kind, deliver, known, retried, row_key, row_hash, since, row_count, "
+        f"seen{delivered}\n"
+        f"FROM (SELECT *, {deliver} AS deliver FROM (\n"
+        f"SELECT IF(row_count > 1 AND kind IN ('added', 'updated'), '{DUPLICATE}', kind) AS kind,\n"
+        f"       known, retried, row_key, row_hash, since, row_count, seen{names}\n"
+        "FROM (SELECT kind, group_key AS row_key, COUNT(*) AS row_count, ANY_VALUE(known) AS known,\n"
+        "             ANY_VALUE(retried) AS retried, ANY_VALUE(row_hash) AS row_hash, ANY_VALUE(since) AS since,\n"
+        f"             MAX(seen) AS seen{any_values}\n"
+        f"      FROM ({_told_apart(plan)})\n"
+        "      GROUP BY kind, group_key)))\n"
+    ) + _counting(plan)
+
+
+def _counting(plan: Plan) -> str:
+    """One more row: how many there are in the state. Nothing is read for that."""
+    if plan.state is None:
+        return ""
+    nothing = ", NULL" * len(plan.fields)
+    return (
+        f"UNION ALL\nSELECT NULL, '{STATE}', FALSE, FALSE, FALSE, NULL, NULL, NULL, COUNT(*), NULL{nothing}\n"
+        f"FROM {quoted(*plan.state)}"
+    )
+
+
+def _bucket(key: str) -> str:
+    """One of 65,536 parts that keys fall into. A piece is a range of them; of a thousand million rows, one holds 15,000."""
+    return f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({key})), 1, 4)) AS INT64)"
+
+
+def _told_apart(plan: Plan) -> str:
+    """Each row of the model, and each of the state that the model has not, with what became of it."""
+    names = "".join(f", {name}" for name in plan.names)
+    found = _all_rows(plan) if plan.state is None else _joined(plan)
+    if plan.cursor and plan.state is not None:  # of the rows that are looked at, which are few
+        several = f"kind != '{NULL}' AND COUNT(*) OVER ({_one_key('found_key', 'row_hash')}) > 1"
+        kind = f"IF({several}, '{DUPLICATE}', kind) AS kind"
+        found = f"SELECT {kind}, found_key, known, retried, row_hash, since, seen{names}\nFROM ({found})"
+    group = f"IF(kind IN ({_texts(COUNTED)}), NULL, found_key) AS group_key"
+    return f"SELECT kind, {group}, known, retried, row_hash, since, seen{names}\nFROM ({found})"
+
+
+def _all_rows(plan: Plan) -> str:
+    names = "".join(f", {name}" for name in plan.names)
+    return (
+        f"SELECT IF(model_key IS NULL, '{NULL}', 'added') AS kind, model_key AS found_key, FALSE AS known,\n"
+        f"       FALSE AS retried, model_hash AS row_hash, {plan.number} AS since, seen{names}\n"
+        f"FROM ({_model(plan)})"
+    )
+
+
+def _joined(plan: Plan) -> str:
+    assert plan.state is not None  # noqa: S101 - said by who asks
+    names = "".join(f", {name}" for name in plan.names)
+    model_names = "".join(f", model.{name}" for name in plan.names)
+    join = "LEFT" if plan.cursor else "FULL OUTER"
+    return (
+        "SELECT kind, found_key, known, retried, row_hash,\n"
+        f"       IF(failed_hash = row_hash AND failed_op = kind, failed_run, {plan.number}) AS since, seen{names}\n"
+        f"FROM (SELECT {_kind(plan)} AS kind,\n"
+        "             COALESCE(model.model_key, state.key) AS found_key, state.key IS NOT NULL AS known,\n"
+        "             state.failed_hash IS NOT NULL AS retried,\n"
+        "             COALESCE(model.model_hash, state.`hash`, state.failed_hash) AS row_hash,\n"
+        f"             state.failed_hash, state.failed_op, state.failed_run, model.seen{model_names}\n"
+        f"      FROM ({_model(plan)}) AS model\n"
+        f"      {join} JOIN {quoted(*plan.state)} AS state ON model.model_key = state.key\n"
+        f"      {_looked_at(plan)})"
+    )
+
+
+def _kind(plan: Plan) -> str:
+    """What became of a row, by the model's version of it and by what the state knows."""
+    gone = "model.model_hash IS NULL"
+    cases = [
+        (f"{gone} AND state.dropped_hash IS NOT NULL AND state.failed_op = 'deleted'", KEPT),
+        (f"{gone} AND state.`hash` IS NULL AND NOT state.unsure", FORGOTTEN),
+        (gone, "deleted"),
+        ("model.model_key IS NULL", NULL),
+    ]
+    if plan.exact:
+        cases.append(("model.key_count > 1", DUPLICATE))
+    if plan.cursor:
+        cases.append(("model.seen IS NULL", CURSOR_NULL))
+    same = "state.`hash` IS NOT NULL" if plan.by_key else "state.`hash` = model.model_hash AND NOT state.unsure"
+    cases += [
+        ("state.key IS NULL", "added"),
+        (same, UNCHANGED),
+        ("state.dropped_hash = model.model_hash AND state.failed_op != 'deleted'", DROPPED),
+        ("state.`hash` IS NULL", "added"),
+    ]
+    return f"CASE {' '.join(f'WHEN {when} THEN {literal(kind)}' for when, kind in cases)} ELSE 'updated' END"
+
+
+def _looked_at(plan: Plan) -> str:
+    """By a cursor: rows that are not older than the last one seen. What was not taken is looked at wherever it is."""
+    if plan.cursor is None or plan.position is None:
+        return ""
+    position = f"CAST({literal(plan.position)} AS {plan.cursor.type})"
+    return f"WHERE model.seen IS NULL OR model.seen >= {position} OR state.failed_hash IS NOT NULL"
+
+
+def _model(plan: Plan) -> str:
+    """The model's rows: key, hash, cursor and columns."""
+    columns = "".join(f", source.`{field.name}` AS c{number}" for number, field in enumerate(plan.fields))
+    seen = f"source.`{plan.cursor.name}`" if plan.cursor else "CAST(NULL AS INT64)"
+    made = (
+        f"SELECT {_key(plan)} AS model_key, {_hash(plan)} AS model_hash, {seen} AS seen{columns}\n"
+        f"FROM (\n{plan.sql}\n) AS source"
+    )
+    if plan.exact:
+        return f"SELECT *, COUNT(*) OVER ({_one_key('model_key', 'model_hash')}) AS key_count FROM ({made})"
+    return made
+
+
+def _one_key(key: str, row_hash: str) -> str:
+    """The rows of a key. Those without one would all be together, which is too much for one machine."""
+    return f"PARTITION BY {key}, IF({key} IS NULL, {row_hash}, NULL)"
+
+
+def check_key(field: Field) -> None:
+    """Raise ConfigError for a column by which rows cannot be known."""
+    if field.type in _NO_KEYS or field.mode == "REPEATED":
+        kind = f"ARRAY of {field.type}" if field.mode == "REPEATED" else field.type
+        raise ConfigError(
+            "model_key_type",
+            f"The column {field.name} is of type {kind}: rows cannot be known by it.",
+            hint="Choose other columns for the key, or have the statement make a text of it: TO_JSON_STRING(…).",
+        )
+
+
+def _key(plan: Plan) -> str:
+    """The key as text; of several columns, a JSON array of texts. NULL if one of them is."""
+    fields = {field.name: field for field in plan.fields}
+    texts = [_key_text(fields[name]) for name in plan.key]
+    if len(texts) == 1:
+        return texts[0]
+    missing = " OR ".join(f"source.`{name}` IS NULL" for name in plan.key)
+    return f"IF({missing}, NULL, TO_JSON_STRING([{', '.join(texts)}]))"
+
+
+def _key_text(field: Field) -> str:
+    name = f"source.`{field.name}`"
+    if field.type == "STRING":
+        return name
+    return f"TO_BASE64({name})" if field.type == "BYTES" else f"CAST({name} AS STRING)"
+
+
+def _hash(plan: Plan) -> str:
+    """A hash of the columns. What is hashed is another text for other values: each ends with a line feed, which none but
+    a STRING may hold, and that one has its length before it; of NULL there is nothing."""
+    fields = {field.name: field for field in plan.fields}
+    parts = [part for name in plan.columns for part in (_hashed_text(fields[name]), r"'\n'")] or ["''"]
+    while len(parts) > 1:
+        pieces = [parts[start : start + _PARTS] for start in range(0, len(parts), _PARTS)]
+        parts = [f"CONCAT({', '.join(piece)})" if len(piece) > 1 else piece[0] for piece in pieces]
+    return f"TO_HEX(MD5({parts[0]}))"
+
+
+def _hashed_text(field: Field) -> str:
+    name = f"source.`{field.name}`"
+    if field.mode == "REPEATED":
+        return f"IFNULL(TO_JSON_STRING({name}), '')"
+    match field.type:
+        case "STRING":
+            return f"IFNULL(CONCAT(CAST(CHAR_LENGTH({name}) AS STRING), ':', {name}), '')"
+        case "BYTES":
+            return f"IFNULL(CONCAT('x', TO_HEX({name})), '')"
+        case "TIMESTAMP":
+            return f"IFNULL(CAST(UNIX_MICROS({name}) AS STRING), '')"
+        case "GEOGRAPHY":
+            return f"IFNULL(TO_HEX(ST_ASBINARY({name})), '')"
+        case "JSON" | "STRUCT" | "RECORD" | "RANGE":
+            return f"IFNULL(TO_JSON_STRING({name}), '')"
+    return f"IFNULL(CAST({name} AS STRING), '')"
+
+
+def _texts(values: Collection[str]) -> str:
+    return ", ".join(literal(value) for value in sorted(values))
+
+
+def summary(plan: Plan) -> str:
+    """How many rows there are of each kind, and of the state that were met; and how far the cursor is."""
+    met = f"IF(known, IF(kind IN ({_texts(COUNTED)}), row_count, 1), 0)"
+    upto = "MAX(MAX(seen)) OVER ()"
+    if plan.cursor and plan.position is not None:  # what is tried again may be older
+        position = f"CAST({literal(plan.position)} AS {plan.cursor.type})"
+        upto = f"GREATEST(IFNULL({upto}, {position}), {position})"
+    return (
+        f"SELECT kind, SUM(row_count) AS row_count, SUM({met}) AS met, COUNTIF(deliver AND retried) AS retried,\n"
+        f"       CAST({upto} AS STRING) AS upto\n"
+        f"FROM {quoted(*plan.plan)} GROUP BY kind"
+    )
+
+
+def pieces(plan: Place, rows: int) -> str:
+    """Ranges of buckets that hold about so many rows, in order."""
+    return (
+        "SELECT MIN(bucket) AS first_bucket, MAX(bucket) AS last_bucket, SUM(row_count) AS row_count\n"
+        "FROM (SELECT bucket, row_count, SUM(row_count) OVER (ORDER BY bucket) AS upto\n"
+        f"      FROM (SELECT bucket, COUNT(*) AS row_count FROM {quoted(*plan)} WHERE deliver GROUP BY bucket))\n"
+        f"GROUP BY DIV(upto, {rows}) ORDER BY first_bucket"
+    )
+
+
+#: What is read of each row of a piece, before its columns.
+ROW = ("row_key", "row_hash", "kind", "since")
+
+
+def within(first: int, last: int) -> str:
+    """The condition that a row is to be delivered, and in these buckets."""
+    return f"deliver = TRUE AND bucket >= {first} AND bucket <= {last}"
+
+
+def rows(plan: Place, first: int, last: int, fields: Sequence[Field]) -> str:
+    """The rows of a piece, for who may not read the table directly. JSON is text, as it is there."""
+    columns = "".join(
+        f", TO_JSON_STRING(c{number}) AS c{number}" if (field.type, field.mode) == ("JSON", "NULLABLE") else f", c{number}"
+        for number, field in enumerate(fields)
+    )
+    return f"SELECT {', '.join(ROW)}{columns}\nFROM {quoted(*plan)} WHERE {within(first, last)}"
+
+
+def invalid(plan: Place, limit: int) -> str:
+    """Some rows that cannot be delivered, and why."""
+    return (
+        f"SELECT row_key, kind FROM {quoted(*plan)} WHERE kind IN ({_texts(INVALID)})\n"
+        f"ORDER BY kind DESC, row_key LIMIT {limit}"
+    )

@@ -1,0 +1,100 @@
+"""SQL of the state of a sync: of each row that was delivered, which version the destination acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from tidemill.bigquery.names import quoted
+from tidemill.bigquery.plan_sql import FORGOTTEN
+from tidemill.bigquery.sql import Place, literal
+from tidemill.models.model import Column
+from tidemill.models.types import Type
+
+#: `hash`: of the version that was acknowledged; NULL: none ever was. `failed_…`: of the last version that was not, and
+#: how it was tried (`failed_op`); `failed_run`: the number of the run that tried it first.
+STATE = (
+    Column("key", Type.STRING, "Of the row: its column as text, or a JSON array of several."),
+    Column("hash", Type.STRING, "Of the version that was acknowledged. NULL: none was."),
+    Column("failed_hash", Type.STRING, "Of the last version that was not acknowledged."),
+    Column("failed_op", Type.STRING, "What was tried with it: added, updated, deleted."),
+    Column("failed_code", Type.STRING, "What the destination said."),
+    Column("failed_run", Type.INT64, "Number of the run that tried that version first."),
+    Column("tries", Type.INT64, "How often that version was tried."),
+    Column("unsure", Type.BOOL, "Whether some version that was not acknowledged may be there."),
+    Column("dropped_hash", Type.STRING, "Of a version that was given up."),
+    Column("run", Type.INT64, "Number of the run that changed this row last."),
+    Column("at", Type.TIMESTAMP, "When."),
+)
+#: What was not acknowledged of a run.
+LEFT = (
+    Column("key", Type.STRING, "Of the row."),
+    Column("status", Type.STRING, "rejected, retry, or unsent."),
+    Column("code", Type.STRING, "What the destination said."),
+    Column("unsure", Type.BOOL, "Whether it may be there all the same."),
+)
+_GONE = ("deleted", FORGOTTEN)
+
+
+def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple[int, int]], number: int) -> str:
+    """Remember what was acknowledged: of these buckets what was to be delivered, but for the rows of `left`; and all that
+    was to be noted alone. A row that was not sent stays as it was."""
+    gone = _texts(_GONE)
+    acknowledged = "failed_hash = NULL, failed_op = NULL, failed_code = NULL, failed_run = NULL, tries = 0, unsure = FALSE"
+    noted = f"dropped_hash = NULL, run = {number}, `at` = CURRENT_TIMESTAMP()"
+    again = "state.failed_hash = change.row_hash AND state.failed_op = change.kind"
+    return (
+        f"MERGE {quoted(*state)} AS state\n"
+        f"USING ({_changes(plan, left, ranges)}) AS change\n"
+        "ON state.key = change.row_key\n"
+        f"WHEN MATCHED AND NOT change.failed AND change.kind IN ({gone}) THEN DELETE\n"
+        f"WHEN MATCHED AND NOT change.failed THEN UPDATE SET `hash` = change.row_hash, {acknowledged}, {noted}\n"
+        "WHEN MATCHED THEN UPDATE SET failed_hash = change.row_hash, failed_op = change.kind,\n"
+        f"  failed_code = change.code, failed_run = change.since, tries = IF({again}, state.tries + 1, 1),\n"
+        f"  unsure = (state.unsure OR change.unsure), {noted}\n"
+        f"WHEN NOT MATCHED AND change.kind NOT IN ({gone}) THEN\n"
+        "  INSERT (key, `hash`, failed_hash, failed_op, failed_code, failed_run, tries, unsure, run, `at`)\n"
+        "  VALUES (change.row_key, IF(change.failed, NULL, change.row_hash), IF(change.failed, change.row_hash, NULL),\n"
+        "    IF(change.failed, change.kind, NULL), change.code, IF(change.failed, change.since, NULL),\n"
+        f"    IF(change.failed, 1, 0), change.unsure, {number}, CURRENT_TIMESTAMP())"
+    )
+
+
+def _changes(plan: Place, left: Place | None, ranges: Sequence[tuple[int, int]]) -> str:
+    inside = " OR ".join(f"plan.bucket BETWEEN {first} AND {last}" for first, last in ranges) or "FALSE"
+    sent = f"(plan.deliver AND ({inside}))"
+    noted = f"(NOT plan.deliver AND plan.kind IN ({_texts(('added', 'updated', *_GONE))}))"
+    if left is None:
+        what = "FALSE AS failed, CAST(NULL AS STRING) AS code, FALSE AS unsure"
+        rest = f"WHERE {sent} OR {noted}"
+    else:
+        what = "left_rows.key IS NOT NULL AS failed, left_rows.code, IFNULL(left_rows.unsure, FALSE) AS unsure"
+        rest = (
+            f"LEFT JOIN {quoted(*left)} AS left_rows ON plan.row_key = left_rows.key\n"
+            f"WHERE (left_rows.status IS NULL OR left_rows.status != 'unsent') AND ({sent} OR {noted})"
+        )
+    return f"SELECT plan.row_key, plan.row_hash, plan.kind, plan.since, {what}\nFROM {quoted(*plan)} AS plan\n{rest}"
+
+
+def resend(state: Place) -> str:
+    """No version of a row is the one that was acknowledged; the rows stay known."""
+    return f"UPDATE {quoted(*state)} SET `hash` = IF(`hash` IS NULL, NULL, ''), dropped_hash = NULL WHERE TRUE"
+
+
+def drop(state: Place, keys: Sequence[str]) -> str:
+    """Give up rows as they were when they were not taken."""
+    return (
+        f"UPDATE {quoted(*state)} SET dropped_hash = failed_hash\n"
+        f"WHERE key IN ({_texts(keys)}) AND failed_hash IS NOT NULL AND dropped_hash IS NULL"
+    )
+
+
+def look(state: Place, key: str) -> str:
+    """What is known of a row."""
+    return (
+        "SELECT key, `hash`, failed_code, tries, unsure, dropped_hash IS NOT NULL AS dropped, run, `at`\n"
+        f"FROM {quoted(*state)} WHERE key = {literal(key)}"
+    )
+
+
+def _texts(values: Collection[str]) -> str:
+    return ", ".join(literal(value) for value in values)

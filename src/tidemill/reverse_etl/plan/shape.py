@@ -1,0 +1,65 @@
+"""Which columns a plan needs of a model, and of which types they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from tidemill.bigquery import plan_sql
+from tidemill.bigquery.tables import Field
+from tidemill.errors import ConfigError
+from tidemill.reverse_etl.plan.port import Found, Wanted
+
+#: Types that grow, and of which the greatest can be written down and read again.
+_CURSORS = {"INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64", "STRING", "DATE", "DATETIME", "TIMESTAMP"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Of a model. `fields`: those that are read, in their order; of them, `columns` are hashed, and `key` names a row."""
+
+    fields: tuple[Field, ...]
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    cursor: Field | None
+
+    @property
+    def key_fields(self) -> list[Field]:
+        """Those of the key."""
+        return [next(field for field in self.fields if field.name == name) for name in self.key]
+
+
+def of_model(wanted: Wanted, fields: Sequence[Field]) -> Shape:
+    """What is planned of a model that has these columns. Names are those that were asked for, however the model writes them.
+
+    Raises
+    ------
+    ConfigError
+        It lacks one of them, or rows cannot be told apart by its key.
+    """
+    known = {field.name.lower(): field for field in fields}
+    names = sorted({*wanted.columns, *wanted.key})
+    found = {name: _named(known, name) for name in names}
+    for name in wanted.key:
+        plan_sql.check_key(found[name])
+    cursor = None
+    if wanted.found is Found.CURSOR:
+        cursor = _named(known, str(wanted.cursor))
+        if cursor.type not in _CURSORS or cursor.mode == "REPEATED":
+            raise ConfigError(
+                "cursor_type",
+                f"The column {cursor.name} is of type {cursor.type}: it cannot say how far a run came.",
+                hint="Choose a column that grows with each change: a TIMESTAMP, say, or a number.",
+            )
+    return Shape(tuple(found.values()), wanted.key, tuple(sorted(set(wanted.columns))), cursor)
+
+
+def _named(known: dict[str, Field], name: str) -> Field:
+    field = known.get(name.lower())
+    if field is None:
+        raise ConfigError(
+            "model_column",
+            f"The model has no column {name}.",
+            hint=f"It has: {', '.join(field.name for field in known.values())}.",
+        )
+    return dataclasses.replace(field, name=name)

@@ -1,0 +1,278 @@
+"""The plan in the warehouse: state, difference and commit are statements in BigQuery; only what changed leaves it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidemill.bigquery import describe, plan_sql, read_rows, state_sql
+from tidemill.bigquery.jobs import Load
+from tidemill.bigquery.names import label
+from tidemill.bigquery.sql import Place
+from tidemill.bigquery.tables import Field, Layout
+from tidemill.destinations.port import Op
+from tidemill.errors import AccessError, NotFoundError
+from tidemill.reverse_etl.plan import left_rows, shape, summary, values
+from tidemill.reverse_etl.plan.port import Found, Known, Left, Piece, Planned, PlanRow, Wanted
+from tidemill.reverse_etl.plan.shape import Shape
+
+if TYPE_CHECKING:
+    from tidemill.bigquery.client import Client
+
+#: Keys in one statement.
+_KEYS = 5_000
+_KEPT_SECONDS = plan_sql.KEPT_DAYS * 24 * 3600
+
+
+class WarehousePlanner:
+    """See `Planner`. `dataset`: of the state, in the client's project and location."""
+
+    def __init__(self, client: Client, dataset: str, sync: uuid.UUID) -> None:
+        self._client, self._dataset, self._sync = client, dataset, sync
+        self._shapes: dict[uuid.UUID, Shape] = {}
+        self._reads_rows = True
+
+    @property
+    def _state(self) -> Place:
+        return self._place(f"state_{self._sync.hex}")
+
+    def plan(self, wanted: Wanted) -> Planned:
+        """See `Planner`."""
+        described = describe.described(self._client, wanted.sql)
+        model = self._shapes[wanted.run] = shape.of_model(wanted, described.columns)
+        if wanted.found is not Found.FULL:
+            self._make_state()
+        plan = self._plan(wanted, model)
+        billed = self._make(plan, wanted, "plan")
+        found = self._summary(plan)
+        if not found.is_exact:
+            billed += self._make(dataclasses.replace(plan, exact=True), wanted, "exact")
+            found = self._summary(plan)
+        return Planned(found.counts, self._pieces(plan, wanted), found.known, billed, found.upto)
+
+    def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
+        """See `Planner`."""
+        model = self._shape(wanted)
+        place = self._of_run("plan", wanted.run)
+        found, columns = self._read(place, piece, model.fields)
+        names = [field.name for field in model.fields]
+        key_fields = model.key_fields
+        made = []
+        for (key, row_hash, kind, since), row in zip(found, zip(*columns, strict=True), strict=True):
+            op = Op(kind)
+            content = values.of_keys(key, key_fields) if op is Op.DELETED else dict(zip(names, row, strict=True))
+            made.append(PlanRow(key, row_hash, op, since, content))
+        made.sort(key=lambda row: row.key)
+        return made
+
+    def invalid(self, wanted: Wanted, limit: int) -> list[tuple[str | None, str]]:
+        """See `Planner`."""
+        statement = plan_sql.invalid(self._of_run("plan", wanted.run), limit)
+        return [(row["row_key"], str(row["kind"])) for row in self._ask(statement, "tables.getData")]
+
+    def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> None:
+        """See `Planner`."""
+        if wanted.found is Found.FULL:
+            return
+        ranges = _joined(sorted((piece.first, piece.last) for piece in pieces))
+        with left_rows.file(left) as (path, rows, digest):
+            results = None
+            if rows:
+                results = self._of_run(f"results_{digest[:12]}", wanted.run)
+                self._load(path, results, wanted)
+        statement = state_sql.commit(
+            self._of_run("plan", wanted.run), self._state, results, ranges, wanted.number
+        )
+        self._client.query(
+            statement,
+            job_id=self._job(wanted.run, "commit"),
+            permission="bigquery.tables.updateData",
+            dataset=self._dataset,
+            table=self._state[2],
+            labels=self._labels(wanted.run),
+        )
+
+    def clean(self, wanted: Wanted) -> None:
+        """See `Planner`."""
+        ends = f"_{wanted.run.hex}"
+        for name in self._client.list_tables(self._dataset):
+            if name.endswith(ends) and name.startswith(("plan_", "results_")):
+                self._client.delete_table(self._dataset, name)
+
+    def resend(self) -> None:
+        """See `Planner`."""
+        if self._has_state():
+            self._change(state_sql.resend(self._state))
+
+    def forget(self) -> None:
+        """See `Planner`."""
+        self._client.delete_table(self._dataset, self._state[2])
+
+    def drop(self, keys: Iterable[str]) -> int:
+        """See `Planner`."""
+        wanted = sorted(set(keys))
+        if not self._has_state():
+            return 0
+        parts = [wanted[start : start + _KEYS] for start in range(0, len(wanted), _KEYS)]
+        return sum(self._change(state_sql.drop(self._state, part)) for part in parts)
+
+    def look(self, key: str) -> Known | None:
+        """See `Planner`."""
+        if not self._has_state():
+            return None
+        for row in self._ask(state_sql.look(self._state, key), "tables.getData"):
+            return Known(**{**row, "at": values.moment(row["at"])})
+        return None
+
+    def _make(self, plan: plan_sql.Plan, wanted: Wanted, what: str) -> int:
+        """Make the plan's table, once for the run. Gives the bytes that are billed."""
+        answer = self._client.query(
+            plan_sql.create(plan),
+            job_id=self._job(wanted.run, what),
+            permission="bigquery.tables.create",
+            dataset=self._dataset,
+            labels=self._labels(wanted.run),
+            max_bytes_billed=wanted.max_bytes_billed,
+        )
+        return answer.bytes_billed
+
+    def _plan(self, wanted: Wanted, model: Shape) -> plan_sql.Plan:
+        delivers = frozenset(op.value for op in wanted.delivers)
+        if wanted.found is Found.FULL and delivers:
+            delivers = frozenset({Op.ADDED.value})
+        return plan_sql.Plan(
+            sql=wanted.sql,
+            plan=self._of_run("plan", wanted.run),
+            state=None if wanted.found is Found.FULL else self._state,
+            fields=model.fields,
+            key=model.key,
+            columns=model.columns,
+            number=wanted.number,
+            delivers=delivers,
+            by_key=wanted.by_key,
+            cursor=model.cursor,
+            position=wanted.position,
+        )
+
+    def _summary(self, plan: plan_sql.Plan) -> summary.Summary:
+        rows = self._ask(plan_sql.summary(plan), "tables.getData")
+        return summary.of_rows(rows, joined=plan.state is not None and plan.cursor is None)
+
+    def _pieces(self, plan: plan_sql.Plan, wanted: Wanted) -> tuple[Piece, ...]:
+        found = self._ask(plan_sql.pieces(plan.plan, wanted.piece_rows), "tables.getData")
+        return tuple(
+            Piece(number, int(row["first_bucket"]), int(row["last_bucket"]), int(row["row_count"]))
+            for number, row in enumerate(found)
+        )
+
+    def _shape(self, wanted: Wanted) -> Shape:
+        """The columns of a plan that is there, of which the process may know nothing yet."""
+        if wanted.run not in self._shapes:
+            name = self._of_run("plan", wanted.run)[2]
+            made = self._client.get_table(self._dataset, name)
+            if made is None:
+                raise NotFoundError(
+                    "plan_gone",
+                    f"The plan of this run is not there any more: {self._dataset}.{name}.",
+                    hint=f"Plans are kept for {plan_sql.KEPT_DAYS} days. Run the sync again: nothing is lost.",
+                )
+            names = sorted({*wanted.columns, *wanted.key})
+            known = {field.name: field for field in made.fields}
+            fields = [dataclasses.replace(known[f"c{number}"], name=name) for number, name in enumerate(names)]
+            self._shapes[wanted.run] = Shape(tuple(fields), wanted.key, tuple(sorted(set(wanted.columns))), None)
+        return self._shapes[wanted.run]
+
+    def _read(
+        self, place: Place, piece: Piece, fields: Sequence[Field]
+    ) -> tuple[list[tuple[str, str, str, int]], list[list[Any]]]:
+        """Of each row of a piece what it is, and its columns. By the Storage Read API; by a query, where that is missing."""
+        names = [*plan_sql.ROW, *(f"c{number}" for number in range(len(fields)))]
+        if self._reads_rows:
+            try:
+                table = read_rows.table(self._client, place, names, plan_sql.within(piece.first, piece.last))
+            except AccessError as error:
+                if read_rows.PERMISSION not in f"{error.message} {error.raw}":
+                    raise
+                self._reads_rows = False
+            else:
+                heads = [table.column(name).to_pylist() for name in plan_sql.ROW]
+                columns = [table.column(name).to_pylist() for name in names[len(heads) :]]
+                made = [values.of_column(column, field) for column, field in zip(columns, fields, strict=True)]
+                return list(zip(*heads, strict=True)), made
+        found = self._ask(plan_sql.rows(place, piece.first, piece.last, fields), "tables.getData")
+        made = []
+        for number, field in enumerate(fields):
+            as_text = field.type == "JSON" and field.mode != "REPEATED"
+            made.append(values.of_column([row[f"c{number}"] for row in found], field, parsed=not as_text))
+        return [tuple(row[name] for name in plan_sql.ROW) for row in found], made
+
+    def _make_state(self) -> None:
+        layout = Layout(
+            state_sql.STATE,
+            cluster_by=("key",),
+            description="What a sync of Tidemill has delivered. Do not change it.",
+            labels={"tidemill_sync": label(self._sync.hex)},
+        )
+        self._client.create_table(self._dataset, self._state[2], layout)
+
+    def _has_state(self) -> bool:
+        return self._client.get_table(self._dataset, self._state[2]) is not None
+
+    def _load(self, path: Path, into: Place, wanted: Wanted) -> None:
+        layout = Layout(state_sql.LEFT, expires_seconds=_KEPT_SECONDS)
+        self._client.create_table(self._dataset, into[2], layout)
+        job_id = self._job(wanted.run, into[2].removesuffix(f"_{wanted.run.hex}"))
+        labels = self._labels(wanted.run)
+        self._client.load(path, Load(job_id, self._dataset, into[2], state_sql.LEFT, "PARQUET", labels))
+
+    def _ask(self, statement: str, permission: str) -> list[dict[str, Any]]:
+        """The rows of a statement, which is run each time."""
+        answer = self._client.query(
+            statement,
+            job_id=f"tidemill_look_{uuid.uuid4().hex}",
+            permission=f"bigquery.{permission}",
+            dataset=self._dataset,
+            labels={"tidemill_sync": label(self._sync.hex)},
+        )
+        return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+
+    def _change(self, statement: str) -> int:
+        """Change the state as somebody asked for; to do it twice is harmless. How many rows changed."""
+        answer = self._client.query(
+            statement,
+            job_id=f"tidemill_state_{uuid.uuid4().hex}",
+            permission="bigquery.tables.updateData",
+            dataset=self._dataset,
+            table=self._state[2],
+            labels={"tidemill_sync": label(self._sync.hex)},
+        )
+        return answer.affected or 0
+
+    def _place(self, table: str) -> Place:
+        return (self._client.project, self._dataset, table)
+
+    def _of_run(self, what: str, run: uuid.UUID) -> Place:
+        return self._place(f"{what}_{run.hex}")
+
+    def _job(self, run: uuid.UUID, what: str) -> str:
+        return f"tidemill_sync_{self._sync.hex}_{run.hex}_{what}"
+
+    def _labels(self, run: uuid.UUID) -> dict[str, str]:
+        return {"tidemill_sync": label(self._sync.hex), "tidemill_run": label(run.hex)}
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order, those together that follow each other."""
+    made: list[tuple[int, int]] = []
+    for first, last in ranges:
+        if made and first <= made[-1][1] + 1:
+            made[-1] = (made[-1][0], max(last, made[-1][1]))
+        else:
+            made.append((first, last))
+    return made
