@@ -253,9 +253,7 @@ class App:
         """Reverse ETL: sources, models, destinations and syncs."""
         from tidemill.reverse_etl.service import ReverseEtl
 
-        return ReverseEtl(
-            self.settings, self._sync_books, self.secrets, self._locks, self.connections.client, lambda: self.lake
-        )
+        return ReverseEtl(self.settings, self._sync_books, self.secrets, self._locks, self.connections.auth)
 
     @functools.cached_property
     def notify(self) -> NotifyService:

@@ -284,7 +284,9 @@ def within(first: int, last: int) -> str:
 def rows(plan: Place, first: int, last: int, fields: Sequence[Field]) -> str:
     """The rows of a piece, for who may not read the table directly. JSON is text, as it is there."""
     columns = "".join(
-        f", TO_JSON_STRING(c{number}) AS c{number}" if (field.type, field.mode) == ("JSON", "NULLABLE") else f", c{number}"
+        f", TO_JSON_STRING(c{number}) AS c{number}"
+        if (field.type, field.mode) == ("JSON", "NULLABLE")
+        else f", c{number}"
         for number, field in enumerate(fields)
     )
     return f"SELECT {', '.join(ROW)}{columns}\nFROM {quoted(*plan)} WHERE {within(first, last)}"

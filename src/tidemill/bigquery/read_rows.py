@@ -137,7 +137,7 @@ class _Calls:
         self._door.accepted(token)
 
 
-class _Unsigned(grpc.RpcError):  # type: ignore[misc]  # noqa: N818 - a call's end, as gRPC has it
+class _Unsigned(grpc.RpcError):  # type: ignore[misc]
     """The token was void; another is worth a try."""
 
     def code(self) -> Any:

@@ -39,7 +39,9 @@ def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple
     """Remember what was acknowledged: of these buckets what was to be delivered, but for the rows of `left`; and all that
     was to be noted alone. A row that was not sent stays as it was."""
     gone = _texts(_GONE)
-    acknowledged = "failed_hash = NULL, failed_op = NULL, failed_code = NULL, failed_run = NULL, tries = 0, unsure = FALSE"
+    acknowledged = (
+        "failed_hash = NULL, failed_op = NULL, failed_code = NULL, failed_run = NULL, tries = 0, unsure = FALSE"
+    )
     noted = f"dropped_hash = NULL, run = {number}, `at` = CURRENT_TIMESTAMP()"
     again = "state.failed_hash = change.row_hash AND state.failed_op = change.kind"
     return (

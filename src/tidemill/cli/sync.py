@@ -91,11 +91,11 @@ def _is_json(text: str) -> bool:
 
 
 def _sizes(delete_brake: str | None, max_bytes_billed: str | None) -> dict[str, Any]:
-    from tidemill.exports import spec
+    from tidemill import sizes
 
     return {
         "delete_brake": share(delete_brake),
-        "max_bytes_billed": spec.parse_bytes(max_bytes_billed) if max_bytes_billed is not None else None,
+        "max_bytes_billed": sizes.parse_bytes(max_bytes_billed) if max_bytes_billed is not None else None,
     }
 
 

@@ -90,15 +90,13 @@ def check(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[
         )
     if made.cursor is not None and made.cursor not in columns:
         raise ConfigError("column_unknown", f"The model has no column {made.cursor!r}.", hint=_columns(columns))
-    mapping = mappings.compile(made.mapping)
-    if mapping.columns is not None:
-        unknown = sorted(mapping.columns - set(columns))
-        if unknown:
-            raise ConfigError(
-                "column_unknown",
-                f"The mapping names columns that the model does not have: {', '.join(unknown)}.",
-                hint=_columns(columns),
-            )
+    unknown = sorted(mappings.compile(made.mapping).unknown(columns))
+    if unknown:
+        raise ConfigError(
+            "column_unknown",
+            f"The mapping names columns that the model does not have: {', '.join(unknown)}.",
+            hint=_columns(columns),
+        )
     missing = [field.name for field in action.fields if field.required and field.name not in made.mapping]
     if missing and not any(name.startswith(("@", "__segment_internal_directive")) for name in made.mapping):
         raise ConfigError(

@@ -22,12 +22,12 @@ _CHANGING = re.compile(
 
 def seen(client: Client, sql: str) -> str | None:
     """How the tables of a model are; None if that cannot be known."""
-    from tidemill.bigquery import describe
+    from tidemill.bigquery import describe, versions
 
     if any(_CHANGING.fullmatch(word) for word in statement.words(sql)):
         return None
     try:
-        found = [describe.version(client, table) for table in describe.described(client, sql).tables]
+        found = [versions.version(client, table) for table in describe.described(client, sql).tables]
     except (AccessError, NotFoundError):
         return None
     if not found or None in found:

@@ -175,6 +175,12 @@ class SourceModelService:
         """What BigQuery sees in a model, without running it: columns, bytes, costs. Raises as `add`."""
         return self._look(self._saved(name))
 
+    def columns(self, saved: SourceModel) -> list[str]:
+        """Names of the columns that a model gives now. Raises as `add`."""
+        made = ModelSpec.model_validate(saved.spec)
+        found = self._look(self._opened(made, self._books.connections.by_id(saved.connection_id)))
+        return [column.name for column in found.columns]
+
     def preview(self, name: str, number: int = PREVIEW_ROWS) -> Preview:
         """The first rows. The whole statement is run, and billed, whatever `number` is: `look` says what that costs.
 

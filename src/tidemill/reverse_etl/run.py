@@ -17,6 +17,7 @@ from tidemill.destinations.port import Op, Outcome, Outlet, Record, identity, re
 from tidemill.errors import Cancelled, ConflictError, RowError, TidemillError, UnavailableError
 from tidemill.outbound import network
 from tidemill.reverse_etl import freshness, journal
+from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.journal import Journal
 from tidemill.reverse_etl.pacing import Pacer
 from tidemill.reverse_etl.plan.port import Counts, Left, Piece, Planned, Planner, PlanRow
@@ -238,14 +239,14 @@ def pieces_of(run: SyncRun) -> list[Piece]:
 
 def record_of(job: Job, row: PlanRow) -> Record | Outcome:
     """What is sent of a row; or why nothing is."""
+    own = identity(str(job.sync.id), row.key, f"{row.since}:{row.hash}", row.op)
     try:
-        mapped = job.mapping.apply(row.row)
+        mapped = job.mapping.apply(row.row, mappings.given_of(row.key, own, row.op))
     except RowError as error:
         return rejected(error.code, error.message)
     fields = job.check(mapped, row.op)
     if isinstance(fields, Outcome):
         return fields
-    own = identity(str(job.sync.id), row.key, f"{row.since}:{row.hash}", row.op)
     return Record(row.key, own, row.op, job.spec.mode, fields)
 
 

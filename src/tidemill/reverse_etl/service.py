@@ -1,21 +1,61 @@
-"""What a user can do with reverse ETL."""
+"""What a user can do with reverse ETL: sources, models of them, destinations, and syncs from the ones to the others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from tidemill.bigquery.credentials import Auth
+from tidemill.reverse_etl.accounts import AccountService
 from tidemill.reverse_etl.models import SourceModelService
+from tidemill.reverse_etl.plan.port import Planner
+from tidemill.reverse_etl.rejects import SyncRejectService
 from tidemill.reverse_etl.sources import SourceService
+from tidemill.reverse_etl.syncs import SyncService
+from tidemill.reverse_etl.trials import Trials
+from tidemill.reverse_etl.work import Locks, Parts
 from tidemill.settings import Settings
 from tidemill.store.records import Connection
+from tidemill.store.records_sync import Source, Sync
+from tidemill.store.secrets import Secrets
 from tidemill.store.sync_books import SyncBooks
+
+if TYPE_CHECKING:
+    from tidemill.bigquery.client import Client
+    from tidemill.outbound.client import Http
 
 
 class ReverseEtl:
-    """Reverse ETL of an installation: sources, and models of them."""
+    """Reverse ETL of an installation."""
 
-    def __init__(self, settings: Settings, books: SyncBooks, auth: Callable[[Connection], Auth]) -> None:
+    def __init__(
+        self, settings: Settings, books: SyncBooks, secrets: Secrets, locks: Locks, auth: Callable[[Connection], Auth]
+    ) -> None:
         """`auth`: the credential of a connection."""
+        self._settings = settings
         self.sources = SourceService(settings, books, auth)
         self.models = SourceModelService(settings, books, self.sources)
+        self.destinations = AccountService(books, secrets, self._http)
+        parts = Parts(settings, books, secrets, locks, self.sources.client, _planner, self._http)
+        self.syncs = SyncService(parts, self.models.columns)
+        self.trials = Trials(parts, self.syncs)
+        self.rejects = SyncRejectService(parts)
+
+    @contextlib.contextmanager
+    def _http(self) -> Iterator[Http]:
+        """What makes requests to destinations."""
+        from tidemill.outbound.client import Http
+        from tidemill.outbound.guard import Guard
+
+        http = Http(Guard(self._settings.outbound_allow.split(",")))
+        try:
+            yield http
+        finally:
+            http.close()
+
+
+def _planner(client: Client, source: Source, sync: Sync) -> Planner:
+    from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
+
+    return WarehousePlanner(client, str(source.state_dataset), sync.id)

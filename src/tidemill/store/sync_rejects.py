@@ -70,10 +70,12 @@ class SyncRejects:
         self, sync_id: uuid.UUID, *, text: str | None = None, code: str | None = None, limit: int | None = None
     ) -> Iterator[Reject]:
         """Those of a sync, by key; only with that text in the key or the message, or of that code."""
-        after = ""
+        after: str | None = None
         left = limit
         while left is None or left > 0:
-            query = sa.select(table).where(table.c.sync_id == sync_id, table.c.key > after).order_by(table.c.key)
+            query = sa.select(table).where(table.c.sync_id == sync_id).order_by(table.c.key)
+            if after is not None:
+                query = query.where(table.c.key > after)
             if code is not None:
                 query = query.where(table.c.code == code)
             if text is not None:

@@ -21,8 +21,8 @@ from tidemill.bigquery.local.accounts import Accounts
 from tidemill.bigquery.local.answers import Refusal, not_found
 from tidemill.bigquery.local.emulator import Emulator
 from tidemill.bigquery.local.faults import OF_JOBS, Fault, Faults
-from tidemill.bigquery.local.jobs import Jobs
 from tidemill.bigquery.local.grpc_service import Server
+from tidemill.bigquery.local.jobs import Jobs
 from tidemill.bigquery.local.load_jobs import LoadJobs
 from tidemill.bigquery.local.queries import Queries
 from tidemill.bigquery.local.read_calls import ReadCalls

@@ -65,7 +65,8 @@ class Queries:
         changed = jobs_view.replaced(sql, lambda: self._book.list(project, limit=200))
         sent = {**configuration, "query": {**query, "query": changed}}
         if configuration.get("dryRun"):
-            return await self._dry_run(request, kind, body, sent, location, fault)
+            answer = await self._dry_run(request, kind, body, sent, fault)
+            return _of_dry_run(answer, location, statement)
         job_id = str(reference.get("jobId") or f"job_{secrets.token_hex(12)}")
         if kind == "queries" and self._book.find(project, job_id):  # the same requestId: the same answer
             return await self._answer(project, job_id, body)
@@ -80,7 +81,6 @@ class Queries:
         kind: str,
         body: dict[str, Any],
         configuration: dict[str, Any],
-        location: str,
         fault: Fault | None,
     ) -> Response:
         if fault is not None and fault.fault == "job_error":
@@ -88,8 +88,7 @@ class Queries:
         sent = {**body, "configuration": configuration}
         if kind == "queries":
             sent = {**body, "query": configuration["query"]["query"]}
-        response = await self._emulator.send("POST", request.url.path, sent)
-        return _placed(response, location)
+        return await self._emulator.send("POST", request.url.path, sent)
 
     async def _run(
         self, job: dict[str, Any], configuration: dict[str, Any], statement: Statement, fault: Fault | None
@@ -232,9 +231,16 @@ def _refusal(response: Response) -> Refusal:
     return Refusal(response.status_code, str(first.get("reason", "invalid")), said)
 
 
-def _placed(response: Response, location: str) -> Response:
-    """A dry run's answer, with the location that its job would have."""
+def _of_dry_run(response: Response, location: str, statement: Statement) -> Response:
+    """A dry run's answer, with the location that its job would have, and the tables that it would read."""
     body = json.loads(bytes(response.body))
     if isinstance(body.get("jobReference"), dict):
         body["jobReference"]["location"] = location
+    statistics = body.get("statistics")
+    if isinstance(statistics, dict):
+        read = {at for name, at in statement.needs if name == "bigquery.tables.getData" and at.table}
+        tables = [
+            {"projectId": at.project, "datasetId": at.dataset, "tableId": at.table} for at in sorted(read, key=str)
+        ]
+        statistics.setdefault("query", {})["referencedTables"] = tables
     return JSONResponse(body, response.status_code)

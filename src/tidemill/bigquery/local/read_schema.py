@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +51,9 @@ def _where(restriction: str) -> str:
         made = read.args["where"].this if isinstance(read, exp.Select) else None
     except (sqlglot.errors.SqlglotError, ValueError, KeyError):
         made = None
-    others = {name for name, value in read.args.items() if value} - {"where", "expressions"} if made is not None else {"x"}
+    others = (
+        {name for name, value in read.args.items() if value} - {"where", "expressions"} if made is not None else {"x"}
+    )
     if made is None or others - {"kind"} or made.find(exp.Query) is not None:
         raise Failure("INVALID_ARGUMENT", f"request failed: Query error: {restriction!r} is no condition", ends=True)
     return f" WHERE {made.sql(dialect='duckdb')}"

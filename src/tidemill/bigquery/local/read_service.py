@@ -11,11 +11,10 @@ from google.cloud.bigquery_storage_v1 import types
 
 from tidemill.bigquery.local import grpc_answers, permissions
 from tidemill.bigquery.local.accounts import Accounts
-from tidemill.bigquery.local.answers import Refusal, denied
+from tidemill.bigquery.local.answers import denied
 from tidemill.bigquery.local.faults import GRPC, Faults
 from tidemill.bigquery.local.grpc_answers import Failure
 from tidemill.bigquery.local.grpc_service import Service, serialized
-from tidemill.bigquery.local.permissions import Place
 from tidemill.bigquery.local.read_calls import ReadCalls
 from tidemill.bigquery.local.requests import RequestLog
 from tidemill.bigquery.local.tokens import Tokens
@@ -78,7 +77,9 @@ class ReadService(Service):
         late = fault if fault and fault.fault in {"status", "cut"} and fault.after_commit else None
         code, failed = "CANCELLED", None
         try:
-            stream = await self.do(lambda: self._calls.open(request), request.read_stream, context, fault if not late else None)
+            stream = await self.do(
+                lambda: self._calls.open(request), request.read_stream, context, fault if not late else None
+            )
             for answer in stream:
                 await context.write(answer)
                 if late:

@@ -33,6 +33,10 @@ def file(left: Iterable[Left]) -> Iterator[tuple[Path, int, str]]:
                     [one.unsure for one in part],
                 ]
                 digest.update(repr(columns).encode())
-                writer.write_batch(pa.RecordBatch.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema))
+                writer.write_batch(
+                    pa.RecordBatch.from_arrays(
+                        [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+                    )
+                )
                 rows += len(part)
         yield path, rows, digest.hexdigest()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
-import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,9 +83,7 @@ class WarehousePlanner:
             if rows:
                 results = self._of_run(f"results_{digest[:12]}", wanted.run)
                 self._load(path, results, wanted)
-        statement = state_sql.commit(
-            self._of_run("plan", wanted.run), self._state, results, ranges, wanted.number
-        )
+        statement = state_sql.commit(self._of_run("plan", wanted.run), self._state, results, ranges, wanted.number)
         self._client.query(
             statement,
             job_id=self._job(wanted.run, "commit"),
