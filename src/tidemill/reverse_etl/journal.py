@@ -50,16 +50,16 @@ class Journal:
         ConfigError
             More rows were refused than a run may have.
         """
-        if not self._waiting:
+        waiting, self._waiting = self._waiting, []  # if it fails it may be done: what is not known is sent again
+        if not waiting:
             return
         job, books = self._job, self._parts.books
-        others = [(position, outcome) for position, outcome in self._waiting if outcome.status is not Status.WRITTEN]
+        others = [(position, outcome) for position, outcome in waiting if outcome.status is not Status.WRITTEN]
         if others:
             books.rejects.keep(job.sync.id, job.run.number, [self._kept(*one) for one in others])
-        positions = [position for position, _ in self._waiting]
+        positions = [position for position, _ in waiting]
         told = [(at, str(one.status), one.code, one.message[:_MOST], one.unsure) for at, one in others]
         books.runs.journal(job.run.id, Call(self._piece.number, positions, told))
-        self._waiting.clear()
         most = job.spec.most_rejects
         if others and books.runs.get(job.run.id).rejected > most:
             raise ConfigError(
