@@ -195,7 +195,9 @@ def _costs(found: Found) -> dict[str, Any]:
 
 
 def _cost(found: Found) -> str:
-    return f"It reads {output.size(found.bytes)}, about {found.dollars:.4f} dollars by list price."
+    if not found.bytes:
+        return "It reads nothing that is billed."
+    return f"It reads {output.size(found.bytes)}: about {max(found.dollars, 0.0001):.4f} dollars by list price."
 
 
 def delete(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask.")) -> None:
@@ -261,9 +263,9 @@ def check(
 
 def _looked(found: Found) -> None:
     rows = [
-        (c.name, f"ARRAY<{c.type}>" if c.mode == "REPEATED" else c.type, "key" if c.key else "") for c in found.columns
+        (c.name, f"ARRAY<{c.type}>" if c.mode == "REPEATED" else c.type, "yes" if c.key else "") for c in found.columns
     ]
-    output.print_table(("COLUMN", "TYPE", ""), rows, empty="")
+    output.print_table(("COLUMN", "TYPE", "KEY"), rows, empty="")
     tables = f" of {', '.join(found.tables)}" if found.tables else ""
     output.say(
         f"{_cost(found)} A run reads that{tables}, and its state: some 60 bytes for each row that was delivered."
@@ -279,7 +281,8 @@ def _counted(keys: Keys) -> None:
     if keys.null_rows:
         output.note(f"{output.number(keys.null_rows, 'row')} with a NULL in the key: set aside in each run.")
     if keys.duplicate_keys:
-        twice = f"{output.number(keys.duplicate_keys, 'key')} in {output.number(keys.duplicate_rows, 'row')}"
-        output.note(f"{twice} that are there more than once: all of these are set aside in each run. For example:")
+        twice = output.number(keys.duplicate_keys, "key")
+        rows = output.number(keys.duplicate_rows, "row")
+        output.note(f"{twice} more than once, in {rows}: all of these are set aside in each run. For example:")
         shown = [(*(_cell(value) for value in one["key"].values()), one["rows"]) for one in keys.examples]
         output.print_table((*keys.examples[0]["key"], "ROWS"), shown, empty="")
