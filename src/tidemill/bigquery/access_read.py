@@ -31,24 +31,10 @@ def of_table(client: Client, table: Place) -> None:
     AccessError
         The permission for it is missing.
     """
-    project, dataset, name = table
-    request = types.CreateReadSessionRequest(
-        parent=f"projects/{client.project}",
-        read_session=types.ReadSession(
-            table=f"projects/{project}/datasets/{dataset}/tables/{name}", data_format=types.DataFormat.ARROW
-        ),
-        max_stream_count=1,
-    )
     waits = client.policy.waits(client.cancelled)
     while True:
         try:
-            with _calls(client, request.read_session.table) as (transport, metadata):
-                client.policy.call(
-                    client.target(FAST),
-                    lambda: transport.create_read_session(request, timeout=_TIMEOUT, metadata=metadata),
-                    client.cancelled,
-                )
-            return
+            return _session(client, table)
         except NotFoundError as error:  # for a while after a table was made, it may not be found
             waits(error)
 
@@ -62,7 +48,25 @@ def of_result(client: Client) -> None:
         target, lambda: client.google().get_job(job_id, location=client.location, **ONCE), client.cancelled
     )
     into = job.destination
-    of_table(client, (into.project, into.dataset_id, into.table_id))
+    with contextlib.suppress(NotFoundError):  # the embedded BigQuery has no such table; who may not, is told before
+        _session(client, (into.project, into.dataset_id, into.table_id))
+
+
+def _session(client: Client, table: Place) -> None:
+    project, dataset, name = table
+    request = types.CreateReadSessionRequest(
+        parent=f"projects/{client.project}",
+        read_session=types.ReadSession(
+            table=f"projects/{project}/datasets/{dataset}/tables/{name}", data_format=types.DataFormat.ARROW
+        ),
+        max_stream_count=1,
+    )
+    with _calls(client, request.read_session.table) as (transport, metadata):
+        client.policy.call(
+            client.target(FAST),
+            lambda: transport.create_read_session(request, timeout=_TIMEOUT, metadata=metadata),
+            client.cancelled,
+        )
 
 
 @contextlib.contextmanager

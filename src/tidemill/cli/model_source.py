@@ -181,9 +181,13 @@ def _bytes(text: str | None) -> int | None:
     return parse_bytes(text) if text is not None else None
 
 
-def _saved(view: SourceModelView, found: Found, as_json: bool, what: str) -> None:
+def _saved(view: SourceModelView, found: Found | None, as_json: bool, what: str) -> None:
     if as_json:
-        output.print_json({"kind": "source", **vars(view), "columns": found.columns, **_costs(found)})
+        looked = {"columns": found.columns, **_costs(found)} if found else {}
+        output.print_json({"kind": "source", **vars(view), **looked})
+        return
+    if found is None:
+        output.done(f"The model {view.name} is {what}.")
         return
     columns = output.number(len(found.columns), "column")
     output.done(f"The model {view.name} is {what}: {columns}, known by {', '.join(view.key)}. {_cost(found)}")

@@ -101,8 +101,9 @@ class SourceModelService:
             )
         self._books.models.assert_free(name)
 
-    def edit(self, name: str, fields: Mapping[str, Any]) -> tuple[SourceModelView, Found]:
-        """Change one. What is not named stays; `max_bytes_billed` may be named as none.
+    def edit(self, name: str, fields: Mapping[str, Any]) -> tuple[SourceModelView, Found | None]:
+        """Change one. What is not named stays; `max_bytes_billed` may be named as none. BigQuery looks at it if its
+        statement or its key is changed.
 
         Raises
         ------
@@ -120,10 +121,12 @@ class SourceModelService:
         made: ModelSpec = spec.make(ModelSpec, "source_model", {**before, **fields})
         if made.name.lower() != saved.name.lower():
             self._assert_free(made.name)
-        found = self._look(self._opened(made, self._books.connections.by_id(saved.connection_id)))
-        self._assert_kept(saved, found)
-        kept = made.model_copy(update={"key": found.key})
-        changed = self._books.models.change(saved.id, name=made.name, spec=kept.model_dump(mode="json"))
+        found = None
+        if {"sql", "table", "key"} & set(fields):
+            found = self._look(self._opened(made, self._books.connections.by_id(saved.connection_id)))
+            self._assert_kept(saved, found)
+            made = made.model_copy(update={"key": found.key})
+        changed = self._books.models.change(saved.id, name=made.name, spec=made.model_dump(mode="json"))
         return self._view(changed), found
 
     def _assert_kept(self, saved: SourceModel, found: Found) -> None:

@@ -238,7 +238,9 @@ def test_a_model_is_changed_and_what_is_not_named_stays(models: SourceModelServi
     changed, found = models.edit("people", {"sql": f"SELECT id, name FROM {people}", "name": "everybody"})
     assert (changed.name, changed.table, changed.key, changed.description) == ("everybody", None, ("id",), "All")
     assert changed.max_bytes_billed == 20_000_000
+    assert found
     assert [column.name for column in found.columns] == ["id", "name"]
+    assert models.edit("everybody", {"description": "Some"})[1] is None  # nothing that BigQuery would know of
     assert models.edit("everybody", {"max_bytes_billed": None})[0].max_bytes_billed is None
     assert models.edit("everybody", {"name": "Everybody"})[0].name == "Everybody"
     with pytest.raises(ConfigError, match="Nothing to change"):
