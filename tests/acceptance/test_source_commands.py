@@ -105,6 +105,8 @@ def test_a_connection_becomes_a_source_and_is_none_any_more(connected: Installat
     assert _json(connected, "reverse-etl", "test", CONNECTION)["passed"] is True
     assert _json(connected, "connection", "show", CONNECTION)["source"] == "limited"
     assert _added(connected, tmp_path / "people.sql").returncode == 0
+    edited = connected.run("connection", "edit", CONNECTION, "--dataset", connected.dataset, "--no-test")
+    assert "tidemill reverse-etl test warehouse" in edited.stderr
     kept = connected.run("connection", "delete", CONNECTION, "--yes")
     assert kept.returncode == 5
     assert "is a source of reverse ETL, with 1 model: people" in kept.stderr

@@ -215,7 +215,10 @@ def edit(
         if test and not steps.show(opened.connections.test_draft(draft, use), aside=as_json):
             output.say("Not changed. Correct it and try again, or save it untested with --no-test.")
             raise typer.Exit(3)
-        _saved(opened.connections.save(name, draft), as_json)
+        saved = opened.connections.save(name, draft)
+        if opened.reverse_etl.sources.of(saved.name) and (dataset or project or auth):
+            output.note(f"It is a source of reverse ETL; test that, too: tidemill reverse-etl test {saved.name}")
+        _saved(saved, as_json)
 
 
 @app.command(epilog="Example: tidemill connection delete warehouse --yes")
