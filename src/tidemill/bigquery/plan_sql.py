@@ -1,8 +1,8 @@
 """SQL of a plan in the warehouse: which rows of a model differ from what the state knows of them.
 
-The model is evaluated once, and hashed over its columns; MD5 is native in BigQuery and in the embedded one. Of rows that
-did not change nothing leaves the statement: all of them count in one group. So a plan has as many rows as there are
-changes, and its cost is that of the model, of a join and of one aggregation.
+The model is evaluated once, and hashed over its columns; MD5 is native in BigQuery and in the embedded one. Of rows
+that did not change nothing leaves the statement: all of them count in one group. So a plan has as many rows as there
+are changes, and its cost is that of the model, of a join and of one aggregation.
 
 That no key is of several rows is told by counting: each row of the state must be met once. If it is not, some key whose
 rows did not change is of several, and the statement is made again, `exact`: then rows are counted by key.
@@ -19,8 +19,8 @@ from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
 
 KEPT_DAYS = 7
-#: What became of a row, beside the operations: `KEPT` is gone from the model, and its deletion was given up; `FORGOTTEN`
-#: is gone, and was never there. `STATE`: of the row that counts the state.
+#: What became of a row, beside the operations: `KEPT` is gone from the model, and its deletion was given up;
+#: `FORGOTTEN` is gone, and was never there. `STATE`: of the row that counts the state.
 UNCHANGED, DROPPED, KEPT, FORGOTTEN, STATE = "unchanged", "dropped", "kept", "forgotten", "state"
 NULL, DUPLICATE, CURSOR_NULL = "key_null", "key_duplicate", "cursor_null"
 INVALID = (NULL, DUPLICATE, CURSOR_NULL)
@@ -94,7 +94,7 @@ def _counting(plan: Plan) -> str:
 
 
 def _bucket(key: str) -> str:
-    """One of 65,536 parts that keys fall into. A piece is a range of them; of a thousand million rows, one holds 15,000."""
+    """One of 65,536 parts that keys fall into; a piece is a range of them. One has 15,000 of a thousand million."""
     return f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({key})), 1, 4)) AS INT64)"
 
 
@@ -216,8 +216,8 @@ def _key_text(field: Field) -> str:
 
 
 def _hash(plan: Plan) -> str:
-    """A hash of the columns. What is hashed is another text for other values: each ends with a line feed, which none but
-    a STRING may hold, and that one has its length before it; of NULL there is nothing."""
+    """A hash of the columns. Other values make another text: each ends with a line feed, which none but a STRING may
+    hold, and that one has its length before it; of NULL there is nothing."""
     fields = {field.name: field for field in plan.fields}
     parts = [part for name in plan.columns for part in (_hashed_text(fields[name]), r"'\n'")] or ["''"]
     while len(parts) > 1:

@@ -137,7 +137,7 @@ class _Calls:
         self._door.accepted(token)
 
 
-class _Unsigned(grpc.RpcError):  # type: ignore[misc]
+class _Unsigned(grpc.RpcError):  # type: ignore[misc]  # a call's end, as gRPC has it
     """The token was void; another is worth a try."""
 
     def code(self) -> Any:

@@ -36,8 +36,8 @@ _GONE = ("deleted", FORGOTTEN)
 
 
 def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple[int, int]], number: int) -> str:
-    """Remember what was acknowledged: of these buckets what was to be delivered, but for the rows of `left`; and all that
-    was to be noted alone. A row that was not sent stays as it was."""
+    """Remember what was acknowledged: of these buckets what was to be delivered, but for the rows of `left`; and all
+    that was to be noted alone. A row that was not sent stays as it was."""
     gone = _texts(_GONE)
     acknowledged = (
         "failed_hash = NULL, failed_op = NULL, failed_code = NULL, failed_run = NULL, tries = 0, unsure = FALSE"
@@ -55,9 +55,10 @@ def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple
         f"  unsure = (state.unsure OR change.unsure), {noted}\n"
         f"WHEN NOT MATCHED AND change.kind NOT IN ({gone}) THEN\n"
         "  INSERT (key, `hash`, failed_hash, failed_op, failed_code, failed_run, tries, unsure, run, `at`)\n"
-        "  VALUES (change.row_key, IF(change.failed, NULL, change.row_hash), IF(change.failed, change.row_hash, NULL),\n"
-        "    IF(change.failed, change.kind, NULL), change.code, IF(change.failed, change.since, NULL),\n"
-        f"    IF(change.failed, 1, 0), change.unsure, {number}, CURRENT_TIMESTAMP())"
+        "  VALUES (change.row_key, IF(change.failed, NULL, change.row_hash),\n"
+        "    IF(change.failed, change.row_hash, NULL), IF(change.failed, change.kind, NULL), change.code,\n"
+        "    IF(change.failed, change.since, NULL), IF(change.failed, 1, 0), change.unsure,\n"
+        f"    {number}, CURRENT_TIMESTAMP())"
     )
 
 

@@ -1,4 +1,5 @@
-"""The way to the Storage APIs, that which writes and that which reads: at Google's with TLS, at the embedded BigQuery in plain text on this machine."""
+"""The way to the Storage APIs, for writing and for reading: at Google's with TLS, at the embedded BigQuery in plain
+text on this machine."""
 
 from __future__ import annotations
 

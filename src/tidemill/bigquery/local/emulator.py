@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import httpx
 from bqemulator.config import LogLevel, PersistenceMode, Settings
+from bqemulator.jobs import executor
 from bqemulator.server import EmulatorServer
 from bqemulator.sql import catalog_schema
 from bqemulator.storage import type_map
@@ -30,15 +31,26 @@ type_map._BQ_TO_DUCKDB["BIGNUMERIC"] = type_map._BQ_TO_DUCKDB["NUMERIC"]
 _known_type = catalog_schema._safe_bq_to_duckdb
 
 
-def _some_type(name: str) -> str:
+def _some_type(bq_type: str) -> str | None:
     """DuckDB's type for a column; of one that the emulator has none for, such as a STRUCT, that it is a text.
 
     It is left out otherwise, and `SELECT *` would not have it.
     """
-    return _known_type(name) or "VARCHAR"
+    return _known_type(bq_type) or "VARCHAR"
 
 
 catalog_schema._safe_bq_to_duckdb = _some_type
+
+_arrow_type = executor._resolve_bq_type
+
+
+def _told_type(field: Any, inner_type: Any) -> str:
+    """BigQuery's type of a column of a query. GEOGRAPHY is BYTES otherwise."""
+    of_duckdb = (field.metadata or {}).get(b"bqemu.duckdb_type", b"")
+    return "GEOGRAPHY" if of_duckdb.startswith(b"GEOMETRY") else _arrow_type(field, inner_type)
+
+
+executor._resolve_bq_type = _told_type
 
 
 class Emulator:

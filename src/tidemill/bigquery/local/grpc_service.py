@@ -71,6 +71,7 @@ class Service(abc.ABC):
     def check(self, name: str, granted: frozenset[str]) -> None:
         """Whether who may do that much may do so with what is named. Raises Refusal, Failure."""
 
+    @abc.abstractmethod
     async def expire(self, name: str) -> None:
         """Forget the stream of that name: a fault that was asked for."""
 

@@ -88,7 +88,8 @@ class Queries:
         sent = {**body, "configuration": configuration}
         if kind == "queries":
             sent = {**body, "query": configuration["query"]["query"]}
-        return await self._emulator.send("POST", request.url.path, sent)
+        with self._statements.dry():
+            return await self._emulator.send("POST", request.url.path, sent)
 
     async def _run(
         self, job: dict[str, Any], configuration: dict[str, Any], statement: Statement, fault: Fault | None
@@ -109,7 +110,7 @@ class Queries:
             if statement.effect is Effect.ANYTHING:
                 for at in statement.created:
                     self._tables.made(at)
-                for at in statement.altered:
+                for at in (*statement.created, *statement.altered):
                     await self._tables.read_columns(at)
         self._book.save_alone(done)
         return done

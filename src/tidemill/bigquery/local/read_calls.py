@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -131,7 +132,7 @@ class ReadCalls:
 
 def _parts(batches: int, count: int) -> list[tuple[int, int]]:
     ends = [batches * number // count for number in range(count + 1)]
-    return [(first, end) for first, end in zip(ends, ends[1:], strict=False) if first < end]
+    return [(first, end) for first, end in itertools.pairwise(ends) if first < end]
 
 
 def _answers(session: _Session, number: int, offset: int) -> Iterator[Any]:

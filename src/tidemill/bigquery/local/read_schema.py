@@ -1,4 +1,4 @@
-"""Columns as the Storage Read API sends them ("Arrow schema details"), and the statement that reads them in DuckDB."""
+"""Columns as the Storage Read API sends them ("Arrow schema details"), and what reads them in DuckDB."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from tidemill.bigquery.local.grpc_answers import Failure
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_RANGES = {"DATE": "DATE", "DATETIME": "TIMESTAMP", "TIMESTAMP": "TIMESTAMPTZ"}
-
 
 def chosen(fields: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
-    """The columns that are asked for, in the order in which the table has them; all, if none is named. Raises Failure."""
+    """The columns that are asked for, in the table's order; all, if none is named. Raises Failure."""
     wanted = {name.lower() for name in names}
     known = {str(field["name"]).lower() for field in fields}
     if missing := sorted(wanted - known):
@@ -46,15 +44,14 @@ def _where(restriction: str) -> str:
 
     if not restriction.strip():
         return ""
+    read: Any = None
     try:
         (read,) = sqlglot.parse(f"SELECT 1 WHERE {restriction}", dialect="bigquery")
-        made = read.args["where"].this if isinstance(read, exp.Select) else None
-    except (sqlglot.errors.SqlglotError, ValueError, KeyError):
-        made = None
-    others = (
-        {name for name, value in read.args.items() if value} - {"where", "expressions"} if made is not None else {"x"}
-    )
-    if made is None or others - {"kind"} or made.find(exp.Query) is not None:
+    except (sqlglot.errors.SqlglotError, ValueError):
+        read = None
+    made = read.args["where"].this if isinstance(read, exp.Select) and read.args.get("where") else None
+    parts = {name for name, value in read.args.items() if value} if made is not None else set()
+    if made is None or parts - {"expressions", "where"} or made.find(exp.Query) is not None:
         raise Failure("INVALID_ARGUMENT", f"request failed: Query error: {restriction!r} is no condition", ends=True)
     return f" WHERE {made.sql(dialect='duckdb')}"
 

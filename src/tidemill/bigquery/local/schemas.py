@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -146,3 +147,8 @@ def of_duckdb(name: str, kind: str) -> dict[str, Any]:
     plain = kind.removesuffix("[]")
     near = _NEAREST.get(plain, plain) + kind[len(plain) :]
     return dict(duckdb_type_to_bq_field(name, near))
+
+
+def is_no_text(kind: str) -> bool:
+    """Whether a DuckDB type is, or has in it, what Arrow has as text or bytes, and BigQuery as a type of its own."""
+    return re.search(r"\b(JSON|GEOMETRY|INTERVAL)\b", kind) is not None

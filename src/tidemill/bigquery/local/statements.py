@@ -4,6 +4,7 @@
   neither is.
 - UPDATE and MERGE fail if a row of the target matches more than one row of the source; DuckDB takes the last.
 - A NULL in a REQUIRED column fails in BigQuery's words.
+- A dry run reads nothing; the emulator would run the query.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tidemill.bigquery.local.jobs import Jobs
 _DML = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|TRUNCATE)\b", re.IGNORECASE)
 _NULL = re.compile(r"NOT NULL constraint failed: (?:.*\.)?(.+)")
 _MANY = "UPDATE/MERGE must match at most one source row for each target row"
+_DRY: contextvars.ContextVar[bool] = contextvars.ContextVar("dry", default=False)
 _JOB: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("job", default=None)
 
 
@@ -42,9 +44,18 @@ class Statements:
         finally:
             _JOB.reset(token)
 
+    @contextlib.contextmanager
+    def dry(self) -> Iterator[None]:
+        """Statements of this task give their columns, and no rows."""
+        token = _DRY.set(True)
+        try:
+            yield
+        finally:
+            _DRY.reset(token)
+
     def _run(self, sql: str, parameters: list[Any] | None = None) -> Any:
         if not _DML.match(sql):
-            return self._plain(sql, parameters)
+            return self._plain(f"SELECT * FROM ({sql}) LIMIT 0" if _DRY.get() else sql, parameters)
         connection: duckdb.DuckDBPyConnection = self._engine.connection
         connection.execute("BEGIN")
         try:

@@ -120,7 +120,8 @@ class Tables:
             self._cursor.execute(f"ALTER TABLE {self._emulator.quoted(at)} {alteration}")
 
     async def read_columns(self, at: Place) -> None:
-        """Note the columns that a table has after ALTER TABLE, of which the emulator takes no note."""
+        """Note the columns that a table has after ALTER TABLE, of which the emulator takes no note; and of one that was
+        made, which columns are JSON or GEOGRAPHY: it takes them for text."""
         known = self._emulator.fields(at)
         if known is None or self._emulator.is_view(at):
             return
@@ -128,7 +129,9 @@ class Tables:
         before = {field["name"]: field for field in known}
         fields = []
         for name, kind, nullable, *_ in described:
-            field = before.get(name) or schemas.of_duckdb(name, kind)
+            field = before.get(name)
+            if field is None or schemas.is_no_text(kind):
+                field = schemas.of_duckdb(name, kind)
             if field.get("mode") != "REPEATED":
                 field = {**field, "mode": "NULLABLE" if nullable == "YES" else "REQUIRED"}
             fields.append(field)

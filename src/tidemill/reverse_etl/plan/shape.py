@@ -16,7 +16,7 @@ _CURSORS = {"INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64", "STRING", "DATE", "DATE
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Of a model. `fields`: those that are read, in their order; of them, `columns` are hashed, and `key` names a row."""
+    """Of a model. `fields`: those that are read, in order; of them, `columns` are hashed, and `key` names a row."""
 
     fields: tuple[Field, ...]
     key: tuple[str, ...]
@@ -30,7 +30,7 @@ class Shape:
 
 
 def of_model(wanted: Wanted, fields: Sequence[Field]) -> Shape:
-    """What is planned of a model that has these columns. Names are those that were asked for, however the model writes them.
+    """What is planned of a model that has these columns. Names are those that were asked for, in their letters.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Values of BigQuery as JSON has them, the same whichever way they were read.
 
-Arrow and Google's client give the same Python objects, but for JSON, which Arrow has as text, and INTERVAL. Numbers that
-JSON cannot hold exactly are text; what is no number (NaN, Infinity) is null.
+Arrow and Google's client give the same Python objects, but for JSON, which Arrow has as text, and INTERVAL. Numbers
+that JSON cannot hold exactly are text; what is no number (NaN, Infinity) is null.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def number(value: decimal.Decimal) -> int | float | str | None:
     if value == value.to_integral_value():
         return int(value) if abs(value) < _LARGEST else str(int(value))
     near = float(value)
-    return near if decimal.Decimal(repr(near)) == value else format(value.normalize(), "f")
+    return near if decimal.Decimal(repr(near)) == value else format(value, "f").rstrip("0")
 
 
 def interval(value: Any) -> str:

@@ -186,7 +186,7 @@ class WarehousePlanner:
     def _read(
         self, place: Place, piece: Piece, fields: Sequence[Field]
     ) -> tuple[list[tuple[str, str, str, int]], list[list[Any]]]:
-        """Of each row of a piece what it is, and its columns. By the Storage Read API; by a query, where that is missing."""
+        """Of each row of a piece what it is, and its columns. By the Storage Read API, or else by a query."""
         names = [*plan_sql.ROW, *(f"c{number}" for number in range(len(fields)))]
         if self._reads_rows:
             try:

@@ -1,0 +1,228 @@
+"""The plan in the warehouse, on the embedded BigQuery: ways of finding and of reading rows, and calls made twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.installation import Installation
+
+from tidemill.bigquery.client import Client
+from tidemill.bigquery.credentials import Auth
+from tidemill.bigquery.local.service import DEFAULT_PROJECT
+from tidemill.bigquery.retry import Policy
+from tidemill.destinations.port import Mode, Op
+from tidemill.errors import ConfigError
+from tidemill.reverse_etl.plan.port import Found, Left, Planned, PlanRow, Wanted
+from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
+
+ALL_TYPES = """
+    SELECT 'k' AS id, ST_GEOGPOINT(1, 2) AS geography, INTERVAL 3 DAY AS period,
+           RANGE(DATE '2024-01-01', NULL) AS span, JSON '{"a": 1}' AS document, NUMERIC '1.5' AS amount,
+           [STRUCT(TIMESTAMP '2024-01-01 00:00:00+00' AS at, 1 AS n)] AS visits, FROM_HEX('00ff') AS raw
+"""
+
+
+@dataclasses.dataclass
+class Sync:
+    """A sync whose model is a table `t` (id STRING, n INT64)."""
+
+    client: Client
+    dataset: str
+    id: uuid.UUID = dataclasses.field(default_factory=uuid.uuid4)
+    number: int = 0
+
+    def planner(self, client: Client | None = None) -> WarehousePlanner:
+        """As another process has it."""
+        return WarehousePlanner(client or self.client, self.dataset, self.id)
+
+    def wanted(self, sql: str = "", **fields: Any) -> Wanted:
+        """The next run's."""
+        self.number += 1
+        given: dict[str, Any] = {"key": ("id",), "columns": ("n",), "delivers": Mode.MIRROR.ops, **fields}
+        return Wanted(self.id, uuid.uuid4(), self.number, sql or f"SELECT * FROM `{self.dataset}.t`", **given)
+
+    def ask(self, sql: str) -> None:
+        """Change the model."""
+        self.client.query(sql.format(t=f"`{self.dataset}.t`"), job_id=uuid.uuid4().hex)
+
+    def table(self, *rows: str) -> None:
+        """Make the model of rows such as ``'a', 1``."""
+        self.ask("CREATE TABLE {t} (id STRING, n INT64)")
+        self.ask(f"INSERT INTO {{t}} (id, n) VALUES {', '.join(f'({row})' for row in rows)}")
+
+    def run(self, wanted: Wanted, *, left: dict[str, str] | None = None) -> tuple[Planned, list[PlanRow]]:
+        """A run in which all but some rows are taken; those have a status."""
+        planner = self.planner()
+        planned = planner.plan(wanted)
+        rows = [row for piece in planned.pieces for row in planner.rows(wanted, piece)]
+        planner.commit(wanted, [Left(row, left[row.key]) for row in rows if row.key in (left or {})], planned.pieces)
+        return planned, rows
+
+
+@pytest.fixture
+def sync(fresh_installation: Installation) -> Iterator[Sync]:
+    client = fresh_installation.client()
+    client.policy = Policy(deadline=30)
+    yield Sync(client, fresh_installation.dataset)
+    client.close()
+    fresh_installation.local.set_faults([])
+
+
+def ops(rows: list[PlanRow]) -> dict[str, Op]:
+    return {row.key: row.op for row in rows}
+
+
+def test_without_the_right_to_read_sessions_rows_are_read_by_a_query(
+    sync: Sync, fresh_installation: Installation
+) -> None:
+    wanted = sync.wanted(ALL_TYPES, columns=("amount", "document", "geography", "period", "raw", "span", "visits"))
+    planned = sync.planner().plan(wanted)
+    key = json.dumps(fresh_installation.local.key("reader", deny=["bigquery.readsessions.create"]))
+    limited = Client(Auth(key), DEFAULT_PROJECT, location="EU", policy=Policy(deadline=30))
+    (first,) = sync.planner().rows(wanted, planned.pieces[0])
+    (second,) = sync.planner(limited).rows(wanted, planned.pieces[0])
+    limited.close()
+    assert first == second
+    assert first.row == {
+        "id": "k",
+        "amount": 1.5,
+        "document": {"a": 1},
+        "geography": "POINT (1 2)",
+        "period": "0-0 3 0:0:0",
+        "raw": "AP8=",
+        "span": {"start": "2024-01-01", "end": None},
+        "visits": [{"at": "2024-01-01T00:00:00Z", "n": 1}],
+    }
+    json.dumps(first.row)
+
+
+def test_a_key_of_several_columns_and_its_deletion(sync: Sync) -> None:
+    sync.table("'a', 1", "'a', 2", "'b', 1")
+    planned, rows = sync.run(sync.wanted(key=("id", "n"), columns=("id",)))
+    assert planned.counts.added == 3
+    assert {row.key for row in rows} == {'["a","1"]', '["a","2"]', '["b","1"]'}
+    sync.ask("DELETE FROM {t} WHERE n = 2")
+    _, rows = sync.run(sync.wanted(key=("id", "n"), columns=("id",)))
+    assert [(row.op, row.row) for row in rows] == [(Op.DELETED, {"id": "a", "n": 2})]
+
+
+def test_a_plan_is_made_once_whoever_asks_for_it(sync: Sync) -> None:
+    sync.table("'a', 1", "'b', 2")
+    wanted = sync.wanted()
+    first = sync.planner().plan(wanted)
+    sync.ask("UPDATE {t} SET n = 5 WHERE TRUE")
+    assert sync.planner().plan(wanted) == first
+    rows = [sync.planner().rows(wanted, first.pieces[0]) for _ in range(2)]
+    assert rows[0] == rows[1]
+    assert [row.row["n"] for row in rows[0]] == [1, 2]
+
+
+def test_what_was_not_taken_comes_again_as_it_is_then_and_a_commit_counts_once(sync: Sync) -> None:
+    sync.table("'a', 1", "'b', 2", "'c', 3")
+    wanted = sync.wanted()
+    planned, rows = sync.run(wanted, left={"a": "rejected", "b": "unsent"})
+    left = [Left(row, "rejected") for row in rows if row.key == "a"]
+    sync.planner().commit(wanted, left, planned.pieces)  # somebody went on who did not know that it was done
+    known = sync.planner().look("a")
+    assert known is not None
+    assert (known.hash, known.tries) == (None, 1)
+    assert sync.planner().look("b") is None
+    sync.ask("UPDATE {t} SET n = 9 WHERE id = 'b'")
+    planned, rows = sync.run(sync.wanted())
+    assert {row.key: (row.op, row.since, row.row["n"]) for row in rows} == {
+        "a": (Op.ADDED, 1, 1),
+        "b": (Op.ADDED, 2, 9),
+    }
+    assert (planned.counts.retried, planned.counts.unchanged) == (1, 1)
+
+
+def test_rows_of_one_key_are_set_aside_though_nothing_changed(sync: Sync) -> None:
+    sync.table("'a', 1", "'b', 2")
+    sync.run(sync.wanted())
+    sync.ask("INSERT INTO {t} (id, n) VALUES ('a', 1), (NULL, 3)")
+    wanted = sync.wanted()
+    planned, rows = sync.run(wanted)
+    assert rows == []
+    assert (planned.counts.invalid_duplicate, planned.counts.invalid_null, planned.counts.unchanged) == (2, 1, 1)
+    assert sync.planner().invalid(wanted, 10) == [(None, "key_null"), ("a", "key_duplicate")]
+    known = sync.planner().look("a")
+    assert known is not None
+    assert known.run == 1
+
+
+def test_by_a_cursor_rows_of_the_same_moment_are_told_apart(sync: Sync) -> None:
+    sync.table("'a', 1", "'b', 2", "'c', 2", "'z', NULL")
+    cursor: dict[str, Any] = {"found": Found.CURSOR, "cursor": "n", "columns": ("id",), "delivers": Mode.UPSERT.ops}
+    planned, rows = sync.run(sync.wanted(**cursor), left={"a": "retry"})
+    assert (planned.upto, planned.counts.invalid_cursor) == ("2", 1)
+    assert sorted(ops(rows)) == ["a", "b", "c"]
+    sync.ask("INSERT INTO {t} (id, n) VALUES ('d', 2), ('e', 1)")
+    planned, rows = sync.run(sync.wanted(**cursor, position="2"))
+    # `a` was not taken; `d` has come since with the value that was the greatest; `e` came late, as cursors have it.
+    assert ops(rows) == {"a": Op.ADDED, "d": Op.ADDED}
+    assert (planned.upto, planned.counts.deleted, planned.counts.unchanged) == ("2", 0, 2)
+
+
+def test_a_cursor_never_goes_back(sync: Sync) -> None:
+    sync.table("'a', 5")
+    cursor: dict[str, Any] = {"found": Found.CURSOR, "cursor": "n", "columns": ("id",)}
+    planned, _ = sync.run(sync.wanted(**cursor, position="10"))
+    assert (planned.upto, planned.pieces) == ("10", ())
+
+
+def test_in_full_all_rows_are_delivered_each_time_and_nothing_is_remembered(sync: Sync) -> None:
+    sync.table("'a', 1", "'b', 2", "'b', 3", "NULL, 4")
+    for _ in range(2):
+        planned, rows = sync.run(sync.wanted(found=Found.FULL, delivers=Mode.UPSERT.ops))
+        assert ops(rows) == {"a": Op.ADDED}
+        assert (planned.counts.invalid_duplicate, planned.counts.invalid_null, planned.known) == (2, 1, 0)
+    assert sync.planner().look("a") is None
+
+
+def test_what_is_not_delivered_is_noted(sync: Sync) -> None:
+    sync.table("'a', 1", "'b', 2")
+    update: dict[str, Any] = {"delivers": Mode.UPDATE.ops}
+    planned, rows = sync.run(sync.wanted(**update))
+    assert (planned.counts.added, rows) == (2, [])
+    sync.ask("UPDATE {t} SET n = 9 WHERE id = 'a'")
+    assert ops(sync.run(sync.wanted(**update))[1]) == {"a": Op.UPDATED}
+
+
+def test_nothing_is_left_of_a_run_that_is_cleaned(sync: Sync) -> None:
+    sync.table("'a', 1", "'b', 2")
+    wanted = sync.wanted()
+    sync.run(wanted, left={"a": "rejected"})
+    sync.planner().clean(wanted)
+    assert sorted(sync.client.list_tables(sync.dataset)) == sorted([f"state_{sync.id.hex}", "t"])
+    sync.planner().forget()
+    assert sync.client.list_tables(sync.dataset) == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"columns": ("nope",)}, "model_column"),
+        ({"key": ("nope",)}, "model_column"),
+        ({"sql": "SELECT [1] AS id, 1 AS n"}, "model_key_type"),
+        ({"sql": "SELECT TRUE AS id, 1 AS n", "found": Found.CURSOR, "cursor": "id"}, "cursor_type"),
+    ],
+)
+def test_a_model_that_cannot_be_planned_is_told(sync: Sync, fields: dict[str, Any], code: str) -> None:
+    sync.table("'a', 1")
+    with pytest.raises(ConfigError) as caught:
+        sync.planner().plan(sync.wanted(**fields))
+    assert caught.value.code == code
+
+
+def test_answers_that_are_lost_change_nothing(sync: Sync, fresh_installation: Installation) -> None:
+    sync.table("'a', 1", "'b', 2")
+    jobs = {"path": "/projects/[^/]+/jobs$", "method": "POST", "fault": "cut", "after_commit": True}
+    fresh_installation.local.set_faults([{**jobs, "nth": number} for number in (2, 4)])
+    planned, rows = sync.run(sync.wanted(), left={"a": "retry"})
+    assert (planned.counts.added, len(rows)) == (2, 2)
+    assert ops(sync.run(sync.wanted())[1]) == {"a": Op.ADDED}

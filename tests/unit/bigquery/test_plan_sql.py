@@ -1,0 +1,107 @@
+"""Each statement of a plan is one that Google's analyzer takes: names, types and functions."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from tests.zetasql_check import analyze
+
+from tidemill.bigquery import plan_sql, state_sql
+from tidemill.bigquery.tables import Field
+from tidemill.errors import ConfigError
+
+_SPELLED = "STRING,BYTES,INT64,FLOAT64,NUMERIC,BIGNUMERIC,BOOL,DATE,DATETIME,TIME,TIMESTAMP,JSON,GEOGRAPHY,INTERVAL"
+TYPES = _SPELLED.split(",")
+FIELDS = (*(Field(f"a_{kind.lower()}", kind) for kind in TYPES), Field("list", "INT64", "REPEATED"))
+NAMES = tuple(field.name for field in FIELDS)
+PLAN = plan_sql.Plan(
+    sql="SELECT * FROM `p.d.model` -- a comment at its end\n",
+    plan=("p", "d", "plan"),
+    state=("p", "d", "state"),
+    fields=FIELDS,
+    key=("a_string",),
+    columns=NAMES,
+    number=7,
+    delivers=("added", "updated"),
+)
+_MADE = {
+    "bucket": "INT64",
+    "kind": "STRING",
+    "deliver": "BOOL",
+    "known": "BOOL",
+    "retried": "BOOL",
+    "row_key": "STRING",
+    "row_hash": "STRING",
+    "since": "INT64",
+    "row_count": "INT64",
+    "seen": "TIMESTAMP",
+}
+TABLES = {
+    "p.d.model": {field.name: f"ARRAY<{field.type}>" if field.mode == "REPEATED" else field.type for field in FIELDS},
+    "p.d.state": {column.name: column.type.value for column in state_sql.STATE},
+    "p.d.left": {column.name: column.type.value for column in state_sql.LEFT},
+    "p.d.plan": {**_MADE, **{f"c{number}": field.type for number, field in enumerate(FIELDS)}},
+}
+CURSOR = Field("a_timestamp", "TIMESTAMP")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"exact": True},
+        {"by_key": True, "key": ("a_int64", "a_bytes", "a_bool", "a_timestamp")},
+        {"state": None},
+        {"cursor": CURSOR},
+        {"cursor": CURSOR, "position": "2024-01-01 00:00:00+00"},
+        {"delivers": (), "columns": ()},
+    ],
+    ids=str,
+)
+def test_a_plan_can_be_made_and_summed_up(changed: dict[str, Any]) -> None:
+    plan = dataclasses.replace(PLAN, **changed)
+    analyze(plan_sql.create(plan), TABLES)
+    analyze(plan_sql.summary(plan), TABLES)
+
+
+def test_the_model_is_evaluated_once() -> None:
+    for exact in (False, True):
+        assert plan_sql.create(dataclasses.replace(PLAN, exact=exact)).count("`p.d.model`") == 1
+
+
+def test_a_model_of_a_thousand_columns() -> None:
+    fields = tuple(Field(f"c_{number}", "STRING") for number in range(1000))
+    names = tuple(field.name for field in fields)
+    plan = dataclasses.replace(PLAN, fields=fields, key=("c_0",), columns=names)
+    tables = {**TABLES, "p.d.model": dict.fromkeys(names, "STRING")}
+    analyze(plan_sql.create(plan), tables)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        plan_sql.pieces(PLAN.plan, 20_000),
+        plan_sql.rows(PLAN.plan, 0, 65_535, FIELDS),
+        plan_sql.invalid(PLAN.plan, 10),
+        state_sql.commit(PLAN.plan, ("p", "d", "state"), ("p", "d", "left"), [(0, 9), (12, 65_535)], 7),
+        state_sql.commit(PLAN.plan, ("p", "d", "state"), None, [], 7),
+        state_sql.resend(("p", "d", "state")),
+        state_sql.drop(("p", "d", "state"), ["a", 'quote " and \\ and\nline']),
+        state_sql.look(("p", "d", "state"), "a"),
+    ],
+)
+def test_what_else_is_asked(statement: str) -> None:
+    analyze(statement, TABLES)
+
+
+def test_what_rows_are_read_by_is_a_condition() -> None:
+    analyze(f"SELECT 1 FROM `p.d.plan` WHERE {plan_sql.within(1, 2)}", TABLES)
+
+
+@pytest.mark.parametrize("field", [Field("a", "JSON"), Field("a", "STRUCT"), Field("a", "STRING", "REPEATED")])
+def test_rows_are_not_known_by_what_cannot_be_compared(field: Field) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_sql.check_key(field)
+    assert caught.value.code == "model_key_type"
