@@ -172,7 +172,7 @@ def test_a_destination_that_is_down_loses_nothing(
     prepare(app, installation, people, crm)
     crm.faults = [Reply(cut=True, after=True), *(Reply(503, {}) for _ in range(4))]
     watch = quiet()
-    watch.sleep = lambda _: watch.check()  # type: ignore[method-assign]
+    watch.sleep = lambda seconds: watch.check()  # type: ignore[method-assign] # noqa: ARG005
     over = app.reverse_etl.syncs.run(NAME, watch, by="me")
     assert over.to_retry == 20
     sent = list(crm.ids)

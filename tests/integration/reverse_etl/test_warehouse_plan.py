@@ -57,10 +57,10 @@ class Sync:
 
     def run(self, wanted: Wanted, *, left: dict[str, str] | None = None) -> tuple[Planned, list[PlanRow]]:
         """A run in which all but some rows are taken; those have a status."""
-        planner = self.planner()
+        planner, statuses = self.planner(), left or {}
         planned = planner.plan(wanted)
         rows = [row for piece in planned.pieces for row in planner.rows(wanted, piece)]
-        planner.commit(wanted, [Left(row, left[row.key]) for row in rows if row.key in (left or {})], planned.pieces)
+        planner.commit(wanted, [Left(row, statuses[row.key]) for row in rows if row.key in statuses], planned.pieces)
         return planned, rows
 
 
