@@ -42,8 +42,7 @@ class Reply:
 class Api(abc.ABC):
     """See the module. `faults`: what happens to the next requests that deliver something, instead of an answer.
 
-    `names_rows`: whether it says which row of a call it refuses. `keeps_ids`: whether it takes a row that is sent again
-    for the one that it has.
+    `names_rows`: whether it says which row of a call it refuses.
     """
 
     destination: ClassVar[str]
@@ -90,6 +89,11 @@ class Api(abc.ABC):
     @abc.abstractmethod
     def handle(self, asked: Asked) -> Reply:
         """Answer."""
+
+    def keeps_ids(self, action: str) -> bool:  # noqa: ARG002 - for those that do not
+        """Whether it takes a row that is sent again for the one that it has. If not, one whose answer was lost may be
+        there twice."""
+        return True
 
     def delivers(self, asked: Asked) -> bool:
         """Whether a request delivers rows: faults happen to those."""

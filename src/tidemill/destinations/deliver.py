@@ -32,7 +32,7 @@ _TRIES, _FIRST_SECONDS, _MOST_SECONDS = 5, 1.0, 60.0
 _LONGEST_SECONDS = 300.0
 #: So many calls in a row that were tried in vain: the others are not tried, for they would fare alike.
 GIVES_UP_AFTER = 3
-TOO_LARGE = "row_too_large"
+TOO_LARGE, NOT_TEXT = "row_too_large", "row_not_text"
 
 Told = Callable[[Sequence[tuple[Record, Outcome]]], None]
 
@@ -105,11 +105,15 @@ def _encoded(action: Action, records: Iterable[Record], told: Told) -> Iterator[
     for record in records:
         wrong = action.check(record)
         if wrong is None:
-            body = action.encode(record)
-            if len(body) <= most:
-                yield Sending(record, body)
-                continue
-            wrong = rejected(TOO_LARGE, f"The row has {len(body):,} bytes, and {most:,} are allowed.")
+            try:
+                body = action.encode(record)
+            except UnicodeEncodeError:  # half a pair of surrogates, which JSON can name and UTF-8 cannot
+                wrong = rejected(NOT_TEXT, "A text of the row is no Unicode.")
+            else:
+                if len(body) <= most:
+                    yield Sending(record, body)
+                    continue
+                wrong = rejected(TOO_LARGE, f"The row has {len(body):,} bytes, and {most:,} are allowed.")
         told([(record, wrong)])
 
 

@@ -142,15 +142,11 @@ def _boolean(value: Any) -> Any:
 
 
 def _datetime(value: Any) -> Any:
-    if isinstance(value, bool):
-        return _NONE
-    if isinstance(value, int | float):
-        return value if math.isfinite(value) else _NONE
-    if not isinstance(value, str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return _NONE
     try:
-        dt.datetime.fromisoformat(value)
-    except ValueError:
+        moment(value)  # years have bounds: what is encoded later must not fail
+    except (ValueError, OverflowError, OSError):
         return _NONE
     return value
 

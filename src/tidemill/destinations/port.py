@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+import hashlib
 import uuid
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
@@ -292,6 +293,11 @@ class Destination:
             f"{self.title} has no action {name!r}.",
             hint=f"It has: {', '.join(action.name for action in self.actions)}.",
         )
+
+
+def fingerprint(secret: pydantic.SecretStr) -> str:
+    """A name for an account of which nothing is known but a secret; it tells nothing of the secret."""
+    return hashlib.sha256(b"tidemill account\x1f" + secret.get_secret_value().encode()).hexdigest()[:12]
 
 
 def identity(sync: str, row_key: str, row_hash: str, op: Op) -> str:

@@ -165,6 +165,15 @@ def test_a_row_that_is_wrong_is_told_of_and_not_sent() -> None:
     assert tool.taken == Counter("02")
 
 
+def test_a_row_whose_text_is_no_unicode_is_set_aside_and_the_others_are_sent() -> None:
+    tool = Tool()
+    action = tool.action()
+    action = Action(**{**vars(action), "encode": lambda r: str(r.fields.get("text", "good")).encode()})
+    told = delivered(action, [record(1), record(2, text="half \ud800"), record(3)])
+    assert told["2"].code == deliver.NOT_TEXT
+    assert tool.taken == Counter("13")
+
+
 def test_a_row_that_comes_later_is_no_failure_of_the_call() -> None:
     tool = Tool()
 
