@@ -1,0 +1,1 @@
+"""Calls of Segment's Tracking API: identify, track, group, page, screen, alias."""
