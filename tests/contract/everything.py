@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from tests.contract.api import Api
+from tests.contract.apis.posthog import PosthogApi
 from tests.contract.apis.segment import SegmentApi
 from tests.contract.apis.webhook import WebhookApi
 
 APIS: dict[str, type[Api]] = {
     api.destination: api
     for api in (
+        PosthogApi,
         SegmentApi,
         WebhookApi,
     )

@@ -1,0 +1,1 @@
+"""Events, persons, groups and aliases of PostHog."""
