@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.contract.api import Api
+from tests.contract.apis.amplitude import AmplitudeApi
 from tests.contract.apis.posthog import PosthogApi
 from tests.contract.apis.segment import SegmentApi
 from tests.contract.apis.webhook import WebhookApi
@@ -10,6 +11,7 @@ from tests.contract.apis.webhook import WebhookApi
 APIS: dict[str, type[Api]] = {
     api.destination: api
     for api in (
+        AmplitudeApi,
         PosthogApi,
         SegmentApi,
         WebhookApi,

@@ -11,6 +11,7 @@ from tidemill.errors import NotFoundError
 
 #: By name: the module and the name in it. They are loaded when they are asked for.
 _KNOWN = {
+    "amplitude": ("amplitude.config", "AMPLITUDE"),
     "posthog": ("posthog.config", "POSTHOG"),
     "segment": ("segment.config", "SEGMENT"),
     "webhook": ("webhook.config", "WEBHOOK"),

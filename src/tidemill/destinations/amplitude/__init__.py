@@ -1,0 +1,1 @@
+"""Events, user properties, group properties and cohorts of Amplitude."""
