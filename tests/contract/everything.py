@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from tests.contract.api import Api
-from tests.contract.apis.amplitude import AmplitudeApi
-from tests.contract.apis.posthog import PosthogApi
-from tests.contract.apis.segment import SegmentApi
-from tests.contract.apis.webhook import WebhookApi
-
-APIS: dict[str, type[Api]] = {
-    api.destination: api
-    for api in (
         AmplitudeApi,
         PosthogApi,
         SegmentApi,
         WebhookApi,
     )
+    api.destination: api
+    for api in (
+APIS: dict[str, type[Api]] = {
+APIS: dict[str, type[Api]] = {api.destination: api for api in (BrazeApi, WebhookApi)}
+from tests.contract.apis.amplitude import AmplitudeApi
+from tests.contract.apis.braze import BrazeApi
+from tests.contract.apis.posthog import PosthogApi
+from tests.contract.apis.segment import SegmentApi
+from tests.contract.apis.webhook import WebhookApi
 }

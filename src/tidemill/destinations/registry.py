@@ -12,6 +12,7 @@ from tidemill.errors import NotFoundError
 #: By name: the module and the name in it. They are loaded when they are asked for.
 _KNOWN = {
     "amplitude": ("amplitude.config", "AMPLITUDE"),
+    "braze": ("braze.config", "BRAZE"),
     "posthog": ("posthog.config", "POSTHOG"),
     "segment": ("segment.config", "SEGMENT"),
     "webhook": ("webhook.config", "WEBHOOK"),

@@ -1,0 +1,1 @@
+"""Users, events and purchases of Braze."""

@@ -1,0 +1,172 @@
+"""Braze: what is sent, what is made of its answers, and users that are deleted."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.contract.api import Reply
+from tests.contract.apis.braze import BrazeApi
+from tests.unit.destinations import by_hand
+
+from tidemill.destinations.braze import actions
+from tidemill.destinations.braze.config import BRAZE, BrazeSettings
+from tidemill.destinations.port import BatchRefused, Mode, Op, Outcome, Status
+from tidemill.errors import AccessError
+
+OPENAPI = json.loads((Path(__file__).parents[2] / "data/openapi/braze.json").read_text())
+
+
+@pytest.fixture
+def api() -> Iterator[BrazeApi]:
+    found = BrazeApi()
+    yield found
+    found.close()
+
+
+def user(number: int, op: Op = Op.ADDED, mode: Mode = Mode.UPSERT, **made: Any) -> Any:
+    return by_hand.record(actions.USERS, {"external_id": f"u{number}", **made}, op, mode, str(number))
+
+
+def sent(api: BrazeApi, path: str = "/users/track") -> list[Any]:
+    return [asked.json() for asked in api.asked if asked.path == path]
+
+
+def test_attributes_are_sent_with_the_users_id_and_make_users_that_are_missing(api: BrazeApi) -> None:
+    rows = [user(1, plan="pro", tags=["a", None], home={"city": "Bonn", "zip": None}, old=None)]
+    by_hand.delivered(BRAZE, api.settings(), actions.USERS, rows)
+    expected = {
+        "external_id": "u1",
+        "plan": "pro",
+        "tags": ["a"],
+        "home": {"city": "Bonn"},
+        "old": None,
+        "_update_existing_only": False,
+    }
+    assert sent(api) == [{"attributes": [expected]}]
+    assert "x-braze-batch" not in api.asked[0].headers
+
+
+def test_updates_make_no_users(api: BrazeApi) -> None:
+    rows = [user(number, Op.UPDATED, Mode.UPDATE) for number in range(2)]
+    by_hand.delivered(BRAZE, api.settings(), actions.USERS, rows)
+    assert [row["_update_existing_only"] for row in sent(api)[0]["attributes"]] == [True, True]
+    assert api.asked[0].headers["x-braze-batch"] == "true"
+
+
+def test_events_and_purchases_have_times_in_utc(api: BrazeApi) -> None:
+    made = {"email": "a@example.com", "time": "2026-11-01T14:00:00+02:00", "update_existing_only": "true"}
+    event = by_hand.record(actions.EVENTS, {**made, "name": "rented"})
+    purchase = by_hand.record(
+        actions.PURCHASES, {**made, "time": 1793534400, "product_id": 7, "currency": "EUR", "price": "9.50"}
+    )
+    by_hand.delivered(BRAZE, api.settings(), actions.EVENTS, [event])
+    by_hand.delivered(BRAZE, api.settings(), actions.PURCHASES, [purchase])
+    common = {"email": "a@example.com", "time": "2026-11-01T12:00:00.000Z", "_update_existing_only": True}
+    assert sent(api) == [
+        {"events": [{**common, "name": "rented"}]},
+        {"purchases": [{**common, "product_id": "7", "currency": "EUR", "price": 9.5}]},
+    ]
+
+
+def test_users_are_deleted_fifty_a_call_and_by_one_kind_of_id(api: BrazeApi) -> None:
+    by_hand.delivered(BRAZE, api.settings(), actions.USERS, [user(number) for number in range(120)])
+    gone = [user(number, Op.DELETED, Mode.MIRROR) for number in range(110)]
+    mail = by_hand.record(actions.USERS, {"email": "a@example.com"}, Op.DELETED, Mode.MIRROR, "mail")
+    alias = {"alias_name": "n", "alias_label": "l"}
+    other = by_hand.record(actions.USERS, {"user_alias": alias}, Op.DELETED, Mode.MIRROR, "alias")
+    told = by_hand.delivered(BRAZE, api.settings(), actions.USERS, [*gone, mail, other])
+    assert {outcome.status for outcome in told.values()} == {Status.WRITTEN}
+    assert set(api.users) == {f"u{number}" for number in range(110, 120)}
+    calls = sent(api, "/users/delete")
+    assert sorted(len(call.get("external_ids", ())) for call in calls) == [0, 0, 25, 35, 50]
+    assert {
+        "email_addresses": [{"email": "a@example.com", "prioritization": ["identified", "most_recently_updated"]}]
+    } in calls
+    assert {"user_aliases": [alias]} in calls
+
+
+@pytest.mark.parametrize(
+    ("made", "op"),
+    [
+        ({"plan": "pro"}, Op.ADDED),
+        ({"user_alias": {"alias_name": "n"}}, Op.ADDED),
+        ({"external_id": ""}, Op.ADDED),
+        ({"phone": "+491"}, Op.DELETED),
+    ],
+)
+def test_a_row_that_names_no_user_is_set_aside_before_it_is_sent(api: BrazeApi, made: dict[str, Any], op: Op) -> None:
+    rows = [by_hand.record(actions.USERS, made, op, Mode.MIRROR)]
+    (outcome,) = by_hand.delivered(BRAZE, api.settings(), actions.USERS, rows).values()
+    assert outcome.status is Status.REJECTED
+    assert not api.asked
+
+
+def test_each_row_that_is_named_is_set_aside_with_its_own_words() -> None:
+    errors = [
+        {"type": "'time' is not valid", "input_array": "events", "index": 2},
+        {"type": "'name' is missing", "input_array": "events", "index": 0},
+    ]
+    found = actions.outcomes({"message": "success", "errors": errors}, "events", 3)
+    assert [one.message for one in found] == ["'name' is missing", "", "'time' is not valid"]
+    assert [one.status for one in found] == [Status.REJECTED, Status.WRITTEN, Status.REJECTED]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"message": "Something failed."},
+        {"message": "Bad.", "errors": [{"type": "bad", "input_array": "events", "index": 0}]},
+        {"message": "success", "errors": ["bad"]},
+        {"message": "success", "errors": [{"type": "bad", "input_array": "purchases", "index": 0}]},
+        {"message": "success", "errors": [{"type": "bad", "input_array": "events", "index": 2}]},
+        {},
+    ],
+)
+def test_errors_of_nobody_knows_which_row_count_for_none_as_written(said: dict[str, Any]) -> None:
+    with pytest.raises(BatchRefused):
+        actions.outcomes(said, "events", 2)
+
+
+def test_a_workspace_that_takes_fewer_objects_gets_fewer() -> None:
+    api = BrazeApi(most=50)
+    told = by_hand.delivered(BRAZE, api.settings(), actions.USERS, [user(number) for number in range(75)])
+    api.close()
+    assert {outcome.status for outcome in told.values()} == {Status.WRITTEN}
+    assert len(api.users) == 75
+
+
+def test_who_is_over_the_limit_waits_until_it_begins_anew(api: BrazeApi) -> None:
+    waits: list[float] = []
+    api.faults = [Reply(429, {"message": "Limit"}, {"X-RateLimit-Reset": str(int(time.time()) + 120)})]
+    by_hand.delivered(BRAZE, api.settings(), actions.USERS, [user(1)], waits)
+    assert 60 < max(waits) <= 120
+
+
+def test_a_key_that_may_not_delete_is_told_so(api: BrazeApi) -> None:
+    api.faults = [Reply(401, {"message": "Access denied"})]
+    with pytest.raises(AccessError, match="Access denied") as caught:
+        by_hand.delivered(BRAZE, api.settings(), actions.USERS, [user(1, Op.DELETED, Mode.MIRROR)])
+    assert "APIs and Identifiers" in caught.value.hint
+
+
+def test_an_instance_has_its_own_address() -> None:
+    key: Any = {"api_key": "k"}
+    assert BrazeSettings(instance="iad-03", **key).address == "https://rest.iad-03.braze.com"
+    assert BrazeSettings(instance="fra-02", **key).address == "https://rest.fra-02.braze.eu"
+    assert BrazeSettings(instance="us-10", endpoint="https://proxy.example/", **key).address == "https://proxy.example"
+
+
+def test_what_is_sent_is_as_the_description_of_the_api_has_it(api: BrazeApi) -> None:
+    for action in BRAZE.actions:
+        rows = [by_hand.record(action, api.fields(action.name, number), key=str(number)) for number in range(3)]
+        told: dict[str, Outcome] = by_hand.delivered(BRAZE, api.settings(), action, rows)
+        assert {outcome.status for outcome in told.values()} == {Status.WRITTEN}
+    by_hand.delivered(BRAZE, api.settings(), actions.USERS, [user(1, Op.DELETED, Mode.MIRROR)])
+    assert len(api.asked) == 4
+    for asked in api.asked:
+        by_hand.assert_valid(OPENAPI["paths"][asked.path], asked.json())
