@@ -13,6 +13,7 @@ from tidemill.errors import NotFoundError
 _KNOWN = {
     "amplitude": ("amplitude.config", "AMPLITUDE"),
     "braze": ("braze.config", "BRAZE"),
+    "customerio": ("customerio.config", "CUSTOMERIO"),
     "posthog": ("posthog.config", "POSTHOG"),
     "segment": ("segment.config", "SEGMENT"),
     "webhook": ("webhook.config", "WEBHOOK"),

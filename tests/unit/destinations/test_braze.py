@@ -37,7 +37,7 @@ def sent(api: BrazeApi, path: str = "/users/track") -> list[Any]:
 
 
 def test_attributes_are_sent_with_the_users_id_and_make_users_that_are_missing(api: BrazeApi) -> None:
-    rows = [user(1, plan="pro", tags=["a", None], home={"city": "Bonn", "zip": None}, old=None)]
+    rows = [user(1, plan="pro", tags=["a", None], home={"city": "Bonn", "zip": None}, old=None, braze_id="")]
     by_hand.delivered(BRAZE, api.settings(), actions.USERS, rows)
     expected = {
         "external_id": "u1",

@@ -65,7 +65,7 @@ def encode_user(record: Record) -> bytes:
         name = _known_by(record)
         value = record.fields[name]
         return _encoder.encode({"email": value, "prioritization": _FIRST} if name == "email" else value)
-    user = {name: _without_nulls(value) if _nests(value) else value for name, value in record.fields.items()}
+    user = {name: _without_nulls(value) if _nests(value) else value for name, value in _named(record).items()}
     # Without it, a user who is known by an alias alone is not made.
     user["_update_existing_only"] = record.mode is Mode.UPDATE
     return _encoder.encode(user)
@@ -73,12 +73,17 @@ def encode_user(record: Record) -> bytes:
 
 def encode_happening(record: Record) -> bytes:
     """An event or a purchase."""
-    found = dict(record.fields)
+    found = _named(record)
     found["time"] = moment(found["time"]).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     found["_update_existing_only"] = found.pop("update_existing_only", False)
     if "properties" in found:
         found["properties"] = _without_nulls(found["properties"])
     return _encoder.encode(found)
+
+
+def _named(record: Record) -> dict[str, Any]:
+    """The fields, without ids that are empty."""
+    return {name: value for name, value in record.fields.items() if value or name not in _IDS}
 
 
 def _nests(value: Any) -> bool:

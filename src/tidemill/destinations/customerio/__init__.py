@@ -1,0 +1,1 @@
+"""People, events and objects of Customer.io."""
