@@ -85,7 +85,7 @@ class Field:
     kind: Kind = Kind.STRING
     required: bool = False
     multiple: bool = False
-    mapping: Any = None
+    mapping: Any = dataclasses.field(default=None, hash=False)  # an object, mostly
     names: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     longest: int | None = None
