@@ -14,6 +14,7 @@ _KNOWN = {
     "amplitude": ("amplitude.config", "AMPLITUDE"),
     "braze": ("braze.config", "BRAZE"),
     "customerio": ("customerio.config", "CUSTOMERIO"),
+    "hubspot": ("hubspot.config", "HUBSPOT"),
     "posthog": ("posthog.config", "POSTHOG"),
     "segment": ("segment.config", "SEGMENT"),
     "webhook": ("webhook.config", "WEBHOOK"),

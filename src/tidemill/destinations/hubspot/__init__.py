@@ -1,0 +1,1 @@
+"""HubSpot: objects of a CRM, and the lists that they are on."""
