@@ -16,6 +16,7 @@ _KNOWN = {
     "customerio": ("customerio.config", "CUSTOMERIO"),
     "hubspot": ("hubspot.config", "HUBSPOT"),
     "posthog": ("posthog.config", "POSTHOG"),
+    "salesforce": ("salesforce.config", "SALESFORCE"),
     "segment": ("segment.config", "SEGMENT"),
     "webhook": ("webhook.config", "WEBHOOK"),
 }

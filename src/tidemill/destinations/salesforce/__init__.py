@@ -1,0 +1,1 @@
+"""Salesforce: records of its objects, by jobs of the Bulk API 2.0."""
