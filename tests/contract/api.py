@@ -10,7 +10,9 @@ import socket
 import threading
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+import pytest
 
 
 @dataclasses.dataclass
@@ -39,32 +41,30 @@ class Reply:
     after: bool = False
 
 
-class Api(abc.ABC):
-    """See the module. `faults`: what happens to the next requests that deliver something, instead of an answer.
+class Tool(abc.ABC):
+    """What a destination delivers to. `faults`: what happens to the next requests that deliver something, instead of an
+    answer; those that do not speak HTTP do what comes closest.
 
-    `names_rows`: whether it says which row of a call it refuses.
+    `names_rows`: whether it says which row of a call it refuses. `tells_when`: whether it says when to come again.
     """
 
     destination: ClassVar[str]
     names_rows: ClassVar[bool] = True
+    tells_when: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.faults: list[Reply] = []
         self._lock = threading.Lock()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+    @classmethod
+    def of(cls, request: pytest.FixtureRequest) -> Self:  # noqa: ARG003 - for those that need what fixtures give
+        """A new one, for a test."""
+        return cls()
 
+    @abc.abstractmethod
     def close(self) -> None:
         """End."""
-        self._server.shutdown()
-        self._server.server_close()
 
     @abc.abstractmethod
     def settings(self, *, good: bool = True) -> dict[str, Any]:
@@ -86,6 +86,30 @@ class Api(abc.ABC):
     def mark(self, action: str, number: int) -> Any:
         """By what the row of that number is known among those that were taken."""
 
+    def rows_of(self, asked: Asked) -> int | None:  # noqa: ARG002 - for those that tell
+        """How many rows a request carries; None: none, or it is not told."""
+        return None
+
+
+class Api(Tool):
+    """See the module: one that speaks HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        """End."""
+        self._server.shutdown()
+        self._server.server_close()
+
     @abc.abstractmethod
     def handle(self, asked: Asked) -> Reply:
         """Answer."""
@@ -98,10 +122,6 @@ class Api(abc.ABC):
     def delivers(self, asked: Asked) -> bool:
         """Whether a request delivers rows: faults happen to those."""
         return asked.method != "GET"
-
-    def rows_of(self, asked: Asked) -> int | None:  # noqa: ARG002 - for those that tell
-        """How many rows a request carries; None: none, or it is not told."""
-        return None
 
     def _answer(self, asked: Asked) -> Reply:
         with self._lock:

@@ -1,26 +1,22 @@
-"""The API of each destination, for the tests that all pass."""
+"""The API of each destination, for the tests that all pass: the modules of `apis`."""
 
 from __future__ import annotations
 
-from tests.contract.api import Api
-        AmplitudeApi,
-        PosthogApi,
-        SegmentApi,
-        WebhookApi,
-    )
-    api.destination: api
-    for api in (
-APIS: dict[str, type[Api]] = {
-APIS: dict[str, type[Api]] = {api.destination: api for api in (BrazeApi, CustomerioApi, WebhookApi)}
-APIS: dict[str, type[Api]] = {api.destination: api for api in (BrazeApi, WebhookApi)}
-APIS: dict[str, type[Api]] = {api.destination: api for api in (HubSpotApi, SalesforceApi, WebhookApi)}
-APIS: dict[str, type[Api]] = {api.destination: api for api in (HubSpotApi, WebhookApi)}
-from tests.contract.apis.amplitude import AmplitudeApi
-from tests.contract.apis.braze import BrazeApi
-from tests.contract.apis.customerio import CustomerioApi
-from tests.contract.apis.hubspot import HubSpotApi
-from tests.contract.apis.posthog import PosthogApi
-from tests.contract.apis.salesforce import SalesforceApi
-from tests.contract.apis.segment import SegmentApi
-from tests.contract.apis.webhook import WebhookApi
-}
+import importlib
+import inspect
+from pathlib import Path
+
+from tests.contract.api import Tool
+
+
+def _found() -> dict[str, type[Tool]]:
+    found: dict[str, type[Tool]] = {}
+    for path in sorted((Path(__file__).parent / "apis").glob("*.py")):
+        module = importlib.import_module(f"tests.contract.apis.{path.stem}")
+        for _, made in inspect.getmembers(module, inspect.isclass):
+            if issubclass(made, Tool) and made.__module__ == module.__name__ and not inspect.isabstract(made):
+                found[made.destination] = made
+    return found
+
+
+APIS = _found()

@@ -67,9 +67,11 @@ class Seen:
 
 
 class Http:
-    """Sends requests. May be used by several threads. `observe`: is told of each that was answered."""
+    """Sends requests. May be used by several threads. `observe`: is told of each that was answered; `guard`: says which
+    servers may be reached, for those that speak something else, too."""
 
     def __init__(self, guard: guards.Guard, *, connections: int = 16) -> None:
+        self.guard = guard
         self._client = httpx.Client(
             transport=guards.transport(guard, connections),
             timeout=httpx.Timeout(PART_SECONDS, connect=CONNECT_SECONDS),
