@@ -15,6 +15,7 @@ _KNOWN = {
     "braze": ("braze.config", "BRAZE"),
     "customerio": ("customerio.config", "CUSTOMERIO"),
     "hubspot": ("hubspot.config", "HUBSPOT"),
+    "postgresql": ("postgresql.config", "POSTGRESQL"),
     "posthog": ("posthog.config", "POSTHOG"),
     "salesforce": ("salesforce.config", "SALESFORCE"),
     "segment": ("segment.config", "SEGMENT"),

@@ -1,0 +1,1 @@
+"""Rows in tables of the user's own PostgreSQL."""
