@@ -108,6 +108,11 @@ class Settings(pydantic_settings.BaseSettings):
         description="Comma-separated hosts, addresses or networks (10.0.0.0/8) of your own that rows may be delivered "
         "to; without it only servers of the internet are reached.",
     )
+    outbound_folders: str = Field(
+        default="",
+        description="Comma-separated folders of this machine that rows may be delivered into as files; without it, "
+        "into none.",
+    )
 
     stream_window_bytes: int = Field(
         default=32 * MEGABYTE, ge=1000, description="Bytes of events that a stream reads from the event store at once."

@@ -166,6 +166,12 @@ _READERS: dict[Kind, Callable[[Any], Any]] = {
 }
 
 
+def read(kind: Kind, value: Any) -> Any:
+    """A value of that kind, made of another; None if it is none."""
+    found = _READERS[kind](value)
+    return None if found is _NONE else found
+
+
 def moment(value: Any) -> dt.datetime:
     """The time that a field of kind DATETIME holds, in UTC; a time without a zone counts as UTC.
 

@@ -14,6 +14,7 @@ _KNOWN = {
     "amplitude": ("amplitude.config", "AMPLITUDE"),
     "braze": ("braze.config", "BRAZE"),
     "customerio": ("customerio.config", "CUSTOMERIO"),
+    "files": ("files.config", "FILES"),
     "hubspot": ("hubspot.config", "HUBSPOT"),
     "postgresql": ("postgresql.config", "POSTGRESQL"),
     "posthog": ("posthog.config", "POSTHOG"),

@@ -1,0 +1,1 @@
+"""Rows as files in a bucket, or in a folder that the installation allows."""
