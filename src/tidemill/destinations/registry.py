@@ -20,6 +20,7 @@ _KNOWN = {
     "posthog": ("posthog.config", "POSTHOG"),
     "salesforce": ("salesforce.config", "SALESFORCE"),
     "segment": ("segment.config", "SEGMENT"),
+    "slack": ("slack.config", "SLACK"),
     "webhook": ("webhook.config", "WEBHOOK"),
 }
 
