@@ -86,6 +86,11 @@ class Tool(abc.ABC):
     def mark(self, action: str, number: int) -> Any:
         """By what the row of that number is known among those that were taken."""
 
+    def keeps_ids(self, action: str) -> bool:  # noqa: ARG002 - for those that do not
+        """Whether it takes a row that is sent again for the one that it has. If not, one whose answer was lost may be
+        there twice."""
+        return True
+
     def rows_of(self, asked: Asked) -> int | None:  # noqa: ARG002 - for those that tell
         """How many rows a request carries; None: none, or it is not told."""
         return None
@@ -113,11 +118,6 @@ class Api(Tool):
     @abc.abstractmethod
     def handle(self, asked: Asked) -> Reply:
         """Answer."""
-
-    def keeps_ids(self, action: str) -> bool:  # noqa: ARG002 - for those that do not
-        """Whether it takes a row that is sent again for the one that it has. If not, one whose answer was lost may be
-        there twice."""
-        return True
 
     def delivers(self, asked: Asked) -> bool:
         """Whether a request delivers rows: faults happen to those."""
