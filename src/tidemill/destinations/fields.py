@@ -142,13 +142,7 @@ def _boolean(value: Any) -> Any:
 
 
 def _datetime(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return _NONE
-    try:
-        moment(value)  # years have bounds: what is encoded later must not fail
-    except (ValueError, OverflowError, OSError):
-        return _NONE
-    return value
+    return value if is_moment(value) else _NONE
 
 
 def _object(value: Any) -> Any:
@@ -170,6 +164,17 @@ def read(kind: Kind, value: Any) -> Any:
     """A value of that kind, made of another; None if it is none."""
     found = _READERS[kind](value)
     return None if found is _NONE else found
+
+
+def is_moment(value: Any) -> bool:
+    """Whether `moment` can tell the time of it: years have bounds, too."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        moment(value)
+    except (ValueError, OverflowError, OSError):
+        return False
+    return True
 
 
 def moment(value: Any) -> dt.datetime:

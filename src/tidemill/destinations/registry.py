@@ -13,6 +13,7 @@ from tidemill.errors import NotFoundError
 _KNOWN = {
     "amplitude": ("amplitude.config", "AMPLITUDE"),
     "braze": ("braze.config", "BRAZE"),
+    "clevertap": ("clevertap.config", "CLEVERTAP"),
     "customerio": ("customerio.config", "CUSTOMERIO"),
     "files": ("files.config", "FILES"),
     "hubspot": ("hubspot.config", "HUBSPOT"),

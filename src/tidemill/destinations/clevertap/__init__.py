@@ -1,0 +1,1 @@
+"""Profiles and events of CleverTap."""
