@@ -91,6 +91,10 @@ class Tool(abc.ABC):
         there twice."""
         return True
 
+    def forgets(self, action: str) -> bool:  # noqa: ARG002 - for those that do
+        """Whether a row that is deleted is gone from what it has taken."""
+        return False
+
     def rows_of(self, asked: Asked) -> int | None:  # noqa: ARG002 - for those that tell
         """How many rows a request carries; None: none, or it is not told."""
         return None

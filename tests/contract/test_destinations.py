@@ -16,7 +16,7 @@ from tests.contract.everything import APIS
 
 from tidemill import destinations
 from tidemill.destinations import deliver, fields, registry
-from tidemill.destinations.port import Action, Destination, Outcome, Outlet, Record, Status, identity
+from tidemill.destinations.port import Action, Destination, Mode, Op, Outcome, Outlet, Record, Status, identity
 from tidemill.errors import AccessError, TidemillError, UnavailableError
 from tidemill.outbound.client import Http
 from tidemill.outbound.guard import Guard
@@ -37,10 +37,10 @@ class Case:
         self.waits: list[float] = []
         self.sent: Counter[str] = Counter()
 
-    def record(self, number: int, made: dict[str, Any] | None = None) -> Record:
+    def record(self, number: int, made: dict[str, Any] | None = None, op: Op | None = None) -> Record:
         """A row, mapped and checked."""
         mode = self.action.modes[0]
-        op = sorted(mode.ops)[0]
+        op = op or sorted(mode.ops)[0]
         found = fields.checker(self.action)(made or self.api.fields(self.action.name, number), op)
         assert not isinstance(found, Outcome), found
         return Record(str(number), identity("sync", str(number), "hash", op), op, mode, found)
@@ -160,6 +160,18 @@ def test_a_row_that_is_too_large_is_set_aside(case: Case) -> None:
     case.action = small
     case.deliver([case.record(1)])
     assert case.outcomes["1"].code == deliver.TOO_LARGE
+
+
+def test_a_row_that_is_deleted_is_gone_and_the_others_stay(case: Case) -> None:
+    if not case.api.forgets(case.action.name):
+        pytest.skip("this API deletes nothing, or keeps what it is told of deleted rows")
+    assert {Mode.MIRROR, Mode.DELETE} <= set(case.action.modes)
+    number = some(case)
+    case.deliver(case.record(n) for n in range(number))
+    case.outcomes.clear()
+    case.deliver(case.record(n, op=Op.DELETED) for n in range(number) if n % 4)
+    assert set(case.statuses().values()) == {Status.WRITTEN}
+    case.assert_taken(range(0, number, 4))
 
 
 def test_who_stops_has_told_of_what_was_delivered(case: Case) -> None:

@@ -56,6 +56,10 @@ class AmplitudeApi(Api):
         wanted = "$identify" if action == "identify" else "Paid"
         return [event["user_id"] for event in self.events.values() if event["event_type"] == wanted]
 
+    def forgets(self, action: str) -> bool:
+        """See Api."""
+        return action == "cohort"
+
     def rows_of(self, asked: Asked) -> int | None:
         """See Api."""
         if asked.path == "/batch":

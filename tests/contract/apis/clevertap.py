@@ -47,6 +47,10 @@ class ClevertapApi(Api):
         """See Api: events have no id."""
         return action != "event"
 
+    def forgets(self, action: str) -> bool:
+        """See Api."""
+        return action == "profile"
+
     def rows_of(self, asked: Asked) -> int | None:
         """See Api."""
         return len(asked.json()["d"]) if asked.path == "/1/upload" else None
