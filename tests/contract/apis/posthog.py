@@ -7,7 +7,8 @@ from typing import Any
 
 from tests.contract.api import Api, Asked, Reply
 
-KEY = "phc_good"
+KEY, PERSONAL_KEY = "phc_good", "phx_good"
+PERSONS = "/api/projects/12/persons/"
 EVENTS = {"identify": "$set", "group": "$groupidentify", "alias": "$create_alias", "capture": "signed up"}
 
 
@@ -23,7 +24,9 @@ class PosthogApi(Api):
 
     def settings(self, *, good: bool = True) -> dict[str, Any]:
         """See Api."""
-        return {"project_key": KEY if good else "phc_unknown", "endpoint": self.url}
+        keys = {"project_key": KEY, "personal_key": PERSONAL_KEY}
+        bad = {"project_key": "phc_unknown", "personal_key": "phx_unknown"}
+        return {**(keys if good else bad), "project_id": "12", "endpoint": self.url}
 
     def fields(self, action: str, number: int) -> dict[str, Any]:
         """See Api."""
@@ -47,6 +50,10 @@ class PosthogApi(Api):
         """See Api."""
         return [event["distinct_id"] for event in self.events.values() if event["event"] == EVENTS[action]]
 
+    def forgets(self, action: str) -> bool:
+        """See Api."""
+        return action == "identify"
+
     def delivers(self, asked: Asked) -> bool:
         """See Api."""
         return asked.path == "/batch/"
@@ -57,6 +64,8 @@ class PosthogApi(Api):
 
     def handle(self, asked: Asked) -> Reply:
         """See Api."""
+        if asked.path.startswith(PERSONS):
+            return self._persons(asked)
         said = asked.json()
         if asked.path == "/flags/":
             refused = {"type": "authentication_error", "code": "invalid_api_key", "detail": "Project API key invalid."}
@@ -70,3 +79,16 @@ class PosthogApi(Api):
                 known = (event["uuid"], event["event"], event["distinct_id"], event.get("timestamp"))
                 self.events.setdefault(known, event)
         return Reply(200, {"status": "Ok"})
+
+    def _persons(self, asked: Asked) -> Reply:
+        if asked.headers.get("authorization") != f"Bearer {PERSONAL_KEY}":
+            return Reply(401, {"type": "authentication_error", "code": "authentication_failed"})
+        if asked.method == "GET":
+            return Reply(200, {"results": []})
+        ids = set(asked.json()["distinct_ids"])
+        if len(ids) > 1_000:
+            return Reply(400, {"detail": "You can only pass 1000 ids in one call"})
+        gone = [key for key, event in self.events.items() if event["distinct_id"] in ids]
+        for key in gone:
+            del self.events[key]
+        return Reply(200, {"persons_found": len(gone), "persons_deleted": len(gone), "deletion_errors": []})

@@ -23,10 +23,10 @@ def checked(action: str, **mapped: Any) -> dict[str, Any] | Outcome:
     return fields.checker(POSTHOG.action(action))(mapped, Op.ADDED)
 
 
-def record(action: str, **mapped: Any) -> Record:
-    found = checked(action, **mapped)
+def record(action: str, op: Op = Op.ADDED, **mapped: Any) -> Record:
+    found = fields.checker(POSTHOG.action(action))(mapped, op)
     assert not isinstance(found, Outcome), found
-    return Record("1", "id-1", Op.ADDED, Mode.UPSERT, found)
+    return Record("1", "id-1", op, Mode.MIRROR, found)
 
 
 class Wire:
@@ -36,10 +36,12 @@ class Wire:
         self.flags, self.batch = flags, batch or Answer(200, {}, b'{"status":"Ok"}')
         self.urls: list[str] = []
         self.bodies: list[Any] = []
+        self.signed: str | None = None
 
-    def request(self, _method: str, url: str, *, body: bytes, **_: Any) -> Answer:
+    def request(self, _method: str, url: str, *, body: bytes | None, headers: dict[str, str]) -> Answer:
         self.urls.append(url)
-        self.bodies.append(json.loads(body))
+        self.bodies.append(json.loads(body) if body else None)
+        self.signed = headers.get("Authorization")
         return self.flags if "/flags/" in url else self.batch
 
 
@@ -105,7 +107,8 @@ def test_a_group_needs_nobody() -> None:
 @pytest.mark.parametrize("value", ["null", "undefined", "Anonymous", "0", "  ", "'guest'", '"None"', "[object Object]"])
 def test_an_id_that_is_nobodys_is_set_aside_here(value: str) -> None:
     for name in ("distinct_id", "anonymous_id"):
-        wrong = actions.somebody(record("identify", **{"distinct_id": "u", name: value}))
+        ids: dict[str, Any] = {"distinct_id": "u", name: value}
+        wrong = actions.somebody(record("identify", **ids))
         assert wrong is not None
         assert name in wrong.message
     assert actions.somebody(record("identify", distinct_id="00")) is None
@@ -165,3 +168,55 @@ def test_over_its_quota_nothing_counts_as_written() -> None:
     outcomes = actions.send(opened(wire), [sending, sending])
     assert [outcome.status for outcome in outcomes] == [Status.RETRY] * 2
     assert "quota of events" in outcomes[0].message
+
+
+def deleted(said: Answer, **settings: Any) -> tuple[Wire, list[Outcome]]:
+    wire = Wire(KNOWN, said)
+    keys: dict[str, Any] = {"personal_key": SecretStr("phx_1"), "project_id": "12"}
+    rows = [record("identify", Op.DELETED, distinct_id=one) for one in ("a", "b")]
+    batch = [Sending(one, actions.IDENTIFY.encode(one)) for one in rows]
+    return wire, list(actions.send_persons(opened(wire, **{**keys, **settings}), batch))
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({}, "https://us.posthog.com"),
+        ({"region": "eu"}, "https://eu.posthog.com"),
+        ({"endpoint": "https://posthog.example"}, "https://posthog.example"),
+        ({"endpoint": "https://proxy.example", "app_endpoint": "https://app.example"}, "https://app.example"),
+    ],
+)
+def test_persons_of_deleted_rows_are_deleted(settings: dict[str, Any], address: str) -> None:
+    wire, outcomes = deleted(Answer(200, {}, b'{"persons_found":2,"persons_deleted":2}'), **settings)
+    assert wire.urls == [f"{address}/api/projects/12/persons/bulk_delete/"]
+    assert wire.bodies == [{"distinct_ids": ["a", "b"], "delete_events": False}]
+    assert wire.signed == "Bearer phx_1"
+    assert {outcome.status for outcome in outcomes} == {Status.WRITTEN}
+
+
+def test_who_is_not_there_is_deleted_and_who_could_not_be_is_not() -> None:
+    _, outcomes = deleted(Answer(400, {}, b'{"detail":"distinct_ids matched no person"}'))
+    assert {outcome.status for outcome in outcomes} == {Status.WRITTEN}
+    _, outcomes = deleted(Answer(200, {}, b'{"persons_deleted":1,"deletion_errors":[{"person_uuid":"x"}]}'))
+    assert {outcome.status for outcome in outcomes} == {Status.RETRY}
+
+
+def test_without_a_personal_key_nobody_is_deleted_and_it_is_said_what_is_missing() -> None:
+    for missing in ("personal_key", "project_id"):
+        with pytest.raises(ConfigError, match="personal API key and the project's number"):
+            deleted(KNOWN, **{missing: None})
+
+
+def test_rows_that_are_deleted_share_no_call_with_others_and_need_the_id() -> None:
+    gone = record("identify", Op.DELETED, distinct_id="a")
+    assert actions.IDENTIFY.group(gone) != actions.IDENTIFY.group(record("identify", distinct_id="a"))
+    assert isinstance(fields.checker(actions.IDENTIFY)({"plan": "pro"}, Op.DELETED), Outcome)
+
+
+def test_the_personal_key_is_tried_too() -> None:
+    wire = Wire(KNOWN, Answer(403, {}, b'{"detail":"scope"}'))
+    with pytest.raises(AccessError) as caught:
+        opened(wire, personal_key=SecretStr("phx_1"), project_id="12").test()
+    assert wire.urls == ["https://us.posthog.com/api/projects/12/persons/?limit=1"]
+    assert "may write persons" in (caught.value.hint or "")

@@ -2,12 +2,14 @@
 
 Sources: research on reverse ETL, section 3.3 (PostHog): a batch of 20 MB; an event without a name or a distinct_id is
 dropped, and 200 is answered. Research on PostHog, section 4: 1 MB an event, ids are cut at 200 characters (4.1), $set,
-$set_once and $unset (4.2), ids that are nobody's (4.3).
+$set_once and $unset (4.2), ids that are nobody's (4.3). Persons are deleted by PostHog's API of the application, a
+thousand in a call (posthog.com/docs/api/persons).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +22,7 @@ from tidemill.destinations.port import (
     Kind,
     Limits,
     Mode,
+    Op,
     Outcome,
     Record,
     Sending,
@@ -90,8 +93,10 @@ def encode_event(record: Record) -> bytes:
 
 
 def encode_person(record: Record) -> bytes:
-    """Properties of a person."""
+    """Properties of a person; of a deleted row, the id by which the person is deleted."""
     given = record.fields
+    if record.op is Op.DELETED:
+        return _encoder.encode(given["distinct_id"])
     properties: dict[str, Any] = {"$set": _others(record, _OF_PERSON)}
     if given.get("set_once"):
         properties["$set_once"] = given["set_once"]
@@ -140,9 +145,26 @@ def send(client: PosthogClient, batch: Sequence[Sending]) -> Sequence[Outcome]:
     return [WRITTEN] * len(batch)
 
 
+def send_persons(client: PosthogClient, batch: Sequence[Sending]) -> Sequence[Outcome]:
+    """Set properties of persons, or delete persons. Who is not there is as good as deleted."""
+    if batch[0].record.op is not Op.DELETED:
+        return send(client, batch)
+    said = client.delete(b",".join(sending.body for sending in batch))
+    if isinstance(said, dict) and said.get("deletion_errors"):
+        # By its own id, which says nothing to us: the others will not be there the next time.
+        told = "PostHog could not delete some of the persons of this call, and does not say which."
+        return [again("posthog_delete", told, unsure=True)] * len(batch)
+    return [WRITTEN] * len(batch)
+
+
+def _by_call(record: Record) -> Hashable:
+    return record.op is Op.DELETED
+
+
 #: Of the 20 MB of a batch and the 1 MB of an event some are left: an event is put into another envelope there.
 _LIMITS = Limits(rows=1_000, bytes=10_000_000, row_bytes=900_000)
 _STATE = (Mode.UPSERT, Mode.INSERT, Mode.UPDATE)
+_PERSONS = (*_STATE, Mode.MIRROR, Mode.DELETE)
 _HAPPENED = (Mode.INSERT, Mode.UPSERT, Mode.UPDATE)
 
 
@@ -173,9 +195,9 @@ CAPTURE = Action(
 IDENTIFY = Action(
     name="identify",
     title="Identify persons",
-    description="Sets properties of a person ($set), and joins the id that they had before they were known.",
+    description="Sets properties of a person, and joins an earlier id. Persons of deleted rows are deleted.",
     fields=(
-        DISTINCT_ID,
+        dataclasses.replace(DISTINCT_ID, on_delete=True),
         _properties("person"),
         Field("set_once", "Set once", "Properties that are set if they are not there.", Kind.OBJECT),
         Field("unset", "Unset", "Names of properties that are taken away.", multiple=True),
@@ -183,11 +205,12 @@ IDENTIFY = Action(
         TIMESTAMP,
     ),
     more=True,
-    modes=_STATE,
+    modes=_PERSONS,
     limits=_LIMITS,
     encode=encode_person,
-    send=send,
+    send=send_persons,
     check=somebody,
+    group=_by_call,
 )
 GROUP = Action(
     name="group",

@@ -11,11 +11,11 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tidemill.destinations import answers
 from tidemill.destinations.port import Outlet
-from tidemill.errors import AccessError
+from tidemill.errors import AccessError, ConfigError
 from tidemill.outbound.client import Answer
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _WHO = "PostHog"
 _HINT = "PostHog shows the project API key (phc_…) in Settings, Project, General. Look at the region, too."
+_PERSONAL_HINT = "PostHog makes personal API keys (phx_…) in Settings, Personal API keys: one that may write persons."
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -43,7 +44,9 @@ class PosthogClient:
         yield cls(settings, outlet)
 
     def test(self) -> str:
-        """Try the key; no flag is evaluated."""
+        """Try the key; no flag is evaluated. Ask for a person, if persons may be deleted."""
+        if self._settings.personal_key is not None:
+            answers.checked(self._persons("GET", "?limit=1", None), _WHO, self._settings.secrets, hint=_PERSONAL_HINT)
         if self._knows_key():
             return "PostHog takes the project API key."
         return f"{self._settings.address} does not say whether it takes the key (it has no /flags)."
@@ -57,6 +60,28 @@ class PosthogClient:
         body = self._head + events + b"]}"
         answer = self._http.request("POST", f"{self._settings.address}/batch/", headers=_JSON, body=body)
         return answers.checked(answer, _WHO, self._settings.secrets, hint=_HINT)
+
+    def delete(self, ids: bytes) -> Any:
+        """Delete persons of these ids, put together by commas. Gives the answer; None: there is nobody of them."""
+        events = json.dumps(self._settings.delete_events).encode()
+        answer = self._persons(
+            "POST", "bulk_delete/", b'{"distinct_ids":[' + ids + b'],"delete_events":' + events + b"}"
+        )
+        if answer.status == 400 and b"no person" in answer.body:
+            return None
+        return answers.checked(answer, _WHO, self._settings.secrets, hint=_PERSONAL_HINT).json()
+
+    def _persons(self, method: str, path: str, body: bytes | None) -> Answer:
+        settings = self._settings
+        if settings.personal_key is None or settings.project_id is None:
+            raise ConfigError(
+                "posthog_personal_key",
+                "To delete persons, PostHog wants a personal API key and the project's number.",
+                hint="Set personal_key and project_id of the destination.",
+            )
+        headers = {**_JSON, "Authorization": f"Bearer {settings.personal_key.get_secret_value()}"}
+        url = f"{settings.app_address}/api/projects/{settings.project_id}/persons/{path}"
+        return self._http.request(method, url, headers=headers, body=body)
 
     def _knows_key(self) -> bool:
         """Whether it takes the key; False: there is nobody to ask at this address."""

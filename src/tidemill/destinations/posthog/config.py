@@ -10,7 +10,11 @@ from tidemill.destinations.port import Destination, Settings, fingerprint
 from tidemill.destinations.posthog import actions, client
 from tidemill.errors import ConfigError
 
-_HOSTS = {"us": "https://us.i.posthog.com", "eu": "https://eu.i.posthog.com"}
+#: By region: where events go, and where the application is.
+_HOSTS = {
+    "us": ("https://us.i.posthog.com", "https://us.posthog.com"),
+    "eu": ("https://eu.i.posthog.com", "https://eu.posthog.com"),
+}
 
 
 def _of_a_project(key: SecretStr) -> SecretStr:
@@ -34,6 +38,16 @@ class PosthogSettings(Settings):
     historical: bool = Field(
         default=False, description="Events of the past are loaded: PostHog keeps them apart from live ones."
     )
+    personal_key: SecretStr | None = Field(
+        default=None, description="A personal API key (phx_…) that may write persons: to delete them."
+    )
+    project_id: str | None = Field(
+        default=None, pattern=r"^\w+$", description="The project's number: to delete persons."
+    )
+    delete_events: bool = Field(default=False, description="The events of a person who is deleted are deleted, too.")
+    app_endpoint: str | None = Field(
+        default=None, description="Another address of the application, to delete persons; as a rule, that of the API."
+    )
 
     @property
     def account(self) -> str:
@@ -43,7 +57,12 @@ class PosthogSettings(Settings):
     @property
     def address(self) -> str:
         """Of the API."""
-        return (self.endpoint or _HOSTS[self.region]).rstrip("/")
+        return (self.endpoint or _HOSTS[self.region][0]).rstrip("/")
+
+    @property
+    def app_address(self) -> str:
+        """Of the application."""
+        return (self.app_endpoint or self.endpoint or _HOSTS[self.region][1]).rstrip("/")
 
 
 POSTHOG = Destination(
