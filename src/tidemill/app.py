@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from tidemill.health import Check
 from tidemill.settings import Settings
@@ -44,13 +45,35 @@ if TYPE_CHECKING:
     from tidemill.store.sync_books import SyncBooks
 
 
+Part = TypeVar("Part")
+
+
+class part(functools.cached_property[Part]):  # noqa: N801 - it is used as a decorator
+    """Of an App: made when it is first needed, once, whichever of several threads is first."""
+
+    @overload
+    def __get__(self, app: None, owner: type[Any] | None = None) -> Self: ...
+    @overload
+    def __get__(self, app: object, owner: type[Any] | None = None) -> Part: ...
+    def __get__(self, app: Any, owner: type[Any] | None = None) -> Any:
+        """The part."""
+        if app is None:
+            return self
+        with app._making:
+            made = vars(app).get(str(self.attrname), _UNMADE)
+            return super().__get__(app, owner) if made is _UNMADE else made
+
+
+_UNMADE = object()
+
+
 class App:
     """One installation, open for use: ``with App(settings) as app: app.exports.run(…)``."""
 
     def __init__(self, settings: Settings, *, renew_secret_key: bool = False, within_fence: bool = False) -> None:
         """`renew_secret_key`: the one of before is lost; `within_fence`: also one that nobody else may use yet."""
         self.settings, self._renew, self._within_fence = settings, renew_secret_key, within_fence
-        self._closing = contextlib.ExitStack()
+        self._closing, self._making = contextlib.ExitStack(), threading.RLock()
 
     def __enter__(self) -> App:
         """Open the database: it is made if there is none."""
@@ -67,14 +90,14 @@ class App:
     ) -> None:
         self._closing.close()
 
-    @functools.cached_property
+    @part
     def postgres(self) -> Postgres:
         """The running PostgreSQL."""
         from tidemill.store.postgres import open_postgres
 
         return open_postgres(self.settings)
 
-    @functools.cached_property
+    @part
     def database(self) -> Database:
         """The metadata database, up to date."""
         from tidemill.store.database import Database
@@ -89,14 +112,14 @@ class App:
         if "engine" in vars(self):
             self.engine.assert_alive()
 
-    @functools.cached_property
+    @part
     def secrets(self) -> Secrets:
         """Encryption of what is kept secret."""
         from tidemill.store.secrets import Secrets
 
         return Secrets(self.settings)
 
-    @functools.cached_property
+    @part
     def lake(self) -> Lake:
         """The event store."""
         from tidemill.events.lake import Lake
@@ -105,20 +128,20 @@ class App:
         self._closing.callback(lake.close)
         return lake
 
-    @functools.cached_property
+    @part
     def _installation(self) -> Installation:
         from tidemill.store.installation import Installation
 
         return Installation(self.database)
 
-    @functools.cached_property
+    @part
     def event_data(self) -> EventDataService:
         """Where event data lies."""
         from tidemill.events.data.service import EventDataService
 
         return EventDataService(self.settings, self._installation, self.secrets)
 
-    @functools.cached_property
+    @part
     def _locks(self) -> Locks:
         from tidemill.store.locks import Locks
 
@@ -126,7 +149,7 @@ class App:
         self._closing.callback(locks.close)
         return locks
 
-    @functools.cached_property
+    @part
     def engine(self) -> Engine:
         """The durable engine. It begins with the first workflow."""
         from tidemill.engine.lazy import LazyEngine
@@ -135,7 +158,7 @@ class App:
         self._closing.callback(engine.close)
         return engine
 
-    @functools.cached_property
+    @part
     def connections(self) -> ConnectionService:
         """Connections."""
         from tidemill.connections.service import ConnectionService
@@ -143,7 +166,7 @@ class App:
 
         return ConnectionService(self.settings, Connections(self.database), self.secrets)
 
-    @functools.cached_property
+    @part
     def events(self) -> EventService:
         """Events and rejects."""
         from tidemill.events.service import EventService
@@ -151,7 +174,7 @@ class App:
 
         return EventService(self.settings, self.lake, Loads(self.database), Rejects(self.database))
 
-    @functools.cached_property
+    @part
     def identity(self) -> IdentityService:
         """Who is who."""
         from tidemill.events.identity.service import IdentityService
@@ -159,7 +182,7 @@ class App:
 
         return IdentityService(self.lake, PeopleBook(self.database))
 
-    @functools.cached_property
+    @part
     def sources(self) -> Mapping[str, Source]:
         """Where the rows of each model come from."""
         from tidemill.events.sources.amplitude_events import AmplitudeEventSource
@@ -177,14 +200,14 @@ class App:
             "merge_ids": MergeIdSource(self.lake, self.identity, metadata),
         }
 
-    @functools.cached_property
+    @part
     def _metadata(self) -> Metadata:
         from tidemill.events.sources.metadata import Metadata
         from tidemill.store.tables import SCHEMA
 
         return Metadata(SCHEMA)
 
-    @functools.cached_property
+    @part
     def exports(self) -> ExportService:
         """Exports and runs."""
         from tidemill.events.erasure import PersonEvents
@@ -206,7 +229,7 @@ class App:
             self._client,
         )
 
-    @functools.cached_property
+    @part
     def seeing(self) -> Seeing:
         """Logs of runs, and figures of exports."""
         from tidemill.exports.seeing import Seeing
@@ -215,14 +238,14 @@ class App:
         self._closing.callback(seeing.close)
         return seeing
 
-    @functools.cached_property
+    @part
     def scheduler(self) -> Scheduler:
         """Says which runs are due. It needs no event store."""
         from tidemill.exports.schedules.scheduler import Scheduler
 
         return Scheduler(self.books.exports, self.books.schedules, self.books.tasks)
 
-    @functools.cached_property
+    @part
     def books(self) -> Books:
         """What is kept of exports, their runs and queues."""
         from tidemill.store.books import Books
@@ -233,7 +256,7 @@ class App:
         """Whether there is something in the queues of workers."""
         return self.books.tasks.any() or self.books.pieces.any() or self._sync_books.syncs.any()
 
-    @functools.cached_property
+    @part
     def worker(self) -> Worker:
         """Does what is in the queues: of schedules, of backfills, of syncs."""
         from tidemill.reverse_etl.queue import SyncQueue
@@ -242,20 +265,20 @@ class App:
         syncs = SyncQueue(self._sync_books.syncs, lambda: self.reverse_etl.syncs, lambda: self.worker.stopping)
         return Worker(self.settings, self.engine, [*self.exports.queues, syncs])
 
-    @functools.cached_property
+    @part
     def _sync_books(self) -> SyncBooks:
         from tidemill.store.sync_books import SyncBooks
 
         return SyncBooks.of(self.database)
 
-    @functools.cached_property
+    @part
     def reverse_etl(self) -> ReverseEtl:
         """Reverse ETL: sources, models, destinations and syncs."""
         from tidemill.reverse_etl.service import ReverseEtl
 
         return ReverseEtl(self.settings, self._sync_books, self.secrets, self._locks, self.connections.auth)
 
-    @functools.cached_property
+    @part
     def notify(self) -> NotifyService:
         """Channels by which people are told."""
         from tidemill.notify.service import NotifyService
@@ -268,7 +291,7 @@ class App:
 
         return Channels(self.database).any()
 
-    @functools.cached_property
+    @part
     def lookout(self) -> Lookout:
         """Finds what nobody does that should be done. It needs no event store."""
         from tidemill.exports.lookout import Lookout
@@ -287,7 +310,7 @@ class App:
 
         open_postgres(self.settings)
 
-    @functools.cached_property
+    @part
     def keys(self) -> KeyService:
         """Keys by which SDKs send events."""
         from tidemill.capture.service import KeyService

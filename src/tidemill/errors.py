@@ -19,8 +19,10 @@ from __future__ import annotations
 
 import re
 
-#: Passwords, as libpq's keywords and URLs have them. Whoever cannot connect tells with what it was tried.
-_PASSWORD = re.compile(r"(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s'\"]+)|(://[^\s:/@'\"]*:)[^\s/@'\"]+(?=@)", re.I)
+#: Passwords, as libpq's keywords and URLs have them. Whoever cannot connect tells with what it was tried. In a URL a
+#: password may hold what is a quotation mark elsewhere: what lies between the colon and the last @ before the host is
+#: blotted out.
+_PASSWORD = re.compile(r"(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s'\"]+)|(://[^\s:/@'\"]*:)[^\s/]+(?=@[^\s/@]*)", re.I)
 
 
 def without_passwords(text: str) -> str:

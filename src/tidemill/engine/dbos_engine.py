@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -68,6 +69,7 @@ class DbosEngine:
         self._workflows: dict[str, Callable[..., Any]] = {}
         self._registered: dict[str, Callable[..., Any]] = {}
         self._launched = False
+        self._launching = threading.Lock()
 
     @property
     def worker(self) -> str:
@@ -79,9 +81,13 @@ class DbosEngine:
         self._workflows[name] = workflow
 
     def launch(self) -> None:
-        """See port.Engine."""
-        if self._launched:
-            return
+        """See port.Engine. The threads of a server may all be the first to need it."""
+        if not self._launched:
+            with self._launching:
+                if not self._launched:
+                    self._launch()
+
+    def _launch(self) -> None:
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
         config = DBOSConfig(
             name="tidemill",
@@ -152,11 +158,12 @@ class DbosEngine:
 
     def close(self) -> None:
         """See port.Engine."""
-        if self._launched:
-            with contextlib.suppress(dbos_error.DBOSException):
-                DBOS.destroy(destroy_registry=True)
-            self._liveness.leave()
-            self._launched = False
+        with self._launching:
+            if self._launched:
+                with contextlib.suppress(dbos_error.DBOSException):
+                    DBOS.destroy(destroy_registry=True)
+                self._liveness.leave()
+                self._launched = False
 
 
 class _Abandoned(BaseException):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,19 @@ class LazyEngine:
     def __init__(self, dsn: str, url: str) -> None:
         self._dsn, self._url = dsn, url
         self._workflows: dict[str, Callable[..., Any]] = {}
+        self._made: DbosEngine | None = None
+        self._making = threading.Lock()
 
-    @functools.cached_property
+    @property
     def _engine(self) -> DbosEngine:
         from tidemill.engine.dbos_engine import DbosEngine  # 0.4 s
 
-        engine = DbosEngine(self._dsn, self._url)
-        for name, workflow in self._workflows.items():
-            engine.register(name, workflow)
-        return engine
+        with self._making:
+            if self._made is None:
+                self._made = DbosEngine(self._dsn, self._url)
+                for name, workflow in self._workflows.items():
+                    self._made.register(name, workflow)
+            return self._made
 
     @property
     def worker(self) -> str:
@@ -59,8 +63,8 @@ class LazyEngine:
 
     def assert_alive(self) -> None:
         """See port.Engine."""
-        if "_engine" in vars(self):
-            self._engine.assert_alive()
+        if self._made is not None:
+            self._made.assert_alive()
 
     def bury(self, worker: str) -> bool:
         """See port.Engine."""
@@ -72,5 +76,5 @@ class LazyEngine:
 
     def close(self) -> None:
         """See port.Engine."""
-        if "_engine" in self.__dict__:
-            self._engine.close()
+        if self._made is not None:
+            self._made.close()

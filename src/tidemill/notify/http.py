@@ -5,9 +5,10 @@ from __future__ import annotations
 import http
 import socket
 import ssl
+import threading
 import time
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
@@ -24,6 +25,10 @@ _ACCESS = {401, 403, 407}
 #: Of the address, not of the message.
 _OF_ADDRESS = {404, 405, 410}
 _READS_BYTES = 2_000
+#: For all of it.
+_WHOLE_SECONDS = 60.0
+#: Status, body, and the header Retry-After.
+_Answer = tuple[int, bytes, str | None]
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> None:
@@ -35,9 +40,37 @@ def post(url: str, body: bytes, headers: Mapping[str, str], secrets: Sequence[st
     TidemillError
         It was not taken.
     """
+    found = urllib.parse.urlsplit(url)
+    status, said, after = _timely(found, lambda: _posted(url, found, body, headers))
+    if not 200 <= status < 300:
+        raise _refused(found.hostname or "", status, network.plain(said, secrets), after)
+
+
+def _timely(found: urllib.parse.SplitResult, ask: Callable[[], _Answer]) -> _Answer:
+    """What `ask` gives, if it comes in time: a server may send a byte now and then for ever, each of which is in
+    time."""
+    answers: list[_Answer | BaseException] = []
+
+    def run() -> None:
+        try:
+            answers.append(ask())
+        except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
+            answers.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(_WHOLE_SECONDS)
+    if not answers:
+        raise network.unreachable(found.hostname or "", found.port, TimeoutError())
+    if isinstance(answers[0], BaseException):
+        raise answers[0]
+    return answers[0]
+
+
+def _posted(url: str, found: urllib.parse.SplitResult, body: bytes, headers: Mapping[str, str]) -> _Answer:
+    """Status, the beginning of what the server says of a refusal, and when to come again."""
     import requests  # 60 ms, and memory
 
-    found = urllib.parse.urlsplit(url)
     with requests.Session() as session:
         # A user of the address signs in; nobody else's password, of ~/.netrc, is told to it.
         name = (urllib.parse.unquote(found.username or ""), urllib.parse.unquote(found.password or ""))
@@ -51,12 +84,11 @@ def post(url: str, body: bytes, headers: Mapping[str, str], secrets: Sequence[st
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                status, said = answer.status_code, network.plain(_beginning(answer), secrets)
-                after = answer.headers.get("Retry-After")
+                taken = 200 <= answer.status_code < 300  # then nothing else matters
+                said = b"" if taken else _beginning(answer)
+                return answer.status_code, said, answer.headers.get("Retry-After")
         except requests.RequestException as error:
             raise _failed(found.hostname or "", found.port, error) from None
-    if not 200 <= status < 300:
-        raise _refused(found.hostname or "", status, said, after)
 
 
 def _beginning(answer: requests.Response) -> bytes:
@@ -65,7 +97,7 @@ def _beginning(answer: requests.Response) -> bytes:
 
     found, deadline = b"", time.monotonic() + network.ANSWER_SECONDS
     try:
-        for piece in answer.iter_content(_READS_BYTES):
+        for piece in answer.iter_content(1):  # more would be waited for until it is there
             found += piece
             if len(found) >= _READS_BYTES or time.monotonic() > deadline:
                 break

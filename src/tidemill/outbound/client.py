@@ -112,6 +112,7 @@ class Http:
         if asked.url.scheme not in {"http", "https"} or not host:
             raise ConfigError("url", "That is no address of a web server.", hint="It begins with https://.")
         deadline = time.monotonic() + WHOLE_SECONDS
+        told = guards.deadline.set(deadline)
         try:
             answer = self._client.send(asked, auth=httpx.BasicAuth(*auth) if auth else None, stream=True)
             try:
@@ -134,6 +135,8 @@ class Http:
             raise network.unreachable(host, port, _cause(error)) from None
         except OSError as error:  # of the look-up of a name
             raise network.unreachable(host, port, error) from None
+        finally:
+            guards.deadline.reset(told)
 
 
 def _small(headers: httpx.Headers) -> dict[str, str]:

@@ -8,9 +8,13 @@ other.
 
 from __future__ import annotations
 
+import contextvars
 import ipaddress
 import socket
+import ssl
+import time
 from collections.abc import Iterable
+from typing import Any
 
 import httpcore
 import httpx
@@ -77,6 +81,47 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return None
 
 
+#: Until when the request of this thread is to be over, by `time.monotonic`.
+deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline", default=float("inf"))
+
+
+def _within(timeout: float | None) -> float:
+    """What may be waited now. A server that sends a byte now and then is in time with each."""
+    left = deadline.get() - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout("the request takes too long")
+    return left if timeout is None else min(left, timeout)
+
+
+class _Timed(httpcore.NetworkStream):
+    """A connection that keeps to the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """See httpcore."""
+        return self._stream.read(max_bytes, _within(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """See httpcore."""
+        self._stream.write(buffer, _within(timeout))
+
+    def close(self) -> None:
+        """See httpcore."""
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """See httpcore."""
+        return _Timed(self._stream.start_tls(ssl_context, server_hostname, _within(timeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        """See httpcore."""
+        return self._stream.get_extra_info(info)
+
+
 class _Backend(httpcore.NetworkBackend):
     """Connects to what the guard allows."""
 
@@ -95,7 +140,7 @@ class _Backend(httpcore.NetworkBackend):
         failed: Exception | None = None
         for address in self._guard.addresses(host, port):
             try:
-                return self._sync.connect_tcp(address, port, timeout, local_address, socket_options)
+                return _Timed(self._sync.connect_tcp(address, port, _within(timeout), local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = failed or error
         raise failed or httpcore.ConnectError(f"{host} has no address")

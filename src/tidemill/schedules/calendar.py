@@ -144,7 +144,7 @@ class Schedule(pydantic.BaseModel, frozen=True, extra="forbid"):
         if self.pause_within is not None:
             return dt.timedelta(seconds=self.pause_within)
         size = self.seconds
-        return dt.timedelta(seconds=max(_DAY, 2 * size * (self.pause_after or 1)))
+        return dt.timedelta(seconds=min(max(_DAY, 2 * size * (self.pause_after or 1)), 520 * _WEEK))
 
     @property
     def seconds(self) -> int:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.store.database import Database
+from tidemill.store.loads import storable
 from tidemill.store.records_sync import Reject
 from tidemill.store.tables_sync import sync_rejects as table
 
@@ -25,9 +26,8 @@ class SyncRejects:
     def keep(self, sync_id: uuid.UUID, run: int, rows: Sequence[dict[str, Any]]) -> None:
         """Keep rows (key, op, status, code, message, row), in place of those of the same key."""
         for start in range(0, len(rows), _AT_ONCE):
-            values = [
-                {"sync_id": sync_id, "first_run": run, "last_run": run, **row} for row in rows[start : start + _AT_ONCE]
-            ]
+            shared = {"sync_id": sync_id, "first_run": run, "last_run": run}
+            values = [{**shared, **_storable(row)} for row in rows[start : start + _AT_ONCE]]
             insert = pg.insert(table).values(values)
             changed: dict[str, Any] = {
                 name: insert.excluded[name] for name in ("op", "status", "code", "message", "row", "last_run")
@@ -36,7 +36,9 @@ class SyncRejects:
             changed |= {"tries": tries, "last_at": sa.func.now()}
             with self._database.begin() as connection:
                 connection.execute(
-                    insert.on_conflict_do_update(index_elements=[table.c.sync_id, table.c.key], set_=changed)
+                    insert.on_conflict_do_update(
+                        index_elements=[table.c.sync_id, sa.func.md5(table.c.key)], set_=changed
+                    )
                 )
 
     def settle(self, sync_id: uuid.UUID, before_run: int) -> None:
@@ -93,3 +95,12 @@ class SyncRejects:
 
 def _has(text: str) -> sa.ColumnElement[bool]:
     return sa.func.strpos(sa.func.lower(table.c.message), text.lower()) > 0
+
+
+def _storable(value: Any) -> Any:
+    """A value with texts that PostgreSQL takes."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(str(name)): _storable(item) for name, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, list) else value

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from tests.crash_harness import Child
+from tests.installation import Installation
 
 from tidemill.engine import liveness, pruning
 from tidemill.engine.dbos_engine import DbosEngine
@@ -361,3 +363,37 @@ def test_what_ended_long_ago_is_forgotten_but_not_of_what_is_at_work(postgres: P
 
 def test_tables_of_the_engine_are_changed_in_turn_with_those_of_the_metadata() -> None:
     assert locks.key("migrate") == liveness._UPGRADES
+
+
+def test_threads_that_are_first_at_once_launch_it_once(postgres: Postgres) -> None:
+    engine = DbosEngine(postgres.dsn, postgres.url)
+    engine.register("answer", lambda: 42)
+    results: list[object] = []
+    threads = [
+        threading.Thread(target=lambda n=n: results.append(engine.start("answer", f"a{n}").wait()), daemon=True)
+        for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
+    assert results == [42] * 4
+    assert one(postgres, "SELECT count(*) FROM tidemill_engine.workers") == 1
+    engine.close()
+
+
+def test_parts_of_an_installation_are_made_once(installation: Installation) -> None:
+    with installation.app() as app:
+        ready, found = threading.Barrier(8), list[object]()
+
+        def ask() -> None:
+            ready.wait()
+            found.append(app.exports)
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 8
+        assert len({id(one) for one in found}) == 1

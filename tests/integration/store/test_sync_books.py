@@ -121,6 +121,16 @@ def test_rows_that_were_refused_are_kept_in_their_last_version(books: SyncBooks)
     assert books.rejects.forget(made.id, ["0001", "none"]) == 1
 
 
+def test_a_row_with_odd_texts_or_a_long_key_is_kept(books: SyncBooks) -> None:
+    made = sync(books)
+    odd = {**rejected("k" * 20_000), "row": {"a\0b": ["\ud800", {"c": "\0"}]}, "message": "no\0"}
+    books.rejects.keep(made.id, 1, [odd])
+    books.rejects.keep(made.id, 2, [odd])
+    (found,) = books.rejects.find(made.id)
+    assert (found.tries, len(found.key)) == (2, 20_000)
+    assert found.row == {"a\\0b": ["\\ud800", {"c": "\\0"}]}
+
+
 def test_what_is_used_is_not_deleted_and_names_are_unique(books: SyncBooks) -> None:
     made = sync(books)
     with pytest.raises(ConflictError, match="used by syncs"):

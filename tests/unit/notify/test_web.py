@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import re
+import socket
 import textwrap
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +216,38 @@ def test_nothing_secret_is_among_what_may_be_shown() -> None:
         assert "s3cr3t" not in f"{made!r} {made.shown()} {made.address}"
         assert "s3cr3t" in str(made.hidden())
     assert webhook(f"https://u:s3cr3t@example.com:8443{PATH}").address == "https://example.com:8443/…"
+
+
+@contextlib.contextmanager
+def dripping(said: bytes) -> Iterator[str]:
+    """A server that says this, and then nothing more for ever."""
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                found, _ = listener.accept()
+                found.recv(65_536)
+                found.sendall(said)
+                held.append(found)
+
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/hook"
+    for one in held:
+        one.close()
+
+
+def test_a_message_is_taken_when_the_server_says_so_however_long_it_goes_on() -> None:
+    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx") as url:
+        send(webhook(url))
+
+
+def test_a_server_that_does_not_come_to_an_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "ANSWER_SECONDS", 0.2)
+    with dripping(b"HTTP/1.1 500 Oh\r\nContent-Length: 100000\r\n\r\nit hurts") as url:
+        assert "it hurts" in failing(webhook(url)).message
+    monkeypatch.setattr(network, "ANSWER_SECONDS", 600.0)
+    monkeypatch.setattr(http, "_WHOLE_SECONDS", 0.2)
+    with dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ") as url:
+        assert failing(webhook(url)).code == "server_timeout"

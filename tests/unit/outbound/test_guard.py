@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -125,3 +127,29 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     with contextlib.closing(Http(Guard())) as http, pytest.raises(ConfigError) as caught:
         http.request("POST", url)
     assert caught.value.code == "url"
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tidemill.outbound import client
+
+    monkeypatch.setattr(client, "WHOLE_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.closing(Http(Guard(["127.0.0.1"]))) as http:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        held: list[socket.socket] = []
+
+        def drip() -> None:
+            found, _ = listener.accept()
+            held.append(found)
+            with contextlib.suppress(OSError):
+                found.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while True:
+                    found.sendall(b"x")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with pytest.raises(UnavailableError) as caught:
+            http.request("GET", address)
+        assert caught.value.code == "server_timeout"
+        held[0].close()
+        thread.join()

@@ -139,8 +139,10 @@ def _rows() -> None:
         sa.Column("first_run", sa.Integer(), nullable=False),
         sa.Column("last_run", sa.Integer(), nullable=False),
         sa.Column("last_at", _MOMENT, nullable=False, server_default=_NOW),
-        sa.UniqueConstraint("sync_id", "key"),
         schema="tidemill",
+    )
+    op.create_index(
+        "sync_rejects_key", "sync_rejects", ["sync_id", sa.text("md5(key)")], unique=True, schema="tidemill"
     )
     op.create_table(
         "paces",
