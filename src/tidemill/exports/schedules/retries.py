@@ -13,7 +13,7 @@ from tidemill.store.records import Task
 
 #: Seconds until the second try of what may pass by itself; each time after twice that, up to a bound. A try of its own
 #: waits for BigQuery already (TIDEMILL_RETRY_DEADLINE_SECONDS), so there is no hurry.
-_FIRST_SECONDS, _MOST_SECONDS = 5.0, 3600.0
+_FIRST_SECONDS, _MOST_SECONDS, _LONGEST_SECONDS = 5.0, 3600.0, 6 * 3600.0
 #: What says that another process is at it: it is looked again soon.
 ELSEWHERE_AFTER = dt.timedelta(seconds=15)
 #: Without a calendar to go by.
@@ -59,7 +59,8 @@ def judged(error: TidemillError, tries: int, schedule: Schedule, now: dt.datetim
 def pause(error: TidemillError, tries: int) -> dt.timedelta:
     """How long is waited after so many tries that ended by an error which passes."""
     seconds = min(_FIRST_SECONDS * 2 ** min(tries - 1, 20), _MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
-    return dt.timedelta(seconds=max(seconds, getattr(error, "after", None) or 0.0))
+    after = min(getattr(error, "after", None) or 0.0, _LONGEST_SECONDS)  # whoever asks for more is asked again
+    return dt.timedelta(seconds=max(seconds, after))
 
 
 def limit(schedule: Schedule, tries: int) -> dt.timedelta:
