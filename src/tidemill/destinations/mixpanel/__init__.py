@@ -1,0 +1,1 @@
+"""Events, user profiles and group profiles of Mixpanel."""
