@@ -17,6 +17,7 @@ _KNOWN = {
     "customerio": ("customerio.config", "CUSTOMERIO"),
     "files": ("files.config", "FILES"),
     "hubspot": ("hubspot.config", "HUBSPOT"),
+    "iterable": ("iterable.config", "ITERABLE"),
     "mixpanel": ("mixpanel.config", "MIXPANEL"),
     "postgresql": ("postgresql.config", "POSTGRESQL"),
     "posthog": ("posthog.config", "POSTHOG"),
