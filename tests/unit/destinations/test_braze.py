@@ -90,6 +90,15 @@ def test_users_are_deleted_fifty_a_call_and_by_one_kind_of_id(api: BrazeApi) -> 
     assert {"user_aliases": [alias]} in calls
 
 
+@pytest.mark.parametrize("op", [Op.ADDED, Op.DELETED])
+def test_an_alias_that_was_made_of_null_names_nobody(api: BrazeApi, op: Op) -> None:
+    row = user(1, op, Mode.MIRROR, user_alias={"alias_name": None, "alias_label": "l"})
+    by_hand.delivered(BRAZE, api.settings(), actions.USERS, [row])
+    (body,) = (asked.json() for asked in api.asked)
+    expected = {"external_id": "u1", "_update_existing_only": False}
+    assert body == ({"external_ids": ["u1"]} if op is Op.DELETED else {"attributes": [expected]})
+
+
 @pytest.mark.parametrize(
     ("made", "op"),
     [

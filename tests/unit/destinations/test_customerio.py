@@ -114,6 +114,7 @@ def test_a_ulid_holds_the_time_and_the_row(row: uuid.UUID, when: int | None) -> 
         ("people", {"id": "u1", "text": "é" * 501}, "text is longer than 1,000 bytes"),
         ("people", {"id": "u1", **{f"a{n}": n for n in range(301)}}, "more than 300 attributes"),
         ("objects", {"object_type_id": "1", "object_id": "o1", "text": "x" * 1_001}, "longer than 1,000 bytes"),
+        ("people", {"id": "u1", "text": "x" * 300 + "\ud800"}, "no Unicode"),
         ("events", {"name": "rented"}, "One of id"),
         ("events", {"id": "u1", "name": "é" * 51}, "longer than 100 bytes"),
         ("events", {"id": "u1", "name": "n", "attributes": {"a": "x" * 32_000}}, "32,000 are allowed"),

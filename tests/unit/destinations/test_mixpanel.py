@@ -147,6 +147,16 @@ def test_a_call_that_is_too_large_is_halved(api: MixpanelApi) -> None:
     assert [len(asked.json()) for asked in api.asked] == [10, 5, 5]
 
 
+def test_no_outcome_holds_the_token(api: MixpanelApi) -> None:
+    said = {"index": 0, "message": f'bad: {{"$token": "{apis.TOKEN}"}}'}
+    api.faults = [Reply(400, {"num_records_imported": 0, "failed_records": [said]})]
+    (outcome,) = by_hand.delivered(
+        MIXPANEL, api.settings(), actions.PROFILES, [by_hand.record(actions.PROFILES, {"distinct_id": "u1"})]
+    ).values()
+    assert outcome.message.startswith("bad")
+    assert apis.TOKEN not in outcome.message
+
+
 def test_regions_have_their_own_addresses() -> None:
     made: dict[str, Any] = {"token": "t"}
     assert MixpanelSettings(**made).address == "https://api.mixpanel.com"

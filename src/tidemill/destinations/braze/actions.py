@@ -49,14 +49,18 @@ _REFUSED = "braze_refused"
 
 def check(record: Record) -> Outcome | None:
     """A row that names no user."""
-    deletes = record.op is Op.DELETED
-    known = tuple(_DELETED) if deletes else _IDS
-    if not any(record.fields.get(name) for name in known):
-        return rejected(INVALID, f"One of {', '.join(known)} is needed.")
-    alias = record.fields.get("user_alias")
-    if alias and not all(isinstance(alias.get(name), str) and alias[name] for name in ("alias_name", "alias_label")):
-        return rejected(INVALID, "user_alias needs alias_name and alias_label.")
-    return None
+    known = tuple(_DELETED) if record.op is Op.DELETED else _IDS
+    if any(_names(record, name) for name in known):
+        return None
+    return rejected(INVALID, f"One of {', '.join(known)} is needed; user_alias with alias_name and alias_label.")
+
+
+def _names(record: Record, name: str) -> bool:
+    """Whether that field names a user. A mapping may make an alias of columns that are null."""
+    value = record.fields.get(name)
+    if name == "user_alias" and value:
+        return all(isinstance(value.get(part), str) and value[part] for part in ("alias_name", "alias_label"))
+    return bool(value)
 
 
 def encode_user(record: Record) -> bytes:
@@ -82,8 +86,8 @@ def encode_happening(record: Record) -> bytes:
 
 
 def _named(record: Record) -> dict[str, Any]:
-    """The fields, without ids that are empty."""
-    return {name: value for name, value in record.fields.items() if value or name not in _IDS}
+    """The fields, without ids that name nobody."""
+    return {name: value for name, value in record.fields.items() if name not in _IDS or _names(record, name)}
 
 
 def _nests(value: Any) -> bool:
@@ -97,7 +101,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _known_by(record: Record) -> str:
-    return next(name for name in _DELETED if record.fields.get(name))
+    return next(name for name in _DELETED if _names(record, name))
 
 
 def group(record: Record) -> str:

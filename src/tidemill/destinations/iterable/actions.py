@@ -187,7 +187,7 @@ EVENTS = Action(
     fields=(
         _EMAIL,
         _ID,
-        Field("eventName", "Name", "Of the event.", required=True, names=("event", "event_name", "name"), longest=255),
+        Field("eventName", "Name", "Of the event.", required=True, names=("event", "event_name", "name")),
         Field(
             "createdAt",
             "Time",

@@ -142,14 +142,13 @@ EVENTS = Action(
     title="Import events",
     description="Each row is an event of a user, of any age.",
     fields=(
-        Field("event", "Event", "Its name.", required=True, names=("event", "event_name", "name"), longest=255),
+        Field("event", "Event", "Its name.", required=True, names=("event", "event_name", "name")),
         Field(
             "distinct_id",
             "User",
             "Who did it.",
             required=True,
             names=("user_id", "distinct_id", "id"),
-            longest=255,
             personal=True,
         ),
         Field("time", "Time", "When.", Kind.DATETIME, required=True, names=("time", "timestamp", "created_at")),
@@ -172,7 +171,6 @@ PROFILES = Action(
             required=True,
             on_delete=True,
             names=("user_id", "distinct_id", "id"),
-            longest=255,
             personal=True,
         ),
         Field("$email", "E-mail", "The user's address.", names=("email",), personal=True),

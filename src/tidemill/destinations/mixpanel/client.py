@@ -7,6 +7,7 @@ without a word; so the import of events, which looks at the token, is asked abou
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.destinations import answers
 from tidemill.destinations.port import BatchRefused, Outlet
+from tidemill.outbound import network
 
 if TYPE_CHECKING:
     from tidemill.destinations.mixpanel.config import MixpanelSettings
@@ -72,6 +74,9 @@ class MixpanelClient:
             auth, more = self._signed()
             address += more
         answer = self._http.request("POST", address, headers=headers, body=body, auth=auth)
+        # What is said of a profile may repeat it, with the token in it.
+        text = network.scrubbed(answer.body.decode(errors="replace"), self._settings.secrets)
+        answer = dataclasses.replace(answer, body=text.encode())
         said = answer.json()
         if answer.status == 400 and isinstance(said, dict) and said.get("failed_records"):
             return said
