@@ -90,7 +90,7 @@ class CustomerioApi(Api):
             self.kept["events"].setdefault(row["id"], row)
         elif row["action"] == "delete":
             self.kept[of].pop(who, None)
-        else:
+        elif who in self.kept[of] or not row["attributes"].get("_update"):
             self.kept[of].setdefault(who, {}).update(row["attributes"])
 
 

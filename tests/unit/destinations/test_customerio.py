@@ -51,6 +51,15 @@ def test_a_person_is_known_by_one_id_and_the_others_can_change(api: CustomerioAp
     }
 
 
+def test_updates_make_nobody(api: CustomerioApi) -> None:
+    row = by_hand.record(actions.PEOPLE, {"phone": "+491234", "plan": "pro"}, Op.UPDATED, Mode.UPDATE)
+    by_hand.delivered(CUSTOMERIO, api.settings(), actions.PEOPLE, [row])
+    (sent,) = api.asked[0].json()["batch"]
+    assert sent["identifiers"] == {"phone": "+491234"}
+    assert sent["attributes"] == {"plan": "pro", "_update": True}
+    assert not api.kept["people"]
+
+
 def test_an_event_has_an_id_that_is_the_same_each_time(api: CustomerioApi) -> None:
     made = {"email": "a@example.com", "name": "rented", "timestamp": "2026-11-01T12:00:00.5Z", "attributes": {"n": 1}}
     first, second = (sent(api, actions.EVENTS, made) for _ in range(2))
@@ -150,7 +159,13 @@ def test_errors_of_nobody_knows_which_row_count_for_none_as_written(errors: list
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply(207, b"no json"), Reply(400, {"errors": [{"batch_index": 1, "reason": "bad"}]}), Reply(413, {})]
+    "reply",
+    [
+        Reply(207, b"no json"),
+        Reply(400, {"errors": [{"batch_index": 1, "reason": "bad"}]}),
+        Reply(413, {}),
+        Reply(400, {"errors": [{"reason": "invalid", "field": "batch", "message": "no"}]}),
+    ],
 )
 def test_an_answer_that_says_too_little_leads_to_smaller_calls(api: CustomerioApi, reply: Reply) -> None:
     api.faults = [reply]

@@ -79,6 +79,20 @@ def test_users_are_deleted_one_a_call_and_those_that_are_gone_are_deleted_too(ap
     }
 
 
+def test_who_is_over_the_limit_waits_as_long_as_the_answer_says(api: IterableApi) -> None:
+    waits: list[float] = []
+    api.faults = [Reply(429, {"code": "RateLimitExceeded", "params": {"rateLimitReset": 77}})]
+    by_hand.delivered(ITERABLE, api.settings(), actions.USERS, [user("1", userId="u1")], waits)
+    assert max(waits) == 77
+
+
+@pytest.mark.parametrize("code", ["UnknownUserIdError", "error.users.noUserWithIdExists"])
+def test_a_user_who_is_not_known_is_deleted_too(api: IterableApi, code: str) -> None:
+    api.faults = [Reply(400, {"code": code, "msg": "none"})]
+    (outcome,) = deliver(api, actions.USERS, user("1", Op.DELETED, userId="u1")).values()
+    assert outcome.status is Status.WRITTEN
+
+
 @pytest.mark.parametrize(
     "reply", [Reply(400, {"code": "BadParams", "msg": "no"}), Reply(200, {"code": "BadParams", "msg": "no"})]
 )

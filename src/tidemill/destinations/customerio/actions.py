@@ -34,8 +34,10 @@ _encoder = msgspec.json.Encoder()
 _LIMITS = Limits(rows=1_000, bytes=499_000, row_bytes=32_000, at_once=8)
 #: Of attributes: how many, bytes of a name and of a value; and bytes of an event's name.
 _ATTRIBUTES, _NAME_BYTES, _VALUE_BYTES, _EVENT_BYTES = 300, 150, 1_000, 100
-_PERSON, _OBJECT = ("id", "email", "cio_id"), ("object_type_id", "object_id")
+_PERSON, _OBJECT = ("id", "email", "phone", "cio_id"), ("object_type_id", "object_id")
 _SOMEBODY = (*_PERSON, "anonymous_id")
+#: One may be named; the first of these that there is.
+_KNOWN_BY = ("cio_id", "id", "email", "phone", "anonymous_id")
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 #: The letters of ten bits: a ULID is made of thirteen such pairs.
 _PAIRS = tuple(first + second for first in _LETTERS for second in _LETTERS)
@@ -91,13 +93,15 @@ def encode_person(record: Record) -> bytes:
     With an id, the address is an attribute: so it can change.
     """
     fields = {name: value for name, value in record.fields.items() if value != "" or name not in _PERSON}
-    known_by = next(name for name in ("cio_id", "id", "email") if name in fields)
+    known_by = next(name for name in _KNOWN_BY if name in fields)
     made: dict[str, Any] = {"type": "person", "identifiers": {known_by: fields.pop(known_by)}}
     if record.op is Op.DELETED:
         return _encoder.encode({**made, "action": "delete"})
     related = fields.pop("relationships", None)
     if "created_at" in fields:
         fields["created_at"] = int(moment(fields["created_at"]).timestamp())
+    if record.mode is Mode.UPDATE:
+        fields["_update"] = True  # nobody is made who is missing
     made |= {"action": "identify", "attributes": fields}
     if related:
         made["cio_relationships"] = [{"identifiers": one} for one in related]
@@ -120,7 +124,7 @@ def encode_object(record: Record) -> bytes:
 def encode_event(record: Record) -> bytes:
     """An event of a person."""
     fields = record.fields
-    known_by = next(name for name in ("cio_id", "id", "email", "anonymous_id") if fields.get(name))
+    known_by = next(name for name in _KNOWN_BY if fields.get(name))
     when = moment(fields["timestamp"]).timestamp() if "timestamp" in fields else None
     made: dict[str, Any] = {
         "type": "person",
@@ -154,19 +158,22 @@ def outcomes(errors: Sequence[Any], number: int) -> list[Outcome]:
     for error in errors:
         index = error.get("batch_index") if isinstance(error, dict) else None
         if isinstance(index, int) and 0 <= index < number:
-            told = (error.get("field"), error.get("message") or error.get("reason"))
-            found[index] = rejected(
-                "customerio_rejected", (": ".join(str(one) for one in told if one) or str(error))[:500]
-            )
+            found[index] = rejected("customerio_rejected", _told(error))
         else:
-            unnamed.append(str(error))
+            unnamed.append(_told(error))
     if unnamed and WRITTEN in found:
         raise BatchRefused("customerio_refused", f"Customer.io answers: {'; '.join(unnamed)[:500]}")
     return found
 
 
+def _told(error: Any) -> str:
+    words = (error.get("field"), error.get("message") or error.get("reason")) if isinstance(error, dict) else ()
+    return (": ".join(str(word) for word in words if word) or str(error))[:500]
+
+
 _ID = Field("id", "Id", "The person's id in your systems.", names=("user_id", "id", "external_id"), personal=True)
 _EMAIL = Field("email", "E-mail", "The person's address.", names=("email",), personal=True)
+_PHONE = Field("phone", "Phone", "The person's number (E.164).", names=("phone",), personal=True)
 _CIO_ID = Field("cio_id", "Customer.io id", "The person's id in Customer.io.", names=("cio_id",), personal=True)
 _EVERY = (Mode.UPSERT, Mode.INSERT, Mode.UPDATE, Mode.MIRROR, Mode.DELETE)
 
@@ -177,6 +184,7 @@ PEOPLE = Action(
     fields=(
         _ID,
         _EMAIL,
+        _PHONE,
         _CIO_ID,
         Field("created_at", "Created", "When the person signed up.", Kind.DATETIME, names=("created_at",)),
         Field(
@@ -201,6 +209,7 @@ EVENTS = Action(
     fields=(
         _ID,
         _EMAIL,
+        _PHONE,
         _CIO_ID,
         Field("anonymous_id", "Anonymous id", "Of one who is not known yet.", names=("anonymous_id",), personal=True),
         Field("name", "Name", "Of the event.", required=True, names=("event", "event_name", "name")),

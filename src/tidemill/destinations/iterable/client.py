@@ -1,23 +1,28 @@
 """Requests to Iterable.
 
-Source: research on reverse ETL, section 3.3 (Iterable).
+Sources: research on reverse ETL, section 3.3 (Iterable); for limits (5 calls a second that update, 10 of events, 100
+that delete) and the answer 429, which holds seconds in its body, Iterable's own description of its API.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tidemill.destinations import answers
 from tidemill.destinations.port import BatchRefused, Outlet
+from tidemill.outbound import waits
 from tidemill.outbound.client import Answer
 
 if TYPE_CHECKING:
     from tidemill.destinations.iterable.config import IterableSettings
 
 WHO = "Iterable"
+#: Of answers about a user who is not there: what is to be deleted is.
+_GONE = frozenset({"UnknownEmailError", "UnknownUserIdError"})
 _HINT = "Iterable shows its keys under Integrations, API keys: it must be a server-side key, of that data center."
 
 
@@ -55,7 +60,7 @@ class IterableClient:
         answer = self._asked("DELETE", path, None)
         said = answer.json()
         code = str(said.get("code") or "") if isinstance(said, dict) else ""
-        if answer.status in {400, 404} and "nouser" in code.lower():
+        if answer.status in {400, 404} and (code in _GONE or "nouser" in code.lower()):
             return
         self._checked(answer)
         if code != "Success":
@@ -68,4 +73,16 @@ class IterableClient:
         headers = {"Api-Key": self._settings.api_key.get_secret_value()}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return self._http.request(method, self._settings.address + path, headers=headers, body=body)
+        return _with_reset(self._http.request(method, self._settings.address + path, headers=headers, body=body))
+
+
+def _with_reset(answer: Answer) -> Answer:
+    """The answer; without Retry-After, the seconds that its body names stand for it."""
+    if answer.status != 429 or answer.after is not None:
+        return answer
+    said = answer.json()
+    told = said.get("params") if isinstance(said, dict) else None
+    reset = waits.seconds(str(told.get("rateLimitReset") or "")) if isinstance(told, dict) else None
+    if reset is None:
+        return answer
+    return dataclasses.replace(answer, headers={**answer.headers, "retry-after": f"{reset:.1f}"})
