@@ -120,7 +120,7 @@ def test_a_ulid_holds_the_time_and_the_row(row: uuid.UUID, when: int | None) -> 
     [
         ("people", {"plan": "pro"}, "One of id"),
         ("people", {"id": "u1", "é" * 76: 1}, "longer than 150 bytes"),
-        ("people", {"id": "u1", "text": "é" * 501}, "text is longer than 1,000 bytes"),
+        ("people", {"id": "u1", "text": "é" * 501}, "'text' is longer than 1,000 bytes"),
         ("people", {"id": "u1", **{f"a{n}": n for n in range(301)}}, "more than 300 attributes"),
         ("objects", {"object_type_id": "1", "object_id": "o1", "text": "x" * 1_001}, "longer than 1,000 bytes"),
         ("people", {"id": "u1", "text": "x" * 300 + "\ud800"}, "no Unicode"),

@@ -70,7 +70,7 @@ def _attributes_wrong(fields: Mapping[str, Any], but: tuple[str, ...]) -> Outcom
         if _longer(name, _NAME_BYTES):
             return rejected(INVALID, f"The name of the attribute {name[:40]!r} is longer than {_NAME_BYTES} bytes.")
         if isinstance(value, str) and _longer(value, _VALUE_BYTES):
-            return rejected(INVALID, f"{name} is longer than {_VALUE_BYTES:,} bytes.")
+            return rejected(INVALID, f"{name[:40]!r} is longer than {_VALUE_BYTES:,} bytes.")
     return None
 
 
