@@ -57,6 +57,10 @@ class BrazeApi(Api):
         """See Api."""
         return action == "users"
 
+    def forgets(self, action: str) -> bool:
+        """See Api."""
+        return action == "users"
+
     def rows_of(self, asked: Asked) -> int | None:
         """See Api."""
         return sum(len(rows) for rows in asked.json().values())

@@ -59,6 +59,10 @@ class CustomerioApi(Api):
             return [row["attributes"]["n"] for row in self.kept["events"].values()]
         return list(self.kept[action])
 
+    def forgets(self, action: str) -> bool:
+        """See Api."""
+        return action != "events"
+
     def rows_of(self, asked: Asked) -> int | None:
         """See Api."""
         return len(asked.json()["batch"]) if asked.method == "POST" else None

@@ -49,6 +49,10 @@ class IterableApi(Api):
         """See Api."""
         return list(self.users) if action == "users" else [row["dataFields"]["n"] for row in self.events.values()]
 
+    def forgets(self, action: str) -> bool:
+        """See Api."""
+        return action == "users"
+
     def rows_of(self, asked: Asked) -> int | None:
         """See Api."""
         if asked.method != "POST":

@@ -53,6 +53,10 @@ class MixpanelApi(Api):
             return [event["properties"]["n"] for event in self.events.values()]
         return list(self.profiles["/engage" if action == "profiles" else "/groups"])
 
+    def forgets(self, action: str) -> bool:
+        """See Api."""
+        return action != "events"
+
     def rows_of(self, asked: Asked) -> int | None:
         """See Api."""
         return len(asked.json())
