@@ -139,6 +139,7 @@ class Api(Tool):
     def _handler(api) -> type[http.server.BaseHTTPRequestHandler]:  # noqa: N805 - beside the handler's own self
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # an answer in two packets would wait for 40 ms
 
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
