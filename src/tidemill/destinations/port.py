@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import enum
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ from tidemill.outbound.client import Http
 
 #: Of the namespace of ids by which destinations know a row that is sent again.
 _IDS = uuid.UUID("5c1b2c1e-0d4f-4c55-9a8e-6f2f3e1d7a90")
+#: What no database keeps, and a tool may say all the same: it repeats what a row holds.
+_UNKEPT = re.compile("[\\x00\\ud800-\\udfff]")
 
 
 class Op(enum.StrEnum):
@@ -160,12 +163,12 @@ WRITTEN = Outcome(Status.WRITTEN)
 
 def rejected(code: str, message: str) -> Outcome:
     """A row that the destination will not take as it is."""
-    return Outcome(Status.REJECTED, code, message)
+    return Outcome(Status.REJECTED, code, _UNKEPT.sub(" ", message))
 
 
 def again(code: str, message: str, after: float | None = None, *, unsure: bool = False) -> Outcome:
     """A row that may be taken later, as it is."""
-    return Outcome(Status.RETRY, code, message, after, unsure)
+    return Outcome(Status.RETRY, code, _UNKEPT.sub(" ", message), after, unsure)
 
 
 class BatchRefused(TidemillError):  # noqa: N818 - the batch was refused: what follows is that it is halved
