@@ -18,6 +18,7 @@ _KNOWN = {
     "files": ("files.config", "FILES"),
     "hubspot": ("hubspot.config", "HUBSPOT"),
     "iterable": ("iterable.config", "ITERABLE"),
+    "klaviyo": ("klaviyo.config", "KLAVIYO"),
     "mixpanel": ("mixpanel.config", "MIXPANEL"),
     "postgresql": ("postgresql.config", "POSTGRESQL"),
     "posthog": ("posthog.config", "POSTHOG"),

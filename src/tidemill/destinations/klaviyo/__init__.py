@@ -1,0 +1,1 @@
+"""Klaviyo: profiles, their lists, and events."""

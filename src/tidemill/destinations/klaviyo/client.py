@@ -1,0 +1,99 @@
+"""Requests to Klaviyo's API, and its import jobs.
+
+Sources: research on reverse ETL, section 3.3 (Klaviyo); Klaviyo's OpenAPI file of the revision below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tidemill.destinations import answers
+from tidemill.destinations.port import Outlet
+from tidemill.errors import RetryableError, UnavailableError
+from tidemill.outbound.client import Answer
+
+if TYPE_CHECKING:
+    from tidemill.destinations.klaviyo.config import KlaviyoSettings
+
+#: Which version of the API is spoken.
+REVISION = "2026-07-15"
+#: Seconds between two looks at a job, at first and at most, and how long is looked in all.
+_FIRST_SECONDS, _MOST_SECONDS, _WHOLE_SECONDS = 1.0, 15.0, 3_600.0
+_TYPE = "application/vnd.api+json"
+_HINT = (
+    "The key needs the scopes accounts:read, profiles:read and :write, lists:write, events:write (Settings, API keys)."
+)
+
+
+class KlaviyoClient:
+    """See port.Client. `begun`: import jobs whose end was not seen, by the ids of their rows."""
+
+    def __init__(self, settings: KlaviyoSettings, outlet: Outlet) -> None:
+        self._settings, self._http, self._sleep = settings, outlet.http, outlet.sleep
+        self.begun: dict[tuple[str, ...], str] = {}
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, settings: KlaviyoSettings, outlet: Outlet) -> Iterator[KlaviyoClient]:
+        """See port.Destination."""
+        yield cls(settings, outlet)
+
+    def test(self) -> str:
+        """Ask whose account the key is of."""
+        said = self._checked(self._asked("GET", "/api/accounts")).json()
+        found = said["data"][0]["attributes"]["contact_information"]["organization_name"]
+        return f"Klaviyo takes the key, for {found}."
+
+    def post(self, path: str, body: bytes) -> Answer:
+        """Send something. An answer of 400 may name rows, and is given as it is; all others are good ones."""
+        answer = self._asked("POST", path, body)
+        return answer if answer.status == 400 else self._checked(answer)
+
+    def refused(self, answer: Answer) -> Answer:
+        """Raise what an answer of 400 means that names no rows."""
+        return self._checked(answer)
+
+    def ended(self, job: str) -> Mapping[str, Any]:
+        """Wait until an import job has ended. Gives its attributes."""
+        pause, waited = _FIRST_SECONDS, 0.0
+        while True:
+            said = self._checked(self._asked("GET", f"/api/profile-bulk-import-jobs/{job}")).json()
+            found: dict[str, Any] = said["data"]["attributes"]
+            if found["status"] == "complete":
+                return found
+            if found["status"] == "cancelled":
+                raise RetryableError(
+                    "klaviyo_cancelled", f"Klaviyo has cancelled the import {job}.", hint="It is tried again."
+                )
+            if waited >= _WHOLE_SECONDS:
+                raise UnavailableError(
+                    "klaviyo_slow", f"Klaviyo has not ended the import {job} in an hour.", hint="It goes on there."
+                )
+            self._sleep(pause)
+            waited, pause = waited + pause, min(pause * 1.5, _MOST_SECONDS)
+
+    def errors(self, job: str) -> Sequence[Mapping[str, Any]]:
+        """What an import job refused: the attributes of each error."""
+        found: list[Mapping[str, Any]] = []
+        path: str | None = f"/api/profile-bulk-import-jobs/{job}/import-errors?page%5Bsize%5D=100"
+        while path:
+            said = self._checked(self._asked("GET", path)).json()
+            found += [one["attributes"] for one in said["data"]]
+            following = urllib.parse.urlsplit((said.get("links") or {}).get("next") or "")
+            path = f"{following.path}?{following.query}" if following.path else None
+        return found
+
+    def _asked(self, method: str, path: str, body: bytes | None = None) -> Answer:
+        headers = {
+            "Authorization": f"Klaviyo-API-Key {self._settings.key.get_secret_value()}",
+            "revision": REVISION,
+            "Content-Type": _TYPE,
+            "Accept": _TYPE,
+        }
+        return self._http.request(method, self._settings.endpoint.rstrip("/") + path, headers=headers, body=body)
+
+    def _checked(self, answer: Answer) -> Answer:
+        return answers.checked(answer, "Klaviyo", self._settings.secrets, hint=_HINT)
