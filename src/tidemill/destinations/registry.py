@@ -17,6 +17,7 @@ _KNOWN = {
     "customerio": ("customerio.config", "CUSTOMERIO"),
     "files": ("files.config", "FILES"),
     "hubspot": ("hubspot.config", "HUBSPOT"),
+    "intercom": ("intercom.config", "INTERCOM"),
     "iterable": ("iterable.config", "ITERABLE"),
     "klaviyo": ("klaviyo.config", "KLAVIYO"),
     "mixpanel": ("mixpanel.config", "MIXPANEL"),

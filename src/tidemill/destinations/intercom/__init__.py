@@ -1,0 +1,1 @@
+"""Intercom: contacts, which are users and leads."""
