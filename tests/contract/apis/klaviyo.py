@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +35,9 @@ class KlaviyoApi(Api):
     def fields(self, action: str, number: int) -> dict[str, Any]:
         """See Api."""
         who = {"email": f"p{number}@example.com"}
+        if action == "list":
+            self.profiles.setdefault(who["email"], who)
+            return {"email": f"P{number}@example.com", "list_id": "Y6nRLr"}
         if action == "events":
             return {**who, "metric": "Ordered", "time": 1_760_000_000 + number, "event_properties": {"n": number}}
         return {**who, "properties": {"n": number}} if action == "profiles" else who
@@ -41,6 +46,8 @@ class KlaviyoApi(Api):
         """See Api."""
         if action == "delete_profiles":
             return {"email": "no address"}
+        if action == "list":
+            return {"email": "nobody@example.com", "list_id": "Y6nRLr"}
         return {**self.fields(action, number), "phone_number": "0170 1234"}
 
     def mark(self, action: str, number: int) -> Any:  # noqa: ARG002
@@ -49,6 +56,8 @@ class KlaviyoApi(Api):
 
     def taken(self, action: str) -> Sequence[Any]:
         """See Api."""
+        if action == "list":
+            return list(self.lists.get("Y6nRLr", ()))
         if action == "events":
             return [key[0] for key in self.events]
         return self.deleted if action == "delete_profiles" else list(self.profiles)
@@ -57,7 +66,10 @@ class KlaviyoApi(Api):
         """See Api."""
         if asked.method == "GET":
             return None
-        attributes = asked.json()["data"]["attributes"]
+        data = asked.json()["data"]
+        if isinstance(data, list):
+            return len(data)
+        attributes = data["attributes"]
         found = attributes.get("profiles") or attributes.get("events-bulk-create")
         return len(found["data"]) if found else 1
 
@@ -67,6 +79,9 @@ class KlaviyoApi(Api):
             return _refused(401, "not_authenticated", "Missing or invalid private key.", "/data/")
         if not asked.headers.get("revision"):
             return _refused(400, "invalid", "revision is missing", "/data/")
+        return self._served(asked)
+
+    def _served(self, asked: Asked) -> Reply:
         match asked.method, asked.path.strip("/").split("/")[1:]:
             case "GET", ["accounts"]:
                 found = {"contact_information": {"organization_name": "Acme"}}
@@ -81,7 +96,26 @@ class KlaviyoApi(Api):
                 return self._take(asked.json()["data"]["attributes"]["events-bulk-create"]["data"])
             case "POST", ["data-privacy-deletion-jobs"]:
                 return self._delete(asked.json()["data"]["attributes"]["profile"]["data"])
+            case "GET", ["profiles"]:
+                return self._found(asked.query["filter"])
+            case "POST" | "DELETE" as method, ["lists", "Y6nRLr", "relationships", "profiles"]:
+                keys = {one["id"].removeprefix("01") for one in asked.json()["data"]}
+                known = self.lists.setdefault("Y6nRLr", set())
+                (known.update if method == "POST" else known.difference_update)(keys)
+                return Reply(204, None)
         return _refused(404, "not_found", "A path could not be found.", "/data/")
+
+    def _found(self, asked: str) -> Reply:
+        found = re.fullmatch(r"any\((\w+),(\[.*\])\)", asked)
+        assert found, asked
+        wanted = {str(value).lower() for value in json.loads(found[2])}
+        assert len(wanted) <= 100
+        data = [
+            {"type": "profile", "id": f"01{key}", "attributes": one}
+            for key, one in self.profiles.items()
+            if (f"01{key}" if found[1] == "id" else str(one.get(found[1]))).lower() in wanted
+        ]
+        return Reply(200, {"data": data, "links": {}})
 
     def _import(self, data: dict[str, Any]) -> Reply:
         profiles = data["attributes"]["profiles"]["data"]

@@ -158,3 +158,17 @@ def test_a_profile_is_deleted_by_one_id_only() -> None:
     made = record("klaviyo", "delete_profiles", both, op=Op.DELETED, mode=Mode.DELETE)
     found = json.loads(actions.encode_deletion(made))["data"]["attributes"]["profile"]["data"]
     assert found == {"type": "profile", "attributes": {}, "id": "01ABC"}
+
+
+def test_a_profile_is_put_on_a_list_and_taken_off_again_by_whatever_it_is_known_by(api: KlaviyoApi) -> None:
+    api.profiles["a@example.com"] = {"email": "a@example.com", "external_id": "u1"}
+    made = {"list_id": "Y6nRLr", "external_id": "u1"}
+    delivered(api, "list", [record("klaviyo", "list", made)])
+    assert api.lists["Y6nRLr"] == {"a@example.com"}
+    gone = [
+        record("klaviyo", "list", {"list_id": "Y6nRLr", **who}, op=Op.DELETED, mode=Mode.MIRROR, key=number)
+        for number, who in enumerate(({"id": "01a@example.com"}, {"external_id": "nobody"}))
+    ]
+    told = delivered(api, "list", gone)
+    assert {outcome.status for outcome in told.values()} == {Status.WRITTEN}
+    assert not api.lists["Y6nRLr"]

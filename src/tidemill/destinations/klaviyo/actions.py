@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from tidemill.destinations.klaviyo.client import KlaviyoClient
 
 _encoder = msgspec.json.Encoder()
-_IDS = ("email", "phone_number", "external_id")
+#: What a profile is known by, beside Klaviyo's own id.
+IDS = ("email", "phone_number", "external_id")
 _TEXTS = ("first_name", "last_name", "organization", "title", "image", "locale", "location")
 #: The number of a row in a pointer: /data/attributes/profiles/data/3/attributes/email
 _NUMBER = re.compile(r"/(?:profiles|events-bulk-create)/data/(\d+)(?:/|$)")
@@ -50,7 +51,8 @@ def _profile(fields: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {"type": "profile", **({"id": fields["id"]} if "id" in fields else {}), "attributes": attributes}
 
 
-def _has_id(record: Record, names: Sequence[str]) -> Outcome | None:
+def has_id(record: Record, names: Sequence[str]) -> Outcome | None:
+    """What is wrong with a record that has none of these."""
     if any(record.fields.get(name) for name in names):
         return None
     return rejected("klaviyo_id", f"One of {', '.join(names)} is needed.")
@@ -58,12 +60,12 @@ def _has_id(record: Record, names: Sequence[str]) -> Outcome | None:
 
 def check_profile(record: Record) -> Outcome | None:
     """Klaviyo must know whose profile it is."""
-    return _has_id(record, (*_IDS, "id"))
+    return has_id(record, (*IDS, "id"))
 
 
 def encode_profile(record: Record) -> bytes:
     """A profile of an import job."""
-    return _encoder.encode(_profile(record.fields, (*_IDS, *_TEXTS)))
+    return _encoder.encode(_profile(record.fields, (*IDS, *_TEXTS)))
 
 
 def send_profiles(client: KlaviyoClient, batch: Sequence[Sending]) -> Sequence[Outcome]:
@@ -103,7 +105,7 @@ def refusals(errors: Sequence[Mapping[str, Any]], failed: int, records: Sequence
     by_id = {
         (name, record.fields[name]): number
         for number, record in enumerate(records)
-        for name in _IDS
+        for name in IDS
         if record.fields.get(name)
     }
     found: dict[int, Outcome] = {}
@@ -113,7 +115,7 @@ def refusals(errors: Sequence[Mapping[str, Any]], failed: int, records: Sequence
         if number is None or number >= len(records):
             payload = error.get("original_payload") or {}
             attributes = payload.get("attributes") or payload
-            number = next((by_id[name, value] for name in _IDS if (name, value := attributes.get(name)) in by_id), None)
+            number = next((by_id[name, value] for name in IDS if (name, value := attributes.get(name)) in by_id), None)
         if number is None and len(records) == 1:
             number = 0
         if number is None:
@@ -167,11 +169,11 @@ def _posted(
 
 
 def _whose(record: Record) -> Hashable:
-    found = next((str(record.fields[name]) for name in ("id", *_IDS) if record.fields.get(name)), None)
+    found = next((str(record.fields[name]) for name in ("id", *IDS) if record.fields.get(name)), None)
     return found.strip().casefold() if found is not None else record.identity
 
 
-_WHO = (
+WHO = (
     Field("email", "E-mail", "The person's address.", names=("email", "email_address"), personal=True),
     Field(
         "phone_number",
@@ -182,7 +184,7 @@ _WHO = (
     ),
     Field("external_id", "External id", "The id that you know the person by.", names=("external_id", "user_id")),
 )
-_ID = Field("id", "Profile id", "Klaviyo's own id of the profile.", names=("klaviyo_id",))
+OWN_ID = Field("id", "Profile id", "Klaviyo's own id of the profile.", names=("klaviyo_id",))
 _PROPERTIES = Field("properties", "Properties", "Of the person, by any names.", Kind.OBJECT)
 
 PROFILES = Action(
@@ -190,8 +192,8 @@ PROFILES = Action(
     title="Import profiles",
     description="Each row is a profile: created, or changed.",
     fields=(
-        *_WHO,
-        _ID,
+        *WHO,
+        OWN_ID,
         Field("first_name", "First name", "Of the person.", names=("first_name",), personal=True),
         Field("last_name", "Last name", "Of the person.", names=("last_name",), personal=True),
         Field("organization", "Organization", "Where the person works.", names=("company", "organization")),
@@ -211,12 +213,12 @@ PROFILES = Action(
     send=send_profiles,
 )
 
-_EVENT_IDS = (*_IDS, "anonymous_id")
+_EVENT_IDS = (*IDS, "anonymous_id")
 
 
 def check_event(record: Record) -> Outcome | None:
     """What Klaviyo drops later, when it has answered."""
-    missing = _has_id(record, (*_EVENT_IDS, "id"))
+    missing = has_id(record, (*_EVENT_IDS, "id"))
     if missing is not None:
         return missing
     if len(record.fields.get("event_properties", ())) > _MOST_PROPERTIES:
@@ -263,9 +265,9 @@ EVENTS = Action(
     description="Each row is an event of a profile.",
     fields=(
         Field("metric", "Metric", "The event's name.", required=True, names=("event", "event_name"), longest=128),
-        *_WHO,
+        *WHO,
         Field("anonymous_id", "Anonymous id", "Of somebody who is not known by name.", names=("anonymous_id",)),
-        _ID,
+        OWN_ID,
         Field("time", "Time", "When it happened. Left out: now.", Kind.DATETIME, names=("time", "timestamp")),
         Field("event_properties", "Event properties", "By any names; at most 300.", Kind.OBJECT),
         Field("value", "Value", "What it is worth.", Kind.NUMBER, names=("value", "revenue")),
@@ -285,7 +287,7 @@ _DELETED_BY = ("id", "email", "phone_number")
 
 def check_deletion(record: Record) -> Outcome | None:
     """Klaviyo must know whose profile it is."""
-    return _has_id(record, _DELETED_BY)
+    return has_id(record, _DELETED_BY)
 
 
 def encode_deletion(record: Record) -> bytes:
@@ -308,7 +310,7 @@ DELETION = Action(
     name="delete_profiles",
     title="Delete profiles",
     description="The profile of a row that is gone is deleted, with all that Klaviyo knows of the person.",
-    fields=(_ID, *_WHO[:2]),
+    fields=(OWN_ID, *WHO[:2]),
     modes=(Mode.DELETE,),
     limits=Limits(rows=1, bytes=10_000, row_bytes=10_000, at_once=1),
     check=check_deletion,

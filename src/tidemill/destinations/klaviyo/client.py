@@ -10,6 +10,8 @@ import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tidemill.destinations import answers
 from tidemill.destinations.port import Outlet
 from tidemill.errors import RetryableError, UnavailableError
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 REVISION = "2026-07-15"
 #: Seconds between two looks at a job, at first and at most, and how long is looked in all.
 _FIRST_SECONDS, _MOST_SECONDS, _WHOLE_SECONDS = 1.0, 15.0, 3_600.0
+#: Values in one look-up, which is an address.
+_LOOKED_UP = 50
 _TYPE = "application/vnd.api+json"
 _HINT = (
     "The key needs the scopes accounts:read, profiles:read and :write, lists:write, events:write (Settings, API keys)."
@@ -85,6 +89,26 @@ class KlaviyoClient:
             following = urllib.parse.urlsplit((said.get("links") or {}).get("next") or "")
             path = f"{following.path}?{following.query}" if following.path else None
         return found
+
+    def profiles(self, name: str, values: Sequence[str]) -> dict[str, str]:
+        """Klaviyo's ids of profiles, by the values of what they are known by, in small letters; those that there
+        are."""
+        found: dict[str, str] = {}
+        for first in range(0, len(values), _LOOKED_UP):
+            some = msgspec.json.encode(values[first : first + _LOOKED_UP]).decode()
+            asked = {"filter": f"any({name},{some})", "page[size]": "100"}
+            if name != "id":
+                asked["fields[profile]"] = name
+            said = self._checked(self._asked("GET", f"/api/profiles?{urllib.parse.urlencode(asked)}")).json()
+            for one in said["data"]:
+                value = one["id"] if name == "id" else one["attributes"][name]
+                found[str(value).casefold()] = str(one["id"])
+        return found
+
+    def change_list(self, name: str, body: bytes, *, remove: bool) -> None:
+        """Put profiles on a list, or take them off."""
+        path = f"/api/lists/{urllib.parse.quote(name, safe='')}/relationships/profiles"
+        self._checked(self._asked("DELETE" if remove else "POST", path, body))
 
     def _asked(self, method: str, path: str, body: bytes | None = None) -> Answer:
         headers = {

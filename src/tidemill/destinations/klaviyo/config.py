@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr
 
-from tidemill.destinations.klaviyo import actions, client
+from tidemill.destinations.klaviyo import actions, client, lists
 from tidemill.destinations.port import Destination, Pace, Settings, fingerprint
 
 
@@ -28,7 +28,7 @@ KLAVIYO = Destination(
     description="Profiles by bulk imports that tell of each row, on lists if you like; events; deletion of profiles.",
     page="https://developers.klaviyo.com/en/reference/bulk_import_profiles",
     settings=KlaviyoSettings,
-    actions=(actions.PROFILES, actions.EVENTS, actions.DELETION),
+    actions=(actions.PROFILES, lists.LISTS, actions.EVENTS, actions.DELETION),
     open=client.KlaviyoClient.open,
     pace=lambda _: Pace(calls=150, seconds=60.0),
 )

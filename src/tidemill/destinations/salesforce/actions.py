@@ -133,10 +133,10 @@ def _keys(client: SalesforceClient, batch: Sequence[Sending]) -> list[str | None
     """What the job knows each record by: its external id, or Salesforce's id, which is looked up if it must be."""
     records = [sending.record for sending in batch]
     if operation(records[0]) in {"insert", "upsert"}:
-        return [str(record.fields["external_id"]) for record in records]
+        return [str(record.fields["external_id"]).strip() for record in records]
     if records[0].fields.get("id"):
         return [str(record.fields["id"]) for record in records]
-    values = [str(record.fields["external_id"]) for record in records]
+    values = [str(record.fields["external_id"]).strip() for record in records]
     first = records[0].fields
     found = client.ids(str(first["object"]), str(first["external_id_field"]), values)
     return [found.get(value.casefold()) for value in values]
@@ -230,7 +230,7 @@ def _record(record: Record) -> Hashable:
     fields = record.fields
     if operation(record) in {"update", "delete"} and fields.get("id"):
         return str(fields["id"])[:15]  # the other three of eighteen are a check of these
-    return str(fields["external_id"]).casefold()
+    return str(fields["external_id"]).strip().casefold()
 
 
 RECORDS = Action(
@@ -257,7 +257,7 @@ RECORDS = Action(
         Field("fields", "Fields", "By their API names. Null and an empty text clear one.", Kind.OBJECT),
     ),
     modes=(Mode.UPSERT, Mode.MIRROR, Mode.INSERT, Mode.UPDATE, Mode.DELETE),
-    limits=Limits(rows=10_000, bytes=50_000_000, row_bytes=400_000, at_once=2),
+    limits=Limits(rows=10_000, bytes=20_000_000, row_bytes=400_000, at_once=2),
     check=check,
     group=_batch,
     distinct=_record,
