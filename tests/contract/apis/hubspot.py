@@ -112,7 +112,7 @@ class HubSpotApi(Api):
 
     def _found(self, email: str) -> dict[str, Any] | None:
         key = self._id(email)
-        return None if key is None else {"id": key, "properties": {"email": self.objects[key]["email"]}}
+        return None if key is None else {"id": key, "properties": self.objects[key]}
 
     def _wrong(self, verb: str, one: dict[str, Any]) -> tuple[str, str] | None:
         properties = one["properties"]

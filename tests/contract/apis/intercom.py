@@ -66,6 +66,8 @@ class IntercomApi(Api):
             case "POST", ["contacts", key, "archive" | "unarchive" as verb] if key in self.contacts:
                 (self.archived.add if verb == "archive" else self.archived.discard)(key)
                 return Reply(200, {"id": key, "object": "contact", "archived": verb == "archive"})
+            case "GET", ["contacts", key] if key in self.contacts:
+                return Reply(200, {"type": "contact", "id": key, **self.contacts[key]})
             case "PUT", ["contacts", key] if key in self.contacts:
                 wrong = self._refused(asked.json())
                 self.contacts[key] |= {} if wrong else asked.json()

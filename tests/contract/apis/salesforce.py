@@ -30,6 +30,7 @@ class SalesforceApi(Api):
         self.signed_in = 0
         self.ended = 0
         self.unique = True
+        self.user = "005A"
         self.slow = 2
         self.locked: set[str] = set()
         self.stops = False
@@ -91,7 +92,7 @@ class SalesforceApi(Api):
             case "GET", ["sobjects", "Contact", "describe"]:
                 return Reply(200, {"fields": [{"name": "Ext__c", "externalId": True, "unique": self.unique}]})
             case "GET", ["jobs", "ingest"]:
-                return Reply(200, {"done": True, "records": [self._told(job) for job in self.jobs.values()]})
+                return self._list(int(asked.query.get("queryLocator", "0")))
             case "POST", ["jobs", "ingest"]:
                 return self._create(asked.json())
             case method, ["jobs", "ingest", name, *rest] if name in self.jobs:
@@ -102,8 +103,16 @@ class SalesforceApi(Api):
         if said["object"] != "Contact":
             return Reply(400, [{"errorCode": "INVALIDENTITY", "message": f"Unable to find object: {said['object']}"}])
         name = f"750{len(self.jobs) + 1}"
-        self.jobs[name] = {**said, "id": name, "state": "Open", "looks": 0, "table": b"", "createdDate": name}
+        self.jobs[name] = {**said, "id": name, "state": "Open", "looks": 0, "table": b""}
+        self.jobs[name] |= {"createdDate": name, "createdById": self.user}
         return Reply(200, self._told(self.jobs[name]))
+
+    def _list(self, first: int) -> Reply:
+        found = [self._told(job) for job in self.jobs.values()]
+        if first + 1 >= len(found):
+            return Reply(200, {"done": True, "records": found[first:], "nextRecordsUrl": None})
+        following = f"/services/data/v62.0/jobs/ingest?queryLocator={first + 1}"
+        return Reply(200, {"done": False, "records": found[first : first + 1], "nextRecordsUrl": following})
 
     def _told(self, job: dict[str, Any]) -> dict[str, Any]:
         return {key: job[key] for key in job if key not in {"table", "looks", "results"}}

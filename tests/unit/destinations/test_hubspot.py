@@ -68,6 +68,21 @@ def test_a_creation_whose_answer_was_lost_is_not_made_twice_nor_refused(api: Hub
     assert len(api.objects) == 3
 
 
+def test_an_object_that_is_there_as_its_row_would_make_it_is_written(api: HubSpotApi) -> None:
+    new = [row(n, mode=Mode.INSERT, properties={"firstname": f"P{n}", "plan": None}) for n in range(3)]
+    delivered(api, "objects", new[:2])
+    told = delivered(api, "objects", new)  # by a process that does not know of the first
+    assert {outcome.status for outcome in told.values()} == {Status.WRITTEN}
+    assert len(api.objects) == 3
+
+
+def test_a_conflict_of_a_whole_call_is_of_the_object_that_is_there(api: HubSpotApi) -> None:
+    api.faults = [Reply(409, {"status": "error", "category": "CONFLICT", "message": "Contact already exists."})] * 2
+    api.objects["9"] = {"email": "p0@example.com", "firstname": "Old"}
+    told = delivered(api, "objects", [row(n, mode=Mode.INSERT) for n in range(2)])
+    assert [told["0"].status, told["1"].status] == [Status.REJECTED, Status.WRITTEN]
+
+
 def test_an_update_of_what_is_not_there_is_refused(api: HubSpotApi) -> None:
     api.objects["9"] = {"email": "p1@example.com"}
     told = delivered(api, "objects", [row(n, mode=Mode.UPDATE, op=Op.UPDATED) for n in (1, 2)])

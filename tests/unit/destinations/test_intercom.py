@@ -99,6 +99,13 @@ def test_a_new_contact_whose_answer_was_lost_is_there_once(api: IntercomApi) -> 
     assert len(api.contacts) == 1
 
 
+def test_a_contact_that_is_there_as_its_row_would_make_it_is_written(api: IntercomApi) -> None:
+    new = row(1, mode=Mode.INSERT, made={"custom_attributes": {"plan": "pro"}})
+    delivered(api, "contacts", [new])
+    assert delivered(api, "contacts", [new])["1"].status is Status.WRITTEN  # by a process that knows of nothing
+    assert len(api.contacts) == 1
+
+
 def test_an_update_of_nobody_and_one_of_several_are_refused(api: IntercomApi) -> None:
     api.contacts |= {key: {"email": "ana@example.com"} for key in ("c1", "c2")}
     shared = row(2, made={"external_id": None, "email": "ana@example.com"})

@@ -76,6 +76,13 @@ def test_what_a_job_took_before_its_process_ended_is_known_again(api: Salesforce
     assert api.records["9"]["LastName"] == "of somebody else"
 
 
+def test_what_somebody_elses_job_took_is_not_ours(api: SalesforceApi) -> None:
+    api.user = "005B"
+    delivered(api, "records", [row(1, mode=Mode.INSERT)])
+    api.user = "005A"
+    assert delivered(api, "records", [row(1, mode=Mode.INSERT)])["1"].status is Status.REJECTED
+
+
 def ends_after(number: int) -> Callable[[float], None]:
     left = [number]
 

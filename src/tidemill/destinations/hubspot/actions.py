@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tidemill.destinations.hubspot.client import folded
+from tidemill.destinations.hubspot.client import CONFLICT, folded
 from tidemill.destinations.port import (
     WRITTEN,
     Action,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 OWN_ID = "hs_object_id"
 #: Categories of errors that may pass; others are of the row.
 _PASSES = frozenset({"RATE_LIMITS", "RATE_LIMIT", "INTERNAL_ERROR", "SERVICE_UNAVAILABLE", "LOCKED"})
+_CONFLICTS = frozenset({"CONFLICT", "OBJECT_ALREADY_EXISTS"})
 _encoder = msgspec.json.Encoder()
 
 
@@ -113,11 +114,39 @@ def _create(client: HubSpotClient, batch: Sequence[Sending]) -> list[Outcome]:
     fresh = [sending for sending, unsure in zip(batch, known, strict=True) if not unsure]
     told = iter(_batch(client, "upsert", doubtful)) if doubtful else iter(())
     try:
-        new = iter(_batch(client, "create", fresh) if fresh else ())
+        new = iter(_created(client, fresh) if fresh else ())
     except UnavailableError:
         client.unsure.update(sending.record.identity for sending in fresh)
         raise
     return [next(told) if unsure else next(new) for unsure in known]
+
+
+def _created(client: HubSpotClient, batch: Sequence[Sending]) -> list[Outcome]:
+    """New objects. One that is there with the very values of its row, such as one that a process created before it
+    ended, needs nothing: it is written."""
+    try:
+        found = _batch(client, "create", batch)
+    except BatchRefused as error:
+        if error.code != CONFLICT or len(batch) > 1:
+            raise
+        found = [rejected(CONFLICT, error.message)]
+    there = [number for number, outcome in enumerate(found) if outcome.code == CONFLICT]
+    if there:
+        first = batch[there[0]].record.fields
+        values = [str(batch[number].record.fields["id"]) for number in there]
+        names = sorted({name for number in there for name in batch[number].record.fields.get("properties", {})})
+        objects = client.objects(str(first["object_type"]), str(first["id_property"]), values, names)
+        for number, value in zip(there, values, strict=True):
+            if _is_as(objects.get(folded(value)), batch[number].record):
+                found[number] = WRITTEN
+    return found
+
+
+def _is_as(found: Any, record: Record) -> bool:
+    """Whether an object has the properties that a row would give it."""
+    if found is None:
+        return False
+    return all(str(found["properties"].get(name) or "") == str(told) for name, told in _properties(record).items())
 
 
 def _upserting(sending: Sending) -> Sending:
@@ -166,6 +195,8 @@ def _wrong(error: dict[str, Any]) -> Outcome:
     category, message = str(error.get("category") or ""), str(error.get("message") or error)[:500]
     if category in _PASSES:
         return again("hubspot_busy", message)
+    if category in _CONFLICTS:
+        return rejected(CONFLICT, message)
     return rejected("hubspot_rejected", f"{category}: {message}" if category else message)
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LOOKED_UP = 100
 #: Seconds until a limit that is used up is filled again, where the answer does not say.
 _WINDOWS = {"DAILY": 3_600.0, "TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
+#: The code of what is there already.
+CONFLICT = "hubspot_conflict"
 _HINT = "Look at the token, and at the scopes of the private app: the objects' write scopes, and crm.lists.write."
 
 
@@ -53,17 +55,18 @@ class HubSpotClient:
 
     def ids(self, kind: str, name: str, values: Sequence[str]) -> dict[str, str]:
         """The ids of objects by a property whose values are unique, as `folded`; those that there are."""
-        found: dict[str, str] = {}
+        return {value: str(one["id"]) for value, one in self.objects(kind, name, values, ()).items()}
+
+    def objects(self, kind: str, name: str, values: Sequence[str], more: Sequence[str]) -> dict[str, Any]:
+        """The same, with the objects themselves, with more of their properties."""
+        found: dict[str, Any] = {}
         for first in range(0, len(values), _LOOKED_UP):
-            asked = {
-                "idProperty": name,
-                "properties": [name],
-                "inputs": [{"id": value} for value in values[first : first + _LOOKED_UP]],
-            }
+            some = values[first : first + _LOOKED_UP]
+            asked = {"idProperty": name, "properties": [name, *more], "inputs": [{"id": value} for value in some]}
             path = f"/crm/v3/objects/{quoted(kind)}/batch/read"
             said = self._asked("POST", path, msgspec.json.encode(asked)).json()
             for result in (said or {}).get("results", ()):
-                found[folded(str(result["properties"].get(name)))] = str(result["id"])
+                found[folded(str(result["properties"].get(name)))] = result
         return found
 
     def change_list(self, number: str, add: Sequence[str], remove: Sequence[str]) -> Any:
@@ -86,7 +89,7 @@ class HubSpotClient:
                 after=answer.after if answer.after is not None else _window(answer),
             )
         if answer.status == 409:  # of a batch: something in it is there already, which will not pass
-            raise BatchRefused("hubspot_conflict", f"HubSpot answers 409: {answer.said(settings.secrets)}.")
+            raise BatchRefused(CONFLICT, f"HubSpot answers 409: {answer.said(settings.secrets)}.")
         return answers.checked(answer, "HubSpot", settings.secrets, hint=_HINT)
 
 

@@ -103,10 +103,11 @@ def _create(client: IntercomClient, sending: Sending) -> Outcome:
         return WRITTEN
     if answer.status != 409:
         return _refused(answer)
-    if record.mode is Mode.INSERT and record.identity not in client.unsure:
-        return _refused(answer)
     _, message = said(answer)
     named = _NAMED.search(message)
+    if record.mode is Mode.INSERT and record.identity not in client.unsure:
+        is_it = named is not None and _is_as(client.contact(named[1]), msgspec.json.decode(sending.body))
+        return WRITTEN if is_it else _refused(answer)
     if named is None:
         raise _later("Intercom has that contact, and its search does not find it yet.")
     if "archived" in message.lower():
@@ -114,6 +115,13 @@ def _create(client: IntercomClient, sending: Sending) -> Outcome:
         if not back.good:
             return _refused(back)
     return _update(client, named[1], sending)
+
+
+def _is_as(found: Any, told: Any) -> bool:
+    """Whether a contact is as a row would make it, such as one that a process created before it ended."""
+    if isinstance(told, dict):
+        return isinstance(found, dict) and all(_is_as(found.get(name), value) for name, value in told.items())
+    return bool(found == told)
 
 
 def _remove(client: IntercomClient, record: Record) -> Outcome:

@@ -57,6 +57,11 @@ class IntercomClient:
         said = self._checked(self._asked("POST", "/contacts/search", body)).json()
         return [str(one["id"]) for one in said["data"]]
 
+    def contact(self, contact: str) -> Any:
+        """One as it is; None if there is none."""
+        answer = self._asked("GET", _path(contact), None)
+        return None if answer.status == 404 else self._checked(answer).json()
+
     def create(self, body: bytes) -> Answer:
         """Make a contact. Gives answers that are of the row, too."""
         return self._of_row(self._asked("POST", "/contacts", body))

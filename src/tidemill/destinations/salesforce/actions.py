@@ -161,7 +161,7 @@ def _job(client: SalesforceClient, there: Sequence[tuple[str, Sending]]) -> dict
     by_key = outcomes(job, named, doing)
     doubled = {key: sent for key, sent in there if doing == "insert" and _is_doubled(by_key.get(key))}
     if doubled:
-        by_key |= _taken_before(client, kind, job.name, head, doubled)
+        by_key |= _taken_before(client, kind, job, head, doubled)
     jobs.forget(client, identities)
     return {sent.record.identity: by_key.get(key, _SILENT) for key, sent in there}
 
@@ -199,7 +199,7 @@ def _is_doubled(outcome: Outcome | None) -> bool:
 
 
 def _taken_before(
-    client: SalesforceClient, kind: str, own: str, head: Sequence[str], doubled: dict[str, Sending]
+    client: SalesforceClient, kind: str, own: jobs.Job, head: Sequence[str], doubled: dict[str, Sending]
 ) -> dict[str, Outcome]:
     """Of rows that are there already: those that an earlier job took as they are."""
     wanted = {key: (key, *_texts(sent.record)) for key, sent in doubled.items()}

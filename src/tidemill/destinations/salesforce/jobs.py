@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 #: Seconds between two looks at a job, at first and at most, and how long is looked in all.
 _FIRST_SECONDS, _MOST_SECONDS, _WHOLE_SECONDS = 1.0, 20.0, 6 * 3_600.0
 _ENDS = frozenset({"JobComplete", "Failed", "Aborted"})
-#: So many jobs of others' making, or of a process that ended, are looked through.
-_EARLIER = 20
+#: So many jobs that were made before are looked through, and so many pages of their list.
+_EARLIER, _PAGES = 20, 10
 
 
 class Job:
@@ -38,6 +38,7 @@ class Job:
     def __init__(self, client: SalesforceClient, name: str, said: Mapping[str, Any]) -> None:
         self._client, self.name = client, name
         self.state, self.error = str(said.get("state")), str(said.get("errorMessage") or "")
+        self.owner = said.get("createdById")
 
     def written(self) -> Iterator[dict[str, str]]:
         """Rows that were taken, with sf__Id and sf__Created."""
@@ -101,17 +102,29 @@ def ended(client: SalesforceClient, name: str) -> Job:
         waited, pause = waited + pause, min(pause * 1.5, _MOST_SECONDS)
 
 
-def earlier(client: SalesforceClient, kind: str, operation: str, own: str) -> Iterator[Job]:
-    """Jobs of the same kind that were made before, the latest first; those that run are waited for."""
-    said = client.asked("GET", "/jobs/ingest?jobType=V2Ingest").json()
+def earlier(client: SalesforceClient, kind: str, operation: str, own: Job) -> Iterator[Job]:
+    """Jobs of the same kind that the same user made before, the latest first; those that run are waited for."""
     found = [
         one
-        for one in said.get("records", ())
-        if one.get("object") == kind and one.get("operation") == operation and one.get("id") != own
+        for one in _all(client)
+        if (one.get("object"), one.get("operation"), one.get("createdById")) == (kind, operation, own.owner)
+        and one.get("id") != own.name
+        and one.get("state") not in {"Open", "Aborted"}
     ]
     found.sort(key=lambda one: str(one.get("createdDate")), reverse=True)
-    for one in [one for one in found if one.get("state") not in {"Open", "Aborted"}][:_EARLIER]:
+    for one in found[:_EARLIER]:
         yield ended(client, str(one["id"]))
+
+
+def _all(client: SalesforceClient) -> Iterator[Mapping[str, Any]]:
+    path = "/jobs/ingest?jobType=V2Ingest"
+    for _ in range(_PAGES):
+        said = client.asked("GET", path).json()
+        yield from said.get("records", ())
+        following = str(said.get("nextRecordsUrl") or "").partition("/jobs/ingest")[2]
+        if said.get("done", True) or not following:
+            return
+        path = f"/jobs/ingest{following}"
 
 
 def _set(client: SalesforceClient, name: str, state: str) -> None:
