@@ -58,6 +58,10 @@ class HubSpotApi(Api):
         """See Api."""
         return asked.method != "GET" and not asked.path.endswith("/read")
 
+    def forgets(self, action: str) -> bool:  # noqa: ARG002
+        """See Api."""
+        return True
+
     def rows_of(self, asked: Asked) -> int | None:
         """See Api."""
         if asked.path.endswith("add-and-remove"):

@@ -42,11 +42,15 @@ class IntercomApi(Api):
 
     def taken(self, action: str) -> Sequence[Any]:  # noqa: ARG002
         """See Api."""
-        return [one.get("external_id") for one in self.contacts.values()]
+        return [one.get("external_id") for key, one in self.contacts.items() if key not in self.archived]
 
     def delivers(self, asked: Asked) -> bool:
         """See Api."""
         return asked.method != "GET" and not asked.path.endswith("/search")
+
+    def forgets(self, action: str) -> bool:  # noqa: ARG002
+        """See Api."""
+        return True
 
     def rows_of(self, asked: Asked) -> int | None:  # noqa: ARG002
         """See Api."""

@@ -62,6 +62,10 @@ class KlaviyoApi(Api):
             return [key[0] for key in self.events]
         return self.deleted if action == "delete_profiles" else list(self.profiles)
 
+    def forgets(self, action: str) -> bool:
+        """See Api."""
+        return action == "list"
+
     def rows_of(self, asked: Asked) -> int | None:
         """See Api."""
         if asked.method == "GET":
