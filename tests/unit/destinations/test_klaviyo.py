@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,14 @@ def test_a_profile_is_put_on_a_list_and_taken_off_again_by_whatever_it_is_known_
     told = delivered(api, "list", gone)
     assert {outcome.status for outcome in told.values()} == {Status.WRITTEN}
     assert not api.lists["Y6nRLr"]
+
+
+def test_a_look_up_of_long_values_keeps_to_what_an_address_may_hold(api: KlaviyoApi) -> None:
+    rows = [
+        record("klaviyo", "list", {"list_id": "Y6nRLr", "external_id": f"{n}ü" * 40}, key=n) for n in range(100, 180)
+    ]
+    told = delivered(api, "list", rows)
+    assert {outcome.status for outcome in told.values()} == {Status.REJECTED}
+    asked = [len(urllib.parse.quote(one.query["filter"])) for one in api.asked if one.path == "/api/profiles"]
+    assert len(asked) > 1
+    assert all(size < 8_000 for size in asked)
