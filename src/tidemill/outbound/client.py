@@ -94,8 +94,10 @@ class Http:
         body: bytes | None = None,
         auth: tuple[str, str] | None = None,
         most_bytes: int = MOST_BYTES,
+        signs_in: bool = False,
     ) -> Answer:
-        """Send one, and read the answer, whatever its status. No redirection is followed.
+        """Send one, and read the answer, whatever its status. No redirection is followed. `signs_in`: nobody is shown
+        it, because there are secrets in it that no settings hold.
 
         Raises
         ------
@@ -125,7 +127,7 @@ class Http:
                             f"{host} does not come to the end of its answer.",
                             hint="Look at that server's log.",
                         )
-                if self.observe is not None:
+                if self.observe is not None and not signs_in:
                     sent = dict(asked.headers)
                     self.observe(Seen(method, url, sent, body or b"", answer.status_code, bytes(found)))
                 return Answer(answer.status_code, _small(answer.headers), bytes(found))
