@@ -17,13 +17,14 @@ import pytest
 
 @dataclasses.dataclass
 class Asked:
-    """A request."""
+    """A request. `lists`: of its query, where a name may be there several times."""
 
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    lists: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def json(self) -> Any:
         """Its body."""
@@ -146,7 +147,9 @@ class Api(Tool):
                 found = urllib.parse.urlsplit(self.path)
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 query = dict(urllib.parse.parse_qsl(found.query))
-                reply = api._answer(Asked(self.command, found.path, query, headers, body))
+                reply = api._answer(
+                    Asked(self.command, found.path, query, headers, body, urllib.parse.parse_qs(found.query))
+                )
                 if reply.cut:
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)

@@ -16,6 +16,7 @@ _KNOWN = {
     "clevertap": ("clevertap.config", "CLEVERTAP"),
     "customerio": ("customerio.config", "CUSTOMERIO"),
     "files": ("files.config", "FILES"),
+    "google_sheets": ("google_sheets.config", "GOOGLE_SHEETS"),
     "hubspot": ("hubspot.config", "HUBSPOT"),
     "intercom": ("intercom.config", "INTERCOM"),
     "iterable": ("iterable.config", "ITERABLE"),

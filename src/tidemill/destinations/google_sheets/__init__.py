@@ -1,0 +1,1 @@
+"""Rows in a sheet of Google Sheets."""
