@@ -18,6 +18,7 @@ from tidemill import destinations
 from tidemill.destinations import deliver, fields, registry
 from tidemill.destinations.port import Action, Destination, Mode, Op, Outcome, Outlet, Record, Status, identity
 from tidemill.errors import AccessError, TidemillError, UnavailableError
+from tidemill.errors import AccessError, ConfigError, TidemillError, UnavailableError
 from tidemill.outbound.client import Http
 from tidemill.outbound.guard import Guard
 from tidemill.store.postgres import Postgres
@@ -51,9 +52,9 @@ class Case:
             self.outcomes[record.row_key] = outcome
 
     @contextlib.contextmanager
-    def client(self, *, good: bool = True) -> Iterator[Any]:
+    def client(self, *, good: bool = True, allowed: Iterable[str] = ("127.0.0.1",)) -> Iterator[Any]:
         settings = self.destination.settings(**self.api.settings(good=good))
-        http = Http(Guard(["127.0.0.1"]))
+        http = Http(Guard(allowed))
         with contextlib.closing(http), self.destination.open(settings, Outlet(http, self.waits.append)) as client:
             yield client
 
@@ -153,6 +154,13 @@ def test_a_credential_can_be_tested(case: Case) -> None:
     with case.client() as client:
         assert client.test()
     assert not case.api.taken(case.action.name)
+
+
+def test_what_is_not_of_the_internet_is_reached_only_if_it_is_allowed_by_name(case: Case) -> None:
+    with case.client(allowed=()) as client, pytest.raises(ConfigError) as caught:
+        client.test()
+    assert caught.value.code == "address_private"
+    assert not case.api.asked
 
 
 def test_a_row_that_is_too_large_is_set_aside(case: Case) -> None:
