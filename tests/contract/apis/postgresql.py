@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ class PostgresqlTool(Tool):
 
     def __init__(self, server: Postgres) -> None:
         super().__init__()
+        self.tls: ssl.SSLContext | None = None
         self._name = f"contract_{id(self)}"
         self._server = server
         with psycopg.connect(server.dsn, autocommit=True) as session:
@@ -123,21 +125,35 @@ class _Way:
 
     def run(self) -> None:
         """Serve it to its end."""
-        with contextlib.suppress(OSError, EOFError), self._client:
+        try:
+            with contextlib.suppress(OSError, EOFError):
+                self._greet()
+        finally:
+            self._client.close()
+
+    def _greet(self) -> None:
+        startup = _startup(self._from_client)
+        if startup == _TLS:
+            self._secured()
             startup = _startup(self._from_client)
-            if startup == _TLS:
-                self._client.sendall(b"N")
-                startup = _startup(self._from_client)
-            self._client.sendall(b"R" + struct.pack("!II", 8, 3))  # a password, please
-            if _message(self._from_client)[5:].rstrip(b"\0").decode() != PASSWORD:
-                self._client.sendall(_error("28P01", 'password authentication failed for user "postgres"'))
-                return
-            with socket.socket(socket.AF_UNIX) as server:
-                server.connect(self._path)
-                server.sendall(startup)
-                from_server = server.makefile("rb")
-                self._client.sendall(_answer(from_server))
-                self._serve(server, from_server)
+        self._client.sendall(b"R" + struct.pack("!II", 8, 3))  # a password, please
+        if _message(self._from_client)[5:].rstrip(b"\0").decode() != PASSWORD:
+            self._client.sendall(_error("28P01", 'password authentication failed for user "postgres"'))
+            return
+        with socket.socket(socket.AF_UNIX) as server:
+            server.connect(self._path)
+            server.sendall(startup)
+            from_server = server.makefile("rb")
+            self._client.sendall(_answer(from_server))
+            self._serve(server, from_server)
+
+    def _secured(self) -> None:
+        if self._tool.tls is None:
+            self._client.sendall(b"N")
+            return
+        self._client.sendall(b"S")
+        self._client = self._tool.tls.wrap_socket(self._client, server_side=True)
+        self._from_client = self._client.makefile("rb")
 
     def _serve(self, server: socket.socket, from_server: Any) -> None:
         asked = written = b""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import ssl
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.contract.apis.postgresql import PostgresqlTool
 
 from tidemill.destinations import deliver, fields
@@ -227,7 +233,6 @@ def test_a_role_that_may_not_write_stops_the_sync_and_says_what_to_grant(tool: P
         ({"database": "no such one"}, ConfigError, "does not exist"),
         ({"tls": "require"}, ConfigError, "SSL"),
         ({"port": 1}, UnavailableError, "refused"),
-        ({"host": "name.invalid"}, TidemillError, "name.invalid"),
         ({"user": "nobody-here"}, AccessError, "does not exist"),
         ({"password": "no"}, AccessError, "password authentication failed"),
     ],
@@ -237,6 +242,42 @@ def test_a_server_that_does_not_let_us_in(
 ) -> None:
     with pytest.raises(kind, match=said), signed_in(tool, **changes) as client:
         client.test()
+
+
+def test_a_certificate_is_looked_at_if_that_is_wished(tool: PostgresqlTool, tmp_path: Path) -> None:
+    pem = certified(tool, tmp_path, "localhost")
+    good: dict[str, Any] = {"tls": "verify-full", "host": "localhost", "authority": pem}
+    for changes in (good, {"tls": "require"}):
+        with signed_in(tool, allowed=["127.0.0.1", "localhost"], **changes) as client:
+            assert "signs in" in client.test()
+    for changes in ({**good, "host": "127.0.0.1"}, {**good, "authority": None}, {**good, "authority": "junk"}):
+        with (
+            pytest.raises(ConfigError, match="certificate") as caught,
+            signed_in(tool, allowed=["127.0.0.1", "localhost"], **changes) as client,
+        ):
+            client.test()
+        assert caught.value.code == "server_tls"
+
+
+def certified(tool: PostgresqlTool, folder: Path, name: str) -> str:
+    """The server speaks TLS, with a certificate for that name, which is its own authority."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder(who, who, private.public_key(), 1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    file = folder / "server.pem"
+    plain = serialization.NoEncryption()
+    file.write_bytes(private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain) + pem)
+    tool.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tool.tls.load_cert_chain(file)
+    return pem.decode()
 
 
 def test_an_address_that_is_not_of_the_internet_is_not_reached(tool: PostgresqlTool) -> None:

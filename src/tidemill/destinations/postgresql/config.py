@@ -36,7 +36,7 @@ class PostgresqlSettings(Settings):
 POSTGRESQL = Destination(
     name="postgresql",
     title="PostgreSQL",
-    description="Rows in tables of your PostgreSQL, 10 or newer: upserted by key, or appended.",
+    description="Rows in tables of your PostgreSQL, 11 or newer: upserted by key, or appended.",
     page="https://www.postgresql.org/docs/current/sql-insert.html",
     settings=PostgresqlSettings,
     actions=(actions.UPSERT, actions.INSERT),

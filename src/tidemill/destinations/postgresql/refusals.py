@@ -21,8 +21,11 @@ _ACCESS = frozenset({"42501", "28000", "28P01"})
 #: Classes that are of the server's state: connections, resources, shutdown, its disk, itself.
 _OF_SERVER = frozenset({"08", "53", "57", "58", "XX", "25"})
 #: By words, because libpq gives no code for a connection that is not made. Servers may speak other languages.
-_SIGN_IN = re.compile(r"authentication|pg_hba|role .+ does not exist|permission denied|not permitted|28P01|28000", re.I)
+_SIGN_IN = re.compile(
+    r"authenti[cf]|autentic|pg_hba|role .+ does not exist|permission denied|not permitted|28P01|28000", re.I
+)
 _NO_DATABASE = re.compile(r"database .+ does not exist|3D000", re.I)
+_WAY = re.compile(r"^.*port \d+ failed: (FATAL: +)?")
 _TLS = re.compile(r"certificate|SSL|TLS", re.I)
 
 
@@ -54,7 +57,7 @@ def of_statement(error: psycopg.Error, host: str, port: int) -> TidemillError:
 
 def of_connection(error: psycopg.Error, host: str, port: int) -> TidemillError:
     """Our error for a connection that was not made."""
-    said = network.plain(str(error), ())
+    said = _WAY.sub("", network.plain(str(error), ())).rstrip(".")
     if isinstance(error, psycopg.errors.ConnectionTimeout) or "timeout" in said:
         return network.unreachable(host, port, TimeoutError())
     if "refused" in said:
