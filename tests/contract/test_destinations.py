@@ -17,7 +17,6 @@ from tests.contract.everything import APIS
 from tidemill import destinations
 from tidemill.destinations import deliver, fields, registry
 from tidemill.destinations.port import Action, Destination, Mode, Op, Outcome, Outlet, Record, Status, identity
-from tidemill.errors import AccessError, TidemillError, UnavailableError
 from tidemill.errors import AccessError, ConfigError, TidemillError, UnavailableError
 from tidemill.outbound.client import Http
 from tidemill.outbound.guard import Guard

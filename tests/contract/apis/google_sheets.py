@@ -103,6 +103,10 @@ class GoogleSheetsApi(Api):
         """See Api."""
         return [row["email"] for row in self.sheets["it's a log" if action == "append" else "people"].dicts()]
 
+    def forgets(self, action: str) -> bool:
+        """See Api."""
+        return action == "upsert"
+
     def delivers(self, asked: Asked) -> bool:
         """See Api."""
         return asked.method == "POST" and asked.path != "/token"

@@ -97,6 +97,10 @@ class PostgresqlTool(Tool):
         with psycopg.connect(self.dsn) as session:
             return [row[0] for row in session.execute(f"SELECT email FROM {table}").fetchall()]
 
+    def forgets(self, action: str) -> bool:
+        """See Tool."""
+        return action == "upsert"
+
     def noted(self, written: bytes) -> None:
         """Remember what a session wrote."""
         self.asked.append(Asked("INSERT", "", {}, {}, written))

@@ -219,6 +219,13 @@ def test_a_table_without_the_index_stops_the_sync_and_says_what_to_do(tool: Post
     assert "CREATE UNIQUE INDEX" in caught.value.hint
 
 
+def test_what_no_row_can_do_in_that_table_stops_the_sync(tool: PostgresqlTool) -> None:
+    execute(tool, "CREATE TABLE made (id int PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY)")
+    row = {"table": "made", "key": {"id": 1}, "columns": {"n": 1}}
+    with pytest.raises(ConfigError, match='column "n"'):
+        sent(tool, [row, row])
+
+
 def test_a_role_that_may_not_write_stops_the_sync_and_says_what_to_grant(tool: PostgresqlTool) -> None:
     reader = f"reader_{uuid.uuid4().hex[:8]}"
     execute(tool, f"CREATE ROLE {reader} LOGIN")

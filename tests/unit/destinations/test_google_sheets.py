@@ -149,6 +149,8 @@ def test_appended_rows_are_taken_once(api: GoogleSheetsApi) -> None:
         (person(1, email=["x" * 50_000]), "cell_too_long"),
         (person(" "), "key_empty"),
         (person(None), "key_empty"),
+        (person(1, email=["\ud800"]), "row_not_text"),
+        (person(["\ud800"]), "row_not_text"),
         (person(0), ""),
         (person(False), ""),
         (person(1, **{" ": 1}), "column_name"),

@@ -15,11 +15,11 @@ from tidemill.outbound import network
 
 #: It will pass, and nothing was done: conflicts with others, locks.
 _PASSES = frozenset({"40001", "40P01", "40000", "55P03"})
-#: Of the table or of the server, not of a row.
-_CONFIG = frozenset({"42P01", "3F000", "42703", "42P10", "42809", "25006", "0A000", "3D000", "42704"})
+#: Classes that are of the table, its rules and our statement, not of a row.
+_OF_TABLE = frozenset({"42", "3F", "3D", "0A", "25"})
 _ACCESS = frozenset({"42501", "28000", "28P01"})
 #: Classes that are of the server's state: connections, resources, shutdown, its disk, itself.
-_OF_SERVER = frozenset({"08", "53", "57", "58", "XX", "25"})
+_OF_SERVER = frozenset({"08", "53", "57", "58", "XX"})
 #: By words, because libpq gives no code for a connection that is not made. Servers may speak other languages.
 _SIGN_IN = re.compile(
     r"authenti[cf]|autentic|pg_hba|role .+ does not exist|permission denied|not permitted|28P01|28000", re.I
@@ -48,7 +48,7 @@ def of_statement(error: psycopg.Error, host: str, port: int) -> TidemillError:
             "The table has no unique index of exactly the key's columns.",
             hint="CREATE UNIQUE INDEX ON the table (the key's columns).",
         )
-    if code in _CONFIG:
+    if code[:2] in _OF_TABLE:
         return ConfigError("destination_table", told, hint="Look at the table, and at the mapping.")
     if code[:2] in _OF_SERVER:
         return UnavailableError("destination_failed", told, hint="It is tried again.")
