@@ -7,13 +7,12 @@ import re
 from typing import TYPE_CHECKING
 
 from tidemill import tracing
-from tidemill.bigquery import errors
+from tidemill.bigquery import errors, tables
 from tidemill.bigquery.errors import Problem
 from tidemill.bigquery.jobs import ONCE
 from tidemill.bigquery.sql import Place
 from tidemill.bigquery.tables import Field
 from tidemill.errors import AccessError
-from tidemill.models.types import from_rest
 
 if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
@@ -55,7 +54,7 @@ def described(client: Client, sql: str, *, anywhere: bool = False) -> Described:
     def ask() -> Described:
         job = client.google().query(sql, job_config=config, location=location, job_retry=None, **ONCE)
         return Described(
-            columns=tuple(Field(f.name, from_rest(f.field_type), f.mode or "NULLABLE") for f in job.schema or ()),
+            columns=tables.fields(job.schema or ()),
             bytes=int(job.total_bytes_processed or 0),
             tables=tuple((table.project, table.dataset_id, table.table_id) for table in job.referenced_tables or ()),
             statement_type=str(job.statement_type or ""),

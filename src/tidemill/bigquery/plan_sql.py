@@ -11,7 +11,7 @@ rows did not change is of several, and the statement is made again, `exact`: the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tidemill.bigquery.names import quoted
 from tidemill.bigquery.sql import Place, literal
@@ -59,50 +59,72 @@ class Plan:
         return [f"c{number}" for number in range(len(self.fields))]
 
 
+@dataclasses.dataclass(frozen=True)
+class Dialect:
+    """Where BigQuery's SQL and DuckDB's differ. `bucket`: one of 65,536 parts that keys fall into; a piece is a range
+    of them. One has 15,000 of a thousand million rows."""
+
+    bucket: Callable[[str], str]
+    literal: Callable[[str], str]
+    types: Mapping[str, str]
+
+    def position(self, plan: Plan) -> str:
+        """Where the cursor was."""
+        assert plan.cursor is not None  # noqa: S101 - said by who asks
+        kind = self.types.get(plan.cursor.type, plan.cursor.type)
+        return f"CAST({self.literal(str(plan.position))} AS {kind})"
+
+
+BIGQUERY = Dialect(lambda key: f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({key})), 1, 4)) AS INT64)", literal, {})
+
+
 def create(plan: Plan) -> str:
     """Make the table of a plan."""
+    state = None if plan.state is None else quoted(*plan.state)
+    return (
+        f"CREATE OR REPLACE TABLE {quoted(*plan.plan)}\n"
+        "CLUSTER BY bucket\n"
+        f"OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {KEPT_DAYS} DAY)) AS\n"
+        f"{select(plan, model(plan), state, BIGQUERY)}"
+    )
+
+
+def select(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> str:
+    """The rows of a plan. `rows`: what gives those of the model; `state`: what has those of the state."""
     names = "".join(f", {name}" for name in plan.names)
     any_values = "".join(f", ANY_VALUE({name}) AS {name}" for name in plan.names)
     delivered = "".join(f", IF(deliver, {name}, NULL) AS {name}" for name in plan.names)
     deliver = f"kind IN ({_texts(plan.delivers)})" if plan.delivers else "FALSE"
     return (
-        f"CREATE OR REPLACE TABLE {quoted(*plan.plan)}\n"
-        "CLUSTER BY bucket\n"
-        f"OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {KEPT_DAYS} DAY)) AS\n"
-        f"SELECT {_bucket('row_key')} AS bucket, kind, deliver, known, retried, row_key, row_hash, since, row_count, "
-        f"seen{delivered}\n"
+        f"SELECT {dialect.bucket('row_key')} AS bucket, kind, deliver, known, retried, row_key, row_hash, since,\n"
+        f"       row_count, seen{delivered}\n"
         f"FROM (SELECT *, {deliver} AS deliver FROM (\n"
         f"SELECT IF(row_count > 1 AND kind IN ('added', 'updated'), '{DUPLICATE}', kind) AS kind,\n"
         f"       known, retried, row_key, row_hash, since, row_count, seen{names}\n"
         "FROM (SELECT kind, group_key AS row_key, COUNT(*) AS row_count, ANY_VALUE(known) AS known,\n"
         "             ANY_VALUE(retried) AS retried, ANY_VALUE(row_hash) AS row_hash, ANY_VALUE(since) AS since,\n"
         f"             MAX(seen) AS seen{any_values}\n"
-        f"      FROM ({_told_apart(plan)})\n"
+        f"      FROM ({_told_apart(plan, rows, state, dialect)})\n"
         "      GROUP BY kind, group_key)))\n"
-    ) + _counting(plan)
+    ) + _counting(plan, state)
 
 
-def _counting(plan: Plan) -> str:
+def _counting(plan: Plan, state: str | None) -> str:
     """One more row: how many there are in the state. Nothing is read for that."""
-    if plan.state is None:
+    if state is None:
         return ""
     nothing = ", NULL" * len(plan.fields)
     return (
         f"UNION ALL\nSELECT NULL, '{STATE}', FALSE, FALSE, FALSE, NULL, NULL, NULL, COUNT(*), NULL{nothing}\n"
-        f"FROM {quoted(*plan.state)}"
+        f"FROM {state}"
     )
 
 
-def _bucket(key: str) -> str:
-    """One of 65,536 parts that keys fall into; a piece is a range of them. One has 15,000 of a thousand million."""
-    return f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({key})), 1, 4)) AS INT64)"
-
-
-def _told_apart(plan: Plan) -> str:
+def _told_apart(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> str:
     """Each row of the model, and each of the state that the model has not, with what became of it."""
     names = "".join(f", {name}" for name in plan.names)
-    found = _all_rows(plan) if plan.state is None else _joined(plan)
-    if plan.cursor and plan.state is not None:  # of the rows that are looked at, which are few
+    found = _all_rows(plan, rows) if state is None else _joined(plan, rows, state, dialect)
+    if plan.cursor and state is not None:  # of the rows that are looked at, which are few
         several = f"kind != '{NULL}' AND COUNT(*) OVER ({_one_key('found_key', 'row_hash')}) > 1"
         kind = f"IF({several}, '{DUPLICATE}', kind) AS kind"
         found = f"SELECT {kind}, found_key, known, retried, row_hash, since, seen{names}\nFROM ({found})"
@@ -110,17 +132,16 @@ def _told_apart(plan: Plan) -> str:
     return f"SELECT kind, {group}, known, retried, row_hash, since, seen{names}\nFROM ({found})"
 
 
-def _all_rows(plan: Plan) -> str:
+def _all_rows(plan: Plan, rows: str) -> str:
     names = "".join(f", {name}" for name in plan.names)
     return (
         f"SELECT IF(model_key IS NULL, '{NULL}', 'added') AS kind, model_key AS found_key, FALSE AS known,\n"
         f"       FALSE AS retried, model_hash AS row_hash, {plan.number} AS since, seen{names}\n"
-        f"FROM ({_model(plan)})"
+        f"FROM ({rows})"
     )
 
 
-def _joined(plan: Plan) -> str:
-    assert plan.state is not None  # noqa: S101 - said by who asks
+def _joined(plan: Plan, rows: str, state: str, dialect: Dialect) -> str:
     names = "".join(f", {name}" for name in plan.names)
     model_names = "".join(f", model.{name}" for name in plan.names)
     join = "LEFT" if plan.cursor else "FULL OUTER"
@@ -130,11 +151,11 @@ def _joined(plan: Plan) -> str:
         f"FROM (SELECT {_kind(plan)} AS kind,\n"
         "             COALESCE(model.model_key, state.key) AS found_key, state.key IS NOT NULL AS known,\n"
         "             state.failed_hash IS NOT NULL AS retried,\n"
-        "             COALESCE(model.model_hash, state.`hash`, state.failed_hash) AS row_hash,\n"
+        "             COALESCE(model.model_hash, state.hash, state.failed_hash) AS row_hash,\n"
         f"             state.failed_hash, state.failed_op, state.failed_run, model.seen{model_names}\n"
-        f"      FROM ({_model(plan)}) AS model\n"
-        f"      {join} JOIN {quoted(*plan.state)} AS state ON model.model_key = state.key\n"
-        f"      {_looked_at(plan)})"
+        f"      FROM ({rows}) AS model\n"
+        f"      {join} JOIN {state} AS state ON model.model_key = state.key\n"
+        f"      {_looked_at(plan, dialect)})"
     )
 
 
@@ -143,7 +164,7 @@ def _kind(plan: Plan) -> str:
     gone = "model.model_hash IS NULL"
     cases = [
         (f"{gone} AND state.dropped_hash IS NOT NULL AND state.failed_op = 'deleted'", KEPT),
-        (f"{gone} AND state.`hash` IS NULL AND NOT state.unsure", FORGOTTEN),
+        (f"{gone} AND state.hash IS NULL AND NOT state.unsure", FORGOTTEN),
         (gone, "deleted"),
         ("model.model_key IS NULL", NULL),
     ]
@@ -151,35 +172,37 @@ def _kind(plan: Plan) -> str:
         cases.append(("model.key_count > 1", DUPLICATE))
     if plan.cursor:
         cases.append(("model.seen IS NULL", CURSOR_NULL))
-    same = "state.`hash` IS NOT NULL" if plan.by_key else "state.`hash` = model.model_hash AND NOT state.unsure"
+    same = "state.hash IS NOT NULL" if plan.by_key else "state.hash = model.model_hash AND NOT state.unsure"
     cases += [
         ("state.key IS NULL", "added"),
         (same, UNCHANGED),
         ("state.dropped_hash = model.model_hash AND state.failed_op != 'deleted'", DROPPED),
-        ("state.`hash` IS NULL", "added"),
+        ("state.hash IS NULL", "added"),
     ]
-    return f"CASE {' '.join(f'WHEN {when} THEN {literal(kind)}' for when, kind in cases)} ELSE 'updated' END"
+    return f"CASE {' '.join(f'WHEN {when} THEN {_texts([kind])}' for when, kind in cases)} ELSE 'updated' END"
 
 
-def _looked_at(plan: Plan) -> str:
+def _looked_at(plan: Plan, dialect: Dialect) -> str:
     """By a cursor: rows that are not older than the last one seen. What was not taken is looked at wherever it is."""
     if plan.cursor is None or plan.position is None:
         return ""
-    position = f"CAST({literal(plan.position)} AS {plan.cursor.type})"
-    return f"WHERE model.seen IS NULL OR model.seen >= {position} OR state.failed_hash IS NOT NULL"
+    return f"WHERE model.seen IS NULL OR model.seen >= {dialect.position(plan)} OR state.failed_hash IS NOT NULL"
 
 
-def _model(plan: Plan) -> str:
-    """The model's rows: key, hash, cursor and columns."""
+def model(plan: Plan) -> str:
+    """What gives the model's rows: key, hash, cursor and columns."""
     columns = "".join(f", source.`{field.name}` AS c{number}" for number, field in enumerate(plan.fields))
     seen = f"source.`{plan.cursor.name}`" if plan.cursor else "CAST(NULL AS INT64)"
     made = (
         f"SELECT {_key(plan)} AS model_key, {_hash(plan)} AS model_hash, {seen} AS seen{columns}\n"
         f"FROM (\n{plan.sql}\n) AS source"
     )
-    if plan.exact:
-        return f"SELECT *, COUNT(*) OVER ({_one_key('model_key', 'model_hash')}) AS key_count FROM ({made})"
-    return made
+    return counted(made) if plan.exact else made
+
+
+def counted(rows: str) -> str:
+    """Those rows, each with the number of those of its key."""
+    return f"SELECT *, COUNT(*) OVER ({_one_key('model_key', 'model_hash')}) AS key_count FROM ({rows})"
 
 
 def _one_key(key: str, row_hash: str) -> str:
@@ -245,30 +268,31 @@ def _hashed_text(field: Field) -> str:
 
 
 def _texts(values: Collection[str]) -> str:
-    return ", ".join(literal(value) for value in sorted(values))
+    return ", ".join(f"'{value}'" for value in sorted(values))
 
 
-def summary(plan: Plan) -> str:
-    """How many rows there are of each kind, and of the state that were met; and how far the cursor is."""
+def summary(plan: Plan, made: str, dialect: Dialect = BIGQUERY) -> str:
+    """How many rows there are of each kind, and of the state that were met; and how far the cursor is. `made`: what has
+    the rows of the plan."""
     met = f"IF(known, IF(kind IN ({_texts(COUNTED)}), row_count, 1), 0)"
     upto = "MAX(MAX(seen)) OVER ()"
     if plan.cursor and plan.position is not None:  # what is tried again may be older
-        position = f"CAST({literal(plan.position)} AS {plan.cursor.type})"
+        position = dialect.position(plan)
         upto = f"GREATEST(IFNULL({upto}, {position}), {position})"
     return (
         f"SELECT kind, SUM(row_count) AS row_count, SUM({met}) AS met, COUNTIF(deliver AND retried) AS retried,\n"
         f"       CAST({upto} AS STRING) AS upto\n"
-        f"FROM {quoted(*plan.plan)} GROUP BY kind"
+        f"FROM {made} GROUP BY kind"
     )
 
 
-def pieces(plan: Place, rows: int) -> str:
+def pieces(made: str, rows: int, divided: str = "DIV(upto, {})") -> str:
     """Ranges of buckets that hold about so many rows, in order."""
     return (
         "SELECT MIN(bucket) AS first_bucket, MAX(bucket) AS last_bucket, SUM(row_count) AS row_count\n"
         "FROM (SELECT bucket, row_count, SUM(row_count) OVER (ORDER BY bucket) AS upto\n"
-        f"      FROM (SELECT bucket, COUNT(*) AS row_count FROM {quoted(*plan)} WHERE deliver GROUP BY bucket))\n"
-        f"GROUP BY DIV(upto, {rows}) ORDER BY first_bucket"
+        f"      FROM (SELECT bucket, COUNT(*) AS row_count FROM {made} WHERE deliver GROUP BY bucket))\n"
+        f"GROUP BY {divided.format(rows)} ORDER BY first_bucket"
     )
 
 
@@ -292,9 +316,8 @@ def rows(plan: Place, first: int, last: int, fields: Sequence[Field]) -> str:
     return f"SELECT {', '.join(ROW)}{columns}\nFROM {quoted(*plan)} WHERE {within(first, last)}"
 
 
-def invalid(plan: Place, limit: int) -> str:
+def invalid(made: str, limit: int) -> str:
     """Some rows that cannot be delivered, and why."""
     return (
-        f"SELECT row_key, kind FROM {quoted(*plan)} WHERE kind IN ({_texts(INVALID)})\n"
-        f"ORDER BY kind DESC, row_key LIMIT {limit}"
+        f"SELECT row_key, kind FROM {made} WHERE kind IN ({_texts(INVALID)})\nORDER BY kind DESC, row_key LIMIT {limit}"
     )

@@ -32,13 +32,14 @@ LEFT = (
     Column("code", Type.STRING, "What the destination said."),
     Column("unsure", Type.BOOL, "Whether it may be there all the same."),
 )
-_GONE = ("deleted", FORGOTTEN)
+#: Rows that are not in the model any more.
+GONE = ("deleted", FORGOTTEN)
 
 
 def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple[int, int]], number: int) -> str:
     """Remember what was acknowledged: of these buckets what was to be delivered, but for the rows of `left`; and all
     that was to be noted alone. A row that was not sent stays as it was."""
-    gone = _texts(_GONE)
+    gone = _kinds(GONE)
     acknowledged = (
         "failed_hash = NULL, failed_op = NULL, failed_code = NULL, failed_run = NULL, tries = 0, unsure = FALSE"
     )
@@ -46,7 +47,7 @@ def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple
     again = "state.failed_hash = change.row_hash AND state.failed_op = change.kind"
     return (
         f"MERGE {quoted(*state)} AS state\n"
-        f"USING ({_changes(plan, left, ranges)}) AS change\n"
+        f"USING ({changes(quoted(*plan), None if left is None else quoted(*left), ranges)}) AS change\n"
         "ON state.key = change.row_key\n"
         f"WHEN MATCHED AND NOT change.failed AND change.kind IN ({gone}) THEN DELETE\n"
         f"WHEN MATCHED AND NOT change.failed THEN UPDATE SET `hash` = change.row_hash, {acknowledged}, {noted}\n"
@@ -62,20 +63,21 @@ def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple
     )
 
 
-def _changes(plan: Place, left: Place | None, ranges: Sequence[tuple[int, int]]) -> str:
+def changes(plan: str, left: str | None, ranges: Sequence[tuple[int, int]]) -> str:
+    """What is remembered of which rows. `plan`, `left`: what has the rows."""
     inside = " OR ".join(f"plan.bucket BETWEEN {first} AND {last}" for first, last in ranges) or "FALSE"
     sent = f"(plan.deliver AND ({inside}))"
-    noted = f"(NOT plan.deliver AND plan.kind IN ({_texts(('added', 'updated', *_GONE))}))"
+    noted = f"(NOT plan.deliver AND plan.kind IN ({_kinds(('added', 'updated', *GONE))}))"
     if left is None:
         what = "FALSE AS failed, CAST(NULL AS STRING) AS code, FALSE AS unsure"
         rest = f"WHERE {sent} OR {noted}"
     else:
         what = "left_rows.key IS NOT NULL AS failed, left_rows.code, IFNULL(left_rows.unsure, FALSE) AS unsure"
         rest = (
-            f"LEFT JOIN {quoted(*left)} AS left_rows ON plan.row_key = left_rows.key\n"
+            f"LEFT JOIN {left} AS left_rows ON plan.row_key = left_rows.key\n"
             f"WHERE (left_rows.status IS NULL OR left_rows.status != 'unsent') AND ({sent} OR {noted})"
         )
-    return f"SELECT plan.row_key, plan.row_hash, plan.kind, plan.since, {what}\nFROM {quoted(*plan)} AS plan\n{rest}"
+    return f"SELECT plan.row_key, plan.row_hash, plan.kind, plan.since, {what}\nFROM {plan} AS plan\n{rest}"
 
 
 def resend(state: Place) -> str:
@@ -97,6 +99,10 @@ def look(state: Place, key: str) -> str:
         "SELECT key, `hash`, failed_code, tries, unsure, dropped_hash IS NOT NULL AS dropped, run, `at`\n"
         f"FROM {quoted(*state)} WHERE key = {literal(key)}"
     )
+
+
+def _kinds(values: Collection[str]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
 
 
 def _texts(values: Collection[str]) -> str:

@@ -18,6 +18,8 @@ from tidemill.bigquery.client import Client
 from tidemill.bigquery.local.service import DEFAULT_PROJECT
 from tidemill.bigquery.retry import Policy
 from tidemill.destinations.port import Mode, Op
+from tidemill.events.data.objects import FolderObjects
+from tidemill.reverse_etl.plan.local import LocalPlanner
 from tidemill.reverse_etl.plan.port import Left, Planner, PlanRow, Wanted
 from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
 
@@ -141,6 +143,19 @@ _SETTINGS = settings(
 def test_in_the_warehouse(client: Client, fresh_installation: Installation, data: st.DataObject) -> None:
     dataset = fresh_installation.dataset
     sync = Sync(lambda id_: WarehousePlanner(client, dataset, id_), client, dataset)
+    for number in range(1, 5):
+        sync.run(data, number)
+        sync.between(data)
+
+
+@given(data=st.data())
+@_SETTINGS
+def test_of_a_source_that_is_only_read(client: Client, fresh_installation: Installation, data: st.DataObject) -> None:
+    settings_ = fresh_installation.settings()
+    folder = settings_.home_path / "events"
+    folder.mkdir(parents=True, exist_ok=True)
+    objects = FolderObjects(folder)
+    sync = Sync(lambda id_: LocalPlanner(client, objects, settings_, id_), client, fresh_installation.dataset)
     for number in range(1, 5):
         sync.run(data, number)
         sync.between(data)

@@ -158,6 +158,15 @@ class Emulator:
         found = self._context.catalog.get_table(at.project, at.dataset, at.table)
         return found is not None and "VIEW" in str(found.table_type)
 
+    def result(self, at: Place) -> tuple[Any, list[dict[str, Any]]] | None:
+        """The rows that a query gave, and their columns, if that is what the table is."""
+        if at.dataset != executor._ANONYMOUS_RESULTS_DATASET:
+            return None
+        for job_id, rows in executor.JOB_RESULTS.items():
+            if f"anon{job_id.replace('-', '')}" == at.table:
+                return rows, executor.JOB_SCHEMAS[job_id]
+        return None
+
     def quoted(self, at: Place) -> str:
         """The table's name in DuckDB."""
         return str(quoted_table_ref(at.project, str(at.dataset), str(at.table)))

@@ -53,13 +53,15 @@ class ReadCalls:
         if wanted.data_format not in {types.DataFormat.ARROW.value, types.DataFormat.DATA_FORMAT_UNSPECIFIED.value}:
             raise Failure("UNIMPLEMENTED", "The embedded BigQuery sends rows as Arrow.", ends=True)
         at, options = place(wanted.table), wanted.read_options
-        fields = self._fields(at)
+        result = self._emulator.result(at)
+        fields = result[1] if result else self._fields(at)
         chosen = read_schema.chosen(fields, list(options.selected_fields))
-        statement = read_schema.statement(self._emulator.quoted(at), chosen, options.row_restriction)
+        table = "result" if result else self._emulator.quoted(at)
+        statement = read_schema.statement(table, chosen, options.row_restriction)
         name = f"projects/{at.project}/locations/{self._location(at)}/sessions/{secrets.token_hex(16)}"
         path = self._directory / f"{name.rsplit('/', 1)[1]}.arrow"
         async with self._emulator.writing():
-            schema, rows, batches = await asyncio.to_thread(self._write, statement, chosen, path)
+            schema, rows, batches = await asyncio.to_thread(self._write, statement, chosen, path, result)
         lz4 = types.ArrowSerializationOptions.CompressionCodec.LZ4_FRAME.value
         compression = "lz4" if options.arrow_serialization_options.buffer_compression == lz4 else None
         count = min(max(request.max_stream_count, 1), max(1, rows // _ROWS_OF_STREAM))
@@ -107,13 +109,17 @@ class ReadCalls:
     def _location(self, at: Place) -> str:
         return (self._emulator.location(at.project, str(at.dataset)) or "us").lower()
 
-    def _write(self, statement: str, fields: Sequence[dict[str, Any]], path: Path) -> tuple[Any, int, int]:
-        """The schema, and how many rows and batches there are in the file."""
+    def _write(
+        self, statement: str, fields: Sequence[dict[str, Any]], path: Path, result: tuple[Any, Any] | None
+    ) -> tuple[Any, int, int]:
+        """The schema, and how many rows and batches there are in the file. `result`: of a query, which is read."""
         import pyarrow as pa
 
         schema = read_schema.arrow(fields)
         cursor = self._emulator.connection.cursor()
         rows = batches = 0
+        if result is not None:
+            cursor.register("result", result[0])
         try:
             reader = cursor.execute(statement).fetch_record_batch(_BATCH)
             with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:

@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidemill.bigquery.tables import Field
+from tidemill.bigquery.texts import interval, moment
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _LARGEST = 2**63
-_MICROSECONDS = 1_000_000
 #: A TIMESTAMP as BigQuery casts it to text: in UTC.
 _MOMENT = re.compile(r"(\d{1,4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,6})?)(?:\+00(?::00)?|Z| UTC)?")
 
@@ -51,6 +51,10 @@ def _one(field: Field, *, parsed: bool) -> Callable[[Any], Any] | None:
             return None
         case "JSON":
             return _finite if parsed else _parsed
+        case "BIGNUMERIC":  # text, where it was kept in a file
+            return lambda value: number(decimal.Decimal(value))
+        case "RANGE":
+            return lambda value: json.loads(value) if isinstance(value, str) else plain(value)
         case "STRUCT" | "RECORD":
             return _struct(field.fields, parsed=parsed)
     return plain
@@ -91,13 +95,6 @@ def plain(value: Any) -> Any:
     return interval(value)
 
 
-def moment(value: dt.datetime) -> str:
-    """A TIMESTAMP in UTC, with Z; a DATETIME without."""
-    if value.tzinfo is None:
-        return value.isoformat()
-    return value.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
 def number(value: decimal.Decimal) -> int | float | str | None:
     """A number that JSON's readers take exactly, or its text."""
     if not value.is_finite():
@@ -106,23 +103,6 @@ def number(value: decimal.Decimal) -> int | float | str | None:
         return int(value) if abs(value) < _LARGEST else str(int(value))
     near = float(value)
     return near if decimal.Decimal(repr(near)) == value else format(value, "f").rstrip("0")
-
-
-def interval(value: Any) -> str:
-    """An INTERVAL as BigQuery writes it: years-months days hours:minutes:seconds."""
-    if hasattr(value, "nanoseconds"):  # Arrow's
-        months, days, micros = value.months, value.days, value.nanoseconds // 1000
-    else:  # what Google's client has
-        months, days = value.years * 12 + value.months, value.days
-        seconds = (value.hours * 60 + value.minutes) * 60 + value.seconds
-        micros = seconds * _MICROSECONDS + value.microseconds
-    years, months_left = divmod(abs(months), 12)
-    seconds, fraction = divmod(abs(micros), _MICROSECONDS)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    part = f".{fraction:06}".rstrip("0") if fraction else ""
-    sign = ["-" if amount < 0 else "" for amount in (months, micros)]
-    return f"{sign[0]}{years}-{months_left} {days} {sign[1]}{hours}:{minutes}:{seconds}{part}"
 
 
 def of_key(text: str, field: Field) -> Any:

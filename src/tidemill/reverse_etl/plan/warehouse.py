@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemill.bigquery import describe, plan_sql, read_rows, state_sql
+from tidemill.bigquery import describe, plan_sql, read_rows, state_sql, texts
 from tidemill.bigquery.jobs import Load
-from tidemill.bigquery.names import label
+from tidemill.bigquery.names import label, quoted
 from tidemill.bigquery.sql import Place
 from tidemill.bigquery.tables import Field, Layout
 from tidemill.destinations.port import Op
 from tidemill.errors import AccessError, NotFoundError
-from tidemill.reverse_etl.plan import left_rows, shape, summary, values
+from tidemill.reverse_etl.plan import left_rows, ranges, shape, summary, values
 from tidemill.reverse_etl.plan.port import Found, Known, Left, Piece, Planned, PlanRow, Wanted
 from tidemill.reverse_etl.plan.shape import Shape
 
@@ -70,20 +70,20 @@ class WarehousePlanner:
 
     def invalid(self, wanted: Wanted, limit: int) -> list[tuple[str | None, str]]:
         """See `Planner`."""
-        statement = plan_sql.invalid(self._of_run("plan", wanted.run), limit)
+        statement = plan_sql.invalid(quoted(*self._of_run("plan", wanted.run)), limit)
         return [(row["row_key"], str(row["kind"])) for row in self._ask(statement, "tables.getData")]
 
     def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> None:
         """See `Planner`."""
         if wanted.found is Found.FULL:
             return
-        ranges = _joined(sorted((piece.first, piece.last) for piece in pieces))
+        covered = ranges.joined((piece.first, piece.last) for piece in pieces)
         with left_rows.file(left) as (path, rows, digest):
             results = None
             if rows:
                 results = self._of_run(f"results_{digest[:12]}", wanted.run)
                 self._load(path, results, wanted)
-        statement = state_sql.commit(self._of_run("plan", wanted.run), self._state, results, ranges, wanted.number)
+        statement = state_sql.commit(self._of_run("plan", wanted.run), self._state, results, covered, wanted.number)
         self._client.query(
             statement,
             job_id=self._job(wanted.run, "commit"),
@@ -122,7 +122,7 @@ class WarehousePlanner:
         if not self._has_state():
             return None
         for row in self._ask(state_sql.look(self._state, key), "tables.getData"):
-            return Known(**{**row, "at": values.moment(row["at"])})
+            return Known(**{**row, "at": texts.moment(row["at"])})
         return None
 
     def _make(self, plan: plan_sql.Plan, wanted: Wanted, what: str) -> int:
@@ -156,11 +156,11 @@ class WarehousePlanner:
         )
 
     def _summary(self, plan: plan_sql.Plan) -> summary.Summary:
-        rows = self._ask(plan_sql.summary(plan), "tables.getData")
+        rows = self._ask(plan_sql.summary(plan, quoted(*plan.plan)), "tables.getData")
         return summary.of_rows(rows, joined=plan.state is not None and plan.cursor is None)
 
     def _pieces(self, plan: plan_sql.Plan, wanted: Wanted) -> tuple[Piece, ...]:
-        found = self._ask(plan_sql.pieces(plan.plan, wanted.piece_rows), "tables.getData")
+        found = self._ask(plan_sql.pieces(quoted(*plan.plan), wanted.piece_rows), "tables.getData")
         return tuple(
             Piece(number, int(row["first_bucket"]), int(row["last_bucket"]), int(row["row_count"]))
             for number, row in enumerate(found)
@@ -260,14 +260,3 @@ class WarehousePlanner:
 
     def _labels(self, run: uuid.UUID) -> dict[str, str]:
         return {"tidemill_sync": label(self._sync.hex), "tidemill_run": label(run.hex)}
-
-
-def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges in order, those together that follow each other."""
-    made: list[tuple[int, int]] = []
-    for first, last in ranges:
-        if made and first <= made[-1][1] + 1:
-            made[-1] = (made[-1][0], max(last, made[-1][1]))
-        else:
-            made.append((first, last))
-    return made

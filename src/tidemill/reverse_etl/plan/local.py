@@ -1,0 +1,293 @@
+"""The plan of a source that may only be read: its rows come here, and are held against a state that is a file.
+
+The same rules and, but for where two kinds of SQL differ, the same statements as in the warehouse. Memory is that of
+DuckDB, which is bounded; rows lie in files until they are read. See files.py on where, and why there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidemill.bigquery import describe, plan_sql, result_rows, texts
+from tidemill.bigquery.names import label
+from tidemill.bigquery.tables import Field
+from tidemill.destinations.port import Op
+from tidemill.errors import NotFoundError
+from tidemill.events import duck
+from tidemill.reverse_etl.plan import left_rows, local_sql, ranges, shape, summary, values
+from tidemill.reverse_etl.plan.files import Files
+from tidemill.reverse_etl.plan.port import Counts, Found, Known, Left, Piece, Planned, PlanRow, Wanted
+from tidemill.reverse_etl.plan.shape import Shape
+from tidemill.settings import private_folder
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from tidemill.bigquery.client import Client
+    from tidemill.events.data.objects import Objects
+    from tidemill.settings import Settings
+
+_HEADS = "bucket, kind, deliver, known, retried, row_key, row_hash, since, row_count, seen"
+
+
+class LocalPlanner:
+    """See `Planner`. `objects`: where the event store's files lie, of all machines of the installation."""
+
+    def __init__(self, client: Client, objects: Objects, settings: Settings, sync: uuid.UUID) -> None:
+        self._client, self._settings, self._sync = client, settings, sync
+        self._files = Files(objects, sync)
+
+    def plan(self, wanted: Wanted) -> Planned:
+        """See `Planner`."""
+        if said := self._files.described(wanted.run):
+            return _planned(said)
+        described = describe.described(self._client, wanted.sql)
+        model = shape.of_model(wanted, described.columns)
+        plan = self._plan(wanted, model)
+        with self._duck() as (cursor, folder):
+            billed = self._fetch(wanted, plan, folder / "model.parquet")
+            self._open_state(cursor, folder)
+            rows = f"SELECT * FROM read_parquet({duck.literal(str(folder / 'model.parquet'))})"
+            found = self._make(cursor, plan, rows)
+            if not found.is_exact:
+                found = self._make(cursor, dataclasses.replace(plan, exact=True), plan_sql.counted(rows))
+            pieces = _pieces(cursor, wanted.piece_rows)
+            planned = Planned(found.counts, pieces, found.known, billed, found.upto)
+            self._keep(cursor, folder, wanted, model, planned)
+        return planned
+
+    def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
+        """See `Planner`."""
+        import pyarrow.parquet as pq  # 50 ms
+
+        said = self._said(wanted)
+        fields = [_field(one) for one in said["fields"]]
+        key_fields = [next(field for field in fields if field.name == name) for name in wanted.key]
+        with self._folder() as folder:
+            path = folder / "piece.parquet"
+            self._files.get_piece(wanted.run, piece.number, path)
+            table = pq.read_table(path)
+            heads = [table.column(name).to_pylist() for name in plan_sql.ROW]
+            columns = [
+                values.of_column(table.column(f"c{number}").to_pylist(), field) for number, field in enumerate(fields)
+            ]
+        names = [field.name for field in fields]
+        made = []
+        for (key, row_hash, kind, since), row in zip(zip(*heads, strict=True), zip(*columns, strict=True), strict=True):
+            op = Op(kind)
+            content = values.of_keys(key, key_fields) if op is Op.DELETED else dict(zip(names, row, strict=True))
+            made.append(PlanRow(key, row_hash, op, since, content))
+        made.sort(key=lambda row: row.key)
+        return made
+
+    def invalid(self, wanted: Wanted, limit: int) -> list[tuple[str | None, str]]:
+        """See `Planner`."""
+        self._said(wanted)
+        with self._duck() as (cursor, folder):
+            self._open_heads(cursor, folder, wanted)
+            found = cursor.execute(plan_sql.invalid("plan", limit)).fetchall()
+        return [(key, str(kind)) for key, kind in found]
+
+    def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> None:
+        """See `Planner`."""
+        newest = self._files.newest()
+        if wanted.found is Found.FULL or (newest and newest[0] >= wanted.number):
+            return
+        self._said(wanted)
+        covered = ranges.joined((piece.first, piece.last) for piece in pieces)
+        with self._duck() as (cursor, folder), left_rows.file(left) as (path, rows, _):
+            self._open_heads(cursor, folder, wanted)
+            self._open_state(cursor, folder)
+            if rows:
+                cursor.execute(f"CREATE VIEW left_given AS SELECT * FROM read_parquet({duck.literal(str(path))})")
+            after = local_sql.commit("left_given" if rows else None, covered, wanted.number)
+            self._put_state(cursor, folder, after, (wanted.number, 0))
+
+    def clean(self, wanted: Wanted) -> None:
+        """See `Planner`."""
+        self._files.remove_plan(wanted.run)
+
+    def resend(self) -> None:
+        """See `Planner`."""
+        self._change("SELECT * REPLACE (IF(hash IS NULL, NULL, '') AS hash, NULL::VARCHAR AS dropped_hash) FROM state")
+
+    def forget(self) -> None:
+        """See `Planner`."""
+        self._files.forget()
+
+    def drop(self, keys: Iterable[str]) -> int:
+        """See `Planner`."""
+        import pyarrow as pa  # 50 ms
+
+        given = pa.table({"key": pa.array(sorted(set(keys)), pa.string())})
+        dropping = "failed_hash IS NOT NULL AND dropped_hash IS NULL AND key IN (SELECT key FROM given)"
+        which = f"SELECT * REPLACE (IF({dropping}, failed_hash, dropped_hash) AS dropped_hash) FROM state"
+        return self._change(which, given, f"SELECT count(*) FROM state WHERE {dropping}")
+
+    def look(self, key: str) -> Known | None:
+        """See `Planner`."""
+        if self._files.newest() is None:
+            return None
+        with self._duck() as (cursor, folder):
+            self._open_state(cursor, folder)
+            known = "key, hash, failed_code, tries, unsure, dropped_hash IS NOT NULL, run"
+            found = cursor.execute(f'SELECT {known}, "at" FROM state WHERE key = ?', [key]).fetchall()
+        for *values_known, moment in found:
+            return Known(*values_known, texts.moment(moment))
+        return None
+
+    def _change(self, statement: str, given: Any = None, counting: str = "") -> int:
+        """Change the state between runs, if there is one. How many rows are counted."""
+        newest = self._files.newest()
+        if newest is None:
+            return 0
+        with self._duck() as (cursor, folder):
+            self._open_state(cursor, folder)
+            if given is not None:
+                cursor.register("given", given)
+            count = cursor.execute(counting).fetchall()[0][0] if counting else 0
+            if count or not counting:
+                self._put_state(cursor, folder, statement, (newest[0], newest[1] + 1))
+        return int(count)
+
+    def _plan(self, wanted: Wanted, model: Shape) -> plan_sql.Plan:
+        delivers = frozenset(op.value for op in wanted.delivers)
+        full = wanted.found is Found.FULL
+        nowhere = ("", "", "")
+        return plan_sql.Plan(
+            sql=wanted.sql,
+            plan=nowhere,
+            state=None if full else nowhere,
+            fields=model.fields,
+            key=model.key,
+            columns=model.columns,
+            number=wanted.number,
+            delivers=frozenset({Op.ADDED.value}) if full and delivers else delivers,
+            by_key=wanted.by_key,
+            cursor=model.cursor,
+            position=wanted.position,
+        )
+
+    def _fetch(self, wanted: Wanted, plan: plan_sql.Plan, path: Path) -> int:
+        """Have the model's rows here, with keys and hashes, which BigQuery makes. Gives the bytes that are billed."""
+        import pyarrow.parquet as pq  # 50 ms
+
+        seen = dataclasses.replace(plan.cursor, name="seen") if plan.cursor else Field("seen", "INT64")
+        columns = [dataclasses.replace(field, name=f"c{number}") for number, field in enumerate(plan.fields)]
+        fields = [Field("model_key", "STRING"), Field("model_hash", "STRING"), seen, *columns]
+        result = result_rows.run(
+            self._client,
+            plan_sql.model(plan),
+            job_id=f"tidemill_sync_{self._sync.hex}_{wanted.run.hex}_model",
+            labels={"tidemill_sync": label(self._sync.hex), "tidemill_run": label(wanted.run.hex)},
+            max_bytes_billed=wanted.max_bytes_billed,
+        )
+        with pq.ParquetWriter(path, result_rows.arrow_schema(fields), compression="zstd") as writer:
+            for batch in result.batches(fields):
+                writer.write_batch(batch)
+        return result.bytes_billed
+
+    def _make(self, cursor: duckdb.DuckDBPyConnection, plan: plan_sql.Plan, rows: str) -> summary.Summary:
+        """The table `plan`."""
+        state = None if plan.state is None else "state"
+        cursor.execute(f"CREATE OR REPLACE TEMP TABLE plan AS {plan_sql.select(plan, rows, state, local_sql.DUCKDB)}")
+        asked = cursor.execute(plan_sql.summary(plan, "plan", local_sql.DUCKDB))
+        names = [column[0] for column in asked.description or ()]
+        found = [dict(zip(names, row, strict=True)) for row in asked.fetchall()]
+        return summary.of_rows(found, joined=state is not None and plan.cursor is None)
+
+    def _keep(
+        self, cursor: duckdb.DuckDBPyConnection, folder: Path, wanted: Wanted, model: Shape, planned: Planned
+    ) -> None:
+        """Keep the plan where all machines see it."""
+        heads = folder / "heads.parquet"
+        _copy(cursor, f"SELECT {_HEADS} FROM plan", heads)
+        cursor.execute("CREATE OR REPLACE TEMP TABLE delivered AS SELECT * FROM plan WHERE deliver ORDER BY bucket")
+        paths = []
+        for piece in planned.pieces:
+            paths.append(folder / f"piece-{piece.number}.parquet")
+            _copy(cursor, f"SELECT * FROM delivered WHERE bucket BETWEEN {piece.first} AND {piece.last}", paths[-1])
+        said = {
+            "counts": dataclasses.asdict(planned.counts),
+            "pieces": [dataclasses.asdict(piece) for piece in planned.pieces],
+            "known": planned.known,
+            "bytes_billed": planned.bytes_billed,
+            "upto": planned.upto,
+            "fields": [dataclasses.asdict(field) for field in model.fields],
+        }
+        self._files.put_plan(wanted.run, heads, paths, said)
+
+    def _said(self, wanted: Wanted) -> dict[str, Any]:
+        said = self._files.described(wanted.run)
+        if said is None:
+            raise NotFoundError(
+                "plan_gone", "The plan of this run is not there any more.", hint="Run the sync again: nothing is lost."
+            )
+        return said
+
+    def _open_heads(self, cursor: duckdb.DuckDBPyConnection, folder: Path, wanted: Wanted) -> None:
+        path = folder / "heads.parquet"
+        self._files.get_heads(wanted.run, path)
+        cursor.execute(f"CREATE VIEW plan AS SELECT * FROM read_parquet({duck.literal(str(path))})")
+
+    def _open_state(self, cursor: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        """The table `state`: the newest, or an empty one."""
+        newest = self._files.newest()
+        if newest is None:
+            cursor.execute(local_sql.create_state())
+            return
+        path = folder / "state.parquet"
+        self._files.get_state(newest, path)
+        cursor.execute(f"CREATE VIEW state AS SELECT * FROM read_parquet({duck.literal(str(path))})")
+
+    def _put_state(
+        self, cursor: duckdb.DuckDBPyConnection, folder: Path, statement: str, which: tuple[int, int]
+    ) -> None:
+        path = folder / "new.parquet"
+        _copy(cursor, statement, path)
+        self._files.put_state(which, path)
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=private_folder(self._settings.spill_path), prefix="sync-") as name:
+            yield Path(name)
+
+    @contextlib.contextmanager
+    def _duck(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+        """A DuckDB of its own, which nothing is left of, and a folder."""
+        with (
+            self._folder() as folder,
+            duck.translated(),
+            contextlib.closing(duck.connect(self._settings)) as connection,
+            duck.interruptible(connection, self._client.cancelled),
+        ):
+            yield connection, folder
+
+
+def _copy(cursor: duckdb.DuckDBPyConnection, statement: str, path: Path) -> None:
+    cursor.execute(f"COPY ({statement}) TO {duck.literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _pieces(cursor: duckdb.DuckDBPyConnection, rows: int) -> tuple[Piece, ...]:
+    found = cursor.execute(plan_sql.pieces("plan", rows, "upto // {}")).fetchall()
+    return tuple(Piece(number, int(first), int(last), int(count)) for number, (first, last, count) in enumerate(found))
+
+
+def _planned(said: dict[str, Any]) -> Planned:
+    return Planned(
+        Counts(**said["counts"]),
+        tuple(Piece(**piece) for piece in said["pieces"]),
+        said["known"],
+        said["bytes_billed"],
+        said["upto"],
+    )
+
+
+def _field(said: dict[str, Any]) -> Field:
+    return Field(**{**said, "fields": tuple(_field(inner) for inner in said["fields"])})

@@ -1,0 +1,60 @@
+"""SQL of plans that are made here, in DuckDB: that of the warehouse, where it is the same, and of a state in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidemill.bigquery import plan_sql, state_sql
+from tidemill.events.duck import literal
+
+#: A cursor's position is text, as BigQuery casts it. It is compared as what the rows have.
+_TYPES = {
+    "NUMERIC": "DECIMAL(38, 9)",
+    "BIGNUMERIC": "DECIMAL(38, 9)",
+    "STRING": "VARCHAR",
+    "INT64": "BIGINT",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMP": "TIMESTAMPTZ",
+}
+DUCKDB = plan_sql.Dialect(lambda key: f"CAST('0x' || substr(md5({key}), 1, 4) AS BIGINT)", literal, _TYPES)
+_KINDS = {"STRING": "VARCHAR", "INT64": "BIGINT", "BOOL": "BOOLEAN", "TIMESTAMP": "TIMESTAMPTZ"}
+
+
+def create_state() -> str:
+    """An empty state."""
+    columns = ", ".join(f'"{column.name}" {_KINDS[column.type.value]}' for column in state_sql.STATE)
+    return f"CREATE TABLE state ({columns})"
+
+
+def commit(left: str | None, ranges: Sequence[tuple[int, int]], number: int) -> str:
+    """The state after a run: what the MERGE of the warehouse makes of it. See state_sql.commit."""
+    gone = ", ".join(f"'{kind}'" for kind in state_sql.GONE)
+    new = "change.row_key IS NOT NULL"
+    taken, failed = f"{new} AND NOT change.failed", f"{new} AND change.failed"
+    again = "state.failed_hash = change.row_hash AND state.failed_op = change.kind"
+
+    def after(taken_value: str, failed_value: str, name: str) -> str:
+        cases = f"WHEN {taken} THEN {taken_value} WHEN {failed} THEN {failed_value}"
+        return f'CASE {cases} ELSE state."{name}" END AS "{name}"'
+
+    columns = ",\n".join(
+        [
+            'COALESCE(state.key, change.row_key) AS "key"',
+            after("change.row_hash", "state.hash", "hash"),
+            after("NULL", "change.row_hash", "failed_hash"),
+            after("NULL", "change.kind", "failed_op"),
+            after("NULL", "change.code", "failed_code"),
+            after("NULL", "change.since", "failed_run"),
+            after("0", f"IF({again}, state.tries + 1, 1)", "tries"),
+            after("FALSE", "(COALESCE(state.unsure, FALSE) OR change.unsure)", "unsure"),
+            after("NULL", "NULL", "dropped_hash"),
+            after(str(number), str(number), "run"),
+            after("now()", "now()", "at"),
+        ]
+    )
+    changes = state_sql.changes("plan", left, ranges)
+    return (
+        f"SELECT {columns}\n"
+        f"FROM state FULL OUTER JOIN ({changes}) AS change ON state.key = change.row_key\n"
+        f"WHERE NOT COALESCE({new} AND (NOT change.failed OR state.key IS NULL) AND change.kind IN ({gone}), FALSE)"
+    )
