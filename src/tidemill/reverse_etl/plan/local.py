@@ -138,8 +138,8 @@ class LocalPlanner:
             self._open_state(cursor, folder)
             known = "key, hash, failed_code, tries, unsure, dropped_hash IS NOT NULL, run"
             found = cursor.execute(f'SELECT {known}, "at" FROM state WHERE key = ?', [key]).fetchall()
-        for *values_known, moment in found:
-            return Known(*values_known, texts.moment(moment))
+        for name, row_hash, code, tries, unsure, dropped, run, moment in found:
+            return Known(name, row_hash, code, tries, unsure, dropped, run, texts.moment(moment))
         return None
 
     def _change(self, statement: str, given: Any = None, counting: str = "") -> int:

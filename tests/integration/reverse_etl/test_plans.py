@@ -1,11 +1,11 @@
-"""The plan in the warehouse, on the embedded BigQuery: ways of finding and of reading rows, and calls made twice."""
+"""Both plans, on the embedded BigQuery: ways of finding and of reading rows, and calls that are made twice."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +17,9 @@ from tidemill.bigquery.local.service import DEFAULT_PROJECT
 from tidemill.bigquery.retry import Policy
 from tidemill.destinations.port import Mode, Op
 from tidemill.errors import ConfigError
-from tidemill.reverse_etl.plan.port import Found, Left, Planned, PlanRow, Wanted
+from tidemill.events.data.objects import FolderObjects
+from tidemill.reverse_etl.plan.local import LocalPlanner
+from tidemill.reverse_etl.plan.port import Found, Left, Planned, Planner, PlanRow, Wanted
 from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
 
 ALL_TYPES = """
@@ -33,12 +35,13 @@ class Sync:
 
     client: Client
     dataset: str
+    make: Callable[[Client, uuid.UUID], Planner]
     id: uuid.UUID = dataclasses.field(default_factory=uuid.uuid4)
     number: int = 0
 
-    def planner(self, client: Client | None = None) -> WarehousePlanner:
+    def planner(self, client: Client | None = None) -> Planner:
         """As another process has it."""
-        return WarehousePlanner(client or self.client, self.dataset, self.id)
+        return self.make(client or self.client, self.id)
 
     def wanted(self, sql: str = "", **fields: Any) -> Wanted:
         """The next run's."""
@@ -65,12 +68,35 @@ class Sync:
 
 
 @pytest.fixture
-def sync(fresh_installation: Installation) -> Iterator[Sync]:
+def client(fresh_installation: Installation) -> Iterator[Client]:
     client = fresh_installation.client()
     client.policy = Policy(deadline=30)
-    yield Sync(client, fresh_installation.dataset)
+    yield client
     client.close()
     fresh_installation.local.set_faults([])
+
+
+@pytest.fixture
+def warehouse(client: Client, fresh_installation: Installation) -> Sync:
+    dataset = fresh_installation.dataset
+    return Sync(client, dataset, lambda client, sync: WarehousePlanner(client, dataset, sync))
+
+
+@pytest.fixture
+def read_only(client: Client, fresh_installation: Installation) -> Sync:
+    settings = fresh_installation.settings()
+    folder = settings.home_path / "events"
+    folder.mkdir(parents=True)
+    objects = FolderObjects(folder)
+    make = lambda client, sync: LocalPlanner(client, objects, settings, sync)  # noqa: E731 - as above
+    return Sync(client, fresh_installation.dataset, make)
+
+
+@pytest.fixture(params=["warehouse", "read_only"])
+def sync(request: pytest.FixtureRequest) -> Sync:
+    """Of either kind."""
+    found: Sync = request.getfixturevalue(request.param)
+    return found
 
 
 def ops(rows: list[PlanRow]) -> dict[str, Op]:
@@ -85,7 +111,9 @@ def test_without_the_right_to_read_sessions_rows_are_read_by_a_query(
     key = json.dumps(fresh_installation.local.key("reader", deny=["bigquery.readsessions.create"]))
     limited = Client(Auth(key), DEFAULT_PROJECT, location="EU", policy=Policy(deadline=30))
     (first,) = sync.planner().rows(wanted, planned.pieces[0])
-    (second,) = sync.planner(limited).rows(wanted, planned.pieces[0])
+    again = dataclasses.replace(wanted, run=uuid.uuid4())  # where rows are read when the plan is made
+    assert sync.planner(limited).plan(again) == planned
+    (second,) = sync.planner(limited).rows(again, planned.pieces[0])
     limited.close()
     assert first == second
     assert first.row == {
@@ -193,14 +221,32 @@ def test_what_is_not_delivered_is_noted(sync: Sync) -> None:
     assert ops(sync.run(sync.wanted(**update))[1]) == {"a": Op.UPDATED}
 
 
-def test_nothing_is_left_of_a_run_that_is_cleaned(sync: Sync) -> None:
-    sync.table("'a', 1", "'b', 2")
-    wanted = sync.wanted()
-    sync.run(wanted, left={"a": "rejected"})
-    sync.planner().clean(wanted)
-    assert sorted(sync.client.list_tables(sync.dataset)) == sorted([f"state_{sync.id.hex}", "t"])
-    sync.planner().forget()
-    assert sync.client.list_tables(sync.dataset) == ["t"]
+def test_nothing_is_left_of_a_run_that_is_cleaned(warehouse: Sync) -> None:
+    warehouse.table("'a', 1", "'b', 2")
+    wanted = warehouse.wanted()
+    warehouse.run(wanted, left={"a": "rejected"})
+    warehouse.planner().clean(wanted)
+    tables = warehouse.client.list_tables(warehouse.dataset)
+    assert sorted(tables) == sorted([f"state_{warehouse.id.hex}", "t"])
+    warehouse.planner().forget()
+    assert warehouse.client.list_tables(warehouse.dataset) == ["t"]
+
+
+def test_of_a_source_that_is_only_read_files_are_cleaned_and_nothing_is_made_in_bigquery(
+    read_only: Sync, fresh_installation: Installation
+) -> None:
+    read_only.table("'a', 1", "'b', 2")
+    wanted = read_only.wanted(piece_rows=1)
+    read_only.run(wanted, left={"a": "rejected"})
+    folder = fresh_installation.settings().home_path / "events" / "syncs" / read_only.id.hex
+    assert len(list(folder.iterdir())) > 3
+    read_only.planner().clean(wanted)
+    assert [path.name for path in folder.iterdir()] == ["state-000000000001-000000.parquet"]
+    assert read_only.planner().drop(["a", "b"]) == 1
+    assert [path.name for path in folder.iterdir()] == ["state-000000000001-000001.parquet"]
+    read_only.planner().forget()
+    assert list(folder.iterdir()) == []
+    assert read_only.client.list_tables(read_only.dataset) == ["t"]
 
 
 @pytest.mark.parametrize(
