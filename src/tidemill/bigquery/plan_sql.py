@@ -65,6 +65,7 @@ class Dialect:
     of them. One has 15,000 of a thousand million rows."""
 
     bucket: Callable[[str], str]
+    divided: Callable[[str, int], str]
     literal: Callable[[str], str]
     types: Mapping[str, str]
 
@@ -75,7 +76,12 @@ class Dialect:
         return f"CAST({self.literal(str(plan.position))} AS {kind})"
 
 
-BIGQUERY = Dialect(lambda key: f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({key})), 1, 4)) AS INT64)", literal, {})
+BIGQUERY = Dialect(
+    bucket=lambda key: f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({key})), 1, 4)) AS INT64)",
+    divided=lambda number, by: f"DIV({number}, {by})",
+    literal=literal,
+    types={},
+)
 
 
 def create(plan: Plan) -> str:
@@ -91,21 +97,21 @@ def create(plan: Plan) -> str:
 
 def select(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> str:
     """The rows of a plan. `rows`: what gives those of the model; `state`: what has those of the state."""
-    names = "".join(f", {name}" for name in plan.names)
     any_values = "".join(f", ANY_VALUE({name}) AS {name}" for name in plan.names)
-    delivered = "".join(f", IF(deliver, {name}, NULL) AS {name}" for name in plan.names)
-    deliver = f"kind IN ({_texts(plan.delivers)})" if plan.delivers else "FALSE"
+    deliver = f"kind IN ({_texts(plan.delivers)}) AND row_count = 1" if plan.delivers else "FALSE"
+    delivered = "".join(f", IF({deliver}, {name}, NULL) AS {name}" for name in plan.names)
+    since = str(plan.number)
+    if state is not None:
+        since = f"ANY_VALUE(IF(failed_hash = row_hash AND failed_op = kind, failed_run, {plan.number}))"
     return (
-        f"SELECT {dialect.bucket('row_key')} AS bucket, kind, deliver, known, retried, row_key, row_hash, since,\n"
-        f"       row_count, seen{delivered}\n"
-        f"FROM (SELECT *, {deliver} AS deliver FROM (\n"
-        f"SELECT IF(row_count > 1 AND kind IN ('added', 'updated'), '{DUPLICATE}', kind) AS kind,\n"
-        f"       known, retried, row_key, row_hash, since, row_count, seen{names}\n"
-        "FROM (SELECT kind, group_key AS row_key, COUNT(*) AS row_count, ANY_VALUE(known) AS known,\n"
-        "             ANY_VALUE(retried) AS retried, ANY_VALUE(row_hash) AS row_hash, ANY_VALUE(since) AS since,\n"
-        f"             MAX(seen) AS seen{any_values}\n"
+        f"SELECT {dialect.bucket('row_key')} AS bucket,\n"
+        f"       IF(row_count > 1 AND kind IN ('added', 'updated'), '{DUPLICATE}', kind) AS kind,\n"
+        f"       {deliver} AS deliver, known, retried, row_key, row_hash, since, row_count, seen{delivered}\n"
+        f"FROM (SELECT kind, IF(kind IN ({_texts(COUNTED)}), NULL, found_key) AS row_key, COUNT(*) AS row_count,\n"
+        "             ANY_VALUE(known) AS known, ANY_VALUE(retried) AS retried, ANY_VALUE(row_hash) AS row_hash,\n"
+        f"             {since} AS since, MAX(seen) AS seen{any_values}\n"
         f"      FROM ({_told_apart(plan, rows, state, dialect)})\n"
-        "      GROUP BY kind, group_key)))\n"
+        "      GROUP BY kind, row_key)\n"
     ) + _counting(plan, state)
 
 
@@ -123,39 +129,32 @@ def _counting(plan: Plan, state: str | None) -> str:
 def _told_apart(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> str:
     """Each row of the model, and each of the state that the model has not, with what became of it."""
     names = "".join(f", {name}" for name in plan.names)
-    found = _all_rows(plan, rows) if state is None else _joined(plan, rows, state, dialect)
-    if plan.cursor and state is not None:  # of the rows that are looked at, which are few
+    if state is None:
+        return (
+            f"SELECT IF(model_key IS NULL, '{NULL}', 'added') AS kind, model_key AS found_key, FALSE AS known,\n"
+            f"       FALSE AS retried, model_hash AS row_hash, seen{names}\n"
+            f"FROM ({rows})"
+        )
+    found = _joined(plan, rows, state, dialect)
+    if plan.cursor:  # of the rows that are looked at, which are few
         several = f"kind != '{NULL}' AND COUNT(*) OVER ({_one_key('found_key', 'row_hash')}) > 1"
-        kind = f"IF({several}, '{DUPLICATE}', kind) AS kind"
-        found = f"SELECT {kind}, found_key, known, retried, row_hash, since, seen{names}\nFROM ({found})"
-    group = f"IF(kind IN ({_texts(COUNTED)}), NULL, found_key) AS group_key"
-    return f"SELECT kind, {group}, known, retried, row_hash, since, seen{names}\nFROM ({found})"
-
-
-def _all_rows(plan: Plan, rows: str) -> str:
-    names = "".join(f", {name}" for name in plan.names)
-    return (
-        f"SELECT IF(model_key IS NULL, '{NULL}', 'added') AS kind, model_key AS found_key, FALSE AS known,\n"
-        f"       FALSE AS retried, model_hash AS row_hash, {plan.number} AS since, seen{names}\n"
-        f"FROM ({rows})"
-    )
+        rest = f"found_key, known, retried, row_hash, failed_hash, failed_op, failed_run, seen{names}"
+        found = f"SELECT IF({several}, '{DUPLICATE}', kind) AS kind, {rest}\nFROM ({found})"
+    return found
 
 
 def _joined(plan: Plan, rows: str, state: str, dialect: Dialect) -> str:
-    names = "".join(f", {name}" for name in plan.names)
-    model_names = "".join(f", model.{name}" for name in plan.names)
+    names = "".join(f", model.{name}" for name in plan.names)
     join = "LEFT" if plan.cursor else "FULL OUTER"
     return (
-        "SELECT kind, found_key, known, retried, row_hash,\n"
-        f"       IF(failed_hash = row_hash AND failed_op = kind, failed_run, {plan.number}) AS since, seen{names}\n"
-        f"FROM (SELECT {_kind(plan)} AS kind,\n"
-        "             COALESCE(model.model_key, state.key) AS found_key, state.key IS NOT NULL AS known,\n"
-        "             state.failed_hash IS NOT NULL AS retried,\n"
-        "             COALESCE(model.model_hash, state.hash, state.failed_hash) AS row_hash,\n"
-        f"             state.failed_hash, state.failed_op, state.failed_run, model.seen{model_names}\n"
-        f"      FROM ({rows}) AS model\n"
-        f"      {join} JOIN {state} AS state ON model.model_key = state.key\n"
-        f"      {_looked_at(plan, dialect)})"
+        f"SELECT {_kind(plan)} AS kind,\n"
+        "       COALESCE(model.model_key, state.key) AS found_key, state.key IS NOT NULL AS known,\n"
+        "       state.failed_hash IS NOT NULL AS retried,\n"
+        "       COALESCE(model.model_hash, state.hash, state.failed_hash) AS row_hash,\n"
+        f"       state.failed_hash, state.failed_op, state.failed_run, model.seen{names}\n"
+        f"FROM ({rows}) AS model\n"
+        f"{join} JOIN {state} AS state ON model.model_key = state.key\n"
+        f"{_looked_at(plan, dialect)}"
     )
 
 
@@ -271,28 +270,28 @@ def _texts(values: Collection[str]) -> str:
     return ", ".join(f"'{value}'" for value in sorted(values))
 
 
-def summary(plan: Plan, made: str, dialect: Dialect = BIGQUERY) -> str:
-    """How many rows there are of each kind, and of the state that were met; and how far the cursor is. `made`: what has
-    the rows of the plan."""
+#: Of the rows of an overview that are pieces.
+PIECE = "piece"
+
+
+def overview(plan: Plan, made: str, rows: int, dialect: Dialect) -> str:
+    """Of each kind: how many rows there are, how many of the state were met, how many were tried before; how far the
+    cursor is. And pieces: ranges of buckets that hold about so many rows. `made`: what has the rows of the plan."""
     met = f"IF(known, IF(kind IN ({_texts(COUNTED)}), row_count, 1), 0)"
     upto = "MAX(MAX(seen)) OVER ()"
     if plan.cursor and plan.position is not None:  # what is tried again may be older
         position = dialect.position(plan)
         upto = f"GREATEST(IFNULL({upto}, {position}), {position})"
+    piece = dialect.divided("passed", rows)
     return (
         f"SELECT kind, SUM(row_count) AS row_count, SUM({met}) AS met, COUNTIF(deliver AND retried) AS retried,\n"
-        f"       CAST({upto} AS STRING) AS upto\n"
-        f"FROM {made} GROUP BY kind"
-    )
-
-
-def pieces(made: str, rows: int, divided: str = "DIV(upto, {})") -> str:
-    """Ranges of buckets that hold about so many rows, in order."""
-    return (
-        "SELECT MIN(bucket) AS first_bucket, MAX(bucket) AS last_bucket, SUM(row_count) AS row_count\n"
-        "FROM (SELECT bucket, row_count, SUM(row_count) OVER (ORDER BY bucket) AS upto\n"
-        f"      FROM (SELECT bucket, COUNT(*) AS row_count FROM {made} WHERE deliver GROUP BY bucket))\n"
-        f"GROUP BY {divided.format(rows)} ORDER BY first_bucket"
+        f"       CAST({upto} AS STRING) AS upto, 0 AS first_bucket, 0 AS last_bucket\n"
+        f"FROM {made} GROUP BY kind\n"
+        "UNION ALL\n"
+        f"SELECT '{PIECE}', SUM(bucket_rows), 0, 0, NULL, MIN(bucket), MAX(bucket)\n"
+        "FROM (SELECT bucket, bucket_rows, SUM(bucket_rows) OVER (ORDER BY bucket) AS passed\n"
+        f"      FROM (SELECT bucket, COUNT(*) AS bucket_rows FROM {made} WHERE deliver GROUP BY bucket))\n"
+        f"GROUP BY {piece}"
     )
 
 

@@ -63,7 +63,7 @@ CURSOR = Field("a_timestamp", "TIMESTAMP")
 def test_a_plan_can_be_made_and_summed_up(changed: dict[str, Any]) -> None:
     plan = dataclasses.replace(PLAN, **changed)
     analyze(plan_sql.create(plan), TABLES)
-    analyze(plan_sql.summary(plan, "`p.d.plan`"), TABLES)
+    analyze(plan_sql.overview(plan, "`p.d.plan`", 20_000, plan_sql.BIGQUERY), TABLES)
 
 
 def test_the_model_is_evaluated_once() -> None:
@@ -82,7 +82,6 @@ def test_a_model_of_a_thousand_columns() -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        plan_sql.pieces("`p.d.plan`", 20_000),
         plan_sql.rows(PLAN.plan, 0, 65_535, FIELDS),
         plan_sql.invalid("`p.d.plan`", 10),
         state_sql.commit(PLAN.plan, ("p", "d", "state"), ("p", "d", "left"), [(0, 9), (12, 65_535)], 7),

@@ -54,11 +54,10 @@ class LocalPlanner:
             billed = self._fetch(wanted, plan, folder / "model.parquet")
             self._open_state(cursor, folder)
             rows = f"SELECT * FROM read_parquet({duck.literal(str(folder / 'model.parquet'))})"
-            found = self._make(cursor, plan, rows)
+            found = self._make(cursor, plan, rows, wanted)
             if not found.is_exact:
-                found = self._make(cursor, dataclasses.replace(plan, exact=True), plan_sql.counted(rows))
-            pieces = _pieces(cursor, wanted.piece_rows)
-            planned = Planned(found.counts, pieces, found.known, billed, found.upto)
+                found = self._make(cursor, dataclasses.replace(plan, exact=True), plan_sql.counted(rows), wanted)
+            planned = Planned(found.counts, found.pieces, found.known, billed, found.upto)
             self._keep(cursor, folder, wanted, model, planned)
         return planned
 
@@ -193,11 +192,13 @@ class LocalPlanner:
                 writer.write_batch(batch)
         return result.bytes_billed
 
-    def _make(self, cursor: duckdb.DuckDBPyConnection, plan: plan_sql.Plan, rows: str) -> summary.Summary:
+    def _make(
+        self, cursor: duckdb.DuckDBPyConnection, plan: plan_sql.Plan, rows: str, wanted: Wanted
+    ) -> summary.Summary:
         """The table `plan`."""
         state = None if plan.state is None else "state"
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE plan AS {plan_sql.select(plan, rows, state, local_sql.DUCKDB)}")
-        asked = cursor.execute(plan_sql.summary(plan, "plan", local_sql.DUCKDB))
+        asked = cursor.execute(plan_sql.overview(plan, "plan", wanted.piece_rows, local_sql.DUCKDB))
         names = [column[0] for column in asked.description or ()]
         found = [dict(zip(names, row, strict=True)) for row in asked.fetchall()]
         return summary.of_rows(found, joined=state is not None and plan.cursor is None)
@@ -272,11 +273,6 @@ class LocalPlanner:
 
 def _copy(cursor: duckdb.DuckDBPyConnection, statement: str, path: Path) -> None:
     cursor.execute(f"COPY ({statement}) TO {duck.literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
-
-
-def _pieces(cursor: duckdb.DuckDBPyConnection, rows: int) -> tuple[Piece, ...]:
-    found = cursor.execute(plan_sql.pieces("plan", rows, "upto // {}")).fetchall()
-    return tuple(Piece(number, int(first), int(last), int(count)) for number, (first, last, count) in enumerate(found))
 
 
 def _planned(said: dict[str, Any]) -> Planned:

@@ -16,7 +16,12 @@ _TYPES = {
     "DATETIME": "TIMESTAMP",
     "TIMESTAMP": "TIMESTAMPTZ",
 }
-DUCKDB = plan_sql.Dialect(lambda key: f"CAST('0x' || substr(md5({key}), 1, 4) AS BIGINT)", literal, _TYPES)
+DUCKDB = plan_sql.Dialect(
+    bucket=lambda key: f"CAST('0x' || substr(md5({key}), 1, 4) AS BIGINT)",
+    divided=lambda number, by: f"{number} // {by}",
+    literal=literal,
+    types=_TYPES,
+)
 _KINDS = {"STRING": "VARCHAR", "INT64": "BIGINT", "BOOL": "BOOLEAN", "TIMESTAMP": "TIMESTAMPTZ"}
 
 

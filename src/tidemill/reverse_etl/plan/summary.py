@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tidemill.bigquery import plan_sql
-from tidemill.reverse_etl.plan.port import Counts
+from tidemill.reverse_etl.plan.port import Counts, Piece
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +15,7 @@ class Summary:
     """`is_exact`: each row of the state was met once, so that no key is of several rows without being told apart."""
 
     counts: Counts
+    pieces: tuple[Piece, ...]
     known: int
     upto: str | None
     is_exact: bool
@@ -22,7 +23,13 @@ class Summary:
 
 def of_rows(rows: Iterable[Mapping[str, Any]], *, joined: bool) -> Summary:
     """From what the statement says. `joined`: all rows of the state were looked at."""
-    found = {str(row["kind"]): row for row in rows}
+    rows = list(rows)
+    ranges = sorted(
+        (int(row["first_bucket"]), int(row["last_bucket"]), int(row["row_count"]))
+        for row in rows
+        if row["kind"] == plan_sql.PIECE
+    )
+    found = {str(row["kind"]): row for row in rows if row["kind"] != plan_sql.PIECE}
     counts = {kind: int(row["row_count"]) for kind, row in found.items()}
     known = counts.get(plan_sql.STATE, 0)
     met = sum(int(row["met"]) for row in found.values())
@@ -39,6 +46,7 @@ def of_rows(rows: Iterable[Mapping[str, Any]], *, joined: bool) -> Summary:
             invalid_duplicate=counts.get(plan_sql.DUPLICATE, 0),
             invalid_cursor=counts.get(plan_sql.CURSOR_NULL, 0),
         ),
+        pieces=tuple(Piece(number, *one) for number, one in enumerate(ranges)),
         known=known,
         upto=upto,
         is_exact=not joined or met == known,

@@ -47,11 +47,11 @@ class WarehousePlanner:
             self._make_state()
         plan = self._plan(wanted, model)
         billed = self._make(plan, wanted, "plan")
-        found = self._summary(plan)
+        found = self._overview(plan, wanted)
         if not found.is_exact:
             billed += self._make(dataclasses.replace(plan, exact=True), wanted, "exact")
-            found = self._summary(plan)
-        return Planned(found.counts, self._pieces(plan, wanted), found.known, billed, found.upto)
+            found = self._overview(plan, wanted)
+        return Planned(found.counts, found.pieces, found.known, billed, found.upto)
 
     def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
         """See `Planner`."""
@@ -155,16 +155,10 @@ class WarehousePlanner:
             position=wanted.position,
         )
 
-    def _summary(self, plan: plan_sql.Plan) -> summary.Summary:
-        rows = self._ask(plan_sql.summary(plan, quoted(*plan.plan)), "tables.getData")
+    def _overview(self, plan: plan_sql.Plan, wanted: Wanted) -> summary.Summary:
+        statement = plan_sql.overview(plan, quoted(*plan.plan), wanted.piece_rows, plan_sql.BIGQUERY)
+        rows = self._ask(statement, "tables.getData")
         return summary.of_rows(rows, joined=plan.state is not None and plan.cursor is None)
-
-    def _pieces(self, plan: plan_sql.Plan, wanted: Wanted) -> tuple[Piece, ...]:
-        found = self._ask(plan_sql.pieces(quoted(*plan.plan), wanted.piece_rows), "tables.getData")
-        return tuple(
-            Piece(number, int(row["first_bucket"]), int(row["last_bucket"]), int(row["row_count"]))
-            for number, row in enumerate(found)
-        )
 
     def _shape(self, wanted: Wanted) -> Shape:
         """The columns of a plan that is there, of which the process may know nothing yet."""
