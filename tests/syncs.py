@@ -112,11 +112,8 @@ def prepare(app: App, installation: Installation, people: People, crm: Crm, **fi
     """A sync of that table to that server."""
     installation.connect(app)
     access = fields.pop("access", "full")
-    steps = list(
-        app.reverse_etl.sources.enable(
-            CONNECTION, {"access": access, "state_dataset": f"{installation.dataset}_state"}, by="me"
-        )
-    )
+    kept = {} if access == "read-only" else {"state_dataset": f"{installation.dataset}_state"}
+    steps = list(app.reverse_etl.sources.enable(CONNECTION, {"access": access, **kept}, by="me"))
     assert not [step for step in steps if step.status == "failed"], steps
     app.reverse_etl.models.add(CONNECTION, {"name": "people", "table": people.table, "key": ("id",)}, by="me")
     settings = app.reverse_etl.destinations.make("webhook", crm.settings())

@@ -276,7 +276,14 @@ class App:
         """Reverse ETL: sources, models, destinations and syncs."""
         from tidemill.reverse_etl.service import ReverseEtl
 
-        return ReverseEtl(self.settings, self._sync_books, self.secrets, self._locks, self.connections.auth)
+        return ReverseEtl(
+            self.settings,
+            self._sync_books,
+            self.secrets,
+            self._locks,
+            self.connections.auth,
+            lambda: self.event_data.objects,
+        )
 
     @part
     def notify(self) -> NotifyService:

@@ -23,6 +23,7 @@ from tidemill.store.sync_books import SyncBooks
 
 if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
+    from tidemill.events.data.objects import Objects
     from tidemill.outbound.client import Http
 
 
@@ -30,14 +31,20 @@ class ReverseEtl:
     """Reverse ETL of an installation."""
 
     def __init__(
-        self, settings: Settings, books: SyncBooks, secrets: Secrets, locks: Locks, auth: Callable[[Connection], Auth]
+        self,
+        settings: Settings,
+        books: SyncBooks,
+        secrets: Secrets,
+        locks: Locks,
+        auth: Callable[[Connection], Auth],
+        objects: Callable[[], Objects],
     ) -> None:
-        """`auth`: the credential of a connection."""
-        self._settings = settings
+        """`auth`: the credential of a connection; `objects`: where what sources that may only be read need is kept."""
+        self._settings, self._objects = settings, objects
         self.sources = SourceService(settings, books, auth)
         self.models = SourceModelService(settings, books, self.sources)
         self.destinations = AccountService(books, secrets, self._http)
-        parts = Parts(settings, books, secrets, locks, self.sources.client, _planner, self._http)
+        parts = Parts(settings, books, secrets, locks, self.sources.client, self._planner, self._http)
         self.syncs = SyncService(parts, self.models.columns)
         self.trials = Trials(parts, self.syncs)
         self.rejects = SyncRejectService(parts)
@@ -54,8 +61,11 @@ class ReverseEtl:
         finally:
             http.close()
 
+    def _planner(self, client: Client, source: Source, sync: Sync) -> Planner:
+        if source.state_dataset is None:
+            from tidemill.reverse_etl.plan.local import LocalPlanner
 
-def _planner(client: Client, source: Source, sync: Sync) -> Planner:
-    from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
+            return LocalPlanner(client, self._objects(), self._settings, sync.id)
+        from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
 
-    return WarehousePlanner(client, str(source.state_dataset), sync.id)
+        return WarehousePlanner(client, source.state_dataset, sync.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import Any
 
@@ -47,6 +48,25 @@ def test_only_what_changed_is_sent(installation: Installation, app: App, people:
         [("3", "updated"), ("99", "added"), ("5", "deleted")]
     )
     assert crm.people == people.expected()
+
+
+@pytest.mark.parametrize("access", ["limited", "read-only"])
+def test_it_is_the_same_by_other_ways(
+    installation: Installation, app: App, people: People, crm: Crm, access: str
+) -> None:
+    if access == "limited":
+        with contextlib.closing(installation.client()) as client:
+            client.create_dataset(f"{installation.dataset}_state", "EU")
+    people.rows[7] = ("p7@example.com", "bad")
+    people.save()
+    prepare(app, installation, people, crm, access=access)
+    assert counts(run(app)) == {"added": 20, "written": 19, "rejected": 1}
+    people.rows[3] = ("new@example.com", "pro")
+    del people.rows[5]
+    people.save()
+    assert counts(run(app)) == {"added": 1, "updated": 1, "deleted": 1, "unchanged": 17, "written": 2, "rejected": 1}
+    assert crm.people == people.expected()
+    app.reverse_etl.syncs.delete(NAME)
 
 
 def test_a_row_that_is_refused_comes_again_as_it_is_then(
