@@ -12,10 +12,12 @@ from tests.contract.api import Reply
 from tests.contract.apis.salesforce import SECRET, SalesforceApi
 from tests.unit.destinations.delivery import delivered, record
 
-from tidemill.destinations.port import Mode, Op, Record, Status
+from tidemill.destinations.port import Mode, Op, Outlet, Record, Status
 from tidemill.destinations.salesforce import actions
-from tidemill.destinations.salesforce.config import SalesforceSettings
+from tidemill.destinations.salesforce.config import SALESFORCE, SalesforceSettings
 from tidemill.errors import Cancelled, ConfigError
+from tidemill.outbound.client import Http, Seen
+from tidemill.outbound.guard import Guard
 
 
 @pytest.fixture
@@ -168,6 +170,16 @@ def test_a_session_that_has_ended_is_begun_again(api: SalesforceApi) -> None:
     told = delivered(api, "records", [row(1)], sleep)
     assert statuses(told) == {Status.WRITTEN}
     assert api.signed_in > 1
+
+
+def test_signing_in_is_shown_to_nobody(api: SalesforceApi) -> None:
+    seen: list[Seen] = []
+    http = Http(Guard(["127.0.0.1"]))
+    http.observe = seen.append
+    settings = SALESFORCE.settings(**api.settings())
+    with contextlib.closing(http), SALESFORCE.open(settings, Outlet(http, lambda _: None)) as client:
+        assert "99,000 calls are left" in client.test()
+    assert [one.url.rpartition("/")[2] for one in seen] == ["limits"]
 
 
 def test_a_days_limit_lets_rows_wait_for_a_later_run(api: SalesforceApi) -> None:

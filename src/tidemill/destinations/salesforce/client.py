@@ -111,6 +111,7 @@ class SalesforceClient:
             f"{settings.base}/services/oauth2/token",
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             body=urllib.parse.urlencode(asked).encode(),
+            signs_in=True,
         )
         if answer.status == 400:
             raise AccessError(
