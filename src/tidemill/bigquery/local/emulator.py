@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -77,6 +78,8 @@ class Emulator:
         self._http: httpx.AsyncClient | None = None
         self._turn = asyncio.Lock()
         self._changing = asyncio.Lock()
+        self._began = _now()
+        self._touched: dict[tuple[str, str | None, str | None], int] = {}
 
     async def start(self) -> None:
         """Start it."""
@@ -153,6 +156,20 @@ class Emulator:
         found = self._context.catalog.get_table(at.project, at.dataset, at.table)
         return None if found is None else int(found.creation_time.timestamp() * 1000)
 
+    def touch(self, at: Place) -> None:
+        """Note that a table has changed now; the emulator does so of its columns alone."""
+        self._touched[at.project, at.dataset, at.table] = _now()
+
+    def modified(self, at: Place) -> int:
+        """When a table changed last, in milliseconds since 1970; no earlier than this process began, which knows of no
+        change before."""
+        return self._touched.get((at.project, at.dataset, at.table), self._began)
+
+    def view_query(self, at: Place) -> str:
+        """The statement of a view; empty of what is none."""
+        found = self._context.catalog.get_table(at.project, at.dataset, at.table)
+        return str(found.view_query or "") if found is not None else ""
+
     def is_view(self, at: Place) -> bool:
         """Whether it is a view, and has no rows of its own."""
         found = self._context.catalog.get_table(at.project, at.dataset, at.table)
@@ -207,6 +224,10 @@ class Emulator:
             for name, kind in known.items():
                 if kind == "TABLE" and name not in there:
                     catalog.delete_table(dataset.project_id, dataset.dataset_id, name)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def allow_spatial() -> None:

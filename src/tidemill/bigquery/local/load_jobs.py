@@ -125,6 +125,7 @@ class LoadJobs:
                 done = await asyncio.to_thread(loads.run, self._emulator.connection, self._book, job, target, file)
             if "errorResult" not in done["status"]:
                 undo.pop_all()
+            self._emulator.touch(at)
             return done
 
     async def _create(self, load: dict[str, Any], at: Place, file: Path) -> None:

@@ -65,8 +65,7 @@ class Queries:
         changed = jobs_view.replaced(sql, lambda: self._book.list(project, limit=200))
         sent = {**configuration, "query": {**query, "query": changed}}
         if configuration.get("dryRun"):
-            answer = await self._dry_run(request, kind, body, sent, fault)
-            return _of_dry_run(answer, location, statement)
+            return await self._dry_run(request, kind, body, sent, location, fault, self._read_by(statement))
         job_id = str(reference.get("jobId") or f"job_{secrets.token_hex(12)}")
         if kind == "queries" and self._book.find(project, job_id):  # the same requestId: the same answer
             return await self._answer(project, job_id, body)
@@ -81,7 +80,9 @@ class Queries:
         kind: str,
         body: dict[str, Any],
         configuration: dict[str, Any],
+        location: str,
         fault: Fault | None,
+        tables: list[dict[str, Any]],
     ) -> Response:
         if fault is not None and fault.fault == "job_error":
             raise of_job({"reason": fault.reason, "message": fault.message})
@@ -89,7 +90,21 @@ class Queries:
         if kind == "queries":
             sent = {**body, "query": configuration["query"]["query"]}
         with self._statements.dry():
-            return await self._emulator.send("POST", request.url.path, sent)
+            response = await self._emulator.send("POST", request.url.path, sent)
+        return _placed(response, location, tables)
+
+    def _read_by(self, statement: Statement) -> list[dict[str, Any]]:
+        """The tables that a statement reads, as jobs tell them: those behind views with the views."""
+        found: dict[tuple[str, str | None, str | None], None] = {}
+        waiting = [at for name, at in statement.needs if name == "bigquery.tables.getData"]
+        while waiting:
+            at = waiting.pop()
+            if (key := (at.project, at.dataset, at.table)) in found:
+                continue
+            found[key] = None
+            if query := self._emulator.view_query(at):
+                waiting += [at for _, at in sql_needs.read(query, at.project, at.dataset).needs]
+        return [{"projectId": project, "datasetId": dataset, "tableId": table} for project, dataset, table in found]
 
     async def _run(
         self, job: dict[str, Any], configuration: dict[str, Any], statement: Statement, fault: Fault | None
@@ -102,6 +117,8 @@ class Queries:
         async with contextlib.AsyncExitStack() as stack:
             if statement.effect is not Effect.READS:
                 await stack.enter_async_context(self._emulator.changing())
+                for at in statement.changed:
+                    stack.callback(self._emulator.touch, at)
             if statement.effect is Effect.ANYTHING:
                 self._book.begin(job)
             elif statement.effect is Effect.ROWS:
@@ -232,16 +249,11 @@ def _refusal(response: Response) -> Refusal:
     return Refusal(response.status_code, str(first.get("reason", "invalid")), said)
 
 
-def _of_dry_run(response: Response, location: str, statement: Statement) -> Response:
-    """A dry run's answer, with the location that its job would have, and the tables that it would read."""
+def _placed(response: Response, location: str, tables: list[dict[str, Any]]) -> Response:
+    """A dry run's answer, with the location that its job would have, and what it would read."""
     body = json.loads(bytes(response.body))
+    if tables and isinstance(body.get("statistics", {}).get("query"), dict):
+        body["statistics"]["query"]["referencedTables"] = tables
     if isinstance(body.get("jobReference"), dict):
         body["jobReference"]["location"] = location
-    statistics = body.get("statistics")
-    if isinstance(statistics, dict):
-        read = {at for name, at in statement.needs if name == "bigquery.tables.getData" and at.table}
-        tables = [
-            {"projectId": at.project, "datasetId": at.dataset, "tableId": at.table} for at in sorted(read, key=str)
-        ]
-        statistics.setdefault("query", {})["referencedTables"] = tables
     return JSONResponse(body, response.status_code)

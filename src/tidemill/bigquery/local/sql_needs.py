@@ -43,6 +43,12 @@ class Statement:
         """The datasets that must be there, and be in the job's location."""
         return [(at.project, at.dataset) for name, at in self.needs if at.dataset and name not in _OF_DATASET]
 
+    @property
+    def changed(self) -> list[Place]:
+        """The tables whose rows or columns it may change."""
+        rows = [at for name, at in self.needs if name == "bigquery.tables.updateData"]
+        return [*rows, *self.created, *self.altered]
+
     def check(self, granted: frozenset[str], project: str) -> None:
         """Raise Refusal (403) for the first permission that is missing."""
         for permission, at in self.needs:

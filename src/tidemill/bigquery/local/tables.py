@@ -145,6 +145,7 @@ class Tables:
             async with self._emulator.writing():
                 cursor = self._emulator.connection.cursor()
                 await asyncio.to_thread(rows.insert, cursor, self._emulator.quoted(at), good, fields)
+            self._emulator.touch(at)
         answer: dict[str, Any] = {"kind": "bigquery#tableDataInsertAllResponse"}
         return JSONResponse({**answer, "insertErrors": errors} if errors else answer)
 
@@ -156,6 +157,7 @@ class Tables:
         if not self._emulator.is_view(at):
             counted = self._cursor.execute(f"SELECT count(*) FROM {self._emulator.quoted(at)}").fetchone()
             table["numRows"] = str(counted[0] if counted else 0)
+            table["lastModifiedTime"] = str(max(int(table.get("lastModifiedTime") or 0), self._emulator.modified(at)))
         if "schema" in table:
             table["schema"]["fields"] = schemas.as_told(table["schema"]["fields"])
         table |= self._kept(at) or {}

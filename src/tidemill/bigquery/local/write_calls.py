@@ -143,6 +143,7 @@ class WriteCalls:
                 columns, into = [str(field["name"]) for field in fields], self._emulator.quoted(at)
                 async with self._emulator.writing():
                     moment = await asyncio.to_thread(self._streams.commit, names, into, columns)
+                self._emulator.touch(at)
                 made.commit_time.CopyFrom(grpc_answers.moment(moment))
         return made
 
@@ -170,6 +171,7 @@ class WriteCalls:
                     await asyncio.to_thread(self._streams.append, stream, self._emulator.quoted(at), rows)
                 except _ROWS_FAULT as error:
                     raise Failure("INVALID_ARGUMENT", str(error)[:500], entity=name) from None
+            self._emulator.touch(at)
         made = types.AppendRowsResponse.pb()()
         made.append_result.SetInParent()
         if stream is not None:
