@@ -7,7 +7,9 @@ look into SQLite for each row. Writes docs/benchmarks-plan.md. `ROWS=500000 pyth
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -75,62 +77,74 @@ class Clock:
         self.cpu = min(self.cpu, self._processor() - used)
 
 
-def ours(folder: Path) -> tuple[Clock, float, Planned, int, float]:
-    """Plans; the first one, which has all rows; what was planned; the client's memory in MB; rows read a second."""
+@dataclasses.dataclass
+class Measured:
+    """`first`: seconds of the plan in which all rows are added. `memory`: MB of the client. `read`: rows a second."""
+
+    ours: Clock
+    peer: Clock
+    first: float
+    planned: Planned
+    memory: int
+    read: float
+
+
+def measured(folder: Path) -> Measured:
+    """Plans, and the same by hand, by turns: what else the machine does slows both."""
     local = LocalBigQuery(folder / "bigquery")
     local.start()
     try:
         local.create_dataset("bench", "EU")
         client = Client(Auth(key=json.dumps(local.key("tidemill-admin"))), DEFAULT_PROJECT, location="EU")
         server = psutil.Process(local.status().pid)
-        table = f"`{DEFAULT_PROJECT}.bench.users`"
+        table, sync = f"`{DEFAULT_PROJECT}.bench.users`", uuid.uuid4()
+        planner = WarehousePlanner(client, "bench", sync)
+        numbers = itertools.count(1)
 
         def ask(sql: str) -> None:
             client.query(sql, job_id=uuid.uuid4().hex)
 
+        def wanted() -> Wanted:
+            sql = f"SELECT * FROM {table}"
+            return Wanted(sync, uuid.uuid4(), next(numbers), sql, ("user_id",), COLUMNS, frozenset(Op))
+
         ask(f"CREATE TABLE {table} AS {USERS.format(rows=ROWS)}")
-        sync = uuid.uuid4()
-        planner = WarehousePlanner(client, "bench", sync)
-
-        def wanted(number: int) -> Wanted:
-            return Wanted(sync, uuid.uuid4(), number, f"SELECT * FROM {table}", ("user_id",), COLUMNS, frozenset(Op))
-
-        began = time.perf_counter()
-        first = wanted(1)
-        planned = planner.plan(first)
-        first_seconds = time.perf_counter() - began
-        planner.commit(first, [], planned.pieces)
-        planner.clean(first)
+        began, run = time.perf_counter(), wanted()
+        planned = planner.plan(run)
+        first = time.perf_counter() - began
+        planner.commit(run, [], planned.pieces)
+        planner.clean(run)
         ask(CHANGE.format(table=table, which="MOD(CAST(SUBSTR(user_id, 6) AS INT64), 100) = 1"))
-        clock = Clock(lambda: sum(server.cpu_times()[:2]) + time.process_time())
-        for number in range(2, 2 + ROUNDS):
-            run = wanted(number)
-            with clock.round():
-                planned = planner.plan(run)
+        run = wanted()
+        planned = planner.plan(run)
+        assert planned.counts.updated == ROWS // 100
         began = time.perf_counter()
         rows = sum(len(planner.rows(run, piece)) for piece in planned.pieces)
-        speed = rows / (time.perf_counter() - began)
+        read = rows / (time.perf_counter() - began)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        by_hand = peer(folder)
+        ours, theirs = Clock(lambda: sum(server.cpu_times()[:2]) + time.process_time()), Clock(time.process_time)
+        for _ in range(ROUNDS):
+            with ours.round():
+                planned = planner.plan(wanted())
+            with theirs.round():
+                by_hand.execute(DUCK_PLAN)
+        assert by_hand.execute("SELECT count(*) FROM plan").fetchall() == [(ROWS // 100,)]
+        by_hand.close()
         client.close()
-        return clock, first_seconds, planned, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, speed
+        return Measured(ours, theirs, first, planned, memory, read)
     finally:
         local.stop()
 
 
-def by_hand(folder: Path) -> Clock:
-    """The same difference in DuckDB, with as many threads."""
+def peer(folder: Path) -> duckdb.DuckDBPyConnection:
+    """The same rows in DuckDB, with as many threads."""
     connection = duckdb.connect(str(folder / "peer.duckdb"))
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"CREATE TABLE users AS {DUCK_USERS.format(rows=ROWS)}")
     connection.execute(f"CREATE TABLE state AS SELECT user_id AS key, {DUCK_HASH} AS hash FROM users")
     connection.execute(CHANGE.format(table="users", which="substr(user_id, 6)::BIGINT % 100 = 1"))
-    clock = Clock(time.process_time)
-    for _ in range(ROUNDS):
-        with clock.round():
-            connection.execute(DUCK_PLAN)
-    found = connection.execute("SELECT count(*) FROM plan").fetchall()[0][0]
-    assert found == ROWS // 100, found
-    connection.close()
-    return clock
+    return connection
 
 
 def one_by_one(folder: Path) -> float:
@@ -150,8 +164,9 @@ def one_by_one(folder: Path) -> float:
     return len(rows) / (time.perf_counter() - began)
 
 
-def page(clock: Clock, first: float, planned: Planned, memory: int, read: float, peer: Clock, single: float) -> str:
+def page(found: Measured, single: float) -> str:
     """The page."""
+    clock, theirs, planned, read = found.ours, found.peer, found.planned, found.read
     rows = 100_000_000
     key, row_hash, row = (
         16 + 2,
@@ -165,20 +180,20 @@ def page(clock: Clock, first: float, planned: Planned, memory: int, read: float,
 
 `python benchmarks/plan.py`, on {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()},
 DuckDB {duckdb.__version__}. A model of {ROWS:,} rows and 10 columns, of which 1 % changed since the last run, on the
-embedded BigQuery; the least of {ROUNDS} rounds. The time is that of `plan`: dry run, statement, counts and pieces.
+embedded BigQuery; the least of {ROUNDS} rounds, by turns. The time is that of `plan`: dry run, statement, counts and pieces.
 
 | way | seconds | of processors |
 |---|---|---|
 | plan of a run ({planned.counts.updated:,} updated, {planned.counts.unchanged:,} unchanged) | {clock.wall:.2f} | {clock.cpu:.2f} |
-| the same full outer join by hand in DuckDB, without a look for NULL and double keys | {peer.wall:.2f} | {peer.cpu:.2f} |
-| ratio (goal: 1.5) | **{clock.wall / peer.wall:.2f}** | **{clock.cpu / peer.cpu:.2f}** |
+| the same full outer join by hand in DuckDB, without a look for NULL and double keys | {theirs.wall:.2f} | {theirs.cpu:.2f} |
+| ratio (goal: 1.5) | **{clock.wall / theirs.wall:.2f}** | **{clock.cpu / theirs.cpu:.2f}** |
 
 - Against one SHA-1 and one look into SQLite for each row, in Python, the rows being there already:
   {single:,.0f} rows/s. To read them takes as long as pieces do: {alone:,.0f} rows/s together, so {ROWS / alone:,.0f} s for
   all of them. The plan does {speed:,.0f} rows/s: **{speed / alone:.0f} times** as many (goal: 20), and
   {speed / single:.0f} times as many if reading were free.
-- The first run, in which all rows are added and go into the plan: {first:.1f} s.
-- Memory of the client, at most: **{memory} MB** (goal: 400). Rows of pieces are read at {read:,.0f} rows/s.
+- The first run, in which all rows are added and go into the plan: {found.first:.1f} s.
+- Memory of the client, at most: **{found.memory} MB** (goal: 400). Rows of pieces are read at {read:,.0f} rows/s.
 
 ## What a run reads, by arithmetic
 
@@ -198,10 +213,7 @@ def main() -> None:
     """Measure, and write the page."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
         folder = Path(name)
-        clock, first, planned, memory, read = ours(folder)
-        peer = by_hand(folder)
-        single = one_by_one(folder)
-    text = page(clock, first, planned, memory, read, peer, single)
+        text = page(measured(folder), one_by_one(folder))
     print(text)
     PAGE.write_text(text)
 

@@ -19,7 +19,7 @@ from tidemill.bigquery.errors import Again, Target
 from tidemill.bigquery.retry import understand
 from tidemill.bigquery.sql import Place
 from tidemill.bigquery.write_channel import Door
-from tidemill.errors import Cancelled
+from tidemill.errors import AccessError, Cancelled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 PERMISSION = "bigquery.readsessions.create"
 _TIMEOUT = 60.0  # seconds for a call with one answer
 _STREAM_TIMEOUT = 600.0
+
+
+def is_closed(error: AccessError) -> bool:
+    """Whether this way of reading is closed to who asks: there are others then."""
+    return error.code == "api_disabled" or PERMISSION in f"{error.message} {error.raw}"
 
 
 def table(client: Client, place: Place, names: Sequence[str], where: str) -> pa.Table:

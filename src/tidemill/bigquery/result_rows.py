@@ -39,7 +39,7 @@ class Result:
             for batch in read_rows.batches(self._client, place, [], streams=_STREAMS):
                 yield _as_kept(batch, schema)
         except AccessError as error:
-            if read_rows.PERMISSION not in f"{error.message} {error.raw}":
+            if not read_rows.is_closed(error):
                 raise
         else:
             return

@@ -186,7 +186,7 @@ class WarehousePlanner:
             try:
                 table = read_rows.table(self._client, place, names, plan_sql.within(piece.first, piece.last))
             except AccessError as error:
-                if read_rows.PERMISSION not in f"{error.message} {error.raw}":
+                if not read_rows.is_closed(error):
                     raise
                 self._reads_rows = False
             else:
