@@ -59,6 +59,9 @@ bench: install
 	@$(BIN)/python benchmarks/object_store.py
 	@$(BIN)/python benchmarks/scheduler.py
 	@$(BIN)/python benchmarks/backfills.py
+	@$(BIN)/python benchmarks/plan.py
+	@$(BIN)/python benchmarks/mapping.py
+	@$(BIN)/python benchmarks/delivery.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

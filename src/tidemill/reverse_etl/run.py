@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tidemill.destinations import deliver
-from tidemill.destinations.port import Op, Outcome, Outlet, Record, identity, rejected
+from tidemill.destinations.port import Mode, Op, Outcome, Outlet, Record, identity, rejected
 from tidemill.errors import Cancelled, ConflictError, RowError, TidemillError, UnavailableError
 from tidemill.outbound import network
 from tidemill.reverse_etl import freshness, journal
@@ -98,7 +98,7 @@ class Runner:
             seen = self._seen(job)
             if seen is not None and seen == job.sync.seen and self._may_skip(job):
                 return runs.finish(job.run.id, "skipped")
-            self._prepare(job, planner)
+            job = self._prepared(job, planner)
             planned = planner.plan(job.wanted)
             self._assert_few_deletes(job, planned)
             self._keep_invalid(job, planner, planned.counts)
@@ -125,15 +125,17 @@ class Runner:
             return False
         return job.sync.columns == list(job.wanted.columns) and not self._parts.books.rejects.count(job.sync.id)
 
-    def _prepare(self, job: Job, planner: Planner) -> None:
-        """Do what the user wants done with the state before the next plan."""
-        if job.sync.pending == "resend":
-            planner.resend()
-        elif job.sync.pending == "forget":
+    def _prepared(self, job: Job, planner: Planner) -> Job:
+        """Do what the user wants done with the state before the next plan. Gives the job, as it is then."""
+        if job.sync.pending not in {"resend", "forget"}:
+            return job
+        # In mode insert a row that is known is not looked at: to have it sent again is to forget it.
+        if job.sync.pending == "forget" or job.spec.mode is Mode.INSERT:
             planner.forget()
-            self._parts.books.syncs.settle(job.sync.id, position=None)
-        if job.sync.pending in {"resend", "forget"}:
-            self._parts.books.syncs.settle(job.sync.id, pending=None)
+        else:
+            planner.resend()
+        self._parts.books.syncs.settle(job.sync.id, pending=None, position=None)
+        return dataclasses.replace(job, sync=self._parts.books.syncs.by_id(job.sync.id))
 
     def _assert_few_deletes(self, job: Job, planned: Planned) -> None:
         share = planned.counts.deleted / planned.known if planned.known else 0.0
