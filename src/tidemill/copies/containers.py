@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import io
 import os
+import re
 import tarfile
 import time
 import uuid
@@ -24,7 +25,8 @@ from tidemill.errors import ConfigError, ConflictError
 from tidemill.settings import private_folder
 
 TAR = ".tar"
-_LOCK = ".lock"
+#: Held by who makes one in a folder. Nothing else has this name: by it a folder is known in which one was begun.
+_LOCK = ".tidemill-backup"
 Opener = Callable[[], contextlib.AbstractContextManager[IO[bytes]]]
 #: Told of each part that was read or written.
 Moved = Callable[[int], None]
@@ -89,7 +91,7 @@ class _Folder:
         try:
             text = (path / manifest.NAME).read_bytes()
         except FileNotFoundError:
-            raise _none(path, begun=(path / _LOCK).exists()) from None
+            raise _none(path, begun=_begun(path)) from None
         self.manifest = manifest.read(text, str(path))
 
     def open(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
@@ -117,15 +119,14 @@ def _folder(path: Path, store: str) -> Iterator[Making]:
         raise ConfigError(
             "file_unusable", f"{path} is no folder.", hint=f"Name a folder, or a file that ends in {TAR}."
         )
-    strange = path.exists() and any(path.iterdir()) and not (path / _LOCK).exists()
-    if strange:
+    if path.exists() and any(path.iterdir()) and not _begun(path):
         raise ConfigError(
             "backup_folder",
             f"The folder {path} holds something else than a backup.",
             hint="Name a new folder, or that of a backup before.",
         )
     private_folder(path)
-    with (path / _LOCK).open("ab") as lock:
+    with open(path / _LOCK, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -133,6 +134,16 @@ def _folder(path: Path, store: str) -> Iterator[Making]:
                 "backup_running", f"Another backup into {path} is being made.", hint="Wait for it."
             ) from None
         yield _MakingFolder(path, store)
+
+
+def _begun(path: Path) -> bool:
+    """Whether a backup was begun in a folder, or made: nobody else's files look like what is there then."""
+    if (path / _LOCK).is_file():
+        return True
+    try:
+        return manifest.is_one((path / manifest.NAME).read_bytes())
+    except OSError:
+        return False
 
 
 class _MakingFolder:
@@ -180,11 +191,12 @@ class _MakingFolder:
         self._tidy(made)
 
     def _tidy(self, made: Manifest) -> None:
-        """Remove what only the backup before had, and what was left of one that was killed."""
+        """Remove what only the backup before had, and what was left of one that was killed. Other people's files, and
+        what they put here since, stay."""
         for folder, _, names in os.walk(self._path):
             for name in names:
                 relative = (Path(folder) / name).relative_to(self._path).as_posix()
-                if relative not in {*made.files, manifest.NAME, _LOCK}:
+                if manifest.is_own(relative) and relative not in made.files:
                     (self._path / relative).unlink(missing_ok=True)
 
 
@@ -193,8 +205,9 @@ def _new_tar(path: Path) -> Iterator[Making]:
     if path.exists():
         raise ConflictError("backup_exists", f"{path} is there already.", hint="Name another file.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.part"):  # of one that was killed, or is being made
-        if time.time() - left.stat().st_mtime > 86_400:
+    own = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
+    for left in path.parent.iterdir():  # of one that was killed, or is being made
+        if own.fullmatch(left.name) and time.time() - left.stat().st_mtime > 86_400:
             left.unlink(missing_ok=True)
     part = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 import uuid
 from collections.abc import Iterator
 from typing import IO
@@ -11,12 +12,16 @@ from typing import IO
 import msgspec
 
 from tidemill.errors import ConfigError
+from tidemill.events import filing
 
 NAME = "manifest.json"
 #: Of this layout of backups.
 FORMAT = 1
 EVENTS = "events/"
 _BLOCK = 1 << 20
+#: Files in the folder of a backup, beside those of events; and what is written before it has its name.
+_BESIDE = re.compile(r"database-[0-9a-f]{12}\.dump|secret-[0-9a-f]{12}\.key(\.sealed)?")
+_PART = re.compile(r"\.(.+)\.part")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -94,6 +99,33 @@ def read(text: bytes, where: str) -> Manifest:
 
 class _Numbered(msgspec.Struct):
     format: int
+
+
+class _Known(msgspec.Struct):
+    """What each format has, and no other program's file of that name."""
+
+    format: int
+    tidemill: str
+    store: str
+
+
+def is_one(text: bytes) -> bool:
+    """Whether it is the manifest of a backup, of whichever format."""
+    try:
+        msgspec.json.decode(text, type=_Known)
+    except msgspec.MsgspecError:
+        return False
+    return True
+
+
+def is_own(name: str) -> bool:
+    """Whether only a backup names a file in its folder so, but for the manifest: one that may be deleted."""
+    folder, slash, last = name.rpartition("/")
+    if part := _PART.fullmatch(last):
+        name = f"{folder}{slash}{part[1]}"
+        if name == NAME:
+            return True
+    return bool(_BESIDE.fullmatch(name)) or (name.startswith(EVENTS) and filing.is_data(name.removeprefix(EVENTS)))
 
 
 def blocks(file: IO[bytes]) -> Iterator[bytes]:

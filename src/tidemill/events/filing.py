@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 
 from tidemill.errors import ConfigError, NotFoundError
 from tidemill.events.data.objects import Objects
@@ -47,6 +48,9 @@ SKIPPED = """
     SELECT max(snapshot_id), '' FROM tidemill_events.ducklake_snapshot
 """
 
+#: Names that DuckLake gives to files with events, or with what was deleted of them.
+_DATA = re.compile(r"main/(?:[^/]+/)+ducklake-[0-9a-f-]+(?:-delete)?\.parquet")
+
 
 @dataclasses.dataclass(frozen=True)
 class Named:
@@ -73,6 +77,11 @@ def left_by(objects: Objects) -> str | None:
             return str(json.loads(file.read()).get("installation"))
     except NotFoundError:
         return None
+
+
+def is_data(name: str) -> bool:
+    """Whether an event store names its files so."""
+    return _DATA.fullmatch(name) is not None
 
 
 def checked(rows: list[tuple[str, int, bool]]) -> list[Named]:

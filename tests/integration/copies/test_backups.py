@@ -73,7 +73,7 @@ def test_a_backup_brings_all_back(source: Settings, tmp_path: Path) -> None:
         copies(target).restore(backup, by="t")
     assert not backup.stat().st_mode & 0o044
     folder = backed_up(source, tmp_path / "backup")
-    assert not [path for path in folder.rglob("*") if path.stat().st_mode & 0o044 and path.name != ".lock"]
+    assert not [path for path in folder.rglob("*") if path.stat().st_mode & 0o044]
 
 
 def test_the_key_is_sealed_by_a_passphrase_or_missed(source: Settings, tmp_path: Path) -> None:
@@ -121,6 +121,34 @@ def test_only_what_is_new_is_copied_into_a_folder(source: Settings, tmp_path: Pa
         backed_up(copy, tmp_path / "other")
     with pytest.raises(ConflictError, match="there already"):
         backed_up(copy, backed_up(copy, tmp_path / "backup.tar"))
+
+
+@pytest.mark.parametrize("names", [(".lock",), (".lock", "manifest.json"), ("manifest.json",)])
+def test_other_peoples_folders_are_no_backups(source: Settings, tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Many programs have such files in their folders. Nothing of theirs is touched."""
+    folder = tmp_path / "project"
+    (folder / "events" / "main").mkdir(parents=True)
+    for name in (*names, "thesis.txt", "events/main/photo.jpg"):
+        (folder / name).write_text('{"name": "a web app", "format": 1}')
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises(ConfigError, match="something else"):
+        backed_up(source, folder)
+    with pytest.raises(ConfigError, match=r"no backup|cannot be read"):
+        copies(source).verify(folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_what_others_put_into_a_backup_stays(source: Settings, tmp_path: Path) -> None:
+    """Only names that a backup gives are removed: those of the backup before, and of one that was killed."""
+    backup = backed_up(source, tmp_path / "backup")
+    (backup / ".tidemill-backup").unlink()  # the manifest is sign enough
+    others = ["letter.txt", ".letter.part", "events/notes.md", "events/main/events/photo.parquet", "database-old.dump"]
+    killed = [f".database-{'a' * 12}.dump.part", f"secret-{'b' * 12}.key", "events/main/events/ducklake-01.parquet"]
+    for name in others + killed:
+        (backup / name).write_text("dear")
+    backed_up(source, backup)
+    assert [name for name in others + killed if (backup / name).exists()] == others
+    assert copies(source).verify(backup).events == 600
 
 
 def test_a_backup_that_was_killed_is_none_and_the_one_before_stays(
