@@ -24,6 +24,7 @@ from tidemill.copies.manifest import Entry, Key, Manifest
 from tidemill.copies.parts import Installation, Told
 from tidemill.errors import ConfigError, NotFoundError, UnavailableError
 from tidemill.events import filing
+from tidemill.events.data.location import Folder
 from tidemill.events.data.objects import Objects
 from tidemill.events.filing import Named
 from tidemill.store import dumps
@@ -40,6 +41,8 @@ _PART, _LEFT_SECONDS = ".backup-", 86_400
 _SECRETS = """
     SELECT (SELECT count(key) FROM tidemill.connections) + (SELECT count(access_key) FROM tidemill.installation)
         + (SELECT count(secret) FROM tidemill.channels)"""
+#: Folders of the home.
+_KEPT = ("events", "postgres", "spill", "spool", "exports", "bigquery")
 _COUNTED = ("connections", "exports", "runs", "persons")
 
 
@@ -65,12 +68,13 @@ def make(
     Raises
     ------
     ConfigError
-        The destination is none.
+        The destination is none, or lies where Tidemill keeps files of its own.
     ConflictError
         Another process makes one there.
     UnavailableError
         A disk is full, or the database went away. There is no half backup then; that before stays.
     """
+    _assert_outside(installation, destination)
     told.begin("waiting for files that are being joined")
     installation.lake.position()  # the store is there
     with contextlib.ExitStack() as stack:
@@ -105,6 +109,24 @@ def make(
         )
         making.finish(found)
     return found
+
+
+def _assert_outside(installation: Installation, destination: Path) -> None:
+    """Raise ConfigError if it would lie among files that are swept, moved or replaced."""
+    home, place = installation.settings.home_path, installation.event_data.location
+    kept = [home / name for name in _KEPT] + ([place.path] if isinstance(place, Folder) else [])
+    found = destination.expanduser().resolve()
+    for folder in (path.resolve() for path in kept):
+        if folder == found or folder in found.parents:
+            raise ConfigError(
+                "backup_within",
+                f"{destination} lies within {folder}, where Tidemill keeps files of its own.",
+                hint="Name a folder elsewhere, best on another disk.",
+            )
+    if found == home.resolve():
+        raise ConfigError(
+            "backup_within", f"{destination} is the home directory itself.", hint="Name a folder elsewhere."
+        )
 
 
 def _seen(installation: Installation, session: psycopg.Connection[Any]) -> Seen:

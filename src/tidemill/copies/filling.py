@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import ConflictError
 from tidemill.events import filing
+from tidemill.events.data import marker
 from tidemill.events.data.objects import Objects
 from tidemill.store import dumps, fences
 
 if TYPE_CHECKING:
     import psycopg
+
+
+#: So many files that are in the way are named.
+_TOLD = 3
 
 
 class Place:
@@ -33,9 +38,7 @@ class Place:
         ConflictError
             Something lies there that nobody of us has put there.
         """
-        if self._said.get("place") == objects.place:
-            remove_all(objects)
-        empty(objects, identity)
+        empty(objects, identity, begun=self._said.get("place") == objects.place)
         self._said = {**self._said, "place": objects.place}
         fences.put(self._session, fences.FILLING, self._said)
         self._objects = objects
@@ -47,24 +50,41 @@ class Place:
     def leave(self) -> None:
         """Nothing of ours stays."""
         if self._objects is not None:
-            remove_all(self._objects)
+            remove_own(self._objects)
 
 
-def empty(objects: Objects, identity: str | None = None) -> None:
-    """Remove what an installation has left there when it moved. Raise ConflictError if something else lies there."""
-    if identity and filing.left_by(objects) == identity:
-        remove_all(objects)
-    if next(iter(objects.list()), None) is not None:
+def empty(objects: Objects, identity: str | None = None, *, begun: bool = False) -> None:
+    """Remove what an installation has left there when it moved, or who was killed while it filled the place (`begun`).
+
+    Raises
+    ------
+    ConflictError
+        Something else lies there. Nothing was removed.
+    """
+    left = filing.left(objects) if identity else None
+    whose = marker.read(objects) if identity else None
+    files = left.files if left is not None and left.installation == identity and whose in {None, identity} else None
+    begun = begun and (identity is None or whose in {None, identity})
+    ours: list[str] = []
+    strange: list[str] = []
+    for one in objects.list():
+        known = files is not None and (one.name in files or (filing.is_beside(one.name)))
+        (ours if known or (begun and filing.is_own(one.name)) else strange).append(one.name)
+        if len(strange) > _TOLD:
+            break
+    if strange:
+        more = ", and others" if len(strange) > _TOLD else ""
         raise ConflictError(
             "files_there",
-            f"There are files in {objects.place} already.",
-            hint="Name another place (TIDEMILL_EVENT_DATA); or empty this one, if nothing needs what lies there.",
+            f"There are files in {objects.place} already: {', '.join(strange[:_TOLD])}{more}.",
+            hint="Name another place (TIDEMILL_EVENT_DATA); or take away what lies there, if nothing needs it.",
         )
+    objects.delete(ours)
 
 
-def remove_all(objects: Objects) -> None:
-    """Empty a place."""
-    objects.delete([one.name for one in objects.list()])
+def remove_own(objects: Objects) -> None:
+    """Remove what Tidemill has put into a place that was empty before."""
+    objects.delete([one.name for one in objects.list() if filing.is_own(one.name)])
 
 
 def fence_of(session: psycopg.Connection[Any], by: str) -> fences.Fence | None:

@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import io
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemill.copies.filling import Place, empty, filling, remove_all
+from tidemill.copies.filling import Place, empty, filling, remove_own
 from tidemill.copies.parts import Installation, Opening, Told
-from tidemill.errors import ConfigError, ConflictError, UnavailableError, without_passwords
+from tidemill.errors import ConfigError, ConflictError, NotFoundError, UnavailableError, without_passwords
 from tidemill.events import filing
 from tidemill.events.data import location
-from tidemill.events.data.objects import Objects
+from tidemill.events.data.location import Folder, Location
+from tidemill.events.data.objects import Objects, probe
 from tidemill.settings import Settings, private_folder
 from tidemill.store import dumps, fences
 from tidemill.store.postgres import Postgres, open_postgres
@@ -118,10 +120,10 @@ class _Move:
                         raise _differs("events")
                 place.filled(self._id)
             moved = Moved(expected[0], rows, files, self._set(), self._left())
-            identity = self._installation.event_data.identity
+            identity, own = self._installation.event_data.identity, self._own(locking)
             self._installation_closed(locking, where, moved)
             if self._from != self._to:
-                filing.leave(self._installation.event_data.objects, str(self._to), identity)
+                filing.leave(self._installation.event_data.objects, str(self._to), identity, own)
             fences.remove(session)
         return moved
 
@@ -151,6 +153,7 @@ class _Move:
             return 0
         installation.event_data.storage.ready()
         objects = installation.event_data.objects
+        _assert_apart(self._from, self._to, self._installation.event_data.objects, objects)
         place.take(objects, installation.event_data.identity)
         number = self._copied(objects, locking)
         session.execute(filing.SET_PLACE.encode(), [installation.event_data.storage.path])
@@ -172,27 +175,33 @@ class _Move:
             raise _differs("files of events")
         return len(named)
 
+    def _own(self, session: psycopg.Connection[Any]) -> set[str]:
+        """The files in the old place that are this installation's, and not needed once they have moved."""
+        shared = isinstance(self._from, Folder) and self._from.given
+        return filing.own(session, self._installation.event_data.objects, shared=shared)
+
     def files_alone(self, session: psycopg.Connection[Any]) -> Moved:
         """The database stays. The old place is marked before the catalog says where they are from then on."""
         expected = _sum(self._installation)
         with self._opening(self._target, within_fence=True) as installation:
             installation.event_data.storage.ready()
             objects, old = installation.event_data.objects, self._installation.event_data.objects
+            _assert_apart(self._from, self._to, old, objects)
             empty(objects, installation.event_data.identity)
             try:
-                number = self._copied(objects, session)
+                number, own = self._copied(objects, session), self._own(session)
                 installation.event_data.claim()
                 with session.transaction():
                     session.execute(filing.SET_PLACE.encode(), [installation.event_data.storage.path])
                     session.execute(filing.FORGET_OLD.encode())
-                    filing.leave(old, objects.place, installation.event_data.identity)
+                    filing.leave(old, objects.place, installation.event_data.identity, own)
                 self._told.begin("verifying")
                 if _sum(installation) != expected:
                     raise _differs("events")
             except BaseException:
                 session.execute(filing.SET_PLACE.encode(), [self._installation.event_data.storage.path])
                 old.delete([filing.MOVED])
-                remove_all(objects)
+                remove_own(objects)
                 raise
         return Moved(expected[0], 0, number, self._set(), self._left())
 
@@ -277,6 +286,34 @@ def _frozen(source: Postgres) -> Iterator[psycopg.Connection[Any]]:
                 hint="Stop all servers and commands first, and other programs that use the database.",
             ) from None
         yield locking
+
+
+def _assert_apart(old: Location, new: Location, source: Objects, goal: Objects) -> None:
+    """Raise ConfigError if two places are one by two names, or one lies within the other: files that are in use would
+    be taken for what was left there."""
+    within = False
+    if isinstance(old, Folder) and isinstance(new, Folder):
+        one, other = old.path.resolve(), new.path.resolve()
+        within = one in other.parents or other in one.parents
+    if within or _seen(source, goal):
+        raise ConfigError(
+            "migrate_nowhere",
+            f"{goal.place} and {source.place}, where events lie now, are one place, or one lies within the other.",
+            hint="Name a place of its own.",
+        )
+
+
+def _seen(source: Objects, goal: Objects) -> bool:
+    """Whether what is written at one place can be read at the other."""
+    name = probe()
+    goal.write(name, io.BytesIO(b"x"))
+    try:
+        with source.read(name):
+            return True
+    except NotFoundError:
+        return False
+    finally:
+        goal.delete([name])
 
 
 def _sum(installation: Installation) -> tuple[int, int]:

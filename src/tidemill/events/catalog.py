@@ -96,7 +96,7 @@ def _attach(settings: Settings, storage: Storage, dsn: str, connection: duckdb.D
             raise
         at_home = isinstance(location, Folder) and not location.given and not settings.database_url
         moved_here = isinstance(location, Folder) and at_home and any(location.path.iterdir())
-        if not moved_here or filing.left_by(storage.objects):
+        if not moved_here or filing.left(storage.objects):
             more = ", with ?endpoint=… and &region=… as the other machines have it; or gs://…, if it is Google's"
             raise ConfigError(
                 "event_data_elsewhere",

@@ -9,9 +9,15 @@ import dataclasses
 import io
 import json
 import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import ConfigError, NotFoundError
-from tidemill.events.data.objects import Objects
+from tidemill.events.data import marker
+from tidemill.events.data.objects import PROBE, Objects
+
+if TYPE_CHECKING:
+    import psycopg
 
 #: Of the catalog: each file that it names, by its path within the store's folder, and its size; which of them are
 #: relative is told, too, for none may lie elsewhere.
@@ -35,6 +41,7 @@ NAMED = """
 SET_PLACE = "UPDATE tidemill_events.ducklake_metadata SET value = %s WHERE key = 'data_path' AND scope IS NULL"
 #: Files that nothing names any more, and that are to be removed: where they are not, there is nothing to remove.
 FORGET_OLD = "DELETE FROM tidemill_events.ducklake_files_scheduled_for_deletion"
+_SCHEDULED = "SELECT path FROM tidemill_events.ducklake_files_scheduled_for_deletion WHERE path_is_relative"
 NEWEST = "SELECT max(snapshot_id) FROM tidemill_events.ducklake_snapshot"
 #: The next commit is so many numbers later.
 SKIP = """
@@ -62,21 +69,55 @@ class Named:
 
 #: Left in a place whose files have moved elsewhere.
 MOVED = "moved.json"
+#: What else Tidemill writes into a place of events; and what any of it is called before it is whole.
+_BESIDE = re.compile(rf"{re.escape(MOVED)}|{re.escape(marker.NAME)}|{PROBE}[0-9a-f]{{16}}")
+_PART = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.part")
 
 
-def leave(objects: Objects, to: str, identity: str) -> None:
-    """Leave a mark in a place whose files have moved: who finds it does not take them for those of the catalog.
-    `identity`: of the installation."""
-    objects.write(MOVED, io.BytesIO(json.dumps({"to": to, "installation": identity}).encode()))
+@dataclasses.dataclass(frozen=True)
+class Left:
+    """What such a mark says: which installation has moved, and which of the files that lie there were its own."""
+
+    installation: str
+    files: frozenset[str]
 
 
-def left_by(objects: Objects) -> str | None:
-    """Of which installation there is such a mark."""
+def leave(objects: Objects, to: str, identity: str, files: Iterable[str]) -> None:
+    """Leave a mark in a place whose files have moved: who finds it does not take them for those of the catalog, and
+    knows which may be removed. `identity`: of the installation; `files`: those that were its own."""
+    said = {"to": to, "installation": identity, "files": sorted(files)}
+    objects.write(MOVED, io.BytesIO(json.dumps(said).encode()))
+
+
+def left(objects: Objects) -> Left | None:
+    """Such a mark, if there is one."""
     try:
         with objects.read(MOVED) as file:
-            return str(json.loads(file.read()).get("installation"))
-    except NotFoundError:
+            said = json.loads(file.read())
+        return Left(str(said["installation"]), frozenset(map(str, said["files"])))
+    except (NotFoundError, ValueError, KeyError, TypeError):  # or somebody else's file of that name
         return None
+
+
+def own(session: psycopg.Connection[Any], objects: Objects, *, shared: bool) -> set[str]:
+    """The files of this installation, also those that are to be removed. `shared`: others may have theirs there, too,
+    so that a name alone does not say whose it is."""
+    found = {one.name for one in checked(session.execute(NAMED.encode()).fetchall())}
+    found |= {str(path) for (path,) in session.execute(_SCHEDULED.encode()).fetchall()}
+    return found if shared else found | {one.name for one in objects.list() if is_data(one.name)}
+
+
+def is_own(name: str) -> bool:
+    """Whether only Tidemill names a file in a place of events so."""
+    folder, slash, last = name.rpartition("/")
+    if part := _PART.fullmatch(last):
+        name = f"{folder}{slash}{part[1]}"
+    return is_data(name) or is_beside(name)
+
+
+def is_beside(name: str) -> bool:
+    """Whether it is a mark, or the like: no file with events."""
+    return _BESIDE.fullmatch(name) is not None
 
 
 def is_data(name: str) -> bool:

@@ -151,6 +151,18 @@ def test_what_others_put_into_a_backup_stays(source: Settings, tmp_path: Path) -
     assert copies(source).verify(backup).events == 600
 
 
+def test_no_backup_lies_among_files_that_are_swept(source: Settings, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(source.home_path)
+    events = source.home_path / "events"
+    for place in (events, events / "backup", tmp_path / "link" / "events" / "a.tar", tmp_path / "link"):
+        with pytest.raises(ConfigError, match=r"lies within|home directory itself"):
+            backed_up(source, place)
+    assert not (events / "backup").exists()
+    data = source.model_copy(update={"event_data": str(tmp_path / "data")})
+    with pytest.raises(ConfigError, match="lies within"):
+        backed_up(data, tmp_path / "data" / "backup")
+
+
 def test_a_backup_that_was_killed_is_none_and_the_one_before_stays(
     source: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,49 @@ def test_events_alone_go_elsewhere_and_come_back(old: Settings, tmp_path: Path) 
     assert known(old)[0] == 320
 
 
+def test_who_comes_back_removes_what_was_his_own_alone(old: Settings, tmp_path: Path) -> None:
+    """A folder may be shared: with files of another kind, and with another installation's events."""
+    place = tmp_path / "data"
+    there = old.model_copy(update={"event_data": str(place)})
+    copies(old).migrate(database_url=None, event_data=str(place))
+    copies(there).migrate(database_url=None, event_data=None)
+    left = {path for path in place.rglob("*") if path.is_file()}
+    for name in ("thesis.txt", "main/events/ducklake-019a-another.parquet", "main/events/ducklake-019a.parquet"):
+        other = place / name
+        other.write_text("dear")
+        with pytest.raises(ConflictError, match="files in") as told:
+            copies(old).migrate(database_url=None, event_data=str(place))
+        assert f"already: {name}." in told.value.message
+        assert left < {path for path in place.rglob("*") if path.is_file()}
+        other.unlink()
+    copies(old).migrate(database_url=None, event_data=str(place))
+    assert known(there)[0] == 300
+    (old.home_path / "events" / "letter.txt").touch()
+    with pytest.raises(ConflictError, match=r"letter\.txt"):
+        copies(there).migrate(database_url=None, event_data=None)
+    assert (old.home_path / "events" / "letter.txt").exists()
+    assert known(there)[0] == 300
+
+
+def test_a_place_by_another_name_is_no_other_place(old: Settings, tmp_path: Path, store: Store) -> None:
+    """What was left there would be removed, and is in use."""
+    place = tmp_path / "data"
+    there = old.model_copy(update={"event_data": str(place)})
+    copies(old).migrate(database_url=None, event_data=str(place))
+    (place / "moved.json").write_bytes((old.home_path / "events" / "moved.json").read_bytes())
+    (tmp_path / "link").symlink_to(place)
+    for other in (tmp_path / "link", place / "within", tmp_path):
+        with pytest.raises((ConfigError, ConflictError), match=r"one place|files in"):
+            copies(there).migrate(database_url=None, event_data=str(other))
+    assert known(there)[0] == 300
+    bucket = str(store.settings().event_data)
+    copies(there).migrate(database_url=None, event_data=bucket)
+    shared = old.model_copy(update={"event_data": bucket})
+    with pytest.raises(ConfigError, match="one place"):
+        copies(shared).migrate(database_url=None, event_data=bucket.replace("s3:", "gs:"))
+    assert known(shared)[0] == 300
+
+
 def test_nothing_moves_while_somebody_uses_it_and_not_onto_another_one(
     old: Settings, url: str, tmp_path: Path, made_home: Path
 ) -> None:

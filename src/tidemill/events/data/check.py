@@ -17,13 +17,12 @@ from tidemill.events.data import marker, refusals
 from tidemill.events.data.bucket import BucketObjects
 from tidemill.events.data.credentials import Credentials
 from tidemill.events.data.location import Bucket, Folder, Location
-from tidemill.events.data.objects import FolderObjects, Objects
+from tidemill.events.data.objects import FolderObjects, Objects, probe
 from tidemill.events.data.storage import BucketStorage
 from tidemill.settings import Settings
 
 #: The store refuses requests of a clock that differs by 15 minutes.
 _CLOCK_SECONDS = 5 * 60
-_PROBE = "tidemill-test-{}"
 _VERSIONS = "What is deleted stays there as an older version"
 _VERSIONS_HINT = (
     "Have the bucket delete old versions after some days (a lifecycle rule on noncurrent versions): "
@@ -121,7 +120,7 @@ def _moves(
     objects: BucketObjects, bucket: Bucket, settings: Settings, credentials: Credentials, identity: Callable[[], str]
 ) -> Tried:
     """An object is written, read by DuckDB, and deleted."""
-    name, text = _PROBE.format(os.urandom(8).hex()), os.urandom(16).hex()
+    name, text = probe(), os.urandom(16).hex()
     title = "An object can be written"
     yield title, None
     objects.write(name, io.BytesIO(text.encode()))
@@ -199,6 +198,6 @@ def _rules(objects: BucketObjects) -> Tried:
 
 
 def _moved(objects: Objects) -> None:
-    name = _PROBE.format(os.urandom(8).hex())
+    name = probe()
     objects.write(name, io.BytesIO(b"x"))
     objects.delete([name])

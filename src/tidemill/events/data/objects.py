@@ -19,6 +19,9 @@ from typing import IO, Protocol
 from tidemill.errors import NotFoundError
 from tidemill.events.durable import HELD
 
+#: Of an object that is written only to see whether that can be done; sixteen hexadecimal digits come after it.
+PROBE = "tidemill-test-"
+
 _BLOCK = 1024 * 1024
 
 
@@ -93,7 +96,9 @@ class FolderObjects:
             if not folder.is_dir():
                 folder.mkdir(exist_ok=True)
                 folder.chmod(mode)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+        ) as file:
             try:
                 shutil.copyfileobj(data, file, _BLOCK)
                 file.flush()
@@ -114,6 +119,11 @@ class FolderObjects:
         """See Objects."""
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
+
+
+def probe() -> str:
+    """A name for such an object, which nobody else has."""
+    return f"{PROBE}{os.urandom(8).hex()}"
 
 
 def missing(place: str, name: str) -> NotFoundError:
