@@ -5,13 +5,15 @@ are empty again. Who is killed leaves a fence, and who fills it next begins anew
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tidemill.errors import ConflictError
+from tidemill.errors import ConfigError, ConflictError, NotFoundError
 from tidemill.events import filing
 from tidemill.events.data import marker
-from tidemill.events.data.objects import Objects
+from tidemill.events.data.location import Folder, Location
+from tidemill.events.data.objects import Objects, probe
 from tidemill.store import dumps, fences
 
 if TYPE_CHECKING:
@@ -87,6 +89,34 @@ def remove_own(objects: Objects) -> None:
     objects.delete([one.name for one in objects.list() if filing.is_own(one.name)])
 
 
+def assert_apart(old: Location, new: Location, source: Objects, goal: Objects) -> None:
+    """Raise ConfigError if two places are one by two names, or one lies within the other: files that are in use would
+    be taken for what was left there."""
+    within = False
+    if isinstance(old, Folder) and isinstance(new, Folder):
+        one, other = old.path.resolve(), new.path.resolve()
+        within = one in other.parents or other in one.parents
+    if within or _seen(source, goal):
+        raise ConfigError(
+            "migrate_nowhere",
+            f"{goal.place} and {source.place}, where events lie now, are one place, or one lies within the other.",
+            hint="Name a place of its own.",
+        )
+
+
+def _seen(source: Objects, goal: Objects) -> bool:
+    """Whether what is written at one place can be read at the other."""
+    name = probe()
+    goal.write(name, io.BytesIO(b"x"))
+    try:
+        with source.read(name):
+            return True
+    except NotFoundError:
+        return False
+    finally:
+        goal.delete([name])
+
+
 def fence_of(session: psycopg.Connection[Any], by: str) -> fences.Fence | None:
     """The fence around a database that may be filled, if there is one.
 
@@ -98,6 +128,8 @@ def fence_of(session: psycopg.Connection[Any], by: str) -> fences.Fence | None:
         Somebody else has put up a fence.
     """
     fence = fences.find(session)
+    if fence is not None and fence.kind == fences.COPYING:  # there is an installation, which goes on
+        fence = None
     ours = fence is not None and fence.kind in {fences.FILLING, fences.FILLED} and fence.said.get("by") == by
     left = fence is not None and fence.kind == fences.MOVED  # what was here is elsewhere, and may come back
     if fence is not None and not (ours or left):

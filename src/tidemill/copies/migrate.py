@@ -10,20 +10,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import io
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemill.copies.filling import Place, empty, filling, remove_own
+from tidemill.copies.filling import Place, assert_apart, empty, filling, remove_own
 from tidemill.copies.parts import Installation, Opening, Told
-from tidemill.errors import ConfigError, ConflictError, NotFoundError, UnavailableError, without_passwords
+from tidemill.errors import ConfigError, ConflictError, UnavailableError, without_passwords
 from tidemill.events import filing
 from tidemill.events.data import location
-from tidemill.events.data.location import Folder, Location
-from tidemill.events.data.objects import Objects, probe
+from tidemill.events.data.location import Folder
+from tidemill.events.data.objects import Objects
 from tidemill.settings import Settings, private_folder
 from tidemill.store import dumps, fences
 from tidemill.store.postgres import Postgres, open_postgres
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     import psycopg
 
 _LOCK_SECONDS = 10
+#: In a fence: by whom it was put up.
+_FILES = "migrate events"
 
 #: For who meets the fence, maybe with the settings of the new place.
 _AGAIN = "the same tidemill migrate --to-…, with the settings of the installation that is moved"
@@ -71,11 +72,14 @@ def migrate(settings: Settings, target: Settings, opening: Opening, told: Told) 
         fence = fences.find(session)
         if fence is not None and fence.kind == fences.MOVED and databases:
             return _finished(fence, target)
-        if fence is not None:
+        copied = None if databases or fence is None else _copied_to(fence, target)
+        if fence is not None and copied is None and fence.kind != fences.COPYING:
             raise fences.refusal(fence.kind, fence.said, fence.put_at)
         with fences.held(postgres, session), opening(settings, within_fence=True) as installation:
-            installation.lake.position()  # it is there
             move = _Move(settings, target, installation, opening, told)
+            if copied is not None:
+                return move.go_on(session, copied)
+            installation.lake.position()  # it is there
             return move.all(postgres) if databases else move.files_alone(session)
 
 
@@ -86,7 +90,19 @@ def _finished(fence: fences.Fence, target: Settings) -> Moved:
         if other is None or other.kind != fences.FILLED or other.said.get("move") != fence.said.get("move"):
             raise fences.refusal(fence.kind, fence.said, fence.put_at)
         fences.remove(session)
-    found = fence.said["moved"]
+    return _moved(fence.said)
+
+
+def _copied_to(fence: fences.Fence, target: Settings) -> dict[str, Any] | None:
+    """What the fence says of events that were moved there alone, and are to be verified still."""
+    said = fence.said
+    there = fence.kind == fences.FILLED and said.get("by") == _FILES and said["to"] == str(location.of(target))
+    return said if there else None
+
+
+def _moved(said: dict[str, Any]) -> Moved:
+    """What was moved by who was killed after it."""
+    found = said["moved"]
     return Moved(found["events"], found["rows"], found["files"], tuple(found["settings"]), tuple(found["left"]))
 
 
@@ -153,7 +169,7 @@ class _Move:
             return 0
         installation.event_data.storage.ready()
         objects = installation.event_data.objects
-        _assert_apart(self._from, self._to, self._installation.event_data.objects, objects)
+        assert_apart(self._from, self._to, self._installation.event_data.objects, objects)
         place.take(objects, installation.event_data.identity)
         number = self._copied(objects, locking)
         session.execute(filing.SET_PLACE.encode(), [installation.event_data.storage.path])
@@ -181,29 +197,63 @@ class _Move:
         return filing.own(session, self._installation.event_data.objects, shared=shared)
 
     def files_alone(self, session: psycopg.Connection[Any]) -> Moved:
-        """The database stays. The old place is marked before the catalog says where they are from then on."""
+        """The database stays. Until all is copied the old place is used, by who likes; then nobody may use either until
+        it is verified. Who is killed leaves a fence that says how far it had come."""
         expected = _sum(self._installation)
         with self._opening(self._target, within_fence=True) as installation:
             installation.event_data.storage.ready()
             objects, old = installation.event_data.objects, self._installation.event_data.objects
-            _assert_apart(self._from, self._to, old, objects)
-            empty(objects, installation.event_data.identity)
-            try:
-                number, own = self._copied(objects, session), self._own(session)
+            fence = fences.find(session)
+            begun = fence is not None and fence.said.get("place") == objects.place
+            assert_apart(self._from, self._to, old, objects)
+            empty(objects, installation.event_data.identity, begun=begun)
+            said = {"by": _FILES, "what": f"A move of events to {self._to}", "again": _AGAIN, "place": objects.place}
+            fences.put(session, fences.COPYING, said)
+            with self._undone(session, objects):
+                number = self._copied(objects, session)
                 installation.event_data.claim()
+                moved = Moved(expected[0], 0, number, self._set(), self._left())
+                more = {"to": str(self._to), "sum": expected, "moved": dataclasses.asdict(moved)}
                 with session.transaction():
                     session.execute(filing.SET_PLACE.encode(), [installation.event_data.storage.path])
-                    session.execute(filing.FORGET_OLD.encode())
-                    filing.leave(old, objects.place, installation.event_data.identity, own)
-                self._told.begin("verifying")
-                if _sum(installation) != expected:
-                    raise _differs("events")
-            except BaseException:
+                    fences.put(session, fences.FILLED, said | more)
+            self._verified(session, installation, expected)
+        return moved
+
+    def go_on(self, session: psycopg.Connection[Any], said: dict[str, Any]) -> Moved:
+        """Of files alone, when all were copied. `said`: what the fence says."""
+        with self._opening(self._target, within_fence=True) as installation:
+            self._verified(session, installation, tuple(said["sum"]))
+        return _moved(said)
+
+    def _verified(
+        self, session: psycopg.Connection[Any], installation: Installation, expected: tuple[int, ...]
+    ) -> None:
+        """Files were copied, and the catalog says so: they are used from then on if they are as they were."""
+        objects, old = installation.event_data.objects, self._installation.event_data.objects
+        with self._undone(session, objects):
+            self._told.begin("verifying")
+            if _sum(installation) != expected:
+                raise _differs("events")
+            filing.leave(old, objects.place, installation.event_data.identity, self._own(session))
+        with session.transaction():
+            session.execute(filing.FORGET_OLD.encode())
+            fences.remove(session)
+
+    @contextlib.contextmanager
+    def _undone(self, session: psycopg.Connection[Any], objects: Objects) -> Iterator[None]:
+        """If the block raises, files are where they were. The catalog says so first: who is killed in between leaves
+        files that are not used, and never a catalog of files that are not there."""
+        try:
+            yield
+        except BaseException:
+            with session.transaction():
                 session.execute(filing.SET_PLACE.encode(), [self._installation.event_data.storage.path])
-                old.delete([filing.MOVED])
-                remove_own(objects)
-                raise
-        return Moved(expected[0], 0, number, self._set(), self._left())
+                fences.put(session, fences.COPYING, {"by": _FILES, "place": objects.place})
+            remove_own(objects)
+            self._installation.event_data.objects.delete([filing.MOVED])
+            fences.remove(session)
+            raise
 
     def _installation_closed(self, locking: psycopg.Connection[Any], where: str, moved: Moved) -> None:
         """From now on nobody can write into the old one. Its tables are there still, under other names."""
@@ -286,34 +336,6 @@ def _frozen(source: Postgres) -> Iterator[psycopg.Connection[Any]]:
                 hint="Stop all servers and commands first, and other programs that use the database.",
             ) from None
         yield locking
-
-
-def _assert_apart(old: Location, new: Location, source: Objects, goal: Objects) -> None:
-    """Raise ConfigError if two places are one by two names, or one lies within the other: files that are in use would
-    be taken for what was left there."""
-    within = False
-    if isinstance(old, Folder) and isinstance(new, Folder):
-        one, other = old.path.resolve(), new.path.resolve()
-        within = one in other.parents or other in one.parents
-    if within or _seen(source, goal):
-        raise ConfigError(
-            "migrate_nowhere",
-            f"{goal.place} and {source.place}, where events lie now, are one place, or one lies within the other.",
-            hint="Name a place of its own.",
-        )
-
-
-def _seen(source: Objects, goal: Objects) -> bool:
-    """Whether what is written at one place can be read at the other."""
-    name = probe()
-    goal.write(name, io.BytesIO(b"x"))
-    try:
-        with source.read(name):
-            return True
-    except NotFoundError:
-        return False
-    finally:
-        goal.delete([name])
 
 
 def _sum(installation: Installation) -> tuple[int, int]:

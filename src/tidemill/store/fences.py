@@ -23,6 +23,8 @@ SCHEMA = "tidemill_fence"
 #: A restore, or a move, into this database is not finished; all is here, but where it came from is not closed yet; or
 #: the installation was moved elsewhere.
 FILLING, FILLED, MOVED = "filling", "filled", "moved"
+#: Files of events are copied elsewhere, and are used where they are until then: it keeps nobody out.
+COPYING = "copying"
 #: Held by who moves the installation that lies here, for as long as that takes.
 MOVING = locks.key("move")
 MOVING_CODE = "installation_moving"

@@ -234,6 +234,80 @@ def test_one_that_is_killed_is_done_again_or_finished(old: Settings, url: str, t
     assert known(there) == KNOWN
 
 
+_KILLED = """
+import os, sys
+from tidemill.app import copies
+from tidemill.copies import migrate
+from tidemill.events import filing
+from tidemill.events.data.objects import FolderObjects
+from tidemill.settings import Settings
+from tidemill.store import fences
+
+at, data = sys.argv[1:]
+write = FolderObjects.write
+
+def one_file(objects, name, file):
+    write(objects, name, file)
+    if name.startswith("main/"):
+        os._exit(9)
+
+def killed(*_):
+    os._exit(9)
+
+if at == "copying":
+    FolderObjects.write = one_file
+elif at == "verifying":
+    migrate._Move._verified = killed
+elif at == "marked":
+    fences.remove = killed
+copies(Settings()).migrate(database_url=None, event_data=data)
+"""
+
+
+@pytest.mark.parametrize("at", ["copying", "verifying", "marked"])
+def test_of_events_alone_one_that_is_killed_is_run_again(old: Settings, tmp_path: Path, at: str) -> None:
+    """At first the old place is used as before, and at last nobody writes into either until it was run again."""
+    data = tmp_path / "data"
+    there = old.model_copy(update={"event_data": str(data)})
+    embedded.leave(old.home_path / "postgres")
+    environment = {**os.environ, "TIDEMILL_HOME": str(old.home)}
+    killed = subprocess.run([sys.executable, "-c", _KILLED, at, str(data)], env=environment, check=False, timeout=120)
+    assert killed.returncode == 9
+    assert any(data.rglob("*.parquet"))
+    if at == "copying":
+        load(old, tmp_path, 30, first=1_000)
+        with App(there) as app, pytest.raises(ConfigError, match="lie in"):
+            app.lake.position()
+    else:
+        for settings in (old, there):
+            with pytest.raises(ConfigError, match="not finished") as told, App(settings):
+                pass
+            assert "migrate --to-" in told.value.hint
+        with pytest.raises(ConfigError, match="not finished"):
+            copies(old).migrate(database_url=None, event_data=str(tmp_path / "another"))
+    moved = copies(old).migrate(database_url=None, event_data=str(data))
+    assert (moved.events, moved.files > 0) == (330 if at == "copying" else 300, True)
+    assert known(there)[0] == moved.events
+    assert not (data / "moved.json").exists()
+    copies(there).migrate(database_url=None, event_data=None)
+    assert known(old)[0] == moved.events
+
+
+@pytest.mark.parametrize("where", ["_copied", "_own"])
+def test_of_events_alone_one_that_fails_changes_nothing(
+    old: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("no more")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate._Move, where, broken)
+        with pytest.raises(OSError, match="no more"):
+            copies(old).migrate(database_url=None, event_data=str(tmp_path / "data"))
+    assert not any(path.is_file() for path in (tmp_path / "data").rglob("*"))
+    assert known(old)[0] == 300
+
+
 def test_who_was_killed_after_the_old_one_was_closed_is_finished(
     old: Settings, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
