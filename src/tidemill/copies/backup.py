@@ -10,15 +10,12 @@ import dataclasses
 import datetime as dt
 import functools
 import io
-import shutil
-import tempfile
-import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill import __version__
-from tidemill.copies import containers, manifest, sealing
+from tidemill.copies import containers, manifest, scratch, sealing
 from tidemill.copies.containers import Making
 from tidemill.copies.manifest import Entry, Key, Manifest
 from tidemill.copies.parts import Installation, Told
@@ -37,7 +34,6 @@ SCHEMAS = (dumps.METADATA, dumps.CATALOG)
 _REVISION = "SELECT version_num FROM tidemill.alembic_version"
 _CATALOG = "SELECT value FROM tidemill_events.ducklake_metadata WHERE key = 'version'"
 _STORE = "SELECT schema_uuid::text FROM tidemill_events.ducklake_schema ORDER BY schema_id LIMIT 1"
-_PART, _LEFT_SECONDS = ".backup-", 86_400
 _SECRETS = """
     SELECT (SELECT count(key) FROM tidemill.connections) + (SELECT count(access_key) FROM tidemill.installation)
         + (SELECT count(secret) FROM tidemill.channels)"""
@@ -149,12 +145,8 @@ def _seen(installation: Installation, session: psycopg.Connection[Any]) -> Seen:
 
 def _database(installation: Installation, making: Making, name: str, moment: str, told: Told) -> dict[str, Entry]:
     told.begin("copying the database")
-    home = installation.settings.home_path
-    for left in home.glob(f"{_PART}*"):  # of a backup that was killed
-        if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_PART, dir=home) as folder:
-        path = Path(folder) / name
+    with scratch.folder(installation.settings.home_path, "backup") as folder:
+        path = folder / name
         dumps.dump(installation.postgres, path, SCHEMAS, moment)
         size = path.stat().st_size
         told.begin("writing the database", 1, size)

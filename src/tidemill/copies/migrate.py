@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import tempfile
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tidemill.copies import scratch
 from tidemill.copies.filling import Place, assert_apart, empty, filling, remove_own
 from tidemill.copies.parts import Installation, Opening, Told
 from tidemill.errors import ConfigError, ConflictError, UnavailableError, without_passwords
@@ -23,7 +22,7 @@ from tidemill.events import filing
 from tidemill.events.data import location
 from tidemill.events.data.location import Folder
 from tidemill.events.data.objects import Objects
-from tidemill.settings import Settings, private_folder
+from tidemill.settings import Settings
 from tidemill.store import dumps, fences
 from tidemill.store.postgres import Postgres, open_postgres
 
@@ -66,6 +65,7 @@ def migrate(settings: Settings, target: Settings, opening: Opening, told: Told) 
         raise ConfigError(
             "migrate_nowhere", "It is there already.", hint="tidemill migrate --help tells where it can go."
         )
+    scratch.clean(settings.home_path)
     told.begin("opening the database")
     postgres = open_postgres(settings)
     with contextlib.closing(dumps.connected(postgres, autocommit=True)) as session:
@@ -148,8 +148,8 @@ class _Move:
     ) -> int:
         """Copy it. Gives the number of rows."""
         self._told.begin("copying the database")
-        with tempfile.TemporaryDirectory(prefix=".migrate-", dir=private_folder(self._settings.home_path)) as folder:
-            path = Path(folder) / "database.dump"
+        with scratch.folder(self._settings.home_path, "migrate") as folder:
+            path = folder / "database.dump"
             dumps.dump(source, path, dumps.ALL)
             dumps.load(goal, path)
         counted = dumps.counts(locking, dumps.ALL)

@@ -8,12 +8,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemill.copies import manifest, sealing
+from tidemill.copies import manifest, scratch, sealing
 from tidemill.copies.containers import Made
 from tidemill.copies.filling import fence_of, filling
 from tidemill.copies.manifest import Manifest
@@ -22,7 +20,7 @@ from tidemill.errors import ConfigError, ConflictError
 from tidemill.events import filing
 from tidemill.events.data.objects import Objects
 from tidemill.models import registry
-from tidemill.settings import Settings, private_folder
+from tidemill.settings import Settings
 from tidemill.store import database, dumps, fences, restoring
 from tidemill.store.postgres import Postgres, open_postgres
 from tidemill.store.secrets import GIVE_ANEW, Secrets
@@ -186,8 +184,9 @@ def _without_a_trace(settings: Settings) -> Iterator[None]:
 
 def _load(made: Made, postgres: Postgres, session: psycopg.Connection[Any], settings: Settings) -> None:
     """Bring in the database."""
-    with tempfile.TemporaryDirectory(prefix=".restore-", dir=private_folder(settings.home_path)) as folder:
-        path = Path(folder) / "database.dump"
+    with scratch.folder(settings.home_path, "restore") as folder:
+        path = folder / "database.dump"
+        dumps.private(path)
         with made.open(made.manifest.database) as source, path.open("wb") as target:
             shutil.copyfileobj(source, target)
         dumps.load(postgres, path)

@@ -72,6 +72,7 @@ def dump(postgres: Postgres, path: Path, schemas: Sequence[str] = (), moment: st
     TidemillError
         Why it cannot be done.
     """
+    private(path)
     words = [*("--format=custom", "--compress=gzip:1", "--no-owner", "--no-privileges", f"--file={path}")]
     words += [f"--schema={name}" for name in schemas] + ([f"--snapshot={moment}"] if moment else [])
     address, environment = _address(postgres)
@@ -86,6 +87,12 @@ def dump(postgres: Postgres, path: Path, schemas: Sequence[str] = (), moment: st
         )
         if done.returncode:
             raise _failed("The database cannot be copied", _read(said))
+
+
+def private(path: Path) -> None:
+    """Make the file for such a copy, empty, and for its owner alone; whoever writes into it keeps that."""
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        os.fchmod(file.fileno(), 0o600)
 
 
 def load(postgres: Postgres, path: Path) -> None:

@@ -21,7 +21,7 @@ from tidemill.app import App, copies
 from tidemill.copies import migrate
 from tidemill.errors import ConfigError, ConflictError, TidemillError
 from tidemill.settings import Settings
-from tidemill.store import embedded, fences
+from tidemill.store import dumps, embedded, fences
 from tidemill.store.postgres import open_postgres
 
 
@@ -166,6 +166,25 @@ def test_a_place_by_another_name_is_no_other_place(old: Settings, tmp_path: Path
     with pytest.raises(ConfigError, match="one place"):
         copies(shared).migrate(database_url=None, event_data=bucket.replace("s3:", "gs:"))
     assert known(shared)[0] == 300
+
+
+def test_the_whole_database_on_the_disk_is_for_its_owner_alone(
+    old: Settings, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes = []
+
+    def looked(_: object, path: Path) -> None:
+        modes.append(path.stat().st_mode & 0o777)
+        raise OSError("no more")
+
+    left = old.home_path / ".migrate-abcdefgh"  # by one that was killed
+    left.mkdir()
+    (left / ".lock").touch()
+    monkeypatch.setattr(dumps, "load", looked)
+    with pytest.raises(OSError, match="no more"):
+        copies(old).migrate(database_url=url, event_data=None)
+    assert modes == [0o600]
+    assert not list(old.home_path.glob(".migrate-*"))
 
 
 def test_nothing_moves_while_somebody_uses_it_and_not_onto_another_one(
