@@ -10,19 +10,20 @@ import contextlib
 import fcntl
 import hashlib
 import io
+import json
 import os
 import re
 import tarfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
 from tidemill.copies import manifest
 from tidemill.copies.manifest import Entry, Manifest
 from tidemill.errors import ConfigError, ConflictError
-from tidemill.settings import private_folder
+from tidemill.settings import private_file, private_folder
 
 TAR = ".tar"
 #: Held by who makes one in a folder. Nothing else has this name: by it a folder is known in which one was begun.
@@ -55,6 +56,9 @@ class Made(Protocol):
 
     def open(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         """Read a file of it. FileNotFoundError if it is not there."""
+
+    def note(self, damaged: Sequence[str]) -> bool:
+        """Have the next backup into it copy these files anew; of none, forget what was noted. Whether that can be."""
 
 
 def make(destination: Path, store: str) -> contextlib.AbstractContextManager[Making]:
@@ -97,6 +101,18 @@ class _Folder:
     def open(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         """See Made."""
         return (self._path / name).open("rb")
+
+    def note(self, damaged: Sequence[str]) -> bool:
+        """See Made."""
+        try:
+            if damaged:
+                with private_file(self._path / manifest.DAMAGED) as file:
+                    json.dump(damaged, file)
+            else:
+                (self._path / manifest.DAMAGED).unlink(missing_ok=True)
+        except (OSError, ConfigError):  # it may be read, and not written
+            return False
+        return True
 
 
 def _none(path: Path, *, begun: bool) -> ConfigError:
@@ -146,6 +162,16 @@ def _begun(path: Path) -> bool:
         return False
 
 
+def _noted(path: Path) -> set[str]:
+    """Files of the backup in a folder that were found to be damaged: they have the right size, and are no use."""
+    try:
+        return set(json.loads((path / manifest.DAMAGED).read_bytes()))
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError, TypeError):  # what was to tell it cannot be read, either: none is trusted
+        return set(manifest.read((path / manifest.NAME).read_bytes(), str(path)).files)
+
+
 class _MakingFolder:
     """See Making."""
 
@@ -158,7 +184,8 @@ class _MakingFolder:
                 raise ConfigError(
                     "backup_folder", f"{path} holds a backup of another installation.", hint="Name another folder."
                 )
-            self.before = last.files
+            damaged = _noted(path)
+            self.before = {name: entry for name, entry in last.files.items() if name not in damaged}
 
     def add(self, name: str, size: int, opened: Opener, moved: Moved) -> Entry:
         """See Making."""
@@ -309,6 +336,10 @@ class _Tar:
             raise FileNotFoundError(name)
         with found:
             yield found
+
+    def note(self, damaged: Sequence[str]) -> bool:
+        """See Made. No other backup goes into it."""
+        return not damaged
 
 
 def _copied(source: IO[bytes], target: IO[bytes], moved: Moved) -> Entry:

@@ -15,6 +15,8 @@ from tidemill.errors import ConfigError
 from tidemill.events import filing
 
 NAME = "manifest.json"
+#: Names files of the backup that are damaged, until they were copied anew.
+DAMAGED = ".tidemill-damaged"
 #: Of this layout of backups.
 FORMAT = 1
 EVENTS = "events/"
@@ -120,6 +122,8 @@ def is_one(text: bytes) -> bool:
 
 def is_own(name: str) -> bool:
     """Whether only a backup names a file in its folder so, but for the manifest: one that may be deleted."""
+    if name == DAMAGED or name.startswith(f".{DAMAGED}."):
+        return True
     folder, slash, last = name.rpartition("/")
     if part := _PART.fullmatch(last):
         name = f"{folder}{slash}{part[1]}"

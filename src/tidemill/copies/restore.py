@@ -48,7 +48,8 @@ class Restored:
 
 
 def verify(made: Made, told: Told) -> Manifest:
-    """Hold each file of a backup against its checksum.
+    """Hold each file of a backup against its checksum. Those that are damaged are noted in it, if that can be, and the
+    next backup into it copies them anew.
 
     Raises
     ------
@@ -57,24 +58,32 @@ def verify(made: Made, told: Told) -> Manifest:
     """
     found = made.manifest
     told.begin("verifying", len(found.files), found.size)
+    damaged: dict[str, str] = {}
     for name, entry in found.files.items():
         try:
             with made.open(name) as file:
-                is_same = manifest.entry_of(file) == entry
+                if manifest.entry_of(file) != entry:
+                    damaged[name] = "is not as it was written"
         except FileNotFoundError:
-            raise _damaged(name, "is missing") from None
-        if not is_same:
-            raise _damaged(name, "is not as it was written")
+            damaged[name] = "is missing"
+        except OSError as error:
+            damaged[name] = f"cannot be read ({error.strerror or error})"
         told.moved(entry.size)
         told.done()
+    noted = made.note(list(damaged))
+    if damaged:
+        raise _damaged(damaged, noted=noted)
     return found
 
 
-def _damaged(name: str, what: str) -> ConfigError:
+def _damaged(files: dict[str, str], *, noted: bool) -> ConfigError:
+    (name, what), others = next(iter(files.items())), len(files) - 1
+    more = f", and {others:,} more {'are' if others > 1 else 'is'} damaged" if others else ""
+    again = "into the same place: it copies anew what is damaged" if noted else "elsewhere"
     return ConfigError(
         "backup_damaged",
-        f"The backup is damaged: its file {name} {what}.",
-        hint="Nothing was restored. Take another backup.",
+        f"The backup is damaged: its file {name} {what}{more}.",
+        hint=f"Nothing was restored. While the installation is there, take another backup, {again}.",
     )
 
 

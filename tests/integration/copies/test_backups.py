@@ -213,6 +213,23 @@ def test_a_damaged_backup_is_refused(source: Settings, tmp_path: Path, name: str
         copies(target).verify(tmp_path)
 
 
+def test_the_next_backup_mends_what_was_found_to_be_damaged(source: Settings, tmp_path: Path) -> None:
+    """All of it, and only that."""
+    backup = backed_up(source, tmp_path / "backup")
+    first, *others = sorted((backup / "events").rglob("*.parquet"))
+    for file in others:
+        file.write_bytes(bytes(file.stat().st_size))
+    stays = first.stat().st_ino
+    for _ in range(2):  # until then it is refused
+        with pytest.raises(ConfigError, match="damaged") as told:
+            copies(source).verify(backup)
+        assert (others[0].name in told.value.message, "same place" in told.value.hint) == (True, True)
+    assert f"{len(others) - 1} more" in told.value.message or len(others) == 1
+    backed_up(source, backup)
+    assert copies(source).verify(backup).events == 600
+    assert (first.stat().st_ino, (backup / ".tidemill-damaged").exists()) == (stays, False)
+
+
 def test_of_a_newer_tidemill_nothing_is_taken(source: Settings, tmp_path: Path) -> None:
     backup = backed_up(source, tmp_path / "backup")
     manifest = json.loads((backup / "manifest.json").read_text())
