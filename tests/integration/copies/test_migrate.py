@@ -113,6 +113,7 @@ def test_events_alone_go_elsewhere_and_come_back(old: Settings, tmp_path: Path) 
     elsewhere = old.model_copy(update={"event_data": str(tmp_path / "data")})
     copies(old).migrate(database_url=None, event_data=elsewhere.event_data)
     assert known(elsewhere)[0] == 300
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
     with App(old) as app, pytest.raises(ConfigError, match="lie in"):  # what is left at home is not taken for them
         app.lake.position()
     load(elsewhere, tmp_path, 20, first=1_000)

@@ -85,7 +85,16 @@ def test_old_versions_and_rules_that_delete_are_warned_of(s3: S3Server, tmp_path
 def test_a_folder_is_tested_too(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, event_data=str(tmp_path / "shared"))
     credentials = Credentials(lambda: None)
-    assert [one.status for one in check.steps(location.of(settings), settings, credentials, lambda: "us")] == ["passed"]
+    assert [one.status for one in check.steps(location.of(settings), settings, credentials, lambda: "us")] == [
+        "passed",
+        "passed",
+    ]
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o700
+    for mode, said in ((0o750, "passed"), (0o755, "warning")):
+        (tmp_path / "shared").chmod(mode)
+        last = list(check.steps(location.of(settings), settings, credentials, lambda: "us"))[-1]
+        assert (last.status, "chmod o-rwx" in last.hint) == (said, said == "warning")
+        assert (tmp_path / "shared").stat().st_mode & 0o777 == mode  # it is the user's own
     settings = Settings(home=tmp_path, event_data="/proc/nowhere")
     (step,) = check.steps(location.of(settings), settings, credentials, lambda: "us")
     assert (step.status, step.code) == ("failed", "event_data_folder")

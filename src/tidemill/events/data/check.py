@@ -6,6 +6,8 @@ import dataclasses
 import datetime as dt
 import io
 import os
+import shlex
+import stat
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ from tidemill.errors import AccessError, ConfigError, NotFoundError, TidemillErr
 from tidemill.events import duck
 from tidemill.events.data import bucket as buckets
 from tidemill.events.data import marker, refusals
+from tidemill.events.data import storage as storages
 from tidemill.events.data.bucket import BucketObjects
 from tidemill.events.data.credentials import Credentials
 from tidemill.events.data.location import Bucket, Folder, Location
@@ -69,7 +72,7 @@ def _folder(folder: Folder) -> Tried:
     title = f"The folder {folder.path} can be used"
     yield title, None
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
+        storages.made(folder.path, given=folder.given)
         _moved(FolderObjects(folder.path))
     except OSError as error:
         raise ConfigError(
@@ -78,6 +81,18 @@ def _folder(folder: Folder) -> Tried:
             hint="Correct its permissions, or TIDEMILL_EVENT_DATA.",
         ) from None
     yield title, Step(title)
+    title = "Others cannot read it"
+    yield title, None
+    mode = folder.path.stat().st_mode
+    if mode & stat.S_IROTH and mode & stat.S_IXOTH:
+        readable = ConfigError(
+            "event_data_readable",
+            f"Every user of this machine may read {folder.path}.",
+            hint=f"Unless that is meant: chmod o-rwx {shlex.quote(str(folder.path))}",
+        )
+        yield title, Step.of(title, "warning", readable)
+    else:
+        yield title, Step(title)
 
 
 def _bucket(bucket: Bucket, settings: Settings, credentials: Credentials, identity: Callable[[], str]) -> Tried:

@@ -105,10 +105,7 @@ class FolderStorage:
 
     def ready(self) -> None:
         """See Storage."""
-        if self._given:  # a folder of the user's own, which others may share
-            self._folder.mkdir(parents=True, exist_ok=True)
-        else:
-            private_folder(self._folder)
+        made(self._folder, given=self._given)
         durable.recover(self._folder)
 
     def claim(self, connection: duckdb.DuckDBPyConnection, *, fresh: bool) -> None:
@@ -271,6 +268,13 @@ class BucketStorage:
     def look(self) -> None:
         """See Storage. Of a bucket there is always room; queries want some on this machine's disk."""
         _assert_room(private_folder(self._spill), "for what queries put there")
+
+
+def made(folder: Path, *, given: bool) -> None:
+    """Make a folder for events, for the owner alone. One that is there keeps its mode if it is `given`: it is the
+    user's own, and others may share it."""
+    if not (given and folder.is_dir()):
+        private_folder(folder)
 
 
 def of(
