@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
     from tidemill.notify.service import NotifyService
+    from tidemill.reverse_etl.lookout import SyncLookout
     from tidemill.reverse_etl.service import ReverseEtl
     from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
@@ -262,7 +263,7 @@ class App:
         from tidemill.reverse_etl.queue import SyncQueue
         from tidemill.schedules.worker import Worker
 
-        syncs = SyncQueue(self._sync_books.syncs, lambda: self.reverse_etl.syncs, lambda: self.worker.stopping)
+        syncs = SyncQueue(self._sync_books, lambda: self.reverse_etl.syncs, lambda: self.worker.stopping)
         return Worker(self.settings, self.engine, [*self.exports.queues, syncs])
 
     @part
@@ -304,6 +305,13 @@ class App:
         from tidemill.exports.lookout import Lookout
 
         return Lookout.of(self.database)
+
+    @functools.cached_property
+    def sync_lookout(self) -> SyncLookout:
+        """The same of syncs."""
+        from tidemill.reverse_etl.lookout import SyncLookout
+
+        return SyncLookout.of(self.database)
 
     def any_streams(self) -> bool:
         """Whether there is a streaming export."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.exports.service import ExportView
     from tidemill.notify.service import ChannelView
+    from tidemill.reverse_etl.views import SyncView
 
 _LOW_DISK_BYTES = 2_000_000_000
 
@@ -40,6 +41,7 @@ def examine(app: App) -> list[Check]:
         ("event data", _event_data),
         ("event store", _events),
         ("exports", _exports),
+        ("syncs", _syncs),
         ("notifications", _notifications),
         ("embedded BigQuery", _local),
     ]
@@ -171,6 +173,35 @@ def _worth_knowing(export: ExportView, name: str) -> Check | None:
     if export.set_aside:
         said = f"{_number(export.set_aside, 'row')} set aside"
         return Check(name, "warning", said, f"tidemill export rejects list {export.name}")
+    return None
+
+
+def _syncs(app: App) -> list[Check]:
+    """How many there are, and each of which something is to be said."""
+    syncs = app.reverse_etl.syncs.find()
+    return [Check("syncs", "ok", _number(len(syncs), "sync")), *filter(None, map(_sync, syncs))]
+
+
+def _sync(sync: SyncView) -> Check | None:
+    name, last = f"sync {sync.name}", sync.last
+    if sync.status == "paused":
+        reason = sync.pause_reason
+        if reason is None:
+            return Check(name, "warning", f"It is paused by {sync.paused_by}.", f"tidemill sync unpause {sync.name}")
+        how = f"{reason.get('hint', '')} Then: tidemill sync unpause {sync.name}".strip()
+        return Check(name, "wrong", f"It is paused: {reason['message']}", how)
+    for trouble in sync.troubles:
+        status = "wrong" if trouble.cause == "failed" else "warning"
+        return Check(name, status, f"Since {trouble.since:%Y-%m-%d %H:%M} UTC: {trouble.message}", trouble.what_to_do)
+    if last is not None and last.status == "failed" and last.error:
+        return Check(name, "wrong", f"The last run failed: {last.error['message']}", last.error.get("hint", ""))
+    if sync.overdue_since:
+        said = f"A run should have begun at {sync.overdue_since:%Y-%m-%d %H:%M} UTC, and has not."
+        by_hand = f"tidemill sync edit {sync.name} --interval none"
+        return Check(name, "warning", said, f"tidemill serve runs it. By hand alone: {by_hand}")
+    if number := sum(sync.rejects.values()):
+        said = f"{_number(number, 'row')} not delivered"
+        return Check(name, "warning", said, f"tidemill sync rejects list {sync.name}")
     return None
 
 

@@ -118,6 +118,7 @@ def _keep_telling(app: App, stopping: threading.Event) -> None:
     while not stopping.is_set():
         with _patience(app):
             app.lookout.look_now_and_then()
+            app.sync_lookout.look_now_and_then()
             app.notify.sender.look()
         stopping.wait(_TELLS_EVERY_SECONDS)
     app.notify.sender.drain(_TELLS_WITHIN_SECONDS)

@@ -1,4 +1,4 @@
-"""`tidemill notify`: channels by which people are told what is wrong with exports."""
+"""`tidemill notify`: channels by which people are told what is wrong with exports and syncs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import typer
 
 from tidemill.cli import notify_add, output, session
 from tidemill.cli import secret as secrets
-from tidemill.cli.notify_add import CAUSES, EXPORTS
+from tidemill.cli.notify_add import CAUSES, EXPORTS, SYNCS
 
 if TYPE_CHECKING:
     from tidemill.notify.service import ChannelView, Tested
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Channels by which people are told what is wrong with exports, and when it is over: e-mail, webhooks, Slack.",
+    help="Channels by which people are told what is wrong with exports and syncs, and when it is over: e-mail, "
+    "webhooks, Slack.",
 )
 app.add_typer(notify_add.app, name="add")
 
@@ -28,10 +29,10 @@ def list_(as_json: bool = output.JSON_OPTION) -> None:
     if as_json:
         output.print_json(found)
         return
-    columns = ("NAME", "KIND", "TO", "CAUSES", "EXPORTS", "LAST SENT", "WAITING", "GIVEN UP", "STATUS")
+    columns = ("NAME", "KIND", "TO", "CAUSES", "EXPORTS", "SYNCS", "LAST SENT", "WAITING", "GIVEN UP", "STATUS")
     rows = [
         (
-            *(c.name, c.kind, c.to, _all(c.causes), _all(c.exports), c.last_sent_at, c.waiting, c.given_up),
+            *(c.name, c.kind, c.to, _all(c.causes), *_things(c), c.last_sent_at, c.waiting, c.given_up),
             "fails" if c.trouble else "works" if c.last_sent_at else "not used yet",
         )
         for c in found
@@ -45,6 +46,13 @@ def list_(as_json: bool = output.JSON_OPTION) -> None:
 
 def _all(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "all"
+
+
+def _things(channel: ChannelView) -> tuple[str, str]:
+    """Exports and syncs of which it is told."""
+    if not channel.exports and not channel.syncs:
+        return "all", "all"
+    return ", ".join(channel.exports) or "none", ", ".join(channel.syncs) or "none"
 
 
 @app.command(epilog="Example: tidemill notify show ops")
@@ -68,7 +76,8 @@ def show(
 def _fields(channel: ChannelView) -> dict[str, Any]:
     settings = {name: value for name, value in channel.settings.items() if name != "to" and value is not None}
     found = {name: value for name, value in vars(channel).items() if name != "settings"}
-    found |= {"causes": _all(channel.causes), "exports": _all(channel.exports)}
+    exports, syncs = _things(channel)
+    found |= {"causes": _all(channel.causes), "exports": exports, "syncs": syncs}
     seldom = {"failing_since", "trouble", "what_to_do"}
     shown = {name: value for name, value in found.items() if value is not None or name not in seldom}
     return {name.replace("_", " "): value for name, value in {**shown, **settings}.items()}
@@ -117,6 +126,7 @@ def edit(
     rename: str = typer.Option(None, help="A new name."),
     cause: list[str] = typer.Option(None, help=f"{CAUSES} Or: all."),
     export: list[str] = typer.Option(None, help=f"{EXPORTS} Or: all."),
+    sync: list[str] = typer.Option(None, help=f"{SYNCS} Or: all."),
     to: list[str] = typer.Option(None, help="Of e-mail: who gets it. May be repeated."),
     sender: str = typer.Option(None, "--from", help="Of e-mail: who it is from."),
     host: str = typer.Option(None, help="Of e-mail: the SMTP server."),
@@ -136,7 +146,8 @@ def edit(
     with session.app() as opened:
         if opened.notify.get(name).kind == "slack":
             notify_add.assert_hidden(url)
-        changed = opened.notify.edit(name, given, rename=rename, causes=_chosen(cause), exports=_chosen(export))
+        chosen = {"causes": _chosen(cause), "exports": _chosen(export), "syncs": _chosen(sync)}
+        changed = opened.notify.edit(name, given, rename=rename, **chosen)
     if as_json:
         output.print_json(changed)
         return

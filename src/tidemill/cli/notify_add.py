@@ -19,12 +19,13 @@ app = typer.Typer(no_args_is_help=True, help="Add a channel: e-mail, a signed we
 
 #: The variable that a secret may be given in.
 VARIABLE = "TIDEMILL_NOTIFY_SECRET"
-CAUSES = "Only of this: failed, paused, overdue, missing, rejects or stream. May be repeated. Default: all."
-EXPORTS = "Only of this export. May be repeated. Default: all, also those that come."
+CAUSES = "Only of this: failed, paused, overdue, missing, rejects, stream or deviation. May be repeated. Default: all."
+EXPORTS = "Only of this export, and of what else is named. May be repeated. Default: all, also those that come."
+SYNCS = "Only of this sync, and of what else is named. May be repeated. Default: all, also those that come."
 _FROM = f"A file, or - for standard input. Default: ${VARIABLE}"
 OF_MAIL = "Of e-mail: a file with the password, or - for standard input."
 OF_WEBHOOKS = "Of webhooks: a file with the key by which they are signed, or - for standard input."
-_CAUSE, _EXPORT = typer.Option([], help=CAUSES), typer.Option([], help=EXPORTS)
+_CAUSE, _EXPORT, _SYNC = (typer.Option([], help=said) for said in (CAUSES, EXPORTS, SYNCS))
 #: What goes there stays on this machine.
 _HERE = ("http://127.", "http://localhost", "http://[::1]")
 _NAME = typer.Argument(help="A unique name for the channel.")
@@ -45,6 +46,7 @@ def email(
     password: str = typer.Option(None, help=f"Where the password of the user is. {_FROM}, or it is asked for."),
     cause: list[str] = _CAUSE,
     export: list[str] = _EXPORT,
+    sync: list[str] = _SYNC,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Tell people by e-mail, through an SMTP server."""
@@ -56,7 +58,7 @@ def email(
             found |= {"user": user, "password": secrets.secret(password, f"Password of {user} at {host}", VARIABLE)}
         return found
 
-    _add("email", name, fields, cause, export, as_json=as_json)
+    _add("email", name, fields, (cause, export, sync), as_json=as_json)
 
 
 @app.command(epilog="Example: tidemill notify add webhook pager --url https://example.com/tidemill")
@@ -68,6 +70,7 @@ def webhook(
     key: str = typer.Option(None, help=f"Where the key is by which it is signed. {_FROM}, or one is made and shown."),
     cause: list[str] = _CAUSE,
     export: list[str] = _EXPORT,
+    sync: list[str] = _SYNC,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Tell a program by HTTP requests, signed by the rules of Standard Webhooks."""
@@ -75,8 +78,7 @@ def webhook(
         "webhook",
         name,
         lambda: {"url": address(url), "key": secrets.secret(key, variable=VARIABLE)},
-        cause,
-        export,
+        (cause, export, sync),
         as_json=as_json,
     )
 
@@ -87,26 +89,30 @@ def slack(
     url: str = typer.Option(None, help=f"Where the address of the incoming webhook is. {_FROM}, or it is asked for."),
     cause: list[str] = _CAUSE,
     export: list[str] = _EXPORT,
+    sync: list[str] = _SYNC,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Tell a channel of Slack, by an incoming webhook, or of what takes the same."""
     assert_hidden(url)
     asking = "Address of Slack's incoming webhook"
-    _add("slack", name, lambda: {"url": secrets.secret(url, asking, VARIABLE)}, cause, export, as_json=as_json)
+    _add("slack", name, lambda: {"url": secrets.secret(url, asking, VARIABLE)}, (cause, export, sync), as_json=as_json)
 
 
 def _add(
     kind: str,
     name: str,
     fields: Callable[[], dict[str, Any]],
-    cause: list[str],
-    export: list[str],
+    only: tuple[list[str], list[str], list[str]],
     *,
     as_json: bool,
 ) -> None:
+    """`only`: causes, exports and syncs of which it is told."""
+    causes, exports, syncs = only
     with session.app() as opened:
         opened.notify.assert_free(name)  # before somebody is asked
-        made, key = opened.notify.add(kind, name, fields(), causes=cause, exports=export, by=session.user())
+        made, key = opened.notify.add(
+            kind, name, fields(), causes=causes, exports=exports, syncs=syncs, by=session.user()
+        )
     if as_json:
         output.print_json({**vars(made), **({"key": key} if key else {})})
         return

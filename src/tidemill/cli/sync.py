@@ -21,6 +21,13 @@ _MAP = typer.Option([], "--map", help="FIELD=COLUMN, or FIELD=JSON of the mappin
 _MAPPING = typer.Option(None, help="The whole mapping as JSON; @FILE reads it from there.")
 _BRAKE = typer.Option(None, help="A run that would delete a larger share of the rows stops: 20%. Default: 20%.")
 _MOST_REJECTS = typer.Option(None, help="A run in which more rows are refused stops. Default: 100,000.")
+_REJECT_SHARE = typer.Option(
+    None,
+    help="People are told of a run in which a larger share of new rows is refused: 1%, 0 (any), none. Default: 1%.",
+)
+_DEVIATION = typer.Option(
+    None, help="People are told of a run whose rows differ by more from the median of the last ten runs: 50%, none."
+)
 _BYTES = typer.Option(None, help="A run that would be billed for more does not start, such as 20GB.")
 _MODE = "insert (new rows), update (changed ones), upsert (both), delete (gone ones), mirror (all three)"
 _INTERVAL = typer.Option(None, help=f"How often, while tidemill serve runs: {INTERVALS}. Default: hour.")
@@ -48,13 +55,15 @@ def create(
     pause_after: str = export_schedule.PAUSE_AFTER,
     delete_brake: str = _BRAKE,
     most_rejects: int = _MOST_REJECTS,
+    reject_share: str = _REJECT_SHARE,
+    deviation: str = _DEVIATION,
     max_bytes_billed: str = _BYTES,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Make a sync. It delivers what has changed by its runs: tidemill sync run, or by itself."""
     given = locals()
     fields: dict[str, Any] = {name: given[name] for name in (*_FIELDS, "interval", "time_zone", "offset", "jitter")}
-    fields |= {"name": name, "pause_after": pause_after, **_sizes(delete_brake, max_bytes_billed)}
+    fields |= {"name": name, "pause_after": pause_after, **_sizes(given)}
     with session.app() as opened:
         syncs = opened.reverse_etl.syncs
         found = syncs.suggested(model, destination, action) if suggest else {}
@@ -90,13 +99,15 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _sizes(delete_brake: str | None, max_bytes_billed: str | None) -> dict[str, Any]:
+def _sizes(given: dict[str, Any]) -> dict[str, Any]:
+    """Sizes and shares, of all that was given."""
     from tidemill import sizes
 
-    return {
-        "delete_brake": share(delete_brake),
-        "max_bytes_billed": sizes.parse_bytes(max_bytes_billed) if max_bytes_billed is not None else None,
-    }
+    most = given["max_bytes_billed"]
+    found: dict[str, Any] = {"max_bytes_billed": sizes.parse_bytes(most) if most is not None else None}
+    found["delete_brake"] = share(given["delete_brake"])
+    told = {name: given[name] for name in ("reject_share", "deviation")}
+    return found | {name: text if text == "none" else share(text) for name, text in told.items()}
 
 
 def share(text: str | None) -> float | None:
@@ -126,6 +137,8 @@ def edit(
     pause_after: str = export_schedule.PAUSE_AFTER,
     delete_brake: str = _BRAKE,
     most_rejects: int = _MOST_REJECTS,
+    reject_share: str = _REJECT_SHARE,
+    deviation: str = _DEVIATION,
     max_bytes_billed: str = _BYTES,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
@@ -133,7 +146,7 @@ def edit(
     given = locals()
     changes: dict[str, Any] = {name: given[name] for name in ("interval", "time_zone", "offset", "jitter")}
     changes |= {"name": rename, "pause_after": pause_after, "most_rejects": most_rejects}
-    changes |= _sizes(delete_brake, max_bytes_billed)
+    changes |= _sizes(given)
     with session.app() as opened:
         syncs = opened.reverse_etl.syncs
         if map_ or mapping is not None:

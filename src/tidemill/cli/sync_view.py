@@ -140,6 +140,7 @@ def print_sync(sync: SyncView, *, as_json: bool) -> None:
         "schedule": str(sync.spec.schedule),
         "status": sync.status,
         "next run": sync.next_at,
+        "told of": _told_of(sync),
         "not delivered": ", ".join(f"{number:,} {status}" for status, number in sync.rejects.items()) or "0",
         "made": f"{output.text(sync.made_at)} by {sync.made_by}",
     }
@@ -149,7 +150,20 @@ def print_sync(sync: SyncView, *, as_json: bool) -> None:
         fields["before the next run"] = sync.pending
     if sync.last:
         fields["last run"] = f"{sync.last.number}, {sync.last.status}, {output.text(sync.last.began_at)}"
+    if sync.overdue_since:
+        fields["overdue since"] = sync.overdue_since
+    for trouble in sync.troubles:
+        since = f"since {output.text(trouble.since)}"
+        fields[f"trouble ({trouble.cause})"] = f"{since}: {trouble.message} {trouble.what_to_do}".strip()
     output.print_fields(fields)
+
+
+def _told_of(sync: SyncView) -> str:
+    """Of which runs people are told."""
+    share, deviation = sync.spec.reject_share, sync.spec.deviation
+    said = [f"more than {100 * share:.3g}% of new rows refused"] if share < 1 else []
+    said += [f"rows that differ by more than {100 * deviation:.3g}%"] if deviation is not None else []
+    return ", ".join(said) or "-"
 
 
 def print_estimate(found: Estimate, *, as_json: bool) -> None:

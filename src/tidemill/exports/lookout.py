@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 
 from tidemill.exports import alarms
+from tidemill.schedules import telling
 from tidemill.store.database import Database
 from tidemill.store.late import Late
 from tidemill.store.records_notify import Cause
@@ -18,8 +19,7 @@ from tidemill.store.schedules import Schedules
 from tidemill.store.streams import Streams
 from tidemill.store.troubles import ONCE_WITHIN, Troubles
 
-#: What was due so long ago, and is not begun, is told: twice of what `doctor` allows, for a server may be restarted.
-LATE = dt.timedelta(minutes=10)
+LATE = telling.LATE
 #: Intervals that ended within that are looked at.
 LATELY = dt.timedelta(hours=1)
 _LOOKS_EVERY_SECONDS, _LOOKS_FOR_GAPS_EVERY = 60.0, 15

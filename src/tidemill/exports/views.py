@@ -7,10 +7,10 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from tidemill.exports import alarms
 from tidemill.exports.costs import Totals
 from tidemill.exports.schedules.due import Due
 from tidemill.exports.spec import ExportSpec
+from tidemill.schedules import telling
 from tidemill.store import records
 
 #: How an export stands, beside the states of its last run.
@@ -212,7 +212,7 @@ def export_view(
         interval=None if made.streams else str(made.schedule),
         **{name: getattr(made, name) for name in _AS_SAID},
         delivery=None if made.streams else made.delivery,
-        reject_share=alarms.share_text(made.reject_share) if made.reject_share < 1 else "none",
+        reject_share=telling.share_text(made.reject_share) if made.reject_share < 1 else "none",
         verify_daily=_days(made.verify_days),
         last_verified_at=verified.created_at if verified else None,
         last_verified=_told(verified) if verified else None,

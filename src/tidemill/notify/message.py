@@ -17,6 +17,7 @@ _TITLES = {
     Cause.MISSING: "Export {} lacks a run",
     Cause.REJECTS: "Export {} sets rows aside",
     Cause.STREAM: "Stream {} stands still",
+    Cause.DEVIATION: "Export {} has an unusual number of rows",
 }
 _OVER = {
     Cause.FAILED: "It failed",
@@ -25,19 +26,29 @@ _OVER = {
     Cause.MISSING: "A run was missing",
     Cause.REJECTS: "It set too many rows aside",
     Cause.STREAM: "It stood still",
+    Cause.DEVIATION: "The number of rows was unusual",
 }
+#: Where it is said otherwise of a sync.
+_TITLES_OF_SYNCS = {cause: title.replace("Export", "Sync") for cause, title in _TITLES.items()} | {
+    Cause.REJECTS: "Rows of sync {} are refused"
+}
+_OVER_OF_SYNCS = _OVER | {Cause.REJECTS: "Too many rows were refused"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Message:
-    """`kind`: a cause, ``recovered`` or ``test``; `at`: when it was written; `since`: when the trouble began; `then`:
-    what happens next by itself; `hint`: what to do; `over`: causes that are over, with since when they had lasted."""
+    """`kind`: a cause, ``recovered`` or ``test``; `export` with its `table`, or `sync` with its `model` and
+    `destination`: what it is about; `at`: when it was written; `since`: when the trouble began; `then`: what happens
+    next by itself; `hint`: what to do; `over`: causes that are over, with since when they had lasted."""
 
     id: str
     kind: str
     at: dt.datetime
     export: str | None = None
     table: str | None = None
+    sync: str | None = None
+    model: str | None = None
+    destination: str | None = None
     code: str = ""
     message: str = ""
     hint: str = ""
@@ -53,9 +64,12 @@ class Message:
         if self.kind == TEST:
             return "This is a test"
         if self.kind == RECOVERED:
+            if self.sync is not None:
+                return f"Sync {self.sync} is well again"
             goes_on = "Stream {} goes on" if self._causes == {Cause.STREAM} else "Export {} is well again"
             return goes_on.format(self.export)
-        return _TITLES[Cause(self.kind)].format(self.export)
+        titles = _TITLES if self.sync is None else _TITLES_OF_SYNCS
+        return titles[Cause(self.kind)].format(self.export if self.sync is None else self.sync)
 
     @property
     def _causes(self) -> set[str]:
@@ -64,9 +78,11 @@ class Message:
     @property
     def lines(self) -> list[tuple[str, str]]:
         """What is to be said, by what it is; without what to do."""
-        found = [("Table", self.table), ("Reason", self._reason), ("Missing permission", self.permission)]
+        found = [("Table", self.table), ("Model", self.model), ("Destination", self.destination)]
+        found += [("Reason", self._reason), ("Missing permission", self.permission)]
         found += [("Since", at(self.since) if self.since else None)]
-        found += [(_OVER[Cause(cause)], f"from {at(since)} to {at(self.at)}") for cause, since in self.over]
+        ended = _OVER if self.sync is None else _OVER_OF_SYNCS
+        found += [(ended[Cause(cause)], f"from {at(since)} to {at(self.at)}") for cause, since in self.over]
         found += [("What happens next", self.then)]
         return [(name, text) for name, text in found if text]
 
@@ -98,7 +114,7 @@ def _moment(text: str) -> dt.datetime:
 
 def test(identity: str, channel: str) -> Message:
     """A message that says that messages arrive."""
-    said = f"Messages of the channel {channel} arrive: what is wrong with exports, and when it is over."
+    said = f"Messages of the channel {channel} arrive: what is wrong with exports and syncs, and when it is over."
     return Message(id=identity, kind=TEST, at=dt.datetime.now(dt.UTC), message=said)
 
 

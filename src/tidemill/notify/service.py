@@ -22,14 +22,15 @@ from tidemill.store.exports import Exports
 from tidemill.store.outbox import Outbox
 from tidemill.store.records_notify import Cause, Channel, Delivery
 from tidemill.store.secrets import Secrets
+from tidemill.store.sync_things import Syncs
 
 _DELETED = "(deleted)"
 
 
 @dataclasses.dataclass(frozen=True)
 class ChannelView:
-    """A channel, without its secret. `causes`, `exports`: of which it is told; empty: of all. `waiting`, `given_up`:
-    messages. `trouble`: why its last try failed."""
+    """A channel, without its secret. `causes`: of which it is told; empty: of all. `exports`, `syncs`: likewise; if
+    there is one in either, of these alone. `waiting`, `given_up`: messages. `trouble`: why its last try failed."""
 
     id: uuid.UUID
     name: str
@@ -38,6 +39,7 @@ class ChannelView:
     settings: dict[str, Any]
     causes: tuple[str, ...]
     exports: tuple[str, ...]
+    syncs: tuple[str, ...]
     made_at: dt.datetime
     made_by: str
     last_sent_at: dt.datetime | None
@@ -73,15 +75,18 @@ class Tested:
 class NotifyService:
     """Channels."""
 
-    def __init__(self, found: Channels, outbox: Outbox, exports: Exports, secrets: Secrets, home: str) -> None:
+    def __init__(
+        self, found: Channels, outbox: Outbox, exports: Exports, syncs: Syncs, secrets: Secrets, home: str
+    ) -> None:
         """`home`: of the installation, which is told in messages."""
-        self._channels, self._outbox, self._exports, self._secrets, self._home = found, outbox, exports, secrets, home
+        self._channels, self._outbox, self._secrets, self._home = found, outbox, secrets, home
+        self._exports, self._syncs = exports, syncs
         self.sender = Sender(outbox, secrets, home)
 
     @classmethod
     def of(cls, database: Database, secrets: Secrets, home: str) -> NotifyService:
         """That of an installation."""
-        return cls(Channels(database), Outbox(database), Exports(database), secrets, home)
+        return cls(Channels(database), Outbox(database), Exports(database), Syncs(database), secrets, home)
 
     def assert_free(self, name: str) -> None:
         """Raise ConflictError if there is a channel of that name, and ConfigError if there cannot be."""
@@ -95,6 +100,7 @@ class NotifyService:
         *,
         causes: Sequence[str] = (),
         exports: Sequence[str] = (),
+        syncs: Sequence[str] = (),
         by: str,
     ) -> tuple[ChannelView, str | None]:
         """Save a new one. Gives it, and the key of a webhook that was made, which is not shown again.
@@ -111,9 +117,8 @@ class NotifyService:
         if kind == WebhookSpec.kind and fields.get("key") is None:
             made = signing.new_key()
             key, fields = made.get_secret_value(), {**fields, "key": made}
-        saved = self._channels.add(
-            name=name, kind=kind, **self._fields(spec.make(kind, fields)), **self._filters(causes, exports), made_by=by
-        )
+        filters = {**self._causes(causes), **self._things(None, exports, syncs)}
+        saved = self._channels.add(name=name, kind=kind, **self._fields(spec.make(kind, fields)), **filters, made_by=by)
         return self._view(saved), key
 
     def edit(
@@ -124,8 +129,9 @@ class NotifyService:
         rename: str | None = None,
         causes: Sequence[str] | None = None,
         exports: Sequence[str] | None = None,
+        syncs: Sequence[str] | None = None,
     ) -> ChannelView:
-        """Change what is named; `causes` and `exports` without any: all.
+        """Change what is named; `causes`, `exports` and `syncs` without any: all.
 
         Raises
         ------
@@ -140,14 +146,14 @@ class NotifyService:
                 f"{saved.name} is of the kind {saved.kind}, which has no {' and no '.join(unknown)}.",
                 hint=f"It has: {', '.join(sorted(known))}.",
             )
-        if not fields and rename is None and causes is None and exports is None:
+        if not fields and all(named is None for named in (rename, causes, exports, syncs)):
             raise ConfigError("nothing_to_change", "Nothing to change was named.", hint="tidemill notify edit --help")
         changes: dict[str, Any] = {}
         if fields:
             changes |= self._fields(spec.make(saved.kind, {**self._said(saved, fields), **fields}))
         if rename is not None:
             changes["name"] = _name(rename)
-        changes |= self._filters(causes, exports)
+        changes |= {**self._causes(causes), **self._things(saved, exports, syncs)}
         changed = self._channels.change(saved.id, **changes)
         if fields:  # what was wrong with it may be mended
             self._outbox.hasten(saved.id)
@@ -169,14 +175,38 @@ class NotifyService:
             "secret": self._secrets.encrypt(hidden) if hidden else None,
         }
 
-    def _filters(self, causes: Sequence[str] | None, exports: Sequence[str] | None) -> dict[str, Any]:
-        """What it is told of, as it is kept; what is None is not named."""
-        found: dict[str, Any] = {}
-        if causes is not None:
-            found["causes"] = [_cause(name) for name in dict.fromkeys(causes)] or None
+    def _causes(self, causes: Sequence[str] | None) -> dict[str, Any]:
+        """What it is told of, as it is kept; nothing, if it is not named."""
+        return {} if causes is None else {"causes": [_cause(name) for name in dict.fromkeys(causes)] or None}
+
+    def _things(
+        self, saved: Channel | None, exports: Sequence[str] | None, syncs: Sequence[str] | None
+    ) -> dict[str, Any]:
+        """The exports and syncs that it is told of, likewise: those that are named, with what is not named as it is.
+
+        Raises
+        ------
+        ConfigError
+            It would be told of all of the ones, and of some of the others.
+        """
+        if exports is None and syncs is None:
+            return {}
+        kept = saved.exports or [] if saved is not None else []
+        known = {sync.id for sync in self._syncs.find()}
+        mine = [one for one in kept if one not in known]
         if exports is not None:
-            found["exports"] = [self._exports.get(name).id for name in dict.fromkeys(exports)] or None
-        return found
+            mine = [self._exports.get(name).id for name in dict.fromkeys(exports)]
+        theirs = [one for one in kept if one in known]
+        if syncs is not None:
+            theirs = [self._syncs.get(name).id for name in dict.fromkeys(syncs)]
+        lifted = [named is not None and not named for named in (exports, syncs)]
+        if saved is not None and ((lifted[0] and theirs) or (lifted[1] and mine)):
+            raise ConfigError(
+                "channel_limited",
+                "A channel that is told of some exports or syncs is told of these alone.",
+                hint="To have it told of all: --export all --sync all",
+            )
+        return {"exports": [*mine, *theirs] or None}
 
     def find(self) -> list[ChannelView]:
         """All of them."""
@@ -225,7 +255,7 @@ class NotifyService:
 
     def _view(self, saved: Channel, counts: Mapping[uuid.UUID, tuple[int, int]] | None = None) -> ChannelView:
         waiting, given_up = (self._outbox.waiting() if counts is None else counts).get(saved.id, (0, 0))
-        names = {export.id: export.name for export in self._exports.find()} if saved.exports else {}
+        exports, syncs = self._told_of(saved)
         return ChannelView(
             id=saved.id,
             name=saved.name,
@@ -233,7 +263,8 @@ class NotifyService:
             to=saved.address,
             settings=saved.settings,
             causes=tuple(saved.causes or ()),
-            exports=tuple(names.get(one, _DELETED) for one in saved.exports or ()),
+            exports=exports,
+            syncs=syncs,
             made_at=saved.made_at,
             made_by=saved.made_by,
             last_sent_at=saved.sent_at,
@@ -243,6 +274,15 @@ class NotifyService:
             trouble=saved.error["message"] if saved.error else None,
             what_to_do=saved.error["hint"] if saved.error else None,
         )
+
+    def _told_of(self, saved: Channel) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of the exports, and of the syncs. What was deleted is among the exports."""
+        if not saved.exports:
+            return (), ()
+        syncs = {sync.id: sync.name for sync in self._syncs.find()}
+        names = {export.id: export.name for export in self._exports.find()}
+        of_exports = tuple(names.get(one, _DELETED) for one in saved.exports if one not in syncs)
+        return of_exports, tuple(syncs[one] for one in saved.exports if one in syncs)
 
 
 def _name(name: str) -> str:

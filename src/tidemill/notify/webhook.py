@@ -22,12 +22,16 @@ def send(spec: WebhookSpec, message: Message, home: str) -> None:
 
 def payload(message: Message, home: str) -> dict[str, Any]:
     """What it is made of."""
-    kind = message.kind if message.kind == messages.TEST else f"export.{message.kind}"
+    about = "export" if message.sync is None else "sync"
+    kind = message.kind if message.kind == messages.TEST else f"{about}.{message.kind}"
     data = {
         "title": message.title,
         "text": messages.text(message),
         "export": message.export,
         "table": message.table,
+        "sync": message.sync,
+        "model": message.model,
+        "destination": message.destination,
         "code": message.code or None,
         "reason": message.message or None,
         "permission": message.permission,

@@ -53,7 +53,7 @@ def new(account: Account, columns: Sequence[str], key: Sequence[str], fields: Ma
     action = action_of(account, fields.get("action"))
     given = {name: value for name, value in fields.items() if value is not None}
     given = {**given, "action": action.name, "mode": given.get("mode", action.modes[0].value)}
-    made: SyncSpec = specs.make(SyncSpec, "sync", said.understood(given, Schedule()))
+    made: SyncSpec = specs.make(SyncSpec, "sync", _shares(said.understood(given, Schedule())))
     check(made, action, columns, key)
     return made
 
@@ -75,9 +75,15 @@ def changed(
     if fixed:
         raise ConfigError("field_fixed", f"{', '.join(fixed)} cannot be changed.", hint="Make another sync.")
     kept = {name: getattr(before, name) for name in SyncSpec.model_fields}
-    made: SyncSpec = specs.make(SyncSpec, "sync", {**kept, **said.understood(given, before.schedule)})
+    made: SyncSpec = specs.make(SyncSpec, "sync", {**kept, **_shares(said.understood(given, before.schedule))})
     check(made, registry.get(account.kind).action(made.action), columns, key)
     return made
+
+
+def _shares(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a sync, with shares of which ``none`` was said: nobody is told of such."""
+    none = {"deviation": None, "reject_share": 1.0}
+    return {name: none[name] if name in none and value == "none" else value for name, value in fields.items()}
 
 
 def check(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[str]) -> None:

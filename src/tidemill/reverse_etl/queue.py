@@ -10,17 +10,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import Cancelled, RetryableError, TidemillError, UnavailableError
-from tidemill.reverse_etl import due
+from tidemill.reverse_etl import alarms, due, judging
 from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.reverse_etl.watch import Interrupted, Watch
 from tidemill.store.records_sync import Sync, SyncRun
-from tidemill.store.sync_things import Syncs
+from tidemill.store.sync_books import SyncBooks
+from tidemill.store.sync_things import BY_SCHEDULE, Verdict
 
 if TYPE_CHECKING:
     from tidemill.reverse_etl.syncs import SyncService
 
 _log = logging.getLogger(__name__)
-BY = "schedule"
+BY = BY_SCHEDULE
 #: Seconds until what may pass by itself is tried again; twice that each time after, up to a bound.
 _FIRST_SECONDS, _MOST_SECONDS = 15.0, 3600.0
 #: What says that another process is at it: it is looked again soon.
@@ -32,9 +33,9 @@ class SyncQueue:
 
     leaves = 0
 
-    def __init__(self, book: Syncs, syncs: Callable[[], SyncService], stopping: Callable[[], bool]) -> None:
+    def __init__(self, books: SyncBooks, syncs: Callable[[], SyncService], stopping: Callable[[], bool]) -> None:
         """`syncs`: makes what runs them, when one is due; `stopping`: whether this process is to end."""
-        self._book, self._syncs, self._stopping = book, syncs, stopping
+        self._books, self._book, self._syncs, self._stopping = books, books.syncs, syncs, stopping
 
     def any_due(self) -> bool:
         """See worker.Queue."""
@@ -76,33 +77,42 @@ class SyncQueue:
         """Its run has ended, in whatever way."""
         with contextlib.suppress(TidemillError):  # the database is away: it is released when that is back
             following = due.following(sync, self._book.now())
+            verdict = judging.ended(self._books, sync, run, following)
             if run.status == "failed":
-                self._count(sync, following, run.error)
+                self._count(sync, following, run.error or {}, verdict)
             else:
-                self._settle(sync, following, tries=0, failures=0)
+                self._settle(sync, following, verdict, tries=0, failures=0)
 
     def _failed(self, sync: Sync, error: TidemillError) -> None:
         """It could not be run to its end."""
         _log.error("sync %s: %s %s", sync.name, error.message, error.hint)
+        said = {"code": error.code, "message": error.message, "hint": error.hint}
         with contextlib.suppress(TidemillError):
             now = self._book.now()
             if isinstance(error, RetryableError | UnavailableError) or error.code in _ELSEWHERE:
                 seconds = min(_FIRST_SECONDS * 2 ** min(sync.tries - 1, 20), _MOST_SECONDS)
-                pause = seconds * random.uniform(0.5, 1)  # noqa: S311
-                self._settle(sync, now + dt.timedelta(seconds=pause))
+                again_at = now + dt.timedelta(seconds=seconds * random.uniform(0.5, 1))  # noqa: S311
+                waits = () if error.code in _ELSEWHERE else (alarms.waits(sync.name, said, again_at),)
+                self._settle(sync, again_at, Verdict(alarms=waits))
             elif isinstance(error, Cancelled):
                 self._settle(sync, due.following(sync, now), tries=0)
             else:
-                said = {"code": error.code, "message": error.message, "hint": error.hint}
-                self._count(sync, due.following(sync, now), said)
+                following = due.following(sync, now)
+                alarm = alarms.failed(sync.name, said, following, sync.failures + 1, _pause_after(sync))
+                self._count(sync, following, said, Verdict(alarms=(alarm,)))
 
-    def _count(self, sync: Sync, following: dt.datetime | None, error: dict[str, str] | None) -> None:
+    def _count(self, sync: Sync, following: dt.datetime | None, error: dict[str, str], verdict: Verdict) -> None:
         """A failure for which somebody has to do something. After too many in a row the sync is paused."""
-        failures = sync.failures + 1
-        self._settle(sync, following, tries=0, failures=failures)
-        most = SyncSpec.model_validate(sync.spec).schedule.pause_after
-        if most is not None and failures >= most and self._book.pause(sync.id, BY, error):
+        failures, most = sync.failures + 1, _pause_after(sync)
+        self._settle(sync, following, verdict, tries=0, failures=failures)
+        if most is None or failures < most:
+            return
+        if self._book.pause(sync.id, BY, error, alarms.paused(sync.name, error, failures)):
             _log.error("sync %s is paused after %d failures", sync.name, failures)
 
-    def _settle(self, sync: Sync, following: dt.datetime | None, **fields: Any) -> None:
-        self._book.done(sync, following, **fields)
+    def _settle(self, sync: Sync, following: dt.datetime | None, verdict: Verdict | None = None, **fields: Any) -> None:
+        self._book.done(sync, following, verdict, **fields)
+
+
+def _pause_after(sync: Sync) -> int | None:
+    return SyncSpec.model_validate(sync.spec).schedule.pause_after

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import datetime as dt
+import uuid
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from tidemill.destinations import registry
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
-from tidemill.reverse_etl import drafts, due
+from tidemill.reverse_etl import drafts, due, judging
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.spec import ModelSpec, SyncSpec
-from tidemill.reverse_etl.views import RunView, SyncView
+from tidemill.reverse_etl.views import RunView, SyncView, TroubleView
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Parts
+from tidemill.store.records_notify import Cause
 from tidemill.store.records_sync import SourceModel, Sync, SyncRun
 
+#: What is due so long ago, and is not begun, is shown as overdue.
+_LATE = dt.timedelta(minutes=5)
+#: What is shown by itself: `pause_reason`, and `overdue_since`, also where no server looks.
+_SHOWN = {Cause.PAUSED, Cause.OVERDUE}
 RESETS = ("resend", "adopt", "forget")
 #: The columns of a model, and what they are: by a dry run.
 Columns = Callable[[SourceModel], list[str]]
@@ -95,6 +102,7 @@ class SyncService:
         """
         sync = self._books.syncs.get(name)
         over = self.runner.execute(sync, lambda found: self.begin(found, by, force=force, deletes=deletes), watch)
+        self._books.syncs.tell(sync.id, judging.by_hand(self._books, sync, over))
         return RunView.of(over, sync.name)
 
     def begin(self, sync: Sync, by: str, *, force: bool = False, deletes: bool = False) -> SyncRun:
@@ -121,7 +129,11 @@ class SyncService:
 
     def find(self) -> list[SyncView]:
         """All, by name."""
-        return [self._view(sync) for sync in self._books.syncs.find()]
+        overdue = self._overdue()
+        return [self._view(sync, overdue) for sync in self._books.syncs.find()]
+
+    def _overdue(self) -> set[uuid.UUID]:
+        return {sync.id for sync in self._books.syncs.overdue(_LATE)}
 
     def runs(self, name: str | None = None, limit: int = 20) -> list[RunView]:
         """The last runs, of all syncs or of one; the newest first."""
@@ -185,10 +197,11 @@ class SyncService:
                 self._parts.planner(client, found, sync).forget()
             self._books.syncs.delete(sync.id)
 
-    def _view(self, sync: Sync) -> SyncView:
+    def _view(self, sync: Sync, overdue: Collection[uuid.UUID] | None = None) -> SyncView:
         account = self._books.accounts.by_id(sync.destination_id)
         runs = self._books.runs.find(sync.id, limit=1)
         last = RunView.of(runs[0], sync.name) if runs else None
+        late = sync.id in (self._overdue() if overdue is None else overdue)
         status = "paused" if sync.paused_at else "running" if last and last.status == "running" else "ready"
         return SyncView(
             id=sync.id,
@@ -199,12 +212,16 @@ class SyncService:
             spec=SyncSpec.model_validate(sync.spec),
             status=status,
             next_at=None if sync.paused_at else sync.next_at,
+            overdue_since=sync.next_at if late else None,
             paused_by=sync.paused_by,
             pause_reason=sync.pause_reason,
             pending=sync.pending,
             position=sync.position,
             rejects=self._books.rejects.count(sync.id),
             last=last,
+            troubles=tuple(
+                TroubleView.of(trouble) for trouble in self._books.troubles.of(sync.id) if trouble.cause not in _SHOWN
+            ),
             made_at=sync.made_at,
             made_by=sync.made_by,
         )

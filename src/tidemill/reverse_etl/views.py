@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 from tidemill.reverse_etl.spec import SyncSpec
+from tidemill.store.records_notify import Trouble
 from tidemill.store.records_sync import SyncRun
 
 
@@ -67,8 +68,26 @@ class RunView:
 
 
 @dataclasses.dataclass(frozen=True)
+class TroubleView:
+    """What is wrong with a sync, as people are told. `cause`: one of those of channels."""
+
+    cause: str
+    since: dt.datetime
+    code: str
+    message: str
+    what_to_do: str
+
+    @classmethod
+    def of(cls, trouble: Trouble) -> TroubleView:
+        """The view of a trouble."""
+        facts = {"code": "", "message": "", "hint": "", **(trouble.facts or {})}
+        return cls(trouble.cause, trouble.began_at, facts["code"], facts["message"], facts["hint"])
+
+
+@dataclasses.dataclass(frozen=True)
 class SyncView:
-    """A sync. `rejects`: rows that are not delivered, by status. `pending`: what is to be done before its next run."""
+    """A sync. `rejects`: rows that are not delivered, by status. `pending`: what is to be done before its next run.
+    `overdue_since`: when a run should have begun that nobody has begun. `troubles`: of its runs by themselves."""
 
     id: uuid.UUID
     name: str
@@ -78,12 +97,14 @@ class SyncView:
     spec: SyncSpec
     status: str
     next_at: dt.datetime | None
+    overdue_since: dt.datetime | None
     paused_by: str | None
     pause_reason: dict[str, str] | None
     pending: str | None
     position: str | None
     rejects: dict[str, int]
     last: RunView | None
+    troubles: tuple[TroubleView, ...]
     made_at: dt.datetime
     made_by: str
 

@@ -15,18 +15,19 @@ RECOVERED = "recovered"
 class Cause(enum.StrEnum):
     """What people are told of."""
 
-    FAILED = "failed"  # a run of the schedule
-    PAUSED = "paused"  # an export that failed again and again
+    FAILED = "failed"  # a run of a schedule
+    PAUSED = "paused"  # what failed again and again
     OVERDUE = "overdue"  # what should have been begun, and was not
     MISSING = "missing"  # an interval that no run was made for
-    REJECTS = "rejects"  # rows that were set aside, above a share
+    REJECTS = "rejects"  # rows that were set aside or refused, above a share
     STREAM = "stream"  # that stands still
+    DEVIATION = "deviation"  # more or fewer rows than a sync has to deliver mostly
 
 
 @dataclasses.dataclass(frozen=True)
 class Alarm:
-    """Something that people are to be told of an export. `hint`: what to do; `then`: what happens next by itself;
-    `commands`: of which some may be useful; `patience`: it is told if it has lasted for so long.
+    """Something that people are to be told of an export or a sync. `hint`: what to do; `then`: what happens next by
+    itself; `commands`: of which some may be useful; `patience`: it is told if it has lasted for so long.
     """
 
     cause: Cause
@@ -41,8 +42,9 @@ class Alarm:
 
 @dataclasses.dataclass(frozen=True)
 class Trouble:
-    """The last one of a cause with an export. `told_at`: when that was last told, of this trouble or of one before, by
-    the message `notice_id`. `over_at`: None while it lasts.
+    """The last one of a cause with an export or a sync, of which `export_id` is. `told_at`: when that was last told, of
+    this trouble or of one before, by the message `notice_id`. `over_at`: None while it lasts. `facts`: what was seen
+    last.
     """
 
     export_id: uuid.UUID
@@ -52,13 +54,14 @@ class Trouble:
     told_at: dt.datetime | None
     notice_id: uuid.UUID | None
     over_at: dt.datetime | None
+    facts: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Channel:
     """By which people are told. `address`: where messages go, as it may be shown; `settings`: what else may be shown;
-    `secret`: a JSON object, encrypted; `causes`, `exports`: of which it is told, None: of all. `error`: code, message
-    and hint of why its last try failed.
+    `secret`: a JSON object, encrypted; `causes`, `exports` (and syncs): of which it is told, None: of all. `error`:
+    code, message and hint of why its last try failed.
     """
 
     id: uuid.UUID

@@ -10,6 +10,7 @@ from tidemill.store.paces import Paces
 from tidemill.store.sync_rejects import SyncRejects
 from tidemill.store.sync_runs import SyncRuns
 from tidemill.store.sync_things import Accounts, SourceModels, Sources, Syncs
+from tidemill.store.troubles import Troubles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class SyncBooks:
     runs: SyncRuns
     rejects: SyncRejects
     paces: Paces
+    troubles: Troubles
 
     @classmethod
     def of(cls, database: Database) -> SyncBooks:
@@ -37,4 +39,5 @@ class SyncBooks:
             SyncRuns(database),
             SyncRejects(database),
             Paces(database),
+            Troubles(database),
         )

@@ -92,6 +92,15 @@ class SyncRuns:
         with self._database.begin() as connection:
             return [SyncRun(**row._mapping) for row in connection.execute(query)]
 
+    def planned(self, sync_id: uuid.UUID, before: int, limit: int) -> list[int]:
+        """How many rows the last runs had to deliver that are completed, of those before that number; the newest
+        first."""
+        query = sa.select(table.c.plan["pieces"]).where(table.c.sync_id == sync_id, table.c.status == "completed")
+        query = query.where(table.c.number < before).order_by(table.c.number.desc()).limit(limit)
+        with self._database.begin() as connection:
+            found: list[list[dict[str, int]] | None] = list(connection.scalars(query))
+            return [sum(piece["rows"] for piece in pieces or ()) for pieces in found]
+
     def note(self, run_id: uuid.UUID, **fields: Any) -> None:
         """Record something of a run that is not over."""
         with self._database.begin() as connection:

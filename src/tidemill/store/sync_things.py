@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import uuid
 from typing import Any
@@ -12,11 +13,25 @@ from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
 from tidemill.store import tables_sync as tables
+from tidemill.store import troubles
 from tidemill.store.database import Database
 from tidemill.store.locks import key
 from tidemill.store.named import Named
 from tidemill.store.records import Connection
+from tidemill.store.records_notify import Alarm, Cause
 from tidemill.store.records_sync import Account, Source, SourceModel, Sync
+from tidemill.store.tables_queue import schedules
+
+#: Who begins the runs of syncs that are due.
+BY_SCHEDULE = "schedule"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What a run says of its sync: troubles of these causes are over; others have come up."""
+
+    over: tuple[Cause, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
 
 
 class Sources:
@@ -153,10 +168,31 @@ class Syncs(Named[Sync]):
             )
             return [Sync(**row._mapping) for row in taken]
 
-    def done(self, sync: Sync, next_at: dt.datetime | None, **fields: Any) -> None:
-        """Its run is over, if this worker still has it: it is due again then."""
-        values = {"worker": None, "next_at": next_at, **fields}
-        self._change(values, self.table.c.id == sync.id, self.table.c.worker == sync.worker)
+    def done(self, sync: Sync, next_at: dt.datetime | None, verdict: Verdict | None = None, **fields: Any) -> None:
+        """Its run is over, if this worker still has it: it is due again then. `verdict`: what is told of that."""
+        mine = (self.table.c.id == sync.id, self.table.c.worker == sync.worker)
+        change = sa.update(self.table).where(*mine).values(worker=None, next_at=next_at, **fields)
+        with self._database.begin() as connection:
+            troubles.hold(connection, sync.id)
+            if connection.execute(change).rowcount and verdict is not None:
+                _tell(connection, sync.id, verdict)
+
+    def tell(self, sync_id: uuid.UUID, verdict: Verdict) -> None:
+        """Have people told what a run says that somebody began."""
+        with self._database.begin() as connection:
+            troubles.hold(connection, sync_id)
+            _tell(connection, sync_id, verdict)
+
+    def overdue(self, late: dt.timedelta) -> list[Sync]:
+        """Those that were due so long ago, and that nobody has begun. Where no worker has ever run, syncs are run by
+        hand, and nothing is."""
+        runs = tables.sync_runs
+        served = sa.or_(
+            sa.exists(sa.select(schedules.c.export_id).where(schedules.c.served_at.is_not(None))),
+            sa.exists(sa.select(runs.c.id).where(runs.c.began_by == BY_SCHEDULE)),
+        )
+        waits = (self.table.c.worker.is_(None), self.table.c.paused_at.is_(None))
+        return self._where(sa.and_(self.table.c.next_at < sa.func.now() - late, *waits, served))
 
     def workers(self) -> list[str]:
         """Who has some."""
@@ -178,12 +214,26 @@ class Syncs(Named[Sync]):
         with self._database.begin() as connection:
             return connection.execute(sa.update(self.table).where(*which).values(**values)).rowcount
 
-    def pause(self, sync_id: uuid.UUID, by: str, reason: dict[str, str] | None) -> bool:
-        """It is not run by itself any more. Whether it was not paused already."""
+    def pause(self, sync_id: uuid.UUID, by: str, reason: dict[str, str] | None, alarm: Alarm | None = None) -> bool:
+        """It is not run by itself any more. Whether it was not paused already. `alarm`: what is told of it."""
         values = {"paused_at": sa.func.now(), "paused_by": by, "pause_reason": reason}
-        return bool(self._change(values, self.table.c.id == sync_id, self.table.c.paused_at.is_(None)))
+        change = sa.update(self.table).where(self.table.c.id == sync_id, self.table.c.paused_at.is_(None))
+        with self._database.begin() as connection:
+            troubles.hold(connection, sync_id)
+            done = bool(connection.execute(change.values(**values)).rowcount)
+            if done and alarm is not None:
+                troubles.seen(connection, sync_id, alarm)
+            return done
 
     def settle(self, sync_id: uuid.UUID, **fields: Any) -> None:
         """Change what is known of one. NotFoundError if it was deleted."""
         if not self._change(fields, self.table.c.id == sync_id):
             raise NotFoundError("sync_unknown", "The sync was deleted.", hint="tidemill sync list")
+
+
+def _tell(connection: sa.Connection, sync_id: uuid.UUID, verdict: Verdict) -> None:
+    """Within the transaction of what it is about."""
+    if verdict.over:
+        troubles.over(connection, sync_id, verdict.over)
+    for alarm in verdict.alarms:
+        troubles.seen(connection, sync_id, alarm)

@@ -1,11 +1,14 @@
-"""The tables of notifications: whom to tell, what is wrong, and messages until they are sent."""
+"""The tables of notifications: whom to tell, what is wrong, and messages until they are sent.
+
+Of an export or a sync that is deleted, a trigger deletes troubles and messages (migration 0022).
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from tidemill.store.tables import exports, metadata
+from tidemill.store.tables import metadata
 
 _NOW = sa.text("now()")
 _MOMENT = sa.DateTime(timezone=True)
@@ -20,7 +23,7 @@ channels = sa.Table(
     sa.Column("settings", pg.JSONB, nullable=False),  # what may be shown
     sa.Column("secret", sa.LargeBinary),  # what may not, a JSON object, encrypted
     sa.Column("causes", pg.ARRAY(sa.Text)),  # null: all
-    sa.Column("exports", pg.ARRAY(pg.UUID(as_uuid=True))),  # null: all, also those that come
+    sa.Column("exports", pg.ARRAY(pg.UUID(as_uuid=True))),  # and syncs; null: all, also those that come
     sa.Column("made_at", _MOMENT, nullable=False, server_default=_NOW),
     sa.Column("made_by", sa.Text, nullable=False),
     sa.Column("lease", pg.UUID(as_uuid=True)),  # of who sends its messages now
@@ -35,7 +38,7 @@ notices = sa.Table(
     "notices",  # messages, to any number of channels
     metadata,
     sa.Column("id", pg.UUID(as_uuid=True), primary_key=True),
-    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("export_id", pg.UUID(as_uuid=True), nullable=False),  # or of a sync
     sa.Column("kind", sa.Text, nullable=False),  # a cause, or "recovered"
     sa.Column("facts", pg.JSONB, nullable=False),  # of which its words are made
     sa.Column("created_at", _MOMENT, nullable=False),
@@ -44,15 +47,16 @@ sa.Index("notices_export", notices.c.export_id)
 sa.Index("notices_age", notices.c.created_at)
 
 troubles = sa.Table(
-    "troubles",  # of exports, by cause: the last one of each
+    "troubles",  # of exports and syncs, by cause: the last one of each
     metadata,
-    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("export_id", pg.UUID(as_uuid=True), primary_key=True),  # or of a sync
     sa.Column("cause", sa.Text, primary_key=True),
     sa.Column("began_at", _MOMENT, nullable=False),
     sa.Column("seen_at", _MOMENT, nullable=False),  # last
     sa.Column("told_at", _MOMENT),  # last, of this one or one before
     sa.Column("notice_id", sa.ForeignKey(notices.c.id, ondelete="SET NULL")),  # by which it was told
     sa.Column("over_at", _MOMENT),  # null: it lasts
+    sa.Column("facts", pg.JSONB),  # what was seen last; null: by a program that did not keep that
 )
 sa.Index("troubles_open", troubles.c.cause, postgresql_where=troubles.c.over_at.is_(None))
 sa.Index("troubles_notice", troubles.c.notice_id)
