@@ -13,6 +13,8 @@ from tidemill.store.exports import Exports
 from tidemill.store.outbox import Outbox
 from tidemill.store.records import Export
 from tidemill.store.records_notify import Alarm, Cause, Channel, Delivery
+from tidemill.store.records_sync import Sync
+from tidemill.store.sync_books import SyncBooks
 
 ALARM = Alarm(Cause.FAILED, "odd", "It is odd.", "Mend it.", "It is tried again.", ("tidemill export show e",))
 
@@ -25,6 +27,19 @@ def made_export(database: Database, name: str = "e") -> Export:
     )  # fmt: skip
     fields = {"name": name, "model": "events", "project": "p", "dataset": "d", "table_id": name}
     return Exports(database).add(**fields, connection_id=owner.id, spec={}, created_by="me")
+
+
+def made_sync(database: Database, name: str = "s", **fields: Any) -> Sync:
+    """A sync that nobody runs."""
+    books = SyncBooks.of(database)
+    if not books.models.find():
+        owner = books.connections.add(name="w", project="p", dataset="d", adc=True, connected_by="me")
+        books.sources.save(owner.id, access="read-only", state_dataset=None, location=None, made_by="me")
+        books.models.add(name="people", connection_id=owner.id, spec={}, made_by="me")
+        books.accounts.add(name="hook", kind="webhook", account="a", settings={}, secret=None, made_by="me")
+    (model,), (account,) = books.models.find(), books.accounts.find()
+    given = {"spec": {}, "made_by": "me", **fields}
+    return books.syncs.add(name=name, model_id=model.id, destination_id=account.id, **given)
 
 
 def made_channel(database: Database, name: str = "ops", **fields: Any) -> Channel:
@@ -50,6 +65,6 @@ def shift(database: Database, by: dt.timedelta) -> None:
             connection.exec_driver_sql(f"UPDATE tidemill.{change} - %s", (by,))
 
 
-def ids(*exports: Export) -> list[uuid.UUID]:
+def ids(*things: Export | Sync) -> list[uuid.UUID]:
     """Theirs."""
-    return [export.id for export in exports]
+    return [thing.id for thing in things]

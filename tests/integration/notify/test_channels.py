@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from psycopg import conninfo
 from pydantic import SecretStr
-from tests.notices import ALARM, kinds, made_export
+from tests.notices import ALARM, kinds, made_export, made_sync
 
 from tidemill.app import App
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
@@ -95,6 +95,41 @@ def test_a_channel_of_an_export_that_was_deleted_is_told_of_no_other(notify: Not
     Troubles(database).seen(made_export(database, "e").id, ALARM)
     assert notify.get("ops").exports == ("(deleted)",)
     assert kinds(database, Channels(database).get("ops")) == []
+
+
+def test_a_channel_of_some_exports_or_syncs_is_told_of_these_alone(notify: NotifyService, database: Database) -> None:
+    export, sync = made_export(database), made_sync(database, "crm")
+    made_sync(database, "ads")
+
+    def heard(name: str) -> list[str]:
+        found = Troubles(database)
+        for thing in (export, sync):
+            found.over(thing.id, [ALARM.cause])
+        with database.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM tidemill.notices")
+            connection.exec_driver_sql("DELETE FROM tidemill.troubles")
+        for thing in (export, sync):
+            found.seen(thing.id, ALARM)
+        return sorted(title for message in notify.messages(name, limit=9) if (title := message.title))
+
+    view, _ = notify.add("email", "ops", MAIL, syncs=["CRM"], by="me")
+    assert (view.exports, view.syncs) == ((), ("crm",))
+    assert heard("ops") == ["Sync crm fails"]
+    view = notify.edit("ops", {}, exports=["e"])
+    assert (view.exports, view.syncs) == (("e",), ("crm",))
+    assert heard("ops") == ["Export e fails", "Sync crm fails"]
+    view = notify.edit("ops", {}, syncs=["ads"])
+    assert (view.exports, view.syncs) == (("e",), ("ads",))
+    assert heard("ops") == ["Export e fails"]
+    with pytest.raises(ConfigError, match="these alone"):
+        notify.edit("ops", {}, exports=[])
+    with pytest.raises(ConfigError, match="these alone"):
+        notify.edit("ops", {}, syncs=[])
+    view = notify.edit("ops", {}, exports=[], syncs=[])
+    assert (view.exports, view.syncs) == ((), ())
+    assert heard("ops") == ["Export e fails", "Sync crm fails"]
+    with pytest.raises(NotFoundError):
+        notify.edit("ops", {}, syncs=["none"])
 
 
 def test_a_key_that_is_lost_is_not_replaced_while_a_channel_has_a_secret(postgres: Postgres, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.notices import ALARM, ids, kinds, made_channel, made_export, told
+from tests.notices import ALARM, ids, kinds, made_channel, made_export, made_sync, told
 
 from tidemill.store import troubles
 from tidemill.store.channels import Channels
@@ -19,6 +19,7 @@ from tidemill.store.database import Database
 from tidemill.store.exports import Exports
 from tidemill.store.outbox import Outbox
 from tidemill.store.records_notify import RECOVERED, Cause
+from tidemill.store.sync_things import Syncs
 from tidemill.store.troubles import ONCE_WITHIN, Troubles
 
 BEGIN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -188,3 +189,42 @@ def test_a_channel_that_is_removed_takes_its_messages_with_it(database: Database
     Channels(database).remove(channel.id)
     assert found.over(export.id, [Cause.FAILED], now=BEGIN + HOUR)
     assert not Outbox(database).any_due()
+
+
+def test_a_sync_is_told_with_its_model_and_destination_beside_exports(database: Database) -> None:
+    export, sync, found = made_export(database), made_sync(database), Troubles(database)
+    channels = {
+        "all": made_channel(database, "all"),
+        "export": made_channel(database, "export", exports=ids(export)),
+        "sync": made_channel(database, "sync", exports=ids(sync)),
+        "both": made_channel(database, "both", exports=ids(export, sync)),
+    }
+    for thing in (export, sync):
+        assert found.seen(thing.id, ALARM, BEGIN)
+        assert not found.seen(thing.id, ALARM, BEGIN + HOUR)
+    assert [one.export_id for one in found.lasting(Cause.FAILED)] == [export.id]
+    assert [one.export_id for one in found.lasting(Cause.FAILED, syncs=True)] == [sync.id]
+    (trouble,) = found.of(sync.id)
+    assert trouble.facts is not None
+    assert (trouble.facts["message"], trouble.facts["hint"]) == (ALARM.message, ALARM.hint)
+    assert found.over(sync.id, [Cause.FAILED], now=BEGIN + 2 * HOUR)
+    assert found.of(sync.id) == []
+    of_sync = {"sync": "s", "model": "people", "destination": "hook"}
+    for name, messages in {"all": 3, "export": 1, "sync": 2, "both": 3}.items():
+        heard = [delivery.facts for delivery in told(database, channels[name])]
+        assert len(heard) == messages
+        assert all(facts.items() >= of_sync.items() for facts in heard if "export" not in facts)
+    assert kinds(database, channels["sync"]) == ["failed", RECOVERED]
+
+
+def test_of_a_sync_that_was_deleted_nothing_is_told_and_nothing_is_left(database: Database) -> None:
+    export, sync = made_export(database), made_sync(database)
+    channel, found = made_channel(database), Troubles(database)
+    for thing in (export, sync):
+        found.seen(thing.id, ALARM)
+    Syncs(database).delete(sync.id)
+    assert not found.seen(sync.id, ALARM)
+    assert not found.over(sync.id, [Cause.FAILED])
+    assert [delivery.facts["export"] for delivery in told(database, channel)] == ["e"]
+    assert found.of(sync.id) == []
+    assert len(found.of(export.id)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -74,6 +75,18 @@ def test_each_cause_has_a_title_and_an_end() -> None:
         assert "2026-11-20 09:05 UTC" in messages.text(over)
     assert Message(id="1", kind=RECOVERED, at=NOW, export="x", over=((Cause.STREAM, NOW),)).title == "Stream x goes on"
     assert "arrive" in messages.text(messages.test("1", "ops"))
+
+
+def test_each_cause_of_a_sync_names_it_with_its_model_and_destination() -> None:
+    about: dict[str, Any] = {"sync": "crm", "model": "people", "destination": "hook"}
+    for cause in Cause:
+        told = Message(id="1", kind=cause, at=NOW, **about)
+        assert "ync crm" in told.title or cause is Cause.STREAM
+        assert "xport" not in messages.text(told)
+        assert "Model: people\nDestination: hook" in messages.text(told)
+        over = Message(id="1", kind=RECOVERED, at=NOW, over=((cause, NOW),), **about)
+        assert messages.text(over).startswith("Sync crm is well again.\n")
+        assert "2026-11-20 09:05 UTC" in messages.text(over)
 
 
 ERRORS = st.sampled_from(
