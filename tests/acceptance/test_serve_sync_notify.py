@@ -39,7 +39,7 @@ def test_a_failure_is_told_to_a_channel_of_that_sync_and_that_it_is_over(
 ) -> None:
     monkeypatch.setitem(installation.environment, "TIDEMILL_OUTBOUND_ALLOW", "127.0.0.1")
     with installation.app(outbound_allow="127.0.0.1") as app:
-        prepare(app, installation, people, crm, interval="hour")
+        prepare(app, installation, people, crm, interval="week")
         channel = said(installation, "notify", "add", "webhook", "pager", "--url", web.url(), "--sync", NAME)
         assert (channel["exports"], channel["syncs"]) == ([], [NAME])
         changed = said(installation, "sync", "edit", NAME, "--deviation", "50%", "--reject-share", "none")

@@ -114,7 +114,7 @@ def print_syncs(found: Sequence[SyncView], *, as_json: bool) -> None:
             s.destination,
             s.spec.action,
             s.spec.mode.value,
-            s.status,
+            _status(s),
             s.last.status if s.last else None,
             s.next_at,
             sum(s.rejects.values()),
@@ -122,6 +122,12 @@ def print_syncs(found: Sequence[SyncView], *, as_json: bool) -> None:
         for s in found
     ]
     output.print_table(columns, rows, empty="No syncs. Make one: tidemill sync create --help")
+
+
+def _status(sync: SyncView) -> str:
+    """How it stands, with what is wrong with it."""
+    overdue = ["overdue"] if sync.overdue_since else []
+    return ", ".join([sync.status, *(trouble.cause for trouble in sync.troubles), *overdue])
 
 
 def print_sync(sync: SyncView, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from tidemill.errors import Cancelled, RetryableError, TidemillError, Unavailabl
 from tidemill.reverse_etl import alarms, due, judging
 from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.reverse_etl.watch import Interrupted, Watch
+from tidemill.schedules import telling
 from tidemill.store.records_sync import Sync, SyncRun
 from tidemill.store.sync_books import SyncBooks
 from tidemill.store.sync_things import BY_SCHEDULE, Verdict
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 BY = BY_SCHEDULE
 #: Seconds until what may pass by itself is tried again; twice that each time after, up to a bound.
 _FIRST_SECONDS, _MOST_SECONDS = 15.0, 3600.0
+#: A sync that was begun so often, and the last time its worker died, is no accident.
+_DEATHS = 3
 #: What says that another process is at it: it is looked again soon.
 _ELSEWHERE = {"sync_running"}
 
@@ -50,8 +53,12 @@ class SyncQueue:
         return self._book.workers()
 
     def abandon(self, worker: str) -> int:
-        """See worker.Queue."""
-        return self._book.abandon(worker)
+        """One that workers die of again and again waits until it is due by its schedule: that is a failure."""
+        left = self._book.abandon(worker)
+        for sync in left:
+            if sync.tries >= _DEATHS:
+                self._fails(sync, _killed(sync), self._book.now())
+        return len(left)
 
     def release(self, worker: str, at_work: Sequence[Sync]) -> None:
         """See worker.Queue."""
@@ -97,9 +104,13 @@ class SyncQueue:
             elif isinstance(error, Cancelled):
                 self._settle(sync, due.following(sync, now), tries=0)
             else:
-                following = due.following(sync, now)
-                alarm = alarms.failed(sync.name, said, following, sync.failures + 1, _pause_after(sync))
-                self._count(sync, following, said, Verdict(alarms=(alarm,)))
+                self._fails(sync, said, now)
+
+    def _fails(self, sync: Sync, error: dict[str, str], now: dt.datetime) -> None:
+        """It fails without a run that says so."""
+        following = due.following(sync, now)
+        alarm = alarms.failed(sync.name, error, following, sync.failures + 1, _pause_after(sync))
+        self._count(sync, following, error, Verdict(alarms=(alarm,)))
 
     def _count(self, sync: Sync, following: dt.datetime | None, error: dict[str, str], verdict: Verdict) -> None:
         """A failure for which somebody has to do something. After too many in a row the sync is paused."""
@@ -116,3 +127,12 @@ class SyncQueue:
 
 def _pause_after(sync: Sync) -> int | None:
     return SyncSpec.model_validate(sync.spec).schedule.pause_after
+
+
+def _killed(sync: Sync) -> dict[str, str]:
+    """What is said of one whose worker is gone again."""
+    return {
+        "code": "worker_died",
+        "message": f"It was begun {telling.times(sync.tries)} and never ended: the process that ran it is gone.",
+        "hint": "It may need more memory than there is: look at the server's log.",
+    }

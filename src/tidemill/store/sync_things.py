@@ -201,9 +201,12 @@ class Syncs(Named[Sync]):
             found: list[str | None] = list(connection.scalars(query))
             return [worker for worker in found if worker]
 
-    def abandon(self, worker: str) -> int:
-        """What a dead worker had is for anybody, at once; gives how many that were."""
-        return self._change({"worker": None, "next_at": sa.func.now()}, self.table.c.worker == worker)
+    def abandon(self, worker: str) -> list[Sync]:
+        """What a dead worker had is for anybody, at once."""
+        change = sa.update(self.table).where(self.table.c.worker == worker)
+        with self._database.begin() as connection:
+            left = connection.execute(change.values(worker=None, next_at=sa.func.now()).returning(*self.table.c))
+            return [Sync(**row._mapping) for row in left]
 
     def release(self, worker: str, at_work: list[uuid.UUID]) -> int:
         """What a worker has, and is not at work on, is for anybody."""

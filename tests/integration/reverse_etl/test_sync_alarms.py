@@ -57,7 +57,7 @@ def doctor(app: App) -> list[tuple[str, str]]:
 def test_a_failure_and_a_pause_are_told_with_what_to_do_and_one_message_ends_both(
     installation: Installation, app: App, people: People, crm: Crm, post: Post
 ) -> None:
-    prepare(app, installation, people, crm, interval="hour", pause_after="2")
+    prepare(app, installation, people, crm, interval="week", pause_after="2")
     crm.faults = [DENIED] * 3
     work(app)
     (said,) = mails(app, post)
@@ -94,7 +94,7 @@ def test_a_failure_and_a_pause_are_told_with_what_to_do_and_one_message_ends_bot
 def test_a_missing_permission_is_named_with_its_grant(
     installation: Installation, app: App, people: People, crm: Crm, post: Post
 ) -> None:
-    prepare(app, installation, people, crm, interval="hour")
+    prepare(app, installation, people, crm, interval="week")
     installation.local.key("tidemill", deny=["bigquery.tables.getData"])
     work(app)
     (said,) = mails(app, post)
@@ -112,7 +112,7 @@ def test_a_missing_permission_is_named_with_its_grant(
 def test_a_run_by_hand_that_fails_is_told_to_who_began_it_alone(
     installation: Installation, app: App, people: People, crm: Crm, post: Post
 ) -> None:
-    prepare(app, installation, people, crm, interval="hour")
+    prepare(app, installation, people, crm, interval="week")
     crm.faults = [DENIED]
     assert run(app).status == "failed"
     assert mails(app, post) == []
@@ -123,7 +123,7 @@ def test_a_run_by_hand_that_fails_is_told_to_who_began_it_alone(
 def test_what_passes_by_itself_is_told_if_it_does_not(
     installation: Installation, app: App, people: People, crm: Crm, post: Post
 ) -> None:
-    prepare(app, installation, people, crm, interval="hour")
+    prepare(app, installation, people, crm, interval="week")
     busy = [{"path": "/bigquery/", "fault": "status", "status": 503, "times": 100_000}]
     installation.local.set_faults(busy)
     work(app)
@@ -142,7 +142,7 @@ def test_what_passes_by_itself_is_told_if_it_does_not(
 def test_rows_that_are_refused_are_told_above_the_share_once(
     installation: Installation, app: App, people: People, crm: Crm, post: Post
 ) -> None:
-    prepare(app, installation, people, crm, interval="hour", reject_share=0.1)
+    prepare(app, installation, people, crm, interval="week", reject_share=0.1)
     people.rows |= {n: (f"p{n}@example.com", "bad") for n in (0, 1)}
     people.save()
     work(app)
@@ -172,7 +172,7 @@ def test_rows_that_are_refused_are_told_above_the_share_once(
 def test_an_unusual_number_of_rows_is_told_against_the_last_runs(
     installation: Installation, app: App, people: People, crm: Crm, post: Post
 ) -> None:
-    prepare(app, installation, people, crm, interval="hour", deviation=0.5)
+    prepare(app, installation, people, crm, interval="week", deviation=0.5)
 
     def change(*numbers: int) -> None:
         for number in numbers:
@@ -195,6 +195,25 @@ def test_an_unusual_number_of_rows_is_told_against_the_last_runs(
     assert app.reverse_etl.syncs.edit(NAME, {"deviation": "none"}).spec.deviation is None
     change(*range(10))
     assert len(mails(app, post)) == 2
+
+
+def test_one_that_workers_die_of_is_told_and_waits_for_its_schedule(
+    installation: Installation, app: App, people: People, crm: Crm, post: Post
+) -> None:
+    prepare(app, installation, people, crm, interval="week")
+    books = app._sync_books
+    sync = app.reverse_etl.syncs.get(NAME)
+    for tries in (1, 2, 3):
+        books.syncs.settle(sync.id, next_at=books.syncs.now())
+        (taken,) = books.syncs.take("gone", 5)
+        assert taken.tries == tries
+        assert mails(app, post) == []
+        app.worker._queues[-1].abandon("gone")
+    (said,) = mails(app, post)
+    assert "It was begun 3 times and never ended" in said
+    found = books.syncs.by_id(sync.id)
+    assert (found.worker, found.tries, found.failures) == (None, 0, 1)
+    assert found.next_at == sync.next_at  # the next week
 
 
 def test_one_that_nobody_begins_is_overdue_until_somebody_does(app: App, post: Post) -> None:
