@@ -220,6 +220,17 @@ class Client:
         made = self._call(target, lambda: self.google().create_table(wanted, exists_ok=True, **ONCE))
         return tables.from_google(made)
 
+    def keep_partitions(self, dataset: str, table: str, partition: tuple[str, str], expires: dt.timedelta) -> None:
+        """Have a table's partitions vanish so long after their end. `partition`: how it is partitioned, which stays."""
+        from google.cloud import bigquery
+
+        wanted = bigquery.Table(self._name(dataset, table))
+        wanted.time_partitioning = bigquery.TimePartitioning(
+            type_=partition[1], field=partition[0], expiration_ms=expires // dt.timedelta(milliseconds=1)
+        )
+        target = self.target("bigquery.tables.update", dataset, table)
+        self._call(target, lambda: self.google().update_table(wanted, ["time_partitioning"], **ONCE))
+
     def create_view(self, dataset: str, view: str, query: str, description: str) -> None:
         """Make a view; what is there by that name already stays as it is."""
         from google.cloud import bigquery

@@ -31,6 +31,7 @@ LEFT = (
     Column("status", Type.STRING, "rejected, retry, or unsent."),
     Column("code", Type.STRING, "What the destination said."),
     Column("unsure", Type.BOOL, "Whether it may be there all the same."),
+    Column("message", Type.STRING, "What the destination said, in words."),
 )
 #: Rows that are not in the model any more.
 GONE = ("deleted", FORGOTTEN)

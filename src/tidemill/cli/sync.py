@@ -29,6 +29,11 @@ _DEVIATION = typer.Option(
     None, help="People are told of a run whose rows differ by more from the median of the last ten runs: 50%, none."
 )
 _BYTES = typer.Option(None, help="A run that would be billed for more does not start, such as 20GB.")
+_WRITE_BACK = typer.Option(
+    None,
+    metavar="DAYS",
+    help="Write runs and rows into tables beside the state, where they are kept for so many days; or none.",
+)
 _MODE = "insert (new rows), update (changed ones), upsert (both), delete (gone ones), mirror (all three)"
 _INTERVAL = typer.Option(None, help=f"How often, while tidemill serve runs: {INTERVALS}. Default: hour.")
 _FIELDS = ("action", "mode", "extraction", "cursor", "most_rejects")
@@ -58,12 +63,13 @@ def create(
     reject_share: str = _REJECT_SHARE,
     deviation: str = _DEVIATION,
     max_bytes_billed: str = _BYTES,
+    write_back: str = _WRITE_BACK,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Make a sync. It delivers what has changed by its runs: tidemill sync run, or by itself."""
     given = locals()
     fields: dict[str, Any] = {name: given[name] for name in (*_FIELDS, "interval", "time_zone", "offset", "jitter")}
-    fields |= {"name": name, "pause_after": pause_after, **_sizes(given)}
+    fields |= {"name": name, "pause_after": pause_after, "write_back_days": write_back, **_sizes(given)}
     with session.app() as opened:
         syncs = opened.reverse_etl.syncs
         found = syncs.suggested(model, destination, action) if suggest else {}
@@ -140,13 +146,14 @@ def edit(
     reject_share: str = _REJECT_SHARE,
     deviation: str = _DEVIATION,
     max_bytes_billed: str = _BYTES,
+    write_back: str = _WRITE_BACK,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Change a sync. With --mapping it is a new mapping, with --map that of these fields alone."""
     given = locals()
     changes: dict[str, Any] = {name: given[name] for name in ("interval", "time_zone", "offset", "jitter")}
     changes |= {"name": rename, "pause_after": pause_after, "most_rejects": most_rejects}
-    changes |= _sizes(given)
+    changes |= {"write_back_days": write_back, **_sizes(given)}
     with session.app() as opened:
         syncs = opened.reverse_etl.syncs
         if map_ or mapping is not None:

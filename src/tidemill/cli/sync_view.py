@@ -74,6 +74,8 @@ def _say(run: RunView) -> None:
     else:
         output.done(f"Run {run.number} of {run.sync}: {found}.")
     output.say(f"  {became}; billed for {output.size(run.bytes_billed)}.")
+    for remark in run.notes:
+        output.note(remark)
     if run.rejected or run.to_retry or run.invalid:
         invalid = (
             f"{output.number(run.invalid, 'row')} of the model cannot be delivered (keys). " if run.invalid else ""
@@ -82,7 +84,9 @@ def _say(run: RunView) -> None:
 
 
 def _fields(run: RunView) -> dict[str, Any]:
-    shown = {name.replace("_", " "): value for name, value in vars(run).items() if name != "error"}
+    shown = {name.replace("_", " "): value for name, value in vars(run).items() if name not in {"error", "notes"}}
+    if run.notes:
+        shown["notes"] = " ".join(run.notes)
     if run.error:
         shown |= {"error": f"{run.error['message']} [{run.error['code']}]", "what to do": run.error.get("hint") or "-"}
     return shown
@@ -144,6 +148,7 @@ def print_sync(sync: SyncView, *, as_json: bool) -> None:
         "extraction": sync.spec.extraction.value,
         "mapping": json.dumps(sync.spec.mapping, ensure_ascii=False),
         "schedule": str(sync.spec.schedule),
+        "write-back": f"{sync.spec.write_back_days} days" if sync.spec.write_back_days else None,
         "status": sync.status,
         "next run": sync.next_at,
         "told of": _told_of(sync),

@@ -20,6 +20,8 @@ _EDITABLE = {
     *("name", "mapping", "schedule", "delete_brake", "most_rejects", "reject_share", "deviation", "write_back_days"),
     *("max_bytes_billed", *said.FIELDS),
 }
+#: In place of a number: there is none any more.
+NONE = "none"
 
 
 def action_of(account: Account, name: str | None) -> Action:
@@ -53,7 +55,7 @@ def new(account: Account, columns: Sequence[str], key: Sequence[str], fields: Ma
     action = action_of(account, fields.get("action"))
     given = {name: value for name, value in fields.items() if value is not None}
     given = {**given, "action": action.name, "mode": given.get("mode", action.modes[0].value)}
-    made: SyncSpec = specs.make(SyncSpec, "sync", _shares(said.understood(given, Schedule())))
+    made: SyncSpec = specs.make(SyncSpec, "sync", _shares(said.understood(_with_days(given), Schedule())))
     check(made, action, columns, key)
     return made
 
@@ -75,7 +77,8 @@ def changed(
     if fixed:
         raise ConfigError("field_fixed", f"{', '.join(fixed)} cannot be changed.", hint="Make another sync.")
     kept = {name: getattr(before, name) for name in SyncSpec.model_fields}
-    made: SyncSpec = specs.make(SyncSpec, "sync", {**kept, **_shares(said.understood(given, before.schedule))})
+    understood = _shares(said.understood(_with_days(given), before.schedule))
+    made: SyncSpec = specs.make(SyncSpec, "sync", {**kept, **understood})
     check(made, registry.get(account.kind).action(made.action), columns, key)
     return made
 
@@ -84,6 +87,17 @@ def _shares(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of a sync, with shares of which ``none`` was said: nobody is told of such."""
     none = {"deviation": None, "reject_share": 1.0}
     return {name: none[name] if name in none and value == "none" else value for name, value in fields.items()}
+
+
+def _with_days(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, with the days of a write-back as a number: none of them ends it."""
+    days = given.get("write_back_days")
+    if not isinstance(days, str):
+        return dict(given)
+    text = days.strip().lower()
+    if text != NONE and not text.isdecimal():
+        raise ConfigError("write_back_days", f"{days!r} is no number of days.", hint="Write 30, or none.")
+    return {**given, "write_back_days": None if text == NONE else int(text)}
 
 
 def check(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[str]) -> None:

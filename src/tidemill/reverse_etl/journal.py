@@ -84,9 +84,10 @@ class Journal:
 def left(calls: Sequence[Call], rows: Sequence[PlanRow]) -> Iterator[Left]:
     """Of the rows of a piece, those that were not acknowledged, by its calls."""
     sent = {position for call in calls for position in call.positions}
-    others = {position: (status, code, unsure) for call in calls for position, status, code, _, unsure in call.others}
+    others = {told[0]: told for call in calls for told in call.others}
     for position, row in enumerate(rows):
         if position in others:
-            yield Left(row, *others[position])
+            _, status, code, message, unsure = others[position]
+            yield Left(row, status, code, unsure, message)
         elif position not in sent:
             yield Left(row, "unsent")

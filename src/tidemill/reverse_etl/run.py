@@ -1,4 +1,4 @@
-"""A run of a sync, from its plan to its end: plan → deliver piece by piece → commit.
+"""A run of a sync, from its plan to its end: plan → deliver piece by piece → commit → write back → clean.
 
 Who does it holds the sync's lock. Each step may be done again: the plan is found by the run's id, outcomes are in the
 journal, the commit is found by its jobs' ids. Nothing but the run's row says what is to be done next.
@@ -14,9 +14,9 @@ from typing import Any
 
 from tidemill.destinations import deliver
 from tidemill.destinations.port import Mode, Op, Outcome, Outlet, Record, identity, rejected
-from tidemill.errors import Cancelled, ConflictError, RowError, TidemillError, UnavailableError
+from tidemill.errors import ConflictError, RowError, TidemillError, UnavailableError
 from tidemill.outbound import network
-from tidemill.reverse_etl import freshness, journal
+from tidemill.reverse_etl import freshness, journal, write_back
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.journal import Journal
 from tidemill.reverse_etl.pacing import Pacer
@@ -68,10 +68,7 @@ class Runner:
         watch.asked = lambda: runs.cancel_requested(job.run.id)
         with self._parts.planning(job) as planner:
             if job.run.step == "plan":
-                run = self._planned(job, planner, watch)
-                if run.status != "running":
-                    return run
-                job = dataclasses.replace(job, run=run)
+                job = dataclasses.replace(job, run=self._planned(job, planner, watch))
             stopped: TidemillError | None = None
             if job.run.step == "deliver":
                 try:
@@ -85,19 +82,22 @@ class Runner:
                 note = {"error": _said(stopped)} if stopped else {}
                 runs.note(job.run.id, step="commit", **note)
                 job = dataclasses.replace(job, run=runs.get(job.run.id))
-            return self._commit(job, planner, watch)
+            if job.run.step == "commit":
+                job = dataclasses.replace(job, run=self._commit(job, planner, watch))
+            return self._end(job, planner, watch)
 
     # Plan
 
     def _planned(self, job: Job, planner: Planner, watch: Watch) -> SyncRun:
-        """The run with its plan; or over: there is nothing to do, or it must not go on."""
+        """The run with its plan; or about to end: there is nothing to do, or it must not go on."""
         runs = self._parts.books.runs
         try:
             watch.check()
             watch.report("looking what has changed", 0, 0)
             seen = self._seen(job)
             if seen is not None and seen == job.sync.seen and self._may_skip(job):
-                return runs.finish(job.run.id, "skipped")
+                runs.note(job.run.id, step="write")
+                return runs.get(job.run.id)
             job = self._prepared(job, planner)
             planned = planner.plan(job.wanted)
             self._assert_few_deletes(job, planned)
@@ -107,10 +107,8 @@ class Runner:
         except TidemillError as error:
             if _is_of_database(error):
                 raise
-            with contextlib.suppress(TidemillError):
-                planner.clean(job.wanted)
-            status = "cancelled" if isinstance(error, Cancelled) else "failed"
-            return runs.finish(job.run.id, status, _said(error))
+            runs.note(job.run.id, step="write", error=_said(error))
+            return runs.get(job.run.id)
         kept = {**dataclasses.asdict(planned), "seen": seen}
         runs.note(job.run.id, plan=kept, step="deliver", bytes_billed=planned.bytes_billed)
         return runs.get(job.run.id)
@@ -208,10 +206,9 @@ class Runner:
 
     def _commit(self, job: Job, planner: Planner, watch: Watch) -> SyncRun:
         runs, wanted, error = self._parts.books.runs, job.wanted, job.run.error
-        pieces = pieces_of(job.run)
-        begun = [piece for piece in pieces if not error or runs.calls(job.run.id, piece.number)]
+        begun = self._begun(job)
         watch.report("remembering what was delivered", 0, 0)
-        planner.commit(wanted, self._left(job, planner, begun), begun)
+        left = planner.commit(wanted, self._left(job, planner, begun), begun)
         changes: dict[str, Any] = {"columns": list(wanted.columns)}
         if not error:
             plan = job.run.plan or {}
@@ -220,10 +217,13 @@ class Runner:
                 changes["position"] = plan["upto"]
             self._parts.books.rejects.settle(job.sync.id, job.run.number)
         self._parts.books.syncs.settle(job.sync.id, **changes)
-        with contextlib.suppress(TidemillError):  # they expire by themselves
-            planner.clean(wanted)
-        status = "completed" if not error else "cancelled" if error["code"] == "cancelled" else "failed"
-        return runs.finish(job.run.id, status, error)
+        runs.note(job.run.id, step="write", plan={**(job.run.plan or {}), "left": left})
+        return runs.get(job.run.id)
+
+    def _begun(self, job: Job) -> list[Piece]:
+        """The pieces of which something was sent: all of them, unless the run was stopped."""
+        runs, pieces = self._parts.books.runs, pieces_of(job.run)
+        return [piece for piece in pieces if not job.run.error or runs.calls(job.run.id, piece.number)]
 
     def _left(self, job: Job, planner: Planner, pieces: list[Piece]) -> Iterator[Left]:
         """Rows of these pieces that were not acknowledged."""
@@ -232,6 +232,27 @@ class Runner:
             known = sum(len(call.positions) for call in calls)
             if known < piece.rows or any(call.others for call in calls):
                 yield from journal.left(calls, planner.rows(job.wanted, piece))
+
+    # End
+
+    def _end(self, job: Job, planner: Planner, watch: Watch) -> SyncRun:
+        """The run, over. Who goes on with a run that is cleaned already finds nothing of it in the warehouse."""
+        runs, status = self._parts.books.runs, _status(job.run)
+        if job.run.step == "write" and job.writes_back:
+            watch.report("writing back what was done", 0, 0)
+            said = write_back.write(self._parts, job, status, pieces_of(job.run), self._begun(job))
+            runs.note(job.run.id, step="clean", notes=[*job.run.notes, *said])
+        if status != "skipped":
+            with contextlib.suppress(TidemillError):  # they expire by themselves
+                planner.clean(job.wanted)
+        return runs.finish(job.run.id, status, job.run.error)
+
+
+def _status(run: SyncRun) -> str:
+    """How a run ends that has come to its end."""
+    if run.error is None:
+        return "completed" if run.plan is not None else "skipped"
+    return "cancelled" if run.error["code"] == "cancelled" else "failed"
 
 
 def pieces_of(run: SyncRun) -> list[Piece]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tidemill.destinations import registry
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
-from tidemill.reverse_etl import drafts, due, judging
+from tidemill.reverse_etl import drafts, due, judging, write_back
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.spec import ModelSpec, SyncSpec
@@ -50,6 +50,7 @@ class SyncService:
         source, account = self._books.models.get(model), self._books.accounts.get(destination)
         key = ModelSpec.model_validate(source.spec).key
         made = drafts.new(account, self._columns(source), key, fields)
+        self._assert_possible(made, source)
         saved = self._books.syncs.add(
             name=made.name,
             model_id=source.id,
@@ -72,6 +73,7 @@ class SyncService:
         source, account = self._books.models.by_id(saved.model_id), self._books.accounts.by_id(saved.destination_id)
         before, columns = SyncSpec.model_validate(saved.spec), self._columns(source)
         made = drafts.changed(before, account, columns, ModelSpec.model_validate(source.spec).key, changes)
+        self._assert_possible(made, source)
         more: dict[str, Any] = {}
         if made.mapping != before.mapping and saved.columns is not None:
             if reset not in {"resend", "adopt"}:
@@ -84,6 +86,10 @@ class SyncService:
         if made.schedule != before.schedule:
             more["next_at"] = due.first(made, self._books.syncs.now())
         return self._view(self._books.syncs.change(saved.id, name=made.name, spec=made.model_dump(mode="json"), **more))
+
+    def _assert_possible(self, made: SyncSpec, model: SourceModel) -> None:
+        connection = self._books.connections.by_id(model.connection_id)
+        write_back.assert_possible(made, self._books.sources.of(connection), connection.name)
 
     def suggested(self, model: str, destination: str, action: str | None) -> dict[str, Any]:
         """A mapping by the names of the model's columns."""

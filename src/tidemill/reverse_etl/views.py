@@ -36,6 +36,7 @@ class RunView:
     to_retry: int
     bytes_billed: int
     error: dict[str, str] | None
+    notes: tuple[str, ...]
     began_at: dt.datetime
     began_by: str
     finished_at: dt.datetime | None
@@ -61,6 +62,7 @@ class RunView:
             to_retry=run.to_retry,
             bytes_billed=run.bytes_billed,
             error=run.error,
+            notes=tuple(run.notes),
             began_at=run.began_at,
             began_by=run.began_by,
             finished_at=run.finished_at,

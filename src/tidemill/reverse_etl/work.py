@@ -74,6 +74,11 @@ class Job:
         return fields.checker(self.action)
 
     @property
+    def writes_back(self) -> bool:
+        """Whether what it did is to be written into the state dataset."""
+        return self.spec.write_back_days is not None and self.source.state_dataset is not None
+
+    @property
     def wanted(self) -> Wanted:
         """What its plan is asked for."""
         bounds = [size for size in (self.spec.max_bytes_billed, self.model.max_bytes_billed) if size is not None]
@@ -90,6 +95,7 @@ class Job:
             cursor=self.spec.cursor,
             position=self.sync.position,
             max_bytes_billed=min(bounds, default=None),
+            written=self.writes_back,
         )
 
 

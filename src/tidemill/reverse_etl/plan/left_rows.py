@@ -20,7 +20,8 @@ def file(left: Iterable[Left]) -> Iterator[tuple[Path, int, str]]:
     import pyarrow as pa  # 50 ms
     import pyarrow.parquet as pq
 
-    schema = pa.schema([("key", pa.string()), ("status", pa.string()), ("code", pa.string()), ("unsure", pa.bool_())])
+    texts = [(name, pa.string()) for name in ("key", "status", "code")]
+    schema = pa.schema([*texts, ("unsure", pa.bool_()), ("message", pa.string())])
     rows, digest, rest = 0, hashlib.sha256(), iter(left)
     with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
         path = Path(folder) / "left.parquet"
@@ -31,6 +32,7 @@ def file(left: Iterable[Left]) -> Iterator[tuple[Path, int, str]]:
                     [one.status for one in part],
                     [one.code for one in part],
                     [one.unsure for one in part],
+                    [one.message for one in part],
                 ]
                 digest.update(repr(columns).encode())
                 writer.write_batch(

@@ -30,7 +30,8 @@ class Wanted:
     `number`: of the run among those of its sync. `sql`: the model, one SELECT without a semicolon. `columns`: those
     that are mapped, by which a row is hashed, sorted. `delivers`: what the mode delivers; other changes are noted in
     the state without leaving the warehouse. `by_key`: rows that are in the state are not looked at further (mode
-    insert). `position`: of the cursor, up to which rows were seen; None: the first time.
+    insert). `position`: of the cursor, up to which rows were seen; None: the first time. `written`: what became of the
+    rows is written down in the warehouse, which needs those that were not acknowledged there.
     """
 
     sync: uuid.UUID
@@ -46,6 +47,7 @@ class Wanted:
     position: str | None = None
     max_bytes_billed: int | None = None
     piece_rows: int = PIECE_ROWS
+    written: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Left:
     status: str
     code: str = ""
     unsure: bool = False
+    message: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +143,9 @@ class Planner(Protocol):
     def invalid(self, wanted: Wanted, limit: int) -> list[tuple[str | None, str]]:
         """Some of the rows that cannot be delivered: key, and key_null, key_duplicate or cursor_null."""
 
-    def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> None:
+    def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> str | None:
         """Remember what was acknowledged: of pieces that were gone through all rows but `left`. What is noted only is
-        remembered, too."""
+        remembered, too. Gives the name of the table in the warehouse that has the rows of `left`, if there is one."""
 
     def clean(self, wanted: Wanted) -> None:
         """Remove what the plan needed."""

@@ -73,16 +73,19 @@ class WarehousePlanner:
         statement = plan_sql.invalid(quoted(*self._of_run("plan", wanted.run)), limit)
         return [(row["row_key"], str(row["kind"])) for row in self._ask(statement, "tables.getData")]
 
-    def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> None:
+    def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> str | None:
         """See `Planner`."""
-        if wanted.found is Found.FULL:
-            return
+        if wanted.found is Found.FULL and not wanted.written:
+            return None
         covered = ranges.joined((piece.first, piece.last) for piece in pieces)
         with left_rows.file(left) as (path, rows, digest):
             results = None
             if rows:
                 results = self._of_run(f"results_{digest[:12]}", wanted.run)
                 self._load(path, results, wanted)
+        name = results[2] if results else None
+        if wanted.found is Found.FULL:
+            return name
         statement = state_sql.commit(self._of_run("plan", wanted.run), self._state, results, covered, wanted.number)
         self._client.query(
             statement,
@@ -92,6 +95,7 @@ class WarehousePlanner:
             table=self._state[2],
             labels=self._labels(wanted.run),
         )
+        return name
 
     def clean(self, wanted: Wanted) -> None:
         """See `Planner`."""
