@@ -6,6 +6,7 @@ run, and no failure: nothing of what was to be delivered depends on it.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 
@@ -17,6 +18,9 @@ from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.reverse_etl.views import RunView
 from tidemill.reverse_etl.work import Job, Parts
 from tidemill.store.records_sync import Source
+
+#: How long calls are tried again: a run that is over otherwise is not held up for longer.
+_SECONDS = 60.0
 
 
 def assert_possible(spec: SyncSpec, source: Source, connection: str) -> None:
@@ -41,6 +45,7 @@ def write(parts: Parts, job: Job, status: str, pieces: Sequence[Piece], begun: S
     changes = _changes(job, pieces, begun)
     try:
         with parts.client(job.connection, job.source) as client:
+            client.policy = dataclasses.replace(client.policy, deadline=min(client.policy.deadline, _SECONDS))
             bound = job.wanted.max_bytes_billed
             writer = Writer(client, dataset, job.sync.id, job.run.id, job.run.number, days, bound)
             if changes is not None:

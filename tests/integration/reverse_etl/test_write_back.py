@@ -207,6 +207,23 @@ def test_who_dies_between_any_two_steps_writes_no_row_twice(
     ]
 
 
+def test_answers_that_are_lost_double_nothing(fresh_installation: Installation, crm: Crm) -> None:
+    people = People(fresh_installation)
+    people.rows = {n: (f"p{n}@example.com", "free") for n in range(3)}
+    people.save()
+    with fresh_installation.app(**ALLOWED) as app:
+        prepare(app, fresh_installation, people, crm, write_back_days=30)
+        lost = {"path": "/projects/[^/]+/jobs$", "method": "POST", "fault": "cut", "after_commit": True}
+        fresh_installation.local.set_faults([{**lost, "nth": number} for number in range(1, 12)])
+        try:
+            over = run(app)
+        finally:
+            fresh_installation.local.set_faults([])
+    written = Written(fresh_installation, people)
+    assert (over.status, over.notes) == ("completed", ())
+    assert (len(written.runs()), written.statuses()) == (1, {(1, "succeeded"): 3})
+
+
 def test_a_run_that_failed_and_is_gone_on_with_has_failed(
     installation: Installation,
     app: App,
