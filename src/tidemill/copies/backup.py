@@ -36,10 +36,12 @@ _CATALOG = "SELECT value FROM tidemill_events.ducklake_metadata WHERE key = 'ver
 _STORE = "SELECT schema_uuid::text FROM tidemill_events.ducklake_schema ORDER BY schema_id LIMIT 1"
 _SECRETS = """
     SELECT (SELECT count(key) FROM tidemill.connections) + (SELECT count(access_key) FROM tidemill.installation)
-        + (SELECT count(secret) FROM tidemill.channels)"""
+        + (SELECT count(secret) FROM tidemill.channels) + (SELECT count(secret) FROM tidemill.destinations)"""
+#: How often the states of syncs are looked for.
+_TRIES = 10
 #: Folders of the home.
 _KEPT = ("events", "postgres", "spill", "spool", "exports", "bigquery")
-_COUNTED = ("connections", "exports", "runs", "persons")
+_COUNTED = ("connections", "exports", "runs", "persons", "syncs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +85,7 @@ def make(
         entries = _database(installation, making, name, moment, told)
         session.close()
         entries |= _events(making, installation.event_data.objects, seen.files, told)
+        entries |= _states(making, installation.event_data.objects, told)
         key, secret = _key(installation, making, seen, with_key=with_key, passphrase=passphrase)
         entries |= secret
         held.check()
@@ -167,6 +170,23 @@ def _events(making: Making, objects: Objects, named: list[Named], told: Told) ->
         entries[name] = entry
         told.done()
     return entries
+
+
+def _states(making: Making, objects: Objects, told: Told) -> dict[str, Entry]:
+    """What syncs have delivered. A sync that runs may replace its state by a newer one, which is as good."""
+    for _ in range(_TRIES):
+        try:
+            return {
+                f"{manifest.EVENTS}{one.name}": making.add(
+                    f"{manifest.EVENTS}{one.name}", one.size, functools.partial(objects.read, one.name), told.moved
+                )
+                for one in filing.states(objects)
+            }
+        except NotFoundError:
+            continue
+    raise UnavailableError(
+        "sync_busy", "A sync changes its state again and again.", hint="Take the backup again in a while."
+    )
 
 
 def _damaged(objects: Objects, named: Named, what: str) -> UnavailableError:

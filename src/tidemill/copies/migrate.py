@@ -178,9 +178,9 @@ class _Move:
         return number
 
     def _copied(self, objects: Objects, session: psycopg.Connection[Any]) -> int:
-        named = filing.checked(session.execute(filing.NAMED.encode()).fetchall())
-        self._told.begin("copying events", len(named), sum(one.size for one in named))
         source = self._installation.event_data.objects
+        named = filing.checked(session.execute(filing.NAMED.encode()).fetchall()) + filing.states(source)
+        self._told.begin("copying events", len(named), sum(one.size for one in named))
         for one in named:
             with source.read(one.name) as file:
                 objects.write(one.name, file)

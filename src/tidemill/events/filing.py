@@ -57,6 +57,11 @@ SKIPPED = """
 
 #: Names that DuckLake gives to files with events, or with what was deleted of them.
 _DATA = re.compile(r"main/(?:[^/]+/)+ducklake-[0-9a-f-]+(?:-delete)?\.parquet")
+#: Files of syncs whose sources may only be read, which lie beside those of events; and their states among them, of
+#: which the one with the greatest name counts.
+SYNCS = "syncs/"
+_OF_SYNC = re.compile(rf"{SYNCS}[0-9a-f]{{32}}/.+")
+_STATE = re.compile(rf"({SYNCS}[0-9a-f]{{32}})/state-[0-9]{{12}}-[0-9]{{6}}\.parquet")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +126,19 @@ def is_beside(name: str) -> bool:
 
 
 def is_data(name: str) -> bool:
-    """Whether an event store names its files so."""
-    return _DATA.fullmatch(name) is not None
+    """Whether an event store names its files so, or a sync."""
+    return _DATA.fullmatch(name) is not None or _OF_SYNC.fullmatch(name) is not None
+
+
+def states(objects: Objects) -> list[Named]:
+    """What syncs have delivered whose sources may only be read: the newest state of each. A running one may replace its
+    own by a newer one at any time."""
+    newest: dict[str, Named] = {}
+    for one in objects.list(SYNCS):
+        found = _STATE.fullmatch(one.name)
+        if found and one.name > newest.get(found[1], Named("", 0)).name:
+            newest[found[1]] = Named(one.name, one.size)
+    return [newest[sync] for sync in sorted(newest)]
 
 
 def checked(rows: list[tuple[str, int, bool]]) -> list[Named]:

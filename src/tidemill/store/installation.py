@@ -13,6 +13,7 @@ from tidemill.store.secrets import GIVE_ANEW, Secrets
 from tidemill.store.tables import connections
 from tidemill.store.tables_installation import installation as table
 from tidemill.store.tables_notify import channels
+from tidemill.store.tables_sync import destinations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Installation:
             sa.select(connections.c.key.label("token")).where(connections.c.key.is_not(None)),
             sa.select(table.c.access_key).where(table.c.access_key.is_not(None)),
             sa.select(channels.c.secret).where(channels.c.secret.is_not(None)),
+            sa.select(destinations.c.secret).where(destinations.c.secret.is_not(None)),
         ).limit(1)
         with self._database.begin() as connection:
             token: bytes | None = connection.scalar(found)

@@ -5,6 +5,7 @@ and says what it lacks.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -54,6 +55,25 @@ def backed_up(source: Settings, to: Path, *, with_key: bool = False) -> Path:
 def count(settings: Settings) -> int:
     with App(settings) as app:
         return app.events.count()[0][1]
+
+
+def test_what_syncs_have_delivered_is_in_a_backup(source: Settings, tmp_path: Path) -> None:
+    sync = f"syncs/{'0' * 31}1/"
+    with App(source) as app:
+        for number in (1, 2):
+            app.event_data.objects.write(f"{sync}state-{number:012}-000000.parquet", io.BytesIO(b"state %d" % number))
+        app.event_data.objects.write(f"{sync}plan-x.parquet", io.BytesIO(b"of a run"))
+    backup = backed_up(source, tmp_path / "backup.tar", with_key=True)
+    home = Settings(home=tmp_path / "new")
+    copies(home).restore(backup, by="t")
+    with App(home) as app:
+        assert [one.name for one in app.event_data.objects.list("syncs/")] == [
+            f"{sync}state-000000000002-000000.parquet"
+        ]
+        with app.event_data.objects.read(f"{sync}state-000000000002-000000.parquet") as file:
+            assert file.read() == b"state 2"
+    with App(source) as app:
+        app.event_data.objects.delete([one.name for one in app.event_data.objects.list("syncs/")])
 
 
 def test_a_backup_brings_all_back(source: Settings, tmp_path: Path) -> None:

@@ -18,9 +18,8 @@ from typing import Any
 
 from tidemill.errors import NotFoundError
 from tidemill.events.data.objects import Objects
+from tidemill.events.filing import SYNCS
 
-#: Of all syncs. What copies the event store copies these, too.
-FOLDER = "syncs/"
 _STATE = re.compile(r".*/state-(\d{12})-(\d{6})\.parquet")
 
 
@@ -29,7 +28,7 @@ class Files:
 
     def __init__(self, objects: Objects, sync: uuid.UUID) -> None:
         self._objects = objects
-        self._under = f"{FOLDER}{sync.hex}/"
+        self._under = f"{SYNCS}{sync.hex}/"
 
     def newest(self) -> tuple[int, int] | None:
         """The number of the run that made the state, and how often it was changed since."""
