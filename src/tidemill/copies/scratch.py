@@ -24,7 +24,8 @@ _UNLOCKED_SECONDS = 86_400
 @contextlib.contextmanager
 def folder(home: Path, what: str) -> Iterator[Path]:
     """Such a folder. `what`: backup, restore or migrate."""
-    private_folder(home)
+    if not home.is_dir():  # else its mode is right: of root's, PostgreSQL is let through
+        private_folder(home)
     clean(home)
     with tempfile.TemporaryDirectory(prefix=f".{what}-", dir=home) as name:
         path = Path(name)
