@@ -23,7 +23,7 @@ from tidemill.destinations.port import (
     again,
     rejected,
 )
-from tidemill.errors import RetryableError, TidemillError, UnavailableError
+from tidemill.errors import RetryableError, UnavailableError
 
 #: How often a call that may pass is made, and seconds before the second time; twice that each time after, up to a
 #: bound.
@@ -34,19 +34,22 @@ _LONGEST_SECONDS = 300.0
 GIVES_UP_AFTER = 3
 TOO_LARGE, NOT_TEXT = "row_too_large", "row_not_text"
 
+Found = list[tuple[Record, Outcome]]
 Told = Callable[[Sequence[tuple[Record, Outcome]]], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
     """How records get to a destination. `paced`: holds a call until the account's limits allow it, for so many rows;
-    `sleep`: see Outlet; `calls`: told of each call that was made (rows, bytes)."""
+    `sleep`: see Outlet; `calls`: told of each call that was made (rows, bytes); `held`: told that the destination asked
+    for so many seconds of peace."""
 
     client: Any
     action: Action
     paced: Callable[[int], contextlib.AbstractContextManager[None]]
     sleep: Callable[[float], None]
     calls: Callable[[int, int], None] = lambda _rows, _bytes: None
+    held: Callable[[float], None] = lambda _: None
 
 
 def deliver(line: Line, records: Iterable[Record], told: Told) -> None:
@@ -55,44 +58,64 @@ def deliver(line: Line, records: Iterable[Record], told: Told) -> None:
     Raises
     ------
     TidemillError
-        Nothing more can be delivered: what was not told of was not delivered, or it is not known (it was sent, and no
-        answer came), and is to be sent again.
+        Nothing more can be delivered: what was not told of was not delivered.
     """
-    batches = _batches(line.action, _encoded(line.action, records, told))
-    failures = 0
-    with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(line.action.limits.at_once))
-        moving: set[concurrent.futures.Future[list[tuple[Record, Outcome]]]] = set()
-        stopped: BaseException | None = None
-
-        def settle(done: Iterable[concurrent.futures.Future[list[tuple[Record, Outcome]]]]) -> None:
-            nonlocal failures, stopped
-            for future in done:
-                try:
-                    outcomes = future.result()
-                except BaseException as error:  # noqa: BLE001 - the others are waited for, then it is raised
-                    stopped = stopped or error
-                    continue
-                told(outcomes)
-                vain = bool(outcomes) and all(outcome.code == VAIN for _, outcome in outcomes)
-                failures = failures + 1 if vain else 0
-
-        for batch in batches:
-            if len(moving) >= line.action.limits.at_once:
-                done, moving = concurrent.futures.wait(moving, return_when=concurrent.futures.FIRST_COMPLETED)
-                settle(done)
-            if stopped or failures >= GIVES_UP_AFTER:
-                break
-            moving.add(pool.submit(_send, line, batch))
-        settle(concurrent.futures.wait(moving).done)
-    if stopped:
-        raise stopped
-    if failures >= GIVES_UP_AFTER:
+    calls = _Calls(line, told)
+    with concurrent.futures.ThreadPoolExecutor(line.action.limits.at_once) as pool:
+        try:
+            for batch in _batches(line.action, _encoded(line.action, records, told)):
+                if calls.wait():
+                    break
+                calls.begin(pool, batch)
+        except BaseException as error:  # noqa: BLE001 - calls are waited for, then it is raised
+            calls.stopped.append(error)
+        calls.finish()
+    if calls.stopped:
+        raise calls.stopped[0]
+    if calls.failures >= GIVES_UP_AFTER:
         raise UnavailableError(
             "destination_down",
             "The destination has failed again and again: the other rows are not tried now.",
             hint="Nothing is lost: they come with the next run.",
         )
+
+
+class _Calls:
+    """Those that are under way. `failures`: that were tried in vain, in a row; `stopped`: what ends it."""
+
+    def __init__(self, line: Line, told: Told) -> None:
+        self._line, self._told = line, told
+        self._moving: dict[concurrent.futures.Future[None], Found] = {}
+        self.failures = 0
+        self.stopped: list[BaseException] = []
+
+    def begin(self, pool: concurrent.futures.Executor, batch: Sequence[Sending]) -> None:
+        """Send a batch."""
+        found: Found = []
+        self._moving[pool.submit(_send, self._line, batch, found)] = found
+
+    def wait(self) -> bool:
+        """Until another one may begin; whether none is to."""
+        if len(self._moving) >= self._line.action.limits.at_once:
+            self._settle(concurrent.futures.wait(self._moving, return_when=concurrent.futures.FIRST_COMPLETED).done)
+        return bool(self.stopped) or self.failures >= GIVES_UP_AFTER
+
+    def finish(self) -> None:
+        """Wait for all."""
+        self._settle(concurrent.futures.wait(self._moving).done)
+
+    def _settle(self, done: Iterable[concurrent.futures.Future[None]]) -> None:
+        """Tell what came of calls, also of one that was stopped: what it knows of its rows, nobody else does."""
+        for future in done:
+            outcomes = self._moving.pop(future)
+            try:
+                if outcomes:
+                    vain = all(outcome.code == VAIN for _, outcome in outcomes)
+                    self.failures = self.failures + 1 if vain else 0
+                    self._told(outcomes)
+                future.result()
+            except BaseException as error:  # noqa: BLE001 - the others are waited for, then it is raised
+                self.stopped.append(error)
 
 
 #: The code of the outcome of a row whose call was tried in vain.
@@ -154,37 +177,47 @@ class _Batch:
             self._seen.add(same)
 
 
-def _send(line: Line, batch: Sequence[Sending]) -> list[tuple[Record, Outcome]]:
-    """The outcomes of a batch. One that is refused without a row being named is halved, until the row is found."""
+def _send(line: Line, batch: Sequence[Sending], found: Found) -> None:
+    """Send a batch; its outcomes are added to those that were found. One that is refused without a row being named is
+    halved, until the row is found."""
     try:
-        outcomes = _tried(line, batch)
+        outcomes = _tried(line, batch, found)
     except BatchRefused as error:
         if len(batch) == 1:
-            return [(batch[0].record, rejected(error.code, error.message))]
+            found.append((batch[0].record, rejected(error.code, error.message)))
+            return
         middle = len(batch) // 2
-        return [*_send(line, batch[:middle]), *_send(line, batch[middle:])]
+        _send(line, batch[:middle], found)
+        _send(line, batch[middle:], found)
+        return
     if len(outcomes) != len(batch):
         raise RuntimeError(f"{len(outcomes)} outcomes of {len(batch)} rows")
-    return list(zip((sending.record for sending in batch), outcomes, strict=True))
+    found.extend(zip((sending.record for sending in batch), outcomes, strict=True))
 
 
-def _tried(line: Line, batch: Sequence[Sending]) -> Sequence[Outcome]:
-    """The outcomes of a call, which is made again while it may pass."""
-    unsure = False
-    for number in range(1, _TRIES + 1):
-        try:
-            with line.paced(len(batch)):
-                line.calls(len(batch), sum(len(sending.body) for sending in batch))
-                return line.action.send(line.client, batch)
-        except (RetryableError, UnavailableError) as error:
-            unsure = unsure or isinstance(error, UnavailableError)
-            failed, after = error, getattr(error, "after", None)
-        if number == _TRIES or (after or 0.0) > _LONGEST_SECONDS:
-            break
-        pause = min(_FIRST_SECONDS * 2 ** (number - 1), _MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
-        line.sleep(max(pause, after or 0.0))
-    return [again(VAIN, _plain(failed), after, unsure=unsure)] * len(batch)
-
-
-def _plain(error: TidemillError) -> str:
-    return error.message
+def _tried(line: Line, batch: Sequence[Sending], found: Found) -> Sequence[Outcome]:
+    """The outcomes of a call, which is made again while it may pass. If that is stopped, and an earlier try may have
+    passed, this is found of its rows: they are to be known as the same when they are sent again."""
+    failed, unsure, after = "", False, None
+    try:
+        for number in range(1, _TRIES + 1):
+            try:
+                with line.paced(len(batch)):
+                    line.calls(len(batch), sum(len(sending.body) for sending in batch))
+                    return line.action.send(line.client, batch)
+            except (RetryableError, UnavailableError) as error:
+                unsure = unsure or isinstance(error, UnavailableError)
+                failed, after = error.message, getattr(error, "after", None)
+            if after:
+                line.held(min(after, _LONGEST_SECONDS))
+            if number == _TRIES or (after or 0.0) > _LONGEST_SECONDS:
+                break
+            pause = min(_FIRST_SECONDS * 2 ** (number - 1), _MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
+            line.sleep(max(pause, after or 0.0))
+    except BatchRefused:
+        raise
+    except BaseException:
+        if unsure:
+            found.extend((sending.record, again(VAIN, failed, unsure=True)) for sending in batch)
+        raise
+    return [again(VAIN, failed, after, unsure=unsure)] * len(batch)

@@ -176,7 +176,7 @@ class Runner:
             with contextlib.ExitStack() as stack:
                 http = stack.enter_context(self._parts.http())
                 client = stack.enter_context(job.destination.open(settings, Outlet(http, watch.sleep)))
-                line = deliver.Line(client, job.action, pacer, watch.sleep)
+                line = deliver.Line(client, job.action, pacer, watch.sleep, held=pacer.hold)
                 for piece, rows in _read_ahead(planner, job, pieces):
                     watch.check()
                     self._piece(job, piece, rows, line, watch)
@@ -212,7 +212,7 @@ class Runner:
         changes: dict[str, Any] = {"columns": list(wanted.columns)}
         if not error:
             plan = job.run.plan or {}
-            changes |= {"seen": plan.get("seen"), "pending": None}
+            changes |= {"seen": plan.get("seen"), **({"pending": None} if job.run.spec.get("adopts") else {})}
             if plan.get("upto") is not None:
                 changes["position"] = plan["upto"]
             self._parts.books.rejects.settle(job.sync.id, job.run.number)

@@ -95,7 +95,9 @@ class Trials:
         try:
             with self._parts.http() as http, job.destination.open(settings, Outlet(http, watch.sleep)) as client:
                 http.observe = seen.append
-                deliver.deliver(deliver.Line(client, job.action, pacer, watch.sleep), [record], outcomes.extend)
+                deliver.deliver(
+                    deliver.Line(client, job.action, pacer, watch.sleep, held=pacer.hold), [record], outcomes.extend
+                )
         except TidemillError as error:
             raise network.without(error, settings.secrets) from None
         return outcomes[0][1]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -183,3 +184,64 @@ def test_a_row_that_comes_later_is_no_failure_of_the_call() -> None:
     action = Action(**{**vars(tool.action()), "send": send})
     told = delivered(action, [record(number) for number in range(100)])
     assert {outcome.status for outcome in told.values()} == {Status.RETRY}
+
+
+class Stop(Exception):  # noqa: N818 - no error
+    """Somebody wants it to stop."""
+
+
+def test_who_stops_is_told_of_all_that_is_under_way() -> None:
+    limits = Limits(rows=1, at_once=2)
+    tool, told = Tool(), list[str]()
+    inside, going = threading.Event(), threading.Event()
+
+    def send(client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        inside.set()
+        going.wait(60)
+        return tool.send(client, batch)
+
+    def records() -> Iterator[Record]:
+        yield record(0)
+        yield record(1)
+        inside.wait(60)
+        going.set()
+        raise Stop
+
+    action = Action(**{**vars(tool.action(limits=limits)), "send": send})
+    line = deliver.Line(None, action, lambda _: contextlib.nullcontext(), lambda _: None)
+    with pytest.raises(Stop):
+        deliver.deliver(line, records(), lambda outcomes: told.extend(one.row_key for one, _ in outcomes))
+    assert sorted(told) == sorted(tool.taken), "what was delivered is known"
+
+
+def test_a_call_that_may_have_passed_is_known_when_the_waiting_is_stopped() -> None:
+    tool, told = Tool(), dict[str, Outcome]()
+    tool.calls = [UnavailableError("cut", "Cut.")]
+
+    def sleep(_: float) -> None:
+        raise Stop
+
+    line = deliver.Line(None, tool.action(), lambda _: contextlib.nullcontext(), sleep)
+    with pytest.raises(Stop):
+        deliver.deliver(line, [record(1), record(2)], lambda found: told.update((one.row_key, o) for one, o in found))
+    assert {key: (outcome.status, outcome.unsure) for key, outcome in told.items()} == {
+        "1": (Status.RETRY, True),
+        "2": (Status.RETRY, True),
+    }
+
+
+def test_half_of_a_batch_that_was_delivered_is_known_when_the_other_half_stops() -> None:
+    tool, told = Tool(names_rows=False), list[str]()
+    tool.calls = [BatchRefused("no", "No."), None, AccessError("denied", "No more.")]
+    line = deliver.Line(None, tool.action(), lambda _: contextlib.nullcontext(), lambda _: None)
+    with pytest.raises(AccessError):
+        deliver.deliver(line, [record(n) for n in range(4)], lambda found: told.extend(one.row_key for one, _ in found))
+    assert sorted(told) == sorted(tool.taken) == ["0", "1"]
+
+
+def test_who_asks_for_peace_is_left_in_peace_by_all() -> None:
+    tool, held = Tool(), list[float]()
+    tool.calls = [RetryableError("busy", "Busy.", after=42), None]
+    line = deliver.Line(None, tool.action(), lambda _: contextlib.nullcontext(), lambda _: None, held=held.append)
+    deliver.deliver(line, [record(1)], lambda _: None)
+    assert held == [42]
