@@ -296,5 +296,7 @@ def delete(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", hel
         opened.reverse_etl.syncs.get(name)
         if not yes:
             typer.confirm(f"Delete the sync {name}?", abort=True)
-        opened.reverse_etl.syncs.delete(name)
+        remark = opened.reverse_etl.syncs.delete(name)
     output.done(f"Sync {name} is deleted.")
+    if remark:
+        output.note(remark)

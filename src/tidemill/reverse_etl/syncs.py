@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from tidemill.destinations import registry
-from tidemill.errors import ConfigError, ConflictError, NotFoundError
+from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
 from tidemill.reverse_etl import drafts, due, judging, write_back
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.run import Runner
@@ -188,8 +188,9 @@ class SyncService:
         self._books.runs.request_cancel(run.id)
         return RunView.of(self._books.runs.get(run.id), sync.name)
 
-    def delete(self, name: str) -> None:
-        """Delete a sync, its runs, and what is remembered of its rows; ConflictError while it runs."""
+    def delete(self, name: str) -> str | None:
+        """Delete a sync, its runs, and what is remembered of its rows; ConflictError while it runs. Gives a remark, if
+        its state could not be deleted."""
         sync = self._books.syncs.get(name)
         with self._parts.locks.attempt(f"sync:{sync.id}") as held:
             if not held:
@@ -199,9 +200,14 @@ class SyncService:
             source = self._books.models.by_id(sync.model_id)
             connection = self._books.connections.by_id(source.connection_id)
             found = self._books.sources.of(connection)
-            with self._parts.client(connection, found) as client:
-                self._parts.planner(client, found, sync).forget()
+            remark = None
+            try:
+                with self._parts.client(connection, found) as client:
+                    self._parts.planner(client, found, sync).forget()
+            except TidemillError as error:  # its credential may be gone, and it is to go all the same
+                remark = f"What it has delivered is still in the table state_{sync.id.hex}: {error.message}"
             self._books.syncs.delete(sync.id)
+            return remark
 
     def _view(self, sync: Sync, overdue: Collection[uuid.UUID] | None = None) -> SyncView:
         account = self._books.accounts.by_id(sync.destination_id)

@@ -125,12 +125,20 @@ class Locks:
     @contextlib.contextmanager
     def attempt(self, name: str) -> Iterator[bool]:
         """Hold the lock of that name for the time of the block, unless somebody else does; tells whether it is held."""
+        import psycopg
+
         with contextlib.ExitStack() as stack:
             with _translated():
                 session = _connected(self._postgres)
                 stack.callback(session.close)
                 found = session.execute("SELECT pg_try_advisory_lock(%s)", [key(name)]).fetchone()
-            yield bool(found and found[0])
+            held = bool(found and found[0])
+            try:
+                yield held
+            finally:
+                if held:  # a server may notice late that a connection is closed
+                    with contextlib.suppress(psycopg.Error):
+                        session.execute("SELECT pg_advisory_unlock(%s)", [key(name)])
 
     def close(self) -> None:
         """Close the connections that are not used."""

@@ -301,7 +301,10 @@ def test_two_at_once_are_one(installation: Installation, app: App, people: Peopl
         with pytest.raises(ConflictError):
             app.reverse_etl.syncs.delete(NAME)
     assert run(app).status == "completed"
-    app.reverse_etl.syncs.delete(NAME)
+    installation.local.set_faults([{"path": ".*state_.*", "fault": "status", "status": 403, "reason": "accessDenied"}])
+    remark = app.reverse_etl.syncs.delete(NAME)
+    assert remark is not None
+    assert f"state_{sync.id.hex}" in remark
     assert not app.reverse_etl.syncs.find()
 
 
