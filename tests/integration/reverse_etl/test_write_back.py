@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from typing import Any
 
@@ -19,6 +20,8 @@ from tidemill.models.model import Column
 from tidemill.models.types import Type
 from tidemill.reverse_etl.plan.written import Writer
 from tidemill.reverse_etl.views import RunView
+
+_MINE = Column("mine", Type.STRING, "")
 
 
 @pytest.fixture
@@ -250,7 +253,7 @@ def test_what_cannot_be_written_is_a_note_and_no_failure(
 ) -> None:
     prepare(app, installation, people, crm, write_back_days=30)
     dataset, client = f"{installation.dataset}_state", installation.client()
-    client.create_table(dataset, "sync_runs", Layout((Column("mine", Type.STRING, ""),)))
+    client.create_table(dataset, "sync_runs", Layout((_MINE,)))
     over = run(app)
     assert (over.status, over.written) == ("completed", 20)
     (note,) = over.notes
@@ -296,6 +299,22 @@ def test_it_is_ended_and_nothing_more_is_written(
     assert len(written.runs()) == 1
     with pytest.raises(ConfigError, match="no number of days"):
         app.reverse_etl.syncs.edit(NAME, {"write_back_days": "soon"})
+
+
+def test_by_the_command_line(installation: Installation, app: App, people: People, crm: Crm) -> None:
+    prepare(app, installation, people, crm)
+    assert installation.run("sync", "edit", NAME, "--write-back", "7").returncode == 0
+    assert "7 days" in installation.run("sync", "show", NAME).stdout
+    with contextlib.closing(installation.client()) as client:
+        client.create_table(f"{installation.dataset}_state", "sync_changelog", Layout((_MINE,)))
+    run(app)
+    shown = installation.run("sync", "run", "show", NAME).stdout
+    assert "sync_changelog is none that this can be written into" in shown
+    assert installation.run("sync", "edit", NAME, "--write-back", "none").returncode == 0
+    assert app.reverse_etl.syncs.get(NAME).spec.write_back_days is None
+    refused = installation.run("sync", "edit", NAME, "--write-back", "soon")
+    assert refused.returncode
+    assert "Write 30, or none." in refused.stderr
 
 
 def test_a_source_that_may_only_be_read_is_not_written_into(
