@@ -132,7 +132,7 @@ def _outcome(row: PlanRow) -> st.SearchStrategy[Left | None]:
 
 #: Nothing is made smaller where it fails: a run takes seconds.
 _SETTINGS = settings(
-    max_examples=6,
+    max_examples=4,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -13,7 +13,7 @@ from tidemill.store.records import Task
 
 #: Seconds until the second try of what may pass by itself; each time after twice that, up to a bound. A try of its own
 #: waits for BigQuery already (TIDEMILL_RETRY_DEADLINE_SECONDS), so there is no hurry.
-_FIRST_SECONDS, _MOST_SECONDS, _LONGEST_SECONDS = 5.0, 3600.0, 6 * 3600.0
+_FIRST_SECONDS, _MOST_SECONDS, _LONGEST_SECONDS = 5.0, 3600.0, 25 * 3600.0
 #: What says that another process is at it: it is looked again soon.
 ELSEWHERE_AFTER = dt.timedelta(seconds=15)
 #: Without a calendar to go by.
