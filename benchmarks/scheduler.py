@@ -30,7 +30,7 @@ from report import DOCS, processor
 from run import sink
 
 TIDEMILL = Path(sys.executable).parent / "tidemill"
-EVERY_SECONDS, ROWS = 5.0, 50
+EVERY_SECONDS, ROWS = 5.0, 10
 INTERVAL = dt.timedelta(minutes=5)
 IDLE = """
 ## Idle
@@ -40,8 +40,10 @@ of which are PostgreSQL's) and **{idle[cpu]:.1%}** of a core, over {idle[seconds
 """
 
 
-def settings(home: Path) -> dict[str, str]:
-    """What the server is told beside its defaults."""
+def settings(home: Path, *, busy: bool) -> dict[str, str]:
+    """What the server is told beside its defaults. `busy`: it has much to do."""
+    if not busy:
+        return {"TIDEMILL_HOME": str(home)}
     return {
         "TIDEMILL_HOME": str(home),
         "TIDEMILL_CONNECTION_RUNS": "1000",
@@ -65,11 +67,11 @@ def make(home: Path, url: str, count: int, jitter: str) -> None:
 
 
 @contextlib.contextmanager
-def served(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def served(home: Path, *, busy: bool = True) -> Iterator[subprocess.Popen[bytes]]:
     """A server, for the time of the block."""
     words = [str(TIDEMILL), "serve", "--port", "0"]
     with (home / "serve.log").open("wb") as log:
-        process = subprocess.Popen(words, env=os.environ | settings(home), stdout=log, stderr=log)
+        process = subprocess.Popen(words, env=os.environ | settings(home, busy=busy), stdout=log, stderr=log)
         try:
             yield process
         finally:
@@ -194,7 +196,7 @@ def idle(seconds: float, count: int = 3) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, sink() as url:
         home = Path(folder)
         make(home, url, count, "0")
-        with served(home) as server:
+        with served(home, busy=False) as server:
             time.sleep(20)
             database = postmaster(home)
             before = processes.cpu_seconds(server.pid) + processes.cpu_seconds(database)
