@@ -26,7 +26,9 @@ _RENAME = typer.Option(None, help="A new name.")
 
 
 class _Kinds(TyperGroup):
-    """A command for each tool. They are made when they are asked for."""
+    """A command for each tool. They are made when they are asked for, by `made`."""
+
+    made: Callable[[Destination], Any]
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as it is declared
         """The tools."""
@@ -38,12 +40,7 @@ class _Kinds(TyperGroup):
         """The command of a tool."""
         from tidemill.destinations import registry
 
-        return self.made(registry.get(cmd_name)) if cmd_name in registry.everything() else None
-
-    @staticmethod
-    def made(destination: Destination) -> Any:
-        """It, made."""
-        raise NotImplementedError
+        return type(self).made(registry.get(cmd_name)) if cmd_name in registry.everything() else None
 
 
 class _Adding(_Kinds):

@@ -17,7 +17,9 @@ run_app = typer.Typer(no_args_is_help=True, cls=StartGroup, help="Run a sync now
 app.add_typer(run_app, name="run")
 
 _NAME = typer.Argument(help="Name of the sync.")
-_MAP = typer.Option([], "--map", help="FIELD=COLUMN, or FIELD=JSON of the mapping language. May be repeated.")
+_MAP = typer.Option(
+    [], "--map", help="FIELD=COLUMN, FIELD=* (the whole row), or FIELD=JSON of the mapping language. May be repeated."
+)
 _MAPPING = typer.Option(None, help="The whole mapping as JSON; @FILE reads it from there.")
 _BRAKE = typer.Option(None, help="A run that would delete a larger share of the rows stops: 20%. Default: 20%.")
 _MOST_REJECTS = typer.Option(None, help="A run in which more rows are refused stops. Default: 100,000.")
@@ -93,7 +95,7 @@ def mapped(pairs: list[str], mapping: str | None) -> dict[str, Any]:
         field, equals, value = pair.partition("=")
         if not equals or not field:
             raise ConfigError("mapping_pair", f"{pair!r} is no FIELD=COLUMN.", hint="Write --map email=email_address.")
-        found[field] = json.loads(value) if _is_json(value) else {"@path": f"$.{value}"}
+        found[field] = json.loads(value) if _is_json(value) else {"@path": "$." if value == "*" else f"$.{value}"}
     return found
 
 

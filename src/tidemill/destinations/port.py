@@ -8,6 +8,7 @@ an outcome for each row is what it lacks, where whatever is not said counts as d
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import dataclasses
 import enum
@@ -248,15 +249,15 @@ class Action:
     distinct: Callable[[Record], Hashable] | None = None
 
 
-class Settings(pydantic.BaseModel):
+class Settings(pydantic.BaseModel, abc.ABC):
     """What a user says of an account; fields that are SecretStr are encrypted and never shown."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     @property
+    @abc.abstractmethod
     def account(self) -> str:
         """A name of what it signs in as, without a secret: limits of an account are kept by it."""
-        raise NotImplementedError
 
     @property
     def secrets(self) -> tuple[str, ...]:

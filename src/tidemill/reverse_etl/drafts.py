@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tidemill.destinations import registry
-from tidemill.destinations.port import Action
+from tidemill.destinations.port import Action, Kind
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl import spec as specs
@@ -122,8 +122,15 @@ def check(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[
         raise ConfigError(
             "mapping_incomplete",
             f"{action.title} needs {', '.join(missing)}, which is not mapped.",
-            hint=f"Columns: {', '.join(columns)}; key: {', '.join(key)}.",
+            hint=f"Add {' '.join(_example(action, name) for name in missing)}, or --suggest. "
+            f"Columns: {', '.join(columns)}; key: {', '.join(key)}.",
         )
+
+
+def _example(action: Action, name: str) -> str:
+    """How a field is mapped on the command line: an object is the whole row, mostly."""
+    kinds = {field.name: field.kind for field in action.fields}
+    return f"--map '{name}=*' (the whole row)" if kinds[name] is Kind.OBJECT else f"--map {name}=COLUMN"
 
 
 def hashed(made: SyncSpec, columns: Sequence[str]) -> list[str]:

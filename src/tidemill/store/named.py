@@ -16,12 +16,13 @@ Record = TypeVar("Record")
 
 class Named(Generic[Record]):
     """The repository of such things. `table` has the columns id and name; `record` is made of a row; `what` they are
-    called, and `command` the group of commands about them."""
+    called, `command` the group of commands about them, and `makes` the one of these that makes one."""
 
     table: ClassVar[sa.Table]
     record: ClassVar[type[Any]]
     what: ClassVar[str]
     command: ClassVar[str]
+    makes: ClassVar[str] = "add"
     #: What may hold one that is to be deleted, and how that is seen.
     held: ClassVar[tuple[str, str]] = ("something", "")
 
@@ -74,7 +75,7 @@ class Named(Generic[Record]):
                 return self._made(row)
             names: list[str] = list(connection.scalars(sa.select(self.table.c.name).order_by(self.table.c.name)))
         title = f"{self.what.capitalize()}s"
-        known = f"{title}: {', '.join(names)}." if names else f"Make one: tidemill {self.command} --help"
+        known = f"{title}: {', '.join(names)}." if names else f"Make one: tidemill {self.command} {self.makes} --help"
         raise NotFoundError(f"{self._code}_unknown", f"There is no {self.what} {name!r}.", hint=known)
 
     def by_id(self, thing_id: uuid.UUID) -> Record:

@@ -123,6 +123,7 @@ class Syncs(Named[Sync]):
     """The repository of syncs, which are their own queue: one that is due is taken by one worker."""
 
     table, record, what, command = tables.syncs, Sync, "sync", "sync"
+    makes = "create"
 
     def of_model(self, model_id: uuid.UUID) -> list[Sync]:
         """Those of a source model."""
