@@ -244,7 +244,7 @@ class App:
         """Says which runs are due. It needs no event store."""
         from tidemill.exports.schedules.scheduler import Scheduler
 
-        return Scheduler(self.books.exports, self.books.schedules, self.books.tasks)
+        return Scheduler(self.books.schedules)
 
     @part
     def books(self) -> Books:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
@@ -35,6 +36,45 @@ _MISSING = f"""
     )
     SELECT start, finish FROM gaps WHERE start < finish ORDER BY start
 """
+
+
+#: Who deletes an export has its row first, too. Nobody is waited for: so nobody can wait for us in turn.
+_MOVE = f"""
+    WITH wanted AS (
+        SELECT * FROM unnest(:ids, :starts, :ends, :next_starts, :next_ends)
+            AS w (id, starts, ends, next_start, next_end)
+    ), held AS (
+        SELECT e.id FROM {SCHEMA}.exports e WHERE e.id = ANY(:ids) FOR KEY SHARE SKIP LOCKED
+    ), mine AS (
+        SELECT s.export_id FROM {SCHEMA}.schedules s JOIN wanted w ON w.id = s.export_id
+        WHERE s.next_start = w.starts AND s.next_end = w.ends AND s.paused_at IS NULL
+            AND s.export_id IN (SELECT id FROM held)
+        FOR UPDATE OF s SKIP LOCKED
+    )
+    UPDATE {SCHEMA}.schedules s SET next_start = w.next_start, next_end = w.next_end
+    FROM wanted w WHERE w.id = s.export_id AND s.export_id IN (SELECT export_id FROM mine) RETURNING s.export_id
+"""
+_MOMENTS = pg.ARRAY(sa.DateTime(timezone=True))
+_MOVED: tuple[sa.BindParameter[Any], ...] = (
+    sa.bindparam("ids", type_=pg.ARRAY(pg.UUID(as_uuid=True))),
+    *(sa.bindparam(name, type_=_MOMENTS) for name in ("starts", "ends", "next_starts", "next_ends")),
+)
+_SPAN = ("interval_start", "interval_end", "due_at")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """Intervals (start, end, when their run is to begin) that follow one another from a schedule's next one on, and
+    when the one behind them ends."""
+
+    standing: Standing
+    spans: Sequence[tuple[dt.datetime, dt.datetime, dt.datetime]]
+    next_end: dt.datetime | None
+
+    @property
+    def next_start(self) -> dt.datetime:
+        """When the one behind them begins."""
+        return self.spans[-1][1] if self.spans else self.standing.next_start
 
 
 class Schedules:
@@ -84,13 +124,24 @@ class Schedules:
         with self._database.begin() as connection:
             return bool(connection.execute(change.values(**values)).rowcount)
 
-    def due(self, now: dt.datetime, limit: int) -> list[Standing]:
-        """Schedules of which an interval has ended, and is not in the queue; the longest ago first."""
-        query = sa.select(table).where(table.c.paused_at.is_(None), table.c.next_end <= now)
+    def due(self, now: dt.datetime, limit: int) -> list[tuple[Standing, Export, int]]:
+        """Schedules of which an interval has ended, and is not in the queue, the longest ago first; with their exports,
+        and how many of their intervals are in the queue."""
+        number = sa.select(sa.func.count()).where(tasks.c.export_id == exports.c.id).scalar_subquery()
+        query = sa.select(table, exports, number).join(exports, exports.c.id == table.c.export_id)
+        query = query.where(table.c.paused_at.is_(None), table.c.next_end <= now)
+        width, both = len(table.c), len(table.c) + len(exports.c)
         with self._database.begin() as connection:
-            return [
-                Standing(**row._mapping) for row in connection.execute(query.order_by(table.c.next_end).limit(limit))
-            ]
+            found = connection.execute(query.order_by(table.c.next_end).limit(limit)).all()
+        ours, theirs = [column.name for column in table.c], [column.name for column in exports.c]
+        return [
+            (
+                Standing(**dict(zip(ours, row[:width], strict=True))),
+                Export(**dict(zip(theirs, row[width:both], strict=True))),
+                int(row[both]),
+            )
+            for row in found
+        ]
 
     def queue(
         self,
@@ -98,35 +149,33 @@ class Schedules:
         spans: Sequence[tuple[dt.datetime, dt.datetime, dt.datetime]],
         next_end: dt.datetime | None,
     ) -> bool:
-        """Put intervals (start, end, when their run is to begin) into the queue, and go on behind the last one.
+        """Put intervals of one schedule into the queue; see `queue_all`."""
+        return bool(self.queue_all([Ready(standing, spans, next_end)]))
 
-        They follow one another from the schedule's next one on. Whether that was done: another process may have been
-        first, or it was paused or changed.
+    def queue_all(self, ready: Sequence[Ready]) -> set[uuid.UUID]:
+        """Put intervals into the queue, and go on behind the last one of each schedule. Gives of which exports.
+
+        Of a schedule that was paused or changed since it was looked at, or that somebody is at, none: it is looked at
+        again. So thousands that are due at once take a few statements, and wait for nobody.
         """
-        next_start = spans[-1][1] if spans else standing.next_start
-        change = (
-            sa.update(table)
-            .where(
-                table.c.export_id == standing.export_id,
-                table.c.next_start == standing.next_start,
-                table.c.next_end == standing.next_end,
-                table.c.paused_at.is_(None),
-            )
-            .values(next_start=next_start, next_end=next_end)
-        )
-        rows = [
-            {"id": uuid.uuid4(), "export_id": standing.export_id, "interval_start": a, "interval_end": b, "due_at": due}
-            for a, b, due in spans
-        ]
         with self._database.begin() as connection:
-            # Its export first, as who deletes it does: else each would wait for the other.
-            mine = sa.select(exports.c.id).where(exports.c.id == standing.export_id)
-            connection.execute(mine.with_for_update(read=True, key_share=True))
-            if not connection.execute(change).rowcount:
-                return False
+            moved = {
+                "ids": [one.standing.export_id for one in ready],
+                "starts": [one.standing.next_start for one in ready],
+                "ends": [one.standing.next_end for one in ready],
+                "next_starts": [one.next_start for one in ready],
+                "next_ends": [one.next_end for one in ready],
+            }
+            mine: set[uuid.UUID] = set(connection.scalars(sa.text(_MOVE).bindparams(*_MOVED), moved))
+            rows = [
+                {"id": uuid.uuid4(), "export_id": one.standing.export_id, **dict(zip(_SPAN, span, strict=True))}
+                for one in ready
+                if one.standing.export_id in mine
+                for span in one.spans
+            ]
             if rows:
                 connection.execute(pg.insert(tasks).on_conflict_do_nothing(), rows)
-        return True
+            return mine
 
     def fail(
         self,

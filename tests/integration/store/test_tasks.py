@@ -6,12 +6,13 @@ import concurrent.futures
 import datetime as dt
 
 import pytest
+import sqlalchemy as sa
 
 from tidemill.store.connections import Connections
 from tidemill.store.database import Database
 from tidemill.store.exports import Exports
 from tidemill.store.records import Export, Task
-from tidemill.store.schedules import Schedules
+from tidemill.store.schedules import Ready, Schedules
 from tidemill.store.tasks import Tasks
 
 BEGIN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -43,6 +44,25 @@ def export(database: Database, name: str, intervals: int, connection: str = "c")
 def hours(taken: list[Task]) -> list[int]:
     """Which intervals they are."""
     return [round((task.interval_start - BEGIN) / HOUR) for task in taken]
+
+
+def test_schedules_that_somebody_is_at_hold_up_no_others(database: Database) -> None:
+    made = [export(database, f"e{number}", 1) for number in range(50)]
+    schedules = Schedules(database)
+    now = BEGIN + 10 * HOUR
+    held = made[7].id
+    with database.begin() as other:
+        other.execute(sa.text("SELECT 1 FROM tidemill.schedules WHERE export_id = :id FOR UPDATE"), {"id": held})
+        found = schedules.due(now, 1_000)
+        assert {one.id for _, one, _ in found} == {one.id for one in made}
+        assert {queued for _, _, queued in found} == {1}
+        ready = [
+            Ready(standing, [(BEGIN + HOUR, BEGIN + 2 * HOUR, BEGIN)], BEGIN + 20 * HOUR) for standing, _, _ in found
+        ]
+        assert schedules.queue_all(ready) == {one.id for one in made} - {held}
+    assert schedules.queue_all(ready) == {held}, "the others have gone on since"
+    assert schedules.due(now, 1_000) == []
+    assert {Tasks(database).count(one.id) for one in made} == {2}
 
 
 def test_of_an_export_intervals_go_one_at_a_time_and_in_order(database: Database, tasks: Tasks) -> None:

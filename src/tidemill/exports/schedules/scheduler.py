@@ -11,27 +11,34 @@ from collections.abc import Iterator
 from tidemill.errors import NotFoundError, UnavailableError
 from tidemill.exports.spec import ExportSpec
 from tidemill.schedules.calendar import Schedule
-from tidemill.store.exports import Exports
 from tidemill.store.records import Export, Standing
-from tidemill.store.schedules import Schedules
-from tidemill.store.tasks import MOST_QUEUED, Tasks
+from tidemill.store.schedules import Ready, Schedules
+from tidemill.store.tasks import MOST_QUEUED
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = 1_000
+#: Exports that are looked at, and of these such whose intervals are put into the queue by one transaction.
+_AT_ONCE, _TOGETHER = 1_000, 250
 
 
 class Scheduler:
     """See the module."""
 
-    def __init__(self, exports: Exports, schedules: Schedules, tasks: Tasks) -> None:
-        self._exports, self._schedules, self._tasks = exports, schedules, tasks
+    def __init__(self, schedules: Schedules) -> None:
+        self._schedules = schedules
 
     def look(self, now: dt.datetime) -> int:
         """Put into the queue what is due. Gives how many intervals that were."""
         for export in self._schedules.without():
             with _kept_going(export.id):
                 self.settle(export)
-        return sum(self._queue(standing, now) for standing in self._schedules.due(now, _AT_ONCE))
+        ready = []
+        for standing, export, queued in self._schedules.due(now, _AT_ONCE):
+            with _kept_going(export.id):
+                if queued < MOST_QUEUED:
+                    ready.append(_ready(standing, export, now, MOST_QUEUED - queued))
+        parts = [ready[start : start + _TOGETHER] for start in range(0, len(ready), _TOGETHER)]
+        done = {export_id for part in parts for export_id in self._schedules.queue_all(part)}
+        return sum(len(one.spans) for one in ready if one.standing.export_id in done)
 
     def settle(self, export: Export) -> None:
         """The first interval of a new export is the one in which it was made."""
@@ -39,21 +46,17 @@ class Scheduler:
         start = schedule.first_start(export.created_at)
         self._schedules.settle(export.id, start, next_end(schedule, start))
 
-    def _queue(self, standing: Standing, now: dt.datetime) -> int:
-        with _kept_going(standing.export_id):
-            export = self._exports.by_id(standing.export_id)
-            schedule, room = schedule_of(export), MOST_QUEUED - self._tasks.count(standing.export_id)
-            if room <= 0:
-                return 0
-            spans = schedule.due(standing.next_start, now, room)
-            named = [(span.start, span.end, schedule.begins_at(str(export.id), span.end)) for span in spans]
-            end = next_end(schedule, spans[-1].end if spans else standing.next_start)
-            return len(spans) if self._schedules.queue(standing, named, end) else 0
-        return 0
-
     def now(self) -> dt.datetime:
         """The time by the database's clock, which is the same for all machines."""
         return self._schedules.now()
+
+
+def _ready(standing: Standing, export: Export, now: dt.datetime, most: int) -> Ready:
+    """The intervals of an export that have ended."""
+    schedule = schedule_of(export)
+    spans = schedule.due(standing.next_start, now, most)
+    named = [(span.start, span.end, schedule.begins_at(str(export.id), span.end)) for span in spans]
+    return Ready(standing, named, next_end(schedule, spans[-1].end if spans else standing.next_start))
 
 
 @contextlib.contextmanager
