@@ -21,6 +21,8 @@ from tidemill.store.postgres import open_postgres
 _log = logging.getLogger(__name__)
 #: How often is looked for what is due; and for that of workers that are gone.
 _LOOKS_EVERY_SECONDS, _MISSES_EVERY_SECONDS = 1.0, 5.0
+#: While it is at work: a look at a long queue costs the database as much as a small run does, and may bring several.
+_LOOKS_AT_WORK_EVERY_SECONDS, _ENDS_TOGETHER_SECONDS = 0.2, 0.02
 _STOPS_WITHIN_SECONDS, _PRUNES_EVERY_SECONDS = 0.1, 60.0
 #: The code of the error of a worker that is known as dead.
 LOST = "worker_lost"
@@ -63,6 +65,7 @@ class Worker:
         self._active: dict[threading.Thread, tuple[Queue[Any], Any]] = {}
         self._missed_at, self._pruned_at = 0.0, 0.0
         self._launched = self._more = False
+        self._full: set[int] = set()  # queues that gave as much as there was room for: they have more, most likely
         #: Whether it begins nothing more.
         self.stopping = False
         self._ended = threading.Event()
@@ -89,12 +92,17 @@ class Worker:
         self.drain()
 
     def _wait(self, stopping: Callable[[], bool]) -> None:
-        """Until the next look: at once when something that it did is over, and there may be more to do."""
-        end = time.monotonic() + _LOOKS_EVERY_SECONDS
+        """Until the next look: soon when something that it did is over, and there may be more to do."""
+        began = time.monotonic()
+        end = began + _LOOKS_EVERY_SECONDS
         while not stopping() and (left := end - time.monotonic()) > 0:
             pause = min(left, _STOPS_WITHIN_SECONDS)
+            early = began + _LOOKS_AT_WORK_EVERY_SECONDS - time.monotonic()
             if not self._more:
                 time.sleep(pause)
+            elif self._active and early > 0:
+                if self._ended.wait(min(pause, early)):
+                    time.sleep(min(_ENDS_TOGETHER_SECONDS, early))
             elif self._ended.wait(pause):
                 return
 
@@ -113,7 +121,7 @@ class Worker:
             self._pruned_at = time.monotonic()
             self._engine.prune()
         self._ended.clear()
-        due = [queue for queue in self._queues if queue.any_due()]
+        due = [queue for queue in self._queues if id(queue) in self._full or queue.any_due()]
         self._more = bool(due)
         return sum(self._take(queue) for queue in due)
 
@@ -125,6 +133,7 @@ class Worker:
         self._engine.launch()
         self._launched = True
         taken = queue.take(self._engine.worker, room)
+        (self._full.add if len(taken) == room else self._full.discard)(id(queue))
         for item in taken:
             thread = threading.Thread(target=self._perform, args=(queue, item), daemon=True)
             self._active[thread] = (queue, item)

@@ -32,11 +32,12 @@ BUSY = f"""
     ) AS had JOIN {SCHEMA}.exports e ON e.id = had.export_id GROUP BY 1
 """
 #: Those that may be taken now. Of an export its intervals go in order, one at a time. Of a connection so many run at
-#: once; the export that was served longest ago is first, so that none waits for all intervals of another one.
+#: once; who has waited longest is first: since it was due, or since its export was served, so that none waits for all
+#: intervals of another one, and who was late is not late again.
 _NEXT = f"""
     WITH busy AS ({BUSY}), free AS (
-        SELECT t.id, e.connection_id, s.served_at, t.due_at, row_number() OVER (
-            PARTITION BY e.connection_id ORDER BY s.served_at NULLS FIRST, t.due_at, t.id) AS place
+        SELECT t.id, e.connection_id, greatest(t.due_at, s.served_at) AS since, row_number() OVER (
+            PARTITION BY e.connection_id ORDER BY greatest(t.due_at, s.served_at), t.due_at, t.id) AS place
         FROM {SCHEMA}.tasks t
         JOIN {SCHEMA}.exports e ON e.id = t.export_id
         JOIN {SCHEMA}.schedules s ON s.export_id = t.export_id
@@ -46,7 +47,7 @@ _NEXT = f"""
     )
     SELECT free.id FROM free LEFT JOIN busy USING (connection_id)
     WHERE free.place + coalesce(busy.number, 0) <= :per_connection
-    ORDER BY free.served_at NULLS FIRST, free.due_at, free.id LIMIT :limit
+    ORDER BY free.since, free.id LIMIT :limit
 """
 
 

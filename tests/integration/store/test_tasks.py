@@ -109,6 +109,20 @@ def test_an_export_with_many_intervals_lets_others_go_between(database: Database
     assert all(order[:8].count(other.id) == 2 for other in others)
 
 
+def test_who_was_late_is_not_late_again(database: Database, tasks: Tasks) -> None:
+    # Of each: how many minutes ago it was due, and its export was served.
+    waiting = {"was late": (5, 10), "was not": (1, 20), "has a backlog": (180, 0.5)}
+    made = {name: export(database, name, 1) for name in waiting}
+    ago = "now() - make_interval(secs => :seconds) WHERE export_id = :id"
+    with database.begin() as connection:
+        for name, (due, served) in waiting.items():
+            for change, minutes in (("tasks SET due_at", due), ("schedules SET served_at", served)):
+                which = {"id": made[name].id, "seconds": minutes * 60}
+                connection.execute(sa.text(f"UPDATE tidemill.{change} = {ago}"), which)
+    order = [tasks.take("me", 1, 10)[0].export_id for _ in waiting]
+    assert order == [export.id for export in made.values()]
+
+
 def test_who_takes_at_once_takes_each_once(database: Database, tasks: Tasks) -> None:
     for number in range(30):
         export(database, f"e{number}", 3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 #: As PostHog's app has them, unless it is told to keep all: "[]" for events other than $autocapture.
 _ELEMENTS = "CASE WHEN event = '$autocapture' THEN elements ELSE '[]' END"
-_MEASURED_EVERY_SECONDS = 30.0
+_MEASURED_EVERY_SECONDS, _GUESSED_EVERY_SECONDS = 30.0, 2.0
 
 
 class EventSource:
@@ -28,7 +30,8 @@ class EventSource:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._measured_at, self._compression = 0.0, queries.GUESSED
+        self._measuring = threading.Lock()
+        self._measured_at, self._compression = -math.inf, queries.GUESSED
 
     def catch_up(self) -> int:
         """The newest snapshot."""
@@ -83,11 +86,14 @@ class EventSource:
             return cursor.execute(f"SELECT number, count(*) FROM ({rows}) GROUP BY 1 ORDER BY 1").fetchall()
 
     def compression(self) -> float:
-        """Measured over the store, twice a minute at most: many small runs ask for it."""
-        now = time.monotonic()
-        if self._compression == queries.GUESSED or now - self._measured_at > _MEASURED_EVERY_SECONDS:
-            self._measured_at, self._compression = now, queries.compression(self._lake)
-        return self._compression
+        """Measured over the store by one at a time, and not often: many small runs ask for it."""
+        with self._measuring:
+            guessed = self._compression == queries.GUESSED  # an empty store; or its rows are in no file yet
+            every = _GUESSED_EVERY_SECONDS if guessed else _MEASURED_EVERY_SECONDS
+            if time.monotonic() - self._measured_at > every:
+                self._compression = queries.compression(self._lake)
+                self._measured_at = time.monotonic()
+            return self._compression
 
     def partitions(self, after: int, upto: int, size: str) -> list[tuple[dt.datetime, int]]:
         """By the time of the events."""
