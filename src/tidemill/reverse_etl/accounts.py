@@ -22,6 +22,7 @@ from tidemill.errors import ConfigError, TidemillError
 from tidemill.outbound import network
 from tidemill.outbound.client import Http
 from tidemill.reverse_etl.spec import NAME_RULE
+from tidemill.reverse_etl.work import opened_settings
 from tidemill.store.records_sync import Account
 from tidemill.store.secrets import Secrets
 from tidemill.store.sync_books import SyncBooks
@@ -122,8 +123,7 @@ class AccountService:
 
     def settings(self, saved: Account) -> Settings:
         """Those of a saved one, with its secrets."""
-        hidden = json.loads(self._secrets.decrypt(saved.secret)) if saved.secret is not None else {}
-        return registry.get(saved.kind).settings(**{**saved.settings, **hidden})
+        return opened_settings(saved, self._secrets)
 
     def get(self, name: str) -> AccountView:
         """The one of that name; NotFoundError if there is none."""

@@ -78,7 +78,7 @@ def look(client: Client, source: Source, model: ModelSpec, price: float) -> Foun
     AccessError
         It reads what may not be read.
     """
-    text = sql_of(model, client.project)
+    text = statement.of_model(model, client.project)
     found = _described(client, source, text)
     if found.statement_type != "SELECT":
         raise ConfigError(
@@ -97,14 +97,6 @@ def look(client: Client, source: Source, model: ModelSpec, price: float) -> Foun
         tables=tuple(".".join(table) for table in found.tables),
         location=found.location,
     )
-
-
-def sql_of(model: ModelSpec, project: str) -> str:
-    """The statement of a model, in the lines in which the user wrote it: BigQuery names them in its errors."""
-    if model.sql is None:
-        return statement.of_table(str(model.table), project)
-    before = model.sql[: len(model.sql) - len(model.sql.lstrip())]
-    return before + statement.one(model.sql)
 
 
 def cost(bytes_read: int, tables: int, price: float) -> float:

@@ -13,15 +13,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tidemill.destinations import deliver
-from tidemill.destinations.port import Mode, Op, Outcome, Outlet, Record, identity, rejected
-from tidemill.errors import ConflictError, RowError, TidemillError, UnavailableError
-from tidemill.outbound import network
-from tidemill.reverse_etl import freshness, journal, write_back
+from tidemill.destinations.port import Mode, Op, Outcome, Record, identity, rejected
+from tidemill.errors import ConflictError, NotFoundError, RowError, TidemillError, UnavailableError
+from tidemill.reverse_etl import freshness, journal, line, write_back
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.journal import Journal
-from tidemill.reverse_etl.pacing import Pacer
 from tidemill.reverse_etl.plan.port import Counts, Left, Piece, Planned, Planner, PlanRow
-from tidemill.reverse_etl.watch import Interrupted, Watch
+from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts
 from tidemill.store.records_sync import Sync, SyncRun
 
@@ -66,22 +64,23 @@ class Runner:
     def _execute(self, job: Job, watch: Watch) -> SyncRun:
         runs = self._parts.books.runs
         watch.asked = lambda: runs.cancel_requested(job.run.id)
-        with self._parts.planning(job) as planner:
+        ends = False  # what was delivered is remembered, also if it is to stop
+        with self._parts.planning(job, lambda: not ends and watch.cancelled()) as planner:
             if job.run.step == "plan":
                 job = dataclasses.replace(job, run=self._planned(job, planner, watch))
             stopped: TidemillError | None = None
             if job.run.step == "deliver":
                 try:
                     self._deliver(job, planner, watch)
-                except Interrupted:
-                    raise
                 except TidemillError as error:
+                    watch.assert_goes_on()
                     if _is_of_database(error):
                         raise
                     stopped = error
                 note = {"error": _said(stopped)} if stopped else {}
                 runs.note(job.run.id, step="commit", **note)
                 job = dataclasses.replace(job, run=runs.get(job.run.id))
+            ends = True
             if job.run.step == "commit":
                 job = dataclasses.replace(job, run=self._commit(job, planner, watch))
             return self._end(job, planner, watch)
@@ -102,9 +101,8 @@ class Runner:
             planned = planner.plan(job.wanted)
             self._assert_few_deletes(job, planned)
             self._keep_invalid(job, planner, planned.counts)
-        except Interrupted:
-            raise
         except TidemillError as error:
+            watch.assert_goes_on()
             if _is_of_database(error):
                 raise
             runs.note(job.run.id, step="write", error=_said(error))
@@ -164,28 +162,14 @@ class Runner:
         total, done = sum(piece.rows for piece in pieces), 0
         if not total:
             return
-        settings = self._parts.settings_of(self._parts.books.accounts.by_id(job.account.id))
-        pacer = Pacer(
-            f"{job.account.kind}:{settings.account}",
-            job.destination.pace(settings),
-            self._parts.paces,
-            self._parts.locks.attempt,
-            watch.sleep,
-        )
-        try:
-            with contextlib.ExitStack() as stack:
-                http = stack.enter_context(self._parts.http())
-                client = stack.enter_context(job.destination.open(settings, Outlet(http, watch.sleep)))
-                line = deliver.Line(client, job.action, pacer, watch.sleep, held=pacer.hold)
-                for piece, rows in _read_ahead(planner, job, pieces):
-                    watch.check()
-                    self._piece(job, piece, rows, line, watch)
-                    done += piece.rows
-                    watch.report("delivering", done, total)
-        except TidemillError as error:
-            raise network.without(error, settings.secrets) from None
+        with line.opened(self._parts, job, watch) as way:
+            for piece, rows in _read_ahead(planner, job, pieces):
+                watch.check()
+                self._piece(job, piece, rows, way, watch)
+                done += piece.rows
+                watch.report("delivering", done, total)
 
-    def _piece(self, job: Job, piece: Piece, rows: list[PlanRow], line: deliver.Line, watch: Watch) -> None:
+    def _piece(self, job: Job, piece: Piece, rows: list[PlanRow], way: deliver.Line, watch: Watch) -> None:
         pages = Journal(self._parts, job, piece, rows)
 
         def records() -> Iterator[Record]:
@@ -198,7 +182,7 @@ class Runner:
                     yield made
 
         try:
-            deliver.deliver(line, records(), pages.told)
+            deliver.deliver(way, records(), pages.told)
         finally:
             pages.flush()
 
@@ -208,7 +192,11 @@ class Runner:
         runs, wanted, error = self._parts.books.runs, job.wanted, job.run.error
         begun = self._begun(job)
         watch.report("remembering what was delivered", 0, 0)
-        left = planner.commit(wanted, self._left(job, planner, begun), begun)
+        try:
+            left = planner.commit(wanted, self._left(job, planner, begun), begun)
+        except NotFoundError as gone:  # the plan has expired, or somebody has deleted the state: there is no way back
+            runs.note(job.run.id, step="write", error=_said(gone))
+            return runs.get(job.run.id)
         changes: dict[str, Any] = {"columns": list(wanted.columns)}
         if not error:
             plan = job.run.plan or {}

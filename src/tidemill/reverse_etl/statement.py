@@ -10,6 +10,7 @@ import re
 
 from tidemill.bigquery import names
 from tidemill.errors import ConfigError
+from tidemill.reverse_etl.spec import ModelSpec
 
 _TOKEN = re.compile(
     r"""
@@ -96,6 +97,14 @@ def _string_end(sql: str, start: int, quote: str) -> int:
 def _open(sql: str, place: int, what: str) -> ConfigError:
     line = sql.count("\n", 0, place) + 1
     return ConfigError("model_sql", f"A {what} begins at line {line} and does not end.", hint="Close it.")
+
+
+def of_model(model: ModelSpec, project: str) -> str:
+    """The statement of a model, in the lines in which the user wrote it: BigQuery names them in its errors."""
+    if model.sql is None:
+        return of_table(str(model.table), project)
+    before = model.sql[: len(model.sql) - len(model.sql.lstrip())]
+    return before + one(model.sql)
 
 
 def of_table(table: str, project: str) -> str:

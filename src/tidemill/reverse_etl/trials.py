@@ -8,11 +8,11 @@ import uuid
 from typing import Any
 
 from tidemill.destinations import deliver
-from tidemill.destinations.port import Outcome, Outlet, Record
+from tidemill.destinations.port import Outcome, Record
 from tidemill.errors import NotFoundError, TidemillError
 from tidemill.outbound import network
 from tidemill.outbound.client import Seen
-from tidemill.reverse_etl.pacing import Pacer
+from tidemill.reverse_etl import line
 from tidemill.reverse_etl.plan.port import Planner, PlanRow
 from tidemill.reverse_etl.run import record_of
 from tidemill.reverse_etl.syncs import SyncService
@@ -84,22 +84,8 @@ class Trials:
 
     def _sent(self, job: Job, record: Record, watch: Watch, seen: list[Seen]) -> Outcome:
         outcomes: list[tuple[Record, Outcome]] = []
-        settings = self._parts.settings_of(job.account)
-        pacer = Pacer(
-            f"{job.account.kind}:{settings.account}",
-            job.destination.pace(settings),
-            self._parts.paces,
-            self._parts.locks.attempt,
-            watch.sleep,
-        )
-        try:
-            with self._parts.http() as http, job.destination.open(settings, Outlet(http, watch.sleep)) as client:
-                http.observe = seen.append
-                deliver.deliver(
-                    deliver.Line(client, job.action, pacer, watch.sleep, held=pacer.hold), [record], outcomes.extend
-                )
-        except TidemillError as error:
-            raise network.without(error, settings.secrets) from None
+        with line.opened(self._parts, job, watch, seen.append) as way:
+            deliver.deliver(way, [record], outcomes.extend)
         return outcomes[0][1]
 
     @contextlib.contextmanager
@@ -114,7 +100,7 @@ class Trials:
             uuid.uuid4(), sync.id, number, "running", "plan", spec, None, 0, 0, 0, 0, None, [], False, now, "", None
         )
         job = self._parts.job(sync, run)
-        with self._parts.planning(job) as planner:
+        with self._parts.planning(job, watch.cancelled) as planner:
             try:
                 watch.check()
                 yield job, planner

@@ -37,10 +37,14 @@ class Watch:
         """Whether it is to stop, for whatever reason."""
         return self._stopping() or self._is_asked()
 
-    def check(self) -> None:
-        """Raise Interrupted or Cancelled, if it is to stop."""
+    def assert_goes_on(self) -> None:
+        """Raise Interrupted, if this process stops: what failed may have failed by that."""
         if self._stopping():
             raise Interrupted(code="interrupted")
+
+    def check(self) -> None:
+        """Raise Interrupted or Cancelled, if it is to stop."""
+        self.assert_goes_on()
         if self._is_asked():
             raise Cancelled(hint="What was delivered is remembered.")
 

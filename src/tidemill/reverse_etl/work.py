@@ -86,7 +86,7 @@ class Job:
             sync=self.sync.id,
             run=self.run.id,
             number=self.run.number,
-            sql=sql_of(self.model, self.connection.project),
+            sql=statement.of_model(self.model, self.connection.project),
             key=self.model.key,
             columns=tuple(self.run.spec["columns"]),
             delivers=frozenset() if self.run.spec.get("adopts") else self.spec.mode.ops,
@@ -102,9 +102,10 @@ class Job:
 _FOUND = {Extraction.DIFF: Found.DIFF, Extraction.CURSOR: Found.CURSOR, Extraction.FULL: Found.FULL}
 
 
-def sql_of(model: ModelSpec, project: str) -> str:
-    """The statement of a model."""
-    return statement.one(model.sql) if model.sql is not None else statement.of_table(str(model.table), project)
+def opened_settings(account: Account, secrets: Secrets) -> Settings:
+    """What a user said of an account, with its secrets."""
+    hidden = json.loads(secrets.decrypt(account.secret)) if account.secret is not None else {}
+    return registry.get(account.kind).settings(**{**account.settings, **hidden})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,13 +128,13 @@ class Parts:
 
     def settings_of(self, account: Account) -> Settings:
         """What a user said of an account, with its secrets."""
-        hidden = json.loads(self.secrets.decrypt(account.secret)) if account.secret is not None else {}
-        return registry.get(account.kind).settings(**{**account.settings, **hidden})
+        return opened_settings(account, self.secrets)
 
     @contextlib.contextmanager
-    def planning(self, job: Job) -> Iterator[Planner]:
-        """The planner of a sync, for the time of the block."""
+    def planning(self, job: Job, cancelled: Callable[[], bool]) -> Iterator[Planner]:
+        """The planner of a sync, for the time of the block. `cancelled`: whether BigQuery is not to be waited for."""
         with self.client(job.connection, job.source) as client:
+            client.cancelled = cancelled
             yield self.planner(client, job.source, job.sync)
 
     def job(self, sync: Sync, run: SyncRun) -> Job:

@@ -13,6 +13,7 @@ from tests.syncs import NAME, Crm, People, prepare, quiet, run
 
 from tidemill.app import App
 from tidemill.errors import Cancelled, ConfigError, ConflictError
+from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.views import RunView
 from tidemill.reverse_etl.watch import Interrupted, Watch
 
@@ -306,6 +307,53 @@ def test_two_at_once_are_one(installation: Installation, app: App, people: Peopl
     assert remark is not None
     assert f"state_{sync.id.hex}" in remark
     assert not app.reverse_etl.syncs.find()
+
+
+def test_a_run_whose_plan_is_gone_ends_and_the_next_one_begins_anew(
+    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(app, installation, people, crm)
+    with monkeypatch.context() as patched:
+        patched.setattr(Runner, "_commit", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(app)
+    assert app.reverse_etl.syncs.show_run(NAME).status == "running"
+    assert len(crm.people) == 20
+    sync = app.reverse_etl.syncs.get(NAME)
+    (plan,) = app._sync_books.runs.find(sync.id)
+    people.ask(f"DROP TABLE `{installation.dataset}_state.plan_{plan.id.hex}`")
+    over = run(app)
+    assert (over.number, over.status) == (1, "failed")
+    assert over.error is not None
+    assert "plan_" in over.error["message"]
+    assert run(app).status == "completed"
+    assert crm.people == people.expected()
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_plan_that_takes_long_is_not_waited_for(
+    installation: Installation, app: App, people: People, crm: Crm, stops: bool
+) -> None:
+    prepare(app, installation, people, crm)
+    fault = {"path": "/jobs$", "method": "POST", "fault": "slow_job", "seconds": 600, "times": 99}
+    installation.local.set_faults([fault])
+
+    def slow() -> bool:
+        with contextlib.closing(installation.client()) as client:
+            return bool(client.at_work())
+
+    watch = Watch(lambda _what, _done, _all: None, slow if stops else lambda: False)
+    if not stops:
+        watch.stop_when(slow)
+        assert app.reverse_etl.syncs.run(NAME, watch, by="me").status == "cancelled"
+    else:
+        with pytest.raises(Interrupted):
+            app.reverse_etl.syncs.run(NAME, watch, by="me")
+        assert app.reverse_etl.syncs.show_run(NAME).status == "running"
+    assert not crm.asked
+    installation.local.set_faults([])
+    assert run(app).written == 20
+    assert len(crm.ids) == len(set(crm.ids)) == 20
 
 
 def test_a_cancelled_error_is_ours() -> None:

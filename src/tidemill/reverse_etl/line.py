@@ -1,0 +1,30 @@
+"""The way of rows to a destination, for a run and for a trial."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from tidemill.destinations.deliver import Line
+from tidemill.destinations.port import Outlet
+from tidemill.errors import TidemillError
+from tidemill.outbound import network
+from tidemill.outbound.client import Seen
+from tidemill.reverse_etl.pacing import Pacer
+from tidemill.reverse_etl.watch import Watch
+from tidemill.reverse_etl.work import Job, Parts
+
+
+@contextlib.contextmanager
+def opened(parts: Parts, job: Job, watch: Watch, observe: Callable[[Seen], None] | None = None) -> Iterator[Line]:
+    """A line to the destination of a sync, signed in and paced, for the time of the block. `observe`: is told of each
+    request. No error of the block holds a secret of the account."""
+    settings = parts.settings_of(parts.books.accounts.by_id(job.account.id))  # as it is now
+    account, pace = f"{job.account.kind}:{settings.account}", job.destination.pace(settings)
+    pacer = Pacer(account, pace, parts.paces, parts.locks.attempt, watch.sleep)
+    try:
+        with parts.http() as http, job.destination.open(settings, Outlet(http, watch.sleep)) as client:
+            http.observe = observe
+            yield Line(client, job.action, pacer, watch.sleep, held=pacer.hold)
+    except TidemillError as error:
+        raise network.without(error, settings.secrets) from None
