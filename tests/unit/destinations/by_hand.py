@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jsonschema
@@ -14,18 +14,27 @@ from tidemill.outbound.client import Http
 from tidemill.outbound.guard import Guard
 
 
-def record(action: Action, made: dict[str, Any], op: Op = Op.ADDED, mode: Mode | None = None, key: str = "1") -> Record:
+def record(
+    action: Action,
+    made: dict[str, Any],
+    op: Op = Op.ADDED,
+    mode: Mode | None = None,
+    key: str = "1",
+    version: str = "hash",
+) -> Record:
     """A row whose mapping gave that."""
     found = fields.checker(action)(made, op)
     assert not isinstance(found, Outcome), found.message
-    return Record(key, identity("sync", key, "hash", op), op, mode or action.modes[0], found)
+    return Record(key, identity("sync", key, version, op), op, mode or action.modes[0], found)
 
 
 @contextlib.contextmanager
-def client(destination: Destination, settings: dict[str, Any]) -> Iterator[Any]:
+def client(
+    destination: Destination, settings: dict[str, Any], sleep: Callable[[float], None] = lambda _: None
+) -> Iterator[Any]:
     """The destination's client."""
     http = Http(Guard(["127.0.0.1"]))
-    outlet = Outlet(http, lambda _: None)
+    outlet = Outlet(http, sleep)
     with contextlib.closing(http), destination.open(destination.settings(**settings), outlet) as made:
         yield made
 
@@ -36,12 +45,13 @@ def delivered(
     action: Action,
     records: Iterable[Record],
     waits: list[float] | None = None,
+    sleep: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Outcome]:
-    """The outcomes, by the rows' keys."""
+    """The outcomes, by the rows' keys. `waits` gets the pauses of the delivery, `sleep` those of the client, too."""
     told: dict[str, Outcome] = {}
-    slept = waits if waits is not None else []
-    with client(destination, settings) as made:
-        line = deliver.Line(made, action, lambda _: contextlib.nullcontext(), slept.append)
+    with client(destination, settings, sleep) as made:
+        pause = waits.append if waits is not None else sleep
+        line = deliver.Line(made, action, lambda _: contextlib.nullcontext(), pause)
         deliver.deliver(
             line, records, lambda outcomes: told.update({row.row_key: outcome for row, outcome in outcomes})
         )
