@@ -6,7 +6,7 @@ import pytest
 
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
-from tidemill.reverse_etl import model_check
+from tidemill.reverse_etl import model_check, statement
 from tidemill.reverse_etl.model_check import Found
 from tidemill.reverse_etl.spec import ModelSpec
 
@@ -22,7 +22,7 @@ def _model(sql: str) -> ModelSpec:
     [("SELECT nope", 1), ("\n\n  SELECT nope;", 3), ("-- why\nSELECT nope -- end", 2), ("\r\n\tSELECT nope ; # x", 2)],
 )
 def test_a_statement_stays_in_its_lines_and_columns(sql: str, line: int) -> None:
-    asked = model_check.sql_of(_model(sql), "p")
+    asked = statement.of_model(_model(sql), "p")
     assert ";" not in asked
     assert asked.endswith("\n")
     assert asked.splitlines()[line - 1].index("nope") == sql.splitlines()[line - 1].index("nope")
@@ -30,9 +30,9 @@ def test_a_statement_stays_in_its_lines_and_columns(sql: str, line: int) -> None
 
 def test_the_statement_of_a_table_reads_all_of_it() -> None:
     model = ModelSpec(name="people", table="analytics.people", key=("id",))
-    assert model_check.sql_of(model, "project-123") == "SELECT * FROM `project-123.analytics.people`\n"
+    assert statement.of_model(model, "project-123") == "SELECT * FROM `project-123.analytics.people`\n"
     other = ModelSpec(name="people", table="other-project.analytics.people", key=("id",))
-    assert "`other-project.analytics.people`" in model_check.sql_of(other, "project-123")
+    assert "`other-project.analytics.people`" in statement.of_model(other, "project-123")
 
 
 def test_costs_are_those_of_the_bytes_and_ten_mib_for_each_table_at_least() -> None:

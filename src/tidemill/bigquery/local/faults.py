@@ -22,7 +22,6 @@ an answer to the message; and ``expire_stream`` forgets the write stream that th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import random
 import re
@@ -112,11 +111,14 @@ class Faults:
         self._replaced.set()
         self._replaced = asyncio.Event()
 
-    async def let_go(self, fault: Fault) -> None:
-        """Wait as long as a ``slow_job`` says, or until another plan is in force."""
+    async def let_go(self, fault: Fault, stopped: asyncio.Event) -> bool:
+        """Wait as long as a ``slow_job`` says, or until another plan is in force. False if it was stopped before."""
         if any(fault is one for one in self.plan):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._replaced.wait(), fault.seconds)
+            ends = [asyncio.create_task(event.wait()) for event in (self._replaced, stopped)]
+            await asyncio.wait(ends, timeout=fault.seconds, return_when=asyncio.FIRST_COMPLETED)
+            for end in ends:
+                end.cancel()
+        return not stopped.is_set()
 
     def next(self, method: str, path: str) -> Fault | None:
         """The fault that happens to this request, if any. Every fault counts the request."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -42,6 +43,7 @@ class Queries:
     def __init__(self, emulator: Emulator, book: jobs.Jobs, tables: Tables, faults: Faults) -> None:
         self._emulator, self._book, self._tables, self._faults = emulator, book, tables, faults
         self._statements = Statements(emulator.engine, book)
+        self._late: dict[str, tuple[asyncio.Task[None], asyncio.Event]] = {}
 
     async def begin(
         self, request: Request, project: str, kind: str, account: str, granted: frozenset[str], fault: Fault | None
@@ -70,9 +72,39 @@ class Queries:
         if kind == "queries" and self._book.find(project, job_id):  # the same requestId: the same answer
             return await self._answer(project, job_id, body)
         job = jobs.resource(project, job_id, location, configuration, account, time.time())
-        with self._book.running(job):
+        with contextlib.ExitStack() as running:
+            running.enter_context(self._book.running(job))
+            if kind == "jobs" and fault is not None and fault.fault == "slow_job":
+                self._begin_late(job, sent, statement, fault, running.pop_all())
+                return JSONResponse(self._book.get(project, job_id, None))
             done = await self._run(job, sent, statement, fault)
         return await self._answer(project, job_id, body) if kind == "queries" else JSONResponse(done)
+
+    def _begin_late(
+        self,
+        job: dict[str, Any],
+        configuration: dict[str, Any],
+        statement: Statement,
+        fault: Fault,
+        running: contextlib.AbstractContextManager[None],
+    ) -> None:
+        """The job is RUNNING, and its work begins later, if it is not cancelled before."""
+        stopped = asyncio.Event()
+        name = job["jobReference"]["jobId"]
+
+        async def late() -> None:
+            with running:
+                try:
+                    if await self._faults.let_go(fault, stopped):
+                        await self._run(job, configuration, statement, None)
+                    else:
+                        self._failed(job, "stopped", "Job execution was cancelled: User requested cancellation")
+                except Refusal as refusal:
+                    self._failed(job, refusal.reason, refusal.message)
+
+        task = asyncio.create_task(late())
+        self._late[name] = (task, stopped)
+        task.add_done_callback(lambda _: self._late.pop(name, None))
 
     async def _dry_run(
         self,
@@ -113,7 +145,7 @@ class Queries:
         if fault is not None and fault.fault == "job_error":
             return self._failed(job, fault.reason, fault.message)
         if fault is not None:
-            await self._faults.let_go(fault)
+            await self._faults.let_go(fault, asyncio.Event())
         async with contextlib.AsyncExitStack() as stack:
             if statement.effect is not Effect.READS:
                 await stack.enter_async_context(self._emulator.changing())
@@ -186,7 +218,11 @@ class Queries:
         job = self._book.get(project, job_id, request.query_params.get("location"))
         if kind == "queries":
             return JSONResponse(await self._rows(job, dict(request.query_params)))
-        return JSONResponse({"kind": "bigquery#jobCancelResponse", "job": job} if request.method == "POST" else job)
+        if request.method != "POST":
+            return JSONResponse(job)
+        if job_id in self._late:
+            self._late[job_id][1].set()
+        return JSONResponse({"kind": "bigquery#jobCancelResponse", "job": job})
 
     def _list(self, request: Request, project: str) -> Response:
         asked = request.query_params
