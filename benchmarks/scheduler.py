@@ -246,9 +246,9 @@ def page(rows: list[dict[str, Any]], resting: dict[str, Any]) -> str:
     return f"""# Benchmarks of schedules
 
 Measured by `make bench`, or `python benchmarks/scheduler.py`: {processor()}, {os.cpu_count()} cores, on which the sink and who makes the events
-run, too. `tidemill serve` moves exports with an interval of five minutes for some ten minutes, after six in which
-their tables are made; each run has rows, and brings them to a server that answers like BigQuery and throws them away. The lag is from
-when a run was due to its end. Goal: none missed, p95 under 30 s.
+run, too. `tidemill serve`, with two processes that move runs (`TIDEMILL_WORKER_PROCESSES`), six at once each, has exports with an interval of five
+minutes, for some ten minutes after six in which their tables are made. Each run has rows, and brings them to a server that answers like BigQuery and
+throws them away. The lag is from when a run was due to its end. Goal: none missed, p95 under 30 s.
 
 {table}
 
