@@ -139,7 +139,7 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("made") / "home"
     subprocess.run([sys.executable, "-c", _MAKE, str(home)], check=True, timeout=120)
     with (home / "postgres" / "data" / "postgresql.auto.conf").open("a") as config:
-        config.write("fsync = off\n")  # what a process wrote outlives it, also by kill -9; nobody cuts this machine's power
+        config.write("fsync = off\n")  # what was written outlives a process, also one that is killed
     return home
 
 

@@ -86,7 +86,7 @@ class Queries:
         configuration: dict[str, Any],
         statement: Statement,
         fault: Fault,
-        running: contextlib.AbstractContextManager[None],
+        running: contextlib.ExitStack,
     ) -> None:
         """The job is RUNNING, and its work begins later, if it is not cancelled before."""
         stopped = asyncio.Event()
