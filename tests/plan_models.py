@@ -17,6 +17,9 @@ COLUMNS: dict[str, tuple[str, list[tuple[Any, Any]]]] = {
     "hash": ("STRING", [(text, text) for text in (None, "", "-")]),
     "i": ("INT64", [(number, number) for number in (None, 0, -1, 2**63 - 1)]),
     "n": ("NUMERIC", [(None, None), ("0", 0), ("1.5", 1.5), ("0.1", 0.1), ("9" * 29 + ".999999999",) * 2]),
+    "bn": ("BIGNUMERIC", [(None, None), ("0", 0), ("1.5", 1.5), ("-0.1", -0.1)]),
+    # BigQuery writes no blank behind POINT; the embedded one does.
+    "g": ("GEOGRAPHY", [(None, None), ("POINT(1 2)", "POINT (1 2)"), ("POINT(1.5 2)", "POINT (1.5 2)")]),
     "f": ("FLOAT64", [(None, None), (0.0, 0.0), (1.5, 1.5), (1e300, 1e300), ("NaN", None), ("Infinity", None)]),
     "b": ("BOOL", [(value, value) for value in (None, True, False)]),
     "y": ("BYTES", [(value, value) for value in (None, "", "AP8=")]),
