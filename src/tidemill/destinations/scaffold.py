@@ -10,6 +10,7 @@ from pathlib import Path
 from tidemill.errors import ConfigError, ConflictError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
+_KNOWN = "_KNOWN = {\n"  # in the registry
 
 _INIT = '''"""{title}."""
 '''
@@ -179,8 +180,8 @@ class {kind}Api(Api):
 
 
 def write(root: Path, name: str) -> list[Path]:
-    """Write the folder and the test of a new destination into a checkout, and its lines in both registries. Gives the
-    files.
+    """Write the folder and the API for tests of a new destination into a checkout, and its line in the registry. Gives
+    the files.
 
     Raises
     ------
@@ -213,23 +214,11 @@ def write(root: Path, name: str) -> list[Path]:
         folder / name / "README.md": _README,
         tests / "apis" / f"{name}.py": _API,
     }
+    known = registry.read_text()
+    place = known.index(_KNOWN) + len(_KNOWN)
+    line = '    "{name}": ("{name}.config", "{constant}"),\n'.format(**words)
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.format(**words))
-    _insert(registry, "_KNOWN = {\n", '    "{name}": ("{name}.config", "{constant}"),\n'.format(**words))
-    everything = tests / "everything.py"
-    _insert(
-        everything,
-        "from tests.contract.api import Api\n",
-        "from tests.contract.apis.{name} import {kind}Api\n".format(**words),
-    )
-    _insert(
-        everything, "APIS: dict[str, type[Api]] = {api.destination: api for api in (", "{kind}Api, ".format(**words)
-    )
-    return [*files, registry, everything]
-
-
-def _insert(path: Path, after: str, text: str) -> None:
-    found = path.read_text()
-    place = found.index(after) + len(after)
-    path.write_text(found[:place] + text + found[place:])
+    registry.write_text(known[:place] + line + known[place:])
+    return [*files, registry]
