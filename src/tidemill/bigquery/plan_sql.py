@@ -18,7 +18,7 @@ from tidemill.bigquery.sql import Place, literal
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
 
-KEPT_DAYS = 7
+KEPT_DAYS = 30
 #: What became of a row, beside the operations: `KEPT` is gone from the model, and its deletion was given up;
 #: `FORGOTTEN` is gone, and was never there. `STATE`: of the row that counts the state.
 UNCHANGED, DROPPED, KEPT, FORGOTTEN, STATE = "unchanged", "dropped", "kept", "forgotten", "state"

@@ -97,6 +97,7 @@ class Runner:
             if seen is not None and seen == job.sync.seen and self._may_skip(job):
                 runs.note(job.run.id, step="write")
                 return runs.get(job.run.id)
+            _assert_remembered(job, planner)
             job = self._prepared(job, planner)
             planned = planner.plan(job.wanted)
             self._assert_few_deletes(job, planned)
@@ -194,8 +195,13 @@ class Runner:
         watch.report("remembering what was delivered", 0, 0)
         try:
             left = planner.commit(wanted, self._left(job, planner, begun), begun)
-        except NotFoundError as gone:  # the plan has expired, or somebody has deleted the state: there is no way back
-            runs.note(job.run.id, step="write", error=_said(gone))
+        except NotFoundError as gone:  # the plan has expired, or somebody has deleted it: there is no way back
+            lost = NotFoundError(
+                "plan_gone",
+                f"The plan of the run is gone, so what it delivered cannot be remembered: {gone.message}",
+                hint="The next run delivers them again, under other ids: a tool that knows no keys has them twice.",
+            )
+            runs.note(job.run.id, step="write", error=_said(lost))
             return runs.get(job.run.id)
         changes: dict[str, Any] = {"columns": list(wanted.columns)}
         if not error:
@@ -270,6 +276,17 @@ def _read_ahead(planner: Planner, job: Job, pieces: list[Piece]) -> Iterator[tup
             if number + 1 < len(pieces):
                 reading.append(pool.submit(planner.rows, job.wanted, pieces[number + 1]))
             yield piece, rows
+
+
+def _assert_remembered(job: Job, planner: Planner) -> None:
+    """Raise ConflictError if somebody has deleted what is known of earlier runs: all rows would be sent once more."""
+    if job.sync.columns is None or job.sync.pending or job.spec.extraction == "full" or planner.remembers():
+        return
+    raise ConflictError(
+        "state_gone",
+        "What was delivered is not known any more: the state of the sync is gone.",
+        hint=f"Send all again: tidemill sync reset {job.sync.name} --resend. Or have them count as delivered: --adopt.",
+    )
 
 
 def _is_of_database(error: TidemillError) -> bool:

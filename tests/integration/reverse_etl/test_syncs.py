@@ -330,6 +330,23 @@ def test_a_run_whose_plan_is_gone_ends_and_the_next_one_begins_anew(
     assert crm.people == people.expected()
 
 
+def test_a_state_that_somebody_has_deleted_sends_nothing_again_before_it_is_said_so(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    prepare(app, installation, people, crm)
+    run(app)
+    state = f"`{installation.dataset}_state.state_{app.reverse_etl.syncs.get(NAME).id.hex}`"
+    for how, sent in (("adopt", 20), ("resend", 40)):
+        people.ask(f"DROP TABLE {state}")
+        stopped = run(app, force=True)
+        assert stopped.error is not None
+        assert (stopped.status, stopped.error["code"]) == ("failed", "state_gone")
+        app.reverse_etl.syncs.reset(NAME, how)
+        assert run(app).status == "completed"
+        assert len(crm.ids) == sent
+    assert crm.people == people.expected()
+
+
 @pytest.mark.parametrize("stops", [False, True])
 def test_a_plan_that_takes_long_is_not_waited_for(
     installation: Installation, app: App, people: People, crm: Crm, stops: bool

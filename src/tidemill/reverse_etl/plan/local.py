@@ -61,6 +61,10 @@ class LocalPlanner:
             self._keep(cursor, folder, wanted, model, planned)
         return planned
 
+    def remembers(self) -> bool:
+        """See `Planner`."""
+        return self._files.newest() is not None
+
     def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
         """See `Planner`."""
         import pyarrow.parquet as pq  # 50 ms

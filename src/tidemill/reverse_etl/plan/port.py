@@ -137,6 +137,9 @@ class Planner(Protocol):
             The statement is wrong, too expensive, or not allowed.
         """
 
+    def remembers(self) -> bool:
+        """Whether what was delivered is still known: False before the first plan, and if somebody has deleted it."""
+
     def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
         """The rows of a piece, by key: the same in the same order each time."""
 

@@ -53,6 +53,10 @@ class WarehousePlanner:
             found = self._overview(plan, wanted)
         return Planned(found.counts, found.pieces, found.known, billed, found.upto)
 
+    def remembers(self) -> bool:
+        """See `Planner`."""
+        return self._client.get_table(self._dataset, self._state[2]) is not None
+
     def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
         """See `Planner`."""
         model = self._shape(wanted)
@@ -106,7 +110,7 @@ class WarehousePlanner:
 
     def resend(self) -> None:
         """See `Planner`."""
-        if self._has_state():
+        if self.remembers():
             self._change(state_sql.resend(self._state))
 
     def forget(self) -> None:
@@ -116,14 +120,14 @@ class WarehousePlanner:
     def drop(self, keys: Iterable[str]) -> int:
         """See `Planner`."""
         wanted = sorted(set(keys))
-        if not self._has_state():
+        if not self.remembers():
             return 0
         parts = [wanted[start : start + _KEYS] for start in range(0, len(wanted), _KEYS)]
         return sum(self._change(state_sql.drop(self._state, part)) for part in parts)
 
     def look(self, key: str) -> Known | None:
         """See `Planner`."""
-        if not self._has_state():
+        if not self.remembers():
             return None
         for row in self._ask(state_sql.look(self._state, key), "tables.getData"):
             return Known(**{**row, "at": texts.moment(row["at"])})
@@ -213,9 +217,6 @@ class WarehousePlanner:
             labels={"tidemill_sync": label(self._sync.hex)},
         )
         self._client.create_table(self._dataset, self._state[2], layout)
-
-    def _has_state(self) -> bool:
-        return self._client.get_table(self._dataset, self._state[2]) is not None
 
     def _load(self, path: Path, into: Place, wanted: Wanted) -> None:
         layout = Layout(state_sql.LEFT, expires_seconds=_KEPT_SECONDS)
