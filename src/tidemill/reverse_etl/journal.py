@@ -1,8 +1,13 @@
 """What became of the rows of a piece: kept as soon as it is known, so that who goes on with the run does not send them
-again."""
+again.
+
+That a process is at a piece is kept before it sends anything. If it dies, rows of which nothing is known may have been
+on their way: they are known as the same when they come again, and if they vanish from the model, they are deleted.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from tidemill.destinations.port import Outcome, Record, Status
@@ -13,6 +18,8 @@ from tidemill.store.sync_runs import Call
 
 #: Rows that were refused before they were sent are kept together, up to so many.
 _TOGETHER = 500
+#: The code of rows that were on their way, maybe, when a process died.
+INTERRUPTED = "interrupted"
 #: Characters of a message of somebody else's that are kept.
 _MOST = 1_000
 
@@ -25,6 +32,17 @@ class Journal:
         self._positions = {row.key: position for position, row in enumerate(rows)}
         self._calls = parts.books.runs.calls(job.run.id, piece.number)
         self._waiting: list[tuple[int, Outcome]] = []
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Rows of the piece are sent in the block; what became of them is kept at its end."""
+        runs = self._parts.books.runs
+        entered = runs.enter(self._job.run.id, self._piece.number)
+        try:
+            yield
+        finally:
+            self.flush()
+            runs.leave(entered)
 
     def left(self) -> Iterator[tuple[int, PlanRow]]:
         """Rows that have no outcome yet, each with its position."""
@@ -85,9 +103,12 @@ def left(calls: Sequence[Call], rows: Sequence[PlanRow]) -> Iterator[Left]:
     """Of the rows of a piece, those that were not acknowledged, by its calls."""
     sent = {position for call in calls for position in call.positions}
     others = {told[0]: told for call in calls for told in call.others}
+    died = any(not call.positions for call in calls)
     for position, row in enumerate(rows):
         if position in others:
             _, status, code, message, unsure = others[position]
             yield Left(row, status, code, unsure, message)
+        elif position not in sent and died:
+            yield Left(row, "retry", INTERRUPTED, True, "The process died, and the row may have been on its way.")
         elif position not in sent:
             yield Left(row, "unsent")

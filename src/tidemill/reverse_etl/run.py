@@ -182,10 +182,8 @@ class Runner:
                 else:
                     yield made
 
-        try:
+        with pages.open():
             deliver.deliver(way, records(), pages.told)
-        finally:
-            pages.flush()
 
     # Commit
 
@@ -215,7 +213,7 @@ class Runner:
         return runs.get(job.run.id)
 
     def _begun(self, job: Job) -> list[Piece]:
-        """The pieces of which something was sent: all of them, unless the run was stopped."""
+        """The pieces of which something may have been sent: all of them, unless the run was stopped."""
         runs, pieces = self._parts.books.runs, pieces_of(job.run)
         return [piece for piece in pieces if not job.run.error or runs.calls(job.run.id, piece.number)]
 

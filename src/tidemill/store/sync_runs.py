@@ -21,7 +21,8 @@ from tidemill.store.tables_sync import sync_runs as table
 @dataclasses.dataclass(frozen=True)
 class Call:
     """What became of rows of a piece, by their positions in it. `others`: those that were not written: position,
-    status, code, message, whether it may be there all the same."""
+    status, code, message, whether it may be there all the same. Without positions it says that a process is at the
+    piece, or has died at it."""
 
     piece: int
     positions: Sequence[int]
@@ -119,6 +120,17 @@ class SyncRuns:
         with self._database.begin() as connection:
             connection.execute(sa.insert(calls).values(**values, others=[list(other) for other in call.others]))
             connection.execute(sa.update(table).where(table.c.id == run_id).values(**counts))
+
+    def enter(self, run_id: uuid.UUID, piece: int) -> int:
+        """A process begins to send rows of a piece. Gives what `leave` is told."""
+        values = {"run_id": run_id, "piece": piece, "positions": [], "others": []}
+        with self._database.begin() as connection:
+            return int(connection.execute(sa.insert(calls).values(**values).returning(calls.c.number)).scalar_one())
+
+    def leave(self, entered: int) -> None:
+        """It has kept all that it knows of the piece's rows."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(calls).where(calls.c.number == entered))
 
     def calls(self, run_id: uuid.UUID, piece: int) -> list[Call]:
         """What became of rows of a piece."""

@@ -13,6 +13,7 @@ from tests.syncs import NAME, Crm, People, prepare, quiet, run
 
 from tidemill.app import App
 from tidemill.errors import Cancelled, ConfigError, ConflictError
+from tidemill.reverse_etl import journal
 from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.views import RunView
 from tidemill.reverse_etl.watch import Interrupted, Watch
@@ -345,6 +346,29 @@ def test_a_state_that_somebody_has_deleted_sends_nothing_again_before_it_is_said
         assert run(app).status == "completed"
         assert len(crm.ids) == sent
     assert crm.people == people.expected()
+
+
+def test_rows_that_were_on_their_way_when_a_process_died_are_known_though_the_run_is_cancelled(
+    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(app, installation, people, crm)
+    with monkeypatch.context() as killed:  # after the rows were taken, and before anything could be kept
+        killed.setattr(journal.Journal, "flush", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(app)
+    assert len(crm.people) == 20
+    app.reverse_etl.syncs.cancel(NAME)
+    assert run(app).status == "cancelled"
+    people.rows[3] = ("new@example.com", "pro")
+    del people.rows[5]
+    people.save()
+    assert run(app).status == "completed"
+    assert crm.people == people.expected()
+    ids: dict[str, set[str]] = {}
+    for row in crm.sent:
+        ids.setdefault(row["key"], set()).add(row["id"])
+    assert {key for key, known in ids.items() if len(known) > 1} == {"3", "5"}, "one is changed, one deleted"
+    assert app.reverse_etl.syncs.run(NAME, quiet(), by="me", force=True).written == 0
 
 
 @pytest.mark.parametrize("stops", [False, True])
