@@ -49,6 +49,7 @@ class Plan:
     number: int
     delivers: Collection[str]
     by_key: bool = False
+    leaves: bool = False
     cursor: Field | None = None
     position: str | None = None
     exact: bool = False
@@ -99,6 +100,8 @@ def select(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> str:
     """The rows of a plan. `rows`: what gives those of the model; `state`: what has those of the state."""
     any_values = "".join(f", ANY_VALUE({name}) AS {name}" for name in plan.names)
     deliver = f"kind IN ({_texts(plan.delivers)}) AND row_count = 1" if plan.delivers else "FALSE"
+    if plan.leaves:
+        deliver += " AND (kind != 'updated' OR retried)"
     delivered = "".join(f", IF({deliver}, {name}, NULL) AS {name}" for name in plan.names)
     since = str(plan.number)
     if state is not None:

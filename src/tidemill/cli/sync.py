@@ -137,7 +137,9 @@ def edit(
     map_: list[str] = _MAP,
     mapping: str = _MAPPING,
     resend: bool = typer.Option(False, "--resend", help="If the mapping changes: send all rows again, mapped anew."),
-    adopt: bool = typer.Option(False, "--adopt", help="If the mapping changes: leave what was sent as it is."),
+    leave: bool = typer.Option(
+        False, "--leave", help="If the mapping changes: leave what was sent as it is. Other rows are sent, mapped anew."
+    ),
     interval: str = _INTERVAL,
     time_zone: str = export_schedule.TIME_ZONE,
     offset: str = export_schedule.OFFSET,
@@ -161,7 +163,7 @@ def edit(
         if map_ or mapping is not None:
             kept: dict[str, Any] = {} if mapping is not None else syncs.get(name).spec.mapping
             changes["mapping"] = {**kept, **mapped(map_, mapping)}
-        reset = "resend" if resend else "adopt" if adopt else None
+        reset = "resend" if resend else "leave" if leave else None
         made = syncs.edit(name, changes, reset=reset)
     if as_json:
         output.print_json(made)
@@ -269,15 +271,21 @@ def unpause(name: str = _NAME) -> None:
 def reset(
     name: str = _NAME,
     resend: bool = typer.Option(False, "--resend", help="The next run sends all rows, as changed ones."),
-    adopt: bool = typer.Option(False, "--adopt", help="The next run takes all rows as delivered, and sends none."),
+    leave: bool = typer.Option(
+        False, "--leave", help="The next run leaves rows that were delivered as they are, and sends the others."
+    ),
+    adopt: bool = typer.Option(
+        False, "--adopt", help="The next run takes all rows as delivered, also such as never were, and sends none."
+    ),
     forget: bool = typer.Option(False, "--forget", help="The next run sends all rows, as new ones."),
 ) -> None:
     """Have the next run begin anew with all rows."""
     from tidemill.errors import ConfigError
 
-    chosen = [how for how, wanted in (("resend", resend), ("adopt", adopt), ("forget", forget)) if wanted]
+    hows = (("resend", resend), ("leave", leave), ("adopt", adopt), ("forget", forget))
+    chosen = [how for how, wanted in hows if wanted]
     if len(chosen) != 1:
-        raise ConfigError("reset", "Say how.", hint="One of --resend, --adopt and --forget.")
+        raise ConfigError("reset", "Say how.", hint="One of --resend, --leave, --adopt and --forget.")
     with session.app() as opened:
         opened.reverse_etl.syncs.reset(name, chosen[0])
     output.done(f"The next run of {name} begins anew ({chosen[0]}).")

@@ -23,7 +23,7 @@ from tidemill.store.records_sync import SourceModel, Sync, SyncRun
 _LATE = dt.timedelta(minutes=5)
 #: What is shown by itself: `pause_reason`, and `overdue_since`, also where no server looks.
 _SHOWN = {Cause.PAUSED, Cause.OVERDUE}
-RESETS = ("resend", "adopt", "forget")
+RESETS = ("resend", "leave", "adopt", "forget")
 #: The columns of a model, and what they are: by a dry run.
 Columns = Callable[[SourceModel], list[str]]
 
@@ -62,7 +62,7 @@ class SyncService:
         return self._view(saved)
 
     def edit(self, name: str, changes: Mapping[str, Any], *, reset: str | None = None) -> SyncView:
-        """Change a sync. `reset`: what is done with rows that were delivered, if its mapping changes: resend, or adopt.
+        """Change a sync. `reset`: what is done with rows that were delivered, if its mapping changes: resend, or leave.
 
         Raises
         ------
@@ -76,11 +76,11 @@ class SyncService:
         self._assert_possible(made, source)
         more: dict[str, Any] = {}
         if made.mapping != before.mapping and saved.columns is not None:
-            if reset not in {"resend", "adopt"}:
+            if reset not in {"resend", "leave"}:
                 raise ConfigError(
                     "mapping_changed",
                     "The mapping changes what is sent of rows that are delivered already.",
-                    hint="Say what is to be done with them: --resend sends them all again, --adopt leaves them.",
+                    hint="Say what is to be done with them: --resend sends them all again, --leave leaves them.",
                 )
             more["pending"] = reset
         if made.schedule != before.schedule:
@@ -118,16 +118,16 @@ class SyncService:
             raise ConflictError(
                 "columns_changed",
                 "The columns that the mapping reads are others than before: all rows would count as changed.",
-                hint=f"Say what is to be done: tidemill sync reset {sync.name} --resend, or --adopt",
+                hint=f"Say what is to be done: tidemill sync reset {sync.name} --resend, or --leave",
             )
-        adopts = {"adopts": True} if sync.pending == "adopt" else {}
-        return self._books.runs.begin(sync.id, {**spec, **adopts, "forced": force, "deletes": deletes}, by)
+        return self._books.runs.begin(sync.id, {**spec, "forced": force, "deletes": deletes}, by)
 
     def spec_of(self, sync: Sync) -> dict[str, Any]:
         """What a run would keep of a sync and its model now."""
         source = self._books.models.by_id(sync.model_id)
         columns = drafts.hashed(SyncSpec.model_validate(sync.spec), self._columns(source))
-        return {"sync": sync.spec, "model": source.spec, "columns": columns}
+        adopts = {"adopts": sync.pending} if sync.pending in {"adopt", "leave"} else {}
+        return {"sync": sync.spec, "model": source.spec, "columns": columns, **adopts}
 
     def get(self, name: str) -> SyncView:
         """The sync of that name."""
@@ -173,8 +173,9 @@ class SyncService:
         self._books.syncs.settle(sync.id, paused_at=None, paused_by=None, pause_reason=None, failures=0, tries=0)
 
     def reset(self, name: str, how: str) -> None:
-        """Have the next run take what was delivered in another way: `resend` all rows; `adopt` the model as it is, as
-        delivered; `forget` that anything was delivered."""
+        """Have the next run take what was delivered in another way: `resend` all rows; `leave` those that were
+        delivered as they are, and send the others; `adopt` the model as it is, as delivered; `forget` that anything
+        was."""
         if how not in RESETS:
             raise ConfigError("reset", f"{how!r} is no reset.", hint=f"One of {', '.join(RESETS)}.")
         self._books.syncs.settle(self._books.syncs.get(name).id, pending=how)

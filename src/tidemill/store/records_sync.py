@@ -52,7 +52,7 @@ class Account:
 @dataclasses.dataclass(frozen=True)
 class Sync:
     """A sync. `columns`: of which the hashes of its state are made; `pending`: what is to be done before
-    the next plan: resend, adopt, forget; `position`: of its cursor; `seen`: how the model's tables were
+    the next plan: resend, adopt, leave, forget; `position`: of its cursor; `seen`: how the model's tables were
     when it was last gone through; `worker`: who has it now; `failures`: in a row."""
 
     id: uuid.UUID

@@ -55,7 +55,7 @@ syncs = sa.Table(
     sa.Column("destination_id", sa.ForeignKey(destinations.c.id, ondelete="RESTRICT"), nullable=False),
     sa.Column("spec", pg.JSONB, nullable=False),
     sa.Column("columns", pg.JSONB),  # of which the hashes of its state are made; null: it has none yet
-    sa.Column("pending", sa.Text),  # what is to be done before the next plan: resend, adopt, forget
+    sa.Column("pending", sa.Text),  # what is to be done before the next plan: resend, adopt, leave, forget
     sa.Column("position", sa.Text),  # of the cursor, up to which rows were seen
     sa.Column("seen", sa.Text),  # how the tables of the model were when it was last gone through; null: not known
     sa.Column("next_at", MOMENT),  # when it is due by its schedule; null: never

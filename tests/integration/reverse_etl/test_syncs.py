@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.contract.api import Reply
 from tests.installation import Installation
-from tests.syncs import NAME, Crm, People, prepare, quiet, run
+from tests.syncs import MAPPING, NAME, Crm, People, prepare, quiet, run
 
 from tidemill.app import App
 from tidemill.errors import Cancelled, ConfigError, ConflictError
@@ -255,14 +255,25 @@ def test_another_mapping_asks_what_is_to_be_done(
     mapping = {**{name: {"@path": f"$.{name}"} for name in ("email",)}, "n": {"@path": "$.id"}, "kind": "person"}
     with pytest.raises(ConfigError, match="delivered already"):
         app.reverse_etl.syncs.edit(NAME, {"mapping": mapping})
-    app.reverse_etl.syncs.edit(NAME, {"mapping": mapping}, reset="adopt")
+    app.reverse_etl.syncs.edit(NAME, {"mapping": mapping}, reset="leave")
     crm.sent.clear()
     assert run(app).written == 0
     assert not crm.sent
     assert counts(run(app, force=True)) == {"unchanged": 20}
+    people.rows |= {3: ("p3@example.com", "bad"), 20: ("p20@example.com", "bad")}
+    people.save()
+    app.reverse_etl.syncs.edit(NAME, {"mapping": MAPPING}, reset="resend")
+    assert run(app).rejected == 2
+    people.rows |= {3: ("p3@example.com", "pro"), 20: ("p20@example.com", "pro"), 21: ("p21@example.com", "pro")}
+    del people.rows[5]
+    people.save()
+    app.reverse_etl.syncs.edit(NAME, {"mapping": mapping}, reset="leave")
+    crm.sent.clear()
+    assert run(app).written == 4
+    assert {row["key"] for row in crm.sent} == {"3", "20", "21", "5"}, "were refused, is new, is gone"
     app.reverse_etl.syncs.edit(NAME, {"mapping": {**mapping, "kind": "human"}}, reset="resend")
     over = run(app)
-    assert counts(over) == {"updated": 20, "written": 20}
+    assert counts(over) == {"updated": 21, "written": 21}
     assert {row["data"]["kind"] for row in crm.sent} == {"human"}
 
 

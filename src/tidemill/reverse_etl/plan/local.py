@@ -173,6 +173,7 @@ class LocalPlanner:
             number=wanted.number,
             delivers=frozenset({Op.ADDED.value}) if full and delivers else delivers,
             by_key=wanted.by_key,
+            leaves=wanted.leaves,
             cursor=model.cursor,
             position=wanted.position,
         )

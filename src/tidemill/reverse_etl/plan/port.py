@@ -30,8 +30,9 @@ class Wanted:
     `number`: of the run among those of its sync. `sql`: the model, one SELECT without a semicolon. `columns`: those
     that are mapped, by which a row is hashed, sorted. `delivers`: what the mode delivers; other changes are noted in
     the state without leaving the warehouse. `by_key`: rows that are in the state are not looked at further (mode
-    insert). `position`: of the cursor, up to which rows were seen; None: the first time. `written`: what became of the
-    rows is written down in the warehouse, which needs those that were not acknowledged there.
+    insert). `leaves`: rows that were delivered count as delivered as they are now; new ones are sent, and such as were
+    not taken. `position`: of the cursor, up to which rows were seen; None: the first time. `written`: what became of
+    the rows is written down in the warehouse, which needs those that were not acknowledged there.
     """
 
     sync: uuid.UUID
@@ -42,6 +43,7 @@ class Wanted:
     columns: tuple[str, ...]
     delivers: frozenset[Op]
     by_key: bool = False
+    leaves: bool = False
     found: Found = Found.DIFF
     cursor: str | None = None
     position: str | None = None

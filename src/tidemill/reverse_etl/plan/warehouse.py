@@ -159,6 +159,7 @@ class WarehousePlanner:
             number=wanted.number,
             delivers=delivers,
             by_key=wanted.by_key,
+            leaves=wanted.leaves,
             cursor=model.cursor,
             position=wanted.position,
         )
