@@ -115,7 +115,15 @@ def enter() -> None:
     what the others have begun."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    log()
+
+
+def log() -> None:
+    """What the process says goes to standard error. Addresses that are asked may be secrets: webhooks have their key in
+    them."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for client in ("httpx", "httpcore"):
+        logging.getLogger(client).setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
-import logging
 import multiprocessing
 import os
 import resource
@@ -17,7 +16,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.api import background, folders, spares, write
+from tidemill.api import background, child, folders, spares, write
 from tidemill.api.roles import HTTP, Role
 from tidemill.errors import ConflictError
 from tidemill.settings import Settings, current
@@ -45,7 +44,7 @@ def application() -> Server:
     _allow_connections()
     sys.setswitchinterval(_THREAD_TURN_SECONDS)
     gc.set_threshold(*_GC)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    child.log()
     if _WRITER not in os.environ:
         return api_server(current())
     return capture_server(current(), int(os.environ.get(_PROCESSES, "1")), Path(os.environ[_WRITER]))

@@ -82,7 +82,9 @@ def create(
     if as_json:
         output.print_json(made)
         return
-    output.done(f"Sync {made.name} is made. See what it would send: tidemill sync preview {made.name}")
+    output.done(f"Sync {made.name} ({made.spec.mode}) is made. See what it would send: tidemill sync preview {name}")
+    if made.next_at is not None:
+        output.note(f"It runs at {made.next_at:%Y-%m-%d %H:%M} UTC first, if tidemill serve does.")
 
 
 def mapped(pairs: list[str], mapping: str | None) -> dict[str, Any]:

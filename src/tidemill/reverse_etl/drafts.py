@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tidemill.destinations import registry
-from tidemill.destinations.port import Action, Kind
+from tidemill.destinations.port import Action, Kind, Mode
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl import spec as specs
@@ -116,6 +116,12 @@ def check(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[
             "column_unknown",
             f"The mapping names columns that the model does not have: {', '.join(unknown)}.",
             hint=_columns(columns),
+        )
+    if not made.mapping and made.mode is not Mode.DELETE:
+        raise ConfigError(
+            "mapping_empty",
+            "Nothing is mapped: the rows would be sent without a field.",
+            hint=f"Add --map FIELD=COLUMN, or --suggest; --map 'FIELD=*' is the whole row. {_columns(columns)}",
         )
     missing = [field.name for field in action.fields if field.required and field.name not in made.mapping]
     if missing and not any(name.startswith(("@", "__segment_internal_directive")) for name in made.mapping):

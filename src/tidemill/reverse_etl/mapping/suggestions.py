@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import ConfigError
@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from tidemill.destinations.port import Field
 
 
-def suggest(fields: Sequence[Field], columns: Iterable[str]) -> dict[str, Any]:
+def suggest(fields: Sequence[Field], columns: Sequence[str]) -> dict[str, Any]:
     """A mapping for fields of an action: for each, the column that has its name, or one of its other names; else what
-    the destination proposes, if the row has what that reads.
+    the destination proposes, if the row has what that reads. Where any names will do, each column as it is called.
 
     Names are the same that differ in case, underscores, hyphens and spaces; one that does not differ goes first.
     """
     exact = set(columns)
+    if not fields:
+        return {column: {"@path": f"$.{column}"} for column in columns}
     alike = {_plain(column): column for column in sorted(exact, reverse=True)}
     found: dict[str, Any] = {}
     for field in fields:
