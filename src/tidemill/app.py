@@ -16,6 +16,7 @@ from tidemill.health import Check
 from tidemill.settings import Settings
 
 if TYPE_CHECKING:
+    from tidemill.access.service import TokenService
     from tidemill.bigquery.client import Client
     from tidemill.bigquery.local.service import LocalBigQuery
     from tidemill.capture.service import KeyService
@@ -332,6 +333,14 @@ class App:
         from tidemill.store.keys import Keys
 
         return KeyService(Keys(self.database))
+
+    @part
+    def tokens(self) -> TokenService:
+        """Tokens by which programs use the API."""
+        from tidemill.access.service import TokenService
+        from tidemill.store.tokens import Tokens
+
+        return TokenService(Tokens(self.database))
 
     def _client(self, connection: Connection, project: str) -> Client:
         return self.connections.client(connection, project)

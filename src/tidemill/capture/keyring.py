@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tidemill.capture.service import digest, looks_like_key
+from tidemill.bearer import KEY, digest
 
 #: How long a key is believed to be good, and an unknown text to be none. That a key was revoked is seen with each
 #: commit, so nothing that it sends is taken meanwhile; and a key may have been made just now.
@@ -62,7 +62,7 @@ class Keyring:
         UnavailableError
             The database does not answer.
         """
-        if not looks_like_key(key):
+        if not KEY.looks_like(key):
             return None
         hashed, now = digest(key), time.monotonic()
         known = self._known.get(hashed)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import hashlib
-import secrets
-import string
 import uuid
 from typing import Any, Protocol
 
 import pydantic
 
+from tidemill.bearer import KEY, digest
 from tidemill.capture.spec import KeySpec
 from tidemill.errors import ConfigError
-
-_ALPHABET = string.ascii_letters + string.digits
-_PREFIX, _LENGTH, _SHOWN = "tm_", 40, 8
 
 
 class Keys(Protocol):
@@ -46,16 +41,6 @@ class KeyView:
     revoked_at: dt.datetime | None
 
 
-def looks_like_key(text: str) -> bool:
-    """Whether it may be a key of ours: others need not be looked up."""
-    return len(text) == len(_PREFIX) + _LENGTH and text.startswith(_PREFIX)
-
-
-def digest(key: str) -> bytes:
-    """By which a key is found. It is random and long, so a plain hash tells nothing of it."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-
-
 class KeyService:
     """Keys."""
 
@@ -70,11 +55,11 @@ class KeyService:
         ConfigError, ConflictError
             The name is none, or is taken.
         """
-        key = _PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
-        start = key[: len(_PREFIX) + _SHOWN]
+        key = KEY.make()
+        start = KEY.start(key)
         try:
             spec = KeySpec(
-                name=f"team-{team_id}-{start[len(_PREFIX) :]}" if name is None else name,
+                name=f"team-{team_id}-{start.removeprefix(KEY.prefix)}" if name is None else name,
                 team_id=team_id,
                 events_per_second=events_per_second,
             )

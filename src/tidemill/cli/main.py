@@ -30,6 +30,7 @@ from tidemill.cli import (
     service,
     setup,
     sync,
+    token,
 )
 from tidemill.documents import page
 
@@ -60,6 +61,7 @@ app.add_typer(destination.app, name="destination")
 app.add_typer(sync.app, name="sync")
 app.add_typer(reverse_etl.app, name="reverse-etl")
 app.add_typer(notify.app, name="notify")
+app.add_typer(token.app, name="token")
 
 
 @app.callback(invoke_without_command=True)

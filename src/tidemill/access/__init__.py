@@ -1,0 +1,1 @@
+"""Who may use the API: tokens, and what each may do."""

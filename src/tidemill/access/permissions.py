@@ -1,0 +1,12 @@
+"""What a token may do."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Permission(enum.StrEnum):
+    """A scope of a token."""
+
+    SYNCS_TRIGGER = "syncs:trigger"  # have syncs run
+    SYNCS_READ = "syncs:read"  # see how runs of syncs stand
