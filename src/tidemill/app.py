@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tidemill.notify.service import NotifyService
     from tidemill.reverse_etl.lookout import SyncLookout
     from tidemill.reverse_etl.service import ReverseEtl
+    from tidemill.reverse_etl.triggers import TriggerService
     from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
     from tidemill.store.database import Database
@@ -286,6 +287,13 @@ class App:
             self.connections.auth,
             lambda: self.event_data.objects,
         )
+
+    @part
+    def sync_triggers(self) -> TriggerService:
+        """Runs of syncs that somebody wants. It takes little memory, unlike what runs them."""
+        from tidemill.reverse_etl.triggers import TriggerService
+
+        return TriggerService(self._sync_books, self._locks)
 
     @part
     def notify(self) -> NotifyService:

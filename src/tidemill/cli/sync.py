@@ -193,6 +193,27 @@ def start(
     sync_view.print_run(over, as_json=as_json)
 
 
+@app.command(epilog="Example: tidemill sync trigger crm --wait")
+def trigger(
+    name: str = _NAME,
+    wait: bool = typer.Option(False, "--wait", help="Wait for its end; Ctrl-C leaves it at work."),
+    force: bool = typer.Option(False, "--force", help="Also if no table of the model has changed."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Have a worker (tidemill serve, on any machine) run a sync, whether or not it has a schedule.
+
+    If a run of it is at work, or waits, nothing more is begun. The same by HTTP: POST /api/v1/syncs/NAME/trigger.
+    """
+    with session.app() as opened:
+        found = opened.sync_triggers.trigger(name, by=session.user(), force=force)
+        if not as_json:
+            sync_view.say_triggered(found, waits=wait)
+        elif not wait:
+            output.print_json(found)
+        if wait:
+            sync_view.print_state(opened.sync_triggers.wait(name, found.number), as_json=as_json)
+
+
 @app.command(epilog="Example: tidemill sync preview crm")
 def preview(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
     """A dry run: what would be sent, how many rows, and what the plan costs. Nothing is sent or remembered."""

@@ -13,6 +13,7 @@ import typer
 from tidemill.cli import output, progress
 
 if TYPE_CHECKING:
+    from tidemill.reverse_etl.triggers import RunState, Triggered
     from tidemill.reverse_etl.views import Estimate, RunView, SyncView, Tried
     from tidemill.reverse_etl.watch import Watch
 
@@ -59,6 +60,27 @@ def print_run(run: RunView, *, as_json: bool, whole: bool = False) -> None:
         raise typer.Exit(code)
     if run.rejected or run.invalid:
         raise typer.Exit(_REFUSED)
+
+
+def say_triggered(found: Triggered, *, waits: bool) -> None:
+    """That a run was asked for."""
+    number = f"run {found.number} of {found.sync}"
+    if found.already:
+        output.done(f"{found.sync} is at work or waits already, as {number}. Nothing more is begun.")
+    else:
+        output.done(f"A worker is to do {number}.")
+    if not waits:
+        output.note(f"How it stands: tidemill sync run show {found.sync} {found.number}")
+
+
+def print_state(state: RunState, *, as_json: bool) -> None:
+    """A run that was waited for. Raises Exit with the code that says how it ended, or why it could not begin."""
+    from tidemill.errors import TidemillError
+
+    if state.run is not None:
+        print_run(state.run, as_json=as_json)
+    elif state.error is not None:
+        raise TidemillError(state.error["code"], state.error["message"], hint=state.error["hint"])
 
 
 def _say(run: RunView) -> None:

@@ -69,7 +69,7 @@ class SyncQueue:
         try:
             watch = Watch(lambda _what, _done, _all: None, self._stopping)
             syncs = self._syncs()
-            over = syncs.runner.execute(item, lambda found: syncs.begin(found, BY), watch)
+            over = syncs.runner.execute(item, syncs.begin_due, watch)
         except Interrupted:
             self._settle(item, self._book.now(), tries=max(0, item.tries - 1))
         except TidemillError as error:
@@ -102,12 +102,14 @@ class SyncQueue:
                 waits = () if error.code in _ELSEWHERE else (alarms.waits(sync.name, said, again_at),)
                 self._settle(sync, again_at, Verdict(alarms=waits))
             elif isinstance(error, Cancelled):
+                self._books.triggers.fail(sync.id, said)
                 self._settle(sync, due.following(sync, now), tries=0)
             else:
                 self._fails(sync, said, now)
 
     def _fails(self, sync: Sync, error: dict[str, str], now: dt.datetime) -> None:
-        """It fails without a run that says so."""
+        """It fails without a run that says so; who has triggered it is told by that."""
+        self._books.triggers.fail(sync.id, error)
         following = due.following(sync, now)
         alarm = alarms.failed(sync.name, error, following, sync.failures + 1, _pause_after(sync))
         self._count(sync, following, error, Verdict(alarms=(alarm,)))

@@ -18,6 +18,7 @@ from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Parts
 from tidemill.store.records_notify import Cause
 from tidemill.store.records_sync import SourceModel, Sync, SyncRun
+from tidemill.store.sync_things import BY_SCHEDULE
 
 #: What is due so long ago, and is not begun, is shown as overdue.
 _LATE = dt.timedelta(minutes=5)
@@ -83,7 +84,7 @@ class SyncService:
                     hint="Say what is to be done with them: --resend sends them all again, --leave leaves them.",
                 )
             more["pending"] = reset
-        if made.schedule != before.schedule:
+        if made.schedule != before.schedule and not self._books.triggers.waiting(saved.id):
             more["next_at"] = due.first(made, self._books.syncs.now())
         return self._view(self._books.syncs.change(saved.id, name=made.name, spec=made.model_dump(mode="json"), **more))
 
@@ -121,6 +122,12 @@ class SyncService:
                 hint=f"Say what is to be done: tidemill sync reset {sync.name} --resend, or --leave",
             )
         return self._books.runs.begin(sync.id, {**spec, "forced": force, "deletes": deletes}, by)
+
+    def begin_due(self, sync: Sync) -> SyncRun:
+        """A new run of a sync that a worker has: by its schedule, or for who has triggered it."""
+        waiting = self._books.triggers.waiting(sync.id)
+        by = waiting[0].by if waiting else BY_SCHEDULE
+        return self.begin(sync, by, force=any(trigger.forced for trigger in waiting))
 
     def spec_of(self, sync: Sync) -> dict[str, Any]:
         """What a run would keep of a sync and its model now."""

@@ -10,6 +10,7 @@ from tidemill.store.paces import Paces
 from tidemill.store.sync_rejects import SyncRejects
 from tidemill.store.sync_runs import SyncRuns
 from tidemill.store.sync_things import Accounts, SourceModels, Sources, Syncs
+from tidemill.store.sync_triggers import SyncTriggers
 from tidemill.store.troubles import Troubles
 
 
@@ -23,6 +24,7 @@ class SyncBooks:
     accounts: Accounts
     syncs: Syncs
     runs: SyncRuns
+    triggers: SyncTriggers
     rejects: SyncRejects
     paces: Paces
     troubles: Troubles
@@ -37,6 +39,7 @@ class SyncBooks:
             Accounts(database),
             Syncs(database),
             SyncRuns(database),
+            SyncTriggers(database),
             SyncRejects(database),
             Paces(database),
             Troubles(database),

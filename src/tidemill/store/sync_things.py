@@ -20,6 +20,7 @@ from tidemill.store.named import Named
 from tidemill.store.records import Connection
 from tidemill.store.records_notify import Alarm, Cause
 from tidemill.store.records_sync import Account, Source, SourceModel, Sync
+from tidemill.store.sync_triggers import waiting
 from tidemill.store.tables_queue import schedules
 
 #: Who begins the runs of syncs that are due.
@@ -170,11 +171,18 @@ class Syncs(Named[Sync]):
             return [Sync(**row._mapping) for row in taken]
 
     def done(self, sync: Sync, next_at: dt.datetime | None, verdict: Verdict | None = None, **fields: Any) -> None:
-        """Its run is over, if this worker still has it: it is due again then. `verdict`: what is told of that."""
+        """Its run is over, if this worker still has it: it is due again then. `verdict`: what is told of that.
+
+        Who triggered it since the run was over gets another one, at once.
+        """
         mine = (self.table.c.id == sync.id, self.table.c.worker == sync.worker)
-        change = sa.update(self.table).where(*mine).values(worker=None, next_at=next_at, **fields)
         with self._database.begin() as connection:
             troubles.hold(connection, sync.id)
+            held = sa.select(self.table.c.id).where(*mine).with_for_update(key_share=True)
+            connection.execute(held)  # who triggers it waits
+            if not fields.get("tries", sync.tries) and connection.execute(waiting(sync.id)).first() is not None:
+                next_at = sa.func.now()
+            change = sa.update(self.table).where(*mine).values(worker=None, next_at=next_at, **fields)
             if connection.execute(change).rowcount and verdict is not None:
                 _tell(connection, sync.id, verdict)
 
