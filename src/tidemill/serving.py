@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from tidemill.capture.intake import Intake
     from tidemill.capture.keeper import Keeper
     from tidemill.capture.metrics import Metrics
-    from tidemill.capture.server import Server
+    from tidemill.capture.server import Application, Server
     from tidemill.capture.writer import Writer
+
+    #: Makes the API of an installation that is open.
+    MakeApi = Callable[[App], Application]
 
 
 def share_metrics(folder: Path) -> None:
@@ -28,10 +31,11 @@ def share_metrics(folder: Path) -> None:
     metrics.shared_by_processes(folder)
 
 
-def capture_server(settings: Settings, processes: int, writer: Path) -> Server:
+def capture_server(settings: Settings, processes: int, writer: Path, api: MakeApi | None = None) -> Server:
     """One of so many processes that take events over HTTP. It opens the installation when it begins.
 
-    `writer`: the socket of the process that keeps events for all of them.
+    `writer`: the socket of the process that keeps events for all of them; `api`: makes what answers below /api/, if
+    this server does.
     """
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
@@ -47,11 +51,11 @@ def capture_server(settings: Settings, processes: int, writer: Path) -> Server:
         closing.enter_context(app)
         return _intake(app, _remote(writer, closing), metrics, processes, closing)
 
-    return Server(opened, closing.close, metrics, settings.metrics_token)
+    return Server(opened, closing.close, metrics, settings.metrics_token, api=_made(api, app))
 
 
-def api_server(settings: Settings) -> Server:
-    """One that takes no events: it tells of its health, and of exports."""
+def api_server(settings: Settings, api: MakeApi) -> Server:
+    """One that takes no events: it has the API, and tells of its health, and of exports."""
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
 
@@ -66,7 +70,11 @@ def api_server(settings: Settings) -> Server:
     def of_exports() -> bytes:  # by when it is open
         return app.seeing.metrics.text()
 
-    return Server(opened, closing.close, Metrics(of_exports), settings.metrics_token, look)
+    return Server(opened, closing.close, Metrics(of_exports), settings.metrics_token, look, _made(api, app))
+
+
+def _made(api: MakeApi | None, app: App) -> Callable[[], Application] | None:
+    return None if api is None else functools.partial(api, app)
 
 
 def capture_writer(settings: Settings, path: Path) -> contextlib.AbstractContextManager[Writer]:

@@ -9,7 +9,7 @@ class Role(enum.StrEnum):
     """What a server does."""
 
     CAPTURE = "capture"  # takes events from SDKs
-    API = "api"  # tells by HTTP how things stand
+    API = "api"  # the HTTP API; tells how things stand
     WORKER = "worker"  # moves runs and streams
     SCHEDULER = "scheduler"  # says which runs are due
 

@@ -22,10 +22,13 @@ from tidemill.errors import ConflictError
 from tidemill.settings import Settings, current
 
 if TYPE_CHECKING:
-    from tidemill.capture.server import Server
+    from tidemill.app import App
+    from tidemill.capture.server import Application, Server
 
 #: By which the server's first process tells the others how many there are, and where the writer is.
 _PROCESSES, _WRITER = "TIDEMILL_SERVE_PROCESSES", "TIDEMILL_SERVE_WRITER"
+#: By which it tells them that they have the API.
+_API = "TIDEMILL_SERVE_API"
 #: How long requests are waited for that have begun, when the server is to stop.
 _STOP_SECONDS = 30
 _BACKLOG = 2048
@@ -46,8 +49,16 @@ def application() -> Server:
     gc.set_threshold(*_GC)
     child.log()
     if _WRITER not in os.environ:
-        return api_server(current())
-    return capture_server(current(), int(os.environ.get(_PROCESSES, "1")), Path(os.environ[_WRITER]))
+        return api_server(current(), _api)
+    api = _api if _API in os.environ else None
+    return capture_server(current(), int(os.environ.get(_PROCESSES, "1")), Path(os.environ[_WRITER]), api)
+
+
+def _api(app: App) -> Application:
+    """The API. Who never asks for it does without FastAPI, which takes tens of megabytes."""
+    from tidemill.api.v1.application import application
+
+    return application(app)
 
 
 def _end_with_parent() -> None:
@@ -142,6 +153,10 @@ def run(
             os.environ[_WRITER] = str(stack.enter_context(write.writing()))
         else:
             os.environ.pop(_WRITER, None)
+        if Role.API in roles:
+            os.environ[_API] = "1"
+        else:
+            os.environ.pop(_API, None)
         _answer(settings, listener, processes, proxies)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 from tidemill.capture.dialects import posthog
 from tidemill.capture.dialects.dialect import Trouble
@@ -13,11 +14,15 @@ from tidemill.capture.http import OVERLOADED, TEXT, Answer, Receive, Request, Sc
 from tidemill.capture.intake import AGAIN_SECONDS, API, DIALECTS, Intake
 from tidemill.capture.metrics import Metrics
 
+#: An ASGI application.
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = logging.getLogger(__name__)
 _NOT_FOUND = Answer(404, b'{"error":"there is nothing at this address"}')
 _FAILED = Answer(500, b'{"error":"the server failed; its log says why"}')
 _ALIVE = frozenset({"/health", "/_liveness", "/livez"})
 _READY = frozenset({"/ready", "/_readiness", "/readyz"})
+#: Below that is what the API answers, if this server has one.
+_API = "/api/"
 _LOCAL = frozenset({"127.0.0.1", "::1", None})
 
 
@@ -31,21 +36,47 @@ class Server:
         metrics: Metrics,
         metrics_token: str | None,
         look: Callable[[], None] | None = None,
+        api: Callable[[], Application] | None = None,
     ) -> None:
         """`opened` and `closed` are called at both ends of life. `look`: of a server that takes no events; it raises if
-        something is away that the server needs.
+        something is away that the server needs. `api`: makes what answers below /api/, when that is first asked for: it
+        takes memory, of which an idle server is to use little.
 
         `metrics_token`: who has it may read the metrics; without one, who asks from this machine."""
         self._opened, self._closed = opened, closed
         self._metrics, self._token, self._look = metrics, metrics_token, look
         self._intake: Intake | None = None
+        self._make_api, self._making = api, asyncio.Lock()
+        self._api: Application | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; or begin, and end."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
+        elif scope["type"] == "http" and self._make_api is not None and scope["path"].startswith(_API):
+            await self._ask_api(self._make_api, scope, receive, send)
         elif scope["type"] == "http":
             await self._answer(Request(scope, receive), send)
+
+    async def _ask_api(self, make: Callable[[], Application], scope: Scope, receive: Receive, send: Send) -> None:
+        status = 0
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            async with self._making:
+                api = self._api = self._api or await asyncio.to_thread(make)
+            await api(scope, receive, sending)
+        except OSError:  # the sender went away
+            return
+        except Exception:  # noqa: BLE001 - a bug of ours, not the sender's
+            _log.exception("%s %s", scope["method"], scope["path"])
+            if not status:
+                await respond(sending, Request(scope, receive), _FAILED)
+        self._metrics.answered("api", status)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:

@@ -29,9 +29,10 @@ def serve(
 ) -> None:
     """Do all that is to be done by itself, until it is stopped (Ctrl-C): take events from the SDKs of PostHog, Segment,
     RudderStack and Amplitude (capture), run exports when they are due (scheduler, worker), append what is new to the
-    tables of streaming exports (worker), and tell how all that stands (api; capture does, too).
+    tables of streaming exports (worker), answer programs that use the HTTP API (api), and tell how all that stands.
 
-    First, make a key for the SDKs: tidemill key create --team 1. An event is acknowledged when it is durable.
+    First, make a key for the SDKs: tidemill key create --team 1. An event is acknowledged when it is durable. A program
+    that uses the API needs a token: tidemill token create --help.
 
     The server speaks plain HTTP. If others than this machine can reach it, let a proxy with TLS stand before it
     (--behind), or keys and events can be read on their way.
@@ -49,7 +50,7 @@ def serve(
     with session.app() as opened:
         if listener is not None:
             shown = f"[{host}]" if ":" in host else host
-            what = "Taking events at" if Role.CAPTURE in role else "Answering /health, /ready and /metrics at"
+            what = "Taking events at" if Role.CAPTURE in role else "Answering /api/v1, /health, /ready and /metrics at"
             output.done(f"{what} http://{shown}:{listener.getsockname()[1]}")
             if Role.CAPTURE in role and not opened.keys.find():
                 output.note("There is no key yet. Make one: tidemill key create --team 1")

@@ -181,8 +181,9 @@ class Syncs(Named[Sync]):
             held = sa.select(self.table.c.id).where(*mine).with_for_update(key_share=True)
             connection.execute(held)  # who triggers it waits
             if not fields.get("tries", sync.tries) and connection.execute(waiting(sync.id)).first() is not None:
-                next_at = sa.func.now()
-            change = sa.update(self.table).where(*mine).values(worker=None, next_at=next_at, **fields)
+                fields["next_at"] = sa.func.now()
+            values = {"worker": None, "next_at": next_at, **fields}
+            change = sa.update(self.table).where(*mine).values(values)
             if connection.execute(change).rowcount and verdict is not None:
                 _tell(connection, sync.id, verdict)
 

@@ -1,0 +1,99 @@
+"""The application: routes, how errors are told, and the description of all that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from tidemill import __version__
+from tidemill.api.v1 import problems, syncs
+from tidemill.api.v1.access import CHALLENGE
+from tidemill.api.v1.bodies import BUG, Guarded
+from tidemill.api.v1.problems import Problem, Wrong, problem
+from tidemill.errors import TidemillError
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+
+_PREFIX = "/api/v1"
+_SAID = {
+    400: ("body_not_json", "The body cannot be read as JSON.", "Send JSON, in UTF-8."),
+    401: (
+        "token_invalid",
+        "There is no token, or it is unknown, revoked or expired.",
+        "Send Authorization: Bearer TOKEN.",
+    ),
+    404: ("address_unknown", "There is nothing at this address.", "All addresses: /api/v1/openapi.json"),
+    405: ("method_unknown", "This cannot be done here.", "All that can be done: /api/v1/openapi.json"),
+}
+
+
+def application(app: App) -> Guarded:
+    """The API of an installation that is open."""
+    made = _Described(
+        title="Tidemill",
+        version=__version__,
+        summary="Moves product data into Google BigQuery and back out.",
+        openapi_url=f"{_PREFIX}/openapi.json",
+        docs_url=None,  # they would load scripts from somebody else's server
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are of runs
+    )
+    made.state.opened = app
+    made.include_router(syncs.router, prefix=_PREFIX)
+    made.add_exception_handler(TidemillError, _of_ours)
+    made.add_exception_handler(RequestValidationError, _invalid)
+    made.add_exception_handler(StarletteHTTPException, _refused)
+    made.add_exception_handler(Exception, _bug)
+    return Guarded(made, app.settings.capture_body_seconds)
+
+
+class _Described(FastAPI):
+    """Problems are described as what they are."""
+
+    def openapi(self) -> dict[str, Any]:
+        """See FastAPI."""
+        if self.openapi_schema is None:
+            for path in super().openapi()["paths"].values():
+                for operation in path.values():
+                    for status, response in operation["responses"].items():
+                        if int(status) >= 400:
+                            response["content"] = {problems.KIND: response["content"].pop("application/json")}
+        assert self.openapi_schema is not None  # noqa: S101 - FastAPI keeps it
+        return self.openapi_schema
+
+
+def _bug(_request: Request, _error: Exception) -> Response:
+    """It is logged by who is asked first."""
+    return _told(BUG)
+
+
+def _told(found: Problem, headers: dict[str, str] | None = None) -> Response:
+    return Response(problems.written(found), found.status, headers, problems.KIND)
+
+
+def _of_ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TidemillError)  # noqa: S101 - it is registered for that
+    found, headers = problems.of(error)
+    if found.status == 403:
+        scope = request.state.permission
+        headers["www-authenticate"] = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+    return _told(found, headers)
+
+
+def _invalid(_request: Request, error: Exception) -> Response:
+    """What was sent is not repeated: it may be secret."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for that
+    errors = [Wrong(where=".".join(str(part) for part in item["loc"]), message=item["msg"]) for item in error.errors()]
+    said = "; ".join(f"{one.where}: {one.message}" for one in errors)
+    return _told(problem(422, "request_invalid", said, "What is expected: /api/v1/openapi.json", errors))
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException | StarletteHTTPException)  # noqa: S101 - it is registered for that
+    code, detail, hint = _SAID.get(error.status_code, ("request_refused", str(error.detail), ""))
+    return _told(problem(error.status_code, code, detail, hint), dict(error.headers or {}))

@@ -1,0 +1,108 @@
+"""What comes before the routes: bodies of a sensible size and kind, in time; and bugs that are told as problems."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from tidemill.api.v1 import problems
+from tidemill.api.v1.problems import Problem, problem
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+#: What is asked for here is short.
+MOST_BYTES = 64 * 1024
+#: Requests that are answered at once: each takes a connection to the database, of which others need some, too.
+_AT_ONCE = 4
+BUG = problem(500, "bug", "The server failed; its log says why.", "Please report it.")
+_LARGE = problem(413, "body_too_large", f"The body is larger than {MOST_BYTES:,} bytes.", "Send less.")
+_SLOW = problem(408, "body_too_slow", "The body did not come in time.", "Send it again.")
+_KIND = problem(
+    415, "body_not_json", "The body is no JSON, by its Content-Type.", "Send Content-Type: application/json."
+)
+
+
+class Guarded:
+    """An ASGI application that is given whole bodies, of that many seconds at most."""
+
+    def __init__(self, inner: Application, seconds: float) -> None:
+        self._inner, self._seconds = inner, seconds
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = await _read(scope, receive)
+        except TimeoutError:
+            body = _SLOW
+        if body is None:
+            return
+        if isinstance(body, Problem):
+            await _refuse(sending, body)
+            return
+        try:
+            async with self._turns:
+                await self._inner(scope, _giving(body, receive), sending)
+        except OSError:  # the sender went away
+            return
+        except Exception:  # noqa: BLE001 - a bug of ours, not the sender's
+            _log.exception("%s %s", scope["method"], scope["path"])
+            if not begun:
+                await _refuse(sending, BUG)
+
+
+async def _read(scope: Scope, receive: Receive) -> bytes | Problem | None:
+    """The body; a problem, if it is none that is taken; None, if the sender is gone."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    said = headers.get(b"content-length", b"0")
+    if said.isdigit() and int(said) > MOST_BYTES:
+        return _LARGE
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MOST_BYTES:
+            return _LARGE
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if body and kind != b"application/json":
+        return _KIND
+    return bytes(body)
+
+
+def _giving(body: bytes, receive: Receive) -> Receive:
+    """Gives a body that was read, and then what else comes."""
+    given = False
+
+    async def giving() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return giving
+
+
+async def _refuse(send: Send, found: Problem) -> None:
+    body = problems.written(found)
+    headers = [(b"content-type", problems.KIND.encode()), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": found.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

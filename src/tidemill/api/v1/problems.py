@@ -1,0 +1,78 @@
+"""Errors as problem documents (RFC 9457), with the code and the hint that the command line has, too."""
+
+from __future__ import annotations
+
+import http
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pydantic
+from pydantic import Field
+
+from tidemill.errors import (
+    AccessError,
+    ConfigError,
+    ConflictError,
+    NotFoundError,
+    RetryableError,
+    RowError,
+    TidemillError,
+    UnavailableError,
+)
+
+KIND = "application/problem+json"
+_STATUSES: Mapping[type[TidemillError], int] = {
+    ConfigError: 422,
+    RowError: 422,
+    AccessError: 403,
+    NotFoundError: 404,
+    ConflictError: 409,
+    RetryableError: 503,
+    UnavailableError: 503,
+}
+#: Of this code alone the rights of the caller are meant; others that miss a right are ours.
+_OF_CALLER = {"scope_missing"}
+_AGAIN_SECONDS = 5
+
+
+class Wrong(pydantic.BaseModel):
+    """What is wrong with a part of a request."""
+
+    where: str = Field(description="The part: body.force, header.Idempotency-Key.")
+    message: str = Field(description="What is wrong with it.")
+
+
+class Problem(pydantic.BaseModel):
+    """Why a request was refused, or failed."""
+
+    type: str = Field(default="about:blank", description="Always that: the code tells what it is.")
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The status.")
+    detail: str = Field(description="What is wrong, for people.")
+    code: str = Field(description="What is wrong, for programs. It stays the same.")
+    hint: str = Field(description="What to do.")
+    errors: list[Wrong] = Field(default_factory=list, description="Parts of the request that are wrong.")
+
+
+def problem(status: int, code: str, detail: str, hint: str = "", errors: list[Wrong] | None = None) -> Problem:
+    """A problem of that status."""
+    title = http.HTTPStatus(status).phrase
+    return Problem(title=title, status=status, detail=detail, code=code, hint=hint, errors=errors or [])
+
+
+def of(error: TidemillError) -> tuple[Problem, dict[str, str]]:
+    """The problem that an error of ours is, and headers that go with it."""
+    status = next((number for kind, number in _STATUSES.items() if isinstance(error, kind)), 500)
+    if status == 403 and error.code not in _OF_CALLER:
+        status = 500
+    headers = {"retry-after": str(_AGAIN_SECONDS)} if status == 503 else {}
+    return problem(status, error.code, error.message, error.hint), headers
+
+
+def written(found: Problem) -> bytes:
+    """As it is sent."""
+    fields: dict[str, Any] = found.model_dump()
+    if not found.errors:
+        del fields["errors"]
+    return json.dumps(fields, ensure_ascii=False).encode()
