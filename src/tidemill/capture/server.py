@@ -68,7 +68,9 @@ class Server:
 
         try:
             async with self._making:
-                api = self._api = self._api or await asyncio.to_thread(make)
+                if self._api is None:
+                    self._api = await asyncio.to_thread(make)
+                api: Application = self._api
             await api(scope, receive, sending)
         except OSError:  # the sender went away
             return

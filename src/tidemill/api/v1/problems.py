@@ -31,8 +31,8 @@ _STATUSES: Mapping[type[TidemillError], int] = {
     RetryableError: 503,
     UnavailableError: 503,
 }
-#: Of this code alone the rights of the caller are meant; others that miss a right are ours.
-_OF_CALLER = {"scope_missing"}
+#: Of this code alone the rights of the caller are meant; others that miss a right are ours. And settings of ours.
+_OF_CALLER, _OF_OURS = {"scope_missing"}, {"database_refused", "installation_gone"}
 _AGAIN_SECONDS = 5
 
 
@@ -64,7 +64,7 @@ def problem(status: int, code: str, detail: str, hint: str = "", errors: list[Wr
 def of(error: TidemillError) -> tuple[Problem, dict[str, str]]:
     """The problem that an error of ours is, and headers that go with it."""
     status = next((number for kind, number in _STATUSES.items() if isinstance(error, kind)), 500)
-    if status == 403 and error.code not in _OF_CALLER:
+    if (status == 403 and error.code not in _OF_CALLER) or error.code in _OF_OURS:
         status = 500
     headers = {"retry-after": str(_AGAIN_SECONDS)} if status == 503 else {}
     return problem(status, error.code, error.message, error.hint), headers
