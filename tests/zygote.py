@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _MOST = 1_000_000
@@ -102,8 +102,14 @@ class Zygote:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
 
-    def run(self, arguments: Sequence[str], env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
-        """Run the command to its end."""
+    def run(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        timeout: float,
+        began: Callable[[int], None] = lambda _: None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end. `began`: is told the id of its process, which may be killed."""
         ours, theirs = zip(*(os.pipe() for _ in range(2)), strict=True)
         command = json.dumps({"arguments": list(arguments), "env": dict(env), "cwd": str(Path.cwd())})
         with socket.socket(socket.AF_UNIX) as asking, Path(os.devnull).open("rb") as nothing:
@@ -114,6 +120,7 @@ class Zygote:
                 os.close(pipe)
             answers = asking.makefile("rb")
             pid = int(answers.readline())
+            began(pid)
             out, err = _read(ours, pid, time.monotonic() + timeout)
             code = int(answers.readline() or -signal.SIGKILL)
         return subprocess.CompletedProcess(list(arguments), code, out, err)

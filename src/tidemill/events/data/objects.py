@@ -18,6 +18,7 @@ from typing import IO, Protocol
 
 from tidemill.errors import NotFoundError
 from tidemill.events.durable import HELD
+from tidemill.settings import private_folder
 
 #: Of an object that is written only to see whether that can be done; sixteen hexadecimal digits come after it.
 PROBE = "tidemill-test-"
@@ -91,6 +92,8 @@ class FolderObjects:
     def write(self, name: str, data: IO[bytes]) -> None:
         """See Objects."""
         path = self._folder / name
+        if not self._folder.is_dir():  # no event was ever kept here
+            private_folder(self._folder)
         mode = self._folder.stat().st_mode & 0o7777  # whoever shares the store does it here, too
         for folder in reversed([one for one in path.parents if self._folder in one.parents]):
             if not folder.is_dir():
