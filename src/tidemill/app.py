@@ -234,7 +234,7 @@ class App:
 
     @part
     def seeing(self) -> Seeing:
-        """Logs of runs, and figures of exports."""
+        """Logs of runs, and figures."""
         from tidemill.exports.seeing import Seeing
 
         seeing = Seeing(self.settings, self.database, lambda: self.lake)
@@ -286,6 +286,8 @@ class App:
             self._locks,
             self.connections.auth,
             lambda: self.event_data.objects,
+            lambda: self.seeing.book,
+            lambda: self.seeing.lines,
         )
 
     @part

@@ -259,6 +259,13 @@ def failed(error: Exception) -> None:
         page.tell("error", said(error), **about(error), seconds=page.seconds)
 
 
+def at(step: str) -> None:
+    """From now on, the open page is at this step."""
+    page = _OPEN.get()
+    if page is not None:
+        page.step, page.began = step, time.monotonic()
+
+
 def turn_to(run_id: uuid.UUID | None) -> None:
     """From now on, the open page is that of another run; None: of no run, but of its export."""
     page = _OPEN.get()

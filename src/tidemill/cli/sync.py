@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from tidemill.cli import export_schedule, output, session, sync_rejects, sync_view
+from tidemill.cli import export_schedule, output, session, sync_logs, sync_rejects, sync_view
 from tidemill.cli.export import INTERVALS
 from tidemill.cli.groups import StartGroup
 
@@ -260,6 +260,9 @@ def runs(
     with session.app() as opened:
         found = opened.reverse_etl.syncs.runs(name, limit)
     sync_view.print_runs(found, as_json=as_json)
+
+
+app.command("logs", epilog="Example: tidemill sync logs crm 12 --level warning")(sync_logs.of_sync)
 
 
 @run_app.command("show", epilog="Example: tidemill sync run show crm 12")

@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
+from tidemill import logbook
 from tidemill.destinations.port import (
     Action,
     BatchRefused,
@@ -92,7 +93,7 @@ class _Calls:
     def begin(self, pool: concurrent.futures.Executor, batch: Sequence[Sending]) -> None:
         """Send a batch."""
         found: Found = []
-        self._moving[pool.submit(_send, self._line, batch, found)] = found
+        self._moving[pool.submit(logbook.carried(_send), self._line, batch, found)] = found
 
     def wait(self) -> bool:
         """Until another one may begin; whether none is to."""
@@ -198,7 +199,7 @@ def _send(line: Line, batch: Sequence[Sending], found: Found) -> None:
 def _tried(line: Line, batch: Sequence[Sending], found: Found) -> Sequence[Outcome]:
     """The outcomes of a call, which is made again while it may pass. If that is stopped, and an earlier try may have
     passed, this is found of its rows: they are to be known as the same when they are sent again."""
-    failed, unsure, after = "", False, None
+    failed, code, unsure, after = "", "", False, None
     try:
         for number in range(1, _TRIES + 1):
             try:
@@ -207,13 +208,16 @@ def _tried(line: Line, batch: Sequence[Sending], found: Found) -> Sequence[Outco
                     return line.action.send(line.client, batch)
             except (RetryableError, UnavailableError) as error:
                 unsure = unsure or isinstance(error, UnavailableError)
-                failed, after = error.message, getattr(error, "after", None)
+                failed, after, code = error.message, getattr(error, "after", None), error.code
             if after:
                 line.held(min(after, _LONGEST_SECONDS))
             if number == _TRIES or (after or 0.0) > _LONGEST_SECONDS:
+                logbook.warning("A call is given up for now.", code=code, tries=number, rows=len(batch))
                 break
             pause = min(_FIRST_SECONDS * 2 ** (number - 1), _MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
-            line.sleep(max(pause, after or 0.0))
+            wait = max(pause, after or 0.0)
+            logbook.warning("A call is made again.", code=code, tries=number, rows=len(batch), wait=round(wait, 3))
+            line.sleep(wait)
     except BatchRefused:
         raise
     except BaseException:

@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import datetime as dt
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from tidemill.errors import ConfigError
-from tidemill.logbook import LEVELS
-from tidemill.schedules import calendar, said
+from tidemill.schedules import lines as shown
+from tidemill.schedules.lines import Found, LineView
 from tidemill.store.exports import Exports
-from tidemill.store.records import RunLine
-from tidemill.store.run_lines import RunLines, Wanted
+from tidemill.store.run_lines import RunLines
 from tidemill.store.runs import Runs
-
-_LOOKS_EVERY_SECONDS = 1.0
-#: A line may come so much later than others that were told after it: each process keeps its own, a while later.
-_LATE = dt.timedelta(seconds=60)
-#: After a run is over, its last lines come within so many looks.
-_LAST_LOOKS = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class LineView:
-    """A line. `run`: the short id of the run that told it; None if it is of the export, between two runs.
-
-    `fields`: numbers and ids; what they are is in their names: `rows`, `bytes`, `job`, `seconds` (since the step, or
-    the run, began), `code` and `hint` (of an error), `tries`, `wait` (seconds until the next).
-    """
-
-    id: int
-    at: dt.datetime
-    run: str | None
-    attempt: int | None
-    level: str
-    step: str
-    message: str
-    fields: dict[str, Any]
-    process: str
-
-
-@dataclasses.dataclass(frozen=True)
-class _Found:
-    """How lines are looked for, and whether more may come."""
-
-    look: Callable[[Wanted], list[RunLine]]
-    is_over: Callable[[], bool]
 
 
 class Logs:
@@ -58,7 +19,7 @@ class Logs:
         self._exports, self._runs, self._lines = exports, runs, lines
 
     def of_run(self, run_id: str, **wanted: Any) -> list[LineView]:
-        """Lines of a run, in order. `wanted`: see `_wanted`.
+        """Lines of a run, in order. `wanted`: see `lines.wanted`.
 
         Raises
         ------
@@ -67,91 +28,31 @@ class Logs:
         ConfigError
             A level, or a time, is none.
         """
-        return [_view(line) for line in self._of_run(run_id).look(_wanted(**wanted))]
+        return [shown.view(line) for line in self._of_run(run_id).look(shown.wanted(**wanted))]
 
     def of_export(self, name: str, **wanted: Any) -> list[LineView]:
         """Lines of the newest run of an export that had something to do; and of what happened since it began, and
         belongs to no run. Raises as `of_run`."""
-        return [_view(line) for line in self._of_export(name).look(_wanted(**wanted))]
+        return [shown.view(line) for line in self._of_export(name).look(shown.wanted(**wanted))]
 
     def follow_run(self, run_id: str, **wanted: Any) -> Iterator[LineView]:
         """Lines of a run as they come, until it is over. Raises as `of_run`."""
-        return _followed(self._of_run(run_id), _wanted(**wanted))
+        return shown.followed(self._of_run(run_id), shown.wanted(**wanted))
 
     def follow_export(self, name: str, **wanted: Any) -> Iterator[LineView]:
         """Lines of an export's runs as they come, without an end. Raises as `of_run`."""
         self._exports.get(name)
-        return _followed(_Found(lambda given: self._of_export(name).look(given), lambda: False), _wanted(**wanted))
+        return shown.followed(
+            Found(lambda given: self._of_export(name).look(given), lambda: False), shown.wanted(**wanted)
+        )
 
-    def _of_run(self, run_id: str) -> _Found:
+    def _of_run(self, run_id: str) -> Found:
         run = self._runs.get(run_id)
-        return _Found(
+        return Found(
             lambda wanted: self._lines.of_run(run.id, wanted), lambda: self._runs.by_id(run.id).status != "running"
         )
 
-    def _of_export(self, name: str) -> _Found:
+    def _of_export(self, name: str) -> Found:
         export = self._exports.get(name)
         last, begun = self._lines.last_telling(export.id)
-        return _Found(lambda wanted: self._lines.of_export(export.id, last, begun, wanted), lambda: False)
-
-
-def _followed(found: _Found, wanted: Wanted) -> Iterator[LineView]:
-    known: set[int] = set()
-    looks = _LAST_LOOKS
-    while True:
-        looks = looks - 1 if found.is_over() else _LAST_LOOKS  # asked first: what was told until then is found
-        now = dt.datetime.now(dt.UTC)
-        for line in found.look(wanted):
-            if line.id not in known:
-                known.add(line.id)
-                yield _view(line)
-        if not looks:
-            return
-        wanted = dataclasses.replace(wanted, since=max(wanted.since or now - _LATE, now - _LATE), limit=_MOST)
-        time.sleep(_LOOKS_EVERY_SECONDS)
-
-
-_MOST = 10_000
-
-
-def _wanted(
-    *,
-    level: str | None = None,
-    step: str | None = None,
-    search: str | None = None,
-    since: str | None = None,
-    limit: int = 1_000,
-) -> Wanted:
-    """`level`: this, and what matters more; `since`: a time, or how long ago; `limit`: so many, the newest."""
-    if level is not None and level not in LEVELS:
-        raise ConfigError("log_level", f"{level!r} is no level.", hint=f"One of: {', '.join(LEVELS)}.")
-    return Wanted(level or "debug", step, search, _moment(since) if since else None, limit)
-
-
-def _moment(text: str) -> dt.datetime:
-    """A time, or how long ago: ``15m``, ``2026-01-31T06:00``."""
-    try:
-        return dt.datetime.now(dt.UTC) - dt.timedelta(seconds=calendar.parse_seconds(text))
-    except OverflowError:
-        return dt.datetime.min.replace(tzinfo=dt.UTC)
-    except ConfigError:
-        found = None
-    with contextlib.suppress(ConfigError):
-        found = said.parse_moment(text, "UTC")
-    if found is None:
-        raise ConfigError("log_since", f"{text!r} is no time.", hint="Write 15m, 1d, or 2026-01-31T06:00.")
-    return found
-
-
-def _view(line: RunLine) -> LineView:
-    return LineView(
-        id=line.id,
-        at=line.at,
-        run=line.run_id.hex[:8] if line.run_id else None,
-        attempt=line.attempt,
-        level=line.level,
-        step=line.step,
-        message=line.message,
-        fields=line.fields,
-        process=line.process,
-    )
+        return Found(lambda wanted: self._lines.of_export(export.id, last, begun, wanted), lambda: False)

@@ -7,6 +7,7 @@ on their way: they are known as the same when they come again, and if they vanis
 
 from __future__ import annotations
 
+import collections
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -32,6 +33,8 @@ class Journal:
         self._positions = {row.key: position for position, row in enumerate(rows)}
         self._calls = parts.books.runs.calls(job.run.id, piece.number)
         self._waiting: list[tuple[int, Outcome]] = []
+        #: How many rows were given which outcome by this process.
+        self.outcomes: collections.Counter[str] = collections.Counter()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -78,6 +81,7 @@ class Journal:
         positions = [position for position, _ in waiting]
         told = [(at, str(one.status), one.code, one.message[:_MOST], one.unsure) for at, one in others]
         books.runs.journal(job.run.id, Call(self._piece.number, positions, told))
+        self.outcomes.update(str(outcome.status) for _, outcome in waiting)
         most = job.spec.most_rejects
         if others and books.runs.get(job.run.id).rejected > most:
             raise ConfigError(

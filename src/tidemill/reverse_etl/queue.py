@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import Cancelled, RetryableError, TidemillError, UnavailableError
-from tidemill.reverse_etl import alarms, due, judging
+from tidemill.reverse_etl import alarms, due, judging, told
 from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.reverse_etl.watch import Interrupted, Watch
 from tidemill.schedules import telling
@@ -56,6 +56,7 @@ class SyncQueue:
         """One that workers die of again and again waits until it is due by its schedule: that is a failure."""
         left = self._book.abandon(worker)
         for sync in left:
+            told.left(self._syncs().parts, sync)
             if sync.tries >= _DEATHS:
                 self._fails(sync, _killed(sync), self._book.now())
         return len(left)
@@ -101,6 +102,7 @@ class SyncQueue:
                 again_at = now + dt.timedelta(seconds=seconds * random.uniform(0.5, 1))  # noqa: S311
                 waits = () if error.code in _ELSEWHERE else (alarms.waits(sync.name, said, again_at),)
                 self._settle(sync, again_at, Verdict(alarms=waits))
+                told.again(self._syncs().parts, sync, error, again_at)
             elif isinstance(error, Cancelled):
                 self._books.triggers.fail(sync.id, said)
                 self._settle(sync, due.following(sync, now), tries=0)
@@ -121,6 +123,7 @@ class SyncQueue:
         if most is None or failures < most:
             return
         if self._book.pause(sync.id, BY, error, alarms.paused(sync.name, error, failures)):
+            told.paused(self._syncs().parts, sync, error, failures)
             _log.error("sync %s is paused after %d failures", sync.name, failures)
 
     def _settle(self, sync: Sync, following: dt.datetime | None, verdict: Verdict | None = None, **fields: Any) -> None:

@@ -12,10 +12,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tidemill import logbook
 from tidemill.destinations import deliver
 from tidemill.destinations.port import Mode, Op, Outcome, Record, identity, rejected
 from tidemill.errors import ConflictError, NotFoundError, RowError, TidemillError, UnavailableError
-from tidemill.reverse_etl import freshness, journal, line, write_back
+from tidemill.reverse_etl import freshness, journal, line, told, write_back
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.journal import Journal
 from tidemill.reverse_etl.plan.port import Counts, Left, Piece, Planned, Planner, PlanRow
@@ -58,8 +59,10 @@ class Runner:
                     hint="Wait for it, or cancel its run: tidemill sync cancel NAME",
                 )
             sync = self._parts.books.syncs.by_id(sync.id)
-            run = self._parts.books.runs.running(sync.id) or make(sync)
-            return self._execute(self._parts.job(sync, run), watch)
+            left = self._parts.books.runs.running(sync.id)
+            run = left or make(sync)
+            with told.running(self._parts, run, anew=left is None):
+                return self._execute(self._parts.job(sync, run), watch)
 
     def _execute(self, job: Job, watch: Watch) -> SyncRun:
         runs = self._parts.books.runs
@@ -70,18 +73,21 @@ class Runner:
                 job = dataclasses.replace(job, run=self._planned(job, planner, watch))
             stopped: TidemillError | None = None
             if job.run.step == "deliver":
+                logbook.at("deliver")
                 try:
                     self._deliver(job, planner, watch)
                 except TidemillError as error:
                     watch.assert_goes_on()
                     if _is_of_database(error):
                         raise
+                    told.failed(error, theirs=True)
                     stopped = error
                 note = {"error": _said(stopped)} if stopped else {}
                 runs.note(job.run.id, step="commit", **note)
                 job = dataclasses.replace(job, run=runs.get(job.run.id))
             ends = True
             if job.run.step == "commit":
+                logbook.at("commit")
                 job = dataclasses.replace(job, run=self._commit(job, planner, watch))
             return self._end(job, planner, watch)
 
@@ -106,8 +112,10 @@ class Runner:
             watch.assert_goes_on()
             if _is_of_database(error):
                 raise
+            told.failed(error)
             runs.note(job.run.id, step="write", error=_said(error))
             return runs.get(job.run.id)
+        told.planned(job.run, planned)
         kept = {**dataclasses.asdict(planned), "seen": seen}
         runs.note(job.run.id, plan=kept, step="deliver", bytes_billed=planned.bytes_billed)
         return runs.get(job.run.id)
@@ -160,17 +168,19 @@ class Runner:
 
     def _deliver(self, job: Job, planner: Planner, watch: Watch) -> None:
         pieces = pieces_of(job.run)
-        total, done = sum(piece.rows for piece in pieces), 0
+        total, done, tally = sum(piece.rows for piece in pieces), 0, told.Tally()
         if not total:
             return
-        with line.opened(self._parts, job, watch) as way:
+        with line.opened(self._parts, job, watch, tally=tally) as way:
             for piece, rows in _read_ahead(planner, job, pieces):
                 watch.check()
-                self._piece(job, piece, rows, way, watch)
+                self._piece(job, piece, rows, way, watch, tally)
                 done += piece.rows
                 watch.report("delivering", done, total)
 
-    def _piece(self, job: Job, piece: Piece, rows: list[PlanRow], way: deliver.Line, watch: Watch) -> None:
+    def _piece(
+        self, job: Job, piece: Piece, rows: list[PlanRow], way: deliver.Line, watch: Watch, tally: told.Tally
+    ) -> None:
         pages = Journal(self._parts, job, piece, rows)
 
         def records() -> Iterator[Record]:
@@ -182,8 +192,11 @@ class Runner:
                 else:
                     yield made
 
-        with pages.open():
-            deliver.deliver(way, records(), pages.told)
+        try:
+            with pages.open():
+                deliver.deliver(way, records(), pages.told)
+        finally:
+            tally.delivered(piece, pages.outcomes)
 
     # Commit
 
@@ -199,6 +212,7 @@ class Runner:
                 f"The plan of the run is gone, so what it delivered cannot be remembered: {gone.message}",
                 hint="The next run delivers them again, under other ids: a tool that knows no keys has them twice.",
             )
+            told.failed(lost)
             runs.note(job.run.id, step="write", error=_said(lost))
             return runs.get(job.run.id)
         changes: dict[str, Any] = {"columns": list(wanted.columns)}
@@ -209,6 +223,7 @@ class Runner:
                 changes["position"] = plan["upto"]
             self._parts.books.rejects.settle(job.sync.id, job.run.number)
         self._parts.books.syncs.settle(job.sync.id, **changes)
+        logbook.info("What was delivered is remembered.", pieces=len(begun), seconds=logbook.seconds())
         runs.note(job.run.id, step="write", plan={**(job.run.plan or {}), "left": left})
         return runs.get(job.run.id)
 
@@ -232,12 +247,16 @@ class Runner:
         runs, status = self._parts.books.runs, _status(job.run)
         if job.run.step == "write" and job.writes_back:
             watch.report("writing back what was done", 0, 0)
+            logbook.at("write")
             said = write_back.write(self._parts, job, status, pieces_of(job.run), self._begun(job))
             runs.note(job.run.id, step="clean", notes=[*job.run.notes, *said])
         if status != "skipped":
             with contextlib.suppress(TidemillError):  # they expire by themselves
                 planner.clean(job.wanted)
-        return runs.finish(job.run.id, status, job.run.error)
+        over = runs.finish(job.run.id, status, job.run.error)
+        logbook.at("end")
+        told.ended(over)
+        return over
 
 
 def _status(run: SyncRun) -> str:
@@ -268,11 +287,11 @@ def record_of(job: Job, row: PlanRow) -> Record | Outcome:
 def _read_ahead(planner: Planner, job: Job, pieces: list[Piece]) -> Iterator[tuple[Piece, list[PlanRow]]]:
     """The pieces with their rows: the next one is read while one is delivered."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        reading = [pool.submit(planner.rows, job.wanted, piece) for piece in pieces[:1]]
+        reading = [pool.submit(logbook.carried(planner.rows), job.wanted, piece) for piece in pieces[:1]]
         for number, piece in enumerate(pieces):
             rows = reading.pop().result()
             if number + 1 < len(pieces):
-                reading.append(pool.submit(planner.rows, job.wanted, pieces[number + 1]))
+                reading.append(pool.submit(logbook.carried(planner.rows), job.wanted, pieces[number + 1]))
             yield piece, rows
 
 

@@ -24,7 +24,10 @@ from tidemill.store.sync_books import SyncBooks
 if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
     from tidemill.events.data.objects import Objects
+    from tidemill.logbook import Book
     from tidemill.outbound.client import Http
+    from tidemill.reverse_etl.logs import SyncLogs
+    from tidemill.store.run_lines import RunLines
 
 
 class ReverseEtl:
@@ -38,16 +41,26 @@ class ReverseEtl:
         locks: Locks,
         auth: Callable[[Connection], Auth],
         objects: Callable[[], Objects],
+        book: Callable[[], Book],
+        lines: Callable[[], RunLines],
     ) -> None:
-        """`auth`: the credential of a connection; `objects`: where what sources that may only be read need is kept."""
-        self._settings, self._objects = settings, objects
+        """`auth`: the credential of a connection; `objects`: where what sources that may only be read need is kept;
+        `book`, `lines`: where runs tell what they do, and what they have told."""
+        self._settings, self._objects, self._books, self._lines = settings, objects, books, lines
         self.sources = SourceService(settings, books, auth)
         self.models = SourceModelService(settings, books, self.sources)
         self.destinations = AccountService(books, secrets, self._http)
-        parts = Parts(settings, books, secrets, locks, self.sources.client, self._planner, self._http)
+        parts = Parts(settings, books, secrets, locks, self.sources.client, self._planner, self._http, book)
         self.syncs = SyncService(parts, self.models.columns)
         self.trials = Trials(parts, self.syncs)
         self.rejects = SyncRejectService(parts)
+
+    @property
+    def logs(self) -> SyncLogs:
+        """What runs have told."""
+        from tidemill.reverse_etl.logs import SyncLogs
+
+        return SyncLogs(self._books, self._lines())
 
     @contextlib.contextmanager
     def _http(self) -> Iterator[Http]:

@@ -34,7 +34,7 @@ class SyncService:
 
     def __init__(self, parts: Parts, columns: Columns) -> None:
         """`columns(model)`: names of the columns that a model gives now."""
-        self._parts, self._books, self._columns = parts, parts.books, columns
+        self.parts, self._books, self._columns = parts, parts.books, columns
         self.runner = Runner(parts)
 
     def create(self, model: str, destination: str, fields: Mapping[str, Any], *, by: str) -> SyncView:
@@ -200,7 +200,7 @@ class SyncService:
         """Delete a sync, its runs, and what is remembered of its rows; ConflictError while it runs. Gives a remark, if
         its state could not be deleted."""
         sync = self._books.syncs.get(name)
-        with self._parts.locks.attempt(f"sync:{sync.id}") as held:
+        with self.parts.locks.attempt(f"sync:{sync.id}") as held:
             if not held:
                 raise ConflictError(
                     "sync_running", "A run of this sync is running.", hint=f"First: tidemill sync cancel {sync.name}"
@@ -210,8 +210,8 @@ class SyncService:
             found = self._books.sources.of(connection)
             remark = None
             try:
-                with self._parts.client(connection, found) as client:
-                    self._parts.planner(client, found, sync).forget()
+                with self.parts.client(connection, found) as client:
+                    self.parts.planner(client, found, sync).forget()
             except TidemillError as error:  # its credential may be gone, and it is to go all the same
                 remark = f"What it has delivered is still in the table state_{sync.id.hex}: {error.message}"
             self._books.syncs.delete(sync.id)

@@ -12,6 +12,7 @@ from typing import Protocol
 from tidemill.bigquery.client import Client
 from tidemill.destinations import fields, registry
 from tidemill.destinations.port import Action, Destination, Mode, Settings
+from tidemill.logbook import Book
 from tidemill.outbound.client import Http
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl import statement
@@ -112,7 +113,7 @@ def opened_settings(account: Account, secrets: Secrets) -> Settings:
 @dataclasses.dataclass(frozen=True)
 class Parts:
     """What runs of all syncs work with. `client`: BigQuery, as a connection sees it; `planner`: of a sync's source;
-    `http`: makes requests to destinations."""
+    `http`: makes requests to destinations; `book`: where runs tell what they do."""
 
     settings: Installation
     books: SyncBooks
@@ -121,6 +122,7 @@ class Parts:
     client: Callable[[Connection, Source], contextlib.AbstractContextManager[Client]]
     planner: Callable[[Client, Source, Sync], Planner]
     http: Callable[[], contextlib.AbstractContextManager[Http]]
+    book: Callable[[], Book]
 
     @property
     def paces(self) -> Paces:

@@ -17,6 +17,7 @@ from tidemill.store.loads import storable
 from tidemill.store.records import RunLine
 from tidemill.store.tables import runs
 from tidemill.store.tables_seeing import run_lines as table
+from tidemill.store.tables_sync import sync_runs
 
 #: Of a run, the newest so many lines are kept; and as many warnings and errors beside them.
 MOST = 2_000
@@ -122,6 +123,12 @@ def forget(connection: sa.Connection, export_id: uuid.UUID) -> None:
     own = sa.select(runs.c.id).where(runs.c.export_id == export_id)
     connection.execute(sa.delete(table).where(table.c.run_id.in_(own)))
     connection.execute(sa.delete(table).where(table.c.export_id == export_id))
+
+
+def forget_sync(connection: sa.Connection, sync_id: uuid.UUID) -> None:
+    """A sync is about to be deleted: what its runs have told, too."""
+    own = sa.select(sync_runs.c.id).where(sync_runs.c.sync_id == sync_id)
+    connection.execute(sa.delete(table).where(table.c.run_id.in_(own)))
 
 
 def _row(line: Line) -> dict[str, Any]:

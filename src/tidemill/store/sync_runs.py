@@ -93,6 +93,11 @@ class SyncRuns:
         with self._database.begin() as connection:
             return [SyncRun(**row._mapping) for row in connection.execute(query)]
 
+    def last_telling(self, sync_id: uuid.UUID) -> SyncRun | None:
+        """The newest run of a sync that had something to do, for others tell nothing."""
+        query = sa.select(table).where(table.c.sync_id == sync_id, table.c.status != "skipped")
+        return self._first(query.order_by(table.c.number.desc()).limit(1))
+
     def planned(self, sync_id: uuid.UUID, before: int, limit: int) -> list[int]:
         """How many rows the last runs had to deliver that are completed, of those before that number; the newest
         first."""

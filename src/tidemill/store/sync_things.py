@@ -12,8 +12,8 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
+from tidemill.store import run_lines, troubles
 from tidemill.store import tables_sync as tables
-from tidemill.store import troubles
 from tidemill.store.database import Database
 from tidemill.store.locks import key
 from tidemill.store.named import Named
@@ -133,6 +133,12 @@ class Syncs(Named[Sync]):
     def to_destination(self, destination_id: uuid.UUID) -> list[Sync]:
         """Those that deliver to a destination."""
         return self._where(self.table.c.destination_id == destination_id)
+
+    def delete(self, thing_id: uuid.UUID) -> None:
+        """See Named. What its runs have told goes, too."""
+        with self._database.begin() as connection:
+            run_lines.forget_sync(connection, thing_id)
+        super().delete(thing_id)
 
     def _where(self, condition: sa.ColumnElement[bool]) -> list[Sync]:
         with self._database.begin() as connection:

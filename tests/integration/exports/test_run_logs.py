@@ -17,7 +17,7 @@ from tests.streams import eventually
 from tidemill.api import upkeep
 from tidemill.app import App
 from tidemill.errors import AccessError, ConfigError, NotFoundError
-from tidemill.exports.logs import LineView
+from tidemill.schedules.lines import LineView
 
 UPLOAD = "/upload/bigquery/"
 UNAVAILABLE: list[dict[str, Any]] = [{"path": UPLOAD, "method": "POST", "fault": "status", "status": 503, "times": 2}]
