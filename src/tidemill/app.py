@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
     from tidemill.notify.service import NotifyService
+    from tidemill.reverse_etl.figures import SyncMetrics
     from tidemill.reverse_etl.lookout import SyncLookout
     from tidemill.reverse_etl.service import ReverseEtl
     from tidemill.reverse_etl.triggers import TriggerService
@@ -296,6 +297,17 @@ class App:
         from tidemill.reverse_etl.triggers import TriggerService
 
         return TriggerService(self._sync_books, self._locks)
+
+    @part
+    def _sync_metrics(self) -> SyncMetrics:
+        from tidemill.reverse_etl.figures import SyncMetrics
+        from tidemill.store import sync_totals
+
+        return SyncMetrics(functools.partial(sync_totals.read, self.database))
+
+    def figures(self) -> bytes:
+        """What `/metrics` tells of exports and syncs, as Prometheus reads it."""
+        return self.seeing.metrics.text() + self._sync_metrics.text()
 
     @part
     def notify(self) -> NotifyService:

@@ -42,10 +42,10 @@ def capture_server(settings: Settings, processes: int, writer: Path, api: MakeAp
 
     app, closing = App(settings.with_threads(1)), contextlib.ExitStack()
 
-    def of_exports() -> bytes:  # by when it is open
-        return app.seeing.metrics.text()
+    def figures() -> bytes:  # by when it is open
+        return app.figures()
 
-    metrics = Metrics(of_exports)
+    metrics = Metrics(figures)
 
     def opened() -> Intake:
         closing.enter_context(app)
@@ -55,7 +55,7 @@ def capture_server(settings: Settings, processes: int, writer: Path, api: MakeAp
 
 
 def api_server(settings: Settings, api: MakeApi) -> Server:
-    """One that takes no events: it has the API, and tells of its health, and of exports."""
+    """One that takes no events: it has the API, and tells of its health, of exports and syncs."""
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
 
@@ -67,10 +67,10 @@ def api_server(settings: Settings, api: MakeApi) -> Server:
     def look() -> None:
         app.database.server()
 
-    def of_exports() -> bytes:  # by when it is open
-        return app.seeing.metrics.text()
+    def figures() -> bytes:  # by when it is open
+        return app.figures()
 
-    return Server(opened, closing.close, Metrics(of_exports), settings.metrics_token, look, _made(api, app))
+    return Server(opened, closing.close, Metrics(figures), settings.metrics_token, look, _made(api, app))
 
 
 def _made(api: MakeApi | None, app: App) -> Callable[[], Application] | None:

@@ -1,7 +1,4 @@
-"""What `/metrics` tells of exports: read from the database when somebody asks, the same by whichever server.
-
-It is written out here, and not by a library for counters: of thousands of exports that takes a tenth of the time.
-"""
+"""What `/metrics` tells of exports: read from the database when somebody asks, the same by whichever server."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tidemill.errors import TidemillError
 from tidemill.exports import costs
+from tidemill.schedules.exposition import COUNTER, GAUGE, SUMMARY, Family, Number, labels, seconds, written
 from tidemill.settings import Settings
 from tidemill.store.figures import Backlog, Figures, FiguresBook, Installation
 
@@ -23,10 +21,7 @@ _HOLDS_SECONDS = 5.0
 OF_PEOPLE = ("persons", "merge_ids")
 #: A backlog that was measured longer ago is not told: whoever measures it is not there.
 _MEASURED_WITHIN = dt.timedelta(seconds=90)
-_COUNTER, _GAUGE, _SUMMARY = "counter", "gauge", "summary"
 _OF_RUNS = "A counter of runs that are over, and of a stream."
-
-Number = int | float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,22 +35,8 @@ class _Told:
     cost: float
 
 
-@dataclasses.dataclass(frozen=True)
-class _Family:
-    """A metric of each export. `values`: by what comes behind its name, a suffix or a label."""
-
-    name: str
-    kind: str
-    help: str
-    values: Mapping[tuple[str, str], Callable[[_Told], Number]]
-
-
-def _one(name: str, kind: str, said: str, value: Callable[[_Told], Number]) -> _Family:
-    return _Family(f"tidemill_export_{name}", kind, said, {("", ""): value})
-
-
-def _seconds(moment: dt.datetime | None) -> float | None:
-    return round(moment.timestamp(), 3) if moment else None
+def _one(name: str, kind: str, said: str, value: Callable[[_Told], Number]) -> Family[_Told]:
+    return Family(f"tidemill_export_{name}", kind, said, {("", ""): value})
 
 
 def _since(told: _Told) -> float:
@@ -71,10 +52,10 @@ def _waits(told: _Told) -> float | None:
     return max(0.0, round(told.now.timestamp() - since, 3)) if rows else 0.0
 
 
-_FAMILIES: tuple[_Family, ...] = (
-    _Family(
+_FAMILIES: tuple[Family[_Told], ...] = (
+    Family(
         "tidemill_export_runs_total",
-        _COUNTER,
+        COUNTER,
         "Runs that are over, by how they ended; one that was gone on with counts each time. A counter.",
         {
             ("", 'state="completed"'): lambda t: t.figures.completed,
@@ -82,50 +63,50 @@ _FAMILIES: tuple[_Family, ...] = (
             ("", 'state="cancelled"'): lambda t: t.figures.cancelled,
         },
     ),
-    _one("runs_running", _GAUGE, "Runs that are not over.", lambda t: t.figures.running),
-    _one("rows_total", _COUNTER, f"Rows that are in the table. {_OF_RUNS}", lambda t: t.figures.rows),
-    _one("bytes_total", _COUNTER, f"Bytes that were sent to BigQuery. {_OF_RUNS}", lambda t: t.figures.bytes),
-    _one("rejected_rows_total", _COUNTER, f"Rows that were set aside. {_OF_RUNS}", lambda t: t.figures.rejected),
+    _one("runs_running", GAUGE, "Runs that are not over.", lambda t: t.figures.running),
+    _one("rows_total", COUNTER, f"Rows that are in the table. {_OF_RUNS}", lambda t: t.figures.rows),
+    _one("bytes_total", COUNTER, f"Bytes that were sent to BigQuery. {_OF_RUNS}", lambda t: t.figures.bytes),
+    _one("rejected_rows_total", COUNTER, f"Rows that were set aside. {_OF_RUNS}", lambda t: t.figures.rejected),
     _one(
-        "billed_bytes_total", _COUNTER, "Bytes that BigQuery bills for statements of runs that were completed, and of "
+        "billed_bytes_total", COUNTER, "Bytes that BigQuery bills for statements of runs that were completed, and of "
         "verifications.", lambda t: t.figures.billed_bytes,
     ),
-    _one("cost_estimate_dollars_total", _COUNTER, "{costs}", lambda t: t.cost),
-    _Family(
+    _one("cost_estimate_dollars_total", COUNTER, "{costs}", lambda t: t.cost),
+    Family(
         "tidemill_export_run_duration_seconds",
-        _SUMMARY,
+        SUMMARY,
         "Time from the beginning to the end of runs that were completed.",
         {("_sum", ""): lambda t: round(t.figures.seconds, 3), ("_count", ""): lambda t: t.figures.completed},
     ),
     _one(
-        "last_run_duration_seconds", _GAUGE, "Of the newest run that is over, of what is new.",
+        "last_run_duration_seconds", GAUGE, "Of the newest run that is over, of what is new.",
         lambda t: t.figures.last_seconds,
     ),
-    _one("last_run_rows", _GAUGE, "Rows of the same run.", lambda t: t.figures.last_rows),
-    _one("last_run_failed", _GAUGE, "1 if the same run has failed.", lambda t: int(t.figures.last_failed)),
+    _one("last_run_rows", GAUGE, "Rows of the same run.", lambda t: t.figures.last_rows),
+    _one("last_run_failed", GAUGE, "1 if the same run has failed.", lambda t: int(t.figures.last_failed)),
     _one(
-        "last_run_timestamp_seconds", _GAUGE, "When the same run ended.", lambda t: _seconds(t.figures.last_finished_at)
+        "last_run_timestamp_seconds", GAUGE, "When the same run ended.", lambda t: seconds(t.figures.last_finished_at)
     ),
     _one(
-        "last_success_timestamp_seconds", _GAUGE, "When a run was completed last; of a stream, when rows were sent.",
-        lambda t: _seconds(t.figures.last_completed_at),
+        "last_success_timestamp_seconds", GAUGE, "When a run was completed last; of a stream, when rows were sent.",
+        lambda t: seconds(t.figures.last_completed_at),
     ),
     _one(
-        "covered_timestamp_seconds", _GAUGE, "All that was acknowledged before then is in the table. Not of a stream.",
-        lambda t: _seconds(t.figures.covered_until),
+        "covered_timestamp_seconds", GAUGE, "All that was acknowledged before then is in the table. Not of a stream.",
+        lambda t: seconds(t.figures.covered_until),
     ),
     _one(
-        "lag_rows", _GAUGE, "Events that were committed behind the export's position, before its filters. Measured by "
+        "lag_rows", GAUGE, "Events that were committed behind the export's position, before its filters. Measured by "
         "a worker; not of models of persons.", lambda t: t.waiting[0] if t.waiting else None,
     ),
-    _one("lag_seconds", _GAUGE, "How long the oldest of them has waited.", _waits),
-    _one("queued_intervals", _GAUGE, "Intervals that have ended, and whose run is not completed.",
+    _one("lag_seconds", GAUGE, "How long the oldest of them has waited.", _waits),
+    _one("queued_intervals", GAUGE, "Intervals that have ended, and whose run is not completed.",
          lambda t: t.figures.queued),
-    _one("overdue_seconds", _GAUGE, "For how long something should have begun that nobody has begun.", _since),
-    _one("next_run_timestamp_seconds", _GAUGE, "When the next interval ends, and its run begins, but for its jitter.",
-         lambda t: None if t.figures.paused else _seconds(t.figures.next_end)),
-    _one("paused", _GAUGE, "1 if it is paused.", lambda t: int(t.figures.paused)),
-    _one("troubled", _GAUGE, "1 if the first of these intervals has failed, and is tried again; or the stream stands "
+    _one("overdue_seconds", GAUGE, "For how long something should have begun that nobody has begun.", _since),
+    _one("next_run_timestamp_seconds", GAUGE, "When the next interval ends, and its run begins, but for its jitter.",
+         lambda t: None if t.figures.paused else seconds(t.figures.next_end)),
+    _one("paused", GAUGE, "1 if it is paused.", lambda t: int(t.figures.paused)),
+    _one("troubled", GAUGE, "1 if the first of these intervals has failed, and is tried again; or the stream stands "
          "still.", lambda t: int(t.figures.troubled)),
 )  # fmt: skip
 
@@ -174,8 +155,8 @@ def _of_all(found: Installation, workers: Mapping[str, int]) -> Iterator[str]:
 
 def _gauge(name: str, said: str, values: Mapping[str, Number]) -> Iterator[str]:
     yield f"# HELP {name} {said}\n# TYPE {name} gauge\n"
-    for labels, value in values.items():
-        yield f"{name}{{{labels}}} {value}\n" if labels else f"{name} {value}\n"
+    for label, value in values.items():
+        yield f"{name}{{{label}}} {value}\n" if label else f"{name} {value}\n"
 
 
 def _of_exports(settings: Settings, found: Installation) -> Iterator[str]:
@@ -187,15 +168,7 @@ def _of_exports(settings: Settings, found: Installation) -> Iterator[str]:
         )
         for one in found.exports
     ]
-    for family in _FAMILIES:
-        said = family.help.format(costs=f"What was billed, about. {costs.said(settings)}")
-        yield f"# HELP {family.name} {said}\n# TYPE {family.name} {family.kind}\n"
-        for (suffix, label), value in family.values.items():
-            begin, more = f"{family.name}{suffix}{{", f",{label}}} " if label else "} "
-            for labels, one in told:
-                number = value(one)
-                if number is not None:
-                    yield f"{begin}{labels}{more}{number}\n"
+    yield from written(_FAMILIES, told, costs=f"What was billed, about. {costs.said(settings)}")
 
 
 class _Waiting:
@@ -218,9 +191,4 @@ class _Waiting:
 
 
 def _labels(one: Figures) -> str:
-    named = {"export": one.name, "connection": one.connection, "model": one.model}
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in named.items())
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return labels(export=one.name, connection=one.connection, model=one.model)

@@ -12,6 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.dialects.postgresql import Range
 
 from tidemill.errors import ConflictError, NotFoundError
+from tidemill.store import sync_totals
 from tidemill.store.database import Database
 from tidemill.store.records_sync import SyncRun
 from tidemill.store.tables_sync import sync_calls as calls
@@ -160,7 +161,8 @@ class SyncRuns:
         values = {"status": status, "step": "done", "error": error, "finished_at": sa.func.now()}
         with self._database.begin() as connection:
             change = sa.update(table).where(table.c.id == run_id, table.c.status == "running").values(**values)
-            connection.execute(change)
+            if connection.execute(change).rowcount:
+                sync_totals.count(connection, run_id)
             connection.execute(sa.delete(calls).where(calls.c.run_id == run_id))
             return SyncRun(**connection.execute(sa.select(table).where(table.c.id == run_id)).one()._mapping)
 

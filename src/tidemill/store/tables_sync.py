@@ -96,6 +96,21 @@ sync_runs = sa.Table(
 )
 sa.Index("sync_runs_one_at_a_time", sync_runs.c.sync_id, unique=True, postgresql_where=sync_runs.c.status == "running")
 
+_SUMS = ("completed", "skipped", "failed", "cancelled", "written", "rejected", "to_retry", "billed_bytes")
+sync_totals = sa.Table(
+    "sync_totals",  # of a sync, all its runs that are over: nobody counts them anew who asks
+    metadata,
+    sa.Column("sync_id", sa.ForeignKey(syncs.c.id, ondelete="CASCADE"), primary_key=True),
+    *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in _SUMS),
+    sa.Column("seconds", sa.Double, nullable=False, server_default="0"),  # of those that were completed
+    sa.Column("last_status", sa.Text),  # of the last that was not skipped
+    sa.Column("last_finished_at", MOMENT),
+    sa.Column("last_seconds", sa.Double),
+    sa.Column("last_rows_left", sa.BigInteger),  # rows that the last that was completed did not get across
+    sa.Column("last_success_at", MOMENT),
+    postgresql_with={"fillfactor": "70"},
+)
+
 sync_calls = sa.Table(
     "sync_calls",  # the journal: outcomes of rows of a run, kept until it is over
     metadata,

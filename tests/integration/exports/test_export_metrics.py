@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import gzip
 import json
 import re
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -21,9 +24,11 @@ from tidemill.app import App
 from tidemill.capture.metrics import Metrics
 from tidemill.errors import UnavailableError
 from tidemill.exports.figures import ExportMetrics
+from tidemill.reverse_etl import figures as sync_figures
 from tidemill.store.figures import FiguresBook
 from tidemill.store.postgres import Postgres
 from tidemill.store.schedules import Schedules
+from tidemill.store.sync_totals import SyncFigures
 
 ROOT = Path(__file__).parents[3]
 PREFIX = "tidemill_export_"
@@ -144,9 +149,9 @@ def test_a_stream_counts_what_it_appends(installation: Installation, tmp_path: P
 
 
 def test_names_are_written_so_that_they_can_be_read() -> None:
-    from tidemill.exports import figures
+    from tidemill.schedules import exposition
 
-    assert figures._escaped('a"b\\c\nd') == 'a\\"b\\\\c\\nd'
+    assert exposition.escaped('a"b\\c\nd') == 'a\\"b\\\\c\\nd'
 
 
 def test_while_the_database_is_away_that_is_told(postgres: Postgres) -> None:
@@ -186,12 +191,21 @@ def test_a_server_tells_the_same_and_the_dashboard_asks_for_nothing_else(
             assert server.stop() == 0, server.log.read_text()
         finally:
             server.kill()
-        _assert_known(_counted() + told)
+        _assert_known(_counted() + _of_a_sync() + told)
 
 
 def _lasting(samples: Samples) -> Samples:
     """What does not change from second to second."""
     return {name: value for name, value in samples.items() if name not in {"lag_seconds", "overdue_seconds"}}
+
+
+def _of_a_sync() -> str:
+    """What is told of one that has all that can be told."""
+    at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    values: dict[str, Any] = {field.name: 1 for field in dataclasses.fields(SyncFigures)}
+    values |= {"name": "crm", "model": "people", "destination": "hook", "paused": False, "last_status": "completed"}
+    values |= dict.fromkeys(("next_at", "last_finished_at", "last_success_at"), at)
+    return sync_figures.text_of(at, [SyncFigures(**values)])
 
 
 def _counted() -> str:
