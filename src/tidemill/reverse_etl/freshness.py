@@ -1,7 +1,8 @@
-"""Whether what a model reads can have changed: how its tables were, as a text that is compared."""
+"""Whether what a model gives can have changed: its statement and how its tables were, as a text that is compared."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ _CHANGING = re.compile(
 
 
 def seen(client: Client, sql: str) -> str | None:
-    """How the tables of a model are; None if that cannot be known."""
+    """What a model says, and how its tables are; None if that cannot be known."""
     from tidemill.bigquery import describe, versions
 
     if any(_CHANGING.fullmatch(word) for word in statement.words(sql)):
@@ -32,4 +33,4 @@ def seen(client: Client, sql: str) -> str | None:
         return None
     if not found or None in found:
         return None
-    return ";".join(sorted(str(version) for version in found))
+    return ";".join([hashlib.sha256(sql.encode()).hexdigest(), *sorted(str(version) for version in found)])
