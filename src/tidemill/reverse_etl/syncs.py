@@ -76,7 +76,7 @@ class SyncService:
         made = drafts.changed(before, account, columns, ModelSpec.model_validate(source.spec).key, changes)
         self._assert_possible(made, source)
         more: dict[str, Any] = {}
-        if made.mapping != before.mapping and saved.columns is not None:
+        if made.mapping != before.mapping and self._may_have_delivered(saved):
             if reset not in {"resend", "leave"}:
                 raise ConfigError(
                     "mapping_changed",
@@ -87,6 +87,10 @@ class SyncService:
         if made.schedule != before.schedule and not self._books.triggers.waiting(saved.id):
             more["next_at"] = due.first(made, self._books.syncs.now())
         return self._view(self._books.syncs.change(saved.id, name=made.name, spec=made.model_dump(mode="json"), **more))
+
+    def _may_have_delivered(self, sync: Sync) -> bool:
+        """Whether rows are there by its mapping; a run that is not over goes on by the one that it began with."""
+        return sync.columns is not None or self._books.runs.running(sync.id) is not None
 
     def _assert_possible(self, made: SyncSpec, model: SourceModel) -> None:
         connection = self._books.connections.by_id(model.connection_id)

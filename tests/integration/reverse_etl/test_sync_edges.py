@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 from tests.installation import Installation
-from tests.syncs import Crm, People, prepare, run
+from tests.syncs import MAPPING, NAME, Crm, People, prepare, run
 
 from tidemill.app import App
+from tidemill.errors import ConfigError
+from tidemill.reverse_etl.run import Runner
+from tidemill.reverse_etl.watch import Interrupted
+
+UPPER = {**MAPPING, "email": {"@case": {"operator": "upper", "value": {"@path": "$.email"}}}}
 
 
 @pytest.fixture
@@ -27,3 +32,27 @@ def test_another_statement_of_the_model_is_not_skipped(
     assert run(app).updated == 20
     assert crm.people["3"]["email"] == "P3@EXAMPLE.COM"
     assert run(app).status == "skipped"
+
+
+def stopped_at(app: App, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Run until this step, before which the process stops."""
+
+    def stop(*_: Any) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(Runner, step, stop)
+        run(app)
+
+
+def test_a_mapping_that_changes_during_the_first_run_is_asked_about_and_delivered(
+    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(app, installation, people, crm)
+    stopped_at(app, monkeypatch, "_commit")
+    with pytest.raises(ConfigError, match="delivered already"):
+        app.reverse_etl.syncs.edit(NAME, {"mapping": UPPER})
+    app.reverse_etl.syncs.edit(NAME, {"mapping": UPPER}, reset="resend")
+    assert (run(app).number, crm.people["3"]["email"]) == (1, "p3@example.com")
+    assert run(app).updated == 20
+    assert crm.people["3"]["email"] == "P3@EXAMPLE.COM"
