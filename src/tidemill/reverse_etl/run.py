@@ -126,20 +126,22 @@ class Runner:
 
     def _may_skip(self, job: Job) -> bool:
         """Whether nothing is left to do of what was planned before."""
-        if job.run.spec.get("forced") or job.sync.pending or job.spec.extraction == "full":
+        if job.run.spec.get("forced") or job.run.spec.get("pending") or job.spec.extraction == "full":
             return False
         return job.sync.columns == list(job.wanted.columns) and not self._parts.books.rejects.count(job.sync.id)
 
     def _prepared(self, job: Job, planner: Planner) -> Job:
-        """Do what the user wants done with the state before the next plan. Gives the job, as it is then."""
-        if job.sync.pending not in {"resend", "forget"}:
+        """Do what the user wanted done with the state when the run began. Gives the job, as it is then. It stays
+        pending until the commit: the plan may not pass."""
+        pending = job.run.spec.get("pending")
+        if pending not in {"resend", "forget"}:
             return job
         # In mode insert a row that is known is not looked at: to have it sent again is to forget it.
-        if job.sync.pending == "forget" or job.spec.mode is Mode.INSERT:
+        if pending == "forget" or job.spec.mode is Mode.INSERT:
             planner.forget()
         else:
             planner.resend()
-        self._parts.books.syncs.settle(job.sync.id, pending=None, position=None)
+        self._parts.books.syncs.settle(job.sync.id, position=None)
         return dataclasses.replace(job, sync=self._parts.books.syncs.by_id(job.sync.id))
 
     def _assert_few_deletes(self, job: Job, planned: Planned) -> None:
@@ -215,10 +217,10 @@ class Runner:
             told.failed(lost)
             runs.note(job.run.id, step="write", error=_said(lost))
             return runs.get(job.run.id)
-        changes: dict[str, Any] = {"columns": list(wanted.columns)}
+        changes: dict[str, Any] = {"columns": list(wanted.columns), **self._done_of_pending(job)}
         if not error:
             plan = job.run.plan or {}
-            changes |= {"seen": plan.get("seen"), **({"pending": None} if job.run.spec.get("adopts") else {})}
+            changes["seen"] = plan.get("seen")
             if plan.get("upto") is not None:
                 changes["position"] = plan["upto"]
             self._parts.books.rejects.settle(job.sync.id, job.run.number)
@@ -226,6 +228,13 @@ class Runner:
         logbook.info("What was delivered is remembered.", pieces=len(begun), seconds=logbook.seconds())
         runs.note(job.run.id, step="write", plan={**(job.run.plan or {}), "left": left})
         return runs.get(job.run.id)
+
+    def _done_of_pending(self, job: Job) -> dict[str, None]:
+        """Nothing is pending any more, if the run did what was, and nobody has asked for something since. What a
+        stopped run did not send again is in the state as such; what it did not adopt is not."""
+        said = self._parts.books.runs.get(job.run.id).spec
+        is_done = not job.run.error if said.get("adopts") else bool(said.get("pending"))
+        return {"pending": None} if is_done and not said.get("asked_anew") else {}
 
     def _begun(self, job: Job) -> list[Piece]:
         """The pieces of which something may have been sent: all of them, unless the run was stopped."""
@@ -297,7 +306,7 @@ def _read_ahead(planner: Planner, job: Job, pieces: list[Piece]) -> Iterator[tup
 
 def _assert_remembered(job: Job, planner: Planner) -> None:
     """Raise ConflictError if somebody has deleted what is known of earlier runs: all rows would be sent once more."""
-    if job.sync.columns is None or job.sync.pending or job.spec.extraction == "full" or planner.remembers():
+    if job.sync.columns is None or job.run.spec.get("pending") or job.spec.extraction == "full" or planner.remembers():
         return
     raise ConflictError(
         "state_gone",

@@ -84,6 +84,7 @@ class SyncService:
                     hint="Say what is to be done with them: --resend sends them all again, --leave leaves them.",
                 )
             more["pending"] = reset
+            self._ask_anew(saved)
         if made.schedule != before.schedule and not self._books.triggers.waiting(saved.id):
             more["next_at"] = due.first(made, self._books.syncs.now())
         return self._view(self._books.syncs.change(saved.id, name=made.name, spec=made.model_dump(mode="json"), **more))
@@ -125,7 +126,8 @@ class SyncService:
                 "The columns that the mapping reads are others than before: all rows would count as changed.",
                 hint=f"Say what is to be done: tidemill sync reset {sync.name} --resend, or --leave",
             )
-        return self._books.runs.begin(sync.id, {**spec, "forced": force, "deletes": deletes}, by)
+        asked = {"pending": sync.pending, "forced": force, "deletes": deletes}
+        return self._books.runs.begin(sync.id, {**spec, **asked}, by)
 
     def begin_due(self, sync: Sync) -> SyncRun:
         """A new run of a sync that a worker has: by its schedule, or for who has triggered it."""
@@ -189,7 +191,15 @@ class SyncService:
         was."""
         if how not in RESETS:
             raise ConfigError("reset", f"{how!r} is no reset.", hint=f"One of {', '.join(RESETS)}.")
-        self._books.syncs.settle(self._books.syncs.get(name).id, pending=how)
+        sync = self._books.syncs.get(name)
+        self._ask_anew(sync)
+        self._books.syncs.settle(sync.id, pending=how)
+
+    def _ask_anew(self, sync: Sync) -> None:
+        """What is asked for now is for the next run: one that is not over is not to take it as done."""
+        run = self._books.runs.running(sync.id)
+        if run is not None:
+            self._books.runs.note(run.id, spec={**run.spec, "asked_anew": True})
 
     def cancel(self, name: str) -> RunView:
         """Ask the run of a sync to stop. What it has delivered is remembered."""

@@ -56,3 +56,27 @@ def test_a_mapping_that_changes_during_the_first_run_is_asked_about_and_delivere
     assert (run(app).number, crm.people["3"]["email"]) == (1, "p3@example.com")
     assert run(app).updated == 20
     assert crm.people["3"]["email"] == "P3@EXAMPLE.COM"
+
+
+def test_what_was_asked_for_is_pending_until_a_run_has_done_it(
+    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(app, installation, people, crm, delete_brake=0.2)
+    syncs = app.reverse_etl.syncs
+    run(app)
+    syncs.edit(NAME, {"mapping": {"n": MAPPING["n"], "email": MAPPING["email"]}}, reset="resend")
+    for number in range(10):
+        del people.rows[number]
+    people.save()
+    stopped = run(app).error
+    assert stopped is not None
+    assert (stopped["code"], syncs.get(NAME).pending) == ("delete_brake", "resend")
+    over = run(app, deletes=True)
+    assert (over.status, over.deleted, over.updated, syncs.get(NAME).pending) == ("completed", 10, 10, None)
+
+    for step, sent in [("_planned", 0), ("_commit", 10)]:  # a run that began before it was asked for, and one that does
+        stopped_at(app, monkeypatch, step)
+        syncs.reset(NAME, "resend")
+        assert (run(app).updated, syncs.get(NAME).pending) == (sent, "resend")
+    assert (run(app).updated, syncs.get(NAME).pending) == (10, None)
+    assert run(app).status == "skipped"
