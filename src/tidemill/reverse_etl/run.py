@@ -145,6 +145,8 @@ class Runner:
         return dataclasses.replace(job, sync=self._parts.books.syncs.by_id(job.sync.id))
 
     def _assert_few_deletes(self, job: Job, planned: Planned) -> None:
+        if Op.DELETED not in job.spec.mode.ops:  # rows that leave its model stay where they are: nothing is lost
+            return
         share = planned.counts.deleted / planned.known if planned.known else 0.0
         if share <= job.spec.delete_brake or job.run.spec.get("deletes"):
             return

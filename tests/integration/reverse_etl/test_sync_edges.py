@@ -80,3 +80,17 @@ def test_what_was_asked_for_is_pending_until_a_run_has_done_it(
         assert (run(app).updated, syncs.get(NAME).pending) == (sent, "resend")
     assert (run(app).updated, syncs.get(NAME).pending) == (10, None)
     assert run(app).status == "skipped"
+
+
+def test_rows_that_leave_a_model_stop_no_sync_that_deletes_nothing(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    prepare(app, installation, people, crm, delete_brake=0.2, mode="upsert")
+    run(app)
+    for number in range(10):
+        del people.rows[number]
+        people.rows[number + 30] = (f"p{number + 30}@example.com", "free")
+    people.save()
+    over = run(app)
+    assert (over.status, over.added, over.written) == ("completed", 10, 10)
+    assert len(crm.people) == 30
