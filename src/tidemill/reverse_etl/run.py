@@ -128,7 +128,9 @@ class Runner:
         """Whether nothing is left to do of what was planned before."""
         if job.run.spec.get("forced") or job.run.spec.get("pending") or job.spec.extraction == "full":
             return False
-        return job.sync.columns == list(job.wanted.columns) and not self._parts.books.rejects.count(job.sync.id)
+        # Rows whose keys are wrong are no more to be delivered than they were, if nothing has changed.
+        waiting = self._parts.books.rejects.count(job.sync.id).keys() - {"invalid"}
+        return job.sync.columns == list(job.wanted.columns) and not waiting
 
     def _prepared(self, job: Job, planner: Planner) -> Job:
         """Do what the user wanted done with the state when the run began. Gives the job, as it is then. It stays

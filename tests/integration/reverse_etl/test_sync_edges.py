@@ -94,3 +94,16 @@ def test_rows_that_leave_a_model_stop_no_sync_that_deletes_nothing(
     over = run(app)
     assert (over.status, over.added, over.written) == ("completed", 10, 10)
     assert len(crm.people) == 30
+
+
+def test_rows_that_cannot_be_sent_do_not_have_a_model_run_that_has_not_changed(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    people.rows[7] = ("p7@example.com", "bad")
+    people.save()
+    people.ask(f"INSERT INTO `{people.table}` (id, email, plan) VALUES (3, 'twice', 'pro')")
+    prepare(app, installation, people, crm)
+    assert (run(app).invalid, run(app).retried) == (2, 1), "the one that was refused is tried again"
+    app.reverse_etl.rejects.drop(NAME, code="webhook_rejected")
+    assert run(app).status == "skipped"
+    assert [one.code for one in app.reverse_etl.rejects.find(NAME)] == ["key_duplicate"], "it is still told of"
