@@ -173,16 +173,23 @@ class Runner:
     # Deliver
 
     def _deliver(self, job: Job, planner: Planner, watch: Watch) -> None:
-        pieces = pieces_of(job.run)
-        total, done, tally = sum(piece.rows for piece in pieces), 0, told.Tally()
-        if not total:
+        every = pieces_of(job.run)
+        pieces = [piece for piece in every if not self._is_through(job, piece)]
+        total, left = (sum(piece.rows for piece in some) for some in (every, pieces))
+        if not left:
             return
+        done, tally = total - left, told.Tally()
         with line.opened(self._parts, job, watch, tally=tally) as way:
             for piece, rows in _read_ahead(planner, job, pieces):
                 watch.check()
                 self._piece(job, piece, rows, way, watch, tally)
                 done += piece.rows
                 watch.report("delivering", done, total)
+
+    def _is_through(self, job: Job, piece: Piece) -> bool:
+        """Whether each of its rows has an outcome: who goes on with a run need not read it."""
+        calls = self._parts.books.runs.calls(job.run.id, piece.number)
+        return len({position for call in calls for position in call.positions}) >= piece.rows
 
     def _piece(
         self, job: Job, piece: Piece, rows: list[PlanRow], way: deliver.Line, watch: Watch, tally: told.Tally

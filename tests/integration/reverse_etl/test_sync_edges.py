@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,8 +11,11 @@ from tests.syncs import MAPPING, NAME, Crm, People, prepare, run
 
 from tidemill.app import App
 from tidemill.errors import ConfigError
+from tidemill.reverse_etl.plan.port import Piece, PlanRow, Wanted
+from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
 from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.watch import Interrupted
+from tidemill.reverse_etl.work import Job
 
 UPPER = {**MAPPING, "email": {"@case": {"operator": "upper", "value": {"@path": "$.email"}}}}
 
@@ -107,3 +111,31 @@ def test_rows_that_cannot_be_sent_do_not_have_a_model_run_that_has_not_changed(
     app.reverse_etl.rejects.drop(NAME, code="webhook_rejected")
     assert run(app).status == "skipped"
     assert [one.code for one in app.reverse_etl.rejects.find(NAME)] == ["key_duplicate"], "it is still told of"
+
+
+def test_who_goes_on_with_a_run_does_not_read_pieces_that_are_through(
+    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(app, installation, people, crm)
+    asked, read, piece = vars(Job)["wanted"].fget, WarehousePlanner.rows, Runner._piece
+    monkeypatch.setattr(Job, "wanted", property(lambda job: dataclasses.replace(asked(job), piece_rows=5)))
+    numbers: list[int] = []
+
+    def rows(planner: WarehousePlanner, wanted: Wanted, piece: Piece) -> list[PlanRow]:
+        numbers.append(piece.number)
+        return read(planner, wanted, piece)
+
+    def first_two(runner: Runner, job: Any, one: Piece, *rest: Any) -> None:
+        if one.number == 2:
+            raise RuntimeError("killed")
+        piece(runner, job, one, *rest)
+
+    monkeypatch.setattr(WarehousePlanner, "rows", rows)
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+        patched.setattr(Runner, "_piece", first_two)
+        run(app)
+    assert 0 < len(crm.sent) < 20
+    numbers.clear()
+    over = run(app)
+    assert (over.number, over.written, len(crm.sent)) == (1, 20, 20)
+    assert numbers == [2, 3, 4]
