@@ -15,7 +15,7 @@ from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.spec import ModelSpec, SyncSpec
 from tidemill.reverse_etl.views import RunView, SyncView, TroubleView
 from tidemill.reverse_etl.watch import Watch
-from tidemill.reverse_etl.work import Parts
+from tidemill.reverse_etl.work import Parts, since
 from tidemill.store.records_notify import Cause
 from tidemill.store.records_sync import SourceModel, Sync, SyncRun
 from tidemill.store.sync_things import BY_SCHEDULE
@@ -126,8 +126,9 @@ class SyncService:
                 "The columns that the mapping reads are others than before: all rows would count as changed.",
                 hint=f"Say what is to be done: tidemill sync reset {sync.name} --resend, or --leave",
             )
+        last = self._books.runs.find(sync.id, limit=1)
         asked = {"pending": sync.pending, "forced": force, "deletes": deletes}
-        return self._books.runs.begin(sync.id, {**spec, **asked}, by)
+        return self._books.runs.begin(sync.id, {**spec, **asked, "since": since(last[0] if last else None)}, by)
 
     def begin_due(self, sync: Sync) -> SyncRun:
         """A new run of a sync that a worker has: by its schedule, or for who has triggered it."""

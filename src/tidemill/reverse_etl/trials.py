@@ -18,7 +18,7 @@ from tidemill.reverse_etl.run import record_of
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.views import Estimate, Tried
 from tidemill.reverse_etl.watch import Watch
-from tidemill.reverse_etl.work import Job, Parts
+from tidemill.reverse_etl.work import Job, Parts, since
 from tidemill.store.records_sync import SyncRun
 
 _TIB = 1024**4
@@ -49,8 +49,8 @@ class Trials:
         )
 
     def send_one(self, name: str, watch: Watch, key: str | None = None) -> Tried:
-        """Send one row that a run would send: that with the key, or any. The next run sends it again, with the same
-        identity.
+        """Send one row that a run would send: that with the key, or any. The next run that sends anything sends it
+        again, with the same identity; unless it is stopped before it comes to it.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class Trials:
         """A job that is like that of the next run, whose plan is thrown away in the end."""
         sync = self._parts.books.syncs.get(name)
         runs = self._parts.books.runs.find(sync.id, limit=1)
-        spec = self._syncs.spec_of(sync)
+        spec = {**self._syncs.spec_of(sync), "since": since(runs[0] if runs else None)}
         now = self._parts.books.syncs.now()
         number = runs[0].number + (runs[0].status != "running") if runs else 1
         run = SyncRun(

@@ -98,10 +98,24 @@ class Job:
             position=self.sync.position,
             max_bytes_billed=min(bounds, default=None),
             written=self.writes_back,
+            since=self.run.spec.get("since"),
         )
 
 
 _FOUND = {Extraction.DIFF: Found.DIFF, Extraction.CURSOR: Found.CURSOR, Extraction.FULL: Found.FULL}
+
+
+def since(last: SyncRun | None) -> int:
+    """The number by which versions are known that the run after this one is the first to send. If the last one ended
+    before it sent anything, it is that one's: who sent a row for a try meanwhile sent it as the same."""
+    if last is None:
+        return 1
+    is_over = last.status != "running"
+    sent = last.written + last.rejected + last.to_retry
+    if is_over and (sent or last.status not in {"failed", "cancelled"}):
+        return last.number + 1
+    known: int = last.spec.get("since", last.number)
+    return known
 
 
 def opened_settings(account: Account, secrets: Secrets) -> Settings:

@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 import pytest
+from tests.contract.api import Reply
 from tests.installation import Installation
-from tests.syncs import MAPPING, NAME, Crm, People, prepare, run
+from tests.syncs import MAPPING, NAME, Crm, People, prepare, quiet, run
 
 from tidemill.app import App
 from tidemill.errors import ConfigError
@@ -139,3 +140,29 @@ def test_who_goes_on_with_a_run_does_not_read_pieces_that_are_through(
     over = run(app)
     assert (over.number, over.written, len(crm.sent)) == (1, 20, 20)
     assert numbers == [2, 3, 4]
+
+
+def test_a_row_that_was_sent_for_a_try_is_sent_as_the_same_after_runs_that_sent_nothing(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    prepare(app, installation, people, crm, delete_brake=0.2)
+    run(app)
+    people.rows[3] = ("new@example.com", "pro")
+    for number in range(10, 20):
+        del people.rows[number]
+    people.save()
+    crm.sent.clear()
+    app.reverse_etl.trials.send_one(NAME, quiet(), "3")
+    assert run(app).status == "failed", "the delete brake"
+    crm.faults = [Reply(401, {"error": "who are you?"})]
+    assert run(app, deletes=True).status == "failed"
+    assert run(app, deletes=True).written == 11
+    tried = [row["id"] for row in crm.sent if row["key"] == "3"]
+    assert len(tried) == 2
+    assert len(set(tried)) == 1
+
+    for email in ("p3@example.com", "new@example.com"):
+        people.rows[3] = (email, "pro")
+        people.save()
+        run(app)
+    assert len({row["id"] for row in crm.sent if row["key"] == "3"}) == 3, "what comes again later is another version"

@@ -170,7 +170,7 @@ class LocalPlanner:
             fields=model.fields,
             key=model.key,
             columns=model.columns,
-            number=wanted.number,
+            number=wanted.first_tried,
             delivers=frozenset({Op.ADDED.value}) if full and delivers else delivers,
             by_key=wanted.by_key,
             leaves=wanted.leaves,

@@ -27,7 +27,8 @@ class Found(enum.StrEnum):
 class Wanted:
     """What is planned.
 
-    `number`: of the run among those of its sync. `sql`: the model, one SELECT without a semicolon. `columns`: those
+    `number`: of the run among those of its sync; `since`: the number of the run that is said to have tried first what
+    this one is the first to send; None: its own. `sql`: the model, one SELECT without a semicolon. `columns`: those
     that are mapped, by which a row is hashed, sorted. `delivers`: what the mode delivers; other changes are noted in
     the state without leaving the warehouse. `by_key`: rows that are in the state are not looked at further (mode
     insert). `leaves`: rows that were delivered count as delivered as they are now; new ones are sent, and such as were
@@ -50,6 +51,12 @@ class Wanted:
     max_bytes_billed: int | None = None
     piece_rows: int = PIECE_ROWS
     written: bool = False
+    since: int | None = None
+
+    @property
+    def first_tried(self) -> int:
+        """The number by which new versions are known."""
+        return self.number if self.since is None else self.since
 
 
 @dataclasses.dataclass(frozen=True)

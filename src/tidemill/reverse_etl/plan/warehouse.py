@@ -156,7 +156,7 @@ class WarehousePlanner:
             fields=model.fields,
             key=model.key,
             columns=model.columns,
-            number=wanted.number,
+            number=wanted.first_tried,
             delivers=delivers,
             by_key=wanted.by_key,
             leaves=wanted.leaves,
