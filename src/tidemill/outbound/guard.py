@@ -21,8 +21,14 @@ import httpx
 
 from tidemill.errors import ConfigError
 
-#: Address ranges that `is_global` takes for public and that may lead inside all the same: IPv6 within which is IPv4.
+#: IPv6 within which is IPv4.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: All of IPv6 that was given out to the internet (IANA, "IPv6 Global Unicast Address Assignments"). `is_global` takes
+#: more for it: fec0::/10, 5f00::/16, the NAT64 of a site (64:ff9b:1::/48), and old forms of IPv4 within IPv6.
+_UNICAST = ipaddress.ip_network("2000::/3")
+#: What `is_global` takes for public and leads inside all the same: services of Azure (168.63.129.16) and of Oracle's
+#: cloud (192.0.0.192, in a range that is for protocols alone) that only their machines see.
+_INSIDE = (ipaddress.ip_network("168.63.129.16/32"), ipaddress.ip_network("192.0.0.0/24"))
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -59,7 +65,9 @@ class Guard:
         address = _plain(ipaddress.ip_address(text.partition("%")[0]))
         if any(address in network for network in self._networks):
             return True
-        return address.is_global and not address.is_multicast
+        if not address.is_global or address.is_multicast or any(address in network for network in _INSIDE):
+            return False
+        return address.version == 4 or address in _UNICAST
 
 
 def _plain(address: _Address) -> _Address:

@@ -34,6 +34,15 @@ PRIVATE = [
     "::ffff:10.0.0.1",
     "64:ff9b::7f00:1",  # 127.0.0.1 behind NAT64
     "2002:7f00:1::",  # 127.0.0.1 by 6to4
+    "168.63.129.16",  # a service of Azure that its machines see
+    "64:ff9b::a83f:8110",  # the same behind NAT64
+    "192.0.0.192",  # the metadata service of Oracle's cloud
+    "fec0::1",  # of a site, as it was before fd00::/8
+    "64:ff9b:1::7f00:1",  # 127.0.0.1 behind the NAT64 of a site
+    "::127.0.0.1",
+    "::169.254.169.254",
+    "::ffff:0:127.0.0.1",
+    "5f00::1",  # of routers
 ]
 
 
