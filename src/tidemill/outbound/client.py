@@ -14,8 +14,8 @@ import httpx
 
 from tidemill import __version__
 from tidemill.errors import ConfigError, UnavailableError
+from tidemill.outbound import bodies, network, waits
 from tidemill.outbound import guard as guards
-from tidemill.outbound import network, waits
 
 #: How long is waited for a connection, and for each part of an answer; and for the whole of it.
 CONNECT_SECONDS, PART_SECONDS, WHOLE_SECONDS = 10.0, 60.0, 180.0
@@ -75,7 +75,7 @@ class Http:
         self._client = httpx.Client(
             transport=guards.transport(guard, connections),
             timeout=httpx.Timeout(PART_SECONDS, connect=CONNECT_SECONDS),
-            headers={"User-Agent": USER_AGENT},
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": bodies.ACCEPTED},
             follow_redirects=False,
             trust_env=False,
         )
@@ -119,7 +119,7 @@ class Http:
             answer = self._client.send(asked, auth=httpx.BasicAuth(*auth) if auth else None, stream=True)
             try:
                 found = bytearray()
-                for piece in answer.iter_bytes():
+                for piece in bodies.unpacked(answer.iter_raw(), answer.headers.get("content-encoding", ""), host):
                     found += piece
                     if len(found) > most_bytes or time.monotonic() > deadline:
                         raise UnavailableError(
