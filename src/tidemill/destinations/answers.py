@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import logging
+import traceback
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from tidemill.destinations.port import BatchRefused
-from tidemill.errors import AccessError, ConfigError, RetryableError, UnavailableError
+from tidemill.destinations.port import Action, BatchRefused, Outcome, Sending
+from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
 from tidemill.outbound.client import Answer
 
+_log = logging.getLogger(__name__)
 #: It will pass (RFC 9110, 6585); nothing was done.
 _PASSES = frozenset({408, 409, 423, 425, 429})
 _ACCESS = frozenset({401, 402, 403, 407})
@@ -47,3 +52,25 @@ def checked(answer: Answer, who: str, secrets: Iterable[str] = (), *, hint: str 
     if status >= 500:
         raise UnavailableError("destination_failed", told, hint="It is tried again.")
     raise BatchRefused("destination_refused", told)
+
+
+def foreseen(action: Action) -> Action:
+    """The action, with a `send` that raises errors of ours alone. An answer that nobody has foreseen is of one call:
+    its rows may be there, and the others of the run go on."""
+
+    def send(client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        try:
+            return action.send(client, batch)
+        except TidemillError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever an answer can cause
+            # Where, and not what it says, which may hold what was sent.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("%s: %s\n%s", action.name, type(error).__name__, where)
+            raise UnavailableError(
+                "destination_unforeseen",
+                f"The answer is none that Tidemill understands ({type(error).__name__}).",
+                hint="It is tried again. If it stays so, please report it, with what the log says.",
+            ) from None
+
+    return dataclasses.replace(action, send=send)

@@ -38,11 +38,25 @@ class Answer:
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The body as JSON; None if it is none."""
+        """The body as JSON; None if it is none. What is no UTF-8 in its texts, or a number beyond all others, spoils
+        nothing else of it.
+
+        Raises
+        ------
+        UnavailableError
+            It is a good answer that nobody can read: nested without an end.
+        """
         try:
-            return json.loads(self.body)
+            text = self.body.decode(json.detect_encoding(self.body), "replace")
+            return json.loads(text, parse_int=_number)
         except ValueError:
             return None
+        except RecursionError:
+            if not self.good:  # its status says enough
+                return None
+            raise UnavailableError(
+                "answer_nested", "The answer is nested too deep to be read.", hint="Look at that server's log."
+            ) from None
 
     @property
     def after(self) -> float | None:
@@ -139,6 +153,13 @@ class Http:
             raise network.unreachable(host, port, error) from None
         finally:
             guards.deadline.reset(told)
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:  # Python reads no integer of more than 4,300 digits
+        return float(text)
 
 
 def _small(headers: httpx.Headers) -> dict[str, str]:

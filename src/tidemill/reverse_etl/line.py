@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+from tidemill.destinations import answers
 from tidemill.destinations.deliver import Line
 from tidemill.destinations.port import Outlet
 from tidemill.errors import TidemillError
@@ -35,6 +36,6 @@ def opened(
     try:
         with parts.http() as http, job.destination.open(settings, Outlet(http, watch.sleep)) as client:
             http.observe = observe
-            yield Line(client, job.action, pacer, watch.sleep, tally.called, hold)
+            yield Line(client, answers.foreseen(job.action), pacer, watch.sleep, tally.called, hold)
     except TidemillError as error:
         raise network.without(error, settings.secrets) from None

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import tracemalloc
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -75,3 +76,36 @@ def test_unpacking_gives_what_was_packed_in_small_pieces(text: bytes, size: int)
 
 def test_an_empty_body_is_empty_whatever_it_is_called() -> None:
     assert list(bodies.unpacked([], "gzip", "host")) == []
+
+
+def read(body: bytes, status: int = 200) -> Any:
+    return Answer(status, {}, body).json()
+
+
+def test_json_is_read_though_a_text_in_it_is_no_utf_8() -> None:
+    found = read('{"errors":[{"index":0,"reason":"Plan ungültig"}]}'.encode("latin-1"))
+    assert found["errors"][0]["index"] == 0
+    assert found["errors"][0]["reason"].startswith("Plan ung")
+
+
+def test_json_is_read_though_a_number_in_it_has_no_end() -> None:
+    found = read(b'{"errors":[{"index":0,"cost":%s}],"n":12345678901234567890}' % (b"9" * 5_000))
+    assert found["errors"][0] == {"index": 0, "cost": float("inf")}
+    assert found["n"] == 12345678901234567890
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-le"])
+def test_json_is_read_in_each_encoding_that_it_may_have(encoding: str) -> None:
+    assert read('{"a":"ü"}'.encode(encoding)) == {"a": "ü"}
+
+
+@pytest.mark.parametrize("body", [b"", b"ok", b"<html>", b"{", b"\xff\xfe"])
+def test_what_is_no_json_is_none(body: bytes) -> None:
+    assert read(body) is None
+
+
+def test_a_good_answer_that_is_nested_too_deep_is_not_taken_for_an_empty_one() -> None:
+    with pytest.raises(UnavailableError) as caught:
+        read(b"[" * 100_000)
+    assert caught.value.code == "answer_nested"
+    assert read(b"[" * 100_000, status=400) is None, "its status says what it is"

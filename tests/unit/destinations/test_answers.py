@@ -1,0 +1,59 @@
+"""What answers of APIs mean for the rows of a call, whoever gives them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tidemill.destinations import answers, deliver
+from tidemill.destinations.port import (
+    WRITTEN,
+    Action,
+    BatchRefused,
+    Limits,
+    Mode,
+    Op,
+    Outcome,
+    Record,
+    Sending,
+    Status,
+)
+
+
+def action(send: Any) -> Action:
+    return Action("send", "Send", "Sends.", (), (Mode.UPSERT,), Limits(rows=1), lambda r: r.row_key.encode(), send)
+
+
+def delivered(sent: Action, keys: Sequence[str]) -> dict[str, Outcome]:
+    told: dict[str, Outcome] = {}
+    line = deliver.Line(None, sent, lambda _: contextlib.nullcontext(), lambda _: None)
+    records = [Record(key, f"id-{key}", Op.ADDED, Mode.UPSERT, {}) for key in keys]
+    deliver.deliver(line, records, lambda found: told.update({row.row_key: outcome for row, outcome in found}))
+    return told
+
+
+def test_an_answer_that_nobody_has_foreseen_is_of_its_call_alone(caplog: pytest.LogCaptureFixture) -> None:
+    def send(_client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        if batch[0].record.row_key == "2":
+            raise KeyError(batch[0].record.identity)  # which is not to be in a log
+        return [WRITTEN] * len(batch)
+
+    with caplog.at_level(logging.ERROR):
+        told = delivered(answers.foreseen(action(send)), ["1", "2", "3"])
+    assert told["1"] == told["3"] == WRITTEN
+    assert told["2"].status is Status.RETRY
+    assert told["2"].unsure, "the call may have passed"
+    assert "KeyError" in told["2"].message
+    assert "test_answers.py" in caplog.text, "it is said where"
+    assert "id-2" not in caplog.text + told["2"].message
+
+
+def test_errors_of_ours_stay_what_they_are() -> None:
+    def send(_client: Any, _batch: Sequence[Sending]) -> Sequence[Outcome]:
+        raise BatchRefused("no", "No.")
+
+    assert delivered(answers.foreseen(action(send)), ["1"])["1"].code == "no"
