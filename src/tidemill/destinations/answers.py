@@ -54,6 +54,37 @@ def checked(answer: Answer, who: str, secrets: Iterable[str] = (), *, hint: str 
     raise BatchRefused("destination_refused", told)
 
 
+def told(answer: Answer, who: str, secrets: Iterable[str] = (), *, may_be_empty: bool = False) -> dict[str, Any]:
+    """The object that a good answer of an API is. `may_be_empty`: it may also say nothing.
+
+    Raises
+    ------
+    UnavailableError
+        It is something else, such as the page of a proxy: what was sent may have been taken, or never have arrived.
+    """
+    said = answer.json()
+    if isinstance(said, dict):
+        return said
+    if may_be_empty and answer.body.strip() in {b"", b"null"}:
+        return {}
+    raise _odd(answer, who, secrets)
+
+
+def assert_no_page(answer: Answer, who: str, secrets: Iterable[str] = ()) -> None:
+    """The same of an API whose words are not known: a page is none of them."""
+    if answer.body.lstrip().startswith(b"<"):
+        raise _odd(answer, who, secrets)
+
+
+def _odd(answer: Answer, who: str, secrets: Iterable[str]) -> UnavailableError:
+    said = answer.said(secrets)
+    return UnavailableError(
+        "destination_odd",
+        f"{who} answers {answer.status} with something that is none of its answers: {said or 'nothing'}.",
+        hint="It is tried again. Look at the address: does a proxy or a page to sign in stand before it?",
+    )
+
+
 def foreseen(action: Action) -> Action:
     """The action, with a `send` that raises errors of ours alone. An answer that nobody has foreseen is of one call:
     its rows may be there, and the others of the run go on."""

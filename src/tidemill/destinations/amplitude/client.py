@@ -56,13 +56,17 @@ class AmplitudeClient:
     def upload(self, events: bytes) -> Answer:
         """Send events, put together by commas. What the answer says of single events is for the caller to see."""
         body = self._head + events + b"]}"
-        return self._http.request("POST", f"{self.settings.address}/batch", headers=_JSON, body=body)
+        answer = self._http.request("POST", f"{self.settings.address}/batch", headers=_JSON, body=body)
+        if answer.good:
+            answers.told(answer, _WHO, self.settings.secrets)
+        return answer
 
     def identify(self, path: str, encoded: bytes) -> None:
         """Set properties. `encoded`: objects, put together by commas, all of it as in a form."""
         key = urllib.parse.quote_plus(self.settings.api_key.get_secret_value())
         body = f"api_key={key}&identification=%5B".encode() + encoded + b"%5D"
-        self.checked(self._http.request("POST", f"{self.settings.address}/{path}", headers=_FORM, body=body))
+        answer = self.checked(self._http.request("POST", f"{self.settings.address}/{path}", headers=_FORM, body=body))
+        answers.assert_no_page(answer, _WHO, self.settings.secrets)
 
     def members(self, body: bytes) -> Any:
         """Change who is in a cohort."""

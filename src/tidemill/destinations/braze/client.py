@@ -55,7 +55,8 @@ class BrazeClient:
 
     def delete(self, body: bytes) -> None:
         """Delete users."""
-        answers.checked(self._asked("/users/delete", body, {}), WHO, self._settings.secrets, hint=_HINT)
+        secrets = self._settings.secrets
+        answers.told(answers.checked(self._asked("/users/delete", body, {}), WHO, secrets, hint=_HINT), WHO, secrets)
 
     def _asked(self, path: str, body: bytes, more: dict[str, str]) -> Answer:
         key = self._settings.api_key.get_secret_value()

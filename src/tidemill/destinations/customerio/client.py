@@ -64,7 +64,10 @@ class CustomerioClient:
         answers.checked(answer, WHO, self._settings.secrets, hint=_HINT)
         if isinstance(errors, list) and errors:
             return errors
-        return [f"status 207: {answer.said(self._settings.secrets)}"] if answer.status == 207 else []
+        if answer.status == 207:
+            return [f"status 207: {answer.said(self._settings.secrets)}"]
+        answers.told(answer, WHO, self._settings.secrets)
+        return []
 
     def _asked(self, method: str, path: str, body: bytes | None) -> Answer:
         settings = self._settings

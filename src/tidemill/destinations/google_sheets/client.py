@@ -159,7 +159,7 @@ class GoogleSheetsClient:
             self._tokens.forget()
             answer = self._answered(method, path, body)
         self._checked(answer)
-        return answer.json() or {}
+        return answers.told(answer, "Google Sheets", self._settings.secrets)
 
     def _answered(self, method: str, path: str, body: Any) -> Answer:
         headers = {"Authorization": f"Bearer {self._tokens.token()}"}

@@ -281,7 +281,7 @@ def send_members(client: HubSpotClient, batch: Sequence[Sending]) -> Sequence[Ou
     missing: set[str] = set()
     if there:
         said = client.change_list(str(first.fields["list_id"]), [] if removing else there, there if removing else [])
-        missing = {str(value) for value in (said or {}).get("recordIdsMissing") or ()}
+        missing = {str(value) for value in said.get("recordIdsMissing") or ()}
     if removing:  # what is not there is on no list
         return [WRITTEN] * len(batch)
     absent = rejected("hubspot_no_record", "HubSpot has no record with that id.")

@@ -51,7 +51,10 @@ class HubSpotClient:
     def batch(self, kind: str, verb: str, inputs: bytes) -> Answer:
         """Create, update, upsert or archive objects of a kind; `inputs`: a JSON list."""
         path = f"/crm/v3/objects/{quoted(kind)}/batch/{verb}"
-        return self._asked("POST", path, b'{"inputs":' + inputs + b"}")
+        answer = self._asked("POST", path, b'{"inputs":' + inputs + b"}")
+        if verb == "archive":  # of which nothing else is looked at
+            answers.told(answer, "HubSpot", self._settings.secrets, may_be_empty=True)
+        return answer
 
     def ids(self, kind: str, name: str, values: Sequence[str]) -> dict[str, str]:
         """The ids of objects by a property whose values are unique, as `folded`; those that there are."""
@@ -64,15 +67,18 @@ class HubSpotClient:
             some = values[first : first + _LOOKED_UP]
             asked = {"idProperty": name, "properties": [name, *more], "inputs": [{"id": value} for value in some]}
             path = f"/crm/v3/objects/{quoted(kind)}/batch/read"
-            said = self._asked("POST", path, msgspec.json.encode(asked)).json()
-            for result in (said or {}).get("results", ()):
+            said = self._told("POST", path, msgspec.json.encode(asked))
+            for result in said.get("results", ()):
                 found[folded(str(result["properties"].get(name)))] = result
         return found
 
     def change_list(self, number: str, add: Sequence[str], remove: Sequence[str]) -> Any:
         """Put records on a list, and take others off. Gives the answer's body."""
         body = msgspec.json.encode({"recordIdsToAdd": add, "recordIdsToRemove": remove})
-        return self._asked("PUT", f"/crm/v3/lists/{quoted(number)}/memberships/add-and-remove", body).json()
+        return self._told("PUT", f"/crm/v3/lists/{quoted(number)}/memberships/add-and-remove", body)
+
+    def _told(self, method: str, path: str, body: bytes) -> dict[str, Any]:
+        return answers.told(self._asked(method, path, body), "HubSpot", self._settings.secrets)
 
     def _asked(self, method: str, path: str, body: bytes | None = None) -> Answer:
         settings = self._settings

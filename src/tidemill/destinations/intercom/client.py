@@ -54,13 +54,13 @@ class IntercomClient:
         """Ids of the contacts of which a field has that value: at most two."""
         query = {"field": name, "operator": "=", "value": value}
         body = msgspec.json.encode({"query": query, "pagination": {"per_page": 2}})
-        said = self._checked(self._asked("POST", "/contacts/search", body)).json()
+        said = self._told(self._asked("POST", "/contacts/search", body))
         return [str(one["id"]) for one in said["data"]]
 
     def contact(self, contact: str) -> Any:
         """One as it is; None if there is none."""
         answer = self._asked("GET", _path(contact), None)
-        return None if answer.status == 404 else self._checked(answer).json()
+        return None if answer.status == 404 else self._told(answer)
 
     def create(self, body: bytes) -> Answer:
         """Make a contact. Gives answers that are of the row, too."""
@@ -98,7 +98,12 @@ class IntercomClient:
         return answer
 
     def _of_row(self, answer: Answer) -> Answer:
-        return answer if answer.status in _OF_ROWS else self._checked(answer)
+        if answer.status not in _OF_ROWS:
+            self._told(answer)
+        return answer
+
+    def _told(self, answer: Answer) -> dict[str, Any]:
+        return answers.told(self._checked(answer), "Intercom", self._settings.secrets)
 
     def _checked(self, answer: Answer) -> Answer:
         return answers.checked(answer, "Intercom", self._settings.secrets, hint=_HINT)

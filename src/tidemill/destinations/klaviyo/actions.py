@@ -28,7 +28,7 @@ from tidemill.destinations.port import (
     Sending,
     rejected,
 )
-from tidemill.errors import RetryableError
+from tidemill.errors import RetryableError, UnavailableError
 
 if TYPE_CHECKING:
     from tidemill.destinations.klaviyo.client import KlaviyoClient
@@ -78,7 +78,7 @@ def send_profiles(client: KlaviyoClient, batch: Sequence[Sending]) -> Sequence[O
         answer, sent, found = _posted(client, "/api/profile-bulk-import-jobs", batch, _wrapped_profiles)
         if not sent:
             return [found[number] for number in range(len(batch))]
-        job = str(answer["data"]["id"])
+        job = _begun(answer)
         if not found:  # else the job's numbers are not those of the batch
             client.begun[key] = job
     try:
@@ -92,6 +92,16 @@ def send_profiles(client: KlaviyoClient, batch: Sequence[Sending]) -> Sequence[O
     refused = refusals(errors, failed, [batch[number].record for number in sent])
     found |= {sent[number]: wrong for number, wrong in refused.items()}
     return [found.get(number, WRITTEN) for number in range(len(batch))]
+
+
+def _begun(answer: Any) -> str:
+    """The job's id."""
+    data = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(data, dict) or not data.get("id"):
+        raise UnavailableError(
+            "klaviyo_answer", "Klaviyo does not say which import it has begun.", hint="It is tried again."
+        )
+    return str(data["id"])
 
 
 def refusals(errors: Sequence[Mapping[str, Any]], failed: int, records: Sequence[Record]) -> dict[int, Outcome]:

@@ -54,7 +54,9 @@ class KlaviyoClient:
     def post(self, path: str, body: bytes) -> Answer:
         """Send something. An answer of 400 may name rows, and is given as it is; all others are good ones."""
         answer = self._asked("POST", path, body)
-        return answer if answer.status == 400 else self._checked(answer)
+        if answer.status != 400:
+            self._told(answer, may_be_empty=True)
+        return answer
 
     def refused(self, answer: Answer) -> Answer:
         """Raise what an answer of 400 means that names no rows."""
@@ -64,7 +66,7 @@ class KlaviyoClient:
         """Wait until an import job has ended. Gives its attributes."""
         pause, waited = _FIRST_SECONDS, 0.0
         while True:
-            said = self._checked(self._asked("GET", f"/api/profile-bulk-import-jobs/{job}")).json()
+            said = self._told(self._asked("GET", f"/api/profile-bulk-import-jobs/{job}"))
             found: dict[str, Any] = said["data"]["attributes"]
             if found["status"] == "complete":
                 return found
@@ -84,7 +86,7 @@ class KlaviyoClient:
         found: list[Mapping[str, Any]] = []
         path: str | None = f"/api/profile-bulk-import-jobs/{job}/import-errors?page%5Bsize%5D=100"
         while path:
-            said = self._checked(self._asked("GET", path)).json()
+            said = self._told(self._asked("GET", path))
             found += [one["attributes"] for one in said["data"]]
             following = urllib.parse.urlsplit((said.get("links") or {}).get("next") or "")
             path = f"{following.path}?{following.query}" if following.path else None
@@ -99,7 +101,7 @@ class KlaviyoClient:
             asked = {"filter": f"any({name},{listed})", "page[size]": str(_LOOKED_UP)}
             if name != "id":
                 asked["fields[profile]"] = name
-            said = self._checked(self._asked("GET", f"/api/profiles?{urllib.parse.urlencode(asked)}")).json()
+            said = self._told(self._asked("GET", f"/api/profiles?{urllib.parse.urlencode(asked)}"))
             for one in said["data"]:
                 value = one["id"] if name == "id" else one["attributes"][name]
                 found[str(value).casefold()] = str(one["id"])
@@ -108,7 +110,7 @@ class KlaviyoClient:
     def change_list(self, name: str, body: bytes, *, remove: bool) -> None:
         """Put profiles on a list, or take them off."""
         path = f"/api/lists/{urllib.parse.quote(name, safe='')}/relationships/profiles"
-        self._checked(self._asked("DELETE" if remove else "POST", path, body))
+        self._told(self._asked("DELETE" if remove else "POST", path, body), may_be_empty=True)
 
     def _asked(self, method: str, path: str, body: bytes | None = None) -> Answer:
         headers = {
@@ -118,6 +120,10 @@ class KlaviyoClient:
             "Accept": _TYPE,
         }
         return self._http.request(method, self._settings.endpoint.rstrip("/") + path, headers=headers, body=body)
+
+    def _told(self, answer: Answer, *, may_be_empty: bool = False) -> dict[str, Any]:
+        checked = self._checked(answer)
+        return answers.told(checked, "Klaviyo", self._settings.secrets, may_be_empty=may_be_empty)
 
     def _checked(self, answer: Answer) -> Answer:
         return answers.checked(answer, "Klaviyo", self._settings.secrets, hint=_HINT)

@@ -137,8 +137,7 @@ def somebody(record: Record) -> Outcome | None:
 
 def send(client: PosthogClient, batch: Sequence[Sending]) -> Sequence[Outcome]:
     """Send a batch: it is taken as a whole, or not. Over its quota, PostHog answers 200 and drops it."""
-    said = client.post(b",".join(sending.body for sending in batch)).json()
-    limited = said.get("quota_limited") if isinstance(said, dict) else None
+    limited = client.post(b",".join(sending.body for sending in batch)).get("quota_limited")
     if limited:
         told = f"The project is over its quota of {', '.join(map(str, limited))}: PostHog has dropped it."
         return [again("posthog_quota", told)] * len(batch)

@@ -51,15 +51,16 @@ class PosthogClient:
             return "PostHog takes the project API key."
         return f"{self._settings.address} does not say whether it takes the key (it has no /flags)."
 
-    def post(self, events: bytes) -> Answer:
-        """Send events, put together by commas."""
+    def post(self, events: bytes) -> dict[str, Any]:
+        """Send events, put together by commas. Gives the answer."""
         with self._lock:
             if not self._tried:
                 self._knows_key()
                 self._tried = True
         body = self._head + events + b"]}"
         answer = self._http.request("POST", f"{self._settings.address}/batch/", headers=_JSON, body=body)
-        return answers.checked(answer, _WHO, self._settings.secrets, hint=_HINT)
+        answers.checked(answer, _WHO, self._settings.secrets, hint=_HINT)
+        return answers.told(answer, _WHO, self._settings.secrets)
 
     def delete(self, ids: bytes) -> Any:
         """Delete persons of these ids, put together by commas. Gives the answer; None: there is nobody of them."""
@@ -69,7 +70,8 @@ class PosthogClient:
         )
         if answer.status == 400 and b"no person" in answer.body:
             return None
-        return answers.checked(answer, _WHO, self._settings.secrets, hint=_PERSONAL_HINT).json()
+        answers.checked(answer, _WHO, self._settings.secrets, hint=_PERSONAL_HINT)
+        return answers.told(answer, _WHO, self._settings.secrets)
 
     def _persons(self, method: str, path: str, body: bytes | None) -> Answer:
         settings = self._settings

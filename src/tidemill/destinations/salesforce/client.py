@@ -10,13 +10,13 @@ import contextlib
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tidemill.destinations import answers
 from tidemill.destinations.port import Outlet
-from tidemill.errors import AccessError, ConfigError, RetryableError
+from tidemill.errors import AccessError, ConfigError, RetryableError, UnavailableError
 from tidemill.outbound.client import Answer
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class SalesforceClient:
         """A request below the version's path, signed in."""
         return self._checked(self._answered(method, path, body, content))
 
+    def told(self, method: str, path: str) -> dict[str, Any]:
+        """The same, for what is answered with an object: that."""
+        return answers.told(self.asked(method, path), "Salesforce", self._secrets())
+
     def _answered(self, method: str, path: str, body: bytes | None, content: str) -> Answer:
         """A session that has ended is begun again, once."""
         answer = self._once(method, path, body, content)
@@ -75,7 +79,7 @@ class SalesforceClient:
             query = urllib.parse.urlencode({"q": f"SELECT Id,{name} FROM {kind} WHERE {name} IN ({listed})"})
             path: str | None = f"/query?{query}"
             while path:
-                said = self.asked("GET", path).json()
+                said = self.told("GET", path)
                 found |= {str(one[name]).casefold(): str(one["Id"]) for one in said["records"]}
                 path = str(said["nextRecordsUrl"]).partition("/query")[2] if not said.get("done", True) else None
                 path = path and f"/query{path}"
@@ -85,7 +89,7 @@ class SalesforceClient:
         """Whether no two records have the same value in a field."""
         known = self._unique.get((kind, name))
         if known is None:
-            said = self.asked("GET", f"/sobjects/{kind}/describe").json()
+            said = self.told("GET", f"/sobjects/{kind}/describe")
             of_field = [one for one in said.get("fields", ()) if str(one.get("name")).casefold() == name.casefold()]
             known = self._unique[kind, name] = bool(of_field) and bool(of_field[0].get("unique"))
         return known
@@ -154,7 +158,12 @@ class SalesforceClient:
                 f"Salesforce makes no job for {operation} of {kind}: {answer.said(self._secrets())}.",
                 hint="Look at the object and at the external id field of the mapping: they are API names.",
             )
-        return str(self._checked(answer).json()["id"])
+        said = answers.told(self._checked(answer), "Salesforce", self._secrets())
+        if not said.get("id"):
+            raise UnavailableError(
+                "salesforce_answer", "Salesforce does not say which job it has made.", hint="It is tried again."
+            )
+        return str(said["id"])
 
 
 def _codes(answer: Answer) -> frozenset[str]:

@@ -86,7 +86,7 @@ def ended(client: SalesforceClient, name: str) -> Job:
     """Wait until a job has ended. One that was not begun, because the request was lost, is begun."""
     pause, waited = _FIRST_SECONDS, 0.0
     while True:
-        said = client.asked("GET", f"/jobs/ingest/{name}").json()
+        said = client.told("GET", f"/jobs/ingest/{name}")
         state = said.get("state")
         if state in _ENDS:
             return Job(client, name, said)
@@ -119,7 +119,7 @@ def earlier(client: SalesforceClient, kind: str, operation: str, own: Job) -> It
 def _all(client: SalesforceClient) -> Iterator[Mapping[str, Any]]:
     path = "/jobs/ingest?jobType=V2Ingest"
     for _ in range(_PAGES):
-        said = client.asked("GET", path).json()
+        said = client.told("GET", path)
         yield from said.get("records", ())
         following = str(said.get("nextRecordsUrl") or "").partition("/jobs/ingest")[2]
         if said.get("done", True) or not following:

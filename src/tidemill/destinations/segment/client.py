@@ -58,8 +58,7 @@ class SegmentClient:
             auth=(key, ""),
         )
         answers.checked(_with_reset(answer), _WHO, self._settings.secrets, hint=_HINT)
-        said = answer.json()
-        if isinstance(said, dict) and said.get("success") is False:
+        if answers.told(answer, _WHO, self._settings.secrets).get("success") is False:
             raise BatchRefused("segment_refused", f"{_WHO} answers: {answer.said(self._settings.secrets)}")
 
     def _look_up(self) -> None:
