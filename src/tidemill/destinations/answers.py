@@ -10,6 +10,7 @@ from typing import Any
 
 from tidemill.destinations.port import Action, BatchRefused, Outcome, Sending
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
+from tidemill.outbound import network
 from tidemill.outbound.client import Answer
 
 _log = logging.getLogger(__name__)
@@ -85,15 +86,16 @@ def _odd(answer: Answer, who: str, secrets: Iterable[str]) -> UnavailableError:
     )
 
 
-def foreseen(action: Action) -> Action:
-    """The action, with a `send` that raises errors of ours alone. An answer that nobody has foreseen is of one call:
-    its rows may be there, and the others of the run go on."""
+def guarded(action: Action, secrets: Iterable[str] = ()) -> Action:
+    """The action, with a `send` that raises errors of ours alone, and gives no secret away: a tool may quote what it
+    was sent. An answer that nobody has foreseen is of one call: its rows may be there, and the others go on."""
+    known = tuple(secrets)
 
     def send(client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
         try:
-            return action.send(client, batch)
-        except TidemillError:
-            raise
+            return [_without(outcome, known) for outcome in action.send(client, batch)]
+        except TidemillError as error:
+            raise network.without(error, known) from None
         except Exception as error:  # noqa: BLE001 - whatever an answer can cause
             # Where, and not what it says, which may hold what was sent.
             where = "".join(traceback.format_tb(error.__traceback__))
@@ -105,3 +107,10 @@ def foreseen(action: Action) -> Action:
             ) from None
 
     return dataclasses.replace(action, send=send)
+
+
+def _without(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
+    if not outcome.message and not outcome.code:
+        return outcome
+    code, message = network.scrubbed(outcome.code, secrets), network.scrubbed(outcome.message, secrets)
+    return dataclasses.replace(outcome, code=code, message=message)

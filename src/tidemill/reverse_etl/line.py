@@ -23,7 +23,8 @@ def opened(
     parts: Parts, job: Job, watch: Watch, observe: Callable[[Seen], None] | None = None, tally: Tally | None = None
 ) -> Iterator[Line]:
     """A line to the destination of a sync, signed in and paced, for the time of the block. `observe`: is told of each
-    request; `tally`: counts calls. No error of the block holds a secret of the account."""
+    request; `tally`: counts calls. No error of the block, and nothing that is said of a row, holds a secret of the
+    account."""
     tally = tally or Tally()
     settings = parts.settings_of(parts.books.accounts.by_id(job.account.id))  # as it is now
     account, pace = f"{job.account.kind}:{settings.account}", job.destination.pace(settings)
@@ -36,6 +37,7 @@ def opened(
     try:
         with parts.http() as http, job.destination.open(settings, Outlet(http, watch.sleep)) as client:
             http.observe = observe
-            yield Line(client, answers.foreseen(job.action), pacer, watch.sleep, tally.called, hold)
+            action = answers.guarded(job.action, settings.secrets)
+            yield Line(client, action, pacer, watch.sleep, tally.called, hold)
     except TidemillError as error:
         raise network.without(error, settings.secrets) from None

@@ -24,7 +24,10 @@ from tidemill.destinations.port import (
     Record,
     Sending,
     Status,
+    again,
+    rejected,
 )
+from tidemill.errors import UnavailableError
 
 
 def action(send: Any) -> Action:
@@ -46,7 +49,7 @@ def test_an_answer_that_nobody_has_foreseen_is_of_its_call_alone(caplog: pytest.
         return [WRITTEN] * len(batch)
 
     with caplog.at_level(logging.ERROR):
-        told = delivered(answers.foreseen(action(send)), ["1", "2", "3"])
+        told = delivered(answers.guarded(action(send)), ["1", "2", "3"])
     assert told["1"] == told["3"] == WRITTEN
     assert told["2"].status is Status.RETRY
     assert told["2"].unsure, "the call may have passed"
@@ -59,7 +62,7 @@ def test_errors_of_ours_stay_what_they_are() -> None:
     def send(_client: Any, _batch: Sequence[Sending]) -> Sequence[Outcome]:
         raise BatchRefused("no", "No.")
 
-    assert delivered(answers.foreseen(action(send)), ["1"])["1"].code == "no"
+    assert delivered(answers.guarded(action(send)), ["1"])["1"].code == "no"
 
 
 PAGE = b"<!doctype html><title>Please sign in</title>"
@@ -78,7 +81,7 @@ def test_rows_are_not_written_because_something_else_answers_well(destination: s
     if destination == "amplitude" and name in {"identify", "group"} and body != PAGE:
         pytest.skip("what Amplitude says here is not described: no page is all that is known of it")
     found = registry.get(destination)
-    sent = answers.foreseen(found.action(name))
+    sent = answers.guarded(found.action(name))
     with contextlib.closing(APIS[destination]()) as api:
         api.faults = [Reply(200, body)] * 100
         records = [by_hand.record(sent, api.fields(name, n), op(sent), key=str(n)) for n in range(2)]
@@ -91,3 +94,24 @@ def test_rows_are_not_written_because_something_else_answers_well(destination: s
 
 def op(sent: Action) -> Op:
     return sorted(sent.modes[0].ops)[0]
+
+
+def test_what_a_tool_says_of_a_row_gives_no_secret_away() -> None:
+    token = "tok-VERYSECRET"
+
+    def send(_client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        match batch[0].record.row_key:
+            case "rejected":
+                return [rejected("bad", f"bad credential: Bearer {token}!")]
+            case "later":
+                return [again(f"code {token}", f"not with {token}")]
+            case "cut":
+                return [rejected("bad", f"bad credential: Bearer {token[:9]}")]
+            case "refused":
+                raise BatchRefused("no", f"Not with {token}.")
+        raise UnavailableError("down", f"Down for {token}.")
+
+    told = delivered(answers.guarded(action(send), [token]), ["rejected", "later", "cut", "refused", "down"])
+    assert len(told) == 5
+    assert not [outcome for outcome in told.values() if "tok-" in outcome.message + outcome.code]
+    assert told["rejected"].message == "bad credential: Bearer ********!"
