@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 import socket
 import ssl
+import urllib.parse
 from collections.abc import Iterable
 
 from tidemill.errors import ConfigError, TidemillError, UnavailableError
@@ -15,6 +18,9 @@ _MOST = 300
 _BLOT = "********"
 #: So many characters of a secret tell something.
 _BEGINNING = 4
+#: So many characters has a part of a path or a query that may be a secret by itself.
+_TELLING = 8
+_WORD = re.compile("[a-z_-]+")  # such as services, which is none
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -26,12 +32,52 @@ def plain(text: str | bytes, secrets: Iterable[str]) -> str:
 
 
 def scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """The text, with secrets blotted out; also with the beginning of one, where the text was cut off in it."""
-    known = sorted(secrets, key=len, reverse=True)
+    """The text, with secrets blotted out, and what they are made of; also with the beginning of one, where the text was
+    cut off in it."""
+    known = _forms(tuple(secrets))
     for secret in known:
         text = text.replace(secret, _BLOT)
-    cut = [size for secret in known for size in range(_BEGINNING, len(secret)) if text.endswith(secret[:size])]
-    return text[: -max(cut)] + _BLOT if cut else text
+    cut = [at for secret in known if (at := _cut_off(text, secret)) is not None]
+    return text[: min(cut)] + _BLOT if cut else text
+
+
+def _cut_off(text: str, secret: str) -> int | None:
+    """Where the beginning of a secret begins with which the text ends."""
+    beginning = secret[:_BEGINNING]
+    at = text.find(beginning) if len(secret) > _BEGINNING else -1
+    while at >= 0:
+        if secret.startswith(text[at:]):
+            return at
+        at = text.find(beginning, at + 1)
+    return None
+
+
+@functools.lru_cache(maxsize=64)
+def _forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Texts that give these away, the longest first: as they are, as JSON and addresses quote them, and the parts of
+    those that are addresses."""
+    found = {secret for secret in secrets if secret}
+    for secret in tuple(found):
+        found |= _parts(secret)
+    for secret in tuple(found):
+        found |= {json.dumps(secret)[1:-1], urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def _parts(secret: str) -> set[str]:
+    """What is secret of an address of a web server: user, password, and all behind the server's name. A server quotes
+    the path of what it does not find."""
+    try:
+        found = urllib.parse.urlsplit(secret)
+    except ValueError:
+        return set()
+    if found.scheme not in {"http", "https"}:
+        return set()
+    values = [value for _, value in urllib.parse.parse_qsl(found.query)]
+    words = [part for part in found.path.split("/") if not _WORD.fullmatch(part)]
+    some = [part for part in (*words, *values) if len(part) >= _TELLING]
+    whole = [found.username or "", found.password or "", found.path, found.query]
+    return {text for part in (*whole, *some) for text in (part, urllib.parse.unquote(part)) if len(text) >= _BEGINNING}
 
 
 def without(error: TidemillError, secrets: Iterable[str]) -> TidemillError:
