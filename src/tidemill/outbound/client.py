@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import socket
 import ssl
 import time
@@ -21,6 +22,8 @@ from tidemill.outbound import guard as guards
 CONNECT_SECONDS, PART_SECONDS, WHOLE_SECONDS = 10.0, 60.0, 180.0
 #: An answer that is larger is not read further.
 MOST_BYTES = 64_000_000
+#: Of a header (RFC 9110, section 5.5).
+_VALUE = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?")
 USER_AGENT = f"tidemill/{__version__}"
 
 
@@ -116,10 +119,11 @@ class Http:
         Raises
         ------
         ConfigError
-            The address is none, or may not be reached.
+            The address is none, or may not be reached; or a header cannot be sent. Nothing was sent.
         UnavailableError
             No answer came: the server may have taken the request, or not.
         """
+        _assert_sendable(headers or {})
         try:
             asked = self._client.build_request(method, url, headers=dict(headers or {}), content=body)
         except (httpx.InvalidURL, ValueError, TypeError):
@@ -153,6 +157,18 @@ class Http:
             raise network.unreachable(host, port, error) from None
         finally:
             guards.deadline.reset(told)
+
+
+def _assert_sendable(headers: Mapping[str, str]) -> None:
+    """Raise ConfigError for a header that HTTP does not know: what is wrong with it is a credential, and stays so."""
+    for name, value in headers.items():
+        if not _VALUE.fullmatch(value):
+            raise ConfigError(
+                "header",
+                f"The header {name} cannot be sent: its value is empty, or holds a line break or a letter that is not "
+                "of ASCII.",
+                hint="Look at the token or the key: is it there, whole, and without anything around it?",
+            )
 
 
 def _number(text: str) -> int | float:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.receivers import Web
 
-from tidemill.errors import UnavailableError
+from tidemill.errors import ConfigError, UnavailableError
 from tidemill.outbound import bodies
 from tidemill.outbound.client import Answer, Http
 from tidemill.outbound.guard import Guard
@@ -109,3 +109,20 @@ def test_a_good_answer_that_is_nested_too_deep_is_not_taken_for_an_empty_one() -
         read(b"[" * 100_000)
     assert caught.value.code == "answer_nested"
     assert read(b"[" * 100_000, status=400) is None, "its status says what it is"
+
+
+@pytest.mark.parametrize("token", ["", " ", "two\nlines", "cut off\r", "five €", "nul\0", "ümlaut"])
+def test_a_token_that_no_header_can_hold_is_named_and_nothing_is_sent(web: Web, token: str) -> None:
+    for value in (f"Bearer {token}", token):
+        with contextlib.closing(Http(Guard(["127.0.0.1"]))) as http, pytest.raises(ConfigError) as caught:
+            http.request("POST", web.url(), headers={"Authorization": value}, body=b"x")
+        assert caught.value.code == "header"
+        assert "Authorization" in caught.value.message
+        assert not token.strip() or token not in caught.value.message + caught.value.hint
+    assert not web.requests
+
+
+def test_a_token_with_spaces_inside_is_sent_as_it_is(web: Web) -> None:
+    with contextlib.closing(Http(Guard(["127.0.0.1"]))) as http:
+        assert http.request("POST", web.url(), headers={"Authorization": "Bearer a b\tc~!"}, body=b"x").good
+    assert web.requests[0].headers["authorization"] == "Bearer a b\tc~!"
