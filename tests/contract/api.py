@@ -45,7 +45,7 @@ class Reply:
 
 class Tool(abc.ABC):
     """What a destination delivers to. `faults`: what happens to the next requests that deliver something, instead of an
-    answer; those that do not speak HTTP do what comes closest.
+    answer (None: it is answered); those that do not speak HTTP do what comes closest.
 
     `names_rows`: whether it says which row of a call it refuses. `tells_when`: whether it says when to come again.
     """
@@ -56,7 +56,7 @@ class Tool(abc.ABC):
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
-        self.faults: list[Reply] = []
+        self.faults: list[Reply | None] = []
         self._lock = threading.Lock()
 
     @classmethod

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,17 @@ class Case:
             self.outcomes[record.row_key] = outcome
 
     @contextlib.contextmanager
-    def client(self, *, good: bool = True, allowed: Iterable[str] = ("127.0.0.1",)) -> Iterator[Any]:
+    def client(
+        self,
+        *,
+        good: bool = True,
+        allowed: Iterable[str] = ("127.0.0.1",),
+        sleep: Callable[[float], None] | None = None,
+    ) -> Iterator[Any]:
         settings = self.destination.settings(**self.api.settings(good=good))
         http = Http(Guard(allowed))
-        with contextlib.closing(http), self.destination.open(settings, Outlet(http, self.waits.append)) as client:
+        outlet = Outlet(http, sleep or self.waits.append)
+        with contextlib.closing(http), self.destination.open(settings, outlet) as client:
             yield client
 
     def deliver(self, records: Iterable[Record], *, good: bool = True) -> None:
@@ -196,6 +203,46 @@ def test_who_stops_has_told_of_what_was_delivered(case: Case) -> None:
     assert stopped
     assert not case.api.taken(case.action.name)
     assert not case.outcomes
+
+
+@pytest.mark.parametrize("good", [1, 2])
+def test_who_is_stopped_after_some_requests_has_told_of_all_that_is_there(case: Case, good: int) -> None:
+    made, numbers = case.api.unwelcome(case.action.name, 7), range(min(some(case), 203))
+    stopped_after(case, good, [case.record(n, made if n == 7 else None) for n in numbers])
+    taken = set(case.api.taken(case.action.name))
+    good_ones = [n for n in numbers if n != 7 or made is None]
+    assert_told_of(case, [n for n in good_ones if case.api.mark(case.action.name, n) in taken])
+
+
+@pytest.mark.parametrize("good", [1, 2])
+def test_who_is_stopped_after_some_requests_has_told_of_all_that_is_gone(case: Case, good: int) -> None:
+    if not case.api.forgets(case.action.name):
+        pytest.skip("this API deletes nothing, or keeps what it is told of deleted rows")
+    numbers = range(min(some(case), 203))
+    case.deliver(case.record(n) for n in numbers)
+    case.outcomes.clear()
+    stopped_after(case, good, [case.record(n, op=Op.DELETED) for n in numbers])
+    taken = set(case.api.taken(case.action.name))
+    assert_told_of(case, [n for n in numbers if case.api.mark(case.action.name, n) not in taken])
+
+
+def stopped_after(case: Case, good: int, records: Iterable[Record]) -> None:
+    """So many requests that deliver are answered, then the credential is refused; and nobody waits."""
+
+    def sleep(_: float) -> None:
+        raise TidemillError("stop", "Stopped.")
+
+    case.api.faults = [*[None] * good, *[Reply(401, {}) for _ in range(1_000)]]
+    with contextlib.suppress(TidemillError), case.client(sleep=sleep) as client:
+        line = deliver.Line(client, case.action, lambda _: contextlib.nullcontext(), sleep)
+        deliver.deliver(line, records, case.told)
+
+
+def assert_told_of(case: Case, done: Iterable[int]) -> None:
+    """What the API has done is told of as written, or as what may be there; and nothing else is written."""
+    told = {key for key, one in case.outcomes.items() if one.status is Status.WRITTEN or one.unsure}
+    assert {str(number) for number in done} <= told
+    assert {key for key, status in case.statuses().items() if status is Status.WRITTEN} <= {str(n) for n in done}
 
 
 def test_a_destination_says_what_it_is() -> None:

@@ -10,7 +10,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import random
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tidemill import logbook
@@ -19,12 +19,14 @@ from tidemill.destinations.port import (
     BatchRefused,
     Limits,
     Outcome,
+    Partly,
     Record,
     Sending,
+    Status,
     again,
     rejected,
 )
-from tidemill.errors import RetryableError, UnavailableError
+from tidemill.errors import RetryableError, TidemillError, UnavailableError
 
 #: How often a call that may pass is made, and seconds before the second time; twice that each time after, up to a
 #: bound.
@@ -178,50 +180,85 @@ class _Batch:
             self._seen.add(same)
 
 
-def _send(line: Line, batch: Sequence[Sending], found: Found) -> None:
+@dataclasses.dataclass
+class _Rows:
+    """Rows of a call that have no outcome yet. `unsure`: an earlier try may have brought them."""
+
+    left: list[Sending]
+    unsure: bool = False
+
+    def found(self, outcomes: Mapping[int, Outcome], found: Found) -> None:
+        """Outcomes of rows, by their places. One that is refused now may be there by an earlier try."""
+        for place, outcome in outcomes.items():
+            doubted = self.unsure and outcome.status is not Status.WRITTEN
+            found.append((self.left[place].record, dataclasses.replace(outcome, unsure=True) if doubted else outcome))
+        self.left = [sending for place, sending in enumerate(self.left) if place not in outcomes]
+
+    def all(self, outcome: Outcome, found: Found) -> None:
+        """The same outcome for all that are left."""
+        self.found(dict.fromkeys(range(len(self.left)), outcome), found)
+
+
+def _send(line: Line, batch: Sequence[Sending], found: Found, *, unsure: bool = False) -> None:
     """Send a batch; its outcomes are added to those that were found. One that is refused without a row being named is
-    halved, until the row is found."""
+    halved, until the row is found. `unsure`: an earlier call may have brought the rows."""
+    rows = _Rows(list(batch), unsure)
     try:
-        outcomes = _tried(line, batch, found)
+        _try(line, rows, found)
     except BatchRefused as error:
-        if len(batch) == 1:
-            found.append((batch[0].record, rejected(error.code, error.message)))
+        if len(rows.left) == 1:
+            rows.all(rejected(error.code, error.message), found)
             return
-        middle = len(batch) // 2
-        _send(line, batch[:middle], found)
-        _send(line, batch[middle:], found)
-        return
-    if len(outcomes) != len(batch):
-        raise RuntimeError(f"{len(outcomes)} outcomes of {len(batch)} rows")
-    found.extend(zip((sending.record for sending in batch), outcomes, strict=True))
+        middle = len(rows.left) // 2
+        for half in (rows.left[:middle], rows.left[middle:]):
+            _send(line, half, found, unsure=rows.unsure)
 
 
-def _tried(line: Line, batch: Sequence[Sending], found: Found) -> Sequence[Outcome]:
-    """The outcomes of a call, which is made again while it may pass. If that is stopped, and an earlier try may have
-    passed, this is found of its rows: they are to be known as the same when they are sent again."""
-    failed, code, unsure, after = "", "", False, None
+def _try(line: Line, rows: _Rows, found: Found) -> None:
+    """Send rows, and those again that are left while it may pass. If it is stopped, and an earlier try may have passed,
+    this is found of the rows that are left: they are to be known as the same when they are sent again."""
+    failed, code, after = "", "", None
     try:
         for number in range(1, _TRIES + 1):
-            try:
-                with line.paced(len(batch)):
-                    line.calls(len(batch), sum(len(sending.body) for sending in batch))
-                    return line.action.send(line.client, batch)
-            except (RetryableError, UnavailableError) as error:
-                unsure = unsure or isinstance(error, UnavailableError)
-                failed, after, code = error.message, getattr(error, "after", None), error.code
+            error = _once(line, rows, found)
+            if error is None:
+                return
+            if not isinstance(error, RetryableError | UnavailableError):
+                raise error
+            failed, code = error.message, error.code
+            after = error.after if isinstance(error, RetryableError) else None
             if after:
                 line.held(min(after, _LONGEST_SECONDS))
             if number == _TRIES or (after or 0.0) > _LONGEST_SECONDS:
-                logbook.warning("A call is given up for now.", code=code, tries=number, rows=len(batch))
+                logbook.warning("A call is given up for now.", code=code, tries=number, rows=len(rows.left))
                 break
             pause = min(_FIRST_SECONDS * 2 ** (number - 1), _MOST_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
             wait = max(pause, after or 0.0)
-            logbook.warning("A call is made again.", code=code, tries=number, rows=len(batch), wait=round(wait, 3))
+            logbook.warning("A call is made again.", code=code, tries=number, rows=len(rows.left), wait=round(wait, 3))
             line.sleep(wait)
     except BatchRefused:
         raise
     except BaseException:
-        if unsure:
-            found.extend((sending.record, again(VAIN, failed, unsure=True)) for sending in batch)
+        if rows.unsure:
+            rows.all(again(VAIN, failed), found)
         raise
-    return [again(VAIN, failed, after, unsure=unsure)] * len(batch)
+    rows.all(again(VAIN, failed, after), found)
+
+
+def _once(line: Line, rows: _Rows, found: Found) -> BaseException | None:
+    """Send rows once. Gives the error that it ended by."""
+    try:
+        with line.paced(len(rows.left)):
+            line.calls(len(rows.left), sum(len(sending.body) for sending in rows.left))
+            outcomes = line.action.send(line.client, rows.left)
+    except Partly as partly:
+        rows.found(partly.outcomes, found)
+        rows.unsure = rows.unsure or partly.unsure or isinstance(partly.__cause__, UnavailableError)
+        return partly.__cause__
+    except TidemillError as error:
+        rows.unsure = rows.unsure or isinstance(error, UnavailableError)
+        return error
+    if len(outcomes) != len(rows.left):
+        raise RuntimeError(f"{len(outcomes)} outcomes of {len(rows.left)} rows")
+    rows.found(dict(enumerate(outcomes)), found)
+    return None

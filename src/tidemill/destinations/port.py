@@ -178,6 +178,32 @@ class BatchRefused(TidemillError):  # noqa: N818 - the batch was refused: what f
     exit_code = 6
 
 
+class Partly(Exception):  # noqa: N818 - the error is its cause
+    """A delivery of several requests ended amid them, by the error that is its cause. See Progress."""
+
+    def __init__(self, outcomes: Mapping[int, Outcome], *, unsure: bool) -> None:
+        super().__init__()
+        self.outcomes, self.unsure = outcomes, unsure
+
+
+class Progress:
+    """How far a delivery of several requests is: what it knows is told also if it ends by an error.
+
+    `outcomes`: of rows that are not to be sent again, by their places in the batch; `unsure`: whether others may have
+    been taken.
+    """
+
+    def __init__(self, outcomes: Mapping[int, Outcome] | None = None) -> None:
+        self.outcomes, self.unsure = dict(outcomes or {}), False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None and (self.outcomes or self.unsure):
+            raise Partly(self.outcomes, unsure=self.unsure) from error
+
+
 @dataclasses.dataclass(frozen=True)
 class Outlet:
     """What a destination's client works with. `sleep` waits so many seconds, and raises Cancelled when it is to stop.
@@ -201,7 +227,7 @@ class Client(Protocol):
 
 
 class Send(Protocol):
-    """Delivers one batch: gives one outcome per sending, in order.
+    """Delivers one batch: gives one outcome per sending, in order. One that makes several requests keeps its Progress.
 
     Raises
     ------

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.parse
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from tests.unit.destinations import by_hand
 
-from tidemill.destinations import fields, registry
+from tidemill.destinations import deliver, fields, registry
 from tidemill.destinations.amplitude import actions, client, config
-from tidemill.destinations.port import BatchRefused, Mode, Op, Outcome, Outlet, Record, Sending, Status
-from tidemill.errors import AccessError, ConfigError, RetryableError, UnavailableError
+from tidemill.destinations.port import WRITTEN, BatchRefused, Mode, Op, Outcome, Outlet, Record, Sending, Status
+from tidemill.errors import AccessError, Cancelled, ConfigError, RetryableError, UnavailableError
 from tidemill.outbound.client import Answer
 
 AMPLITUDE = registry.get("amplitude")
@@ -263,3 +265,24 @@ def test_without_the_secret_key_the_other_is_tried_on_nobody(status: int, said: 
     wire = Wire(answer(status, error="missing_event"))
     assert said in opened(wire, secret=False).test()
     assert dict(urllib.parse.parse_qsl(wire.bodies[0].decode())) == {"api_key": "key", "identification": "[]"}
+
+
+def test_who_stops_while_amplitude_is_left_in_peace_has_told_of_the_events_that_it_took() -> None:
+    wire = Wire(
+        answer(429, code=429, throttled_events=[1], throttled_users={"user-1": 31}),
+        answer(200, code=200),
+    )
+
+    def stop(_: float) -> None:
+        raise Cancelled
+
+    told: dict[str, Outcome] = {}
+    opened_client = opened(wire)
+    opened_client.sleep = stop
+    records = [
+        by_hand.record(actions.TRACK, {"event_type": "Paid", "user_id": f"user-{n}"}, key=str(n)) for n in range(3)
+    ]
+    line = deliver.Line(opened_client, actions.TRACK, lambda _: contextlib.nullcontext(), stop)
+    with pytest.raises(Cancelled):
+        deliver.deliver(line, records, lambda found: told.update((one.row_key, outcome) for one, outcome in found))
+    assert told == {"0": WRITTEN, "2": WRITTEN}

@@ -22,6 +22,7 @@ from tidemill.destinations.port import (
     Mode,
     Op,
     Outcome,
+    Progress,
     Record,
     Sending,
     Status,
@@ -237,6 +238,53 @@ def test_half_of_a_batch_that_was_delivered_is_known_when_the_other_half_stops()
     with pytest.raises(AccessError):
         deliver.deliver(line, [record(n) for n in range(4)], lambda found: told.extend(one.row_key for one, _ in found))
     assert sorted(told) == sorted(tool.taken) == ["0", "1"]
+
+
+def partly(then: BaseException, **known: Outcome) -> Any:
+    """What sends rows by several requests, and stops once. `known`: of rows, by their keys."""
+
+    def send(tool: Tool, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        keys = [sending.record.row_key for sending in batch]
+        tool.batches.append(keys)
+        with Progress({keys.index(key[1:]): outcome for key, outcome in known.items()}) as progress:
+            if len(tool.batches) == 1:
+                raise then
+        return [progress.outcomes.get(place, WRITTEN) for place in range(len(batch))]
+
+    return send
+
+
+@pytest.mark.parametrize("error", [RetryableError("busy", "Busy."), AccessError("no", "No."), Stop()])
+def test_what_is_known_of_rows_is_told_when_their_delivery_stops_amid_it(error: Exception) -> None:
+    tool, told = Tool(), dict[str, Outcome]()
+
+    def sleep(_: float) -> None:
+        raise Stop
+
+    bad = rejected("bad", "It is bad.")
+    action = Action(**{**vars(tool.action()), "send": partly(error, n1=WRITTEN, n2=bad)})
+    line = deliver.Line(tool, action, lambda _: contextlib.nullcontext(), sleep)
+    with pytest.raises(AccessError if isinstance(error, AccessError) else Stop):
+        deliver.deliver(
+            line, [record(n) for n in range(4)], lambda found: told.update((one.row_key, o) for one, o in found)
+        )
+    assert told == {"1": WRITTEN, "2": bad}
+
+
+def test_only_the_rows_that_are_left_are_sent_again() -> None:
+    tool, told = Tool(), dict[str, Outcome]()
+
+    def send(client: Tool, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        known = {"n0": WRITTEN} if not client.batches else {}
+        return partly(UnavailableError("cut", "Cut."), **known)(client, batch)  # type: ignore[no-any-return]
+
+    action = Action(**{**vars(tool.action()), "send": send})
+    line = deliver.Line(tool, action, lambda _: contextlib.nullcontext(), lambda _: None)
+    deliver.deliver(
+        line, [record(n) for n in range(3)], lambda found: told.update((one.row_key, o) for one, o in found)
+    )
+    assert tool.batches == [["0", "1", "2"], ["1", "2"]]
+    assert told == dict.fromkeys("012", WRITTEN)
 
 
 def test_who_asks_for_peace_is_left_in_peace_by_all() -> None:

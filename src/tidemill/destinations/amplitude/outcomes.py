@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tidemill.destinations.port import WRITTEN, Outcome, Record, Sending, again, rejected
+from tidemill.destinations.port import WRITTEN, Outcome, Progress, Record, Sending, again, rejected
 
 if TYPE_CHECKING:
     from tidemill.destinations.amplitude.client import AmplitudeClient
@@ -26,11 +26,14 @@ _BY_FIELD = {
 
 def uploaded(client: AmplitudeClient, batch: Sequence[Sending]) -> list[Outcome]:
     """Send events until each has an outcome."""
-    found: dict[int, Outcome] = {}
-    for place, sending in enumerate(batch):
-        short = too_short(sending.record, client.settings.min_id_length)
-        if short is not None:
-            found[place] = short
+    short = {place: too_short(sending.record, client.settings.min_id_length) for place, sending in enumerate(batch)}
+    with Progress({place: outcome for place, outcome in short.items() if outcome is not None}) as progress:
+        _upload(client, batch, progress.outcomes)
+    return [progress.outcomes[place] for place in range(len(batch))]
+
+
+def _upload(client: AmplitudeClient, batch: Sequence[Sending], found: dict[int, Outcome]) -> None:
+    """Send events that have no outcome yet, until each has one."""
     waiting = [place for place in range(len(batch)) if place not in found]
     parts = [(waiting, 0)] if waiting else []
     while parts:
@@ -52,7 +55,6 @@ def uploaded(client: AmplitudeClient, batch: Sequence[Sending]) -> list[Outcome]
         found.update((place, _slow(said, batch[place].record)) for place in over)
         late = [place for place in late if place not in found]
         parts = [*([(others, 0)] if others else []), *parts, *([(late, pauses + 1)] if late else [])]
-    return [found[place] for place in range(len(batch))]
 
 
 def invalid(said: Any, number: int) -> dict[int, Outcome]:

@@ -22,6 +22,7 @@ from tidemill.destinations.port import (
     Mode,
     Op,
     Outcome,
+    Progress,
     Record,
     Sending,
     rejected,
@@ -114,9 +115,11 @@ def send_users(client: BrazeClient, batch: Sequence[Sending]) -> Sequence[Outcom
     if batch[0].record.op is not Op.DELETED:
         return _send("attributes", client, batch)
     of = _DELETED[_known_by(batch[0].record)]
-    for start in range(0, len(batch), _MOST_DELETED):
-        ids = b",".join(sending.body for sending in batch[start : start + _MOST_DELETED])
-        client.delete(b'{"' + of + b'":[' + ids + b"]}")
+    with Progress() as progress:
+        for start in range(0, len(batch), _MOST_DELETED):
+            part = batch[start : start + _MOST_DELETED]
+            client.delete(b'{"' + of + b'":[' + b",".join(sending.body for sending in part) + b"]}")
+            progress.outcomes.update((start + place, WRITTEN) for place in range(len(part)))
     return [WRITTEN] * len(batch)  # one that is not there is deleted, too
 
 

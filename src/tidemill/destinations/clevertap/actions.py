@@ -24,6 +24,7 @@ from tidemill.destinations.port import (
     Mode,
     Op,
     Outcome,
+    Progress,
     Record,
     Sending,
     rejected,
@@ -143,12 +144,15 @@ def send_profiles(client: ClevertapClient, batch: Sequence[Sending]) -> Sequence
     """Send profiles, or delete them."""
     if batch[0].record.op is not Op.DELETED:
         return _upload(client, batch)
-    parts = (batch[start : start + _DELETES] for start in range(0, len(batch), _DELETES))
-    return [outcome for part in parts for outcome in _deleted(client, part)]
+    with Progress() as progress:
+        for start in range(0, len(batch), _DELETES):
+            _delete(client, batch, range(start, min(start + _DELETES, len(batch))), progress)
+    return [progress.outcomes[place] for place in range(len(batch))]
 
 
-def _deleted(client: ClevertapClient, part: Sequence[Sending]) -> list[Outcome]:
+def _delete(client: ClevertapClient, batch: Sequence[Sending], places: range, progress: Progress) -> None:
     """Delete profiles of one call. It is halved here, not by who calls: other parts of the batch are deleted."""
+    part = batch[places.start : places.stop]
     name = b"identity" if part[0].record.fields.get("identity") else b"guid"
     ids = b",".join(sending.body for sending in part)
     try:
@@ -158,10 +162,13 @@ def _deleted(client: ClevertapClient, part: Sequence[Sending]) -> list[Outcome]:
             raise BatchRefused("clevertap_refused", client.said(answer))
     except BatchRefused as error:
         if len(part) == 1:
-            return [rejected(error.code, error.message)]
+            progress.outcomes[places.start] = rejected(error.code, error.message)
+            return
         middle = len(part) // 2
-        return [*_deleted(client, part[:middle]), *_deleted(client, part[middle:])]
-    return [WRITTEN] * len(part)
+        _delete(client, batch, places[:middle], progress)
+        _delete(client, batch, places[middle:], progress)
+        return
+    progress.outcomes.update((place, WRITTEN) for place in places)
 
 
 def _upload(client: ClevertapClient, batch: Sequence[Sending]) -> Sequence[Outcome]:

@@ -17,6 +17,7 @@ from tidemill.destinations.port import (
     Mode,
     Op,
     Outcome,
+    Progress,
     Record,
     Sending,
     rejected,
@@ -92,20 +93,20 @@ def send(client: GoogleSheetsClient, batch: Sequence[Sending]) -> Sequence[Outco
         return [WRITTEN] * len(records)
     columns = list(dict.fromkeys(name for record in records for name in _values(record)))
     table = client.table(sheet, key, columns, makes=True)
-    outcomes, updated, added = [], [], []
-    for record in records:
-        outcome, numbers = WRITTEN, table.rows.get(_known_by(record), [])
+    outcomes, updated, added = [WRITTEN] * len(records), [], {}
+    for place, record in enumerate(records):
+        numbers = table.rows.get(_known_by(record), [])
         if numbers and "key" in record.fields:  # what is appended is never changed
             updated += [(number, cells.row(table.header, _values(record))) for number in numbers]
         elif not numbers and record.mode is Mode.UPDATE and "key" in record.fields:
-            outcome = rejected("row_missing", f"There is no row with that key in {sheet}.")
+            outcomes[place] = rejected("row_missing", f"There is no row with that key in {sheet}.")
         elif not numbers:
-            added.append(cells.row(table.header, _values(record)))
-        outcomes.append(outcome)
+            added[place] = cells.row(table.header, _values(record))
     if updated:
         client.update(sheet, updated)
-    if added:
-        client.append(sheet, added)
+    with Progress({place: outcome for place, outcome in enumerate(outcomes) if place not in added}):
+        if added:
+            client.append(sheet, list(added.values()))
     return outcomes
 
 

@@ -22,6 +22,7 @@ from tidemill.destinations.port import (
     Mode,
     Op,
     Outcome,
+    Progress,
     Record,
     Sending,
     again,
@@ -109,16 +110,20 @@ def _batch(client: HubSpotClient, doing: str, batch: Sequence[Sending]) -> list[
 
 def _create(client: HubSpotClient, batch: Sequence[Sending]) -> list[Outcome]:
     """New objects. Those whose creation was not answered may be there: they are sent as what creates or updates."""
-    known = [sending.record.identity in client.unsure for sending in batch]
-    doubtful = [_upserting(sending) for sending, unsure in zip(batch, known, strict=True) if unsure]
-    fresh = [sending for sending, unsure in zip(batch, known, strict=True) if not unsure]
-    told = iter(_batch(client, "upsert", doubtful)) if doubtful else iter(())
-    try:
-        new = iter(_created(client, fresh) if fresh else ())
-    except UnavailableError:
-        client.unsure.update(sending.record.identity for sending in fresh)
-        raise
-    return [next(told) if unsure else next(new) for unsure in known]
+    doubtful = [place for place, sending in enumerate(batch) if sending.record.identity in client.unsure]
+    fresh = [place for place, sending in enumerate(batch) if sending.record.identity not in client.unsure]
+    with Progress() as progress:
+        if doubtful:
+            told = _batch(client, "upsert", [_upserting(batch[place]) for place in doubtful])
+            progress.outcomes.update(zip(doubtful, told, strict=True))
+        if fresh:
+            try:
+                told = _created(client, [batch[place] for place in fresh])
+            except UnavailableError:
+                client.unsure.update(batch[place].record.identity for place in fresh)
+                raise
+            progress.outcomes.update(zip(fresh, told, strict=True))
+    return [progress.outcomes[place] for place in range(len(batch))]
 
 
 def _created(client: HubSpotClient, batch: Sequence[Sending]) -> list[Outcome]:

@@ -24,6 +24,7 @@ from tidemill.destinations.port import (
     Limits,
     Mode,
     Outcome,
+    Progress,
     Record,
     Sending,
     rejected,
@@ -70,27 +71,28 @@ def encode_profile(record: Record) -> bytes:
 
 def send_profiles(client: KlaviyoClient, batch: Sequence[Sending]) -> Sequence[Outcome]:
     """Import profiles by a job, and wait for what it says of each."""
-    found: dict[int, Outcome] = {}
-    key = tuple(sending.record.identity for sending in batch)
+    sent, key = list(range(len(batch))), tuple(sending.record.identity for sending in batch)
     job = client.begun.get(key)
-    sent = list(range(len(batch)))
-    if job is None:
-        answer, sent, found = _posted(client, "/api/profile-bulk-import-jobs", batch, _wrapped_profiles)
-        if not sent:
-            return [found[number] for number in range(len(batch))]
-        job = _begun(answer)
-        if not found:  # else the job's numbers are not those of the batch
+    with Progress() as progress:
+        found = progress.outcomes
+        if job is None:
+            answer, sent = _posted(client, "/api/profile-bulk-import-jobs", batch, _wrapped_profiles, found)
+            if not sent:
+                return [found[number] for number in range(len(batch))]
+            job = _begun(answer)
+            key = tuple(batch[number].record.identity for number in sent)
             client.begun[key] = job
-    try:
-        failed = client.ended(job).get("failed_count") or 0
-    except RetryableError as error:
-        if error.code == "klaviyo_cancelled":
-            client.begun.pop(key, None)
-        raise
-    errors = client.errors(job)
-    client.begun.pop(key, None)
-    refused = refusals(errors, failed, [batch[number].record for number in sent])
-    found |= {sent[number]: wrong for number, wrong in refused.items()}
+        progress.unsure = True
+        try:
+            failed = client.ended(job).get("failed_count") or 0
+        except RetryableError as error:
+            if error.code == "klaviyo_cancelled":
+                client.begun.pop(key, None)
+            raise
+        errors = client.errors(job)
+        client.begun.pop(key, None)
+        refused = refusals(errors, failed, [batch[number].record for number in sent])
+        found |= {sent[number]: wrong for number, wrong in refused.items()}
     return [found.get(number, WRITTEN) for number in range(len(batch))]
 
 
@@ -158,24 +160,28 @@ def _wrapped_profiles(bodies: Sequence[bytes], record: Record) -> bytes:
 
 
 def _posted(
-    client: KlaviyoClient, path: str, batch: Sequence[Sending], wrap: Callable[[Sequence[bytes], Record], bytes]
-) -> tuple[Any, list[int], dict[int, Outcome]]:
-    """Send rows; those that the answer names as bad are taken out, and the others sent again. Gives the answer, the
-    numbers of the rows that it is about, and what became of the others."""
-    left, wrong = list(range(len(batch))), dict[int, Outcome]()
+    client: KlaviyoClient,
+    path: str,
+    batch: Sequence[Sending],
+    wrap: Callable[[Sequence[bytes], Record], bytes],
+    found: dict[int, Outcome],
+) -> tuple[Any, list[int]]:
+    """Send rows; those that the answer names as bad are taken out into `found`, and the others sent again. Gives the
+    answer, and the numbers of the rows that it is about."""
+    left = list(range(len(batch)))
     while left:
         answer = client.post(path, wrap([batch[number].body for number in left], batch[0].record))
         if answer.good:
-            return answer.json(), left, wrong
+            return answer.json(), left
         said = answer.json()
         errors = said.get("errors") if isinstance(said, dict) else None
         named = {_pointed(error): _told(error) for error in errors or () if isinstance(error, dict)}
         bad = {left[number]: told for number, told in named.items() if number is not None and number < len(left)}
         if not bad:
             client.refused(answer)
-        wrong |= {number: rejected(_REFUSED, told) for number, told in bad.items()}
+        found |= {number: rejected(_REFUSED, told) for number, told in bad.items()}
         left = [number for number in left if number not in bad]
-    return None, [], wrong
+    return None, []
 
 
 def _whose(record: Record) -> Hashable:
@@ -265,8 +271,9 @@ def _wrapped_events(bodies: Sequence[bytes], _: Record) -> bytes:
 
 def send_events(client: KlaviyoClient, batch: Sequence[Sending]) -> Sequence[Outcome]:
     """Send events. Those that the answer does not name are taken."""
-    _, _, wrong = _posted(client, "/api/event-bulk-create-jobs", batch, _wrapped_events)
-    return [wrong.get(number, WRITTEN) for number in range(len(batch))]
+    with Progress() as progress:
+        _posted(client, "/api/event-bulk-create-jobs", batch, _wrapped_events, progress.outcomes)
+    return [progress.outcomes.get(number, WRITTEN) for number in range(len(batch))]
 
 
 EVENTS = Action(

@@ -24,6 +24,7 @@ from tidemill.destinations.port import (
     Mode,
     Op,
     Outcome,
+    Progress,
     Record,
     Sending,
     again,
@@ -157,11 +158,12 @@ def _job(client: SalesforceClient, there: Sequence[tuple[str, Sending]]) -> dict
     lines = [b",".join([cell(key).encode(), *([sent.body] if len(head) > 1 else [])]) for key, sent in there]
     table = ",".join(head).encode() + b"\n" + b"\n".join(lines) + b"\n"
     identities = [sent.record.identity for _, sent in there]
-    job = jobs.run(client, identities, kind, doing, named if doing == "upsert" else None, table)
-    by_key = outcomes(job, named, doing)
-    doubled = {key: sent for key, sent in there if doing == "insert" and _is_doubled(by_key.get(key))}
-    if doubled:
-        by_key |= _taken_before(client, kind, job, head, doubled)
+    with Progress() as progress:
+        job = jobs.run(client, identities, kind, doing, named if doing == "upsert" else None, table, progress)
+        by_key = outcomes(job, named, doing)
+        doubled = {key: sent for key, sent in there if doing == "insert" and _is_doubled(by_key.get(key))}
+        if doubled:
+            by_key |= _taken_before(client, kind, job, head, doubled)
     jobs.forget(client, identities)
     return {sent.record.identity: by_key.get(key, _SILENT) for key, sent in there}
 

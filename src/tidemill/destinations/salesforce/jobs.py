@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tidemill.destinations.port import Progress
 from tidemill.errors import TidemillError, UnavailableError
 
 if TYPE_CHECKING:
@@ -59,7 +60,13 @@ class Job:
 
 
 def run(
-    client: SalesforceClient, identities: Sequence[str], kind: str, operation: str, external: str | None, table: bytes
+    client: SalesforceClient,
+    identities: Sequence[str],
+    kind: str,
+    operation: str,
+    external: str | None,
+    table: bytes,
+    progress: Progress,
 ) -> Job:
     """Do a job, or go on with the one that was begun for these rows. `table`: CSV."""
     key = tuple(identities)
@@ -72,8 +79,9 @@ def run(
             with contextlib.suppress(TidemillError):
                 _set(client, name, "Aborted")
             raise
-        client.begun[key] = name
+        client.begun[key], progress.unsure = name, True
         _set(client, name, "UploadComplete")
+    progress.unsure = True
     return ended(client, name)
 
 
