@@ -11,6 +11,7 @@ import msgspec
 from tidemill.destinations.port import (
     WRITTEN,
     Action,
+    BatchRefused,
     Limits,
     Mode,
     Outcome,
@@ -40,20 +41,36 @@ def send(client: WebhookClient, batch: Sequence[Sending]) -> Sequence[Outcome]:
 
 def outcomes(said: Any, number: int) -> list[Outcome]:
     """Of the answer ``{"errors": [{"index": 0, "reason": "…", "retry": false, "after": 30}]}``; anything else that came
-    with a good status means that all rows are written."""
+    with a good status means that all rows are written. Of a request with one row, an error is of that row.
+
+    Raises
+    ------
+    BatchRefused
+        There is an error, and it does not say of which row.
+    """
     found = [WRITTEN] * number
     errors = said.get("errors") if isinstance(said, dict) else None
-    for error in errors if isinstance(errors, list) else ():
-        index = error.get("index") if isinstance(error, dict) else None
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < number:
-            continue
-        reason = str(error.get("reason") or json.dumps(error))[:500]
-        after = error.get("after")
-        if error.get("retry"):
+    for error in errors if isinstance(errors, list) else [errors] if errors else ():
+        index = _index(error, number)
+        if index is None:
+            raise BatchRefused("webhook_refused", f"The answer names no row of the request: {json.dumps(error)[:500]}")
+        told = error if isinstance(error, dict) else {"reason": error}
+        reason = str(told.get("reason") or json.dumps(error))[:500]
+        after = told.get("after")
+        if told.get("retry"):
             found[index] = again("webhook_retry", reason, after if isinstance(after, int | float) else None)
         else:
             found[index] = rejected("webhook_rejected", reason)
     return found
+
+
+def _index(error: Any, number: int) -> int | None:
+    """Of which row an error is."""
+    if number == 1:
+        return 0
+    index = error.get("index") if isinstance(error, dict) else None
+    named = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < number
+    return index if named else None
 
 
 SEND = Action(
