@@ -135,6 +135,19 @@ def test_a_row_whose_call_may_have_passed_is_told_of_as_unsure() -> None:
     assert outcome.unsure
 
 
+@pytest.mark.parametrize("names_rows", [True, False])
+def test_a_row_that_is_refused_after_a_call_that_may_have_passed_stays_unsure(names_rows: bool) -> None:
+    tool = Tool(names_rows=names_rows)
+    tool.calls = [UnavailableError("cut", "Cut.")]
+    told = delivered(tool.action(), [record(number, **({"bad": True} if number == 1 else {})) for number in range(4)])
+    assert [(key, one.status, one.unsure) for key, one in sorted(told.items())] == [
+        ("0", Status.WRITTEN, False),
+        ("1", Status.REJECTED, True),
+        ("2", Status.WRITTEN, False),
+        ("3", Status.WRITTEN, False),
+    ]
+
+
 def test_a_destination_that_is_down_is_left_alone_after_some_calls() -> None:
     tool = Tool()
     tool.calls = [UnavailableError("down", "Down.")] * 10_000
