@@ -80,8 +80,8 @@ def _history_is_counted_the_same(app: App) -> None:
     before = told(app)
     with app.database.begin() as connection:
         connection.execute(sa.text("DROP TABLE tidemill.sync_totals"))
-        connection.execute(sa.text("UPDATE tidemill.alembic_version SET version_num = '0022'"))
-    app.database._upgrade("0023")
+        connection.execute(sa.text("UPDATE tidemill.alembic_version SET version_num = '0023'"))
+    app.database._upgrade("0024")
     with app.database.begin() as connection:
         connection.execute(sa.text(f"UPDATE tidemill.alembic_version SET version_num = '{HEAD}'"))
     assert told(app) == before
