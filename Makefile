@@ -44,6 +44,7 @@ lint: install
 	@$(BIN)/lint-imports
 
 # Hundreds of kills, and a soak of an hour: TIDEMILL_SOAK_SECONDS=300 make torture has a shorter one.
+# TIDEMILL_SYNC_KILL_TURNS=20 kills fewer commands that run syncs.
 torture: install
 	@$(BIN)/pytest -m torture
 
