@@ -76,6 +76,32 @@ class Reference:
         del found["forgotten"]
         return Counts(**found), changes
 
+    def plan_by_cursor(
+        self,
+        model: Sequence[tuple[str | None, Version, int | None]],
+        number: int,
+        delivers: Iterable[Op],
+        position: int | None,
+    ) -> tuple[Counts, dict[str, Change], int | None]:
+        """Of a model whose rows have a cursor, too; and how far that is then."""
+        tried = {key for key, known in self.rows.items() if known.failed}
+        looked = [
+            row
+            for row in model
+            if None in (row[0], row[2], position) or row[0] in tried or row[2] >= position  # type: ignore[operator]
+        ]
+        times = collections.Counter(key for key, _, _ in looked)
+        bad = {key for key, _, seen in looked if key is not None and seen is None and times[key] == 1}
+        known = {key: self.rows[key] for key, _, _ in looked if key in self.rows and key not in bad}
+        rows = [(key, version) for key, version, _ in looked if key not in bad]
+        counts, changes = Reference(known).plan(rows, number, delivers)
+        seen_of = [(times[key], seen) for key, _, seen in looked if key is not None and seen is not None]
+        upto = max((seen for count, seen in seen_of if count == 1), default=None)
+        if upto is not None:
+            upto = min([upto, *(seen for count, seen in seen_of if count > 1)])
+        upto = max((one for one in (upto, position) if one is not None), default=None)
+        return dataclasses.replace(counts, invalid_cursor=len(bad)), changes, upto
+
     @staticmethod
     def _kind(known: Remembered | None, version: Version | None, *, by_key: bool) -> Op | str:
         if version is None:

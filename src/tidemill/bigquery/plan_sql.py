@@ -24,6 +24,8 @@ KEPT_DAYS = 30
 UNCHANGED, DROPPED, KEPT, FORGOTTEN, STATE = "unchanged", "dropped", "kept", "forgotten", "state"
 NULL, DUPLICATE, CURSOR_NULL = "key_null", "key_duplicate", "cursor_null"
 INVALID = (NULL, DUPLICATE, CURSOR_NULL)
+#: Rows by which one knows how far a cursor is.
+GOOD = ("added", "updated", UNCHANGED, DROPPED)
 #: Rows that are counted, and no more.
 COUNTED = (UNCHANGED, DROPPED, KEPT, NULL)
 #: Types by which rows cannot be told apart ("Data types": groupable), and those that have no text of their own.
@@ -112,7 +114,7 @@ def select(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> str:
         f"       {deliver} AS deliver, known, retried, row_key, row_hash, since, row_count, seen{delivered}\n"
         f"FROM (SELECT kind, IF(kind IN ({_texts(COUNTED)}), NULL, found_key) AS row_key, COUNT(*) AS row_count,\n"
         "             ANY_VALUE(known) AS known, ANY_VALUE(retried) AS retried, ANY_VALUE(row_hash) AS row_hash,\n"
-        f"             {since} AS since, MAX(seen) AS seen{any_values}\n"
+        f"             {since} AS since, IF(kind = '{DUPLICATE}', MIN(seen), MAX(seen)) AS seen{any_values}\n"
         f"      FROM ({_told_apart(plan, rows, state, dialect)})\n"
         "      GROUP BY kind, row_key)\n"
     ) + _counting(plan, state)
@@ -185,21 +187,34 @@ def _kind(plan: Plan) -> str:
 
 
 def _looked_at(plan: Plan, dialect: Dialect) -> str:
-    """By a cursor: rows that are not older than the last one seen. What was not taken is looked at wherever it is."""
+    """By a cursor: rows that are not older than the last one seen. What was not taken is looked at wherever it is, and
+    so is what has no key or no cursor: it is told in each run."""
     if plan.cursor is None or plan.position is None:
         return ""
-    return f"WHERE model.seen IS NULL OR model.seen >= {dialect.position(plan)} OR state.failed_hash IS NOT NULL"
+    wherever = "model.model_key IS NULL OR model.seen IS NULL OR state.failed_hash IS NOT NULL"
+    return f"WHERE {wherever} OR model.seen >= {dialect.position(plan)}"
 
 
 def model(plan: Plan) -> str:
     """What gives the model's rows: key, hash, cursor and columns."""
     columns = "".join(f", source.`{field.name}` AS c{number}" for number, field in enumerate(plan.fields))
-    seen = f"source.`{plan.cursor.name}`" if plan.cursor else "CAST(NULL AS INT64)"
+    seen = _seen(plan.cursor) if plan.cursor else "CAST(NULL AS INT64)"
     made = (
         f"SELECT {_key(plan)} AS model_key, {_hash(plan)} AS model_hash, {seen} AS seen{columns}\n"
         f"FROM (\n{plan.sql}\n) AS source"
     )
     return counted(made) if plan.exact else made
+
+
+def _seen(cursor: Field) -> str:
+    """The cursor; NULL if it says nothing of when a row has changed: all that comes would be older than that."""
+    name = f"source.`{cursor.name}`"
+    if cursor.type == "FLOAT64":
+        return f"IF(IS_NAN({name}) OR IS_INF({name}), NULL, {name})"
+    if cursor.type in ("DATE", "DATETIME", "TIMESTAMP"):  # a day: of time zones, and of clocks that are fast
+        latest = f"CAST(TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY) AS {cursor.type})"
+        return f"IF({name} > {latest}, NULL, {name})"
+    return name
 
 
 def counted(rows: str) -> str:
@@ -281,10 +296,7 @@ def overview(plan: Plan, made: str, rows: int, dialect: Dialect) -> str:
     """Of each kind: how many rows there are, how many of the state were met, how many were tried before; how far the
     cursor is. And pieces: ranges of buckets that hold about so many rows. `made`: what has the rows of the plan."""
     met = f"IF(known, IF(kind IN ({_texts(COUNTED)}), row_count, 1), 0)"
-    upto = "MAX(MAX(seen)) OVER ()"
-    if plan.cursor and plan.position is not None:  # what is tried again may be older
-        position = dialect.position(plan)
-        upto = f"GREATEST(IFNULL({upto}, {position}), {position})"
+    upto = _upto(plan, dialect)
     piece = dialect.divided("passed", rows)
     return (
         f"SELECT kind, SUM(row_count) AS row_count, SUM({met}) AS met, COUNTIF(deliver AND retried) AS retried,\n"
@@ -296,6 +308,20 @@ def overview(plan: Plan, made: str, rows: int, dialect: Dialect) -> str:
         f"      FROM (SELECT bucket, COUNT(*) AS bucket_rows FROM {made} WHERE deliver GROUP BY bucket))\n"
         f"GROUP BY {piece}"
     )
+
+
+def _upto(plan: Plan, dialect: Dialect) -> str:
+    """How far the cursor is: at the greatest of rows that are good. Not beyond one whose key is of several: it would
+    not be looked at again when it is the only one, for it is then as old as ever."""
+    if plan.cursor is None:
+        return "NULL"
+    seen = f"MAX(MAX(IF(kind IN ({_texts(GOOD)}), seen, NULL))) OVER ()"
+    held = f"MIN(MIN(IF(kind = '{DUPLICATE}', seen, NULL))) OVER ()"
+    upto = f"IF({held} < {seen}, {held}, {seen})"
+    if plan.position is None:
+        return upto
+    position = dialect.position(plan)  # what is tried again may be older
+    return f"GREATEST(IFNULL({upto}, {position}), {position})"
 
 
 #: What is read of each row of a piece, before its columns.

@@ -53,7 +53,7 @@ class LocalPlanner:
         with self._duck() as (cursor, folder):
             billed = self._fetch(wanted, plan, folder / "model.parquet")
             self._open_state(cursor, folder)
-            rows = f"SELECT * FROM read_parquet({duck.literal(str(folder / 'model.parquet'))})"
+            rows = local_sql.model(folder / "model.parquet", plan)
             found = self._make(cursor, plan, rows, wanted)
             if not found.is_exact:
                 found = self._make(cursor, dataclasses.replace(plan, exact=True), plan_sql.counted(rows), wanted)

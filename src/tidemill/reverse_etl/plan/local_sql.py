@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tidemill.bigquery import plan_sql, state_sql
 from tidemill.events.duck import literal
 
-#: A cursor's position is text, as BigQuery casts it. It is compared as what the rows have.
+#: A cursor's position is text, as BigQuery casts it. It is compared as what the rows have. A BIGNUMERIC, which is text
+#: in a file, is rounded: what is greater is not less then, and rows of the same number are all looked at again.
 _TYPES = {
     "NUMERIC": "DECIMAL(38, 9)",
-    "BIGNUMERIC": "DECIMAL(38, 9)",
+    "BIGNUMERIC": "DOUBLE",
+    "FLOAT64": "DOUBLE",
     "STRING": "VARCHAR",
     "INT64": "BIGINT",
     "DATETIME": "TIMESTAMP",
@@ -23,6 +26,13 @@ DUCKDB = plan_sql.Dialect(
     types=_TYPES,
 )
 _KINDS = {"STRING": "VARCHAR", "INT64": "BIGINT", "BOOL": "BOOLEAN", "TIMESTAMP": "TIMESTAMPTZ"}
+
+
+def model(path: Path, plan: plan_sql.Plan) -> str:
+    """The model's rows, from the file that they were brought in."""
+    seen = f"* REPLACE (CAST(seen AS {_TYPES['BIGNUMERIC']}) AS seen)"
+    is_text = plan.cursor is not None and plan.cursor.type == "BIGNUMERIC"
+    return f"SELECT {seen if is_text else '*'} FROM read_parquet({literal(str(path))})"
 
 
 def create_state() -> str:
