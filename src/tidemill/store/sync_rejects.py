@@ -24,11 +24,13 @@ class SyncRejects:
         self._database = database
 
     def keep(self, sync_id: uuid.UUID, run: int, rows: Sequence[dict[str, Any]]) -> None:
-        """Keep rows (key, op, status, code, message, row), in place of those of the same key."""
+        """Keep rows (key, op, status, code, message, row), in place of those of the same key. Of keys that are one as
+        they are stored, the last one is kept."""
+        shared = {"sync_id": sync_id, "first_run": run, "last_run": run}
         for start in range(0, len(rows), _AT_ONCE):
-            shared = {"sync_id": sync_id, "first_run": run, "last_run": run}
-            values = [{**shared, **_storable(row)} for row in rows[start : start + _AT_ONCE]]
-            insert = pg.insert(table).values(values)
+            stored = [{**shared, **_storable(row)} for row in rows[start : start + _AT_ONCE]]
+            one_a_key = {row["key"]: row for row in stored}  # a statement may meet each once
+            insert = pg.insert(table).values(list(one_a_key.values()))
             changed: dict[str, Any] = {
                 name: insert.excluded[name] for name in ("op", "status", "code", "message", "row", "last_run")
             }

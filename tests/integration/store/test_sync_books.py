@@ -131,6 +131,16 @@ def test_a_row_with_odd_texts_or_a_long_key_is_kept(books: SyncBooks) -> None:
     assert found.row == {"a\\0b": ["\\ud800", {"c": "\\0"}]}
 
 
+def test_keys_that_become_one_text_stop_nothing(books: SyncBooks) -> None:
+    made = sync(books)
+    for run in (1, 2):
+        books.rejects.keep(made.id, run, [rejected("a\0"), rejected("b"), rejected("a\\0", "worse")])
+    assert [(one.key, one.code, one.tries) for one in books.rejects.find(made.id)] == [
+        ("a\\0", "worse", 2),
+        ("b", "bad", 2),
+    ]
+
+
 def test_what_is_used_is_not_deleted_and_names_are_unique(books: SyncBooks) -> None:
     made = sync(books)
     with pytest.raises(ConflictError, match="used by syncs"):
