@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.destinations.port import Outlet
-from tidemill.destinations.postgresql import refusals, statements
+from tidemill.destinations.postgresql import deadline, refusals, statements
 from tidemill.destinations.postgresql.names import full
 from tidemill.destinations.postgresql.statements import Shape, Verb
 from tidemill.errors import ConfigError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tidemill.destinations.postgresql.config import PostgresqlSettings
 
 Rows = Sequence[Mapping[str, Any]]
+#: How long a transaction may take: longer than the server's own deadline for a statement; and one that only asks.
+WRITE_SECONDS, TEST_SECONDS = 180.0, 30.0
 
 
 class PostgresqlClient:
@@ -56,7 +58,7 @@ class PostgresqlClient:
 
     def test(self) -> str:
         """See port.Client."""
-        with self._transaction() as cursor:
+        with self._transaction(TEST_SECONDS) as cursor:
             cursor.execute("SELECT current_user, current_database(), current_setting('server_version')")
             user, database, version = cursor.fetchone() or ("", "", "")
         return f"{user} signs in to {database}, of a PostgreSQL {version}."
@@ -101,16 +103,24 @@ class PostgresqlClient:
             return found
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        """A transaction of a session of its own: kept if the block succeeds."""
+    def _transaction(self, seconds: float | None = None) -> Iterator[Any]:
+        """A transaction of a session of its own: kept if the block succeeds. After so many seconds the session is
+        ended."""
         import psycopg
 
         session = self._session()
+        limit = deadline.Deadline()
         try:
-            with session.transaction(), psycopg.RawCursor(session) as cursor:
+            with (
+                deadline.within(session, seconds or WRITE_SECONDS) as limit,
+                session.transaction(),
+                psycopg.RawCursor(session) as cursor,
+            ):
                 cursor.execute(statements.BEGIN)
                 yield cursor
         except psycopg.Error as error:
+            if limit.passed:
+                raise network.unreachable(self._settings.host, self._settings.port, TimeoutError()) from None
             raise refusals.of_statement(error, self._settings.host, self._settings.port) from None
         finally:
             if session.closed or session.broken:
