@@ -27,7 +27,7 @@ from tidemill.destinations.port import (
     again,
     rejected,
 )
-from tidemill.errors import UnavailableError
+from tidemill.errors import TidemillError, UnavailableError
 
 
 def action(send: Any) -> Action:
@@ -90,6 +90,17 @@ def test_rows_are_not_written_because_something_else_answers_well(destination: s
     for outcome in told.values():
         assert outcome.status is not Status.WRITTEN
         assert outcome.unsure or outcome.status is Status.REJECTED
+
+
+@pytest.mark.parametrize("destination", sorted({name for name, _ in CASES}))
+def test_a_page_is_not_taken_for_an_answer_to_the_test_of_a_credential(destination: str) -> None:
+    found = registry.get(destination)
+    with contextlib.closing(APIS[destination]()) as api:
+        api.faults = [Reply(200, PAGE)] * 100
+        api.delivers = lambda _asked: True  # type: ignore[attr-defined]
+        with by_hand.client(found, api.settings()) as client, pytest.raises(TidemillError) as caught:
+            client.test()
+    assert caught.value.message
 
 
 def op(sent: Action) -> Op:

@@ -45,7 +45,8 @@ class AmplitudeClient:
     def test(self) -> str:
         """Look for a user, by both keys; without the secret key, set properties of nobody."""
         if self.settings.secret_key is not None:
-            self._analytics("GET", "/api/2/usersearch?user=tidemill", None)
+            answer = self._analytics("GET", "/api/2/usersearch?user=tidemill", None)
+            answers.told(answer, _WHO, self.settings.secrets)
             return "Amplitude takes both keys."
         try:
             self.identify("identify", b"")

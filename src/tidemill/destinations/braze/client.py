@@ -51,7 +51,7 @@ class BrazeClient:
         if answer.status == 400 and isinstance(said, dict) and said.get("message"):
             return said
         answers.checked(answer, WHO, self._settings.secrets, hint=_HINT)
-        return said if isinstance(said, dict) else {"message": answer.said(self._settings.secrets)}
+        return answers.told(answer, WHO, self._settings.secrets)
 
     def delete(self, body: bytes) -> None:
         """Delete users."""

@@ -44,8 +44,8 @@ class CustomerioClient:
             It is another one.
         """
         answer = self._asked("GET", "/api/v1/accounts/region", None)
-        said = answers.checked(answer, WHO, self._settings.secrets, hint=_HINT).json()
-        region = said.get("region") if isinstance(said, dict) else None
+        answers.checked(answer, WHO, self._settings.secrets, hint=_HINT)
+        region = answers.told(answer, WHO, self._settings.secrets).get("region")
         if isinstance(region, str) and region.lower() != self._settings.region:
             raise ConfigError(
                 "customerio_region",

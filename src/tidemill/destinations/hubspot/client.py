@@ -44,8 +44,7 @@ class HubSpotClient:
 
     def test(self) -> str:
         """Ask which account the token is of."""
-        said = self._asked("GET", "/account-info/v3/details").json()
-        portal = said.get("portalId") if isinstance(said, dict) else None
+        portal = self._told("GET", "/account-info/v3/details").get("portalId")
         return f"HubSpot takes the token, for account {portal}."
 
     def batch(self, kind: str, verb: str, inputs: bytes) -> Answer:
@@ -77,7 +76,7 @@ class HubSpotClient:
         body = msgspec.json.encode({"recordIdsToAdd": add, "recordIdsToRemove": remove})
         return self._told("PUT", f"/crm/v3/lists/{quoted(number)}/memberships/add-and-remove", body)
 
-    def _told(self, method: str, path: str, body: bytes) -> dict[str, Any]:
+    def _told(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         return answers.told(self._asked(method, path, body), "HubSpot", self._settings.secrets)
 
     def _asked(self, method: str, path: str, body: bytes | None = None) -> Answer:

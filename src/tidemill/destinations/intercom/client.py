@@ -46,8 +46,7 @@ class IntercomClient:
 
     def test(self) -> str:
         """Ask who the token is of."""
-        said = self._checked(self._asked("GET", "/me", None)).json()
-        app = (said.get("app") or {}) if isinstance(said, dict) else {}
+        app = self._told(self._asked("GET", "/me", None)).get("app") or {}
         return f"Intercom takes the token, for {app.get('name') or 'a workspace'}."
 
     def found(self, name: str, value: str) -> list[str]:

@@ -40,7 +40,8 @@ class IterableClient:
 
     def test(self) -> str:
         """Ask for the names of users' fields."""
-        self._checked(self._asked("GET", "/api/users/getFields", None))
+        answer = self._checked(self._asked("GET", "/api/users/getFields", None))
+        answers.told(answer, WHO, self._settings.secrets)
         return f"Iterable ({self._settings.region}) takes the key."
 
     def post(self, path: str, body: bytes) -> Any:

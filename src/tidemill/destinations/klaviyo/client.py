@@ -47,7 +47,7 @@ class KlaviyoClient:
 
     def test(self) -> str:
         """Ask whose account the key is of."""
-        said = self._checked(self._asked("GET", "/api/accounts")).json()
+        said = self._told(self._asked("GET", "/api/accounts"))
         found = said["data"][0]["attributes"]["contact_information"]["organization_name"]
         return f"Klaviyo takes the key, for {found}."
 

@@ -80,7 +80,9 @@ class MixpanelClient:
         said = answer.json()
         if answer.status == 400 and isinstance(said, dict) and said.get("failed_records"):
             return said
-        return answers.checked(answer, WHO, self._settings.secrets, hint=_HINT).json()
+        answers.checked(answer, WHO, self._settings.secrets, hint=_HINT)
+        answers.assert_no_page(answer, WHO, self._settings.secrets)
+        return said
 
     def _signed(self) -> tuple[tuple[str, str], str]:
         settings = self._settings

@@ -96,4 +96,5 @@ class PosthogClient:
         if isinstance(said, dict) and said.get("code") == "invalid_api_key":
             raise AccessError("posthog_key", "PostHog knows no project of that API key.", hint=_HINT)
         answers.checked(answer, _WHO, self._settings.secrets, hint=_HINT)
+        answers.assert_no_page(answer, _WHO, self._settings.secrets)
         return True

@@ -49,8 +49,7 @@ class SalesforceClient:
 
     def test(self) -> str:
         """Ask what the organisation's limits are."""
-        said = self.asked("GET", "/limits").json()
-        left = said.get("DailyApiRequests", {}).get("Remaining") if isinstance(said, dict) else None
+        left = self.told("GET", "/limits").get("DailyApiRequests", {}).get("Remaining")
         more = f"; {left:,} calls are left today" if isinstance(left, int) else ""
         return f"{self._settings.account} takes the credential{more}."
 
@@ -123,8 +122,11 @@ class SalesforceClient:
                 f"Salesforce does not let the app in: {answer.said(settings.secrets)}.",
                 hint="Look at client_id and client_secret, and whether the app allows the client credentials flow.",
             )
-        said = answers.checked(answer, "Salesforce", settings.secrets, hint=_HINT).json()
-        return str(said["access_token"])
+        answers.checked(answer, "Salesforce", settings.secrets, hint=_HINT)
+        token = answers.told(answer, "Salesforce", settings.secrets).get("access_token")
+        if not isinstance(token, str):
+            raise UnavailableError("destination_failed", "Salesforce gives no token.", hint="It is tried again.")
+        return token
 
     def _checked(self, answer: Answer) -> Answer:
         codes = _codes(answer)

@@ -68,6 +68,7 @@ class SegmentClient:
         if answer.status in {400, 404}:
             raise AccessError("segment_key", "Segment knows no source of that write key.", hint=_HINT)
         answers.checked(answer, _WHO, self._settings.secrets, hint=_HINT)
+        answers.told(answer, _WHO, self._settings.secrets)
 
 
 def _with_reset(answer: Answer) -> Answer:
