@@ -43,9 +43,9 @@ Told = Callable[[Sequence[tuple[Record, Outcome]]], None]
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """How records get to a destination. `paced`: holds a call until the account's limits allow it, for so many rows;
-    `sleep`: see Outlet; `calls`: told of each call that was made (rows, bytes); `held`: told that the destination asked
-    for so many seconds of peace."""
+    """How records get to a destination. `paced`: holds a batch of so many rows until the account's limits allow it
+    (requests are held by `Http.turn`); `sleep`: see Outlet; `calls`: told of each call that was made (rows, bytes);
+    `held`: told that the destination asked for so many seconds of peace."""
 
     client: Any
     action: Action

@@ -109,8 +109,8 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """What an account of the destination allows, for all workers together: calls and rows in a time (seconds), and
-    calls at once. None: as many as come."""
+    """What an account of the destination allows, for all workers together: requests and rows in a time (seconds), and
+    batches at once. None: as many as come."""
 
     calls: int | None = None
     rows: int | None = None

@@ -84,8 +84,9 @@ class Seen:
 
 
 class Http:
-    """Sends requests. May be used by several threads. `observe`: is told of each that was answered; `guard`: says which
-    servers may be reached, for those that speak something else, too."""
+    """Sends requests. May be used by several threads. `turn`: returns when the next one may be made, and is asked for
+    each; `observe`: is told of each that was answered; `guard`: says which servers may be reached, for those that speak
+    something else, too."""
 
     def __init__(self, guard: guards.Guard, *, connections: int = 16) -> None:
         self.guard = guard
@@ -96,6 +97,7 @@ class Http:
             follow_redirects=False,
             trust_env=False,
         )
+        self.turn: Callable[[], None] = lambda: None
         self.observe: Callable[[Seen], None] | None = None
 
     def close(self) -> None:
@@ -131,6 +133,7 @@ class Http:
         host, port = asked.url.host, asked.url.port
         if asked.url.scheme not in {"http", "https"} or not host:
             raise ConfigError("url", "That is no address of a web server.", hint="It begins with https://.")
+        self.turn()
         deadline = time.monotonic() + WHOLE_SECONDS
         told = guards.deadline.set(deadline)
         try:

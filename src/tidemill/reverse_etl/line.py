@@ -35,9 +35,10 @@ def opened(
         pacer.hold(seconds)
 
     try:
-        with parts.http() as http, job.destination.open(settings, Outlet(http, watch.sleep)) as client:
-            http.observe = observe
-            action = answers.guarded(job.action, settings.secrets)
-            yield Line(client, action, pacer, watch.sleep, tally.called, hold)
+        with parts.http() as http:
+            http.turn, http.observe = pacer.turn, observe
+            with job.destination.open(settings, Outlet(http, watch.sleep)) as client:
+                action = answers.guarded(job.action, settings.secrets)
+                yield Line(client, action, pacer, watch.sleep, tally.called, hold)
     except TidemillError as error:
         raise network.without(error, settings.secrets) from None

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from tidemill.destinations.port import Pace
 
-#: So many calls are taken at once of what is allowed in a second, so that the database is asked some twenty times a
-#: second, and not for each call.
+#: So much of what is allowed in a second is taken at once that the database is asked some twenty times in it, not for
+#: each request.
 _ASKS_A_SECOND = 20
 _PAUSE_SECONDS, _LONGEST_SECONDS = 0.05, 5.0
 
@@ -42,54 +42,46 @@ class Pacer:
         self._account, self._pace, self._budget = account, pace, budget
         self._attempt, self._sleep = attempt, sleep
         self._lock = threading.Lock()
-        self._calls = self._rows = 0
+        self._stock = {"calls": 0, "rows": 0}
 
     @contextlib.contextmanager
     def __call__(self, rows: int) -> Iterator[None]:
-        """Hold a call of so many rows until it may be made."""
+        """Hold a batch of so many rows until it may be sent."""
         with self._place():
-            self._wait(rows)
+            self._take("rows", rows, self._pace.rows)
             yield
+
+    def turn(self) -> None:
+        """Hold a request until it may be made: a batch may take several."""
+        self._take("calls", 1, self._pace.calls)
 
     def hold(self, seconds: float) -> None:
         """The destination asked to wait: nobody calls for so long."""
         self._budget.hold(self._account, seconds)
 
-    def _wait(self, rows: int) -> None:
+    def _take(self, what: str, number: int, most: int | None) -> None:
+        """Wait until so many of what the account allows are ours."""
         pace = self._pace
-        if pace.calls is None and pace.rows is None:
+        if most is None:
             return
+        share = max(number, int(most / pace.seconds / _ASKS_A_SECOND))
         while True:
             with self._lock:
-                if self._calls >= 1 and (pace.rows is None or self._rows >= rows):
-                    self._calls, self._rows = self._calls - 1, self._rows - rows
+                if self._stock[what] >= number:
+                    self._stock[what] -= number
                     return
-                calls, more = self._share(rows)
+                asked = {"calls": 0, "rows": 0, what: share}
                 wait = self._budget.take(
-                    self._account,
-                    calls=calls,
-                    rows=more,
-                    most_calls=pace.calls,
-                    most_rows=pace.rows,
-                    seconds=pace.seconds,
+                    self._account, most_calls=pace.calls, most_rows=pace.rows, seconds=pace.seconds, **asked
                 )
                 if not wait:
-                    self._calls, self._rows = calls, max(more, rows)
+                    self._stock[what] += share
                     continue
             self._sleep(min(wait, _LONGEST_SECONDS))
 
-    def _share(self, rows: int) -> tuple[int, int]:
-        """How many calls and rows are asked for at once, with this one."""
-        pace = self._pace
-        calls = max(1, int((pace.calls or 0) / pace.seconds / _ASKS_A_SECOND)) if pace.calls else _ASKS_A_SECOND
-        if pace.rows is None:
-            return calls, 0
-        most = max(rows, int(pace.rows / pace.seconds / _ASKS_A_SECOND))
-        return min(calls, max(1, most // max(rows, 1))), most
-
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
-        """One of the calls that the account may have at once."""
+        """One of the batches that the account may have at once."""
         most = self._pace.at_once
         if most is None:
             yield

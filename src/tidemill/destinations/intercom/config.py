@@ -10,8 +10,8 @@ from tidemill.destinations.intercom import actions, client
 from tidemill.destinations.port import Destination, Pace, Settings, fingerprint
 
 _HOSTS = {"us": "https://api.intercom.io", "eu": "https://api.eu.intercom.io", "au": "https://api.au.intercom.io"}
-#: Intercom counts calls in windows of so many seconds; and a row takes so many calls, mostly.
-_WINDOW, _CALLS = 10, 2
+#: Intercom counts calls in windows of so many seconds.
+_WINDOW = 10
 
 
 class IntercomSettings(Settings):
@@ -41,7 +41,5 @@ INTERCOM = Destination(
     settings=IntercomSettings,
     actions=(actions.CONTACTS,),
     open=client.IntercomClient.open,
-    pace=lambda settings: Pace(
-        calls=max(1, settings.calls_per_minute * _WINDOW // 60 // _CALLS), seconds=float(_WINDOW)
-    ),
+    pace=lambda settings: Pace(calls=settings.calls_per_minute * _WINDOW // 60, seconds=float(_WINDOW)),
 )
