@@ -125,30 +125,54 @@ class _Calls:
 VAIN = "destination_did_not_take"
 
 
-def _encoded(action: Action, records: Iterable[Record], told: Told) -> Iterator[Sending]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Ready:
+    """What can be sent, with what it may share a call with: see Action."""
+
+    sending: Sending
+    group: Hashable
+    same: Hashable
+
+
+def _encoded(action: Action, records: Iterable[Record], told: Told) -> Iterator[_Ready]:
     """Records in the form in which they are sent; those that cannot be are told of."""
-    most = action.limits.row_bytes
     for record in records:
-        wrong = action.check(record)
-        if wrong is None:
-            try:
-                body = action.encode(record)
-            except UnicodeEncodeError:  # half a pair of surrogates, which JSON can name and UTF-8 cannot
-                wrong = rejected(NOT_TEXT, "A text of the row is no Unicode.")
-            else:
-                if len(body) <= most:
-                    yield Sending(record, body)
-                    continue
-                wrong = rejected(TOO_LARGE, f"The row has {len(body):,} bytes, and {most:,} are allowed.")
-        told([(record, wrong)])
+        try:
+            found = _ready(action, record)
+        except UnicodeEncodeError:  # half a pair of surrogates, which JSON can name and UTF-8 cannot
+            found = rejected(NOT_TEXT, "A text of the row is no Unicode.")
+        if isinstance(found, Outcome):
+            told([(record, found)])
+        else:
+            yield found
 
 
-def _batches(action: Action, sendings: Iterable[Sending]) -> Iterator[list[Sending]]:
+def _ready(action: Action, record: Record) -> _Ready | Outcome:
+    wrong = action.check(record)
+    if wrong is not None:
+        return wrong
+    body, most = action.encode(record), action.limits.row_bytes
+    if len(body) > most:
+        return rejected(TOO_LARGE, f"The row has {len(body):,} bytes, and {most:,} are allowed.")
+    group = action.group(record)
+    _assert_unicode(group)  # a list's or a table's name, which is in no body
+    return _Ready(Sending(record, body), group, action.distinct(record) if action.distinct else None)
+
+
+def _assert_unicode(value: Hashable) -> None:
+    """Raise UnicodeEncodeError, if a text is none."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, tuple):
+        for one in value:
+            _assert_unicode(one)
+
+
+def _batches(action: Action, readies: Iterable[_Ready]) -> Iterator[list[Sending]]:
     """Batches within the limits of a call, of records that may share one. Of those that may not, the later waits."""
     open_: dict[Hashable, _Batch] = {}
-    for sending in sendings:
-        group = action.group(sending.record)
-        same = action.distinct(sending.record) if action.distinct else None
+    for ready in readies:
+        sending, group, same = ready.sending, ready.group, ready.same
         batch = open_.get(group)
         if batch is not None and not batch.takes(sending, same, action.limits):
             yield open_.pop(group).sendings

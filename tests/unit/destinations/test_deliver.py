@@ -189,6 +189,25 @@ def test_a_row_whose_text_is_no_unicode_is_set_aside_and_the_others_are_sent() -
     assert tool.taken == Counter("13")
 
 
+def test_a_row_whose_check_meets_a_text_that_is_no_unicode_is_set_aside_too() -> None:
+    tool = Tool()
+
+    def check(one: Record) -> Outcome | None:
+        return rejected("long", "It is long.") if len(str(one.fields.get("text", "")).encode()) > 10 else None
+
+    told = delivered(tool.action(check=check), [record(1), record(2, text="half \ud800"), record(3)])
+    assert told["2"].code == deliver.NOT_TEXT
+    assert tool.taken == Counter("13")
+
+
+def test_a_row_whose_place_is_no_unicode_is_set_aside_before_it_is_sent() -> None:
+    tool = Tool()
+    action = tool.action(group=lambda one: (one.fields.get("list", "a"), False))
+    told = delivered(action, [record(1), record(2, list="half \ud800"), record(3)])
+    assert told["2"].code == deliver.NOT_TEXT
+    assert tool.taken == Counter("13")
+
+
 def test_a_row_that_comes_later_is_no_failure_of_the_call() -> None:
     tool = Tool()
 

@@ -126,9 +126,22 @@ def test_types_of_parquet_may_be_said_and_what_is_none_is_set_aside(folder: Path
         "b": True,
         "s": "1",
     }
-    assert sent({"place": f"file://{folder}"}, "parquet", [{"columns": good, "types": {"n": "blob"}}])[0].code == (
-        "column_type"
-    )
+
+
+@pytest.mark.parametrize(
+    ("types", "code"),
+    [
+        ({"n": "blob"}, "column_type"),
+        ({"n": ["number"]}, "column_type"),
+        ({"n": {"number": 1}}, "column_type"),
+        ({"n": None}, "column_type"),
+        ({"n": 1}, "column_type"),
+        ({"half \ud800": "number"}, "row_not_text"),
+    ],
+)
+def test_types_that_are_none_are_told_of(folder: Path, types: dict[str, Any], code: str) -> None:
+    (found,) = sent({"place": f"file://{folder}"}, "parquet", [{"columns": {"n": 1}, "types": types}])
+    assert found.code == code
 
 
 def test_rows_with_other_columns_have_a_csv_of_their_own(folder: Path) -> None:

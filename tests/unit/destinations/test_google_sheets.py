@@ -151,6 +151,7 @@ def test_appended_rows_are_taken_once(api: GoogleSheetsApi) -> None:
         (person(None), "key_empty"),
         (person(1, email=["\ud800"]), "row_not_text"),
         (person(["\ud800"]), "row_not_text"),
+        ({**person(1), "sheet": "half \ud800"}, "row_not_text"),
         (person(0), ""),
         (person(False), ""),
         (person(1, **{" ": 1}), "column_name"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
+from tests.unit.destinations import by_hand
 
-from tidemill.destinations.port import Mode, Op, Record
+from tidemill.destinations import deliver
+from tidemill.destinations.port import Mode, Op, Outcome, Record, Status
 from tidemill.destinations.postgresql import names, statements
 from tidemill.destinations.postgresql.config import POSTGRESQL
 from tidemill.destinations.postgresql.statements import Shape, Verb
@@ -63,6 +66,17 @@ def test_names_are_quoted() -> None:
 def test_a_column_that_is_made_goes_by_its_values(values: list[Any], kind: str) -> None:
     shape = Shape(Verb.UPSERT, "t", ("c",), ("c",))
     assert statements.guessed(shape, [{"c": value} for value in values]) == {"c": kind}
+
+
+@pytest.mark.parametrize("action", ["upsert", "insert"])
+def test_a_table_whose_name_is_no_unicode_is_told_of_the_row(action: str) -> None:
+    known_by: dict[str, Any] = {"key": {"id": 1}} if action == "upsert" else {"identity": "own"}
+    made = {"table": "half \ud800", "columns": {"plan": "pro"}, **known_by}
+    told: list[Outcome] = []
+    found = POSTGRESQL.action(action)
+    line = deliver.Line(None, found, lambda _: contextlib.nullcontext(), lambda _: None)
+    deliver.deliver(line, [by_hand.record(found, made)], lambda outcomes: told.extend(one for _, one in outcomes))
+    assert [(one.status, one.code) for one in told] == [(Status.REJECTED, deliver.NOT_TEXT)]
 
 
 def test_a_type_that_is_said_counts_more_than_values() -> None:

@@ -63,7 +63,7 @@ def _check(record: Record) -> Outcome | None:
 def _check_types(record: Record) -> Outcome | None:
     columns = record.fields["columns"]
     for name, kind in (record.fields.get("types") or {}).items():
-        if kind not in formats.READERS:
+        if not isinstance(kind, str) or kind not in formats.READERS:
             return rejected("column_type", f"{kind!r} is no type: one of {', '.join(formats.READERS)}.")
         if columns.get(name) is None:
             continue

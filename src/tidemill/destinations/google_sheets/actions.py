@@ -61,13 +61,6 @@ def _known_by(record: Record) -> tuple[str, ...]:
 
 
 def _check(record: Record) -> Outcome | None:
-    try:
-        return _wrong(record)
-    except UnicodeEncodeError:  # it is told of when the row is encoded
-        return None
-
-
-def _wrong(record: Record) -> Outcome | None:
     if not all(_known_by(record)):
         return rejected("key_empty", "A column of the key is empty.")
     for name, value in _values(record).items():
