@@ -264,7 +264,8 @@ def _try(line: Line, rows: _Rows, found: Found) -> None:
         raise
     except BaseException:
         if rows.unsure:
-            rows.all(again(VAIN, failed), found)
+            told = failed or "It was stopped before the destination had said what became of the row."
+            rows.all(again(VAIN, told), found)
         raise
     rows.all(again(VAIN, failed, after), found)
 

@@ -303,6 +303,22 @@ def test_what_is_known_of_rows_is_told_when_their_delivery_stops_amid_it(error: 
     assert told == {"1": WRITTEN, "2": bad}
 
 
+def test_rows_of_a_job_that_is_not_waited_for_may_be_there() -> None:
+    told = dict[str, Outcome]()
+
+    def send(_: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        with Progress() as progress:
+            progress.unsure = bool(batch)
+            raise Stop
+
+    action = Action(**{**vars(Tool().action()), "send": send})
+    line = deliver.Line(None, action, lambda _: contextlib.nullcontext(), lambda _: None)
+    with pytest.raises(Stop):
+        deliver.deliver(line, [record(1)], lambda found: told.update((one.row_key, o) for one, o in found))
+    assert (told["1"].status, told["1"].unsure) == (Status.RETRY, True)
+    assert told["1"].message
+
+
 def test_only_the_rows_that_are_left_are_sent_again() -> None:
     tool, told = Tool(), dict[str, Outcome]()
 
