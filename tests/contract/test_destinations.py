@@ -227,12 +227,12 @@ def test_who_is_stopped_after_some_requests_has_told_of_all_that_is_gone(case: C
 
 
 def stopped_after(case: Case, good: int, records: Iterable[Record]) -> None:
-    """So many requests that deliver are answered, then the credential is refused; and nobody waits."""
+    """So many requests that deliver are answered, then it is told to come later; and nobody waits."""
 
     def sleep(_: float) -> None:
         raise TidemillError("stop", "Stopped.")
 
-    case.api.faults = [*[None] * good, *[Reply(401, {}) for _ in range(1_000)]]
+    case.api.faults = [*[None] * good, *[Reply(429, {}) for _ in range(1_000)]]
     with contextlib.suppress(TidemillError), case.client(sleep=sleep) as client:
         line = deliver.Line(client, case.action, lambda _: contextlib.nullcontext(), sleep)
         deliver.deliver(line, records, case.told)
