@@ -228,7 +228,7 @@ def try_(
     key: str = typer.Option(None, help="The key of the row. Default: any that is to be sent."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
-    """Send one row, and show the request and the answer. The next run sends it again, as the same."""
+    """Send one row, and show the request and the answer. The next run that gets so far sends it again, as the same."""
     with session.app() as opened:
         tried = sync_view.follow(name, lambda watch: opened.reverse_etl.trials.send_one(name, watch, key))
     sync_view.print_tried(tried, as_json=as_json)

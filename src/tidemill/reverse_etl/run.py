@@ -29,7 +29,7 @@ _MOST_INVALID = 1_000
 _INVALID = {
     "key_null": "The key is NULL.",
     "key_duplicate": "More than one row has this key: none of them is delivered.",
-    "cursor_null": "The cursor is NULL.",
+    "cursor_null": "The cursor is NULL, no finite number, or more than a day in the future.",
 }
 
 
