@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tidemill.bigquery.client import Client
 from tidemill.errors import AccessError, ConflictError
-from tidemill.exports.verify import Verified
 from tidemill.exports.work import Parts, Work, model_of
 from tidemill.store.records import Export
+
+if TYPE_CHECKING:
+    from tidemill.exports.verify import Verified
 
 #: How long a stream in doubt waits between two runs.
 APART_SECONDS = 60.0
