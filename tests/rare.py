@@ -50,6 +50,8 @@ _PATTERNS = (
     r"test_schedule_troubles\.py::test_what_was_cancelled_because_the_process_stops",
     r"test_plan_kills\.py::.*\[read_only-[1-9]",
     r"test_imports\.py::",
+    r"test_plan_against_reference\.py::test_of_a_source_that_is_only_read",
+    r"test_cursor\.py::test_(a_cursor_that_says_nothing|it_is_what_plain).*\[read_only\]",
     r"test_backfill\.py::test_events_of_any_time_come_back\[(hour|week)\]",
     r"test_kill_stream\.py::test_a_second_process_is_told",
     r"test_kill\.py::test_an_export_that_was_killed_can_be_deleted",
