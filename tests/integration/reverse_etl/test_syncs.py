@@ -271,6 +271,7 @@ def test_another_mapping_asks_what_is_to_be_done(
     crm.sent.clear()
     assert run(app).written == 4
     assert {row["key"] for row in crm.sent} == {"3", "20", "21", "5"}, "were refused, is new, is gone"
+    crm.sent.clear()
     app.reverse_etl.syncs.edit(NAME, {"mapping": {**mapping, "kind": "human"}}, reset="resend")
     over = run(app)
     assert counts(over) == {"updated": 21, "written": 21}
