@@ -7,6 +7,7 @@ and one that takes the place of another later is begun anew.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -41,19 +42,24 @@ class Spare:
 
     def poll(self) -> int | None:
         """Its exit code, if it has ended."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
+        self._look(os.WNOHANG)
         return self.returncode
+
+    def _look(self, how: int) -> None:
+        if self.returncode is None:
+            # Of several threads that wait the system tells one, which says it to the others.
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(self.pid, how)
+                if pid:
+                    self.returncode = os.waitstatus_to_exitcode(status)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end. Raises subprocess.TimeoutExpired."""
-        if timeout is None and self.returncode is None:
-            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        if timeout is None:
+            self._look(0)
         end = time.monotonic() + (timeout or 0)
         while self.poll() is None:
-            if time.monotonic() >= end:
+            if timeout is not None and time.monotonic() >= end:
                 raise subprocess.TimeoutExpired("tidemill", timeout or 0)
             time.sleep(_LOOKS_EVERY_SECONDS)
         return int(self.returncode or 0)
