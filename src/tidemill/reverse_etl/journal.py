@@ -33,6 +33,7 @@ class Journal:
         self._positions = {row.key: position for position, row in enumerate(rows)}
         self._calls = parts.books.runs.calls(job.run.id, piece.number)
         self._waiting: list[tuple[int, Outcome]] = []
+        self._lost = False  # whether outcomes could not be kept
         #: How many rows were given which outcome by this process.
         self.outcomes: collections.Counter[str] = collections.Counter()
 
@@ -45,7 +46,8 @@ class Journal:
             yield
         finally:
             self.flush()
-            runs.leave(entered)
+            if not self._lost:
+                runs.leave(entered)
 
     def left(self) -> Iterator[tuple[int, PlanRow]]:
         """Rows that have no outcome yet, each with its position."""
@@ -75,12 +77,14 @@ class Journal:
         if not waiting:
             return
         job, books = self._job, self._parts.books
+        lost, self._lost = self._lost, True
         others = [(position, outcome) for position, outcome in waiting if outcome.status is not Status.WRITTEN]
         if others:
             books.rejects.keep(job.sync.id, job.run.number, [self._kept(*one) for one in others])
         positions = [position for position, _ in waiting]
         told = [(at, str(one.status), one.code, one.message[:_MOST], one.unsure) for at, one in others]
         books.runs.journal(job.run.id, Call(self._piece.number, positions, told))
+        self._lost = lost
         self.outcomes.update(str(outcome.status) for _, outcome in waiting)
         most = job.spec.most_rejects
         if others and books.runs.get(job.run.id).rejected > most:

@@ -17,6 +17,7 @@ from tidemill.reverse_etl import journal
 from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.views import RunView
 from tidemill.reverse_etl.watch import Interrupted, Watch
+from tidemill.store.sync_runs import SyncRuns
 
 ALLOWED = {"outbound_allow": "127.0.0.1"}
 
@@ -360,12 +361,20 @@ def test_a_state_that_somebody_has_deleted_sends_nothing_again_before_it_is_said
     assert crm.people == people.expected()
 
 
+@pytest.mark.parametrize(("where", "what"), [(journal.Journal, "flush"), (SyncRuns, "journal")])
 def test_rows_that_were_on_their_way_when_a_process_died_are_known_though_the_run_is_cancelled(
-    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
+    installation: Installation,
+    app: App,
+    people: People,
+    crm: Crm,
+    monkeypatch: pytest.MonkeyPatch,
+    where: type,
+    what: str,
 ) -> None:
+    """Or when the database went away for a moment."""
     prepare(app, installation, people, crm)
     with monkeypatch.context() as killed:  # after the rows were taken, and before anything could be kept
-        killed.setattr(journal.Journal, "flush", lambda _: 1 / 0)
+        killed.setattr(where, what, lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(app)
     assert len(crm.people) == 20
