@@ -15,7 +15,7 @@ from tests.contract.api import Reply, Tool
 from tests.contract.everything import APIS
 
 from tidemill import destinations
-from tidemill.destinations import deliver, fields, registry
+from tidemill.destinations import answers, deliver, fields, registry
 from tidemill.destinations.port import Action, Destination, Mode, Op, Outcome, Outlet, Record, Status, identity
 from tidemill.errors import AccessError, ConfigError, TidemillError, UnavailableError
 from tidemill.outbound.client import Http
@@ -66,7 +66,9 @@ class Case:
 
     def deliver(self, records: Iterable[Record], *, good: bool = True) -> None:
         with self.client(good=good) as client:
-            line = deliver.Line(client, self.action, lambda _: contextlib.nullcontext(), self.waits.append)
+            line = deliver.Line(
+                client, answers.guarded(self.action), lambda _: contextlib.nullcontext(), self.waits.append
+            )
             deliver.deliver(line, records, self.told)
 
     def statuses(self) -> dict[str, Status]:
@@ -198,7 +200,7 @@ def test_who_stops_has_told_of_what_was_delivered(case: Case) -> None:
 
     case.api.faults = [Reply(429, {}, {"Retry-After": "1"}) for _ in range(1_000)]
     with case.client() as client, pytest.raises(TidemillError, match="Stopped"):
-        line = deliver.Line(client, case.action, lambda _: contextlib.nullcontext(), sleep)
+        line = deliver.Line(client, answers.guarded(case.action), lambda _: contextlib.nullcontext(), sleep)
         deliver.deliver(line, [case.record(n) for n in range(3)], case.told)
     assert stopped
     assert not case.api.taken(case.action.name)
@@ -234,7 +236,7 @@ def stopped_after(case: Case, good: int, records: Iterable[Record]) -> None:
 
     case.api.faults = [*[None] * good, *[Reply(429, {}) for _ in range(1_000)]]
     with contextlib.suppress(TidemillError), case.client(sleep=sleep) as client:
-        line = deliver.Line(client, case.action, lambda _: contextlib.nullcontext(), sleep)
+        line = deliver.Line(client, answers.guarded(case.action), lambda _: contextlib.nullcontext(), sleep)
         deliver.deliver(line, records, case.told)
 
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tidemill.destinations.port import Action, BatchRefused, Outcome, Sending
+from tidemill.destinations.port import Action, BatchRefused, Outcome, Partly, Sending
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
 from tidemill.outbound import network
 from tidemill.outbound.client import Answer
@@ -94,19 +94,30 @@ def guarded(action: Action, secrets: Iterable[str] = ()) -> Action:
     def send(client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
         try:
             return [_without(outcome, known) for outcome in action.send(client, batch)]
-        except TidemillError as error:
-            raise network.without(error, known) from None
+        except Partly as partly:
+            outcomes = {place: _without(outcome, known) for place, outcome in partly.outcomes.items()}
+            cause = partly.__cause__
+            raise Partly(outcomes, unsure=partly.unsure) from (
+                _ours(action, cause, known) if isinstance(cause, Exception) else cause
+            )
         except Exception as error:  # noqa: BLE001 - whatever an answer can cause
-            # Where, and not what it says, which may hold what was sent.
-            where = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("%s: %s\n%s", action.name, type(error).__name__, where)
-            raise UnavailableError(
-                "destination_unforeseen",
-                f"The answer is none that Tidemill understands ({type(error).__name__}).",
-                hint="It is tried again. If it stays so, please report it, with what the log says.",
-            ) from None
+            raise _ours(action, error, known) from None
 
     return dataclasses.replace(action, send=send)
+
+
+def _ours(action: Action, error: Exception, secrets: Sequence[str]) -> TidemillError:
+    """The error as one of ours, without secrets."""
+    if isinstance(error, TidemillError):
+        return network.without(error, secrets)
+    # Where, and not what it says, which may hold what was sent.
+    where = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("%s: %s\n%s", action.name, type(error).__name__, where)
+    return UnavailableError(
+        "destination_unforeseen",
+        f"The answer is none that Tidemill understands ({type(error).__name__}).",
+        hint="It is tried again. If it stays so, please report it, with what the log says.",
+    )
 
 
 def _without(outcome: Outcome, secrets: Sequence[str]) -> Outcome:

@@ -6,14 +6,14 @@ import contextlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.destinations import deliver
+from tidemill.destinations import answers, deliver
 from tidemill.destinations.port import (
     WRITTEN,
     Action,
@@ -29,7 +29,7 @@ from tidemill.destinations.port import (
     again,
     rejected,
 )
-from tidemill.errors import AccessError, RetryableError, UnavailableError
+from tidemill.errors import AccessError, Cancelled, RetryableError, TidemillError, UnavailableError
 
 
 class Tool:
@@ -286,8 +286,11 @@ def partly(then: BaseException, **known: Outcome) -> Any:
     return send
 
 
-@pytest.mark.parametrize("error", [RetryableError("busy", "Busy."), AccessError("no", "No."), Stop()])
-def test_what_is_known_of_rows_is_told_when_their_delivery_stops_amid_it(error: Exception) -> None:
+@pytest.mark.parametrize("guard", [lambda action: action, answers.guarded], ids=["by itself", "as in runs"])
+@pytest.mark.parametrize("error", [RetryableError("busy", "Busy."), AccessError("no", "No."), Cancelled()])
+def test_what_is_known_of_rows_is_told_when_their_delivery_stops_amid_it(
+    error: TidemillError, guard: Callable[[Action], Action]
+) -> None:
     tool, told = Tool(), dict[str, Outcome]()
 
     def sleep(_: float) -> None:
@@ -295,8 +298,8 @@ def test_what_is_known_of_rows_is_told_when_their_delivery_stops_amid_it(error: 
 
     bad = rejected("bad", "It is bad.")
     action = Action(**{**vars(tool.action()), "send": partly(error, n1=WRITTEN, n2=bad)})
-    line = deliver.Line(tool, action, lambda _: contextlib.nullcontext(), sleep)
-    with pytest.raises(AccessError if isinstance(error, AccessError) else Stop):
+    line = deliver.Line(tool, guard(action), lambda _: contextlib.nullcontext(), sleep)
+    with pytest.raises(Stop if isinstance(error, RetryableError) else type(error)):
         deliver.deliver(
             line, [record(n) for n in range(4)], lambda found: told.update((one.row_key, o) for one, o in found)
         )
