@@ -58,7 +58,7 @@ def test_an_answer_that_is_packed_in_a_way_that_was_not_asked_for_is_not_unpacke
     assert web.requests[0].headers["accept-encoding"] == "gzip"
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"cut off" * 100)[:-12]])
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"cut off" * 100)[:-12]], ids=["other", "cut"])
 def test_an_answer_that_is_damaged_is_not_believed(web: Web, body: bytes) -> None:
     web.answers = [(200, {"Content-Encoding": "gzip"}, body)]
     with pytest.raises(UnavailableError) as caught:
