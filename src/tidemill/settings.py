@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
@@ -19,6 +19,7 @@ import pydantic
 import pydantic_settings
 from pydantic import Field
 
+from tidemill import atomic
 from tidemill.documents import page
 from tidemill.errors import ConfigError
 
@@ -202,15 +203,12 @@ def private_file(path: Path) -> Iterator[IO[str]]:
     """
     if path.exists() and not path.is_file():
         raise ConfigError("file_unusable", f"{path} is no file.", hint="Name a file that may be written.")
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        part = Path(file.name)
+    with atomic.writing(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8")
         try:
-            yield file
-            file.flush()
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+            yield text
+        finally:
+            text.detach()
 
 
 @functools.cache

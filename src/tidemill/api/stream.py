@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill import atomic
 from tidemill.api import child
 from tidemill.errors import TidemillError
 
@@ -68,9 +69,7 @@ class Streams:
 def tell(standings: Sequence[Standing], file: Path) -> None:
     """Write down how streams stand, for who is asked for metrics. Whoever reads it meanwhile finds the one before."""
     said = json.dumps([dataclasses.asdict(one) for one in standings])
-    fresh = file.with_suffix(".new")
-    fresh.write_text(said)
-    fresh.replace(file)
+    atomic.write(file, said, synced=False)
 
 
 @dataclasses.dataclass

@@ -12,14 +12,13 @@ import hashlib
 import io
 import json
 import os
-import re
 import tarfile
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
+from tidemill import atomic
 from tidemill.copies import manifest
 from tidemill.copies.manifest import Entry, Manifest
 from tidemill.errors import ConfigError, ConflictError
@@ -194,27 +193,14 @@ class _MakingFolder:
             moved(size)
             return known
         private_folder(path.parent)
-        part = path.parent / f".{path.name}.part"
-        with opened() as source, part.open("wb") as target:
-            os.fchmod(target.fileno(), 0o600)
-            entry = _copied(source, target, moved)
-            target.flush()
-            os.fsync(target.fileno())
-        part.replace(path)
-        return entry
+        with opened() as source, atomic.writing(path, named=False) as target:  # all names are synced at the end
+            return _copied(source, target, moved)
 
     def finish(self, made: Manifest) -> None:
         """See Making."""
         for folder in {(self._path / name).parent for name in made.files}:
-            _sync(folder)
-        part = self._path / f".{manifest.NAME}.part"
-        with part.open("wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(made.text())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._path / manifest.NAME)
-        _sync(self._path)
+            atomic.sync(folder)
+        atomic.write(self._path / manifest.NAME, made.text())
         self._tidy(made)
 
     def _tidy(self, made: Manifest) -> None:
@@ -232,27 +218,18 @@ def _new_tar(path: Path) -> Iterator[Making]:
     if path.exists():
         raise ConflictError("backup_exists", f"{path} is there already.", hint="Name another file.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    own = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
     for left in path.parent.iterdir():  # of one that was killed, or is being made
-        if own.fullmatch(left.name) and time.time() - left.stat().st_mtime > 86_400:
+        if atomic.whole_name(left.name) == path.name and time.time() - left.stat().st_mtime > 86_400:
             left.unlink(missing_ok=True)
-    part = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
     try:
-        with part.open("xb") as file:
-            os.fchmod(file.fileno(), 0o600)
+        with atomic.writing(path, new=True) as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 making = _MakingTar(tar)
                 yield making
-            file.flush()
-            os.fsync(file.fileno())
-        if not making.is_whole:
-            raise RuntimeError("the backup was not finished")
-        os.link(part, path)  # unlike a rename, it fails if somebody else was first
-        _sync(path.parent)
+            if not making.is_whole:
+                raise RuntimeError("the backup was not finished")
     except FileExistsError:
         raise ConflictError("backup_exists", f"{path} is there already.", hint="Name another file.") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class _MakingTar:
@@ -347,11 +324,3 @@ def _copied(source: IO[bytes], target: IO[bytes], moved: Moved) -> Entry:
     for block in iter(lambda: counted.read(1 << 20), b""):
         target.write(block)
     return counted.entry()
-
-
-def _sync(folder: Path) -> None:
-    opened_folder = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened_folder)
-    finally:
-        os.close(opened_folder)

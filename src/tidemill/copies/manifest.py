@@ -11,6 +11,7 @@ from typing import IO
 
 import msgspec
 
+from tidemill import atomic
 from tidemill.errors import ConfigError
 from tidemill.events import filing
 
@@ -21,9 +22,8 @@ DAMAGED = ".tidemill-damaged"
 FORMAT = 1
 EVENTS = "events/"
 _BLOCK = 1 << 20
-#: Files in the folder of a backup, beside those of events; and what is written before it has its name.
+#: Files in the folder of a backup, beside those of events.
 _BESIDE = re.compile(r"database-[0-9a-f]{12}\.dump|secret-[0-9a-f]{12}\.key(\.sealed)?")
-_PART = re.compile(r"\.(.+)\.part")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -125,8 +125,8 @@ def is_own(name: str) -> bool:
     if name == DAMAGED or name.startswith(f".{DAMAGED}."):
         return True
     folder, slash, last = name.rpartition("/")
-    if part := _PART.fullmatch(last):
-        name = f"{folder}{slash}{part[1]}"
+    if whole := atomic.whole_name(last):
+        name = f"{folder}{slash}{whole}"
         if name == NAME:
             return True
     return bool(_BESIDE.fullmatch(name)) or (name.startswith(EVENTS) and filing.is_data(name.removeprefix(EVENTS)))

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from tidemill import atomic
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 #: A folder of second names, beside the store's own: those of paths within its parent.
 HELD = "held"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
-_PART = ".part"
 #: A second name that a dead process left is not needed any longer than that: by then its file is back.
 _HELD_SECONDS = 3600.0
 
@@ -51,11 +52,11 @@ class Files:
             self._fresh += [f"{folder}/{name}" for name in fresh]
             for name in fresh:
                 with contextlib.suppress(FileNotFoundError):  # somebody else's, and gone already
-                    _sync(f"{folder}/{name}")
+                    atomic.sync(Path(folder, name))
             if fresh:
-                _sync(folder)
+                atomic.sync(Path(folder))
             if folder not in self._known:
-                _sync(str(Path(folder).parent))
+                atomic.sync(Path(folder).parent)
         self._known = now
 
     def hold(self, held: list[Path]) -> None:
@@ -93,7 +94,7 @@ def recover(folder: Path) -> None:
     """Put back what a process that died could not."""
     for held in (folder / HELD).glob("*"):
         with contextlib.suppress(OSError):
-            if not held.name.endswith(_PART):
+            if atomic.whole_name(held.name) is None:
                 _put_back(folder, held)
             if time.time() - held.stat().st_ctime > _HELD_SECONDS:
                 held.unlink()
@@ -103,7 +104,7 @@ def _put_back(folder: Path, held: Path) -> None:
     path = folder / unquote(held.name.rpartition(".")[0])
     with contextlib.suppress(FileExistsError, FileNotFoundError):
         _second(held, path)
-        _sync(str(path.parent))
+        atomic.sync(path.parent)
 
 
 def _second(path: str | Path, other: Path) -> None:
@@ -114,21 +115,9 @@ def _second(path: str | Path, other: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise
         if not Path(other).exists():
-            part = Path(f"{other}{_PART}")
-            try:
-                shutil.copyfile(path, part)
-                _sync(str(part))
-                part.replace(other)
-            finally:
-                part.unlink(missing_ok=True)
-
-
-def _sync(path: str) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+            mode = Path(path).stat().st_mode & 0o777
+            with Path(path).open("rb") as file, atomic.writing(other, mode=mode, named=False) as copy:
+                shutil.copyfileobj(file, copy)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from tidemill import atomic
 from tidemill.errors import ConfigError, NotFoundError
 from tidemill.events.data import marker
 from tidemill.events.data.objects import PROBE, Objects
@@ -74,9 +75,8 @@ class Named:
 
 #: Left in a place whose files have moved elsewhere.
 MOVED = "moved.json"
-#: What else Tidemill writes into a place of events; and what any of it is called before it is whole.
+#: What else Tidemill writes into a place of events.
 _BESIDE = re.compile(rf"{re.escape(MOVED)}|{re.escape(marker.NAME)}|{PROBE}[0-9a-f]{{16}}")
-_PART = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.part")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +115,8 @@ def own(session: psycopg.Connection[Any], objects: Objects, *, shared: bool) -> 
 def is_own(name: str) -> bool:
     """Whether only Tidemill names a file in a place of events so."""
     folder, slash, last = name.rpartition("/")
-    if part := _PART.fullmatch(last):
-        name = f"{folder}{slash}{part[1]}"
+    if whole := atomic.whole_name(last):
+        name = f"{folder}{slash}{whole}"
     return is_data(name) or is_beside(name)
 
 

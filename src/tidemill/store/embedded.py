@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from tidemill import atomic
 from tidemill.errors import ConfigError, UnavailableError
 from tidemill.store import embedded_programs as programs
 
@@ -183,9 +184,9 @@ def _make_data(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     new = folder / f"data.new-{secrets.token_hex(4)}"
     make_cluster(folder, new)
-    new.rename(folder / "data")
-    for path in (folder, folder.parent, folder.parent.parent):
-        sync(path)
+    atomic.rename(new, folder / "data")
+    for path in (folder.parent, folder.parent.parent):  # they may be new, too
+        atomic.sync(path)
 
 
 def make_cluster(folder: Path, new: Path) -> None:
@@ -199,15 +200,6 @@ def make_cluster(folder: Path, new: Path) -> None:
         programs.run(folder, "initdb", *arguments, "--locale=C", "-U", "postgres", "-D", ".", cwd=new)
     except (OSError, subprocess.SubprocessError) as error:
         raise _not_started(folder, error) from None
-
-
-def sync(folder: Path) -> None:
-    """Put the names in it on disk: the data of a folder that a power cut renames back would be thrown away."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _bring_up(folder: Path, socket: Path) -> None:

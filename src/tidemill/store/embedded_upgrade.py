@@ -20,6 +20,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tidemill import atomic
 from tidemill.errors import ConfigError, ConflictError, UnavailableError
 from tidemill.store import embedded
 from tidemill.store import embedded_programs as programs
@@ -40,8 +41,7 @@ def finish(folder: Path) -> None:
     """Put a directory that is complete in the place that is empty, if who did that was killed in between."""
     if (folder / "data").exists() or not (folder / _READY / "PG_VERSION").exists():
         return
-    (folder / _READY).rename(folder / "data")
-    embedded.sync(folder)
+    atomic.rename(folder / _READY, folder / "data")
 
 
 def kept(folder: Path) -> list[Path]:
@@ -137,13 +137,11 @@ def _copy(folder: Path, old_programs: Path) -> None:
 
 def _swap(folder: Path, found: str) -> None:
     """The new directory takes the place of the old one, by three steps: see `finish` for who is killed in between."""
-    (folder / _FILLING).rename(folder / _READY)
-    embedded.sync(folder)
+    atomic.rename(folder / _FILLING, folder / _READY)
     old = folder / f"data.{found}"
     if old.exists():
         old = folder / f"data.{found}-{int(time.time())}"
-    (folder / "data").rename(old)
-    embedded.sync(folder)
+    atomic.rename(folder / "data", old)
     finish(folder)
     _log.warning("Done. The old one is in %s: remove it when all is well.", old)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill import atomic
 from tidemill.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,18 +49,7 @@ class Secrets:
     def _written(self, keys: bytes) -> None:
         """Write the key file. FileExistsError if somebody else was first."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".secret")  # mode 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(keys)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(name, self.path)  # unlike a rename, it fails then
-        finally:
-            Path(name).unlink()
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        os.fsync(folder)  # or a power cut could leave secrets without the key
-        os.close(folder)
+        atomic.write(self.path, keys, new=True)  # on disk, or a power cut could leave secrets without the key
 
     def keys(self) -> str:
         """All keys, for who may have them."""

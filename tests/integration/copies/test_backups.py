@@ -162,8 +162,18 @@ def test_what_others_put_into_a_backup_stays(source: Settings, tmp_path: Path) -
     """Only names that a backup gives are removed: those of the backup before, and of one that was killed."""
     backup = backed_up(source, tmp_path / "backup")
     (backup / ".tidemill-backup").unlink()  # the manifest is sign enough
-    others = ["letter.txt", ".letter.part", "events/notes.md", "events/main/events/photo.parquet", "database-old.dump"]
-    killed = [f".database-{'a' * 12}.dump.part", f"secret-{'b' * 12}.key", "events/main/events/ducklake-01.parquet"]
+    others = [
+        "letter.txt",
+        ".letter.abcd_123.part",
+        "events/notes.md",
+        "events/main/events/photo.parquet",
+        "database-old.dump",
+    ]
+    killed = [
+        f".database-{'a' * 12}.dump.abcd_123.part",
+        f"secret-{'b' * 12}.key",
+        "events/main/events/ducklake-01.parquet",
+    ]
     for name in others + killed:
         (backup / name).write_text("dear")
     backed_up(source, backup)

@@ -15,9 +15,10 @@ import psycopg
 import pytest
 from tests.installation import Installation, write_events
 
+from tidemill import atomic
 from tidemill.app import App
 from tidemill.errors import ConfigError, UnavailableError
-from tidemill.events import durable, lake
+from tidemill.events import lake
 from tidemill.events.erasure import PersonEvents
 from tidemill.events.sources.metadata import Metadata
 
@@ -196,22 +197,22 @@ def test_a_file_is_on_disk_before_the_catalog_names_it(
 ) -> None:
     """Or a power cut would leave a catalog of files that are empty."""
     synced: set[str] = set()
-    real = durable._sync
+    real = atomic.sync
 
     def named() -> set[str]:
         with app.lake.cursor() as cursor:
             found = cursor.execute("SELECT data_file FROM ducklake_list_files('lake', 'events')").fetchall()
         return {file for (file,) in found}
 
-    def sync(path: str) -> None:
-        assert path not in named(), "the catalog names it already"
-        synced.add(path)
+    def sync(path: Path) -> None:
+        assert str(path) not in named(), "the catalog names it already"
+        synced.add(str(path))
         real(path)
 
     write_events(tmp_path / "events.jsonl", 300)
     with app:
         app.lake.position()
-        monkeypatch.setattr(durable, "_sync", sync)
+        monkeypatch.setattr(atomic, "sync", sync)
         app.events.load(str(tmp_path / "events.jsonl"))
         loaded = named()
         app.events.compact()

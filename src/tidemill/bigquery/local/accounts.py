@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tidemill import atomic
 from tidemill.errors import ConfigError
 
 #: What exports, imports and reverse ETL may ever need: a new key has all of it unless told otherwise.
@@ -85,10 +86,10 @@ class Accounts:
             path = self._keys / f"{name}.json"
             made = json.loads(path.read_text()) if path.exists() else _new_key(name, project)
             made["token_uri"] = token_uri
-            _write_private(path, made)
+            atomic.write(path, json.dumps(made, indent=2))
             accounts = dict(self.all())
             accounts[made["client_email"]] = {"public_key": _public(made["private_key"]), "permissions": granted}
-            _write_private(self._file, accounts)
+            atomic.write(self._file, json.dumps(accounts, indent=2))
         return made
 
     @contextlib.contextmanager
@@ -96,13 +97,6 @@ class Accounts:
         with (self._keys / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def _write_private(path: Path, content: Any) -> None:
-    part = path.with_suffix(".part")
-    part.touch(mode=0o600)
-    part.write_text(json.dumps(content, indent=2))
-    part.replace(path)
 
 
 def _new_key(name: str, project: str) -> dict[str, str]:

@@ -13,8 +13,8 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
+from tidemill import atomic
 from tidemill.bigquery.local.service import DEFAULT_PROJECT
 
 
@@ -39,19 +39,13 @@ async def serve(directory: Path, listener: socket.socket, storage_port: int) -> 
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     keeping_house = asyncio.create_task(gate.keep_house())
-    _write_state(directory, {"port": port, "storage": storage, "secret": secret})
+    state = {"pid": os.getpid(), "port": port, "storage": storage, "secret": secret}
+    atomic.write(directory / "state.json", json.dumps(state))
     await serving
     keeping_house.cancel()
     await gate.storage.stop()
     await emulator.stop()
     (directory / "state.json").unlink(missing_ok=True)
-
-
-def _write_state(directory: Path, state: dict[str, Any]) -> None:
-    part = directory / "state.part"
-    part.touch(mode=0o600)
-    part.write_text(json.dumps({"pid": os.getpid(), **state}))
-    part.replace(directory / "state.json")
 
 
 def main() -> None:

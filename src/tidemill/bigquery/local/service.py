@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tidemill import atomic
 from tidemill.bigquery.local.accounts import Accounts
 from tidemill.errors import ConfigError, ConflictError, UnavailableError
 from tidemill.settings import private_folder
@@ -201,9 +202,7 @@ class LocalBigQuery:
             )
         with self._locked():
             known = read_projects(self.directory) | {project}
-            part = self.directory / "projects.part"
-            part.write_text(json.dumps(sorted(known)))
-            part.replace(self.directory / "projects.json")
+            atomic.write(self.directory / "projects.json", json.dumps(sorted(known)))
 
     def set_faults(self, plan: list[dict[str, Any]]) -> None:
         """Put a fault plan in force; see faults.
@@ -243,7 +242,7 @@ class LocalBigQuery:
             key = json.loads(path.read_text())
             if key["token_uri"] != f"{url}/token":
                 key["token_uri"] = f"{url}/token"
-                path.write_text(json.dumps(key, indent=2))
+                atomic.write(path, json.dumps(key, indent=2))
 
     def _state(self) -> dict[str, Any]:
         try:
@@ -260,7 +259,7 @@ class LocalBigQuery:
 
     def _remember_port(self, port: int, name: str = "port") -> None:
         private_folder(self.directory)
-        (self.directory / name).write_text(str(port))
+        atomic.write(self.directory / name, str(port))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

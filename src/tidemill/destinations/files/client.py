@@ -10,11 +10,10 @@ import contextlib
 import gzip
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tidemill import atomic
 from tidemill import settings as installation
 from tidemill.destinations import answers
 from tidemill.destinations.files import places
@@ -86,16 +85,7 @@ class _Folder:
             raise ConfigError("folder_not_allowed", f"{path.parent} leads elsewhere.", hint="Remove the symbolic link.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as file:
-                try:
-                    file.write(body)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    Path(file.name).chmod(0o644)
-                    Path(file.name).replace(path)
-                except BaseException:
-                    Path(file.name).unlink(missing_ok=True)
-                    raise
+            atomic.write(path, body, mode=0o644)
         except PermissionError:
             raise AccessError(
                 "destination_denied", f"{path} cannot be written.", hint="Give the server's user write permission."

@@ -11,11 +11,11 @@ import dataclasses
 import datetime as dt
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
+from tidemill import atomic
 from tidemill.errors import NotFoundError
 from tidemill.events.durable import HELD
 from tidemill.settings import private_folder
@@ -99,22 +99,10 @@ class FolderObjects:
             if not folder.is_dir():
                 folder.mkdir(exist_ok=True)
                 folder.chmod(mode)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-        ) as file:
-            try:
-                shutil.copyfileobj(data, file, _BLOCK)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).chmod(mode & 0o666)
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-        for folder in (path.parent, *path.parent.parents):
-            opened = os.open(folder, os.O_RDONLY)
-            os.fsync(opened)
-            os.close(opened)
+        with atomic.writing(path, mode=mode & 0o666, named=False) as file:
+            shutil.copyfileobj(data, file, _BLOCK)
+        for folder in (path.parent, *path.parent.parents):  # they may be new, too
+            atomic.sync(folder)
             if folder == self._folder:
                 break
 

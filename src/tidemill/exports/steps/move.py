@@ -7,6 +7,7 @@ import secrets
 import time
 from pathlib import Path
 
+from tidemill import atomic
 from tidemill.bigquery.jobs import Load
 from tidemill.events import chunks as chunk_files
 from tidemill.events import ends
@@ -87,7 +88,7 @@ def _write_file(parts: Parts, work: Work, chunk: Chunk) -> chunk_files.Written:
             cancelled=lambda: parts.watches.cancelled(run.id),
             ends_of=work.bounded if work.staged else (),
         )
-    part.replace(path)
+    atomic.place(part, path)  # what is noted as written must be there after a power cut
     return written
 
 
