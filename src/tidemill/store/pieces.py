@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection
 
 import sqlalchemy as sa
 
 from tidemill.store.database import Database
-from tidemill.store.locks import key
+from tidemill.store.leases import Leases
 from tidemill.store.records import Piece
 from tidemill.store.tables import SCHEMA, backfills
 from tidemill.store.tables_queue import pieces as table
@@ -38,16 +37,13 @@ _NEXT = f"""
 """
 
 
-class Pieces:
-    """The repository of pieces."""
+class Pieces(Leases[Piece]):
+    """The repository of pieces. Of a connection workers have fewer than `per_connection` with those that they take."""
+
+    _next = _NEXT
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def any(self) -> bool:
-        """Whether there are some, of anybody."""
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists(sa.select(table.c.number)))))
+        super().__init__(database, table, Piece)
 
     def any_due(self) -> bool:
         """Whether there may be something to take."""
@@ -56,62 +52,21 @@ class Pieces:
         with self._database.begin() as connection:
             return bool(connection.scalar(sa.select(sa.exists().where(*due, *wanted))))
 
-    def take(self, worker: str, limit: int, per_connection: int) -> list[Piece]:
-        """Take up to so many, so that workers have fewer than `per_connection` of a connection with these."""
-        with self._database.begin() as connection:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key("tasks"))))
-            found = connection.execute(sa.text(_NEXT), {"limit": limit, "per_connection": per_connection}).all()
-            if not found:
-                return []
-            which = sa.tuple_(table.c.backfill_id, table.c.number).in_([tuple(row) for row in found])
-            values = {"worker": worker, "taken_at": sa.func.now(), "tries": table.c.tries + 1}
-            taken = connection.execute(sa.update(table).where(which).values(**values).returning(*table.c))
-            return sorted((Piece(**row._mapping) for row in taken), key=lambda piece: piece.number)
-
     def done(self, piece: Piece) -> bool:
         """It need not be done any more, if this worker still has it. Whether it was the last of its backfill."""
         with self._database.begin() as connection:
             connection.execute(sa.select(backfills.c.id).where(backfills.c.id == piece.backfill_id).with_for_update())
-            connection.execute(sa.delete(table).where(*_had(piece)))
+            self._end(connection, piece)
             left = sa.exists().where(table.c.backfill_id == piece.backfill_id)
             return not connection.scalar(sa.select(left))
 
     def again(self, piece: Piece, due_at: dt.datetime, tries: int) -> None:
         """It is to be done again, not before then; nobody has it. `tries`: so many count."""
-        values = {"worker": None, "taken_at": None, "due_at": due_at, "tries": tries}
         with self._database.begin() as connection:
-            connection.execute(sa.update(table).where(*_had(piece)).values(**values))
-
-    def workers(self) -> list[str]:
-        """Who has some."""
-        query = sa.select(table.c.worker).distinct().where(table.c.worker.is_not(None))
-        with self._database.begin() as connection:
-            found: list[str | None] = list(connection.scalars(query))
-            return [worker for worker in found if worker]
-
-    def abandon(self, worker: str) -> int:
-        """What a dead worker had is for anybody: at once, or, if others have died of it before, ever later. Gives how
-        many that were."""
-        pause = sa.case((table.c.tries <= 1, 0), else_=sa.func.power(2, sa.func.least(table.c.tries, 11)))
-        due = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, pause)
-        change = sa.update(table).where(table.c.worker == worker).values(worker=None, taken_at=None, due_at=due)
-        with self._database.begin() as connection:
-            return connection.execute(change).rowcount
-
-    def release(self, worker: str, at_work: Collection[tuple[uuid.UUID, int]]) -> int:
-        """What a worker has and is not at work on is for anybody. Gives how many that were."""
-        busy = sa.tuple_(table.c.backfill_id, table.c.number).in_(list(at_work))
-        change = sa.update(table).where(table.c.worker == worker, sa.not_(busy))
-        with self._database.begin() as connection:
-            return connection.execute(change.values(worker=None, taken_at=None)).rowcount
+            self._return(connection, piece, due_at, tries)
 
     def taken(self, backfill_id: uuid.UUID) -> list[Piece]:
         """Those of a backfill that workers have."""
         query = sa.select(table).where(table.c.backfill_id == backfill_id, table.c.worker.is_not(None))
         with self._database.begin() as connection:
             return [Piece(**row._mapping) for row in connection.execute(query)]
-
-
-def _had(piece: Piece) -> tuple[sa.ColumnElement[bool], ...]:
-    same = (table.c.backfill_id == piece.backfill_id, table.c.number == piece.number)
-    return (*same, table.c.worker == piece.worker)

@@ -1,19 +1,17 @@
-"""The queue of intervals that have ended: any number of workers take from it, each task is had by one of them.
-
-Who takes is serialized by a lock, so that limits hold exactly: a look takes a few milliseconds.
-"""
+"""The queue of intervals that have ended: any number of workers take from it, each task is had by one of them."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from tidemill.store import troubles
 from tidemill.store.database import Database
-from tidemill.store.locks import key
+from tidemill.store.leases import Leases
 from tidemill.store.records import Task
 from tidemill.store.records_notify import Alarm, Cause
 from tidemill.store.tables import SCHEMA
@@ -51,16 +49,13 @@ _NEXT = f"""
 """
 
 
-class Tasks:
-    """The repository of tasks."""
+class Tasks(Leases[Task]):
+    """The repository of tasks. Of a connection workers have `per_connection` at most."""
+
+    _next = _NEXT
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def any(self) -> bool:
-        """Whether there are some, of anybody."""
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists(sa.select(table.c.id)))))
+        super().__init__(database, table, Task)
 
     def any_due(self) -> bool:
         """Whether there may be something to take."""
@@ -68,34 +63,19 @@ class Tasks:
         with self._database.begin() as connection:
             return bool(connection.scalar(query))
 
-    def take(self, worker: str, limit: int, per_connection: int) -> list[Task]:
-        """Take up to so many, so that at most `per_connection` of a connection are had by workers."""
-        with self._database.begin() as connection:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key("tasks"))))
-            which = {"limit": limit, "per_connection": per_connection}
-            ids = list(connection.scalars(sa.text(_NEXT), which))
-            if not ids:
-                return []
-            # Schedules first, as who deletes an export does: else each would wait for the other.
-            whose = sa.select(table.c.export_id).where(table.c.id.in_(ids))
-            served = sa.update(schedules).where(schedules.c.export_id.in_(whose))
-            connection.execute(served.values(served_at=sa.func.now()))
-            change = (
-                sa.update(table)
-                .where(table.c.id.in_(ids))
-                .values(worker=worker, taken_at=sa.func.now(), tries=table.c.tries + 1)
-            )
-            taken = connection.execute(change.returning(*table.c))
-            found: list[Task] = [Task(**row._mapping) for row in taken]
-        return found
+    def _taking(self, connection: sa.Connection, found: Sequence[tuple[Any, ...]]) -> None:
+        """Their exports are served. Schedules first, as who deletes an export does: else each would wait for the
+        other."""
+        whose = sa.select(table.c.export_id).where(self._among(found))
+        served = sa.update(schedules).where(schedules.c.export_id.in_(whose))
+        connection.execute(served.values(served_at=sa.func.now()))
 
     def done(self, task: Task, over: Collection[Cause] = (), alarm: Alarm | None = None) -> None:
         """It need not be done any more, if this worker still has it. Troubles of these causes are over; another one has
         come up."""
-        gone = sa.delete(table).where(table.c.id == task.id, table.c.worker == task.worker)
         with self._database.begin() as connection:
             troubles.hold(connection, task.export_id)
-            if connection.execute(gone).rowcount:
+            if self._end(connection, task):
                 if over:
                     troubles.over(connection, task.export_id, over)
                 if alarm is not None:
@@ -110,11 +90,9 @@ class Tasks:
         alarm: Alarm | None = None,
     ) -> None:
         """It is to be done again, not before then; nobody has it. `tries`: so many count."""
-        change = sa.update(table).where(table.c.id == task.id, table.c.worker == task.worker)
-        values = {"worker": None, "taken_at": None, "due_at": due_at, "error": error, "tries": tries}
         with self._database.begin() as connection:
             troubles.hold(connection, task.export_id)
-            if connection.execute(change.values(**values)).rowcount and alarm is not None:
+            if self._return(connection, task, due_at, tries, error=error) and alarm is not None:
                 troubles.seen(connection, task.export_id, alarm)
 
     def hasten(self, export_id: uuid.UUID) -> None:
@@ -124,28 +102,6 @@ class Tasks:
         )
         with self._database.begin() as connection:
             connection.execute(change.values(due_at=sa.func.least(table.c.due_at, sa.func.now())))
-
-    def workers(self) -> list[str]:
-        """Who has some."""
-        with self._database.begin() as connection:
-            found: list[str | None] = list(
-                connection.scalars(sa.select(table.c.worker).distinct().where(table.c.worker.is_not(None)))
-            )
-            return [worker for worker in found if worker]
-
-    def abandon(self, worker: str) -> list[Task]:
-        """What a dead worker had is for anybody: at once, or, if others have died of it before, ever later."""
-        pause = sa.case((table.c.tries <= 1, 0), else_=sa.func.power(2, sa.func.least(table.c.tries, 11)))
-        due = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, pause)
-        change = sa.update(table).where(table.c.worker == worker).values(worker=None, taken_at=None, due_at=due)
-        with self._database.begin() as connection:
-            return [Task(**row._mapping) for row in connection.execute(change.returning(*table.c))]
-
-    def release(self, worker: str, at_work: Collection[uuid.UUID]) -> int:
-        """What a worker has and is not at work on is for anybody. Gives how many that were."""
-        change = sa.update(table).where(table.c.worker == worker, table.c.id.not_in(at_work))
-        with self._database.begin() as connection:
-            return connection.execute(change.values(worker=None, taken_at=None)).rowcount
 
     def of_export(self, export_id: uuid.UUID) -> list[Task]:
         """Those of an export, in order."""

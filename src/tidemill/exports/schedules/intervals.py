@@ -75,7 +75,7 @@ class Intervals:
 
     def release(self, worker: str, at_work: Sequence[Task]) -> None:
         """See worker.Queue."""
-        self._tasks.release(worker, [task.id for task in at_work])
+        self._tasks.release(worker, at_work)
 
     def perform(self, task: Task) -> None:
         """See that the run of the interval is completed, or that it is tried again."""

@@ -41,11 +41,11 @@ class Pieces:
 
     def abandon(self, worker: str) -> int:
         """See worker.Queue."""
-        return self._pieces.abandon(worker)
+        return len(self._pieces.abandon(worker))
 
     def release(self, worker: str, at_work: Sequence[Piece]) -> None:
         """See worker.Queue."""
-        self._pieces.release(worker, [(piece.backfill_id, piece.number) for piece in at_work])
+        self._pieces.release(worker, at_work)
 
     def perform(self, piece: Piece) -> None:
         """See that the run of the interval is completed, or has failed for good, which the run says."""
