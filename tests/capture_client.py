@@ -14,9 +14,12 @@ from typing import Any
 
 import httpx
 
+from tidemill import serving as composition
 from tidemill.app import App
+from tidemill.capture.intake import Intake
+from tidemill.capture.sdks import Sdks
 from tidemill.capture.server import Server
-from tidemill.serving import capture_server, capture_writer
+from tidemill.serving import capture_writer
 from tidemill.settings import Settings
 
 
@@ -28,6 +31,12 @@ class Capture:
     server: Server
     settings: Settings
 
+    @property
+    def intake(self) -> Intake:
+        (part,) = self.server._parts
+        assert isinstance(part, Sdks)
+        return part._intake
+
     async def post(self, path: str, content: bytes | str = b"", **more: Any) -> httpx.Response:
         return await self.http.post(path, content=content, **more)
 
@@ -37,14 +46,14 @@ async def serving(home: Path, *, processes: int = 1, **fields: Any) -> AsyncIter
     """A server of this home. It is stopped at the end of the block, and has committed what it took by then."""
     settings = Settings(home=home, **fields)
     with writing(settings) as path:
-        server = capture_server(settings, processes, path)
+        server = composition.server(settings, composition.sdks(processes, path))
         transport = httpx.ASGITransport(server, client=("203.0.113.7", 1234))
-        server._intake = server._opened()
+        server.open()
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://capture", timeout=60) as http:
                 yield Capture(http, server, settings)
         finally:
-            server._closed()
+            server.close()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Puts together what takes events over HTTP, for the processes of a server."""
+"""Puts together what answers over HTTP, and what keeps events, for the processes of a server."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from tidemill.capture.intake import Intake
     from tidemill.capture.keeper import Keeper
     from tidemill.capture.metrics import Metrics
-    from tidemill.capture.server import Application, Server
+    from tidemill.capture.server import Part, Server
     from tidemill.capture.writer import Writer
 
-    #: Makes the API of an installation that is open.
-    MakeApi = Callable[[App], Application]
+    #: Makes a part of a server, of an installation that is open. What is to be done at its end is put on the stack.
+    MakePart = Callable[[App, Metrics, contextlib.ExitStack], Part]
 
 
 def share_metrics(folder: Path) -> None:
@@ -31,12 +31,8 @@ def share_metrics(folder: Path) -> None:
     metrics.shared_by_processes(folder)
 
 
-def capture_server(settings: Settings, processes: int, writer: Path, api: MakeApi | None = None) -> Server:
-    """One of so many processes that take events over HTTP. It opens the installation when it begins.
-
-    `writer`: the socket of the process that keeps events for all of them; `api`: makes what answers below /api/, if
-    this server does.
-    """
+def server(settings: Settings, *makes: MakePart) -> Server:
+    """One of the processes that answer by HTTP. It opens the installation when it begins; its parts are made then."""
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
 
@@ -47,34 +43,22 @@ def capture_server(settings: Settings, processes: int, writer: Path, api: MakeAp
 
     metrics = Metrics(figures)
 
-    def opened() -> Intake:
+    def opened() -> list[Part]:
         closing.enter_context(app)
-        return _intake(app, _remote(writer, closing), metrics, processes, closing)
+        return [make(app, metrics, closing) for make in makes]
 
-    return Server(opened, closing.close, metrics, settings.metrics_token, api=_made(api, app))
-
-
-def api_server(settings: Settings, api: MakeApi) -> Server:
-    """One that takes no events: it has the API, and tells of its health, of exports and syncs."""
-    from tidemill.capture.metrics import Metrics
-    from tidemill.capture.server import Server
-
-    app, closing = App(settings.with_threads(1)), contextlib.ExitStack()
-
-    def opened() -> None:
-        closing.enter_context(app)
-
-    def look() -> None:
-        app.database.server()
-
-    def figures() -> bytes:  # by when it is open
-        return app.figures()
-
-    return Server(opened, closing.close, Metrics(figures), settings.metrics_token, look, _made(api, app))
+    return Server(opened, closing.close, metrics, settings.metrics_token)
 
 
-def _made(api: MakeApi | None, app: App) -> Callable[[], Application] | None:
-    return None if api is None else functools.partial(api, app)
+def sdks(processes: int, writer: Path) -> MakePart:
+    """What takes events over HTTP, in each of so many processes. `writer`: the socket of the one that keeps them."""
+
+    def made(app: App, metrics: Metrics, closing: contextlib.ExitStack) -> Part:
+        from tidemill.capture.sdks import Sdks
+
+        return Sdks(_intake(app, _remote(writer, closing), metrics, processes, closing))
+
+    return made
 
 
 def capture_writer(settings: Settings, path: Path) -> contextlib.AbstractContextManager[Writer]:

@@ -22,8 +22,8 @@ from tidemill.errors import ConflictError
 from tidemill.settings import Settings, current
 
 if TYPE_CHECKING:
-    from tidemill.app import App
-    from tidemill.capture.server import Application, Server
+    from tidemill.capture.server import Server
+    from tidemill.serving import MakePart
 
 #: By which the server's first process tells the others how many there are, and where the writer is.
 _PROCESSES, _WRITER = "TIDEMILL_SERVE_PROCESSES", "TIDEMILL_SERVE_WRITER"
@@ -41,24 +41,18 @@ _GC = (200_000, 50, 50)
 
 def application() -> Server:
     """The application, made in each process of the server."""
-    from tidemill.serving import api_server, capture_server
+    from tidemill import serving
+    from tidemill.api.part import api
 
     _end_with_parent()
     _allow_connections()
     sys.setswitchinterval(_THREAD_TURN_SECONDS)
     gc.set_threshold(*_GC)
     child.log()
-    if _WRITER not in os.environ:
-        return api_server(current(), _api)
-    api = _api if _API in os.environ else None
-    return capture_server(current(), int(os.environ.get(_PROCESSES, "1")), Path(os.environ[_WRITER]), api)
-
-
-def _api(app: App) -> Application:
-    """The API. Who never asks for it does without FastAPI, which takes tens of megabytes."""
-    from tidemill.api.v1.application import application
-
-    return application(app)
+    parts: list[MakePart] = [api] if _API in os.environ else []
+    if _WRITER in os.environ:
+        parts.append(serving.sdks(int(os.environ.get(_PROCESSES, "1")), Path(os.environ[_WRITER])))
+    return serving.server(current(), *parts)
 
 
 def _end_with_parent() -> None:

@@ -19,6 +19,7 @@ from tidemill.capture.http import Answer, Receive, Request
 from tidemill.capture.keeper import Revoked
 from tidemill.capture.keyring import Holder, Keyring
 from tidemill.capture.metrics import Metrics
+from tidemill.capture.server import API
 from tidemill.capture.taken import Taken
 from tidemill.errors import UnavailableError
 
@@ -34,8 +35,6 @@ DIALECTS: dict[str, Dialect] = {
 _LARGE, _LARGE_PACKED, _LARGE_TEXT = 1024 * 1024, 256 * 1024, 64 * 1024
 #: How JSON and gzip begin.
 _OPEN = frozenset({b"{", b"[", b"\x1f"})
-#: In the scope of a request: the API that answers it, if that is not the one of its path.
-API = "tidemill.api"
 #: When to come again, if it is too much now.
 AGAIN_SECONDS = 1
 #: So many parts take as long as a large body; and the bytes that a record takes beside its text.

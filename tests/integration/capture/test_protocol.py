@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import uvicorn
@@ -15,9 +15,12 @@ from tidemill.api import serve
 from tidemill.capture import bodies, protocol
 from tidemill.capture.deadlines import Deadlines
 from tidemill.capture.http import Answer, Receive, Request, Scope, Send, respond
-from tidemill.capture.intake import Intake
 from tidemill.capture.metrics import Metrics
+from tidemill.capture.sdks import Sdks
 from tidemill.capture.server import Server
+
+if TYPE_CHECKING:
+    from tidemill.capture.intake import Intake
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,11 +122,9 @@ def test_nobody_stays_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_connection_too_many_is_told_to_come_again() -> None:
     """As its API says such things, and so that a page may read it; who looks after the server is answered."""
-
-    def never() -> Intake:
-        raise AssertionError
-
-    server = Server(never, lambda: None, Metrics(), None)
+    never = cast("Intake", None)  # nothing is asked of it
+    server = Server(lambda: [Sdks(never)], lambda: None, Metrics(), None)
+    server.open()
     with listening(server, limit_concurrency=1) as port, socket.create_connection(("127.0.0.1", port)):
         close = b"connection: close\r\ncontent-length: 0\r\n\r\n"
         asked = b"POST /2/httpapi HTTP/1.1\r\nhost: x\r\norigin: http://page\r\n" + close

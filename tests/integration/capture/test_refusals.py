@@ -80,8 +80,7 @@ def test_amplitude_at_batch_is_told_in_its_words_to_come_again(tmp_path: Path, m
         with monkeypatch.context() as patch:
             patch.setattr(Lake, "append", lambda *_: (_ for _ in ()).throw(UnavailableError("disk_full", "It is.")))
             await check()
-        assert capture.server._intake is not None
-        room = capture.server._intake._room
+        room = capture.intake._room
         for left in (200, 100):  # too little for what is made of it, and for itself
             with room.share() as others:
                 others.take(room.most - left)
@@ -97,16 +96,16 @@ def test_an_amplitude_body_that_does_not_come_is_answered_by_how_it_began(tmp_pa
 
     async def ask(capture: Capture) -> None:
         from tidemill.capture.http import Request
-        from tidemill.capture.intake import API, DIALECTS
+        from tidemill.capture.intake import DIALECTS
+        from tidemill.capture.server import API
 
         parts = never()
 
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": await anext(parts), "more_body": True}
 
-        assert capture.server._intake is not None
         request = Request({"method": "POST", "path": "/batch", "headers": [], "query_string": b""}, receive)
-        answer = await capture.server._intake.answer(request, DIALECTS["/batch"])
+        answer = await capture.intake.answer(request, DIALECTS["/batch"])
         assert answer is not None
         assert (answer.status, json.loads(answer.body)["code"]) == (503, 503)
         assert request.scope[API] == "amplitude"
