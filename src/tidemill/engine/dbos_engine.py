@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 from dbos import DBOS, DBOSConfig, SetWorkflowID, _core, _dbos, _migration
 from dbos import error as dbos_error
 
@@ -103,10 +104,26 @@ class DbosEngine:
         DBOS(config=config)
         for name, workflow in self._workflows.items():
             self._registered[name] = DBOS.workflow(name=name)(_sealed(workflow))
-        self._liveness.enter()
-        with self._liveness.upgrading(len(_migration.get_dbos_migrations("dbos", True, False))):
-            DBOS.launch()
+        try:
+            self._liveness.enter()
+            with self._liveness.upgrading(len(_migration.get_dbos_migrations("dbos", True, False))):
+                DBOS.launch()
+        except Exception as error:
+            self._end()  # so that it can begin another time
+            if not _is_of_database(error):
+                raise
+            raise errors.UnavailableError(
+                "database_unavailable",
+                "The engine cannot begin: the metadata database went away.",
+                hint="Nothing was lost: try it again. If it stays so: tidemill doctor",
+                raw=str(error),
+            ) from None
         self._launched = True
+
+    def _end(self) -> None:
+        with contextlib.suppress(Exception):  # of what was begun in part, or of a database that is away
+            DBOS.destroy(destroy_registry=True)
+        self._liveness.leave()
 
     def start(self, name: str, workflow_id: str, *arguments: Any) -> Handle:
         """See port.Engine."""
@@ -160,10 +177,18 @@ class DbosEngine:
         """See port.Engine."""
         with self._launching:
             if self._launched:
-                with contextlib.suppress(dbos_error.DBOSException):
-                    DBOS.destroy(destroy_registry=True)
-                self._liveness.leave()
+                self._end()
                 self._launched = False
+
+
+def _is_of_database(error: BaseException | None) -> bool:
+    """Whether an error says that the database is away, or comes of one that does."""
+    while error is not None:
+        cause: object = getattr(error, "orig", error)  # SQLAlchemy wraps those of the driver
+        if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | errors.UnavailableError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class _Abandoned(BaseException):

@@ -84,7 +84,7 @@ class Worker:
             except UnavailableError as error:
                 if error.code == LOST:
                     raise
-                _log.warning("the queue cannot be read: the database does not answer")
+                _log.warning("the queue waits: %s %s", error.message, error.hint)
                 with contextlib.suppress(TidemillError):  # the embedded one is begun again, if it was killed
                     open_postgres(self._settings)
             self._wait(stopping)

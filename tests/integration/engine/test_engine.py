@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -303,6 +304,23 @@ def test_a_worker_that_lost_its_session_stops_and_leaves_the_workflow_to_others(
     assert engine.worker != before
     assert recovered
     assert recovered.wait() == os.getpid()
+
+
+def test_a_database_that_is_away_while_it_begins_is_one_error_that_says_what_to_do(
+    postgres: Postgres, engine: DbosEngine
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"postgresql://postgres@127.0.0.1:{taken.getsockname()[1]}/x"
+    engine.register("one", lambda: engine.step("one", lambda: 1))
+    before = engine.worker
+    engine._url = nobody  # it dies after the session that shows that this worker lives was begun
+    with pytest.raises(UnavailableError, match="the metadata database went away") as caught:
+        engine.launch()
+    assert (caught.value.code, "tidemill doctor" in caught.value.hint) == ("database_unavailable", True)
+    assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True), "nothing else is told"
+    assert not engine.alive(before)
+    engine._url = postgres.url
+    assert engine.start("one", "job").wait() == 1
 
 
 def test_when_the_database_dies_the_process_ends_with_an_error_and_the_next_one_goes_on(tmp_path: Path) -> None:
