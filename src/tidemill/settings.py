@@ -154,6 +154,12 @@ class Settings(pydantic_settings.BaseSettings):
         default="info", description="What runs tell of themselves, of so much weight or more, is kept."
     )
     logs_days: int = Field(default=30, ge=1, le=3_650, description="For so many days it is kept.")
+    runs_days: int = Field(
+        default=365,
+        ge=1,
+        le=36_500,
+        description="For so many days runs of exports are kept that are over. Those that something needs stay.",
+    )
     price_query_tib: float = Field(
         default=6.25, ge=0, description="Dollars for a TiB that a statement is billed for: of it costs are estimated."
     )

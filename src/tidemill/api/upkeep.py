@@ -1,5 +1,5 @@
-"""What a server's background process does now and then beside its work: old lines of runs are deleted, and how much
-waits is measured for who is asked for metrics."""
+"""What a server's background process does now and then beside its work: old runs, and old lines of runs, are deleted,
+and how much waits is measured for who is asked for metrics."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ if TYPE_CHECKING:
     from tidemill.app import App
 
 _log = logging.getLogger(__name__)
-#: How often old lines are deleted; the first time not at once, for a server begins with other things.
+#: How often old runs and lines are deleted; the first time not at once, for a server begins with other things.
 _PRUNES_EVERY_SECONDS, _FIRST_SECONDS = 600.0, 60.0
 #: How often the backlog is measured: for at most so much of the time of a core.
 _MEASURES_EVERY_SECONDS, _MEASURES_AT_MOST = 15.0, 0.01
 
 
 def keep_pruning(app: App, stopping: threading.Event, first: float = _FIRST_SECONDS) -> None:
-    """Delete lines of runs that are older than they are kept."""
+    """Delete runs, and lines of runs, that are older than they are kept."""
     pause = first
     while not stopping.wait(pause):
         pause = _PRUNES_EVERY_SECONDS
         try:
             if number := app.seeing.prune():
                 _log.info("%d lines of runs were older than %d days", number, app.settings.logs_days)
+            if number := app.seeing.prune_runs():
+                _log.info("%d runs and backfills were over for more than %d days", number, app.settings.runs_days)
         except TidemillError:  # the database is away: others say so
             continue
 

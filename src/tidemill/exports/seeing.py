@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tidemill.exports.figures import ExportMetrics
     from tidemill.logbook import Book
     from tidemill.store.database import Database
+    from tidemill.store.old_runs import OldRuns
     from tidemill.store.run_lines import RunLines
     from tidemill.store.totals import Totals
 
@@ -34,6 +35,13 @@ class Seeing:
         from tidemill.store.run_lines import RunLines
 
         return RunLines(self._database)
+
+    @functools.cached_property
+    def old_runs(self) -> OldRuns:
+        """Runs that were over long ago."""
+        from tidemill.store.old_runs import OldRuns
+
+        return OldRuns(self._database)
 
     @functools.cached_property
     def book(self) -> Book:
@@ -74,8 +82,14 @@ class Seeing:
             if self.book.close():
                 with contextlib.suppress(Exception):  # another time; nobody waits for it
                     self.prune(pieces=1)
+                    self.prune_runs(pieces=1)
             tracing.close()
 
     def prune(self, pieces: int | None = None) -> int:
         """Delete lines that are older than they are kept; so many pieces at most. Gives how many that were."""
         return self.lines.prune(dt.datetime.now(dt.UTC) - dt.timedelta(days=self._settings.logs_days), pieces)
+
+    def prune_runs(self, pieces: int | None = None) -> int:
+        """Forget runs that were over for longer than they are kept, and backfills; those that something needs stay. So
+        many pieces at most. Gives how many that were."""
+        return self.old_runs.prune(dt.datetime.now(dt.UTC) - dt.timedelta(days=self._settings.runs_days), pieces)

@@ -119,6 +119,11 @@ sa.Index(
     # A stream's run says what was appended lately. It goes on beside runs that send rows of earlier ones again.
     postgresql_where=(runs.c.status == "running") & runs.c.backfill_id.is_(None) & (runs.c.mode != "stream"),
 )
+sa.Index(
+    "runs_over",
+    runs.c.finished_at,
+    postgresql_where=(runs.c.status == "completed") & runs.c.backfill_id.is_(None),
+)
 sa.Index("runs_interval_once", runs.c.export_id, runs.c.interval_end, unique=True, postgresql_where=runs.c.scheduled)
 
 chunks = sa.Table(
