@@ -13,7 +13,7 @@ import pytest
 from tests.installation import Installation, write_events
 
 from tidemill.app import App
-from tidemill.events import batches
+from tidemill.events import batches, sendable
 from tidemill.events.sources import custom_sql
 from tidemill.events.sources.custom import CustomSource
 from tidemill.events.sources.events import EventSource
@@ -29,7 +29,9 @@ def load(app: App, path: Path) -> None:
     app.events.load(str(path))
 
 
-def rows_of(app: App, model: str, selection: Selection, *, json_type: bool = False, limit: int = 10**6) -> batches.Rows:
+def rows_of(
+    app: App, model: str, selection: Selection, *, json_type: bool = False, limit: int = 10**6
+) -> sendable.Rows:
     """The rows of a model."""
     columns = MODELS[model].columns_for(json_type=json_type)
     return batches.ordered(app.lake, app.sources[model], selection, columns, handed_at=NOW, max_row_bytes=limit)
@@ -163,10 +165,10 @@ def test_an_empty_range_gives_no_rows(installation: Installation) -> None:
     with installation.app() as app:
         rows = rows_of(app, "events", Selection(0, 5))
         assert rows.batch.num_rows == 0
-        assert rows.batch.schema == batches.schema(MODELS["events"].columns_for(json_type=False))
+        assert rows.batch.schema == sendable.schema(MODELS["events"].columns_for(json_type=False))
 
 
-def some(app: App, selection: Selection, *, size: int = 10**6, limit: int = 10**7) -> list[batches.Rows]:
+def some(app: App, selection: Selection, *, size: int = 10**6, limit: int = 10**7) -> list[sendable.Rows]:
     """Requests of the rows of events."""
     columns = MODELS["events"].columns_for(json_type=True)
     found = batches.unordered(app.lake, app.sources["events"], selection, columns, handed_at=NOW, max_row_bytes=limit)

@@ -89,7 +89,7 @@ def test_rows_arrive_once_and_are_seen_all_at_once(installation: Installation, t
         (run,) = app.exports.run("daily", by="tester")
         assert run.rows_done == 300
         assert installation.uuids() == sorted(uuids)
-        assert app.exports.verify("daily", by="tester").different == ()
+        assert app.exports.tables.verify("daily", by="tester").different == ()
     assert not (installation.home / "exports").exists(), "no file is written"
     assert len(calls(installation, "BatchCommitWriteStreams")) == 2
 
@@ -129,12 +129,14 @@ def test_other_models_are_as_by_load_jobs(
                 assert all(run.status == "completed" for run in runs)
                 assert not any(run.rows_rejected for run in runs)
         assert rows(installation, "by_streams") == rows(installation, "by_jobs") != []
-        assert app.exports.verify("by_streams", by="t").different == ()
-        estimate = app.exports.estimate("by_streams", "earliest", None, "week" if model != "merge_ids" else None)
+        assert app.exports.tables.verify("by_streams", by="t").different == ()
+        estimate = app.exports.backfills.estimate(
+            "by_streams", "earliest", None, "week" if model != "merge_ids" else None
+        )
         client = installation.client()
         client.query(f"DELETE FROM `{installation.dataset}.by_streams` WHERE TRUE", job_id=f"t_{installation.dataset}")
         client.close()
-        app.exports.backfill("by_streams", estimate, by="t", parallel=2, progress=lambda _: None)
+        app.exports.backfills.begin("by_streams", estimate, by="t", parallel=2, progress=lambda _: None)
         assert rows(installation, "by_streams") == rows(installation, "by_jobs")
     assert not [table for table in tables(installation) if "stage" in table]
 
@@ -368,7 +370,7 @@ def test_the_delivery_is_chosen_shown_and_changed(installation: Installation, tm
     assert (wrong.returncode, "storage-write" in wrong.stderr) == (2, True)
     with installation.app() as app:
         with pytest.raises(ConflictError) as caught:
-            app.exports.retry(app.exports.runs("daily", limit=1)[0].short_id, arrived=True)
+            app.exports.runs.retry(app.exports.runs.find("daily", limit=1)[0].short_id, arrived=True)
         assert caught.value.code == "nothing_to_confirm"
 
 
@@ -392,12 +394,12 @@ def test_more_streams_than_one_commit_takes_are_refused_unless_they_go_to_a_stag
         with pytest.raises(ConfigError) as caught:
             app.exports.run("daily", by="tester")
         assert caught.value.code == "too_many_streams"
-        assert app.exports.runs("daily", limit=9) == []
+        assert app.exports.runs.find("daily", limit=9) == []
         app.exports.edit("daily", {"delivery": "load"})
         app.exports.run("daily", by="tester")
         app.exports.edit("daily", BY_STREAMS)
-        (first,) = app.exports.runs("daily", limit=1)
-        again = app.exports.run_again(first.short_id, by="tester")
+        (first,) = app.exports.runs.find("daily", limit=1)
+        again = app.exports.runs.again(first.short_id, by="tester")
         assert (again.mode, again.rows_done, len(again.chunks) > 3) == ("merge", 0, True)
         assert installation.uuids() == uuids
     assert len(calls(installation, "BatchCommitWriteStreams")) == len(again.chunks) // 2 + len(again.chunks) % 2

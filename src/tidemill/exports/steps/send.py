@@ -18,7 +18,7 @@ from tidemill.bigquery.client import Client
 from tidemill.bigquery.write_sender import Sender
 from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import NotFoundError, TidemillError, UnavailableError
-from tidemill.events import batches, duck, ends
+from tidemill.events import batches, duck, ends, sendable
 from tidemill.events.chunks import RejectedRow
 from tidemill.events.lake import Lake
 from tidemill.exports import rejects, told
@@ -128,7 +128,7 @@ class _Chunk:
                 rows = next(requests, None)
                 if alone:
                     stack.enter_context(reading.pop_all())
-            sender: Sender[batches.Rows] | None = None
+            sender: Sender[sendable.Rows] | None = None
             while rows is not None:
                 parts.watches.check(self._work.run.id)
                 self._set_aside(rows.rejected)
@@ -162,13 +162,13 @@ class _Chunk:
             cancelled=lambda: parts.watches.cancelled(run_id),
         )
 
-    def _sender(self, streams: WriteStreams, at_once: int) -> Sender[batches.Rows]:
+    def _sender(self, streams: WriteStreams, at_once: int) -> Sender[sendable.Rows]:
         dataset, table = self._work.export.dataset, self._work.loads_into
         self._sent.stream = streams.create(dataset, table, pending=True)
-        columns = batches.schema(self._work.columns)
+        columns = sendable.schema(self._work.columns)
         return Sender(streams, self._client, self._sent.stream, columns, self._refused, at_once=at_once)
 
-    def _refused(self, rows: batches.Rows, bad: Sequence[tuple[int, str]]) -> None:
+    def _refused(self, rows: sendable.Rows, bad: Sequence[tuple[int, str]]) -> None:
         self._set_aside(rows.rejects(bad, "row_refused"))
 
     def _set_aside(self, rows: Sequence[RejectedRow]) -> None:

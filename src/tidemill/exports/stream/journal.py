@@ -12,8 +12,8 @@ from typing import Any
 from tidemill import logbook, tracing
 from tidemill.bigquery.write_outcomes import Outcome
 from tidemill.errors import TidemillError
-from tidemill.events.batches import Rows
 from tidemill.events.chunks import RejectedRow
+from tidemill.events.sendable import Rows
 from tidemill.exports import alarms
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.orders import Sent

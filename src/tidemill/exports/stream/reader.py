@@ -17,9 +17,9 @@ import numpy as np
 
 from tidemill.errors import Cancelled
 from tidemill.events import batches, row_sizes
-from tidemill.events.batches import Rows
 from tidemill.events.chunks import RejectedRow
 from tidemill.events.ledger import Commit
+from tidemill.events.sendable import Rows
 from tidemill.exports import selection
 from tidemill.exports.spec import ExportSpec
 from tidemill.exports.stream.journal import Place

@@ -28,7 +28,7 @@ from tidemill.bigquery.write_connection import Connection
 from tidemill.bigquery.write_outcomes import Ahead, Appended, BadRows, Duplicate, Failed, Gone, Outcome
 from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import Cancelled, NotFoundError, RetryableError, TidemillError, UnavailableError
-from tidemill.events import batches
+from tidemill.events import sendable
 from tidemill.exports.stream import remedy, settle, table
 from tidemill.exports.stream.journal import Append, Journal
 from tidemill.exports.stream.remedy import Remedy
@@ -136,7 +136,7 @@ class Sender:
                 self._disconnect()  # BigQuery ends what is idle: nothing was lost with it
             if self._connection is None:
                 name = str(self._journal.stream.name)
-                self._connection = self._streams.open(name, batches.schema(self._columns))
+                self._connection = self._streams.open(name, sendable.schema(self._columns))
                 self._heard_at = time.monotonic()
             if not self._connection.has_room(append.size):
                 return
