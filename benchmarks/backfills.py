@@ -93,8 +93,8 @@ def workers(home: Path, number: int) -> Iterator[None]:
 
 def moved(app: Any, found: Any) -> None:
     """Have workers move a backfill."""
-    app.exports.backfill(NAME, found, by="benchmark", parallel=64, background=True)
-    while (view := app.exports.backfills(NAME, limit=1)[0]).status == "running":
+    app.exports.backfills.begin(NAME, found, by="benchmark", parallel=64, background=True)
+    while (view := app.exports.backfills.find(NAME, limit=1)[0]).status == "running":
         time.sleep(0.1)
     assert view.status == "completed", view
 
@@ -105,11 +105,11 @@ def backfilled(home: Path, local: Any, number: int, latency: float, days: int) -
     from tidemill.settings import Settings
 
     with App(Settings(home=home)) as app, workers(home, number):
-        warm = app.exports.estimate(NAME, "earliest", f"2026-01-{WARM_DAYS + 1}", "day")
+        warm = app.exports.backfills.estimate(NAME, "earliest", f"2026-01-{WARM_DAYS + 1}", "day")
         moved(app, warm)
         asked(local, f"DELETE FROM `{DATASET}.events` WHERE TRUE")
         local.set_faults([{"path": ".*", "fault": "delay_response", "seconds": latency, "times": 10**9}])
-        found = app.exports.estimate(NAME, "earliest", None, "day")
+        found = app.exports.backfills.estimate(NAME, "earliest", None, "day")
         assert len(found.intervals) == days
         began = time.perf_counter()
         moved(app, found)

@@ -109,12 +109,12 @@ def backfill(home: str, url: str, days: str) -> dict[str, Any]:
         _connect(app, url)
         app.exports.create("sink", {"name": "filled", "table": "filled", "interval": "day"}, by="benchmark")
         app.exports.run("filled", by="benchmark")
-        estimate = app.exports.estimate("filled", "earliest", None, None)
+        estimate = app.exports.backfills.estimate("filled", "earliest", None, None)
         assert len(estimate.intervals) == int(days), estimate.intervals
         began = time.perf_counter()
-        done = app.exports.backfill("filled", estimate, by="benchmark", parallel=1, progress=lambda _: None)
+        done = app.exports.backfills.begin("filled", estimate, by="benchmark", parallel=1, progress=lambda _: None)
         seconds = time.perf_counter() - began
-        runs = [run for run in app.exports.runs("filled", limit=int(days)) if run.mode == "merge"][::-1]
+        runs = [run for run in app.exports.runs.find("filled", limit=int(days)) if run.mode == "merge"][::-1]
         each = [(run.finished_at - run.created_at).total_seconds() for run in runs if run.finished_at]
         assert (done.status, len(each)) == ("completed", int(days))
         return {"rows": estimate.rows, "seconds": seconds, "each": each}

@@ -43,7 +43,7 @@ def rows(installation: Installation, table: str) -> list[str]:
 
 def as_a_plain_run_says(installation: Installation, app: App, model: str, number: int) -> None:
     """The table of the model's export is verified, and is what one run into a table of its own gives."""
-    assert app.exports.verify(model, by="t").different == ()
+    assert app.exports.tables.verify(model, by="t").different == ()
     plain = f"plain_{model}_{number}"
     app.exports.create(CONNECTION, {"name": plain, "model": model, "table": plain, "team_id": 1}, by="t")
     app.exports.run(plain, by="t")

@@ -51,8 +51,8 @@ def come(installation: Installation, folder: Path, turns: int, draw: random.Rand
 def _begin_backfill(app: App) -> None:
     """Of what is in the table by now, for workers to do beside all else."""
     with contextlib.suppress(ConfigError):  # nothing is in it yet
-        found = app.exports.estimate("loaded", "earliest", None, "day")
-        app.exports.backfill("loaded", found, by="tester", parallel=2, background=True)
+        found = app.exports.backfills.estimate("loaded", "earliest", None, "day")
+        app.exports.backfills.begin("loaded", found, by="tester", parallel=2, background=True)
 
 
 def settled(app: App) -> None:
@@ -68,8 +68,8 @@ def exact(installation: Installation, app: App, uuids: list[str], turns: int) ->
     people = [str(row["distinct_id"]) for row in installation.rows("people")]
     assert sorted(people) == sorted({f"user-{number % 100}" for number in range(turns * EVENTS)})
     for name in EXPORTS:
-        runs = [run for run in app.exports.runs(name, limit=1_000) if run.created_by == "schedule"]
+        runs = [run for run in app.exports.runs.find(name, limit=1_000) if run.created_by == "schedule"]
         assert {run.status for run in runs} == {"completed"}
         assert len({run.interval_end for run in runs}) == len(runs) == turns
         assert app.exports.get(name).trouble is None
-    assert {backfill.status for backfill in app.exports.backfills("loaded", limit=9)} <= {"completed"}
+    assert {backfill.status for backfill in app.exports.backfills.find("loaded", limit=9)} <= {"completed"}

@@ -101,5 +101,5 @@ def due(
 
 def of_schedule(app: App) -> list[tuple[str, int]]:
     """State and rows of the runs, the oldest first."""
-    runs = reversed(app.exports.runs(NAME, limit=100))
+    runs = reversed(app.exports.runs.find(NAME, limit=100))
     return [(run.status, run.rows_done) for run in runs if run.created_by == "schedule"]

@@ -100,8 +100,8 @@ def exact(installation: Installation, wanted: Iterable[str]) -> None:
     events = sorted(wanted)
     assert installation.uuids() == events
     with installation.app() as app:
-        assert app.exports.verify(NAME, by="tester").different == ()
-        runs = app.exports.runs(NAME, limit=1000)
+        assert app.exports.tables.verify(NAME, by="tester").different == ()
+        runs = app.exports.runs.find(NAME, limit=1000)
         assert sum(run.rows_done for run in runs) == len(events)
         assert {run.status for run in runs} == {"completed"}
         view = app.exports.get(NAME)

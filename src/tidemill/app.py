@@ -1,17 +1,16 @@
 """The composition root: the only place that picks implementations and puts them together.
 
-Each part is opened when it is first needed, so that a command pays only for what it uses.
+What all features stand on is in foundation.py. Each part is opened when it is first needed, so that a command pays only
+for what it uses.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import threading
 from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING
 
+from tidemill.foundation import Foundation, part
 from tidemill.health import Check
 from tidemill.settings import Settings
 
@@ -22,10 +21,7 @@ if TYPE_CHECKING:
     from tidemill.capture.service import KeyService
     from tidemill.connections.service import ConnectionService
     from tidemill.copies.service import Copies
-    from tidemill.engine.port import Engine
-    from tidemill.events.data.service import EventDataService
     from tidemill.events.identity.service import IdentityService
-    from tidemill.events.lake import Lake
     from tidemill.events.service import EventService
     from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
@@ -40,127 +36,12 @@ if TYPE_CHECKING:
     from tidemill.reverse_etl.triggers import TriggerService
     from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
-    from tidemill.store.database import Database
-    from tidemill.store.installation import Installation
-    from tidemill.store.locks import Locks
-    from tidemill.store.postgres import Postgres
     from tidemill.store.records import Connection
-    from tidemill.store.secrets import Secrets
     from tidemill.store.sync_books import SyncBooks
 
 
-Part = TypeVar("Part")
-
-
-class part(functools.cached_property[Part]):  # noqa: N801 - it is used as a decorator
-    """Of an App: made when it is first needed, once, whichever of several threads is first."""
-
-    @overload
-    def __get__(self, app: None, owner: type[Any] | None = None) -> Self: ...
-    @overload
-    def __get__(self, app: object, owner: type[Any] | None = None) -> Part: ...
-    def __get__(self, app: Any, owner: type[Any] | None = None) -> Any:
-        """The part."""
-        if app is None:
-            return self
-        with app._making:
-            made = vars(app).get(str(self.attrname), _UNMADE)
-            return super().__get__(app, owner) if made is _UNMADE else made
-
-
-_UNMADE = object()
-
-
-class App:
+class App(Foundation):
     """One installation, open for use: ``with App(settings) as app: app.exports.run(…)``."""
-
-    def __init__(self, settings: Settings, *, renew_secret_key: bool = False, within_fence: bool = False) -> None:
-        """`renew_secret_key`: the one of before is lost; `within_fence`: also one that nobody else may use yet."""
-        self.settings, self._renew, self._within_fence = settings, renew_secret_key, within_fence
-        self._closing, self._making = contextlib.ExitStack(), threading.RLock()
-
-    def __enter__(self) -> App:
-        """Open the database: it is made if there is none."""
-        shared = bool(self.settings.database_url)
-        try:
-            self._installation.settle_key(self.secrets, shared=shared, renew=self._renew)
-        except BaseException:
-            self._closing.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing.close()
-
-    @part
-    def postgres(self) -> Postgres:
-        """The running PostgreSQL."""
-        from tidemill.store.postgres import open_postgres
-
-        return open_postgres(self.settings)
-
-    @part
-    def database(self) -> Database:
-        """The metadata database, up to date."""
-        from tidemill.store.database import Database
-
-        database = Database(self.postgres, self._assert_not_buried, within_fence=self._within_fence)
-        self._closing.callback(database.close)
-        database.migrate()
-        return database
-
-    def _assert_not_buried(self) -> None:
-        """A worker that was taken for dead lost all its sessions (engine/liveness.py): it gets no new ones."""
-        if "engine" in vars(self):
-            self.engine.assert_alive()
-
-    @part
-    def secrets(self) -> Secrets:
-        """Encryption of what is kept secret."""
-        from tidemill.store.secrets import Secrets
-
-        return Secrets(self.settings)
-
-    @part
-    def lake(self) -> Lake:
-        """The event store."""
-        from tidemill.events.lake import Lake
-
-        lake = Lake(self.settings, self.event_data.storage, self.postgres.dsn, self._locks)
-        self._closing.callback(lake.close)
-        return lake
-
-    @part
-    def _installation(self) -> Installation:
-        from tidemill.store.installation import Installation
-
-        return Installation(self.database)
-
-    @part
-    def event_data(self) -> EventDataService:
-        """Where event data lies."""
-        from tidemill.events.data.service import EventDataService
-
-        return EventDataService(self.settings, self._installation, self.secrets)
-
-    @part
-    def _locks(self) -> Locks:
-        from tidemill.store.locks import Locks
-
-        locks = Locks(self.postgres)
-        self._closing.callback(locks.close)
-        return locks
-
-    @part
-    def engine(self) -> Engine:
-        """The durable engine. It begins with the first workflow."""
-        from tidemill.engine.lazy import LazyEngine
-
-        engine = LazyEngine(self.postgres.dsn, self.postgres.url)
-        self._closing.callback(engine.close)
-        return engine
 
     @part
     def connections(self) -> ConnectionService:
@@ -216,9 +97,10 @@ class App:
         """Exports and runs."""
         from tidemill.events.erasure import PersonEvents
         from tidemill.events.sources.custom import CustomSource
+        from tidemill.exports.assembly import Assembly
         from tidemill.exports.service import ExportService
 
-        return ExportService(
+        made = Assembly(
             self.settings,
             self.lake,
             self.identity,
@@ -232,6 +114,7 @@ class App:
             self._locks,
             self._client,
         )
+        return ExportService(made)
 
     @part
     def seeing(self) -> Seeing:
@@ -341,12 +224,6 @@ class App:
         from tidemill.store.exports import Exports
 
         return Exports(self.database).any_of("stream")
-
-    def revive(self) -> None:
-        """Start the embedded PostgreSQL again, if it was killed, or ended when the disk was full."""
-        from tidemill.store.postgres import open_postgres
-
-        open_postgres(self.settings)
 
     @part
     def keys(self) -> KeyService:

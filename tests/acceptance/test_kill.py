@@ -30,10 +30,10 @@ def kill_load(installation: Installation, app: App, file: Path, commits: int) ->
 
 def kill_export(installation: Installation, app: App, share: float) -> bool:
     """Export, and kill that when such a share of the chunks is loaded. Whether it was in the middle of it."""
-    numbers = [run.number for run in app.exports.runs("daily", limit=1) if run.status == "completed"]
+    numbers = [run.number for run in app.exports.runs.find("daily", limit=1) if run.status == "completed"]
 
     def reached() -> bool:
-        run = next(iter(app.exports.runs("daily", limit=1)), None)
+        run = next(iter(app.exports.runs.find("daily", limit=1)), None)
         if run is None or [run.number] == numbers or not run.chunks:
             return False
         return sum(chunk.status == "loaded" for chunk in run.chunks) >= share * len(run.chunks)
@@ -43,7 +43,7 @@ def kill_export(installation: Installation, app: App, share: float) -> bool:
         for (worker,) in session.execute("SELECT worker FROM tidemill.runs WHERE status = 'running'").fetchall():
             while app.engine.alive(worker):
                 pass
-    return any(run.status == "interrupted" for run in app.exports.runs("daily", limit=1))
+    return any(run.status == "interrupted" for run in app.exports.runs.find("daily", limit=1))
 
 
 def rounds(installation: Installation, tmp_path: Path, kills: int, seed: int, **fields: str) -> None:
@@ -141,11 +141,11 @@ def test_another_process_cancels_a_run(installation: Installation, tmp_path: Pat
         app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
     process = installation.start("export", "run", "daily", TIDEMILL_CHUNK_BYTES="1500", TIDEMILL_PARALLEL_LOADS="1")
     with installation.app() as app:
-        while not (runs := app.exports.runs("daily", limit=1)):
+        while not (runs := app.exports.runs.find("daily", limit=1)):
             assert process.poll() is None
         second = installation.run("export", "run", "daily")
         assert (second.returncode, "is running" in second.stderr) == (5, True)
-        assert app.exports.cancel(runs[0].short_id).status == "cancelled"
+        assert app.exports.runs.cancel(runs[0].short_id).status == "cancelled"
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert installation.run("export", "run", "daily").returncode == 0
@@ -165,14 +165,14 @@ def test_a_backfill_that_was_stopped_does_not_end_as_if_it_were_done(
     words = ("export", "backfill", "daily", "--from", "earliest", "--every", "hour", "--parallel", "1")
     process = installation.start(*words)
     with installation.app() as app:
-        while not ((found := app.exports.backfills("daily", limit=1)) and found[0].intervals_done):
+        while not ((found := app.exports.backfills.find("daily", limit=1)) and found[0].intervals_done):
             assert process.poll() is None
         if stop == "ctrl-c":
             process.send_signal(signal.SIGINT)
         else:
-            app.exports.backfill_stop("daily", cancel=stop == "cancel")
+            app.exports.backfills.stop("daily", cancel=stop == "cancel")
         _, said = process.communicate(timeout=60)
-        (view,) = app.exports.backfills("daily", limit=1)
+        (view,) = app.exports.backfills.find("daily", limit=1)
     assert view.status == ("cancelled" if stop == "cancel" else "paused")
     assert view.intervals_done < view.intervals
     assert process.returncode == 130, said

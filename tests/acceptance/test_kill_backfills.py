@@ -25,14 +25,14 @@ def test_a_backfill(installation: Installation, tmp_path: Path) -> None:
             for done in (0, 3):
 
                 def reached(model: str = model, done: int = done) -> bool:
-                    found = app.exports.backfills(model, limit=1)
+                    found = app.exports.backfills.find(model, limit=1)
                     return bool(found) and len(found[0].runs) > done and found[0].intervals_done >= done
 
                 killed += kill_when(installation.start("export", "backfill", *words, **SMALL), reached)
                 words = ["resume", model]
             ended = installation.run("export", "backfill", "resume", model, **SMALL)
             assert ended.returncode == 0, ended.stderr
-            assert [view.status for view in app.exports.backfills(model, limit=9)] == ["completed"]
+            assert [view.status for view in app.exports.backfills.find(model, limit=9)] == ["completed"]
             as_a_plain_run_says(installation, app, model, turn)
         assert killed >= 3
 
@@ -54,7 +54,7 @@ def test_a_backfill_that_is_killed_with_many_intervals_on_their_way(installation
             installation.local.set_faults([jobs])  # no MERGE gets through: all that can be on its way is
 
             def on_their_way(model: str = model) -> bool:
-                runs = app.exports.runs(model, limit=20)
+                runs = app.exports.runs.find(model, limit=20)
                 return sum(r.mode != "append" and all(c.status == "loaded" for c in r.chunks) for r in runs) >= 6
 
             words = ["start", model, "--from", "earliest", "--every", "day", *many]

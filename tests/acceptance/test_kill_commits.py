@@ -46,7 +46,7 @@ def test_a_process_that_dies_while_its_commit_is_at_work(
             done = installation.run("export", "run", "daily", **SMALL)
             assert done.returncode == 0, done.stderr
             assert "went on where it had stopped" in done.stderr + done.stdout
-            found = app.exports.verify("daily", by="tester")
+            found = app.exports.tables.verify("daily", by="tester")
             assert found.different == ()
         if model == "events":
             assert installation.uuids() == sorted(map(str, range(2 * EVENTS)))

@@ -20,10 +20,10 @@ def test_runs_that_merge(installation: Installation, tmp_path: Path) -> None:
             write(tmp_path / f"{turn}.jsonl", chance, turn * EVENTS)
             app.events.load(str(tmp_path / f"{turn}.jsonl"))
             for model in killed:
-                done = {run.id for run in app.exports.runs(model, limit=50) if run.status == "completed"}
+                done = {run.id for run in app.exports.runs.find(model, limit=50) if run.status == "completed"}
 
                 def loaded(model: str = model, done: set[Any] = done, share: float = turn / 2) -> bool:
-                    run = next(iter(app.exports.runs(model, limit=1)), None)
+                    run = next(iter(app.exports.runs.find(model, limit=1)), None)
                     if run is None or run.id in done or not run.chunks:
                         return False
                     return sum(chunk.status == "loaded" for chunk in run.chunks) >= share * len(run.chunks)

@@ -240,10 +240,10 @@ def test_who_is_asked_to_stop_waits_for_what_is_on_its_way(
     assert "Waiting for what is on its way" in said
     installation.local.set_faults([])
     with installation.app() as app:
-        runs = app.exports.runs(NAME, limit=9)
+        runs = app.exports.runs.find(NAME, limit=9)
         assert [run.status for run in runs] == ["completed"]
         assert stream(app).in_flight == []
-        assert app.exports.verify(NAME, by="tester").different == ()
+        assert app.exports.tables.verify(NAME, by="tester").different == ()
     sent = installation.uuids()
     assert len(sent) == len(set(sent)) == runs[0].rows_done
     send_all(installation)

@@ -44,7 +44,7 @@ def is_done(app: App) -> Callable[[], bool]:
 def at_work(installation: Installation, app: App) -> Callable[[], bool]:
     """Whether a run waits for the load that was made slow."""
     return lambda: (
-        any(fault["fired"] for fault in installation.local.faults()) and bool(app.exports.runs(NAME, limit=1))
+        any(fault["fired"] for fault in installation.local.faults()) and bool(app.exports.runs.find(NAME, limit=1))
     )
 
 
@@ -66,7 +66,7 @@ def test_what_is_due_is_run_and_told_by_a_server_that_takes_no_events(
     assert http.get("/health").status_code == 200
     http.close()
     assert server.stop() == 0, server.said
-    assert [run.status for run in app.exports.runs(NAME, limit=10)] == ["completed"]
+    assert [run.status for run in app.exports.runs.find(NAME, limit=10)] == ["completed"]
 
 
 def test_a_worker_that_is_killed_in_a_run_has_another_one_finish_it(
@@ -82,7 +82,7 @@ def test_a_worker_that_is_killed_in_a_run_has_another_one_finish_it(
     eventually(is_done(app), "the interval is run")
     assert installation.uuids(NAME) == uuids
     assert server.stop() == 0, server.said
-    (run,) = app.exports.runs(NAME, limit=10)
+    (run,) = app.exports.runs.find(NAME, limit=10)
     assert (run.status, run.attempt, run.error_code) == ("completed", 1, None)
 
 
@@ -95,13 +95,13 @@ def test_a_server_that_stops_in_a_run_loses_none_and_has_none_fail(
     eventually(at_work(installation, app), "the run is in the middle")
     assert server.stop() == 0, server.said
     assert "left in the middle" in server.said
-    (run,) = app.exports.runs(NAME, limit=10)
+    (run,) = app.exports.runs.find(NAME, limit=10)
     assert run.status == "interrupted"
     server.start()
     eventually(is_done(app), "the interval is run")
     assert server.stop() == 0, server.said
     assert installation.uuids(NAME) == uuids
-    (run,) = app.exports.runs(NAME, limit=10)
+    (run,) = app.exports.runs.find(NAME, limit=10)
     assert (run.status, run.attempt, run.error_code) == ("completed", 1, None)
 
 
@@ -114,7 +114,7 @@ def test_a_server_that_stops_lets_its_run_end_first(
     eventually(at_work(installation, app), "the run is in the middle")
     assert server.stop() == 0, server.said
     assert installation.uuids(NAME) == uuids
-    assert [run.status for run in app.exports.runs(NAME, limit=10)] == ["completed"]
+    assert [run.status for run in app.exports.runs.find(NAME, limit=10)] == ["completed"]
     assert "left in the middle" not in server.said
 
 
@@ -129,7 +129,7 @@ def test_a_database_that_is_killed_is_begun_again_and_the_run_ends(
     eventually(lambda: "another one takes its place" in server.said, "another worker has begun")
     with installation.app() as after:
         eventually(is_done(after), "the interval is run")
-        assert [run.status for run in after.exports.runs(NAME, limit=10)] == ["completed"]
+        assert [run.status for run in after.exports.runs.find(NAME, limit=10)] == ["completed"]
     assert installation.uuids(NAME) == uuids
     assert server.stop() == 0, server.said
 
@@ -153,7 +153,7 @@ def test_two_workers_share_the_work_and_do_each_interval_once(
         other.kill()
     for name in [NAME, *names]:
         assert installation.uuids(name) == uuids
-        assert len(app.exports.runs(name, limit=10)) == 1
+        assert len(app.exports.runs.find(name, limit=10)) == 1
 
 
 def test_a_worker_that_is_frozen_is_replaced_and_does_no_harm_when_it_wakes(
@@ -183,7 +183,7 @@ def test_a_worker_that_is_frozen_is_replaced_and_does_no_harm_when_it_wakes(
         assert other.stop() == 0, other.said
     finally:
         other.kill()
-    (run,) = app.exports.runs(NAME, limit=10)
+    (run,) = app.exports.runs.find(NAME, limit=10)
     assert (run.status, run.error_code) == ("completed", None)
 
 

@@ -245,8 +245,8 @@ def test_an_hour_of_events_and_kills(soak: tuple[Soak, CaptureServer], fresh_ins
         found = client.google().query_and_wait(f"SELECT uuid FROM `{fresh_installation.dataset}.events`")
         assert sorted(str(row[0]) for row in found) == acknowledged
     with fresh_installation.app() as app:
-        assert app.exports.verify(NAME, by="tester").different == ()
-        runs = app.exports.runs(NAME, limit=1_000_000)
+        assert app.exports.tables.verify(NAME, by="tester").different == ()
+        runs = app.exports.runs.find(NAME, limit=1_000_000)
         assert sum(run.rows_done for run in runs) == len(acknowledged)
         assert sum(run.rows_rejected for run in runs) == len(refused)
         assert sorted(one.uuid for one in app.exports.set_aside.find(NAME, limit=1_000_000)) == refused

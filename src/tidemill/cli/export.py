@@ -204,7 +204,7 @@ def runs(
 ) -> None:
     """List runs, newest first."""
     with session.app() as opened:
-        found = opened.exports.runs(name, limit=limit)
+        found = opened.exports.runs.find(name, limit=limit)
     if as_json:
         output.print_json(found)
         return
@@ -275,7 +275,7 @@ def run_show(
 ) -> None:
     """Show one run: its range, chunks, BigQuery jobs and rejected rows."""
     with session.app() as opened:
-        view = opened.exports.run_show(run_id)
+        view = opened.exports.runs.get(run_id)
     runs_view.show(view, as_json)
 
 
@@ -296,9 +296,9 @@ def run_retry(
     """
     with session.app() as opened:
         exports = opened.exports
-        before = exports.run_show(run_id)
+        before = exports.runs.get(run_id)
         views = runs_view.follow(
-            lambda report: [exports.retry(run_id, by=session.user(), progress=report, arrived=arrived)],
+            lambda report: [exports.runs.retry(run_id, by=session.user(), progress=report, arrived=arrived)],
             exports,
             before.export,
             as_json,
@@ -314,9 +314,9 @@ def run_again(
     """Send all rows of a completed run again: what the table lacks is added, and nothing comes twice."""
     with session.app() as opened:
         exports = opened.exports
-        name = exports.run_show(run_id).export
+        name = exports.runs.get(run_id).export
         runs_view.follow(
-            lambda report: [exports.run_again(run_id, by=session.user(), progress=report)], exports, name, as_json
+            lambda report: [exports.runs.again(run_id, by=session.user(), progress=report)], exports, name, as_json
         )
 
 
@@ -324,7 +324,7 @@ def run_again(
 def run_cancel(run_id: str = typer.Argument(help="Id of the run, or its beginning.")) -> None:
     """Cancel a run, wherever it runs, and its BigQuery jobs."""
     with session.app() as opened:
-        view = opened.exports.cancel(run_id)
+        view = opened.exports.runs.cancel(run_id)
     if view.status in {"running", "interrupted"}:
         output.say(f"Run {view.short_id} of {view.export} was asked to stop, and has not yet.")
         raise typer.Exit(7)

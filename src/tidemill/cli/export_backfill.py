@@ -59,9 +59,9 @@ def start(
             output.say(_sum(found))
         by = session.user()
         if background:
-            _queued(exports.backfill(name, found, by=by, parallel=parallel, background=True), parallel, as_json)
+            _queued(exports.backfills.begin(name, found, by=by, parallel=parallel, background=True), parallel, as_json)
             return
-        move = functools.partial(exports.backfill, name, found, by=by, parallel=parallel)
+        move = functools.partial(exports.backfills.begin, name, found, by=by, parallel=parallel)
         _follow(exports, name, as_json, lambda report: move(progress=report))
 
 
@@ -91,7 +91,7 @@ def _estimate(opened: App, name: str, time_from: str, time_to: str | None, every
     from tidemill.errors import ConfigError
 
     try:
-        return opened.exports.estimate(name, time_from, time_to, every)
+        return opened.exports.backfills.estimate(name, time_from, time_to, every)
     except ConfigError as error:
         if error.code == "backfill_before_run" and nothing_yet(opened, name):
             raise ConfigError(
@@ -121,7 +121,7 @@ def resume(
     _assert_moderate(parallel, background)
     with session.app() as opened:
         exports = opened.exports
-        move = functools.partial(exports.backfill_resume, name, by=session.user(), parallel=parallel)
+        move = functools.partial(exports.backfills.resume, name, by=session.user(), parallel=parallel)
         if background:
             _queued(move(background=True), parallel, as_json)
             return
@@ -132,7 +132,7 @@ def resume(
 def pause(name: str = _NAME) -> None:
     """Begin no more intervals; those that run end."""
     with session.app() as opened:
-        opened.exports.backfill_stop(name, cancel=False)
+        opened.exports.backfills.stop(name, cancel=False)
     output.done(f"The backfill of {name} is paused. Go on: tidemill export backfill resume {name}")
 
 
@@ -140,7 +140,7 @@ def pause(name: str = _NAME) -> None:
 def cancel(name: str = _NAME) -> None:
     """Cancel the backfill, its runs and their BigQuery jobs. What it has added stays."""
     with session.app() as opened:
-        opened.exports.backfill_stop(name, cancel=True)
+        opened.exports.backfills.stop(name, cancel=True)
     output.done(f"The backfill of {name} is cancelled.")
 
 
@@ -152,7 +152,7 @@ def list_(
 ) -> None:
     """List backfills, newest first."""
     with session.app() as opened:
-        found = opened.exports.backfills(name, limit=limit)
+        found = opened.exports.backfills.find(name, limit=limit)
     if as_json:
         output.print_json(found)
         return
@@ -173,7 +173,7 @@ def show(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
     from tidemill.errors import NotFoundError
 
     with session.app() as opened:
-        found = opened.exports.backfills(name, limit=1)
+        found = opened.exports.backfills.find(name, limit=1)
     if not found:
         raise NotFoundError("backfill_none", f"{name} has no backfill.", hint="tidemill export backfill --help")
     if as_json:

@@ -25,5 +25,5 @@ def settle(
                 "sent to Tidemill once more, it is there twice from now on."
             )
             typer.confirm("Go on?", abort=True, err=True)
-        opened.exports.settle(name)
+        opened.exports.tables.settle(name)
     output.done(f"Export {name} does not merge any more because of the restore.")

@@ -33,7 +33,7 @@ def verify(
     with session.app() as opened:
         exports = opened.exports
         try:
-            found = exports.verify(name, days=days, by=session.user())
+            found = exports.tables.verify(name, days=days, by=session.user())
         except ConfigError as error:
             if error.code != "verify_before_run" or not export_backfill.nothing_yet(opened, name):
                 raise
@@ -41,7 +41,7 @@ def verify(
             return
         repaired = bool(repair and found.different and _repaired(exports, name, found, as_json))
         if repaired:
-            found = exports.verify(name, days=days, by=session.user())
+            found = exports.tables.verify(name, days=days, by=session.user())
     if as_json:
         output.print_json(found)
     else:
@@ -64,7 +64,7 @@ def _nothing(exports: ExportService, name: str, as_json: bool) -> None:
 def daily(exports: ExportService, name: str, as_json: bool) -> bool:
     """Today's verification, if it is due. Whether the table is as it should be, as far as that was looked at."""
     with runs_view.interruptible(exports, "Stopping the verification"), progress.bar(f"Repairing {name}") as bar:
-        found = exports.verify_daily(name, by=session.user(), progress=bar.filling)
+        found = exports.tables.verify_daily(name, by=session.user(), progress=bar.filling)
     if found and not as_json:
         output.say("Verified, as once a day:")
         told(found)
@@ -73,13 +73,13 @@ def daily(exports: ExportService, name: str, as_json: bool) -> bool:
 
 def _repaired(exports: ExportService, name: str, found: Verified, as_json: bool) -> bool:
     """Whether there was something that a backfill could bring in."""
-    estimate = exports.repair(name, found)
+    estimate = exports.tables.repair(name, found)
     if estimate is None:
         return False
     if not as_json:
         told(found, repairing=True)
     with runs_view.interruptible(exports, "Pausing the backfill"), progress.bar(f"Repairing {name}") as bar:
-        view = exports.backfill(name, estimate, by=session.user(), parallel=2, progress=bar.filling)
+        view = exports.backfills.begin(name, estimate, by=session.user(), parallel=2, progress=bar.filling)
     if not as_json or view.status != "completed":
         export_backfill.told(view)
     export_backfill.end(view)

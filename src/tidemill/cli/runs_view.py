@@ -44,7 +44,7 @@ def interruptible(exports: ExportService, saying: str) -> Iterator[None]:
             raise KeyboardInterrupt
         stopping.set()
         output.say(f"\n{saying} (Ctrl-C again leaves at once)")
-        exports.interrupt()
+        exports.runs.interrupt()
 
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -111,7 +111,7 @@ def _export(app: App) -> list[RunView]:
 
 def _show(app: App, runs: list[RunView]) -> None:
     """Ask BigQuery itself, through Google's client, what is there."""
-    checked = app.exports.check(EXPORT)
+    checked = app.exports.tables.check(EXPORT)
     output.out.print(f"\n[bold]{checked.table}[/], as BigQuery describes it:")
     output.print_table(("FIELD", "TYPE"), checked.columns, empty="")
     output.out.print(f"\nEvents acknowledged  {checked.expected:>9,}")
@@ -122,7 +122,7 @@ def _show(app: App, runs: list[RunView]) -> None:
     for job in (chunk.job_id for run in runs for chunk in run.chunks if chunk.job_id):
         output.out.print(f"[dim]BigQuery job {job}[/]")
     output.out.print("[bold]An example query[/]")
-    example = app.exports.example(EXPORT)
+    example = app.exports.tables.example(EXPORT)
     output.out.print(f"[dim]{escape(example.sql)}[/]")
     output.print_table(example.columns, example.rows, empty="")
     if not good:

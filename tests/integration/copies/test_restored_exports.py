@@ -157,11 +157,11 @@ def test_a_restored_installation_goes_on_without_loss_and_without_doubles(
         move_all(app, "daily")
         for name in ("daily", "live"):
             assert view(app, name).in_doubt_since
-            assert not app.exports.verify(name, by="t").different
+            assert not app.exports.tables.verify(name, by="t").different
             assert not view(app, name).in_doubt_since
         load(app, tmp_path, events(chance, 400, 20))
         move_all(app, "daily")
-        assert [app.exports.runs(name, limit=1)[0].mode for name in ("daily", "live")] == ["append", "stream"]
+        assert [app.exports.runs.find(name, limit=1)[0].mode for name in ("daily", "live")] == ["append", "stream"]
         uuids = {event["uuid"] for part in (first, waiting, lost, more) for event in part}
         for name in ("daily", "live"):
             assert {key[0] for key in rows(restored, name)} >= uuids
@@ -193,7 +193,7 @@ def test_what_was_under_way_begins_anew_and_what_has_no_key_waits_for_a_word(
 
     restored = moved(installation, tmp_path, tmp_path / "backup.tar")
     with restored.app() as app:
-        assert app.exports.runs("daily", limit=9) == []
+        assert app.exports.runs.find("daily", limit=9) == []
         (run,) = app.exports.run("daily", by="t")
         assert (run.mode, run.rows_done) == ("merge", 0)
         assert len(rows(restored, "daily")) == 20
@@ -202,11 +202,11 @@ def test_what_was_under_way_begins_anew_and_what_has_no_key_waits_for_a_word(
         with pytest.raises(ConflictError, match="no key") as told:
             app.exports.run("counts", by="t")
         assert "tidemill export settle counts" in told.value.hint
-        app.exports.settle("counts")
+        app.exports.tables.settle("counts")
         (run,) = app.exports.run("counts", by="t")
         assert run.mode == "append"
         with pytest.raises(ConflictError, match="in doubt"):
-            app.exports.settle("counts")
+            app.exports.tables.settle("counts")
 
         assert app.lake.newest() - newest > 1_000_000
         assert app.identity.catch_up().numbers - reached.numbers >= 1_000_000_000

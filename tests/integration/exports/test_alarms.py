@@ -157,9 +157,9 @@ def test_a_run_that_somebody_cancelled_is_told_to_nobody(
         tell(app, post)
         installation.local.set_faults(plan)
         assert app.worker.look() == 1
-        while not (found := app.exports.runs(NAME, limit=1)) or found[0].status != "running":
+        while not (found := app.exports.runs.find(NAME, limit=1)) or found[0].status != "running":
             pass
-        app.exports.cancel(str(found[0].id))
+        app.exports.runs.cancel(str(found[0].id))
         app.worker.drain()
         installation.local.set_faults([])
         assert mails(app, post) == []

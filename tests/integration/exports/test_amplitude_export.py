@@ -101,7 +101,7 @@ def test_merged_users_are_resolved_by_the_view(installation: Installation, tmp_p
         assert merges[0]["merge_event_time"] == dt.datetime(2026, 1, 2, 3, 4, 5, 600000, tzinfo=dt.UTC)
         assert merges[0]["merge_server_time"] > dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
         for name in ("amp", "merged"):
-            assert not app.exports.verify(name, by="t").different
+            assert not app.exports.tables.verify(name, by="t").different
 
 
 def test_a_backfill_and_an_export_made_anew_send_the_same_rows(installation: Installation, tmp_path: Path) -> None:
@@ -118,11 +118,11 @@ def test_a_backfill_and_an_export_made_anew_send_the_same_rows(installation: Ins
         assert [len(one) for one in before] == [90, 1]
         rows(installation, f"DELETE FROM {table(installation, EVENTS)} WHERE event_type = 'hit' AND uuid > 'f'")
         rows(installation, f"DELETE FROM {table(installation, MERGES)} WHERE TRUE")
-        assert [len(app.exports.verify(name, by="t").different) for name in ("amp", "merged")] == [1, 1]
+        assert [len(app.exports.tables.verify(name, by="t").different) for name in ("amp", "merged")] == [1, 1]
         for name in ("amp", "merged"):
-            estimate = app.exports.estimate(name, "earliest", None, None)
-            app.exports.backfill(name, estimate, by="t", parallel=2, progress=lambda _: None)
-            assert not app.exports.verify(name, by="t").different
+            estimate = app.exports.backfills.estimate(name, "earliest", None, None)
+            app.exports.backfills.begin(name, estimate, by="t", parallel=2, progress=lambda _: None)
+            assert not app.exports.tables.verify(name, by="t").different
         after = [
             rows(installation, f"SELECT * FROM {table(installation, name)} ORDER BY 1, 2") for name in (EVENTS, MERGES)
         ]
@@ -282,6 +282,6 @@ def test_events_keep_the_number_of_a_person_that_was_deleted(installation: Insta
         client = installation.client()
         client.query(f"DELETE FROM `{installation.dataset}.numbered` WHERE TRUE", job_id=f"test_{tmp_path.name}")
         client.close()
-        estimate = app.exports.estimate("numbered", "earliest", None, "week")
-        app.exports.backfill("numbered", estimate, by="t", parallel=1, progress=lambda _: None)
+        estimate = app.exports.backfills.estimate("numbered", "earliest", None, "week")
+        app.exports.backfills.begin("numbered", estimate, by="t", parallel=1, progress=lambda _: None)
         assert numbers() == before

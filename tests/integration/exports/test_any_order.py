@@ -169,16 +169,18 @@ class World:
             case "backfill":
                 start, end = ((START + dt.timedelta(days=day)).date().isoformat() for day in (first, first + days))
                 whole = name in {"persons", "merge_ids"}
-                estimate = exports.estimate(own, "earliest" if whole else start, None if whole else end, "day")
-                exports.backfill(own, estimate, by="t", parallel=2, progress=lambda _: None)
+                estimate = exports.backfills.estimate(
+                    own, "earliest" if whole else start, None if whole else end, "day"
+                )
+                exports.backfills.begin(own, estimate, by="t", parallel=2, progress=lambda _: None)
             case "again":
-                done = [run for run in exports.runs(own, limit=99) if run.status == "completed"]
+                done = [run for run in exports.runs.find(own, limit=99) if run.status == "completed"]
                 if done:
-                    exports.run_again(done[-1].short_id, by="t")
+                    exports.runs.again(done[-1].short_id, by="t")
             case "cancel":
-                exports.backfill_stop(own, cancel=True)
+                exports.backfills.stop(own, cancel=True)
             case "resume":
-                exports.backfill_resume(own, by="t", parallel=1, progress=lambda _: None)
+                exports.backfills.resume(own, by="t", parallel=1, progress=lambda _: None)
             case _:
                 raise AssertionError(what)
 
@@ -195,17 +197,17 @@ class World:
         """All is finished that was begun, what is new is exported, what is missing is repaired."""
         exports, own = self.app.exports, self.name(name)
         exports.run(own, by="t")
-        if any(one.status not in {"completed", "cancelled"} for one in exports.backfills(own, limit=1)):
-            assert exports.backfill_resume(own, by="t", parallel=2, progress=lambda _: None).status == "completed"
+        if any(one.status not in {"completed", "cancelled"} for one in exports.backfills.find(own, limit=1)):
+            assert exports.backfills.resume(own, by="t", parallel=2, progress=lambda _: None).status == "completed"
         if not exports.get(own).position:  # nobody was merged
             assert name == "merge_ids"
             return
-        found = exports.verify(own, by="t")
+        found = exports.tables.verify(own, by="t")
         if found.different:
-            estimate = exports.repair(own, found)
+            estimate = exports.tables.repair(own, found)
             assert estimate
-            exports.backfill(own, estimate, by="t", parallel=2, progress=lambda _: None)
-            assert exports.verify(own, by="t").different == ()
+            exports.backfills.begin(own, estimate, by="t", parallel=2, progress=lambda _: None)
+            assert exports.tables.verify(own, by="t").different == ()
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Of a table, in the order of their texts, without the times of their hand-over."""

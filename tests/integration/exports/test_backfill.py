@@ -53,8 +53,8 @@ def remove(installation: Installation, where: str) -> None:
 
 def backfill(app: App, name: str, time_from: str, time_to: str | None = None, every: str = "day") -> BackfillView:
     told: list[BackfillProgress] = []
-    estimate = app.exports.estimate(name, time_from, time_to, every)
-    view = app.exports.backfill(name, estimate, by="t", parallel=2, progress=told.append)
+    estimate = app.exports.backfills.estimate(name, time_from, time_to, every)
+    view = app.exports.backfills.begin(name, estimate, by="t", parallel=2, progress=told.append)
     if view.status == "completed":
         assert told[-1] == BackfillProgress(view.intervals, view.intervals, view.rows, view.rows)
         assert view.rows == estimate.rows
@@ -91,7 +91,7 @@ def test_what_the_table_lacks_comes_back_and_nothing_twice(
             rows += more
             app.exports.run("daily", by="t")
             assert installation.uuids() == sorted(row["uuid"] for row in rows)
-        checked = app.exports.check("daily")
+        checked = app.exports.tables.check("daily")
         assert (checked.missing, checked.duplicated, checked.foreign) == (0, 0, 0)
 
 
@@ -111,37 +111,44 @@ def test_a_failed_interval_does_not_stop_the_others_and_is_tried_again(
             backfill(app, "daily", "earliest")
         app.exports.run("daily", by="t")  # what is new is not held up
         installation.local.set_faults([])
-        done = app.exports.backfill_resume("daily", by="t", parallel=2, progress=lambda _: None)
+        done = app.exports.backfills.resume("daily", by="t", parallel=2, progress=lambda _: None)
         assert (done.status, done.percent) == ("completed", 100.0)
         assert installation.uuids() == sorted(row["uuid"] for row in rows)
         with pytest.raises(NotFoundError):
-            app.exports.backfill_resume("daily", by="t", parallel=2, progress=lambda _: None)
+            app.exports.backfills.resume("daily", by="t", parallel=2, progress=lambda _: None)
 
 
 def test_it_is_paused_resumed_and_cancelled(prepared: tuple[Installation, list[dict[str, Any]]]) -> None:
     installation, rows = prepared
     remove(installation, "TRUE")
     with installation.app() as app, installation.app() as other:
-        estimate = app.exports.estimate("daily", "earliest", None, "day")
+        estimate = app.exports.backfills.estimate("daily", "earliest", None, "day")
 
         def pause(state: BackfillProgress) -> None:
             if state.intervals_done == 2:
-                other.exports.backfill_stop("daily", cancel=False)
+                other.exports.backfills.stop("daily", cancel=False)
 
-        view = app.exports.backfill("daily", estimate, by="t", parallel=1, progress=pause)
+        view = app.exports.backfills.begin("daily", estimate, by="t", parallel=1, progress=pause)
         assert (view.status, view.intervals_done) == ("paused", 2)
-        view = app.exports.backfill_resume(
-            "daily", by="t", parallel=1, progress=lambda s: app.exports.interrupt() if s.intervals_done == 4 else None
+        view = app.exports.backfills.resume(
+            "daily",
+            by="t",
+            parallel=1,
+            progress=lambda s: app.exports.runs.interrupt() if s.intervals_done == 4 else None,
         )
         assert view.status == "paused"
         assert view.intervals_done < DAYS
         assert len(installation.uuids()) == view.rows_done
-        assert app.exports.backfill_resume("daily", by="t", parallel=2, progress=lambda _: None).status == "completed"
+        assert app.exports.backfills.resume("daily", by="t", parallel=2, progress=lambda _: None).status == "completed"
         assert installation.uuids() == sorted(row["uuid"] for row in rows)
-        view = app.exports.backfill("daily", estimate, by="t", parallel=1, progress=pause)
-        assert other.exports.backfill_stop("daily", cancel=True).status == "cancelled"
+        view = app.exports.backfills.begin("daily", estimate, by="t", parallel=1, progress=pause)
+        assert other.exports.backfills.stop("daily", cancel=True).status == "cancelled"
         assert backfill(app, "daily", "2026-01-01", "2026-01-02").status == "completed"
-        assert [b.status for b in app.exports.backfills("daily", limit=9)] == ["completed", "cancelled", "completed"]
+        assert [b.status for b in app.exports.backfills.find("daily", limit=9)] == [
+            "completed",
+            "cancelled",
+            "completed",
+        ]
 
 
 def test_only_one_process_moves_it_and_a_run_beside_it_is_no_harm(
@@ -151,17 +158,19 @@ def test_only_one_process_moves_it_and_a_run_beside_it_is_no_harm(
     more = events(random.Random(9), 30)
     with installation.app() as app, installation.app() as other:
         load(app, tmp_path, more)
-        estimate = app.exports.estimate("daily", "earliest", None, "day")
+        estimate = app.exports.backfills.estimate("daily", "earliest", None, "day")
         beside = threading.Event()
 
         def meanwhile(_: BackfillProgress) -> None:
             if not beside.is_set():
                 beside.set()
                 with pytest.raises(ConflictError, match="is running"):
-                    other.exports.backfill_resume("daily", by="t", parallel=1, progress=lambda _: None)
+                    other.exports.backfills.resume("daily", by="t", parallel=1, progress=lambda _: None)
                 other.exports.run("daily", by="t")
 
-        assert app.exports.backfill("daily", estimate, by="t", parallel=2, progress=meanwhile).status == "completed"
+        assert (
+            app.exports.backfills.begin("daily", estimate, by="t", parallel=2, progress=meanwhile).status == "completed"
+        )
         assert beside.is_set()
         assert installation.uuids() == sorted(row["uuid"] for row in rows + more)
 
@@ -182,9 +191,9 @@ def test_sessions_and_persons(prepared: tuple[Installation, list[dict[str, Any]]
             for row in [*after, *before.values()]:
                 row.pop("bq_updated_timestamp")
             assert sorted(map(str, after)) == sorted(map(str, before.values()))
-        assert len(sessions(rows)) == app.exports.check("sessions").rows
+        assert len(sessions(rows)) == app.exports.tables.check("sessions").rows
         with pytest.raises(ConfigError, match="Rows of persons have no time"):
-            app.exports.estimate("persons", "2026-01-01", None, None)
+            app.exports.backfills.estimate("persons", "2026-01-01", None, None)
         client.close()
 
 
@@ -217,9 +226,9 @@ def test_more_intervals_than_a_backfill_may_have(
 ) -> None:
     monkeypatch.setattr(estimate, "MAX_INTERVALS", DAYS)
     with prepared[0].app() as app:
-        assert len(app.exports.estimate("daily", "earliest", None, "day").intervals) == DAYS
+        assert len(app.exports.backfills.estimate("daily", "earliest", None, "day").intervals) == DAYS
         with pytest.raises(ConfigError, match=r"rows in .* intervals of hour") as caught:
-            app.exports.estimate("daily", "earliest", None, "hour")
+            app.exports.backfills.estimate("daily", "earliest", None, "hour")
         assert caught.value.code == "backfill_intervals"
 
 
@@ -241,15 +250,15 @@ def test_events_of_any_time_come_back(installation: Installation, tmp_path: Path
             client = installation.client()
             client.query(f"DELETE FROM `{installation.dataset}.{model}` WHERE TRUE", job_id=f"test_{every}_{model}")
             client.close()
-            found = app.exports.estimate(model, "earliest", None, every)
+            found = app.exports.backfills.estimate(model, "earliest", None, every)
             assert (len(found.intervals), found.rows) == (len(rows), len(rows))
             if every == "hour":
                 backfill(app, model, "earliest", every=every)
             else:  # by the days that differ
-                estimated = app.exports.repair(model, app.exports.verify(model, by="t"))
+                estimated = app.exports.tables.repair(model, app.exports.tables.verify(model, by="t"))
                 assert estimated
-                app.exports.backfill(model, estimated, by="t", parallel=2, progress=lambda _: None)
-            assert app.exports.verify(model, by="t").different == ()
+                app.exports.backfills.begin(model, estimated, by="t", parallel=2, progress=lambda _: None)
+            assert app.exports.tables.verify(model, by="t").different == ()
 
 
 def test_a_backfill_that_meets_a_bug_is_not_completed(
@@ -267,7 +276,7 @@ def test_a_backfill_that_meets_a_bug_is_not_completed(
         with pytest.raises(ZeroDivisionError):
             backfill(app, "daily", "earliest")
         monkeypatch.setattr(Planner, "over", inner)
-        (left,) = app.exports.backfills("daily", limit=1)
+        (left,) = app.exports.backfills.find("daily", limit=1)
         assert (left.status, left.intervals_done) == ("failed", DAYS - 1)
-        done = app.exports.backfill_resume("daily", by="t", parallel=1, progress=lambda _: None)
+        done = app.exports.backfills.resume("daily", by="t", parallel=1, progress=lambda _: None)
         assert (done.status, done.percent) == ("completed", 100.0)

@@ -55,12 +55,12 @@ def empty(installation: Installation, table: str) -> None:
 
 
 def begin(app: App, name: str = "hourly", parallel: int = 2) -> BackfillView:
-    found = app.exports.estimate(name, "earliest", None, "day")
-    return app.exports.backfill(name, found, by="t", parallel=parallel, background=True)
+    found = app.exports.backfills.estimate(name, "earliest", None, "day")
+    return app.exports.backfills.begin(name, found, by="t", parallel=parallel, background=True)
 
 
 def state(app: App, name: str = "hourly") -> tuple[str, int, int]:
-    view = app.exports.backfills(name, limit=1)[0]
+    view = app.exports.backfills.find(name, limit=1)[0]
     return view.status, view.intervals_done, view.intervals_failed
 
 
@@ -109,7 +109,7 @@ def test_an_interval_that_fails_leaves_the_others_and_is_tried_again(installatio
     work(exported)
     assert state(exported) == ("failed", DAYS - 1, 1)
     installation.local.set_faults([])
-    exported.exports.backfill_resume("hourly", by="t", parallel=2, background=True)
+    exported.exports.backfills.resume("hourly", by="t", parallel=2, background=True)
     assert work(exported) == 1, "only what is not done"
     assert state(exported) == ("completed", DAYS, 0)
     assert len(installation.uuids("hourly")) == DAYS * EACH
@@ -118,16 +118,16 @@ def test_an_interval_that_fails_leaves_the_others_and_is_tried_again(installatio
 def test_it_is_paused_and_gone_on_with_here_and_cancelled(installation: Installation, exported: App) -> None:
     begin(exported)
     with pytest.raises(ConflictError, match="is running"):
-        exported.exports.backfill_resume("hourly", by="t", parallel=2)
-    exported.exports.backfill_stop("hourly", cancel=False)
+        exported.exports.backfills.resume("hourly", by="t", parallel=2)
+    exported.exports.backfills.stop("hourly", cancel=False)
     assert work(exported) == 0
     assert state(exported) == ("paused", 0, 0)
-    exported.exports.backfill_resume("hourly", by="t", parallel=2)
+    exported.exports.backfills.resume("hourly", by="t", parallel=2)
     assert state(exported) == ("completed", DAYS, 0)
     assert work(exported) == 0
     empty(installation, "other")
     begin(exported, "other")
-    exported.exports.backfill_stop("other", cancel=True)
+    exported.exports.backfills.stop("other", cancel=True)
     assert work(exported) == 0
     assert state(exported, "other") == ("cancelled", 0, 0)
     assert installation.uuids("other") == []
@@ -146,7 +146,7 @@ def test_an_export_that_is_deleted_leaves_nothing_in_the_queue(exported: App) ->
     assert exported.any_work()
     with pytest.raises(ConflictError, match="backfill of hourly is running"):
         exported.exports.delete("hourly")
-    exported.exports.backfill_stop("hourly", cancel=False)
+    exported.exports.backfills.stop("hourly", cancel=False)
     exported.exports.delete("hourly")
     assert not exported.any_work()
 
@@ -177,6 +177,6 @@ def test_what_a_daily_verification_misses_workers_bring_in_and_the_next_run_veri
         assert (
             len(installation.uuids("hourly")) == len(set(installation.uuids("hourly"))) == DAYS * EACH + 2 + 2 * number
         )
-    (repaired,) = exported.exports.backfills("hourly", limit=9)
+    (repaired,) = exported.exports.backfills.find("hourly", limit=9)
     assert (repaired.status, repaired.created_by) == ("completed", "schedule")
     assert (exported.exports.get("hourly").last_verified or "").endswith("none missing")

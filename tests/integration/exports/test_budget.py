@@ -22,7 +22,7 @@ def places(app: App, worker: str, number: int) -> list[int]:
 
 def waits(app: App) -> bool:
     """Whether the run has written its file and waits."""
-    run = next(iter(app.exports.runs("hourly", limit=1)), None)
+    run = next(iter(app.exports.runs.find("hourly", limit=1)), None)
     return bool(run and [chunk.status for chunk in run.chunks] == ["written"])
 
 
@@ -55,6 +55,6 @@ def test_what_waits_for_a_place_is_cancelled_at_once(installation: Installation,
         working = threading.Thread(target=work, args=(app,))
         working.start()
         eventually(lambda: waits(app), "the run waits")
-        app.exports.cancel(app.exports.runs("hourly", limit=1)[0].id.hex)
+        app.exports.runs.cancel(app.exports.runs.find("hourly", limit=1)[0].id.hex)
         working.join()
         assert of_schedule(app) == [("cancelled", 0)]

@@ -85,9 +85,9 @@ def test_rows_with_a_key_are_replaced(installation: Installation, tmp_path: Path
             assert {row["day"]: row["hits"] for row in rows(installation)} == seen
         assert all(set(row["names"]) <= {"e0", "e1", "e2"} for row in rows(installation))
         with pytest.raises(ConfigError, match="are not kept"):
-            app.exports.verify("mine", by="t")
+            app.exports.tables.verify("mine", by="t")
         with pytest.raises(ConfigError, match="versions"):
-            app.exports.estimate("mine", "earliest", None, None)
+            app.exports.backfills.estimate("mine", "earliest", None, None)
 
 
 @pytest.mark.parametrize("json_type", [False, True])
@@ -111,9 +111,9 @@ def test_rows_with_versions_keep_the_newest_and_can_be_backfilled(
         client = installation.client()
         client.query(f"DELETE FROM `{installation.dataset}.mine` WHERE n = 4", job_id=f"test_{os.urandom(6).hex()}")
         client.close()
-        estimate = app.exports.estimate("mine", "earliest", None, None)
+        estimate = app.exports.backfills.estimate("mine", "earliest", None, None)
         assert estimate.rows == 5  # of the query, and not of the events that it reads
-        app.exports.backfill("mine", estimate, by="t", parallel=1, progress=lambda _: None)
+        app.exports.backfills.begin("mine", estimate, by="t", parallel=1, progress=lambda _: None)
         assert sorted(map(repr, rows(installation))) == before
         assert {row["distinct_id"]: row["n"] for row in rows(installation)} == {
             "d0": 5,
@@ -319,11 +319,11 @@ def test_a_query_that_takes_too_long_is_cancelled(installation: Installation, tm
 
         def stop(progress: RunProgress) -> None:
             if progress.doing.startswith("writing"):
-                app.exports.interrupt()
+                app.exports.runs.interrupt()
 
         with pytest.raises(Cancelled):
             app.exports.run("mine", by="t", progress=stop)
-        (run,) = app.exports.runs("mine", limit=1)
+        (run,) = app.exports.runs.find("mine", limit=1)
         assert run.status == "cancelled"
 
 

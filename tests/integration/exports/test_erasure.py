@@ -53,7 +53,7 @@ def run(app: App, *models: str) -> None:
 
 def as_the_store_says(app: App, *models: str) -> None:
     for model in models or MODELS:
-        assert app.exports.verify(model, by="t").different == (), model
+        assert app.exports.tables.verify(model, by="t").different == (), model
 
 
 def kept(installation: Installation, query: str) -> Any:
@@ -90,17 +90,17 @@ def test_the_events_of_a_person_are_deleted_too_everywhere(installation: Install
             assert found
             assert {row.get("distinct_id", row.get("user_id")) for row in found} == {"ben"}
             app.exports.run(model, by="t")
-            assert app.exports.verify(model, by="t").different == ()
-            app.exports.backfill(
+            assert app.exports.tables.verify(model, by="t").different == ()
+            app.exports.backfills.begin(
                 model,
-                app.exports.estimate(model, "earliest", None, "week"),
+                app.exports.backfills.estimate(model, "earliest", None, "week"),
                 by="t",
                 parallel=1,
                 progress=lambda _: None,
             )
             assert len(installation.rows(model)) == len(found)
         app.events.compact()
-        assert app.exports.check("events").rows == 4
+        assert app.exports.tables.check("events").rows == 4
         with app.lake.cursor() as cursor:
             left = cursor.execute("SELECT team_id, count(*) FROM lake.events GROUP BY 1 ORDER BY 1").fetchall()
         assert left == [(1, 4), (2, 12)]
@@ -126,7 +126,7 @@ def test_of_a_shared_device_only_what_the_person_sent_is_deleted(installation: I
         app.exports.run("persons", by="t")
         app.exports.erase_person(1, "cee", events=True, by="t", told=lambda _: None)
         assert sorted(row["user_id"] or "" for row in installation.rows("amplitude_events")) == ["ben"]
-        assert app.exports.verify("persons", by="t").different == ()
+        assert app.exports.tables.verify("persons", by="t").different == ()
 
 
 def test_what_a_device_sent_is_of_whom_it_was_last_seen_with(installation: Installation, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_merge_that_is_at_work_still_brings_nobody_back(installation: Installa
         process.communicate()
         with psycopg.connect(app.postgres.dsn, autocommit=True) as session:
             session.execute("UPDATE tidemill.runs SET status = 'failed' WHERE status = 'running'")
-        app.exports.backfill_stop("events", cancel=True)
+        app.exports.backfills.stop("events", cancel=True)
         seen = len(installation.local.requests())
         thread = threading.Thread(target=lambda: erase(app, "ana"))
         thread.start()

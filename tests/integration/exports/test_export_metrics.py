@@ -72,7 +72,7 @@ def test_runs_are_counted_with_rows_bytes_time_and_cost(installation: Installati
         assert (failed["last_run_failed"], failed["troubled"], failed["queued_intervals"]) == (1, 1, 1)
         assert "covered_timestamp_seconds" not in failed
         app.exports.run(NAME, by="tester")
-        (run,) = app.exports.runs(NAME, limit=5)
+        (run,) = app.exports.runs.find(NAME, limit=5)
         found = of(text_of(app))
         assert (found["runs_total_failed"], found["runs_total_completed"], found["runs_running"]) == (1, 1, 0)
         assert (found["rows_total"], found["bytes_total"]) == (run.rows_done, run.bytes_done)

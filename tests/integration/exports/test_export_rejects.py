@@ -49,7 +49,7 @@ def test_what_was_set_aside_is_listed_with_its_reason(installation: Installation
 def test_they_are_sent_once_they_fit_and_only_they(installation: Installation, tmp_path: Path) -> None:
     with installation.app(**NARROW) as app:
         small, large = with_rejects(installation, app, tmp_path)
-        (first,) = app.exports.runs("daily", limit=1)
+        (first,) = app.exports.runs.find("daily", limit=1)
         position = app.exports.get("daily").position
     with installation.app(**WIDE) as app:
         (run,) = app.exports.set_aside.retry("daily", by="tester")
@@ -58,7 +58,7 @@ def test_they_are_sent_once_they_fit_and_only_they(installation: Installation, t
         assert installation.uuids() == sorted(small + large)
         assert app.exports.set_aside.find("daily") == []
         assert app.exports.get("daily").position == position
-        assert run.short_id in " ".join(app.exports.run_show(first.short_id).notes)
+        assert run.short_id in " ".join(app.exports.runs.get(first.short_id).notes)
         assert first.short_id in " ".join(run.notes)
         assert app.exports.set_aside.retry("daily", by="tester") == []
         write_events(tmp_path / "later.jsonl", 20, first=20_000)
@@ -85,13 +85,13 @@ def test_what_still_does_not_fit_is_set_aside_anew_and_once(installation: Instal
 def test_to_retry_a_completed_run_sends_what_it_set_aside(installation: Installation, tmp_path: Path) -> None:
     with installation.app(**NARROW) as app:
         small, large = with_rejects(installation, app, tmp_path, json_type=True)
-        (first,) = app.exports.runs("daily", limit=1)
+        (first,) = app.exports.runs.find("daily", limit=1)
     with installation.app(**WIDE) as app:
-        again = app.exports.retry(first.short_id)
+        again = app.exports.runs.retry(first.short_id)
         assert again.short_id != first.short_id
         assert installation.uuids() == sorted(small + large)
         with pytest.raises(ConflictError) as caught:
-            app.exports.retry(first.short_id)
+            app.exports.runs.retry(first.short_id)
         assert caught.value.code == "run_completed"
 
 
@@ -141,7 +141,7 @@ def test_a_table_without_the_key_is_refused_before_there_is_a_run_in_the_way(
         with pytest.raises(ConfigError) as caught:
             app.exports.set_aside.retry("daily", by="tester")
         assert caught.value.code == "key_missing"
-        assert len(app.exports.runs("daily", limit=9)) == 1
+        assert len(app.exports.runs.find("daily", limit=9)) == 1
 
 
 def test_filters_of_then_hold_for_the_retry(installation: Installation, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_what_waits_is_counted_as_the_filters_say(installation: Installation, tm
         assert {view.name: view.waiting_rows for view in app.exports.find()} == {"daily": 500, "two": 0}
         app.exports.run("daily", by="tester")
         assert app.exports.get("daily").waiting_rows == 0
-        checked = app.exports.check("daily")
+        checked = app.exports.tables.check("daily")
         assert (checked.expected, checked.missing, checked.duplicated) == (500, 0, 0)
 
 
@@ -142,8 +142,8 @@ def test_a_limit_of_bytes_goes_along_with_each_statement(installation: Installat
         app.exports.create(CONNECTION, fields, by="tester")
         assert app.exports.edit("anew", {"max_bytes_billed": "1.5 TB"}).max_bytes_billed == 1_500_000_000_000
         app.exports.run("anew", by="tester")
-        app.exports.check("anew")
-        app.exports.example("anew")
+        app.exports.tables.check("anew")
+        app.exports.tables.example("anew")
     asked = [request["body"] for request in installation.local.requests() if request["path"].endswith("/jobs")]
     bodies = [body for body in asked if isinstance(body, dict) and installation.dataset in json.dumps(body)]
     limits = [
@@ -197,7 +197,7 @@ def test_a_row_over_the_limit_is_set_aside_with_its_reason(installation: Install
         app.events.load(str(tmp_path / "big.jsonl"))
         (run,) = app.exports.run("daily", by="tester")
         assert (run.rows_done, run.rows_rejected) == (20, 1)
-        (reject,) = app.exports.run_show(run.short_id).rejects
+        (reject,) = app.exports.runs.get(run.short_id).rejects
         assert reject[1] == "row_too_large"
         assert installation.uuids() == uuids
 
@@ -241,7 +241,7 @@ def test_a_type_that_does_not_fit_is_an_error_before_anything_is_loaded(
         prepared(installation, app, tmp_path, 5)
         with pytest.raises(ConfigError, match="team_id is STRING"):
             app.exports.run("daily", by="tester")
-        assert app.exports.runs("daily", limit=1)[0].status == "failed"
+        assert app.exports.runs.find("daily", limit=1)[0].status == "failed"
     assert installation.uuids() == []
     client.close()
 
@@ -279,7 +279,7 @@ def test_rows_that_another_installation_sent_are_not_added_again_whatever_their_
             assert app.events.load(str(file), "posthog").rows == 3
             app.exports.create(CONNECTION, {"name": "daily", "table": "events"}, by="tester")
             app.exports.run("daily", by="tester")
-            assert (app.exports.check("daily").missing, app.exports.check("daily").duplicated) == (0, 0)
+            assert (app.exports.tables.check("daily").missing, app.exports.tables.check("daily").duplicated) == (0, 0)
         client.query(
             f"UPDATE `{installation.dataset}.events` SET timestamp = '2020-01-01' WHERE TRUE",
             job_id=f"{home}_{os.urandom(6).hex()}",
@@ -301,7 +301,7 @@ def test_the_check_finds_what_is_missing_and_what_is_foreign_also_when_the_numbe
             job_id=f"test_{os.urandom(6).hex()}",
         )
         client.close()
-        checked = app.exports.check("daily")
+        checked = app.exports.tables.check("daily")
     assert (checked.rows, checked.missing, checked.duplicated, checked.foreign) == (50, 1, 0, 1)
 
 
@@ -315,18 +315,18 @@ def test_a_table_that_is_gone_with_its_rows_is_not_made_anew_in_silence(
         client.delete_table(installation.dataset, "events")
         uuids += write_events(tmp_path / "more.jsonl", 5, first=1000)
         app.events.load(str(tmp_path / "more.jsonl"))
-        whole = app.exports.estimate("daily", "earliest", None, "week")
-        first = app.exports.runs("daily", limit=1)[0].short_id
+        whole = app.exports.backfills.estimate("daily", "earliest", None, "week")
+        first = app.exports.runs.find("daily", limit=1)[0].short_id
         for refused in (  # seen before anything begins: nothing is left that would have to be finished
-            lambda: app.exports.verify("daily", by="tester"),
-            lambda: app.exports.backfill("daily", whole, by="tester", parallel=1, progress=lambda _: None),
-            lambda: app.exports.run_again(first, by="tester"),
+            lambda: app.exports.tables.verify("daily", by="tester"),
+            lambda: app.exports.backfills.begin("daily", whole, by="tester", parallel=1, progress=lambda _: None),
+            lambda: app.exports.runs.again(first, by="tester"),
         ):
             with pytest.raises(ConfigError) as caught:
                 refused()
             assert caught.value.code == "table_gone"
-        assert app.exports.backfills("daily", limit=1) == []
-        assert len(app.exports.runs("daily", limit=9)) == 1
+        assert app.exports.backfills.find("daily", limit=1) == []
+        assert len(app.exports.runs.find("daily", limit=9)) == 1
         with pytest.raises(ConfigError) as caught:
             app.exports.run("daily", by="tester")
         assert caught.value.code == "table_gone"

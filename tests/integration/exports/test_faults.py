@@ -91,7 +91,7 @@ def test_a_job_that_fails_for_good_fails_the_run_and_the_next_run_goes_on(
         installation.local.set_faults(plan)
         with pytest.raises(TidemillError, match="A fault that was asked for"):
             app.exports.run("daily", by="tester")
-        assert app.exports.runs("daily", limit=1)[0].status == "failed"
+        assert app.exports.runs.find("daily", limit=1)[0].status == "failed"
         assert 0 < len(installation.uuids()) < len(uuids)
         uuids += write_events(tmp_path / "more.jsonl", 100, first=5_000)
         app.events.load(str(tmp_path / "more.jsonl"))
@@ -126,12 +126,12 @@ def test_a_cancelled_run_stops_and_the_next_one_goes_on(installation: Installati
 
         def stop_after_the_first(state: Any) -> None:
             if state.chunks_done == 1:
-                app.exports.interrupt()
+                app.exports.runs.interrupt()
 
         with pytest.raises(TidemillError) as caught:
             app.exports.run("daily", by="tester", progress=stop_after_the_first)
         assert caught.value.code == "cancelled"
-        assert app.exports.runs("daily", limit=1)[0].status == "cancelled"
+        assert app.exports.runs.find("daily", limit=1)[0].status == "cancelled"
         assert 0 < len(installation.uuids()) < len(uuids)
         app.exports.run("daily", by="tester")
         assert installation.uuids() == uuids
@@ -147,7 +147,7 @@ def test_an_interrupt_is_seen_while_bigquery_is_down(installation: Installation,
         def interrupt_once_it_fails() -> None:
             while not any(fault["fired"] for fault in installation.local.faults()):
                 over.wait(0.05)
-            app.exports.interrupt()
+            app.exports.runs.interrupt()
 
         over = threading.Event()
         watcher = threading.Thread(target=interrupt_once_it_fails, daemon=True)
@@ -156,7 +156,7 @@ def test_an_interrupt_is_seen_while_bigquery_is_down(installation: Installation,
             app.exports.run("daily", by="tester")
         watcher.join()
         installation.local.set_faults([])
-        assert all(run.status == "cancelled" for run in app.exports.runs("daily", limit=1))
+        assert all(run.status == "cancelled" for run in app.exports.runs.find("daily", limit=1))
         app.exports.run("daily", by="tester")
         assert installation.uuids() == uuids
 
@@ -167,7 +167,7 @@ def test_every_request_is_one_that_bigquery_documents(installation: Installation
         list(app.connections.test(CONNECTION))
         app.connections.datasets(CONNECTION)
         app.exports.run("daily", by="tester")
-        app.exports.check("daily")
+        app.exports.tables.check("daily")
     found = [
         f"{request['method']} {request['path']}: {problem}"
         for request in installation.local.requests()

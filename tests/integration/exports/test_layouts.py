@@ -83,6 +83,6 @@ def test_a_merge_names_the_first_and_last_key_and_what_it_was_billed_is_kept(
             (run,) = app.exports.run(model, by="t")
             assert bounds in statements[-1]
             assert (run.bytes_billed, run.mode) == (10_485_760, "upsert")
-        estimate = app.exports.estimate("events", "2026-01-02", None, "day")
-        app.exports.backfill("events", estimate, by="t", parallel=1, progress=lambda _: None)
+        estimate = app.exports.backfills.estimate("events", "2026-01-02", None, "day")
+        app.exports.backfills.begin("events", estimate, by="t", parallel=1, progress=lambda _: None)
         assert "final.`timestamp` BETWEEN TIMESTAMP '2026-01-02 03:04:05" in statements[-1]

@@ -43,7 +43,7 @@ def test_events_arrive_once_in_a_real_project(tmp_path: Path, way: dict[str, Any
             more = []
             app.exports.run(NAME, by="live test")
         try:
-            checked = app.exports.check(NAME)
+            checked = app.exports.tables.check(NAME)
             assert (checked.rows, checked.missing, checked.duplicated) == (500 + len(more), 0, 0)
         finally:
             client = Client(Auth(key=key), draft.spec.project)

@@ -76,7 +76,7 @@ def filled(installation: Installation, app: App, folder: Path, **permissions: An
 
 def as_it_should_be(installation: Installation, app: App, model: str) -> None:
     """As a run into a table of its own says, row by row; and no stage is left that does not go by itself."""
-    assert app.exports.verify(model, by="t").different == ()
+    assert app.exports.tables.verify(model, by="t").different == ()
     app.exports.create(CONNECTION, {"name": f"plain {model}", "model": model, "table": f"plain_{model}"}, by="t")
     app.exports.run(f"plain {model}", by="t")
     assert rows(installation, model) == rows(installation, f"plain_{model}")
@@ -143,14 +143,14 @@ def test_a_backfill_with_a_fault(installation: Installation, tmp_path: Path, pla
         client = installation.client()
         client.query(f"DELETE FROM `{installation.dataset}.sessions` WHERE TRUE", job_id="test_" + tmp_path.name)
         client.close()
-        estimate = app.exports.estimate("sessions", "earliest", None, "day")
+        estimate = app.exports.backfills.estimate("sessions", "earliest", None, "day")
         assert estimate.rows > len({row["session_id"] for row in installation.rows("sessions")})
         installation.local.set_faults([plan])
-        view = app.exports.backfill("sessions", estimate, by="t", parallel=4, progress=lambda _: None)
+        view = app.exports.backfills.begin("sessions", estimate, by="t", parallel=4, progress=lambda _: None)
         installation.local.set_faults([])
         if plan in FATAL.values():
             assert (view.status, view.intervals_failed) == ("failed", 1), "the others went on"
-            view = app.exports.backfill_resume("sessions", by="t", parallel=4, progress=lambda _: None)
+            view = app.exports.backfills.resume("sessions", by="t", parallel=4, progress=lambda _: None)
         assert (view.status, view.percent) == ("completed", 100.0)
         as_it_should_be(installation, app, "sessions")
 

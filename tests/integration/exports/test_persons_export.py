@@ -91,7 +91,7 @@ def test_each_run_brings_the_table_to_what_is_known(
         assert [gone[name]["is_deleted"] for name in ("ana", "anon", "b")] == [True, True, False]
         assert "pro" not in str(gone["ana"]["properties"])
         assert app.exports.run("people", by="t") == []
-        checked = app.exports.check("people")
+        checked = app.exports.tables.check("people")
         assert (checked.rows, checked.missing, checked.duplicated, checked.foreign) == (3, 0, 0, 0)
 
 
@@ -111,7 +111,7 @@ def test_a_first_run_over_many_persons_brings_all_whatever_a_sample_says(
             app.identity.catch_up()
         (run,) = app.exports.run("people", by="t")
         assert (run.rows_planned, len(run.chunks)) == ((80, 4) if sampled > 1 else (0, 1))
-        assert app.exports.verify("people", by="t").different == ()
+        assert app.exports.tables.verify("people", by="t").different == ()
     assert len(table(installation)) == 80
 
 
@@ -141,7 +141,7 @@ def test_who_changes_while_a_run_moves_them_is_there_once(
         assert [found[name]["person_version"] for name in ("a", "m", "z ü")] == [1, 0, 1]
         app.exports.run("people", by="t")
         assert table(installation)["z ü"]["person_version"] == 2
-        assert app.exports.verify("people", by="t").different == ()
+        assert app.exports.tables.verify("people", by="t").different == ()
 
 
 def test_a_newer_row_is_never_replaced_by_an_older_one(installation: Installation, tmp_path: Path) -> None:
@@ -255,9 +255,9 @@ def test_a_person_is_deleted_in_the_tables_too_and_nothing_brings_it_back(
     assert len(installation.rows("others")) == 1
     with installation.app() as app:
         assert app.exports.run("people", by="t") == []
-        assert not app.exports.verify("people", by="t").different
-        estimate = app.exports.estimate("people", "earliest", None, None)
-        app.exports.backfill("people", estimate, by="t", parallel=1, progress=lambda _: None)
+        assert not app.exports.tables.verify("people", by="t").different
+        estimate = app.exports.backfills.estimate("people", "earliest", None, None)
+        app.exports.backfills.begin("people", estimate, by="t", parallel=1, progress=lambda _: None)
         assert len(installation.rows("persons")) == 2
         load(app, tmp_path, {"distinct_id": "ana", "properties": {"$set": {"n": 2}}})  # somebody new
         app.exports.run("people", by="t")

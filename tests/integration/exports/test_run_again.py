@@ -64,20 +64,20 @@ def test_a_finished_run_that_is_run_again_leaves_the_table_as_it_is(
 ) -> None:
     before = rows(filled, model)
     with filled.app(commit_rows=5, chunk_bytes=2_000) as app:
-        (run,) = app.exports.runs(model, limit=1)
+        (run,) = app.exports.runs.find(model, limit=1)
         position = app.exports.get(model).position
-        again = app.exports.run_again(run.short_id, by="t")
+        again = app.exports.runs.again(run.short_id, by="t")
         assert (again.status, again.rows_done) == ("completed", 0)
         assert rows(filled, model) == before
         load(app, tmp_path, hit(1, "p1", **{"$set": {"n": 99}}))
         app.exports.run(model, by="t")
         newer = rows(filled, model)
-        assert app.exports.run_again(run.short_id, by="t").rows_done == 0
+        assert app.exports.runs.again(run.short_id, by="t").rows_done == 0
         assert rows(filled, model) == newer, "an older state took the place of a newer one"
         client = filled.client()
         client.query(f"DELETE FROM `{filled.dataset}.{model}` WHERE TRUE", job_id=f"test_{os.urandom(6).hex()}")
         client.close()
-        app.exports.run_again(run.short_id, by="t")
+        app.exports.runs.again(run.short_id, by="t")
         assert len(rows(filled, model)) >= len(before) - 2, "what was lost comes back, but for what is newer"
         assert app.exports.get(model).position >= position
 
@@ -92,21 +92,21 @@ def test_what_cannot_be_run_again_is_refused(installation: Installation, tmp_pat
         app.exports.create(CONNECTION, {"name": "last", "table": "last", "sql": sql, "key": ("who",)}, by="t")
         runs = {name: app.exports.run(name, by="t")[0] for name in ("added", "last")}
         with pytest.raises(ConfigError, match="no key"):
-            app.exports.run_again(runs["added"].short_id, by="t")
-        assert app.exports.run_again(runs["last"].short_id, by="t").status == "completed"
+            app.exports.runs.again(runs["added"].short_id, by="t")
+        assert app.exports.runs.again(runs["last"].short_id, by="t").status == "completed"
         assert len(rows(installation, "last")) == 2
         load(app, tmp_path, hit(3, "a"))
         app.exports.run("last", by="t")
         with pytest.raises(ConfigError, match="later run"):
-            app.exports.run_again(runs["last"].short_id, by="t")
+            app.exports.runs.again(runs["last"].short_id, by="t")
         installation.local.set_faults([{"path": "/upload/", "fault": "job_error", "reason": "invalid"}])
         load(app, tmp_path, hit(3, "a"))
         with pytest.raises(Exception, match="invalid"):
             app.exports.run("last", by="t")
         installation.local.set_faults([])
-        (failed, *_) = app.exports.runs("last", limit=1)
+        (failed, *_) = app.exports.runs.find("last", limit=1)
         with pytest.raises(ConflictError, match="failed"):
-            app.exports.run_again(failed.short_id, by="t")
+            app.exports.runs.again(failed.short_id, by="t")
 
 
 @pytest.mark.parametrize("model", ["persons", "sessions"])
@@ -122,7 +122,7 @@ def test_a_row_that_is_no_event_is_sent_once_it_fits(
         (first,) = app.exports.run(model, by="t")
         assert first.rows_rejected == 1
         assert len(app.exports.set_aside.find(model)) == 1
-        assert app.exports.verify(model, by="t").different == ()
+        assert app.exports.tables.verify(model, by="t").different == ()
         (again,) = app.exports.set_aside.retry(model, by="t")
         assert again.rows_rejected == 1
         (listed,) = app.exports.set_aside.find(model)
@@ -134,11 +134,13 @@ def test_a_row_that_is_no_event_is_sent_once_it_fits(
             case "retry":
                 app.exports.set_aside.retry(model, by="t")
             case "backfill":
-                estimate = app.exports.estimate(model, "earliest", None, "week" if model == "sessions" else None)
-                app.exports.backfill(model, estimate, by="t", parallel=1, progress=lambda _: None)
+                estimate = app.exports.backfills.estimate(
+                    model, "earliest", None, "week" if model == "sessions" else None
+                )
+                app.exports.backfills.begin(model, estimate, by="t", parallel=1, progress=lambda _: None)
             case _:
                 load(app, tmp_path, {**large, "event": "hit", "properties": {**large["properties"], "$set": {"v": 1}}})
                 app.exports.run(model, by="t")
         assert app.exports.set_aside.find(model) == []
         assert len(rows(installation, model)) == 2
-        assert app.exports.verify(model, by="t").different == ()
+        assert app.exports.tables.verify(model, by="t").different == ()

@@ -42,8 +42,8 @@ def test_each_run_and_each_look_in_vain_has_its_row(installation: Installation, 
         loaded = dt.datetime.now(dt.UTC)
         (run,) = app.exports.run("daily", by="t")
         app.exports.run("daily", by="t")
-        estimate = app.exports.estimate("daily", "2026-01-01", "2026-01-03", "day")
-        app.exports.backfill("daily", estimate, by="t", parallel=2, progress=lambda _: None)
+        estimate = app.exports.backfills.estimate("daily", "2026-01-01", "2026-01-03", "day")
+        app.exports.backfills.begin("daily", estimate, by="t", parallel=2, progress=lambda _: None)
         app.exports.edit("daily", {"run_log": False})
         app.exports.run("daily", by="t")
     empty, full, again, *backfilled = log(installation)
@@ -164,9 +164,9 @@ def test_the_merge_and_the_kind_of_a_run_are_shown(installation: Installation, t
         (run,) = app.exports.run("people", by="t")
         assert run.attempt == 2
         assert client.google().get_job(run.merge_job_id, location="EU").statement_type == "MERGE"
-        estimate = app.exports.estimate("people", "earliest", None, None)
-        app.exports.backfill("people", estimate, by="t", parallel=1, progress=lambda _: None)
-        app.exports.run_again(run.short_id, by="t")
+        estimate = app.exports.backfills.estimate("people", "earliest", None, None)
+        app.exports.backfills.begin("people", estimate, by="t", parallel=1, progress=lambda _: None)
+        app.exports.runs.again(run.short_id, by="t")
         create(app)
         (plain,) = app.exports.run("daily", by="t")
         assert plain.merge_job_id is None

@@ -93,7 +93,7 @@ def test_no_line_holds_rows_keys_or_texts_of_statements(installation: Installati
             app.exports.run("daily", by="tester")
         app.exports.run("daily", by="tester")
         app.exports.run("mine", by="tester")
-        app.exports.verify("daily", by="tester")
+        app.exports.tables.verify("daily", by="tester")
         app.seeing.book.flush()
         with app.database.begin() as connection:
             rows = [str(row) for (row,) in connection.execute(sa.text("SELECT l::text FROM tidemill.run_lines l"))]
@@ -167,7 +167,7 @@ def test_why_a_schedule_does_not_go_on_is_told(installation: Installation, tmp_p
         assert failed[-1].fields["failures"] == 2
         again = [line for line in lines if line.step == "schedule" and line.level == "warning"]
         assert [line.fields["code"] for line in again] == ["permission_missing"] * 2
-        (run,) = app.exports.runs(NAME, limit=5)
+        (run,) = app.exports.runs.find(NAME, limit=5)
         assert {line.run for line in lines} == {run.short_id}
         assert app.exports.logs.of_run(run.short_id, level="warning") == lines
 
@@ -197,7 +197,7 @@ def test_what_a_killed_process_told_is_kept_and_who_goes_on_says_so(installation
 
         assert kill_when(installation.start("export", "run", "daily"), is_told)
         installation.local.set_faults([])
-        (run,) = app.exports.runs("daily", limit=1)
+        (run,) = app.exports.runs.find("daily", limit=1)
         assert run.status == "interrupted"
         app.exports.run("daily", by="tester")
         app.seeing.book.flush()

@@ -104,14 +104,14 @@ def test_a_pause_cancels_the_backfill_of_an_export_that_fails(installation: Inst
         make(app, pause_after="1")
         load(app, tmp_path, 20)
         app.exports.run(NAME, by="tester")
-        estimate = app.exports.estimate(NAME, "earliest", None, "day")
-        app.exports._backfiller.start(record(app), estimate, "tester")
+        estimate = app.exports.backfills.estimate(NAME, "earliest", None, "day")
+        app.exports._made.backfiller.start(record(app), estimate, "tester")
         load(app, tmp_path, 20, first=20)
         installation.local.key("tidemill", deny=["bigquery.jobs.create"])
         queue(app, [now()])
         work(app)
         assert app.exports.get(NAME).paused
-        assert [backfill.status for backfill in app.exports.backfills(NAME, limit=5)] == ["cancelled"]
+        assert [backfill.status for backfill in app.exports.backfills.find(NAME, limit=5)] == ["cancelled"]
 
 
 def test_a_run_that_was_cancelled_is_gone_on_with_by_the_next_interval(
@@ -121,9 +121,9 @@ def test_a_run_that_was_cancelled_is_gone_on_with_by_the_next_interval(
     with due(installation, tmp_path) as (app, uuids):
         installation.local.set_faults(plan)
         assert app.worker.look() == 1
-        while not (found := app.exports.runs(NAME, limit=1)) or found[0].status != "running":
+        while not (found := app.exports.runs.find(NAME, limit=1)) or found[0].status != "running":
             assert queued(app)
-        app.exports.cancel(str(found[0].id))
+        app.exports.runs.cancel(str(found[0].id))
         app.worker.drain()
         installation.local.set_faults([])
         assert [status for status, _ in of_schedule(app)] == ["cancelled"]
@@ -194,7 +194,7 @@ def test_a_run_has_no_more_chunks_than_the_quota_has_room_for(installation: Inst
         uuids = load(app, tmp_path, 300)
         queue(app, [now()])
         work(app)
-        (run,) = app.exports.runs(NAME, limit=5)
+        (run,) = app.exports.runs.find(NAME, limit=5)
         assert 5 <= len(run.chunks) <= 10  # half of the day
         assert installation.uuids(NAME) == uuids
 
@@ -240,7 +240,7 @@ def test_what_was_cancelled_because_the_process_stops_is_not_over(installation: 
         assert app.worker.look() == 1
         while not any(fault["fired"] for fault in installation.local.faults()):
             assert queued(app)
-        app.exports.interrupt()
+        app.exports.runs.interrupt()
         app.worker.drain()
         assert len(queued(app)) == 1
     with installation.app() as app:
@@ -282,7 +282,7 @@ def test_a_worker_that_was_taken_for_dead_can_write_nothing_down(installation: I
         end_sessions(installation, every=True)  # as who takes it for dead does, before it goes on with what it had
         for _ in range(3):
             with pytest.raises(UnavailableError):
-                app.exports.runs(NAME, limit=1)
+                app.exports.runs.find(NAME, limit=1)
         with pytest.raises(UnavailableError, match="another process may take over"):
             Runs(app.database).note(planned, attempt=1, rows_merged=7)
     with installation.app() as app:
@@ -294,5 +294,5 @@ def test_a_worker_that_was_taken_for_dead_can_write_nothing_down(installation: I
 def dispatched(app: App) -> uuid.UUID:
     """A run of the interval that is due, of this process, that nothing moves."""
     (task,) = Tasks(app.database).take(app.engine.worker, 1, 1)
-    planner = app.exports._dispatch._planner
+    planner = app.exports._made.dispatch._planner
     return planner.scheduled(record(app), Span(task.interval_start, task.interval_end), "schedule").id

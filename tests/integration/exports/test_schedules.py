@@ -52,7 +52,7 @@ def test_an_interval_holds_what_was_acknowledged_in_it(installation: Installatio
         assert queued(app) == []
         view = app.exports.get(NAME)
         assert (view.queued_intervals, view.missing_intervals, view.trouble) == (0, (), None)
-        runs = {run.interval_end: run for run in app.exports.runs(NAME, limit=10)}
+        runs = {run.interval_end: run for run in app.exports.runs.find(NAME, limit=10)}
         assert (runs[early].interval_start, runs[early].kind) == (LONG_AGO, "new")
 
 
@@ -175,8 +175,8 @@ def test_the_gap_is_left_out_if_it_is_said_so_and_a_backfill_brings_it_in(
         app.exports.run(NAME, by="tester")
         assert installation.uuids(NAME) == sorted(first + third)
         assert app.exports.get(NAME).missing_intervals == ()
-        estimate = app.exports.estimate(NAME, "earliest", None, "day")
-        app.exports.backfill(NAME, estimate, by="tester", parallel=2, progress=lambda _: None)
+        estimate = app.exports.backfills.estimate(NAME, "earliest", None, "day")
+        app.exports.backfills.begin(NAME, estimate, by="tester", parallel=2, progress=lambda _: None)
         assert installation.uuids(NAME) == sorted(first + gap + third)
 
 

@@ -77,7 +77,7 @@ def test_after_each_run_the_table_says_what_the_events_say(installation: Install
             touched = {(event["team_id"], event["properties"]["$session_id"]) for event in events}
             assert {key for key, row in found.items() if before.get(key) != row} == touched
             before = found
-        checked = app.exports.check("visits")
+        checked = app.exports.tables.check("visits")
         assert (checked.rows, checked.missing, checked.duplicated, checked.foreign) == (len(before), 0, 0, 0)
 
 

@@ -100,7 +100,7 @@ def test_a_run_whose_process_is_gone_is_interrupted(installation: Installation, 
             gone = "status = 'running', finished_at = NULL, worker = 'gone'"
             session.execute(f"UPDATE tidemill.runs SET {gone} WHERE id = %s".encode(), [run.id])
             assert app.exports.get("daily").last_status == "interrupted"
-            assert app.exports.runs("daily", limit=1)[0].status == "interrupted"
+            assert app.exports.runs.find("daily", limit=1)[0].status == "interrupted"
             listed = installation.run("export", "runs")
             assert "interrupted" in listed.stdout
             assert "tidemill export run daily goes on with it" in listed.stderr

@@ -26,14 +26,14 @@ def test_a_cancelled_run_has_brought_nothing_and_the_next_one_goes_on(
 ) -> None:
     def stop(state: RunProgress) -> None:
         if state.chunks_done == 2:
-            app.exports.interrupt()
+            app.exports.runs.interrupt()
 
     with installation.app(**{**SMALL, "parallel_loads": 1}) as app:
         create(installation, app)
         uuids = load(app, tmp_path / "a.jsonl", 500)
         with pytest.raises(Cancelled):
             app.exports.run("daily", by="tester", progress=stop)
-        (run,) = app.exports.runs("daily", limit=1)
+        (run,) = app.exports.runs.find("daily", limit=1)
         assert (run.status, installation.uuids()) == ("cancelled", [])
         done = sum(chunk.status == "loaded" for chunk in run.chunks)
         before = len(calls(installation, "CreateWriteStream"))
@@ -55,7 +55,7 @@ def test_an_interrupt_is_seen_while_bigquery_is_silent_or_down(
         def interrupt_once_it_fails() -> None:
             while not any(one["fired"] for one in installation.local.faults()):
                 time.sleep(0.05)
-            app.exports.interrupt()
+            app.exports.runs.interrupt()
 
         watcher = threading.Thread(target=interrupt_once_it_fails, daemon=True)
         watcher.start()
@@ -73,7 +73,7 @@ def test_an_older_attempt_can_neither_record_nor_commit_anything(installation: I
 
     def wake_up(state: RunProgress) -> None:
         if state.doing == "committing" and not refused:
-            parts, run = app.exports._parts, app.exports.runs("daily", limit=1)[0]
+            parts, run = app.exports._made.parts, app.exports.runs.find("daily", limit=1)[0]
             steps: list[Any] = [lambda: send.send(parts, str(run.id), 1, 0)]
             steps += [lambda: commit.commit(parts, str(run.id), 1, False)]
             for step in steps:
@@ -101,14 +101,14 @@ def test_two_processes_at_one_attempt_bring_each_row_once(installation: Installa
     asked: set[str] = set()
 
     def the_other(step: Any, *arguments: Any) -> None:
-        others.append(threading.Thread(target=step, args=(app.exports._parts, *arguments), daemon=True))
+        others.append(threading.Thread(target=step, args=(app.exports._made.parts, *arguments), daemon=True))
         others[-1].start()
 
     def at_once(state: RunProgress) -> None:
         if state.doing in asked or state.doing == "looking for what is new":
             return
         asked.add(state.doing)
-        (run,) = app.exports.runs("daily", limit=1)
+        (run,) = app.exports.runs.find("daily", limit=1)
         if state.doing.startswith("sending chunk"):
             the_other(send.send, str(run.id), 1, int(state.doing.rpartition(" ")[2]) - 1)
         if state.doing == "committing":
@@ -122,7 +122,7 @@ def test_two_processes_at_one_attempt_bring_each_row_once(installation: Installa
             thread.join(60)
         assert len(others) == len(run.chunks) + 1
         assert (run.status, run.rows_done) == ("completed", 500)
-        again = app.exports.runs("daily", limit=1)[0]
+        again = app.exports.runs.find("daily", limit=1)[0]
         assert (again.status, again.rows_done) == ("completed", 500)
     assert len(calls(installation, "CreateWriteStream")) > len(run.chunks)
     assert installation.uuids() == uuids
@@ -149,7 +149,7 @@ def test_a_stream_that_is_gone_since_another_process_has_committed_it(
         finalize(writing, chunks)
         turns.append(1)
         if len(turns) == 1:
-            runs, run = app.exports._parts.runs, app.exports.runs("daily", limit=1)[0]
+            runs, run = app.exports._made.parts.runs, app.exports.runs.find("daily", limit=1)[0]
             streams = [str(chunk.job_id) for chunk in chunks]
             assert runs.commits.begin(run.id, streams, attempt=1)
             writing.commit(installation.dataset, "events", streams)

@@ -63,7 +63,7 @@ def test_a_fault_changes_nothing(installation: Installation, tmp_path: Path, pla
         assert all(fired), fired
         assert run.status == "completed"
         assert installation.uuids() == uuids
-        assert app.exports.verify("daily", by="tester").different == ()
+        assert app.exports.tables.verify("daily", by="tester").different == ()
         uuids += load(app, tmp_path / "b.jsonl", 100, first=5_000)
         (run,) = app.exports.run("daily", by="tester")
         assert (run.mode, run.rows_done) == ("append", 100)
@@ -134,7 +134,7 @@ def commit_fails(installation: Installation, app: App, *, done: bool) -> None:
 
 
 def streams_of(app: App) -> list[str | None]:
-    (run,) = app.exports.runs("daily", limit=1)
+    (run,) = app.exports.runs.find("daily", limit=1)
     return [chunk.job_id for chunk in run.chunks if chunk.job_id]
 
 
@@ -182,7 +182,7 @@ def test_rows_without_a_key_wait_for_somebody_who_looks(installation: Installati
             assert caught.value.code == "commit_unconfirmed"
             assert "200 rows" in caught.value.message
             assert "--not-arrived" in caught.value.hint
-        (run,) = app.exports.runs("daily", limit=1)
+        (run,) = app.exports.runs.find("daily", limit=1)
         words = ("export", "run", "retry", run.short_id, "--arrived" if done else "--not-arrived", "--json")
         retried = installation.run(*words)
         assert retried.returncode == 0, retried.stderr
@@ -224,7 +224,7 @@ def test_streams_that_are_dropped_each_time_fail_the_run_which_load_jobs_finish(
         installation.local.set_faults([])
         assert caught.value.code == "streams_dropped"
         assert "--delivery load" in caught.value.hint
-        (failed,) = app.exports.runs("daily", limit=1)
+        (failed,) = app.exports.runs.find("daily", limit=1)
         assert len(calls(installation, "CreateWriteStream")) == commit.ROUNDS * len(failed.chunks)
         app.exports.edit("daily", {"delivery": "load"})
         (run,) = app.exports.run("daily", by="tester")

@@ -50,12 +50,12 @@ def test_all_events_are_in_the_table_once(installation: Installation, tmp_path: 
         assert installation.uuids() == sorted(wanted)
         view = app.exports.get(NAME)
         assert (view.waiting_rows, view.trouble, view.last_status) == (0, None, "not streamed")
-        runs = app.exports.runs(NAME, limit=10)
+        runs = app.exports.runs.find(NAME, limit=10)
         assert [(run.kind, run.status, run.rows_done, run.snapshot_upto) for run in runs] == [
             ("stream", "completed", 50, app.lake.position()),
             ("stream", "completed", 1000, runs[0].snapshot_after),
         ]
-        assert app.exports.verify(NAME, by="tester").different == ()
+        assert app.exports.tables.verify(NAME, by="tester").different == ()
 
 
 def test_five_permissions_are_enough(installation: Installation, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_other_models_that_only_append_are_streamed(installation: Installation, 
         send_all(app)
         app.exports.run("runs", by="tester")
         assert len(installation.rows("streamed")) >= 60
-        assert app.exports.verify(NAME, by="tester").different == ()
+        assert app.exports.tables.verify(NAME, by="tester").different == ()
         assert _told(installation.rows("streamed")) == _told(installation.rows("by_runs"))
 
 
@@ -152,7 +152,7 @@ def test_json_is_text_or_json(installation: Installation, tmp_path: Path, json_t
         assert {field.type for field in table.fields if field.name == "properties"} == {
             "JSON" if json_type else "STRING"
         }
-        assert app.exports.runs(NAME, limit=1)[0].rows_repaired == int(json_type)
+        assert app.exports.runs.find(NAME, limit=1)[0].rows_repaired == int(json_type)
 
 
 def test_rows_that_bigquery_refuses_are_set_aside(installation: Installation, tmp_path: Path) -> None:
@@ -173,9 +173,9 @@ def test_rows_that_bigquery_refuses_are_set_aside(installation: Installation, tm
         assert sorted(one.uuid for one in rejects) == sorted(bad)
         assert {one.code for one in rejects} == {"row_refused"}
         assert "outside the allowed bounds" in rejects[0].message
-        run = app.exports.runs(NAME, limit=1)[0]
+        run = app.exports.runs.find(NAME, limit=1)[0]
         assert (run.rows_done, run.rows_rejected) == (600, 2)
-        assert app.exports.verify(NAME, by="tester").different == ()
+        assert app.exports.tables.verify(NAME, by="tester").different == ()
         app.exports.set_aside.retry(NAME, by="tester")
         assert installation.uuids() == sorted(wanted + bad)
         assert app.exports.set_aside.find(NAME) == []
@@ -210,7 +210,7 @@ def test_into_a_table_that_holds_rows_only_those_that_it_lacks_are_sent(
         app.events.load(str(tmp_path / "b.jsonl"))
         send_all(app)
         assert installation.uuids() == sorted(wanted)
-        assert app.exports.runs(NAME, limit=1)[0].mode == "merge"
+        assert app.exports.runs.find(NAME, limit=1)[0].mode == "merge"
         wanted += write_events(tmp_path / "c.jsonl", 50, first=1050)
         app.events.load(str(tmp_path / "c.jsonl"))
         send_all(app)
@@ -326,10 +326,10 @@ def test_runs_and_streams_are_not_mixed_up(installation: Installation, tmp_path:
         with pytest.raises(ConfigError, match="exported by runs"):
             send_all(app, name="runs")
         send_all(app)
-        run = app.exports.runs(NAME, limit=1)[0]
+        run = app.exports.runs.find(NAME, limit=1)[0]
         with pytest.raises(ConflictError):
-            app.exports.retry(str(run.id), by="tester")
-        again = app.exports.run_again(str(run.id), by="tester")
+            app.exports.runs.retry(str(run.id), by="tester")
+        again = app.exports.runs.again(str(run.id), by="tester")
         assert again.rows_done == 0
         with pytest.raises(TidemillError):
-            app.exports.cancel(str(run.id))
+            app.exports.runs.cancel(str(run.id))

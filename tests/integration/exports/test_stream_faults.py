@@ -113,7 +113,7 @@ def test_each_event_is_there_once(installation: Installation, tmp_path: Path, pl
         assert all(one["fired"] for one in installation.local.faults())
         installation.local.set_faults([])
         assert installation.uuids() == wanted
-        assert app.exports.runs(NAME, limit=1)[0].rows_done == len(wanted)
+        assert app.exports.runs.find(NAME, limit=1)[0].rows_done == len(wanted)
         assert app.exports.get(NAME).waiting_rows == 0
 
 
@@ -126,7 +126,7 @@ def test_seeded_faults_change_nothing(installation: Installation, tmp_path: Path
         send_all(app)
         installation.local.set_faults([])
         assert installation.uuids() == wanted
-        assert app.exports.runs(NAME, limit=1)[0].rows_done == len(wanted)
+        assert app.exports.runs.find(NAME, limit=1)[0].rows_done == len(wanted)
 
 
 def test_what_cannot_be_mended_stops_the_stream_which_goes_on_later(installation: Installation, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_what_cannot_be_mended_stops_the_stream_which_goes_on_later(installation
         send_all(app)
         assert installation.uuids() == wanted
         assert app.exports.get(NAME).last_status == "not streamed"
-        assert sum(run.rows_done for run in app.exports.runs(NAME, limit=9)) == len(wanted)
+        assert sum(run.rows_done for run in app.exports.runs.find(NAME, limit=9)) == len(wanted)
 
 
 def test_a_permission_that_is_taken_away_in_the_middle_is_named(installation: Installation, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_whoever_goes_on_knows_what_is_there(
             installation.local.set_faults([fault(FINALIZE, "expire_stream")])
         send_all(app)
         assert installation.uuids() == wanted
-        assert sum(run.rows_done for run in app.exports.runs(NAME, limit=9)) == len(wanted)
+        assert sum(run.rows_done for run in app.exports.runs.find(NAME, limit=9)) == len(wanted)
 
 
 def test_one_that_was_asleep_does_no_harm(
@@ -277,12 +277,12 @@ def _move(app: App) -> None:
     """Move the stream without its lock, as one does that has lost it."""
     exports: Any = app.exports
     export = exports._exports.get(NAME)
-    client = exports._client(export)
+    client = exports._made.client(export)
     client.locate(export.dataset)
     orders = Orders("tester", patient=False, stopping=lambda: False, report=lambda _: None)
     try:
-        progress = Progress(exports._parts, export)
-        Streamer(exports._parts, Streams(app.database), export, client, orders, _Lost(), progress).run()
+        progress = Progress(exports._made.parts, export)
+        Streamer(exports._made.parts, Streams(app.database), export, client, orders, _Lost(), progress).run()
     finally:
         client.close()
 

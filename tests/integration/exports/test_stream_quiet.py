@@ -47,7 +47,7 @@ def test_a_table_is_verified_while_its_stream_goes_on(
     with streaming(app) as ended:
         for turn in range(3):
             wanted += more(other, tmp_path, 1000 + 300 * turn)
-            assert other.exports.verify(NAME, by="tester").different == ()
+            assert other.exports.tables.verify(NAME, by="tester").different == ()
         caught_up(other, ended)
     assert not ended
     assert installation.uuids() == sorted(wanted)
@@ -80,7 +80,7 @@ def test_who_does_not_get_it_still_has_disturbed_nothing(
     with contextlib.closing(Watch(installation)) as watch, streaming(app) as ended:
         eventually(lambda: watch.rows() >= 300, "some of the rows are in", ended)
         with pytest.raises(ConflictError, match="does not come to rest"):
-            other.exports.verify(NAME, by="tester")
+            other.exports.tables.verify(NAME, by="tester")
         caught_up(other, ended)
     assert not ended
     assert installation.uuids() == sorted(wanted)
@@ -110,13 +110,13 @@ def test_backfills_and_runs_again_go_on_beside_a_stream(
     with streaming(app) as ended:
         caught_up(other, ended)
         wanted += more(other, tmp_path, 1000, 1000)
-        estimate = other.exports.estimate(NAME, "earliest", None, "day")
-        other.exports.backfill(NAME, estimate, by="tester", parallel=2, progress=lambda _: None)
+        estimate = other.exports.backfills.estimate(NAME, "earliest", None, "day")
+        other.exports.backfills.begin(NAME, estimate, by="tester", parallel=2, progress=lambda _: None)
         caught_up(other, ended)
     assert not ended
     assert installation.uuids() == sorted(wanted)
-    run = next(one for one in other.exports.runs(NAME, limit=99) if one.kind == "stream")
-    assert other.exports.run_again(str(run.id), by="tester").rows_done == 0
+    run = next(one for one in other.exports.runs.find(NAME, limit=99) if one.kind == "stream")
+    assert other.exports.runs.again(str(run.id), by="tester").rows_done == 0
     assert installation.uuids() == sorted(wanted)
 
 
@@ -134,7 +134,7 @@ def test_rows_that_were_set_aside_are_tried_again_beside_a_stream(
         with pytest.raises(ConflictError) as running:
             other.exports.set_aside.retry(NAME, by="tester")
         assert running.value.code == "run_streams"
-        other.exports.verify(NAME, by="tester")  # which ends the run
+        other.exports.tables.verify(NAME, by="tester")  # which ends the run
         wanted += more(other, tmp_path, 1000)
         other.exports.set_aside.retry(NAME, by="tester")
         caught_up(other, ended)
@@ -160,10 +160,10 @@ def test_a_stream_that_was_left_in_the_middle_must_be_finished_first(
         with pytest.raises(Cut):
             send_all(app)
     with pytest.raises(ConflictError) as unfinished:
-        other.exports.verify(NAME, by="tester")
+        other.exports.tables.verify(NAME, by="tester")
     assert "tidemill export stream live --once" in unfinished.value.hint
     send_all(app)
-    assert other.exports.verify(NAME, by="tester").different == ()
+    assert other.exports.tables.verify(NAME, by="tester").different == ()
     assert installation.uuids() == wanted
     other.exports.delete(NAME)
     assert other.exports.find() == []

@@ -120,7 +120,7 @@ def test_merge_ids_in_doubt_are_asked_for(installation: Installation, tmp_path: 
         send_all(app)
         installation.local.set_faults([])
         assert len(installation.rows("MERGE_IDS_1")) == 20
-        assert app.exports.verify(NAME, by="tester").different == ()
+        assert app.exports.tables.verify(NAME, by="tester").different == ()
 
 
 def _json(line: dict[str, Any]) -> str:
@@ -135,7 +135,7 @@ def test_nothing_begins_once_quiet_is_asked_for(installation: Installation, tmp_
         export = exports._exports.get(NAME)
         streams = Streams(app.database)
         journal = Journal(streams, export)
-        with exports._parts.lock(quiet(export.id)):
+        with exports._made.parts.lock(quiet(export.id)):
             assert streams.held(export.id)
             with pytest.raises(StreamHeldError):
                 journal.begin_run(spec=export.spec, created_by="tester", attempt=1)

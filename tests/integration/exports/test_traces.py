@@ -82,7 +82,7 @@ def test_a_streams_run_is_a_trace_with_its_calls(
         load(app, tmp_path, 20)
         make_stream(app)
         send_all(app)
-        (run,) = app.exports.runs("live", limit=5)
+        (run,) = app.exports.runs.find("live", limit=5)
         tracing.close()
     (first,) = collector.named("run")
     assert (first.trace, first.attributes["tidemill.rows"]) == (run.id.hex, 20)
@@ -171,7 +171,7 @@ def test_what_is_wrong_is_said_before_anything_is_begun(
         with pytest.raises(ConfigError, match="grpc") as unknown:
             app.exports.run("daily", by="tester")
         assert "http/protobuf" in unknown.value.hint
-        assert app.exports.runs("daily", limit=1) == []
+        assert app.exports.runs.find("daily", limit=1) == []
     tracing._provider.cache_clear()
 
 

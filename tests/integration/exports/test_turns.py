@@ -51,7 +51,7 @@ def test_another_attempt_waits_for_the_merge_of_the_one_before_it(installation: 
     """As when BigQuery could not be asked for long, and the run has failed: its job may be at work all the same."""
     with installation.app() as app:
         uuids = prepared(installation, app, tmp_path)
-        (first,) = app.exports.runs("daily", limit=1)
+        (first,) = app.exports.runs.find("daily", limit=1)
         installation.local.set_faults(SLOW)
         process = installation.start("export", "run", "again", first.short_id)
         while (job := installation.merging()) is None:
@@ -61,8 +61,8 @@ def test_another_attempt_waits_for_the_merge_of_the_one_before_it(installation: 
         process.communicate()
         changed(installation, "UPDATE tidemill.runs SET status = 'failed' WHERE status = 'running'")
         seen = len(installation.local.requests())
-        (again, _) = app.exports.runs("daily", limit=2)
-        thread = threading.Thread(target=lambda: app.exports.retry(again.short_id))
+        (again, _) = app.exports.runs.find("daily", limit=2)
+        thread = threading.Thread(target=lambda: app.exports.runs.retry(again.short_id))
         thread.start()
         while not any(job in request["path"] for request in installation.local.requests()[seen:]):
             assert thread.is_alive(), "it did not ask for the job"
@@ -70,7 +70,7 @@ def test_another_attempt_waits_for_the_merge_of_the_one_before_it(installation: 
         assert installation.uuids() == []
         installation.local.set_faults([])
         thread.join()
-        view = app.exports.run_show(again.short_id)
+        view = app.exports.runs.get(again.short_id)
         assert (view.status, view.attempt) == ("completed", 2)
         assert installation.uuids() == uuids
 
@@ -78,46 +78,50 @@ def test_another_attempt_waits_for_the_merge_of_the_one_before_it(installation: 
 def test_who_waits_for_a_turn_can_be_cancelled(installation: Installation, tmp_path: Path) -> None:
     with installation.app() as app, installation.app() as other:
         uuids = prepared(installation, app, tmp_path)
-        (first,) = app.exports.runs("daily", limit=1)
+        (first,) = app.exports.runs.find("daily", limit=1)
         export = app.exports.get("daily").id
-        with app.exports._parts.lock(f"merge:{export}"):
+        with app.exports._made.parts.lock(f"merge:{export}"):
             ended: list[BaseException] = []
 
             def move() -> None:
                 try:
-                    app.exports.run_again(first.short_id, by="t")
+                    app.exports.runs.again(first.short_id, by="t")
                 except BaseException as error:  # noqa: BLE001 - looked at below
                     ended.append(error)
 
             thread = threading.Thread(target=move)
             thread.start()
-            while (found := other.exports.runs("daily", limit=1)[0]).id == first.id or found.rows_done < len(uuids):
+            while (found := other.exports.runs.find("daily", limit=1)[0]).id == first.id or found.rows_done < len(
+                uuids
+            ):
                 assert thread.is_alive()
                 time.sleep(0.05)
-            assert other.exports.cancel(found.short_id).status == "cancelled"
+            assert other.exports.runs.cancel(found.short_id).status == "cancelled"
             thread.join()
         assert getattr(ended[0], "code", None) == "cancelled"
         assert installation.uuids() == []
-        app.exports.retry(found.short_id)
+        app.exports.runs.retry(found.short_id)
         assert installation.uuids() == uuids
 
 
 def test_a_run_of_a_cancelled_backfill_is_over(installation: Installation, tmp_path: Path) -> None:
     with installation.app() as app:
         uuids = prepared(installation, app, tmp_path)
-        estimate = app.exports.estimate("daily", "earliest", None, "week")
+        estimate = app.exports.backfills.estimate("daily", "earliest", None, "week")
         load_jobs = {"method": "POST", "path": "/upload/bigquery/v2/projects/[^/]+/jobs", "nth": 2}
         installation.local.set_faults([{**load_jobs, "fault": "job_error", "reason": "invalid", "message": "No."}])
-        view = app.exports.backfill("daily", estimate, by="t", parallel=2, progress=lambda _: None)
+        view = app.exports.backfills.begin("daily", estimate, by="t", parallel=2, progress=lambda _: None)
         assert view.status == "failed"
         failed = next(run for _, run, status, _ in view.runs if status == "failed")
-        app.exports.backfill_stop("daily", cancel=True)
+        app.exports.backfills.stop("daily", cancel=True)
         before = installation.uuids()
         with pytest.raises(ConflictError, match="backfill that was cancelled"):
-            app.exports.retry(failed)
-        assert app.exports.run_show(failed).status == "failed"
+            app.exports.runs.retry(failed)
+        assert app.exports.runs.get(failed).status == "failed"
         assert installation.uuids() == before != uuids
-        assert app.exports.run_again(app.exports.runs("daily", limit=99)[-1].short_id, by="t").status == "completed"
+        assert (
+            app.exports.runs.again(app.exports.runs.find("daily", limit=99)[-1].short_id, by="t").status == "completed"
+        )
         assert installation.uuids() == uuids
 
 
@@ -126,19 +130,19 @@ def test_an_interval_that_somebody_cancels_does_not_stop_the_others(
 ) -> None:
     with installation.app() as app:
         uuids = prepared(installation, app, tmp_path)
-        estimate = app.exports.estimate("daily", "earliest", None, "week")
+        estimate = app.exports.backfills.estimate("daily", "earliest", None, "week")
         plain = Planner.over
 
         def over(planner: Planner, export: Export, backfill: Backfill, number: int, by: str) -> Run:
             run = plain(planner, export, backfill, number, by)
             if number == 1:
-                app.exports._runs.request_cancel(run.id)
+                app.exports._made.books.runs.request_cancel(run.id)
             return run
 
         monkeypatch.setattr(Planner, "over", over)
-        view = app.exports.backfill("daily", estimate, by="t", parallel=1, progress=lambda _: None)
+        view = app.exports.backfills.begin("daily", estimate, by="t", parallel=1, progress=lambda _: None)
         assert (view.status, view.intervals_done, view.intervals_failed) == ("failed", view.intervals - 1, 1)
-        view = app.exports.backfill_resume("daily", by="t", parallel=1, progress=lambda _: None)
+        view = app.exports.backfills.resume("daily", by="t", parallel=1, progress=lambda _: None)
         assert view.status == "completed"
         assert installation.uuids() == uuids
 
@@ -146,7 +150,7 @@ def test_an_interval_that_somebody_cancels_does_not_stop_the_others(
 def test_an_export_whose_backfill_moves_is_not_deleted(installation: Installation, tmp_path: Path) -> None:
     with installation.app() as app, installation.app() as other:
         uuids = prepared(installation, app, tmp_path)
-        estimate = app.exports.estimate("daily", "earliest", None, "week")
+        estimate = app.exports.backfills.estimate("daily", "earliest", None, "week")
         refused = []
 
         def meanwhile(_: object) -> None:
@@ -154,7 +158,7 @@ def test_an_export_whose_backfill_moves_is_not_deleted(installation: Installatio
                 other.exports.delete("daily")
             refused.append(True)
 
-        view = app.exports.backfill("daily", estimate, by="t", parallel=1, progress=meanwhile)
+        view = app.exports.backfills.begin("daily", estimate, by="t", parallel=1, progress=meanwhile)
         assert (view.status, all(refused)) == ("completed", True)
         assert installation.uuids() == uuids
         other.exports.delete("daily")
@@ -175,19 +179,19 @@ def test_intervals_of_one_backfill_that_only_add_rows_merge_at_the_same_time(
         app.events.load(str(tmp_path / "days.jsonl"))
         app.exports.run("daily", by="t")
         emptied(installation)
-        found = app.exports.estimate("daily", "earliest", None, "day")
+        found = app.exports.backfills.estimate("daily", "earliest", None, "day")
         installation.local.set_faults([{**SLOW[0], "times": 3}])
-        backfill = threading.Thread(target=lambda: app.exports.backfill("daily", found, by="t", parallel=3))
+        backfill = threading.Thread(target=lambda: app.exports.backfills.begin("daily", found, by="t", parallel=3))
         backfill.start()
         eventually(lambda: len(merging(other)) == 3, "all three are at work")
         installation.local.set_faults([])
         backfill.join()
         assert installation.uuids() == sorted(str(row["uuid"]) for row in days)
-        assert {run.status for run in app.exports.runs("daily", limit=9)} == {"completed"}
+        assert {run.status for run in app.exports.runs.find("daily", limit=9)} == {"completed"}
 
 
 def merging(app: App) -> list[Run]:
-    return app.exports._parts.runs.merging(Exports(app.database).get("daily").id)
+    return app.exports._made.parts.runs.merging(Exports(app.database).get("daily").id)
 
 
 def test_a_run_waits_for_intervals_of_a_backfill_and_no_more_of_them_begin(
@@ -195,11 +199,13 @@ def test_a_run_waits_for_intervals_of_a_backfill_and_no_more_of_them_begin(
 ) -> None:
     with installation.app() as app:
         uuids = prepared(installation, app, tmp_path)
-        (first,) = app.exports.runs("daily", limit=1)
+        (first,) = app.exports.runs.find("daily", limit=1)
         name, waiting = f"merge:{app.exports.get('daily').id}", f"merge-queue:{app.exports.get('daily').id}"
-        with app.exports._parts.lock(name, shared=True):  # an interval is at work
+        with app.exports._made.parts.lock(name, shared=True):  # an interval is at work
             process = installation.start("export", "run", "again", first.short_id)
-            eventually(lambda: app.exports.runs("daily", limit=1)[0].rows_done == len(uuids), "its rows are loaded")
+            eventually(
+                lambda: app.exports.runs.find("daily", limit=1)[0].rows_done == len(uuids), "its rows are loaded"
+            )
             eventually(lambda: not is_free(app, waiting), "it waits for its turn, and is next")
             assert installation.uuids() == []
         assert process.wait(60) == 0

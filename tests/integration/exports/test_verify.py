@@ -62,9 +62,9 @@ def change(installation: Installation, statement: str) -> None:
 
 
 def repair(app: App, name: str, found: Verified) -> None:
-    estimate = app.exports.repair(name, found)
+    estimate = app.exports.tables.repair(name, found)
     assert estimate
-    view = app.exports.backfill(name, estimate, by="t", parallel=2, progress=lambda _: None)
+    view = app.exports.backfills.begin(name, estimate, by="t", parallel=2, progress=lambda _: None)
     assert view.status == "completed"
 
 
@@ -87,7 +87,7 @@ def test_a_table_that_is_right_is_found_so_and_what_waits_does_not_count(
 ) -> None:
     with prepared.app() as app:
         load(app, tmp_path, events(10, seed=8))
-        found = app.exports.verify("daily", by="t")
+        found = app.exports.tables.verify("daily", by="t")
         assert (found.expected, found.rows, found.different) == (EVENTS, EVENTS, ())
         assert found.days == DAYS + 1
 
@@ -100,7 +100,7 @@ def test_each_difference_is_on_its_day_and_what_is_missing_comes_back(prepared: 
     change(prepared, f"UPDATE EVENTS SET uuid = CONCAT(uuid, 'x') WHERE DATE(timestamp) = DATE '{days[3]}'")
     change(prepared, f"INSERT INTO EVENTS (team_id, timestamp, event) VALUES (1, TIMESTAMP '{days[4]}', 'mine')")
     with prepared.app() as app:
-        found = app.exports.verify("daily", by="t")
+        found = app.exports.tables.verify("daily", by="t")
         by_day = {day.day: day for day in found.different}
         assert sorted(map(str, by_day)) == [str(day) for day in days[1:]]
         assert by_day[days[1]].missing > 0 == by_day[days[1]].duplicated
@@ -111,13 +111,13 @@ def test_each_difference_is_on_its_day_and_what_is_missing_comes_back(prepared: 
         assert by_day[days[4]].foreign == 1
         repair(app, "daily", found)
         assert len(set(prepared.uuids())) == EVENTS + by_day[days[3]].expected + 1
-        left = {day.day: day for day in app.exports.verify("daily", by="t").different}
+        left = {day.day: day for day in app.exports.tables.verify("daily", by="t").different}
         assert list(left) == days[2:]
         assert all(day.missing == 0 for day in left.values())
         assert left[days[3]].foreign == by_day[days[3]].expected
         change(prepared, "DELETE FROM EVENTS WHERE uuid LIKE '%x' OR event = 'mine'")
-        assert [day.day for day in app.exports.verify("daily", by="t").different] == [days[2]]
-        assert app.exports.repair("daily", app.exports.verify("daily", by="t")) is None
+        assert [day.day for day in app.exports.tables.verify("daily", by="t").different] == [days[2]]
+        assert app.exports.tables.repair("daily", app.exports.tables.verify("daily", by="t")) is None
 
 
 def test_only_the_last_days_and_only_the_days_that_differ(prepared: Installation, tmp_path: Path) -> None:
@@ -127,16 +127,16 @@ def test_only_the_last_days_and_only_the_days_that_differ(prepared: Installation
         load(app, tmp_path, rows)
         app.exports.run("daily", by="t")
         change(prepared, "DELETE FROM EVENTS WHERE team_id = 1")
-        found = app.exports.verify("daily", by="t", days=3)
+        found = app.exports.tables.verify("daily", by="t", days=3)
         assert found.since == today.date() - dt.timedelta(days=2)
         assert found.expected == sum(row["timestamp"] >= found.since.isoformat() for row in rows)
         assert len(found.different) == 3
-        estimate = app.exports.repair("daily", found)
+        estimate = app.exports.tables.repair("daily", found)
         assert estimate
         assert len(estimate.intervals) == 3
         repair(app, "daily", found)
-        assert app.exports.verify("daily", by="t", days=3).different == ()
-        assert len(app.exports.verify("daily", by="t").different) == DAYS + 2 + 1
+        assert app.exports.tables.verify("daily", by="t", days=3).different == ()
+        assert len(app.exports.tables.verify("daily", by="t").different) == DAYS + 2 + 1
 
 
 def test_what_has_expired_is_not_missed(prepared: Installation, tmp_path: Path) -> None:
@@ -153,10 +153,10 @@ def test_what_has_expired_is_not_missed(prepared: Installation, tmp_path: Path) 
         client.close()
         # What BigQuery does by itself, in its time.
         change(prepared, f"DELETE FROM `{prepared.dataset}.short` WHERE timestamp < TIMESTAMP '2026-01-10'")
-        found = app.exports.verify("short", by="t")
+        found = app.exports.tables.verify("short", by="t")
         assert (found.different, found.expected) == ((), len(recent))
         assert "expire" in found.notes[0]
-        assert app.exports.verify("short", by="t", days=2).notes == ()
+        assert app.exports.tables.verify("short", by="t", days=2).notes == ()
         for fields in ({"partition_by": "none"}, {"model": "persons"}):
             with pytest.raises(ConfigError, match="not partitioned"):
                 wrong = {"name": "w", "table": "w", "partition_expiration_days": 30}
@@ -187,7 +187,7 @@ def test_once_a_day_what_is_missing_is_found_and_brought_in(prepared: Installati
         return done.returncode, done.stdout, "once a day" in done.stderr
 
     with prepared.app() as app:
-        assert app.exports.verify_daily("daily", by="t") is None  # nobody asked
+        assert app.exports.tables.verify_daily("daily", by="t") is None  # nobody asked
         app.exports.edit("daily", {"verify_days": "all"})
     change(prepared, "DELETE FROM EVENTS WHERE event = 'bought'")
     assert run_verified()[::2] == (0, True)
@@ -212,10 +212,10 @@ def test_a_daily_verification_that_is_stopped_is_made_by_the_next_run(prepared: 
         app.exports.edit("daily", {"verify_days": "all"})
         change(prepared, "DELETE FROM EVENTS WHERE TRUE")
         with pytest.raises(Cancelled):
-            app.exports.verify_daily("daily", by="t", progress=lambda _: app.exports.interrupt())
+            app.exports.tables.verify_daily("daily", by="t", progress=lambda _: app.exports.runs.interrupt())
         assert app.exports.get("daily").last_verified is None
-        app.exports.backfill_resume("daily", by="t", parallel=2, progress=lambda _: None)
-        found = app.exports.verify_daily("daily", by="t")
+        app.exports.backfills.resume("daily", by="t", parallel=2, progress=lambda _: None)
+        found = app.exports.tables.verify_daily("daily", by="t")
         assert found
         assert (found.different, found.rows) == ((), EVENTS)
 
@@ -223,27 +223,27 @@ def test_a_daily_verification_that_is_stopped_is_made_by_the_next_run(prepared: 
 def test_one_missing_and_one_strange_row_are_told_as_such(prepared: Installation) -> None:
     with prepared.app() as app:
         change(prepared, "UPDATE EVENTS SET uuid = 'strange' WHERE uuid = (SELECT MIN(uuid) FROM EVENTS)")
-        (day,) = app.exports.verify("daily", by="t").different
+        (day,) = app.exports.tables.verify("daily", by="t").different
         assert (day.missing, day.foreign, day.same) == (1, 1, False)
         said = prepared.run("export", "verify", "daily", "--repair")
         assert said.returncode == 1
         assert "--repair" not in said.stderr  # that was done
-        (day,) = app.exports.verify("daily", by="t").different
+        (day,) = app.exports.tables.verify("daily", by="t").different
         assert (day.rows - day.expected, day.foreign) == (1, 1)
 
 
 def test_while_a_run_of_a_backfill_is_unfinished_its_commands_are_named(prepared: Installation) -> None:
     load_jobs = {"method": "POST", "path": "/upload/bigquery/v2/projects/[^/]+/jobs", "times": 99}
     with prepared.app() as app:
-        estimate = app.exports.estimate("daily", "earliest", None, "week")
+        estimate = app.exports.backfills.estimate("daily", "earliest", None, "week")
         prepared.local.set_faults([{**load_jobs, "fault": "job_error", "reason": "invalid", "message": "No."}])
-        view = app.exports.backfill("daily", estimate, by="t", parallel=1, progress=lambda _: None)
+        view = app.exports.backfills.begin("daily", estimate, by="t", parallel=1, progress=lambda _: None)
         prepared.local.set_faults([])
         assert view.status == "failed"
         with psycopg.connect(app.postgres.dsn, autocommit=True) as session:  # as when its process was killed
             session.execute("UPDATE tidemill.runs SET status = 'running' WHERE status = 'failed'")
         with pytest.raises(ConflictError) as caught:
-            app.exports.verify("daily", by="t")
+            app.exports.tables.verify("daily", by="t")
         assert "backfill resume daily" in caught.value.hint
 
 
@@ -260,7 +260,7 @@ def test_what_cannot_be_verified_every_day_is_refused(prepared: Installation) ->
             CONNECTION, {"name": "p", "model": "persons", "table": "p", "verify_days": "all"}, by="t"
         )
         assert made.verify_daily == "all days"
-        assert app.exports.verify_daily("p", by="t") is None  # nothing was exported yet
+        assert app.exports.tables.verify_daily("p", by="t") is None  # nothing was exported yet
         assert app.exports.edit("p", {"verify_days": "none"}).verify_daily == "no"
 
 
@@ -271,29 +271,29 @@ def test_filters_rejects_and_other_models(prepared: Installation, tmp_path: Path
         large = {**events(2, seed=9)[1], "event": "bought", "team_id": 2, "properties": {"text": "x" * 3000}}
         load(app, tmp_path, [large])
         app.exports.run("few", by="t")
-        assert app.exports.verify("few", by="t").different == ()
+        assert app.exports.tables.verify("few", by="t").different == ()
         assert app.exports.set_aside.find("few")
         app.exports.edit("few", {"include_events": ("seen", "bought")})
-        found = app.exports.verify("few", by="t")
+        found = app.exports.tables.verify("few", by="t")
         assert "filters" in found.notes[0]
         repair(app, "few", found)
-        assert app.exports.verify("few", by="t").different == ()
+        assert app.exports.tables.verify("few", by="t").different == ()
     with prepared.app() as app:
         for model in ("sessions", "persons"):
             app.exports.create(CONNECTION, {"name": model, "model": model, "table": model}, by="t")
             app.exports.run(model, by="t")
-            assert app.exports.verify(model, by="t").different == ()
+            assert app.exports.tables.verify(model, by="t").different == ()
             version = "session_version" if model == "sessions" else "person_version"
             name = f"`{prepared.dataset}.{model}`"
             change(prepared, f"UPDATE {name} SET {version} = {version} - 1 WHERE team_id = 1")
             change(prepared, f"DELETE FROM {name} WHERE team_id = 2")
-            found = app.exports.verify(model, by="t")
+            found = app.exports.tables.verify(model, by="t")
             assert not any(day.same for day in found.different)
             assert (model == "persons") == (found.different[0].day is None)
             repair(app, model, found)
-            assert app.exports.verify(model, by="t").different == ()
+            assert app.exports.tables.verify(model, by="t").different == ()
         with pytest.raises(ConfigError, match="no day"):
-            app.exports.verify("persons", by="t", days=2)
+            app.exports.tables.verify("persons", by="t", days=2)
 
 
 def test_sessions_by_the_day_on_which_they_began(prepared: Installation, tmp_path: Path) -> None:
@@ -312,19 +312,19 @@ def test_sessions_by_the_day_on_which_they_began(prepared: Installation, tmp_pat
         fields = {"name": "visits", "model": "sessions", "table": "visits", "include_events": ()}
         app.exports.create(CONNECTION, fields, by="t")
         app.exports.run("visits", by="t")
-        assert app.exports.verify("visits", by="t").different == ()
-        assert app.exports.verify("visits", by="t", days=3).different == ()
+        assert app.exports.tables.verify("visits", by="t").different == ()
+        assert app.exports.tables.verify("visits", by="t", days=3).different == ()
         table = f"`{prepared.dataset}.visits`"
         one = "session_id LIKE '0190b%000000000004'"
         older = "start_timestamp = TIMESTAMP_ADD(start_timestamp, INTERVAL 3 DAY), session_version = 0"
         change(prepared, f"UPDATE {table} SET {older} WHERE {one}")
         change(prepared, f"DELETE FROM {table} WHERE session_id LIKE '0190b%000000000010'")
         day = [(today - dt.timedelta(days=11 - number)).date() for number in range(12)]
-        found = app.exports.verify("visits", by="t")
+        found = app.exports.tables.verify("visits", by="t")
         assert [each.day for each in found.different] == [day[4], day[7], day[10]]
-        assert [each.day for each in app.exports.verify("visits", by="t", days=3).different] == [day[10]]
+        assert [each.day for each in app.exports.tables.verify("visits", by="t", days=3).different] == [day[10]]
         repair(app, "visits", found)
-        assert app.exports.verify("visits", by="t").different == ()
+        assert app.exports.tables.verify("visits", by="t").different == ()
         assert app.exports.edit("visits", {"verify_days": "7"}).verify_daily == "the last 7 days"
 
 
@@ -332,7 +332,7 @@ def test_when_it_cannot_be_verified_it_is_said(prepared: Installation, tmp_path:
     with prepared.app() as app:
         app.exports.create(CONNECTION, {"name": "new", "table": "new"}, by="t")
         with pytest.raises(ConfigError, match="nothing yet"):
-            app.exports.verify("new", by="t")
+            app.exports.tables.verify("new", by="t")
         load(app, tmp_path, events(10, seed=8))
         job = {"method": "POST", "path": "/upload/bigquery/v2/projects/[^/]+/jobs", "fault": "job_error"}
         prepared.local.set_faults([{**job, "reason": "invalid", "message": "No."}])
@@ -340,14 +340,14 @@ def test_when_it_cannot_be_verified_it_is_said(prepared: Installation, tmp_path:
             app.exports.run("daily", by="t")
         prepared.local.set_faults([])
         with pytest.raises(ConflictError, match="not finished"):
-            app.exports.verify("daily", by="t")
+            app.exports.tables.verify("daily", by="t")
         app.exports.run("daily", by="t")
         change(prepared, "ALTER TABLE EVENTS DROP COLUMN timestamp")
         with pytest.raises(ConfigError, match="timestamp"):
-            app.exports.verify("daily", by="t")
+            app.exports.tables.verify("daily", by="t")
         change(prepared, "DROP TABLE EVENTS")
         with pytest.raises(ConfigError) as caught:
-            app.exports.verify("daily", by="t")
+            app.exports.tables.verify("daily", by="t")
         assert caught.value.code == "table_gone"
 
 
