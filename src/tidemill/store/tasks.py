@@ -47,6 +47,18 @@ _NEXT = f"""
     WHERE free.place + coalesce(busy.number, 0) <= :per_connection
     ORDER BY free.since, free.id LIMIT :limit
 """
+#: Of exports that join what was missed: the intervals that are due behind one that is about to be taken, up to the
+#: first that is not due. Not where that one has a run already, for what a run covers never changes.
+_BEHIND = f"""
+    DELETE FROM {SCHEMA}.tasks o USING {SCHEMA}.tasks t, {SCHEMA}.exports e
+    WHERE t.id = ANY(:ids) AND e.id = t.export_id AND e.spec->'schedule'->>'missed' = 'join'
+        AND o.export_id = t.export_id AND o.interval_end > t.interval_end AND o.worker IS NULL AND o.due_at <= now()
+        AND NOT EXISTS (SELECT 1 FROM {SCHEMA}.tasks w WHERE w.export_id = t.export_id
+            AND w.interval_end > t.interval_end AND w.interval_end < o.interval_end AND w.due_at > now())
+        AND NOT EXISTS (SELECT 1 FROM {SCHEMA}.runs r WHERE r.export_id = t.export_id AND r.scheduled
+            AND r.interval_end IN (t.interval_end, o.interval_end))
+    RETURNING t.id, o.interval_end
+"""
 
 
 class Tasks(Leases[Task]):
@@ -69,6 +81,15 @@ class Tasks(Leases[Task]):
         whose = sa.select(table.c.export_id).where(self._among(found))
         served = sa.update(schedules).where(schedules.c.export_id.in_(whose))
         connection.execute(served.values(served_at=sa.func.now()))
+        self._join(connection, [which for (which,) in found])
+
+    def _join(self, connection: sa.Connection, ids: Sequence[uuid.UUID]) -> None:
+        """One run is made for what has waited, of exports that want it so: each of these goes up to where the last
+        interval behind it ends. Nobody else takes meanwhile."""
+        gone = connection.execute(sa.text(_BEHIND), {"ids": ids}).all()
+        ends: dict[uuid.UUID, dt.datetime] = dict(sorted((row.id, row.interval_end) for row in gone))
+        for which, end in ends.items():  # the last one of each
+            connection.execute(sa.update(table).where(table.c.id == which).values(interval_end=end))
 
     def done(self, task: Task, over: Collection[Cause] = (), alarm: Alarm | None = None) -> None:
         """It need not be done any more, if this worker still has it. Troubles of these causes are over; another one has

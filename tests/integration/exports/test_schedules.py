@@ -140,6 +140,21 @@ def test_missed_intervals_are_joined_if_it_is_said_so(installation: Installation
         assert (task.interval_start, task.interval_end) == (begin, begin + 100 * HOUR)
 
 
+def test_what_waits_in_the_queue_is_moved_by_one_run_if_it_is_said_so(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with installation.app() as app:
+        installation.connect(app)
+        make(app, missed="join")
+        uuids = load(app, tmp_path, 20)
+        queue(app, [now() - 2 * HOUR, now() - HOUR, now()])
+        assert work(app) == 1
+        assert of_schedule(app) == [("completed", 20)]
+        assert installation.uuids(NAME) == sorted(uuids)
+        assert app.exports.get(NAME).missing_intervals == ()
+        assert queued(app) == []
+
+
 def test_while_it_is_paused_nothing_is_due_and_then_the_gap_is(installation: Installation) -> None:
     with installation.app() as app:
         installation.connect(app)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime as dt
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.integration.store import test_runs
 
 from tidemill.store.connections import Connections
 from tidemill.store.database import Database
 from tidemill.store.exports import Exports
 from tidemill.store.records import Export, Task
+from tidemill.store.runs import Runs
 from tidemill.store.schedules import Ready, Schedules
 from tidemill.store.tasks import Tasks
 
 BEGIN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
+JOINS = {"schedule": {"missed": "join"}}
 
 
 @pytest.fixture
@@ -24,14 +28,16 @@ def tasks(database: Database) -> Tasks:
     return Tasks(database)
 
 
-def export(database: Database, name: str, intervals: int, connection: str = "c") -> Export:
+def export(
+    database: Database, name: str, intervals: int, connection: str = "c", spec: dict[str, Any] | None = None
+) -> Export:
     """An export of which so many intervals are in the queue."""
     known = {one.name: one for one in Connections(database).find()}
     owner = known.get(connection) or Connections(database).add(
         name=connection, project="p", dataset="d", adc=True, connected_by="me"
     )
     fields = {"name": name, "model": "events", "project": "p", "dataset": "d", "table_id": name}
-    made = Exports(database).add(**fields, connection_id=owner.id, spec={}, created_by="me")
+    made = Exports(database).add(**fields, connection_id=owner.id, spec=spec or {}, created_by="me")
     schedules = Schedules(database)
     schedules.settle(made.id, BEGIN, BEGIN + HOUR)
     standing = schedules.get(made.id)
@@ -39,6 +45,16 @@ def export(database: Database, name: str, intervals: int, connection: str = "c")
     spans = [(BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR, BEGIN) for n in range(intervals)]
     assert schedules.queue(standing, spans, BEGIN + (intervals + 1) * HOUR)
     return made
+
+
+def more(database: Database, made: Export, intervals: int) -> None:
+    """So many more of its intervals are in the queue."""
+    schedules = Schedules(database)
+    standing = schedules.get(made.id)
+    assert standing is not None
+    start = standing.next_start
+    spans = [(start + n * HOUR, start + (n + 1) * HOUR, BEGIN) for n in range(intervals)]
+    assert schedules.queue(standing, spans, start + (intervals + 1) * HOUR)
 
 
 def hours(taken: list[Task]) -> list[int]:
@@ -73,6 +89,65 @@ def test_of_an_export_intervals_go_one_at_a_time_and_in_order(database: Database
         assert tasks.take("another", 10, 10) == []
         tasks.done(task)
     assert not tasks.any_due()
+
+
+def test_what_waits_is_joined_if_it_is_said_so(database: Database, tasks: Tasks) -> None:
+    made, other = export(database, "joins", 4, spec=JOINS), export(database, "does not", 4)
+    taken = {task.export_id: task for task in tasks.take("me", 10, 10)}
+    assert (taken[made.id].interval_start, taken[made.id].interval_end) == (BEGIN, BEGIN + 4 * HOUR)
+    assert taken[other.id].interval_end == BEGIN + HOUR
+    assert tasks.of_export(made.id) == [taken[made.id]], "it has that span for whoever takes it over, too"
+    assert tasks.count(other.id) == 4
+    assert Schedules(database).missing(made.id) == []
+    tasks.done(taken[made.id])
+    assert tasks.count(made.id) == 0
+
+
+def test_an_interval_that_has_a_run_is_not_joined_but_those_behind_it_are(database: Database, tasks: Tasks) -> None:
+    """What a run covers was frozen when it was planned."""
+    made = export(database, "joins", 4, spec=JOINS)
+    (begun,) = tasks.take("me", 1, 1)
+    assert begun.interval_end == BEGIN + 4 * HOUR
+    run = test_runs.planned(Runs(database), made.id, 0, 0, chunks=0)
+    with database.begin() as connection:
+        fields = {"id": run.id, "start": BEGIN, "end": BEGIN + 4 * HOUR}
+        text = "UPDATE tidemill.runs SET scheduled = true, interval_start = :start, interval_end = :end WHERE id = :id"
+        connection.execute(sa.text(text), fields)
+    more(database, made, 3)
+    tasks.again(begun, BEGIN, None, 1)
+    (again,) = tasks.take("me", 10, 10)
+    assert (again.id, again.interval_end) == (begun.id, BEGIN + 4 * HOUR)
+    assert tasks.count(made.id) == 4
+    tasks.done(again)
+    (behind,) = tasks.take("me", 10, 10)
+    assert (behind.interval_start, behind.interval_end) == (BEGIN + 4 * HOUR, BEGIN + 7 * HOUR)
+
+
+def test_only_what_is_due_is_joined(database: Database, tasks: Tasks) -> None:
+    made = export(database, "joins", 5, spec=JOINS)
+    later = "UPDATE tidemill.tasks SET due_at = now() + interval '1 hour' WHERE interval_end = :end"
+    with database.begin() as connection:
+        connection.execute(sa.text(later), {"end": BEGIN + 3 * HOUR})
+    (first,) = tasks.take("me", 10, 10)
+    assert first.interval_end == BEGIN + 2 * HOUR
+    assert hours(tasks.of_export(made.id)) == [0, 2, 3, 4], "none is joined over one that waits"
+
+
+def test_what_comes_into_the_queue_while_it_is_joined_is_in_it_once(database: Database, tasks: Tasks) -> None:
+    made = export(database, "joins", 3, spec=JOINS)
+    before = Schedules(database).get(made.id)
+    assert before is not None
+    (first,) = tasks.take("me", 10, 10)
+    more(database, made, 2)
+    assert not Schedules(database).queue(before, [(BEGIN + HOUR, BEGIN + 2 * HOUR, BEGIN)], BEGIN + 3 * HOUR)
+    assert [(task.interval_start, task.interval_end) for task in tasks.of_export(made.id)] == [
+        (BEGIN, BEGIN + 3 * HOUR),
+        (BEGIN + 3 * HOUR, BEGIN + 4 * HOUR),
+        (BEGIN + 4 * HOUR, BEGIN + 5 * HOUR),
+    ]
+    assert tasks.abandon("me") == tasks.of_export(made.id)[:1]
+    (taken,) = tasks.take("another", 10, 10)
+    assert (taken.id, taken.interval_end) == (first.id, BEGIN + 5 * HOUR), "who had it never began its run"
 
 
 def test_one_that_waits_to_be_tried_again_keeps_those_behind_it_waiting(database: Database, tasks: Tasks) -> None:
