@@ -68,7 +68,7 @@ def measured(name: str, action_name: str, rows: int) -> dict[str, Any]:
     http = Http(Guard(["127.0.0.1"]))
     settings = destination.settings(**settings_fields)
     with contextlib.closing(http), destination.open(settings, Outlet(http, time.sleep)) as client:
-        line = deliver.Line(client, action, lambda _: contextlib.nullcontext(), time.sleep)
+        line = deliver.Line(client, action, settings.secrets, lambda _: contextlib.nullcontext(), time.sleep)
         began, cpu = time.perf_counter(), time.process_time()
         deliver.deliver(line, records(), told)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import lines
 from tests.contract.api import Reply, Tool
 from tests.contract.everything import APIS
 
 from tidemill import destinations
-from tidemill.destinations import answers, deliver, fields, registry
+from tidemill.destinations import deliver, fields, registry
+from tidemill.destinations.deliver import Line
 from tidemill.destinations.port import Action, Destination, Mode, Op, Outcome, Outlet, Record, Status, identity
 from tidemill.errors import AccessError, ConfigError, TidemillError, UnavailableError
 from tidemill.outbound.client import Http
@@ -66,10 +68,12 @@ class Case:
 
     def deliver(self, records: Iterable[Record], *, good: bool = True) -> None:
         with self.client(good=good) as client:
-            line = deliver.Line(
-                client, answers.guarded(self.action), lambda _: contextlib.nullcontext(), self.waits.append
-            )
-            deliver.deliver(line, records, self.told)
+            deliver.deliver(self.line(client, self.waits.append), records, self.told)
+
+    def line(self, client: Any, sleep: Callable[[float], None]) -> Line:
+        """The way of its rows."""
+        secrets = self.destination.settings(**self.api.settings()).secrets
+        return lines.unpaced(client, self.action, sleep, secrets=secrets)
 
     def statuses(self) -> dict[str, Status]:
         return {key: outcome.status for key, outcome in self.outcomes.items()}
@@ -200,8 +204,7 @@ def test_who_stops_has_told_of_what_was_delivered(case: Case) -> None:
 
     case.api.faults = [Reply(429, {}, {"Retry-After": "1"}) for _ in range(1_000)]
     with case.client() as client, pytest.raises(TidemillError, match="Stopped"):
-        line = deliver.Line(client, answers.guarded(case.action), lambda _: contextlib.nullcontext(), sleep)
-        deliver.deliver(line, [case.record(n) for n in range(3)], case.told)
+        deliver.deliver(case.line(client, sleep), [case.record(n) for n in range(3)], case.told)
     assert stopped
     assert not case.api.taken(case.action.name)
     assert not case.outcomes
@@ -236,8 +239,7 @@ def stopped_after(case: Case, good: int, records: Iterable[Record]) -> None:
 
     case.api.faults = [*[None] * good, *[Reply(429, {}) for _ in range(1_000)]]
     with contextlib.suppress(TidemillError), case.client(sleep=sleep) as client:
-        line = deliver.Line(client, answers.guarded(case.action), lambda _: contextlib.nullcontext(), sleep)
-        deliver.deliver(line, records, case.told)
+        deliver.deliver(case.line(client, sleep), records, case.told)
 
 
 def assert_told_of(case: Case, done: Iterable[int]) -> None:

@@ -86,7 +86,7 @@ def _odd(answer: Answer, who: str, secrets: Iterable[str]) -> UnavailableError:
     )
 
 
-def guarded(action: Action, secrets: Iterable[str] = ()) -> Action:
+def guarded(action: Action, secrets: Iterable[str]) -> Action:
     """The action, with a `send` that raises errors of ours alone, and gives no secret away: a tool may quote what it
     was sent. An answer that nobody has foreseen is of one call: its rows may be there, and the others go on."""
     known = tuple(secrets)

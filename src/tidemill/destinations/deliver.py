@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import Any
 
 from tidemill import logbook
+from tidemill.destinations import answers
 from tidemill.destinations.port import (
     Action,
     BatchRefused,
@@ -43,12 +44,14 @@ Told = Callable[[Sequence[tuple[Record, Outcome]]], None]
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """How records get to a destination. `paced`: holds a batch of so many rows until the account's limits allow it
-    (requests are held by `Http.turn`); `sleep`: see Outlet; `calls`: told of each call that was made (rows, bytes);
-    `held`: told that the destination asked for so many seconds of peace."""
+    """How records get to a destination. `secrets`: what nothing that is said of a row may hold (Settings.secrets);
+    `paced`: holds a batch of so many rows until the account's limits allow it (requests are held by `Http.turn`);
+    `sleep`: see Outlet; `calls`: told of each call that was made (rows, bytes); `held`: told that the destination asked
+    for so many seconds of peace."""
 
     client: Any
     action: Action
+    secrets: tuple[str, ...]
     paced: Callable[[int], contextlib.AbstractContextManager[None]]
     sleep: Callable[[float], None]
     calls: Callable[[int, int], None] = lambda _rows, _bytes: None
@@ -56,13 +59,15 @@ class Line:
 
 
 def deliver(line: Line, records: Iterable[Record], told: Told) -> None:
-    """Deliver records. `told` gets each with its outcome, from one thread at a time, as soon as it is known.
+    """Deliver records. `told` gets each with its outcome, from one thread at a time, as soon as it is known. Neither
+    what it gets nor what is raised holds a secret of the line.
 
     Raises
     ------
     TidemillError
         Nothing more can be delivered: what was not told of was not delivered.
     """
+    line = dataclasses.replace(line, action=answers.guarded(line.action, line.secrets))
     calls = _Calls(line, told)
     with concurrent.futures.ThreadPoolExecutor(line.action.limits.at_once) as pool:
         try:
@@ -222,6 +227,13 @@ class _Rows:
         """The same outcome for all that are left."""
         self.found(dict.fromkeys(range(len(self.left)), outcome), found)
 
+    def stopped(self, failed: str, found: Found) -> None:
+        """They are not sent again now. If an earlier try may have brought them, that is found of them. `failed`: what
+        it ended by."""
+        if self.unsure:
+            told = failed or "It was stopped before the destination had said what became of the row."
+            self.all(again(VAIN, told), found)
+
 
 def _send(line: Line, batch: Sequence[Sending], found: Found, *, unsure: bool = False) -> None:
     """Send a batch; its outcomes are added to those that were found. One that is refused without a row being named is
@@ -234,8 +246,13 @@ def _send(line: Line, batch: Sequence[Sending], found: Found, *, unsure: bool = 
             rows.all(rejected(error.code, error.message), found)
             return
         middle = len(rows.left) // 2
-        for half in (rows.left[:middle], rows.left[middle:]):
-            _send(line, half, found, unsure=rows.unsure)
+        later = _Rows(rows.left[middle:], rows.unsure)
+        try:
+            _send(line, rows.left[:middle], found, unsure=rows.unsure)
+        except BaseException:
+            later.stopped("", found)
+            raise
+        _send(line, later.left, found, unsure=later.unsure)
 
 
 def _try(line: Line, rows: _Rows, found: Found) -> None:
@@ -263,9 +280,7 @@ def _try(line: Line, rows: _Rows, found: Found) -> None:
     except BatchRefused:
         raise
     except BaseException:
-        if rows.unsure:
-            told = failed or "It was stopped before the destination had said what became of the row."
-            rows.all(again(VAIN, told), found)
+        rows.stopped(failed, found)
         raise
     rows.all(again(VAIN, failed, after), found)
 

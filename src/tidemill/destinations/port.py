@@ -206,8 +206,7 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Outlet:
-    """What a destination's client works with. `sleep` waits so many seconds, and raises Cancelled when it is to stop.
-    `account`: a name for what the settings sign in as, which holds no secret; pacing goes by it."""
+    """What a client works with. `sleep` waits so many seconds, and raises Cancelled when it is to stop."""
 
     http: Http
     sleep: Callable[[float], None]

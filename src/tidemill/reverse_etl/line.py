@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from tidemill.destinations import answers
 from tidemill.destinations.deliver import Line
 from tidemill.destinations.port import Outlet
 from tidemill.errors import TidemillError
@@ -38,7 +37,6 @@ def opened(
         with parts.http() as http:
             http.turn, http.observe = pacer.turn, observe
             with job.destination.open(settings, Outlet(http, watch.sleep)) as client:
-                action = answers.guarded(job.action, settings.secrets)
-                yield Line(client, action, pacer, watch.sleep, tally.called, hold)
+                yield Line(client, job.action, settings.secrets, pacer, watch.sleep, tally.called, hold)
     except TidemillError as error:
         raise network.without(error, settings.secrets) from None

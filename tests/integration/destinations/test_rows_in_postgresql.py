@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests import lines
 from tests.contract.apis.postgresql import PostgresqlTool
 
 from tidemill.destinations import deliver, fields
@@ -68,7 +69,7 @@ def sent(
     """The outcome of each."""
     found: dict[str, Outcome] = {}
     with signed_in(tool, **changes) as client:
-        line = deliver.Line(client, action, lambda _: contextlib.nullcontext(), lambda _: None)
+        line = lines.unpaced(client, action)
         records = [record(action, row, number, mode, op) for number, row in enumerate(rows)]
         deliver.deliver(line, records, lambda told: found.update({one.row_key: said for one, said in told}))
     return [found[str(number)] for number in range(len(rows))]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jsonschema
+from tests import lines
 
 from tidemill.destinations import deliver, fields
 from tidemill.destinations.port import Action, Destination, Mode, Op, Outcome, Outlet, Record, identity
@@ -51,7 +52,7 @@ def delivered(
     told: dict[str, Outcome] = {}
     with client(destination, settings, sleep) as made:
         pause = waits.append if waits is not None else sleep
-        line = deliver.Line(made, action, lambda _: contextlib.nullcontext(), pause)
+        line = lines.unpaced(made, action, pause, secrets=destination.settings(**settings).secrets)
         deliver.deliver(
             line, records, lambda outcomes: told.update({row.row_key: outcome for row, outcome in outcomes})
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import urllib.parse
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from tests import lines
 from tests.unit.destinations import by_hand
 
 from tidemill.destinations import deliver, fields, registry
@@ -282,7 +282,7 @@ def test_who_stops_while_amplitude_is_left_in_peace_has_told_of_the_events_that_
     records = [
         by_hand.record(actions.TRACK, {"event_type": "Paid", "user_id": f"user-{n}"}, key=str(n)) for n in range(3)
     ]
-    line = deliver.Line(opened_client, actions.TRACK, lambda _: contextlib.nullcontext(), stop)
+    line = lines.unpaced(opened_client, actions.TRACK, stop)
     with pytest.raises(Cancelled):
         deliver.deliver(line, records, lambda found: told.update((one.row_key, outcome) for one, outcome in found))
     assert told == {"0": WRITTEN, "2": WRITTEN}

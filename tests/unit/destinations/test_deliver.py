@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 from collections import Counter
@@ -12,8 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import lines
 
-from tidemill.destinations import answers, deliver
+from tidemill.destinations import deliver
 from tidemill.destinations.port import (
     WRITTEN,
     Action,
@@ -81,7 +81,7 @@ def delivered(action: Action, records: list[Record], waits: list[float] | None =
             told[one.row_key] = outcome
 
     slept = waits if waits is not None else []
-    line = deliver.Line(None, action, lambda _: contextlib.nullcontext(), slept.append)
+    line = lines.unpaced(None, action, slept.append)
     deliver.deliver(line, records, tell)
     return told
 
@@ -161,9 +161,7 @@ def test_a_credential_that_is_refused_ends_it_and_no_other_call_is_begun() -> No
     tool = Tool()
     tool.calls = [None, AccessError("denied", "No.")]
     told: list[str] = []
-    line = deliver.Line(
-        None, tool.action(limits=Limits(rows=1, at_once=1)), lambda _: contextlib.nullcontext(), lambda _: None
-    )
+    line = lines.unpaced(None, tool.action(limits=Limits(rows=1, at_once=1)))
     with pytest.raises(AccessError):
         deliver.deliver(
             line, [record(n) for n in range(50)], lambda outcomes: told.extend(r.row_key for r, _ in outcomes)
@@ -219,7 +217,7 @@ def test_a_row_that_comes_later_is_no_failure_of_the_call() -> None:
     assert {outcome.status for outcome in told.values()} == {Status.RETRY}
 
 
-class Stop(Exception):  # noqa: N818 - no error
+class Stop(Cancelled):
     """Somebody wants it to stop."""
 
 
@@ -241,7 +239,7 @@ def test_who_stops_is_told_of_all_that_is_under_way() -> None:
         raise Stop
 
     action = Action(**{**vars(tool.action(limits=limits)), "send": send})
-    line = deliver.Line(None, action, lambda _: contextlib.nullcontext(), lambda _: None)
+    line = lines.unpaced(None, action)
     with pytest.raises(Stop):
         deliver.deliver(line, records(), lambda outcomes: told.extend(one.row_key for one, _ in outcomes))
     assert sorted(told) == sorted(tool.taken), "what was delivered is known"
@@ -254,7 +252,7 @@ def test_a_call_that_may_have_passed_is_known_when_the_waiting_is_stopped() -> N
     def sleep(_: float) -> None:
         raise Stop
 
-    line = deliver.Line(None, tool.action(), lambda _: contextlib.nullcontext(), sleep)
+    line = lines.unpaced(None, tool.action(), sleep)
     with pytest.raises(Stop):
         deliver.deliver(line, [record(1), record(2)], lambda found: told.update((one.row_key, o) for one, o in found))
     assert {key: (outcome.status, outcome.unsure) for key, outcome in told.items()} == {
@@ -266,7 +264,7 @@ def test_a_call_that_may_have_passed_is_known_when_the_waiting_is_stopped() -> N
 def test_half_of_a_batch_that_was_delivered_is_known_when_the_other_half_stops() -> None:
     tool, told = Tool(names_rows=False), list[str]()
     tool.calls = [BatchRefused("no", "No."), None, AccessError("denied", "No more.")]
-    line = deliver.Line(None, tool.action(), lambda _: contextlib.nullcontext(), lambda _: None)
+    line = lines.unpaced(None, tool.action())
     with pytest.raises(AccessError):
         deliver.deliver(line, [record(n) for n in range(4)], lambda found: told.extend(one.row_key for one, _ in found))
     assert sorted(told) == sorted(tool.taken) == ["0", "1"]
@@ -286,11 +284,8 @@ def partly(then: BaseException, **known: Outcome) -> Any:
     return send
 
 
-@pytest.mark.parametrize("guard", [lambda action: action, answers.guarded], ids=["by itself", "as in runs"])
 @pytest.mark.parametrize("error", [RetryableError("busy", "Busy."), AccessError("no", "No."), Cancelled()])
-def test_what_is_known_of_rows_is_told_when_their_delivery_stops_amid_it(
-    error: TidemillError, guard: Callable[[Action], Action]
-) -> None:
+def test_what_is_known_of_rows_is_told_when_their_delivery_stops_amid_it(error: TidemillError) -> None:
     tool, told = Tool(), dict[str, Outcome]()
 
     def sleep(_: float) -> None:
@@ -298,7 +293,7 @@ def test_what_is_known_of_rows_is_told_when_their_delivery_stops_amid_it(
 
     bad = rejected("bad", "It is bad.")
     action = Action(**{**vars(tool.action()), "send": partly(error, n1=WRITTEN, n2=bad)})
-    line = deliver.Line(tool, guard(action), lambda _: contextlib.nullcontext(), sleep)
+    line = lines.unpaced(tool, action, sleep)
     with pytest.raises(Stop if isinstance(error, RetryableError) else type(error)):
         deliver.deliver(
             line, [record(n) for n in range(4)], lambda found: told.update((one.row_key, o) for one, o in found)
@@ -315,7 +310,7 @@ def test_rows_of_a_job_that_is_not_waited_for_may_be_there() -> None:
             raise Stop
 
     action = Action(**{**vars(Tool().action()), "send": send})
-    line = deliver.Line(None, action, lambda _: contextlib.nullcontext(), lambda _: None)
+    line = lines.unpaced(None, action)
     with pytest.raises(Stop):
         deliver.deliver(line, [record(1)], lambda found: told.update((one.row_key, o) for one, o in found))
     assert (told["1"].status, told["1"].unsure) == (Status.RETRY, True)
@@ -330,7 +325,7 @@ def test_only_the_rows_that_are_left_are_sent_again() -> None:
         return partly(UnavailableError("cut", "Cut."), **known)(client, batch)  # type: ignore[no-any-return]
 
     action = Action(**{**vars(tool.action()), "send": send})
-    line = deliver.Line(tool, action, lambda _: contextlib.nullcontext(), lambda _: None)
+    line = lines.unpaced(tool, action)
     deliver.deliver(
         line, [record(n) for n in range(3)], lambda found: told.update((one.row_key, o) for one, o in found)
     )
@@ -338,9 +333,69 @@ def test_only_the_rows_that_are_left_are_sent_again() -> None:
     assert told == dict.fromkeys("012", WRITTEN)
 
 
+def test_what_is_said_of_rows_and_what_ends_it_hold_no_secret() -> None:
+    token, told = "tok-VERYSECRET", list[Outcome]()
+
+    def send(_: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        with Progress({0: rejected(f"no {token}", f"Not with {token}.")}):
+            raise AccessError("denied", f"Nothing for {token}.", hint=f"Where is {token} from?") if batch else Stop
+
+    action = Action(**{**vars(Tool().action()), "send": send})
+    with pytest.raises(AccessError) as caught:
+        deliver.deliver(
+            lines.unpaced(None, action, secrets=(token,)),
+            [record(1), record(2)],
+            lambda found: told.extend(outcome for _, outcome in found),
+        )
+    assert [outcome.message for outcome in told] == ["Not with ********."]
+    assert token not in f"{told} {caught.value} {caught.value.hint} {caught.value.raw}"
+
+
+def refuses(then: BaseException) -> Callable[[Any, Sequence[Sending]], Sequence[Outcome]]:
+    """What loses its answer to the batch, refuses it when it comes again, and says that of its first half."""
+    said: list[BaseException] = [UnavailableError("cut", "Cut."), BatchRefused("no", "No."), then]
+
+    def send(_: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        if said and batch:
+            raise said.pop(0)
+        return [WRITTEN] * len(batch)
+
+    return send
+
+
+@pytest.mark.parametrize("then", [AccessError("denied", "No more."), Cancelled()])
+def test_both_halves_of_a_batch_that_may_be_there_are_known_when_the_first_stops(then: TidemillError) -> None:
+    told = dict[str, Outcome]()
+    action = Action(**{**vars(Tool().action()), "send": refuses(then)})
+    with pytest.raises(type(then)):
+        deliver.deliver(
+            lines.unpaced(None, action),
+            [record(n) for n in range(4)],
+            lambda found: told.update((one.row_key, o) for one, o in found),
+        )
+    assert {key: (one.status, one.unsure) for key, one in told.items()} == dict.fromkeys("0123", (Status.RETRY, True))
+    assert all(outcome.message for outcome in told.values())
+
+
+def test_a_half_that_was_not_sent_is_not_told_of() -> None:
+    tool, told = Tool(names_rows=False), list[str]()
+    tool.calls = [BatchRefused("no", "No."), UnavailableError("cut", "Cut.")]
+
+    def sleep(_: float) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        deliver.deliver(
+            lines.unpaced(None, tool.action(), sleep),
+            [record(n) for n in range(4)],
+            lambda found: told.extend(one.row_key for one, _ in found),
+        )
+    assert told == ["0", "1"]
+
+
 def test_who_asks_for_peace_is_left_in_peace_by_all() -> None:
     tool, held = Tool(), list[float]()
     tool.calls = [RetryableError("busy", "Busy.", after=42), None]
-    line = deliver.Line(None, tool.action(), lambda _: contextlib.nullcontext(), lambda _: None, held=held.append)
+    line = lines.unpaced(None, tool.action(), held=held.append)
     deliver.deliver(line, [record(1)], lambda _: None)
     assert held == [42]

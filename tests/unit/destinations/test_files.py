@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from tests import lines
 from tests.contract.api import Reply
 from tests.contract.apis.files import FilesApi, rows
 
@@ -62,7 +63,7 @@ def sent(
         contextlib.closing(http),
         FILES.open(FilesSettings(**settings), Outlet(http, time.sleep)) as client,
     ):
-        line = deliver.Line(client, chosen, lambda _: contextlib.nullcontext(), lambda _: None)
+        line = lines.unpaced(client, chosen)
         deliver.deliver(line, records, lambda told: found.update({one.row_key: said for one, said in told}))
     return [found[str(number)] for number in range(len(made))]
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from tests import lines
 from tests.contract.api import Reply
 from tests.contract.apis.google_sheets import EMAIL, ID, GoogleSheetsApi, Sheet, key
 
@@ -54,7 +55,7 @@ def sent(
     http.observe = seen.append if seen is not None else None
     settings = GoogleSheetsSettings(**api.settings())
     with contextlib.closing(http), GOOGLE_SHEETS.open(settings, Outlet(http, time.sleep)) as client:
-        line = deliver.Line(client, action, lambda _: contextlib.nullcontext(), lambda _: None)
+        line = lines.unpaced(client, action)
         deliver.deliver(line, records, lambda told: found.update({one.row_key: said for one, said in told}))
     return [found[str(number)] for number in range(len(rows))]
 

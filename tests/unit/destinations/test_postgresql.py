@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import pytest
+from tests import lines
 from tests.unit.destinations import by_hand
 
 from tidemill.destinations import deliver
@@ -74,7 +74,7 @@ def test_a_table_whose_name_is_no_unicode_is_told_of_the_row(action: str) -> Non
     made = {"table": "half \ud800", "columns": {"plan": "pro"}, **known_by}
     told: list[Outcome] = []
     found = POSTGRESQL.action(action)
-    line = deliver.Line(None, found, lambda _: contextlib.nullcontext(), lambda _: None)
+    line = lines.unpaced(None, found)
     deliver.deliver(line, [by_hand.record(found, made)], lambda outcomes: told.extend(one for _, one in outcomes))
     assert [(one.status, one.code) for one in told] == [(Status.REJECTED, deliver.NOT_TEXT)]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from tests import lines
 from tests.contract.api import Reply
 from tests.contract.apis.slack import PATH, SlackApi
 
@@ -37,7 +38,7 @@ def sent(api: SlackApi, made: Mapping[str, Any]) -> Outcome:
     http = Http(Guard(["127.0.0.1"]))
     settings = SlackSettings(**api.settings())
     with contextlib.closing(http), SLACK.open(settings, Outlet(http, time.sleep)) as client:
-        line = deliver.Line(client, ACTION, lambda _: contextlib.nullcontext(), lambda _: None)
+        line = lines.unpaced(client, ACTION)
         record = Record("1", "id", Op.ADDED, Mode.INSERT, mapped)
         deliver.deliver(line, [record], lambda told: found.extend(said for _, said in told))
     return found[0]
