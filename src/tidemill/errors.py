@@ -103,9 +103,14 @@ class RetryableError(TidemillError):
 
 
 class UnavailableError(TidemillError):
-    """A service that we need did not answer until the deadline. Nothing was lost: the same command goes on later."""
+    """A service that we need did not answer until the deadline. Nothing was lost: the same command goes on later, after
+    `after` seconds if it has asked for that."""
 
     exit_code = 7
+
+    def __init__(self, code: str, message: str, *, hint: str = "", raw: str = "", after: float | None = None) -> None:
+        super().__init__(code, message, hint=hint, raw=raw)
+        self.after = after
 
 
 class Cancelled(TidemillError):  # noqa: N818 - not an error to the person who asked for it

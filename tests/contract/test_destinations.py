@@ -132,6 +132,13 @@ def test_a_call_that_is_told_to_come_later_is_made_again_when_it_may(case: Case)
     case.assert_taken(range(5))
 
 
+def test_a_failure_that_says_when_it_is_over_is_waited_for(case: Case) -> None:
+    case.api.faults = [Reply(503, {}, {"Retry-After": "11"})]
+    case.deliver([case.record(n) for n in range(5)])
+    assert max(case.waits) >= (11 if case.api.tells_when else 0.5)
+    assert set(case.statuses().values()) == {Status.WRITTEN}
+
+
 def test_a_call_whose_answer_is_lost_is_made_again_with_the_same_ids(case: Case) -> None:
     case.api.faults = [Reply(cut=True, after=True), Reply(503, {}, after=True)]
     case.deliver([case.record(n) for n in range(5)])

@@ -51,7 +51,7 @@ def checked(answer: Answer, who: str, secrets: Iterable[str] = (), *, hint: str 
     if status in _OF_ADDRESS:
         raise ConfigError("destination_address", told, hint=hint or "Look at the address, the region and the ids.")
     if status >= 500:
-        raise UnavailableError("destination_failed", told, hint="It is tried again.")
+        raise UnavailableError("destination_failed", told, hint="It is tried again.", after=answer.after)
     raise BatchRefused("destination_refused", told)
 
 

@@ -266,8 +266,7 @@ def _try(line: Line, rows: _Rows, found: Found) -> None:
                 return
             if not isinstance(error, RetryableError | UnavailableError):
                 raise error
-            failed, code = error.message, error.code
-            after = error.after if isinstance(error, RetryableError) else None
+            failed, code, after = error.message, error.code, error.after
             if after:
                 line.held(min(after, _LONGEST_SECONDS))
             if number == _TRIES or (after or 0.0) > _LONGEST_SECONDS:

@@ -109,8 +109,9 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """What an account of the destination allows, for all workers together: requests and rows in a time (seconds), and
-    batches at once. None: as many as come."""
+    """What an account of the destination allows, for all workers together: requests and rows in any stretch of so many
+    seconds, and batches at once. None: as many as come, until it asks to be left alone for a time (Retry-After), which
+    all workers do."""
 
     calls: int | None = None
     rows: int | None = None

@@ -193,6 +193,8 @@ def test_who_asks_to_wait_is_left_alone_by_all(books: SyncBooks, database: Datab
     books.paces.hold("a", 30)
     books.paces.hold("a", 10)
     assert 29 < take(books) <= 30
+    unlimited = books.paces.take("a", calls=0, rows=0, most_calls=None, most_rows=None, seconds=1)
+    assert 29 < unlimited <= 30, "also by who may call as often as it likes"
     age(database, 31)
     assert take(books) == 0
 

@@ -393,9 +393,10 @@ def test_a_half_that_was_not_sent_is_not_told_of() -> None:
     assert told == ["0", "1"]
 
 
-def test_who_asks_for_peace_is_left_in_peace_by_all() -> None:
+@pytest.mark.parametrize("error", [RetryableError, UnavailableError])
+def test_who_asks_for_peace_is_left_in_peace_by_all(error: type[RetryableError] | type[UnavailableError]) -> None:
     tool, held = Tool(), list[float]()
-    tool.calls = [RetryableError("busy", "Busy.", after=42), None]
+    tool.calls = [error("busy", "Busy.", after=42), None]
     line = lines.unpaced(None, tool.action(), held=held.append)
     deliver.deliver(line, [record(1)], lambda _: None)
     assert held == [42]

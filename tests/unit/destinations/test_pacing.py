@@ -9,19 +9,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.contract.api import Api
 from tests.contract.apis.hubspot import HubSpotApi
 from tests.contract.apis.klaviyo import KlaviyoApi
 from tests.contract.apis.mixpanel import MixpanelApi
+from tests.contract.apis.salesforce import SalesforceApi
 from tests.unit.destinations import by_hand
 
 from tidemill.destinations import deliver, registry
 from tidemill.destinations.port import Outcome, Pace, Status
+from tidemill.destinations.salesforce.config import SALESFORCE, SalesforceSettings
 from tidemill.errors import Cancelled
 from tidemill.outbound.client import Http
 from tidemill.outbound.guard import Guard
 from tidemill.reverse_etl import line
-from tidemill.reverse_etl.pacing import Pacer
+from tidemill.reverse_etl.pacing import Bucket, Pacer
 
 
 class Budget:
@@ -40,6 +44,26 @@ class Budget:
 
     def hold(self, account: str, seconds: float) -> None:
         raise AssertionError(f"nobody asked to wait {seconds} seconds for {account}")
+
+
+class Held(Budget):
+    """Gives what is asked for, unless somebody was asked to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.asked = 0.0, 0
+
+    def take(self, account: str, *, calls: int, rows: int, **_: Any) -> float:
+        self.asked += 1
+        return self.left or super().take(account, calls=calls, rows=rows)
+
+    def hold(self, account: str, seconds: float) -> None:
+        assert account == "a"
+        self.left = seconds
+
+    def passes(self, seconds: float) -> None:
+        """Time goes by."""
+        self.left = max(0.0, self.left - seconds)
 
 
 @contextlib.contextmanager
@@ -113,4 +137,83 @@ def test_what_was_taken_at_once_is_used_before_more_is_asked_for() -> None:
     pacer = Pacer("a", Pace(calls=1_000), budget, free, lambda _: None)
     for _ in range(120):
         pacer.turn()
-    assert budget.calls == 150  # in shares of a twentieth of a second
+    assert budget.calls == 135  # in shares of a twentieth of a second, of nine tenths of what is allowed
+
+
+PACES = [Pace(), Pace(at_once=15), Pace(calls=100), Pace(calls=1_000), Pace(rows=30_000), Pace(calls=5, rows=10)]
+
+
+@pytest.mark.parametrize("pace", PACES, ids=str)
+def test_what_one_worker_was_asked_to_wait_all_wait(pace: Pace) -> None:
+    budget, pauses = Held(), list[float]()
+    times = iter(range(1_000))
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        budget.passes(seconds)
+
+    one, other = (Pacer("a", pace, budget, free, sleep, lambda: float(next(times))) for _ in range(2))
+    for pacer in (one, other, one):
+        with pacer(1):
+            pacer.turn()
+    assert not pauses
+    one.hold(12)
+    with other(1):
+        other.turn()
+    assert sum(pauses) == 12
+    with one(1):
+        one.turn()
+    assert sum(pauses) == 12
+
+
+@pytest.mark.parametrize("pace", PACES, ids=str)
+def test_who_was_asked_to_wait_waits_whatever_it_took_before(pace: Pace) -> None:
+    budget, pauses = Held(), list[float]()
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        budget.passes(seconds)
+
+    pacer = Pacer("a", pace, budget, free, sleep, lambda: 1.0)
+    with pacer(1):
+        pacer.turn()
+        pacer.hold(3)
+        pacer.turn()
+    with pacer(1):
+        pass
+    assert pauses == [3.0]
+
+
+def test_where_any_number_is_allowed_it_is_not_asked_before_each_request() -> None:
+    budget, now = Held(), 100.0
+    pacer = Pacer("a", Pace(), budget, free, lambda _: None, lambda: now)
+    for _ in range(50):
+        pacer.turn()
+    assert budget.asked == 1
+    now += 1
+    pacer.turn()
+    assert budget.asked == 2
+
+
+@given(st.integers(1, 200_000), st.sampled_from([1.0, 3.0, 10.0, 60.0, 86_400.0]))
+def test_in_no_stretch_of_time_there_is_more_than_is_allowed(most: int, seconds: float) -> None:
+    bucket = Bucket.of(Pace(calls=most, seconds=seconds))
+    assert bucket.calls is not None
+    in_all = bucket.calls + seconds * bucket.calls / bucket.seconds  # a bucket that is full, and what comes into it
+    assert in_all <= most + 1.001  # of few there is one at once, and one at the end
+    assert seconds * bucket.calls / bucket.seconds >= most * 0.5
+
+
+def test_calls_and_rows_of_a_pace_are_counted_in_the_same_time() -> None:
+    bucket = Bucket.of(Pace(calls=100, rows=30_000, seconds=9.0))
+    assert (bucket.calls, bucket.rows, bucket.seconds) == (10, 3_000, 1.0)
+
+
+def test_salesforce_is_asked_no_more_than_the_licences_allow() -> None:
+    with contextlib.closing(SalesforceApi()) as api:
+        budget = Budget()
+        told = sent(api, "records", 5, budget)
+        assert {outcome.status for outcome in told.values()} == {Status.WRITTEN}
+        assert budget.calls >= len(api.asked) > 4  # it is looked whether the job has ended, too
+        settings = {**api.settings(), "calls_per_day": 20_000}
+        assert SALESFORCE.pace(SalesforceSettings(**settings)) == Pace(calls=20_000, seconds=86_400.0)

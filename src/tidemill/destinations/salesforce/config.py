@@ -1,4 +1,8 @@
-"""What Salesforce is."""
+"""What Salesforce is.
+
+Sources: research on reverse ETL, section 3.3 (Salesforce): 15,000 batches in 24 hours; the vendor's page "API Request
+Limits and Allocations" on requests.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Self
 import pydantic
 from pydantic import Field, SecretStr
 
-from tidemill.destinations.port import Destination, Settings
+from tidemill.destinations.port import Destination, Pace, Settings
 from tidemill.destinations.salesforce import actions, client
 from tidemill.errors import ConfigError
 from tidemill.outbound import urls
@@ -22,6 +26,12 @@ class SalesforceSettings(Settings):
     client_secret: SecretStr | None = Field(default=None, description="The consumer secret of that app.")
     access_token: SecretStr | None = Field(
         default=None, description="A token, instead of an app. It ends when its session ends."
+    )
+    calls_per_day: int = Field(
+        default=50_000,
+        ge=1_000,
+        description="Most requests in 24 hours, of all workers. Salesforce allows 15,000 (Developer Edition), or "
+        "100,000 and more by your licences, for all programs together.",
     )
     version: str = Field(default="62.0", pattern=r"^\d{2,3}\.0$", description="Of the API, at least 53.0.")
     endpoint: str | None = Field(default=None, description="Another address of the API, for a proxy of yours.")
@@ -57,4 +67,7 @@ SALESFORCE = Destination(
     settings=SalesforceSettings,
     actions=(actions.RECORDS,),
     open=client.SalesforceClient.open,
+    # A job of 10,000 rows takes some twelve requests, for it is looked at until it has ended: so the 15,000 batches
+    # that Salesforce allows in that time are not come to, either, unless most jobs are small.
+    pace=lambda settings: Pace(calls=settings.calls_per_day, seconds=86_400.0),
 )
