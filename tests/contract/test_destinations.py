@@ -262,6 +262,8 @@ def test_a_destination_says_what_it_is() -> None:
         assert found.name == name
         for action in found.actions:
             assert action.modes, (name, action.name)
+            if action.modes != (Mode.DELETE,):
+                assert Op.DELETED not in action.modes[0].ops, "nothing is deleted unless somebody says so"
             assert action.description.endswith("."), (name, action.name)
             for field in action.fields:
                 assert field.description.endswith("."), (name, action.name, field.name)

@@ -256,9 +256,9 @@ class Action:
     """One thing that a destination can do with rows.
 
     `fields`: what a mapping may name; with `more`, any other name, too. `modes`: what it can be used for; the first is
-    proposed. `check`: what is wrong with a record, beyond its fields, where the API would drop it without a word.
-    `group`: records that may share a call give the same; `distinct`: two that give the same may not share one (None:
-    any two may). `encode`: the form in which it goes into a call.
+    proposed, and deletes nothing if there is another. `check`: what is wrong with a record, beyond its fields, where
+    the API would drop it without a word. `group`: records that may share a call give the same; `distinct`: two that
+    give the same may not share one (None: any two may). `encode`: the form in which it goes into a call.
     """
 
     name: str

@@ -316,13 +316,13 @@ GROUP = Action(
 COHORT = Action(
     name="cohort",
     title="Members of a cohort",
-    description="Rows are who is in a cohort: who is added comes in, who is deleted goes.",
+    description="Who is in a cohort: who is added comes in; in the modes mirror and delete, who is gone goes.",
     fields=(
         Field("cohort_id", "Cohort ID", "Of a cohort that there is.", required=True, on_delete=True),
         USER_ID,
         Field("amplitude_id", "Amplitude ID", "Amplitude's own id of the user.", personal=True),
     ),
-    modes=(Mode.MIRROR, Mode.UPSERT, Mode.INSERT, Mode.DELETE),
+    modes=(Mode.UPSERT, Mode.MIRROR, Mode.INSERT, Mode.DELETE),
     # A cohort that is changed twice at once answers 429.
     limits=Limits(rows=500, bytes=1_000_000, row_bytes=10_000, at_once=1),
     encode=encode_member,

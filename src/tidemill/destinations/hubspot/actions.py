@@ -306,7 +306,7 @@ def _batch_of_member(record: Record) -> Hashable:
 LISTS = Action(
     name="list",
     title="Members of a list",
-    description="Each row is a record on a static list: added, and taken off when the row is gone.",
+    description="Each row is put on a static list; in the modes mirror and delete, it is taken off when it is gone.",
     fields=(
         Field(
             "list_id",
@@ -320,7 +320,7 @@ LISTS = Action(
         _ID_PROPERTY,
         _ID,
     ),
-    modes=(Mode.MIRROR, Mode.UPSERT, Mode.INSERT, Mode.DELETE),
+    modes=(Mode.UPSERT, Mode.MIRROR, Mode.INSERT, Mode.DELETE),
     limits=Limits(rows=500, bytes=1_000_000, row_bytes=1_000),
     group=_batch_of_member,
     distinct=_object,

@@ -66,13 +66,13 @@ def _batch(record: Record) -> Hashable:
 LISTS = Action(
     name="list",
     title="Members of a list",
-    description="Each row is a profile on a list: added, and taken off when the row is gone.",
+    description="Each row is put on a list; in the modes mirror and delete, it is taken off when it is gone.",
     fields=(
         Field("list_id", "List", "Its id, as in the address of its page.", required=True, on_delete=True),
         *WHO,
         OWN_ID,
     ),
-    modes=(Mode.MIRROR, Mode.UPSERT, Mode.INSERT, Mode.DELETE),
+    modes=(Mode.UPSERT, Mode.MIRROR, Mode.INSERT, Mode.DELETE),
     limits=Limits(rows=500, bytes=1_000_000, row_bytes=1_000),
     check=lambda record: has_id(record, (*IDS, "id")),
     group=_batch,

@@ -79,7 +79,7 @@ SEND = Action(
     description="Each row as an object with what was mapped.",
     fields=(),
     more=True,
-    modes=(Mode.MIRROR, Mode.UPSERT, Mode.INSERT, Mode.UPDATE, Mode.DELETE),
+    modes=(Mode.UPSERT, Mode.MIRROR, Mode.INSERT, Mode.UPDATE, Mode.DELETE),
     limits=Limits(rows=500, bytes=4_000_000, row_bytes=1_000_000),
     encode=encode,
     send=send,
