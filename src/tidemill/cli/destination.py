@@ -32,19 +32,22 @@ def show_kind(
     kind: str = typer.Argument(help="The tool; see tidemill destination kinds."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
-    """Show what a tool can do with rows: actions, modes, fields, limits."""
-    from tidemill.destinations import registry
+    """Show a tool: the settings of an account, its pace, and what can be done with rows: modes, limits, fields."""
+    from tidemill.destinations import described, registry
 
     found = registry.get(kind)
     if as_json:
         output.print_json(destination_options.described(found))
         return
-    output.say(f"{found.title}: {found.description}\nIts own documentation: {found.page}")
+    output.say(f"{found.title}: {found.description}\nIts own documentation: {found.page}\n")
+    accounts = [(one.name, one.kind, one.left_out, one.description) for one in described.settings(found)]
+    output.print_table(("SETTING", "KIND", "LEFT OUT", "DESCRIPTION"), accounts, empty="No settings.")
+    output.say(f"Pace of an account: {described.pace(found)}.")
     for action in found.actions:
-        modes = ", ".join(mode.value for mode in action.modes)
-        output.say(f"\n{action.name}: {action.description}\n  modes: {modes}; {action.limits.rows:,} rows a call")
+        modes, limits = described.modes(action), described.limits(action.limits)
+        output.say(f"\n{action.name}: {action.description}\n  modes: {modes}\n  limits: {limits}")
         rows = [
-            (field.name, field.kind.value, "yes" if field.required else "", field.description)
+            (field.name, described.kind(field), described.needed(action, field), field.description)
             for field in action.fields
         ]
         other = "Any names." if action.more else ""

@@ -175,6 +175,7 @@ def described(destination: Destination) -> dict[str, Any]:
         "title": destination.title,
         "description": destination.description,
         "settings": destination.settings.model_json_schema(),
+        "pace": destination.pace(destination.settings.model_construct()),
         "actions": [
             {
                 "name": action.name,

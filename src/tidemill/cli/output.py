@@ -31,8 +31,13 @@ for _name in ("stdout", "stderr"):
 
 #: For people who read along. Data goes to standard output, everything else to standard error.
 #: Into a pipe or a file, a row of a table is a line, however long.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 10_000)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(
+    highlight=False,
+    emoji=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 10_000,
+)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 #: Control characters: ESC and the like begin commands to a terminal.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
