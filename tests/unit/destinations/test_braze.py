@@ -141,6 +141,15 @@ def test_errors_of_nobody_knows_which_row_count_for_none_as_written(said: dict[s
         actions.outcomes(said, "events", 2)
 
 
+def test_rows_that_wait_for_the_end_of_a_maintenance_are_not_sent_twice(api: BrazeApi) -> None:
+    api.faults = [Reply(202, {"message": "queued"})]
+    made = {"external_id": "u1", "name": "rented", "time": "2026-11-01T12:00:00Z"}
+    rows = [by_hand.record(actions.EVENTS, made, key=str(number)) for number in range(4)]
+    told = by_hand.delivered(BRAZE, api.settings(), actions.EVENTS, rows)
+    assert {outcome.status for outcome in told.values()} == {Status.WRITTEN}
+    assert len(api.asked) == 1
+
+
 def test_a_workspace_that_takes_fewer_objects_gets_fewer() -> None:
     api = BrazeApi(most=50)
     told = by_hand.delivered(BRAZE, api.settings(), actions.USERS, [user(number) for number in range(75)])

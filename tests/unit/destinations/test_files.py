@@ -24,7 +24,7 @@ from tidemill import settings as installation
 from tidemill.destinations import deliver, fields
 from tidemill.destinations.files import formats, places
 from tidemill.destinations.files.config import FILES, FilesSettings
-from tidemill.destinations.port import Mode, Op, Outcome, Outlet, Record, identity
+from tidemill.destinations.port import Mode, Op, Outcome, Outlet, Record, Status, identity
 from tidemill.errors import ConfigError
 from tidemill.outbound.client import Http
 from tidemill.outbound.guard import Guard
@@ -170,6 +170,14 @@ def test_a_file_that_is_refused_stops_the_sync_and_no_row_is_blamed(api: FilesAp
     with pytest.raises(ConfigError, match="expecting us-west-2"):
         sent(api.settings(), "csv", [{"columns": {"n": 1}}, {"columns": {"n": 2}}])
     assert not api.objects()
+
+
+def test_a_file_that_came_too_slowly_is_sent_again(api: FilesApi) -> None:
+    said = b"<Error><Code>RequestTimeout</Code><Message>Your socket connection was idle.</Message></Error>"
+    api.faults = [Reply(400, said)]
+    told = sent(api.settings(), "csv", [{"columns": {"n": 1}}])
+    assert [one.status for one in told] == [Status.WRITTEN]
+    assert len(api.objects()) == 1
 
 
 def test_a_bucket_that_is_not_there_is_said(api: FilesApi) -> None:

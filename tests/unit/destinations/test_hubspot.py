@@ -22,6 +22,10 @@ def api() -> Iterator[HubSpotApi]:
         yield found
 
 
+def statuses(told: dict[str, Outcome]) -> set[Status]:
+    return {outcome.status for outcome in told.values()}
+
+
 def row(number: int, **of: Any) -> Record:
     made = {"object_type": "contacts", "id_property": "email", "id": f"p{number}@example.com"}
     properties = of.pop("properties", {"firstname": f"P{number}"})
@@ -130,6 +134,17 @@ def test_how_long_is_waited_is_the_limits_window_if_it_is_not_said(api: HubSpotA
     told = delivered(api, "objects", [row(2)], waits.append)
     assert told["2"].status is Status.RETRY  # of a day's limit, nobody waits for the end
     assert not waits
+
+
+@pytest.mark.parametrize(("after", "waited"), [("7200", []), ("20", [20.0])])
+def test_an_account_that_is_moved_to_another_place_is_waited_for(
+    api: HubSpotApi, after: str, waited: list[float]
+) -> None:
+    waits: list[float] = []
+    api.faults = [Reply(477, {"status": "error", "message": "Migration in progress"}, {"Retry-After": after})]
+    told = delivered(api, "objects", [row(n) for n in range(3)], waits.append)
+    assert statuses(told) == {Status.WRITTEN if waited else Status.RETRY}
+    assert waits == waited
 
 
 def test_members_are_found_by_email_and_taken_off_again(api: HubSpotApi) -> None:

@@ -147,6 +147,18 @@ def test_a_call_that_is_too_large_is_halved(api: MixpanelApi) -> None:
     assert [len(asked.json()) for asked in api.asked] == [10, 5, 5]
 
 
+@pytest.mark.parametrize(("headers", "least"), [({}, 15.0), ({"Retry-After": "42"}, 42.0)])
+def test_a_limit_that_is_counted_by_the_minute_is_waited_for(
+    api: MixpanelApi, headers: dict[str, str], least: float
+) -> None:
+    waits: list[float] = []
+    api.faults = [Reply(429, {"code": 429, "error": "Project exceeded rate limits."}, headers)] * 3
+    rows = [by_hand.record(actions.EVENTS, api.fields("events", n), key=str(n)) for n in range(3)]
+    told = by_hand.delivered(MIXPANEL, api.settings(), actions.EVENTS, rows, waits)
+    assert {outcome.status for outcome in told.values()} == {Status.WRITTEN}
+    assert waits == [least] * 3
+
+
 def test_no_outcome_holds_the_token(api: MixpanelApi) -> None:
     said = {"index": 0, "message": f'bad: {{"$token": "{apis.TOKEN}"}}'}
     api.faults = [Reply(400, {"num_records_imported": 0, "failed_records": [said]})]

@@ -46,6 +46,8 @@ _DELETED = {
 #: Which of several users of one address is deleted: without it none is.
 _FIRST = ["identified", "most_recently_updated"]
 _REFUSED = "braze_refused"
+#: Messages of calls that were taken (Braze's page "Errors and responses").
+_TAKEN = frozenset({"success", "queued"})
 
 
 def check(record: Record) -> Outcome | None:
@@ -137,7 +139,8 @@ def _send(array: str, client: BrazeClient, batch: Sequence[Sending]) -> list[Out
 
 
 def outcomes(said: dict[str, Any], array: str, number: int) -> list[Outcome]:
-    """Of an answer: with the message `success` all are written but those that it names; with another none is.
+    """Of an answer: with the message `success` all are written but those that it names; with `queued` all are, when
+    Braze has ended its maintenance; with another none is.
 
     Raises
     ------
@@ -153,7 +156,7 @@ def outcomes(said: dict[str, Any], array: str, number: int) -> list[Outcome]:
             found[index] = rejected("braze_rejected", str(error.get("type") or error)[:500])
         else:
             unnamed.append(str(error)[:500])
-    if message.lower() == "success" and not unnamed:
+    if message.lower() in _TAKEN and not unnamed:
         return found
     if WRITTEN not in found:
         return found

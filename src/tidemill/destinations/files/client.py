@@ -125,6 +125,9 @@ class _Bucket:
 
     def _checked(self, answer: Answer) -> None:
         """Raise what an answer means. Nothing that is in a file is a reason to refuse it: it is never of a row."""
+        if answer.status == 400 and _code(answer) == "RequestTimeout":  # the network was too slow
+            told = f"{self._settings.place} has not got the file in time."
+            raise UnavailableError("destination_failed", told, hint="It is tried again.")
         if 400 <= answer.status < 500 and answer.status not in {401, 403, 404, 405, 408, 409, 410, 429}:
             said = network.plain(answer.body[:2_000], self._settings.secrets)
             raise ConfigError(

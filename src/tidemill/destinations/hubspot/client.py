@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 _LOOKED_UP = 100
 #: Seconds until a limit that is used up is filled again, where the answer does not say.
 _WINDOWS = {"DAILY": 3_600.0, "TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
+#: Statuses by which HubSpot asks to come later. An account is moved for up to a day (its page on error handling).
+_BUSY = {
+    429: "It is tried again. Do others use up the account's calls?",
+    477: "HubSpot moves the account to another place: the rows come with a later run.",
+}
 #: The code of what is there already.
 CONFLICT = "hubspot_conflict"
 _HINT = "Look at the token, and at the scopes of the private app: the objects' write scopes, and crm.lists.write."
@@ -86,11 +91,11 @@ class HubSpotClient:
             "Content-Type": "application/json",
         }
         answer = self._http.request(method, settings.endpoint.rstrip("/") + path, headers=headers, body=body)
-        if answer.status == 429:
+        if answer.status in _BUSY:
             raise RetryableError(
                 "destination_busy",
-                f"HubSpot answers 429: {answer.said(settings.secrets)}.",
-                hint="It is tried again. Do others use up the account's calls?",
+                f"HubSpot answers {answer.status}: {answer.said(settings.secrets)}.",
+                hint=_BUSY[answer.status],
                 after=answer.after if answer.after is not None else _window(answer),
             )
         if answer.status == 409:  # of a batch: something in it is there already, which will not pass
