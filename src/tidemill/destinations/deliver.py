@@ -36,10 +36,20 @@ _TRIES, _FIRST_SECONDS, _MOST_SECONDS = 5, 1.0, 60.0
 _LONGEST_SECONDS = 300.0
 #: So many calls in a row that were tried in vain: the others are not tried, for they would fare alike.
 GIVES_UP_AFTER = 3
+_NOTHING_LOST = "Nothing is lost: they come with the next run."
 TOO_LARGE, NOT_TEXT = "row_too_large", "row_not_text"
 
 Found = list[tuple[Record, Outcome]]
 Told = Callable[[Sequence[tuple[Record, Outcome]]], None]
+
+
+@dataclasses.dataclass
+class Trouble:
+    """What a destination does to the calls of a line, whatever is delivered by it. `failures`: calls in a row that were
+    tried in vain; `later`: what it said, if it does not want to be called for long."""
+
+    failures: int = 0
+    later: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +57,8 @@ class Line:
     """How records get to a destination. `secrets`: what nothing that is said of a row may hold (Settings.secrets);
     `paced`: holds a batch of so many rows until the account's limits allow it (requests are held by `Http.turn`);
     `sleep`: see Outlet; `calls`: told of each call that was made (rows, bytes); `held`: told that the destination asked
-    for so many seconds of peace."""
+    for so many seconds of peace; `trouble`: what is known of the destination from records that were delivered
+    before."""
 
     client: Any
     action: Action
@@ -56,6 +67,7 @@ class Line:
     sleep: Callable[[float], None]
     calls: Callable[[int, int], None] = lambda _rows, _bytes: None
     held: Callable[[float], None] = lambda _: None
+    trouble: Trouble = dataclasses.field(default_factory=Trouble)
 
 
 def deliver(line: Line, records: Iterable[Record], told: Told) -> None:
@@ -68,11 +80,12 @@ def deliver(line: Line, records: Iterable[Record], told: Told) -> None:
         Nothing more can be delivered: what was not told of was not delivered.
     """
     line = dataclasses.replace(line, action=answers.guarded(line.action, line.secrets))
-    calls = _Calls(line, told)
+    calls, untried = _Calls(line, told), False
     with concurrent.futures.ThreadPoolExecutor(line.action.limits.at_once) as pool:
         try:
             for batch in _batches(line.action, _encoded(line.action, records, told)):
                 if calls.wait():
+                    untried = True
                     break
                 calls.begin(pool, batch)
         except BaseException as error:  # noqa: BLE001 - calls are waited for, then it is raised
@@ -80,21 +93,24 @@ def deliver(line: Line, records: Iterable[Record], told: Told) -> None:
         calls.finish()
     if calls.stopped:
         raise calls.stopped[0]
-    if calls.failures >= GIVES_UP_AFTER:
+    if line.trouble.failures >= GIVES_UP_AFTER:
         raise UnavailableError(
             "destination_down",
             "The destination has failed again and again: the other rows are not tried now.",
-            hint="Nothing is lost: they come with the next run.",
+            hint=_NOTHING_LOST,
+        )
+    if untried:
+        raise UnavailableError(
+            "destination_later", f"The other rows are not tried now: {line.trouble.later}", hint=_NOTHING_LOST
         )
 
 
 class _Calls:
-    """Those that are under way. `failures`: that were tried in vain, in a row; `stopped`: what ends it."""
+    """Those that are under way. `stopped`: what ends it."""
 
     def __init__(self, line: Line, told: Told) -> None:
         self._line, self._told = line, told
         self._moving: dict[concurrent.futures.Future[None], Found] = {}
-        self.failures = 0
         self.stopped: list[BaseException] = []
 
     def begin(self, pool: concurrent.futures.Executor, batch: Sequence[Sending]) -> None:
@@ -106,7 +122,8 @@ class _Calls:
         """Until another one may begin; whether none is to."""
         if len(self._moving) >= self._line.action.limits.at_once:
             self._settle(concurrent.futures.wait(self._moving, return_when=concurrent.futures.FIRST_COMPLETED).done)
-        return bool(self.stopped) or self.failures >= GIVES_UP_AFTER
+        trouble = self._line.trouble
+        return bool(self.stopped or trouble.later) or trouble.failures >= GIVES_UP_AFTER
 
     def finish(self) -> None:
         """Wait for all."""
@@ -119,7 +136,10 @@ class _Calls:
             try:
                 if outcomes:
                     vain = all(outcome.code == VAIN for _, outcome in outcomes)
-                    self.failures = self.failures + 1 if vain else 0
+                    trouble = self._line.trouble
+                    trouble.failures = trouble.failures + 1 if vain else 0
+                    if vain and (outcomes[0][1].after or 0.0) > _LONGEST_SECONDS:
+                        trouble.later = outcomes[0][1].message
                     self._told(outcomes)
                 future.result()
             except BaseException as error:  # noqa: BLE001 - the others are waited for, then it is raised

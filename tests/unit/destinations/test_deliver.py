@@ -157,6 +157,50 @@ def test_a_destination_that_is_down_is_left_alone_after_some_calls() -> None:
     assert len(tool.batches) < 40
 
 
+def test_a_destination_that_is_busy_for_long_is_asked_once() -> None:
+    tool, waits, told = Tool(), list[float](), list[Outcome]()
+    tool.calls = [RetryableError("busy", "No more calls today.", after=3_600)] * 10
+    action = tool.action(limits=Limits(rows=1, at_once=1))
+    with pytest.raises(UnavailableError, match="No more calls today") as caught:
+        deliver.deliver(
+            lines.unpaced(None, action, waits.append),
+            [record(n) for n in range(50)],
+            lambda found: told.extend(outcome for _, outcome in found),
+        )
+    assert caught.value.code == "destination_later"
+    assert len(tool.batches) == 1
+    assert [outcome.status for outcome in told] == [Status.RETRY]
+    assert not waits
+
+
+def test_a_destination_that_is_busy_for_long_is_not_asked_again_for_the_next_rows() -> None:
+    tool = Tool()
+    tool.calls = [RetryableError("busy", "No more calls today.", after=3_600)] * 10
+    line = lines.unpaced(None, tool.action())
+    deliver.deliver(line, [record(n) for n in range(3)], lambda _: None)
+    with pytest.raises(UnavailableError, match="No more calls today"):
+        deliver.deliver(line, [record(n) for n in range(3, 6)], lambda _: None)
+    assert tool.batches == [["0", "1", "2"]]
+
+
+def test_a_destination_that_is_down_is_left_alone_though_each_delivery_is_one_call() -> None:
+    tool = Tool()
+    tool.calls = [UnavailableError("down", "Down.")] * 10_000
+    line, deliveries = lines.unpaced(None, tool.action()), 0
+    with pytest.raises(UnavailableError):
+        for number in range(100):
+            deliver.deliver(line, [record(number)], lambda _: None)
+            deliveries += 1
+    assert deliveries == deliver.GIVES_UP_AFTER - 1
+
+
+def test_rows_that_are_all_tried_when_a_destination_is_busy_for_long_are_told_of_and_no_more() -> None:
+    tool = Tool()
+    tool.calls = [RetryableError("busy", "No more calls today.", after=3_600)]
+    told = delivered(tool.action(), [record(n) for n in range(3)])
+    assert {(outcome.status, outcome.after) for outcome in told.values()} == {(Status.RETRY, 3_600)}
+
+
 def test_a_credential_that_is_refused_ends_it_and_no_other_call_is_begun() -> None:
     tool = Tool()
     tool.calls = [None, AccessError("denied", "No.")]
