@@ -11,8 +11,8 @@ import argparse
 import contextlib
 import json
 import multiprocessing
-import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,29 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 GOAL = 20_000
 
 
-def serve(name: str, pipe: Any) -> None:
+class _Given:
+    """What the API of a destination asks of a test: a PostgreSQL of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def getfixturevalue(self, _: str) -> Any:
+        """It, begun."""
+        from tidemill.settings import Settings
+        from tidemill.store.postgres import open_postgres
+
+        return open_postgres(Settings(home=self._home))
+
+
+def serve(name: str, pipe: Any, home: Path) -> None:
     """The API of a destination, until it is told to end."""
     from tests.contract.everything import APIS
 
-    api = APIS[name]()
+    api = APIS[name].of(_Given(home))  # type: ignore[arg-type]
     action, rows = pipe.recv()
     pipe.send((api.settings(), [api.fields(action, number) for number in range(rows)]))  # it knows them, too, then
     pipe.recv()
-    os._exit(0)
+    api.close()
 
 
 def measured(name: str, action_name: str, rows: int) -> dict[str, Any]:
@@ -43,7 +57,8 @@ def measured(name: str, action_name: str, rows: int) -> dict[str, Any]:
     from tidemill.reverse_etl import mapping
 
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(name, theirs))
+    home = tempfile.TemporaryDirectory()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(name, theirs, Path(home.name)))
     process.start()
     ours.send((action_name, rows))
     settings_fields, source = ours.recv()
@@ -74,6 +89,7 @@ def measured(name: str, action_name: str, rows: int) -> dict[str, Any]:
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     ours.send(None)
     process.join()
+    home.cleanup()
     assert statuses == {Status.WRITTEN: rows}, statuses
     return {
         "name": name,
@@ -115,7 +131,7 @@ def main() -> None:
     found = []
     for name, destination in registry.everything().items():
         for action in destination.actions:
-            if action.limits.rows < 50 or (options.only and options.only != name) or name in {"files", "postgresql"}:
+            if action.limits.rows < 50 or (options.only and options.only != name):
                 continue
             found.append(measured(name, action.name, options.rows))
             print(json.dumps(found[-1]), flush=True)
