@@ -96,13 +96,18 @@ class Pacer:
             self._budget.hold(self._account, seconds)
 
     def _take(self, what: str, number: int, most: int | None) -> None:
-        """Wait until so many of what the account allows are ours, and the destination wants to be called."""
+        """Wait until so many of what the account allows are ours, and the destination wants to be called. More than
+        there can be at once are taken one bucket after the other."""
         while True:
             with self._lock:
-                wait = self._free() if most is None else self._taken(what, number, most)
-            if not wait:
+                part = number if most is None else min(number, most)
+                wait = self._free() if most is None else self._taken(what, part, most)
+            if wait:
+                self._sleep(min(wait, _LONGEST_SECONDS))
+                continue
+            number -= part
+            if number <= 0:
                 return
-            self._sleep(min(wait, _LONGEST_SECONDS))
 
     def _taken(self, what: str, number: int, most: int) -> float:
         """Take so many of the stock, which is filled if it must be. Gives the seconds to wait; 0 if they were taken."""

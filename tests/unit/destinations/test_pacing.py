@@ -117,6 +117,22 @@ def test_rows_are_counted_where_rows_are_what_is_allowed() -> None:
         assert budget.calls == 0
 
 
+def test_a_batch_that_is_larger_than_what_may_come_at_once_is_counted_whole() -> None:
+    budget, asked = Budget(), list[int]()
+    take = budget.take
+
+    def counted(account: str, *, calls: int, rows: int, **more: Any) -> float:
+        asked.append(rows)
+        return take(account, calls=calls, rows=rows, **more)
+
+    budget.take = counted  # type: ignore[method-assign]
+    pacer = Pacer("a", Pace(rows=1_000), budget, free, lambda _: None)
+    with pacer(450):
+        pass
+    assert budget.rows >= 450
+    assert max(asked) <= 100
+
+
 def test_a_request_waits_until_it_may_be_made() -> None:
     pauses: list[float] = []
 
