@@ -172,6 +172,12 @@ def test_more_failures_than_are_named_count_for_no_row_as_written(said: Any) -> 
         actions.outcomes(said, ROWS)
 
 
+def test_ids_that_differ_in_the_case_of_letters_are_those_of_two_users() -> None:
+    said = {"failCount": 1, "failedUpdates": {"conflictUserIds": ["U1"]}}
+    found = actions.outcomes(said, [{"userId": "u1"}, {"userId": "U1"}])
+    assert [one.status for one in found] == ["written", "rejected"]
+
+
 def test_a_row_that_names_no_user_is_set_aside_before_it_is_sent(api: IterableApi) -> None:
     (outcome,) = deliver(api, actions.USERS, user("1", email="", plan="pro")).values()
     assert outcome.status is Status.REJECTED

@@ -122,7 +122,7 @@ def _outcome(row: Mapping[str, Any], emails: Mapping[str, str], ids: Mapping[str
     if events and row.get("eventName") in events:
         return rejected("iterable_rejected", f"The project does not take events of the name {row['eventName']!r}.")
     for name, lists in (("email", emails), ("userId", ids)):
-        which = lists.get(str(row.get(name) or "").lower())
+        which = lists.get(_folded(row.get(name) or ""))
         if which in _PASSES:
             return again("iterable_failed", f"Iterable failed at this {name} ({which}).")
         if which:
@@ -135,10 +135,16 @@ def _named(said: Mapping[str, Any], kind: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, values in _lists(said):
         if name.endswith(kind):
-            found.update((str(value).lower(), name.removesuffix(kind)) for value in values if value)
+            found.update((_folded(value), name.removesuffix(kind)) for value in values if value)
         elif name in _PASSES:
-            found.update((str(value).lower(), name) for value in values if value)
+            found.update((_folded(value), name) for value in values if value)
     return found
+
+
+def _folded(value: Any) -> str:
+    """An address in small letters, for Iterable has them so; an id as it is."""
+    text = str(value)
+    return text.lower() if "@" in text else text
 
 
 def _lists(said: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
