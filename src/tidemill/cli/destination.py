@@ -33,13 +33,15 @@ def show_kind(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Show a tool: the settings of an account, its pace, and what can be done with rows: modes, limits, fields."""
+    from tidemill import documents
     from tidemill.destinations import described, registry
 
     found = registry.get(kind)
     if as_json:
         output.print_json(destination_options.described(found))
         return
-    output.say(f"{found.title}: {found.description}\nIts own documentation: {found.page}\n")
+    ours = documents.page(f"reference/destinations/{found.name}.md")
+    output.say(f"{found.title}: {found.description}\nMore: {ours}\nIts own documentation: {found.page}\n")
     accounts = [(one.name, one.kind, one.left_out, one.description) for one in described.settings(found)]
     output.print_table(("SETTING", "KIND", "LEFT OUT", "DESCRIPTION"), accounts, empty="No settings.")
     output.say(f"Pace of an account: {described.pace(found)}.")

@@ -49,6 +49,7 @@ def test_the_command_line_tells_of_settings_modes_limits_and_pace(name: str) -> 
     for one in described.settings(destination):
         assert one.name in said.output
     assert described.pace(destination) in said.output
+    assert f"docs/reference/destinations/{name}.md" in said.output
     for action in destination.actions:
         assert described.modes(action) in said.output
         assert described.limits(action.limits) in said.output
