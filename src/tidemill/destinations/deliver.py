@@ -43,6 +43,10 @@ Found = list[tuple[Record, Outcome]]
 Told = Callable[[Sequence[tuple[Record, Outcome]]], None]
 
 
+#: What says nothing of other calls.
+_OF_A_CALL = (RetryableError, UnavailableError, BatchRefused)
+
+
 @dataclasses.dataclass
 class Trouble:
     """What a destination does to the calls of a line, whatever is delivered by it. `failures`: calls in a row that were
@@ -282,7 +286,7 @@ def _try(line: Line, rows: _Rows, found: Found) -> None:
     try:
         for number in range(1, _TRIES + 1):
             error = _once(line, rows, found)
-            if error is None:
+            if error is None or (not rows.left and isinstance(error, _OF_A_CALL)):
                 return
             if not isinstance(error, RetryableError | UnavailableError):
                 raise error

@@ -361,6 +361,20 @@ def test_rows_of_a_job_that_is_not_waited_for_may_be_there() -> None:
     assert told["1"].message
 
 
+@pytest.mark.parametrize("error", [RetryableError("busy", "Busy."), BatchRefused("no", "No.")])
+def test_nothing_is_sent_again_when_all_rows_are_known(error: TidemillError) -> None:
+    tool, told, waits = Tool(), dict[str, Outcome](), list[float]()
+    action = Action(**{**vars(tool.action()), "send": partly(error, n0=WRITTEN, n1=rejected("bad", "It is bad."))})
+    deliver.deliver(
+        lines.unpaced(tool, action, waits.append),
+        [record(n) for n in range(2)],
+        lambda found: told.update((one.row_key, o) for one, o in found),
+    )
+    assert {key: one.status for key, one in told.items()} == {"0": Status.WRITTEN, "1": Status.REJECTED}
+    assert tool.batches == [["0", "1"]]
+    assert not waits
+
+
 def test_only_the_rows_that_are_left_are_sent_again() -> None:
     tool, told = Tool(), dict[str, Outcome]()
 
