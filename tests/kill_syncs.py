@@ -178,7 +178,7 @@ def as_it_should_be(installation: Installation, app: App, crm: Mortal, people: M
     for run in app.reverse_etl.syncs.runs(NAME, 1_000):
         assert run.status != "running"
         if run.status == "completed":
-            assert run.written + run.rejected + run.to_retry == run.planned
+            assert run.written + run.rejected + run.to_retry == run.extracted
     last = app.reverse_etl.syncs.show_run(NAME)
     assert (last.status, last.written, last.rejected, last.to_retry) == ("completed", 0, len(refused), 0)
     assert {reject.key for reject in app.reverse_etl.rejects.find(NAME)} == refused

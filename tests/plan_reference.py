@@ -72,6 +72,8 @@ class Reference:
             same = tried and known.failed == (version, kind)  # type: ignore[union-attr]
             delivered = kind in set(delivers)
             found["retried"] += tried and delivered
+            if kind is not Op.ADDED:
+                found[f"retried_{kind.value}"] += tried and delivered
             changes[key] = Change(kind, version, known.since if same and known else number, delivered)
         del found["forgotten"]
         return Counts(**found), changes

@@ -17,19 +17,23 @@ from tidemill.reverse_etl.views import RunView
 from tidemill.reverse_etl.watch import Watch
 
 NAME, TABLE = "crm", "people"
+_REFUSALS: dict[str, dict[str, Any]] = {
+    "bad": {"reason": "no such plan"},
+    "busy": {"reason": "not now", "retry": True},
+}
 MAPPING = {"n": {"@path": "$.id"}, "email": {"@path": "$.email"}, "plan": {"@path": "$.plan"}}
 
 
 class Crm(WebhookApi):
-    """Keeps people as they were sent last. It does not take those whose plan is `bad`."""
+    """Keeps people as they were sent last. It takes none whose plan is `bad`, and none now that is `busy`."""
 
     def handle(self, asked: Asked) -> Any:
         """See Api."""
         said = asked.json()
         errors = [
-            {"index": index, "reason": "no such plan"}
+            {"index": index, **_REFUSALS[row["data"]["plan"]]}
             for index, row in enumerate(said["rows"])
-            if row["data"].get("plan") == "bad"
+            if row["data"].get("plan") in _REFUSALS
         ]
         refused = {error["index"] for error in errors}
         for index, row in enumerate(said["rows"]):

@@ -84,8 +84,9 @@ def print_state(state: RunState, *, as_json: bool) -> None:
 
 
 def _say(run: RunView) -> None:
-    found = f"{run.added:,} added, {run.updated:,} updated, {run.deleted:,} deleted, {run.unchanged:,} unchanged"
+    changed = f"{run.added:,} added, {run.updated:,} updated, {run.deleted:,} deleted, {run.retried:,} retried"
     became = f"{run.written:,} written, {run.rejected:,} rejected, {run.to_retry:,} to retry"
+    became += f", {run.unsent:,} not sent" if run.unsent else ""
     if run.status == "skipped":
         output.done(f"{run.sync}: no table of the model has changed. Nothing was read. (--force runs it all the same.)")
         return
@@ -94,8 +95,11 @@ def _say(run: RunView) -> None:
         if run.error.get("hint"):
             output.say(output.safe(run.error["hint"]))
     else:
-        output.done(f"Run {run.number} of {run.sync}: {found}.")
-    output.say(f"  {became}; billed for {output.size(run.bytes_billed)}.")
+        given_up = f", {run.dropped:,} given up" if run.dropped else ""
+        output.done(f"Run {run.number} of {run.sync}: {changed}, {run.unchanged:,} unchanged{given_up}.")
+    output.say(f"  {run.extracted:,} extracted: {became}; billed for {output.size(run.bytes_billed)}.")
+    if run.noted:
+        output.say(f"  {output.number(run.noted, 'change')} noted, and not sent: it is not to deliver them.")
     for remark in run.notes:
         output.note(remark)
     if run.rejected or run.to_retry or run.invalid:
@@ -107,11 +111,17 @@ def _say(run: RunView) -> None:
 
 def _fields(run: RunView) -> dict[str, Any]:
     shown = {name.replace("_", " "): value for name, value in vars(run).items() if name not in {"error", "notes"}}
+    shown["bytes billed"] = output.size(run.bytes_billed)
     if run.notes:
         shown["notes"] = " ".join(run.notes)
-    if run.error:
-        shown |= {"error": f"{run.error['message']} [{run.error['code']}]", "what to do": run.error.get("hint") or "-"}
-    return shown
+    return shown | _why(run)
+
+
+def _why(run: RunView) -> dict[str, str]:
+    """Why a run did not come to its end, and what to do."""
+    if run.error is None:
+        return {}
+    return {"error": f"{run.error['message']} [{run.error['code']}]", "what to do": run.error.get("hint") or "-"}
 
 
 def print_runs(found: Sequence[RunView], *, as_json: bool) -> None:
@@ -119,12 +129,11 @@ def print_runs(found: Sequence[RunView], *, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
-    columns = ("SYNC", "RUN", "STATUS", "ADDED", "UPDATED", "DELETED", "WRITTEN", "REJECTED", "TO RETRY", "BEGAN")
-    rows = [
-        (r.sync, r.number, r.status, r.added, r.updated, r.deleted, r.written, r.rejected, r.to_retry, r.began_at)
-        for r in found
-    ]
-    output.print_table(columns, rows, empty="No runs.")
+    changes, outcomes = ("added", "updated", "deleted", "retried"), ("written", "rejected", "to_retry")
+    counts = [*changes, *outcomes]
+    columns = ("SYNC", "RUN", "STATUS", *(name.upper().replace("_", " ") for name in counts), "BEGAN")
+    rows = [(r.sync, r.number, r.status, *(getattr(r, name) for name in counts), r.began_at) for r in found]
+    output.print_table(columns, rows, empty="No runs. Begin one: tidemill sync run NAME")
 
 
 def print_syncs(found: Sequence[SyncView], *, as_json: bool) -> None:
@@ -183,6 +192,7 @@ def print_sync(sync: SyncView, *, as_json: bool) -> None:
         fields["before the next run"] = sync.pending
     if sync.last:
         fields["last run"] = f"{sync.last.number}, {sync.last.status}, {output.text(sync.last.began_at)}"
+        fields |= {f"its {name}" if name == "error" else name: said for name, said in _why(sync.last).items()}
     if sync.overdue_since:
         fields["overdue since"] = sync.overdue_since
     for trouble in sync.troubles:
@@ -204,7 +214,8 @@ def print_estimate(found: Estimate, *, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
-    output.print_fields({name.replace("_", " "): number for name, number in found.counts.items()})
+    shown = {name: number for name, number in found.counts.items() if number or not name.startswith("invalid_")}
+    output.print_fields({name.replace("_", " "): number for name, number in shown.items()})
     output.say(f"The plan is billed for {output.size(found.bytes_billed)}, ${found.dollars:.4f}.")
     for sample in found.samples:
         output.print_json(sample)

@@ -44,7 +44,7 @@ def _rows(books: SyncBooks, sync: Sync, run: SyncRun) -> Verdict:
     over, found = [], []
     # Of rows that were refused before, each run would say the same.
     refused = books.rejects.refused(sync.id, run.number)
-    rows = view.planned - view.retried + sum(number for code, _, number in refused if code.startswith(_INVALID))
+    rows = view.extracted - view.retried + sum(number for code, _, number in refused if code.startswith(_INVALID))
     if rows or not books.rejects.count(sync.id):
         alarm = alarms.rejects(sync.name, rows, spec.reject_share, refused)
         found += [alarm] if alarm else []
@@ -52,7 +52,7 @@ def _rows(books: SyncBooks, sync: Sync, run: SyncRun) -> Verdict:
     alarm = None
     if spec.deviation is not None:
         usual = books.runs.planned(sync.id, run.number, alarms.RUNS)
-        alarm = alarms.deviation(sync.name, view.planned, usual, spec.deviation)
+        alarm = alarms.deviation(sync.name, view.extracted, usual, spec.deviation)
     found += [alarm] if alarm else []
     over += [] if alarm else [Cause.DEVIATION]
     return Verdict(tuple(over), tuple(found))

@@ -16,7 +16,7 @@ from tidemill.reverse_etl import line
 from tidemill.reverse_etl.plan.port import Planner, PlanRow
 from tidemill.reverse_etl.run import record_of
 from tidemill.reverse_etl.syncs import SyncService
-from tidemill.reverse_etl.views import Estimate, Tried
+from tidemill.reverse_etl.views import Estimate, Tried, counted
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts, since
 from tidemill.store.records_sync import SyncRun
@@ -40,8 +40,10 @@ class Trials:
             rows = planner.rows(job.wanted, planned.pieces[0])[:_SAMPLES] if planned.pieces else []
         samples = tuple({"key": row.key, "op": row.op.value, **_shown(record_of(job, row))} for row in rows)
         price = self._parts.settings.price_query_tib
+        found = dataclasses.asdict(planned)
+        why = {name: number for name, number in found["counts"].items() if name.startswith("invalid_")}
         return Estimate(
-            counts=dataclasses.asdict(planned.counts),
+            counts={**counted(found), **why},
             known=planned.known,
             samples=samples,
             bytes_billed=planned.bytes_billed,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime as dt
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from tidemill.reverse_etl.spec import SyncSpec
@@ -12,11 +14,31 @@ from tidemill.store.records_notify import Trouble
 from tidemill.store.records_sync import SyncRun
 
 
+def counted(plan: Mapping[str, Any]) -> dict[str, int]:
+    """Rows of a plan as told: each in one of added, updated, deleted, retried, unchanged, invalid and dropped; and
+    how many of the first four are extracted, and how many noted."""
+    counts: collections.Counter[str] = collections.Counter(plan.get("counts", {}))
+    tried = {op: counts[f"retried_{op}"] for op in ("updated", "deleted")}
+    tried["added"] = counts["retried"] - sum(tried.values())
+    extracted = sum(piece["rows"] for piece in plan.get("pieces", ()))
+    return {
+        **{op: counts[op] - tried[op] for op in ("added", "updated", "deleted")},
+        **{name: counts[name] for name in ("retried", "unchanged", "dropped")},
+        "invalid": sum(value for name, value in counts.items() if name.startswith("invalid_")),
+        "extracted": extracted,
+        "noted": counts["added"] + counts["updated"] + counts["deleted"] - extracted,
+    }
+
+
 @dataclasses.dataclass(frozen=True)
 class RunView:
-    """A run. Of the rows of the model: `added`, `updated`, `deleted`, `unchanged` since they were delivered; `invalid`:
-    that cannot be. Of those that were to be delivered: `planned` how many, `retried` of them were tried before;
-    `written`, `rejected`, `to_retry`: what became of them."""
+    """A run. Of the rows of the model: `added`, `updated`, `deleted`, `unchanged` since they were delivered; `retried`:
+    such as an earlier run had tried already; `invalid`: that cannot be delivered; `dropped`: that somebody gave up.
+
+    `extracted`: those that were to be delivered; `noted`: whose change the mode does not deliver. `written`,
+    `rejected`, `to_retry`, `unsent`: what became of those that were to be. So each is in one of them:
+    added + updated + deleted + retried = extracted + noted, and extracted = written + rejected + to_retry + unsent.
+    """
 
     id: uuid.UUID
     sync: str
@@ -26,14 +48,16 @@ class RunView:
     added: int
     updated: int
     deleted: int
+    retried: int
     unchanged: int
     invalid: int
     dropped: int
-    retried: int
-    planned: int
+    extracted: int
+    noted: int
     written: int
     rejected: int
     to_retry: int
+    unsent: int
     bytes_billed: int
     error: dict[str, str] | None
     notes: tuple[str, ...]
@@ -44,22 +68,18 @@ class RunView:
     @classmethod
     def of(cls, run: SyncRun, sync: str) -> RunView:
         """The view of a run."""
-        plan = run.plan or {}
-        counts: dict[str, int] = plan.get("counts", {})
+        counts = counted(run.plan or {})
         return cls(
             id=run.id,
             sync=sync,
             number=run.number,
             status=run.status,
             step=run.step,
-            **{
-                name: counts.get(name, 0) for name in ("added", "updated", "deleted", "unchanged", "dropped", "retried")
-            },
-            invalid=sum(value for name, value in counts.items() if name.startswith("invalid_")),
-            planned=sum(piece["rows"] for piece in plan.get("pieces", ())),
+            **counts,
             written=run.written,
             rejected=run.rejected,
             to_retry=run.to_retry,
+            unsent=counts["extracted"] - run.written - run.rejected - run.to_retry,
             bytes_billed=run.bytes_billed,
             error=run.error,
             notes=tuple(run.notes),
@@ -113,7 +133,8 @@ class SyncView:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A dry run: rows by what would become of them, how some would be sent, and what the plan is billed for."""
+    """A dry run: rows as `counted`, with why they are invalid, how some would be sent, and what the plan is billed
+    for."""
 
     counts: dict[str, int]
     known: int

@@ -29,7 +29,7 @@ def app(installation: Installation) -> Any:
 
 
 def counts(run: RunView) -> dict[str, int]:
-    names = ("added", "updated", "deleted", "unchanged", "written", "rejected", "to_retry")
+    names = ("added", "updated", "deleted", "retried", "unchanged", "written", "rejected", "to_retry")
     return {name: getattr(run, name) for name in names if getattr(run, name)}
 
 
@@ -67,7 +67,7 @@ def test_it_is_the_same_by_other_ways(
     people.rows[3] = ("new@example.com", "pro")
     del people.rows[5]
     people.save()
-    assert counts(run(app)) == {"added": 1, "updated": 1, "deleted": 1, "unchanged": 17, "written": 2, "rejected": 1}
+    assert counts(run(app)) == {"updated": 1, "deleted": 1, "retried": 1, "unchanged": 17, "written": 2, "rejected": 1}
     assert crm.people == people.expected()
     app.reverse_etl.syncs.delete(NAME)
 
@@ -83,12 +83,12 @@ def test_a_row_that_is_refused_comes_again_as_it_is_then(
     (kept,) = app.reverse_etl.rejects.find(NAME)
     assert (kept.key, kept.code, kept.message, kept.tries) == ("7", "webhook_rejected", "no such plan", 1)
     assert kept.row == {"id": 7, "email": "p7@example.com", "plan": "bad"}
-    assert counts(run(app)) == {"added": 1, "unchanged": 19, "rejected": 1}, (
+    assert counts(run(app)) == {"retried": 1, "unchanged": 19, "rejected": 1}, (
         "nothing has changed, and it is tried again"
     )
     people.rows[7] = ("p7@example.com", "good")
     people.save()
-    assert counts(run(app)) == {"added": 1, "unchanged": 19, "written": 1}
+    assert counts(run(app)) == {"retried": 1, "unchanged": 19, "written": 1}
     assert crm.people == people.expected()
     assert not list(app.reverse_etl.rejects.find(NAME))
 

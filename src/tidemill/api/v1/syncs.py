@@ -49,19 +49,22 @@ class TriggerAnswer(pydantic.BaseModel):
 
 class Counts(pydantic.BaseModel):
     """Rows of a run: of the model, by what has changed since they were delivered; and what became of those that were to
-    be delivered."""
+    be delivered. added + updated + deleted + retried = extracted + noted; extracted = written + rejected + to_retry +
+    unsent."""
 
     added: int
     updated: int
     deleted: int
+    retried: int = Field(description="An earlier run has tried them already: added, updated or deleted ones.")
     unchanged: int
     invalid: int = Field(description="They cannot be delivered: their key is NULL, or that of others, too.")
-    dropped: int
-    retried: int = Field(description="They were tried before.")
-    planned: int = Field(description="They are to be delivered.")
+    dropped: int = Field(description="Somebody gave them up, as they are.")
+    extracted: int = Field(description="They are to be delivered.")
+    noted: int = Field(description="They have changed, and the mode of the sync does not deliver that.")
     written: int
     rejected: int = Field(description="The destination, the mapping or a check says no.")
     to_retry: int = Field(description="The next run tries them again.")
+    unsent: int = Field(description="The run has not come to them; when it is over, the next one does.")
 
 
 class ErrorAnswer(pydantic.BaseModel):

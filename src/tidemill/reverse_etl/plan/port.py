@@ -72,7 +72,8 @@ class Piece:
 @dataclasses.dataclass(frozen=True)
 class Counts:
     """Rows of a model, by what became of them since they were delivered. `retried`: of those that are to be delivered,
-    how many were tried before. `dropped`: that somebody gave up, as they are."""
+    how many were tried before; of these, `retried_updated` and `retried_deleted` are of those kinds, and the others
+    added. `dropped`: that somebody gave up, as they are."""
 
     added: int = 0
     updated: int = 0
@@ -83,6 +84,8 @@ class Counts:
     invalid_null: int = 0
     invalid_duplicate: int = 0
     invalid_cursor: int = 0
+    retried_updated: int = 0
+    retried_deleted: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,6 +31,7 @@ def of_rows(rows: Iterable[Mapping[str, Any]], *, joined: bool) -> Summary:
     )
     found = {str(row["kind"]): row for row in rows if row["kind"] != plan_sql.PIECE}
     counts = {kind: int(row["row_count"]) for kind, row in found.items()}
+    retried = {kind: int(row["retried"]) for kind, row in found.items()}
     known = counts.get(plan_sql.STATE, 0)
     met = sum(int(row["met"]) for row in found.values())
     upto = next((str(row["upto"]) for row in found.values() if row["upto"] is not None), None)
@@ -40,11 +41,13 @@ def of_rows(rows: Iterable[Mapping[str, Any]], *, joined: bool) -> Summary:
             updated=counts.get("updated", 0),
             deleted=counts.get("deleted", 0),
             unchanged=counts.get(plan_sql.UNCHANGED, 0),
-            retried=sum(int(row["retried"]) for row in found.values()),
+            retried=sum(retried.values()),
             dropped=counts.get(plan_sql.DROPPED, 0) + counts.get(plan_sql.KEPT, 0),
             invalid_null=counts.get(plan_sql.NULL, 0),
             invalid_duplicate=counts.get(plan_sql.DUPLICATE, 0),
             invalid_cursor=counts.get(plan_sql.CURSOR_NULL, 0),
+            retried_updated=retried.get("updated", 0),
+            retried_deleted=retried.get("deleted", 0),
         ),
         pieces=tuple(Piece(number, *one) for number, one in enumerate(ranges)),
         known=known,
