@@ -55,6 +55,12 @@ class Plan:
     cursor: Field | None = None
     position: str | None = None
     exact: bool = False
+    only: Collection[str] | None = None
+
+    @property
+    def looks_at_all(self) -> bool:
+        """Whether all rows of the state are met."""
+        return self.state is not None and self.cursor is None and self.only is None
 
     @property
     def names(self) -> list[str]:
@@ -138,10 +144,11 @@ def _told_apart(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> s
         return (
             f"SELECT IF(model_key IS NULL, '{NULL}', 'added') AS kind, model_key AS found_key, FALSE AS known,\n"
             f"       FALSE AS retried, model_hash AS row_hash, seen{names}\n"
-            f"FROM ({rows})"
+            f"FROM ({rows})\n"
+            f"{_chosen(plan, 'model_key', dialect)}"
         )
     found = _joined(plan, rows, state, dialect)
-    if plan.cursor:  # of the rows that are looked at, which are few
+    if plan.cursor or plan.only is not None:  # of the rows that are looked at, which are few
         several = f"kind != '{NULL}' AND COUNT(*) OVER ({_one_key('found_key', 'row_hash')}) > 1"
         rest = f"found_key, known, retried, row_hash, failed_hash, failed_op, failed_run, seen{names}"
         found = f"SELECT IF({several}, '{DUPLICATE}', kind) AS kind, {rest}\nFROM ({found})"
@@ -189,10 +196,19 @@ def _kind(plan: Plan) -> str:
 def _looked_at(plan: Plan, dialect: Dialect) -> str:
     """By a cursor: rows that are not older than the last one seen. What was not taken is looked at wherever it is, and
     so is what has no key or no cursor: it is told in each run."""
+    if plan.only is not None:
+        return _chosen(plan, "COALESCE(model.model_key, state.key)", dialect)
     if plan.cursor is None or plan.position is None:
         return ""
     wherever = "model.model_key IS NULL OR model.seen IS NULL OR state.failed_hash IS NOT NULL"
     return f"WHERE {wherever} OR model.seen >= {dialect.position(plan)}"
+
+
+def _chosen(plan: Plan, key: str, dialect: Dialect) -> str:
+    """Of all rows, those that somebody chose."""
+    if plan.only is None:
+        return ""
+    return f"WHERE {key} IN ({', '.join(dialect.literal(one) for one in plan.only)})"
 
 
 def model(plan: Plan) -> str:

@@ -182,7 +182,7 @@ def start(
 ) -> None:
     """Run a sync now, or go on with its run that was interrupted, and wait for its end.
 
-    Ends with code 6 if rows were refused.
+    A run that was cancelled while nobody was at it is ended first. Ends with code 6 if rows were not delivered.
     """
     with session.app() as opened:
         syncs = opened.reverse_etl.syncs
@@ -321,8 +321,10 @@ def reset(
 def cancel(name: str = _NAME) -> None:
     """Ask the run of a sync to stop. What it has delivered is remembered."""
     with session.app() as opened:
-        found = opened.reverse_etl.syncs.cancel(name)
+        found, at_work = opened.reverse_etl.syncs.cancel(name)
     output.done(f"Run {found.number} of {name} is asked to stop.")
+    if not at_work:
+        output.note(f"No process is at it. tidemill sync run {name} ends it, and begins a new one.")
 
 
 @app.command(epilog="Example: tidemill sync delete crm --yes")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import typer
 
-from tidemill.cli import output, session
+from tidemill.cli import output, session, sync_view
 
 app = typer.Typer(no_args_is_help=True, help="Rows that could not be delivered, each with its reason.")
 
 _NAME = typer.Argument(help="Name of the sync.")
+_KEY = typer.Option([], help="The key of a row, as it is listed. May be repeated.")
 _CODE = typer.Option(None, help="Only with this reason, such as mapping_failed.")
 _TEXT = typer.Option(None, help="Only with this text in the key or the message.")
 
@@ -47,30 +48,48 @@ def export(
     output.done(f"{output.number(number, 'row')} written to {out}.")
 
 
-@app.command(epilog="Example: tidemill sync rejects retry crm")
-def retry(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
-    """Run the sync now, also if nothing has changed: rows that were not delivered are tried again."""
-    from tidemill.cli import sync_view
+@app.command(epilog="Example: tidemill sync rejects retry crm --code webhook_rejected")
+def retry(
+    name: str = _NAME,
+    key: list[str] = _KEY,
+    code: str = _CODE,
+    text: str = _TEXT,
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Try these rows again now, as they are now: all that were not delivered, or those that are chosen.
 
+    Others stay as they are, and so does what has changed since: sync run has it all. Ends with code 6 if some are
+    not delivered again.
+    """
     with session.app() as opened:
-        syncs = opened.reverse_etl.syncs
-        over = sync_view.follow(name, lambda watch: syncs.run(name, watch, by=session.user(), force=True))
+        rejects = opened.reverse_etl.rejects
+        over = sync_view.follow(
+            name, lambda watch: rejects.retry(name, watch, by=session.user(), keys=key, text=text, code=code)
+        )
+    if over is None:
+        if as_json:
+            output.print_json(None)
+        else:
+            output.done(f"{name}: there is no such row.")
+        return
     sync_view.print_run(over, as_json=as_json)
 
 
 @app.command(epilog="Example: tidemill sync rejects drop crm --code webhook_rejected --yes")
 def drop(
     name: str = _NAME,
-    key: list[str] = typer.Option([], help="The key of a row. May be repeated."),
+    key: list[str] = _KEY,
     code: str = _CODE,
     text: str = _TEXT,
     everything: bool = typer.Option(False, "--all", help="All of them."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:
     """Give rows up, as they are: they are sent when they have changed."""
+    chosen = "" if everything and text is None else text
     with session.app() as opened:
+        rejects = opened.reverse_etl.rejects
+        rejects.assert_chosen(keys=key, text=chosen, code=code)
         if not yes:
             typer.confirm("They are not tried again until they change. Give them up?", abort=True)
-        chosen = "" if everything and text is None else text
-        number = opened.reverse_etl.rejects.drop(name, keys=tuple(key), text=chosen, code=code)
+        number = rejects.drop(name, keys=key, text=chosen, code=code)
     output.done(f"{output.number(number, 'row')} given up.")

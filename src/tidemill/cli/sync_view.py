@@ -35,7 +35,7 @@ def follow(name: str, work: Callable[[Watch], Result]) -> Result:
         asked.set()
 
     with progress.bar(name) as bar:
-        watch = Watch(bar.counting, stopping.is_set)
+        watch = Watch(bar.counting, stopping.is_set, output.note)
         watch.stop_when(asked.is_set)
         before = signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
@@ -58,7 +58,7 @@ def print_run(run: RunView, *, as_json: bool, whole: bool = False) -> None:
         return
     if code := _FAILED.get(run.status):
         raise typer.Exit(code)
-    if run.rejected or run.invalid:
+    if run.rejected or run.to_retry or run.invalid:
         raise typer.Exit(_REFUSED)
 
 
@@ -96,7 +96,8 @@ def _say(run: RunView) -> None:
             output.say(output.safe(run.error["hint"]))
     else:
         given_up = f", {run.dropped:,} given up" if run.dropped else ""
-        output.done(f"Run {run.number} of {run.sync}: {changed}, {run.unchanged:,} unchanged{given_up}.")
+        of = "" if run.chosen is None else f", for {output.number(run.chosen, 'row')} alone"
+        output.done(f"Run {run.number} of {run.sync}{of}: {changed}, {run.unchanged:,} unchanged{given_up}.")
     output.say(f"  {run.extracted:,} extracted: {became}; billed for {output.size(run.bytes_billed)}.")
     if run.noted:
         output.say(f"  {output.number(run.noted, 'change')} noted, and not sent: it is not to deliver them.")

@@ -49,6 +49,8 @@ def _rows(books: SyncBooks, sync: Sync, run: SyncRun) -> Verdict:
         alarm = alarms.rejects(sync.name, rows, spec.reject_share, refused)
         found += [alarm] if alarm else []
         over += [] if alarm else [Cause.REJECTS]
+    if view.chosen is not None:  # it says nothing of how many rows there are to deliver
+        return Verdict(tuple(over), tuple(found))
     alarm = None
     if spec.deviation is not None:
         usual = books.runs.planned(sync.id, run.number, alarms.RUNS)

@@ -22,6 +22,7 @@ from tidemill.reverse_etl.journal import Journal
 from tidemill.reverse_etl.plan.port import Counts, Left, Piece, Planned, Planner, PlanRow
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts
+from tidemill.schedules import telling
 from tidemill.store.records_sync import Sync, SyncRun
 
 #: Rows of a model that cannot be delivered, of which that many are kept.
@@ -56,11 +57,13 @@ class Runner:
                 raise ConflictError(
                     "sync_running",
                     "Another process is at work on this sync.",
-                    hint="Wait for it, or cancel its run: tidemill sync cancel NAME",
+                    hint=f"Wait for it, or cancel its run: {telling.command('sync cancel', sync.name)}",
                 )
             sync = self._parts.books.syncs.by_id(sync.id)
             left = self._parts.books.runs.running(sync.id)
             run = left or make(sync)
+            if left is not None:
+                watch.say(_goes_on(left))
             with told.running(self._parts, run, anew=left is None):
                 return self._execute(self._parts.job(sync, run), watch)
 
@@ -147,6 +150,8 @@ class Runner:
         return dataclasses.replace(job, sync=self._parts.books.syncs.by_id(job.sync.id))
 
     def _assert_few_deletes(self, job: Job, planned: Planned) -> None:
+        if job.wanted.only is not None:  # they were to be deleted before, and it was not stopped
+            return
         if Op.DELETED not in job.spec.mode.ops:  # rows that leave its model stay where they are: nothing is lost
             return
         share = planned.counts.deleted / planned.known if planned.known else 0.0
@@ -229,7 +234,9 @@ class Runner:
             runs.note(job.run.id, step="write", error=_said(lost))
             return runs.get(job.run.id)
         changes: dict[str, Any] = {"columns": list(wanted.columns), **self._done_of_pending(job)}
-        if not error:
+        if not error and wanted.only is not None:  # of other rows nothing is known that is new
+            self._parts.books.rejects.settle(job.sync.id, job.run.number, wanted.only)
+        elif not error:
             plan = job.run.plan or {}
             changes["seen"] = plan.get("seen")
             if plan.get("upto") is not None:
@@ -277,6 +284,13 @@ class Runner:
         logbook.at("end")
         told.ended(over)
         return over
+
+
+def _goes_on(run: SyncRun) -> str:
+    """What is said of a run that another process has left."""
+    if run.cancel_requested:
+        return f"Run {run.number} was cancelled, and nobody was at it: what it has delivered is remembered now."
+    return f"Run {run.number} was interrupted: it goes on where it was."
 
 
 def _status(run: SyncRun) -> str:

@@ -53,7 +53,7 @@ class ReverseEtl:
         parts = Parts(settings, books, secrets, locks, self.sources.client, self._planner, self._http, book)
         self.syncs = SyncService(parts, self.models.columns)
         self.trials = Trials(parts, self.syncs)
-        self.rejects = SyncRejectService(parts)
+        self.rejects = SyncRejectService(parts, self.syncs)
 
     @property
     def logs(self) -> SyncLogs:

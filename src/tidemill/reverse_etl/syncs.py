@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tidemill.destinations import registry
@@ -16,6 +16,7 @@ from tidemill.reverse_etl.spec import ModelSpec, SyncSpec
 from tidemill.reverse_etl.views import RunView, SyncView, TroubleView
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Parts, since
+from tidemill.schedules import telling
 from tidemill.store.records_notify import Cause
 from tidemill.store.records_sync import SourceModel, Sync, SyncRun
 from tidemill.store.sync_things import BY_SCHEDULE
@@ -102,32 +103,69 @@ class SyncService:
         source, account = self._books.models.get(model), self._books.accounts.get(destination)
         return mappings.suggest(drafts.action_of(account, action).fields, self._columns(source))
 
-    def run(self, name: str, watch: Watch, *, by: str, force: bool = False, deletes: bool = False) -> RunView:
-        """Run a sync now, or go on with its run that was interrupted, and see it to its end.
+    def run(
+        self,
+        name: str,
+        watch: Watch,
+        *,
+        by: str,
+        force: bool = False,
+        deletes: bool = False,
+        only: Sequence[str] | None = None,
+    ) -> RunView:
+        """Run a sync now, or go on with its run that was interrupted, and see it to its end. One that was cancelled is
+        ended first, and then a new one begins; so it is if more was asked for than an interrupted one does.
 
-        `force`: also if nothing has changed; `deletes`: however many rows it deletes.
+        `force`: also if nothing has changed; `deletes`: however many rows it deletes; `only`: keys of the rows that are
+        looked at.
 
         Raises
         ------
         TidemillError
             Why it failed; its state is recorded. Cancelled likewise.
         """
-        sync = self._books.syncs.get(name)
-        over = self.runner.execute(sync, lambda found: self.begin(found, by, force=force, deletes=deletes), watch)
+        sync, begun = self._books.syncs.get(name), []
+
+        def make(found: Sync) -> SyncRun:
+            begun.append(found.id)
+            return self.begin(found, by, force=force, deletes=deletes, only=only)
+
+        over = self.runner.execute(sync, make, watch)
+        another = watch.of_another()
+        asks = force or deletes or only is not None or over.status == "cancelled"
+        if not begun and asks and not another.cancelled():
+            another.say(f"Run {over.number} is {over.status}, with {over.written:,} rows written. A new one begins.")
+            over = self.runner.execute(sync, make, another)
         self._books.syncs.tell(sync.id, judging.by_hand(self._books, sync, over))
         return RunView.of(over, sync.name)
 
-    def begin(self, sync: Sync, by: str, *, force: bool = False, deletes: bool = False) -> SyncRun:
+    def begin(
+        self,
+        sync: Sync,
+        by: str,
+        *,
+        force: bool = False,
+        deletes: bool = False,
+        only: Sequence[str] | None = None,
+    ) -> SyncRun:
         """A new run of a sync, with what is said of it and its model now."""
         spec = self.spec_of(sync)
         if sync.columns not in (None, spec["columns"]) and sync.pending is None:
             raise ConflictError(
                 "columns_changed",
                 "The columns that the mapping reads are others than before: all rows would count as changed.",
-                hint=f"Say what is to be done: tidemill sync reset {sync.name} --resend, or --leave",
+                hint=f"Say what is to be done: {telling.command('sync reset', sync.name)} --resend, or --leave",
             )
         last = self._books.runs.find(sync.id, limit=1)
-        asked = {"pending": sync.pending, "forced": force, "deletes": deletes}
+        asked: dict[str, Any] = {"pending": sync.pending, "forced": force, "deletes": deletes}
+        if only is not None:
+            asked |= {"only": list(only), "forced": True}
+            if sync.pending is not None:
+                raise ConflictError(
+                    "sync_pending",
+                    f"The next run of {sync.name} is to begin anew with all rows ({sync.pending}).",
+                    hint=f"Run that first: {telling.command('sync run', sync.name)}",
+                )
         return self._books.runs.begin(sync.id, {**spec, **asked, "since": since(last[0] if last else None)}, by)
 
     def begin_due(self, sync: Sync) -> SyncRun:
@@ -177,13 +215,15 @@ class SyncService:
         """Begin no run by itself any more."""
         sync = self._books.syncs.get(name)
         if not self._books.syncs.pause(sync.id, by, None):
-            raise ConflictError("sync_paused", f"{sync.name} is paused already.", hint="tidemill sync unpause NAME")
+            hint = telling.command("sync unpause", sync.name)
+            raise ConflictError("sync_paused", f"{sync.name} is paused already.", hint=hint)
 
     def unpause(self, name: str) -> None:
         """Have runs begin by themselves again; the first one at once, if it is due."""
         sync = self._books.syncs.get(name)
         if sync.paused_at is None:
-            raise ConflictError("sync_not_paused", f"{sync.name} is not paused.", hint="tidemill sync show NAME")
+            hint = telling.command("sync show", sync.name)
+            raise ConflictError("sync_not_paused", f"{sync.name} is not paused.", hint=hint)
         self._books.syncs.settle(sync.id, paused_at=None, paused_by=None, pause_reason=None, failures=0, tries=0)
 
     def reset(self, name: str, how: str) -> None:
@@ -202,14 +242,17 @@ class SyncService:
         if run is not None:
             self._books.runs.note(run.id, spec={**run.spec, "asked_anew": True})
 
-    def cancel(self, name: str) -> RunView:
-        """Ask the run of a sync to stop. What it has delivered is remembered."""
+    def cancel(self, name: str) -> tuple[RunView, bool]:
+        """Ask the run of a sync to stop. What it has delivered is remembered. Gives it, and whether a process is at it:
+        if not, the next command that runs the sync, or a worker, brings it to its end."""
         sync = self._books.syncs.get(name)
         run = self._books.runs.running(sync.id)
         if run is None:
-            raise NotFoundError("sync_not_running", f"{sync.name} is not running.", hint="tidemill sync runs NAME")
+            hint = telling.command("sync runs", sync.name)
+            raise NotFoundError("sync_not_running", f"{sync.name} is not running.", hint=hint)
         self._books.runs.request_cancel(run.id)
-        return RunView.of(self._books.runs.get(run.id), sync.name)
+        with self.parts.locks.attempt(f"sync:{sync.id}") as held:
+            return RunView.of(self._books.runs.get(run.id), sync.name), not held
 
     def delete(self, name: str) -> str | None:
         """Delete a sync, its runs, and what is remembered of its rows; ConflictError while it runs. Gives a remark, if

@@ -38,6 +38,7 @@ class RunView:
     `extracted`: those that were to be delivered; `noted`: whose change the mode does not deliver. `written`,
     `rejected`, `to_retry`, `unsent`: what became of those that were to be. So each is in one of them:
     added + updated + deleted + retried = extracted + noted, and extracted = written + rejected + to_retry + unsent.
+    `chosen`: that many rows somebody chose, and others were not looked at; None: all were.
     """
 
     id: uuid.UUID
@@ -45,6 +46,7 @@ class RunView:
     number: int
     status: str
     step: str
+    chosen: int | None
     added: int
     updated: int
     deleted: int
@@ -75,6 +77,7 @@ class RunView:
             number=run.number,
             status=run.status,
             step=run.step,
+            chosen=len(run.spec["only"]) if "only" in run.spec else None,
             **counts,
             written=run.written,
             rejected=run.rejected,

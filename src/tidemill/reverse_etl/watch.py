@@ -20,10 +20,12 @@ class Interrupted(Cancelled):
 
 class Watch:
     """Of one run in this process. `asked` says whether somebody asked for it to be cancelled; it is asked once a
-    second."""
+    second. `say`: is told what a person should know that did not ask for it."""
 
-    def __init__(self, report: Report, stopping: Callable[[], bool] = lambda: False) -> None:
-        self.report, self._stopping = report, stopping
+    def __init__(
+        self, report: Report, stopping: Callable[[], bool] = lambda: False, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.report, self.say, self._stopping = report, say, stopping
         self.asked: Callable[[], bool] = lambda: False
         self._here: Callable[[], bool] = lambda: False
         self._lock, self._looked_at = threading.Lock(), 0.0
@@ -32,6 +34,12 @@ class Watch:
     def stop_when(self, here: Callable[[], bool]) -> None:
         """It is cancelled as soon as that is so."""
         self._here = here
+
+    def of_another(self) -> Watch:
+        """The same for another run: that the last one was cancelled by somebody else says nothing of it."""
+        made = Watch(self.report, self._stopping, self.say)
+        made.stop_when(self._here)
+        return made
 
     def cancelled(self) -> bool:
         """Whether it is to stop, for whatever reason."""

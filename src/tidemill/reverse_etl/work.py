@@ -99,6 +99,7 @@ class Job:
             max_bytes_billed=min(bounds, default=None),
             written=self.writes_back,
             since=self.run.spec.get("since"),
+            only=tuple(self.run.spec["only"]) if "only" in self.run.spec else None,
         )
 
 

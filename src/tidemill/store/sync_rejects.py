@@ -43,10 +43,14 @@ class SyncRejects:
                     )
                 )
 
-    def settle(self, sync_id: uuid.UUID, before_run: int) -> None:
-        """Forget what a later run that was gone through did not meet again: it was delivered, or is gone."""
+    def settle(self, sync_id: uuid.UUID, before_run: int, keys: Collection[str] | None = None) -> None:
+        """Forget what a later run that was gone through did not meet again: it was delivered, or is gone. `keys`: those
+        that it looked at; None: all."""
+        gone = sa.delete(table).where(table.c.sync_id == sync_id, table.c.last_run < before_run)
+        if keys is not None:
+            gone = gone.where(table.c.key.in_(list(keys)))
         with self._database.begin() as connection:
-            connection.execute(sa.delete(table).where(table.c.sync_id == sync_id, table.c.last_run < before_run))
+            connection.execute(gone)
 
     def forget(self, sync_id: uuid.UUID, keys: Collection[str] | None = None) -> int:
         """Forget these, or all."""
@@ -55,6 +59,12 @@ class SyncRejects:
             gone = gone.where(table.c.key.in_(list(keys)))
         with self._database.begin() as connection:
             return connection.execute(gone).rowcount
+
+    def known(self, sync_id: uuid.UUID, keys: Collection[str]) -> set[str]:
+        """Those of these keys that there are."""
+        query = sa.select(table.c.key).where(table.c.sync_id == sync_id, table.c.key.in_(list(keys)))
+        with self._database.begin() as connection:
+            return set(connection.scalars(query))
 
     def count(self, sync_id: uuid.UUID) -> dict[str, int]:
         """How many there are, by status."""

@@ -103,6 +103,7 @@ class SyncRuns:
         """How many rows the last runs had to deliver that are completed, of those before that number; the newest
         first."""
         query = sa.select(table.c.plan["pieces"]).where(table.c.sync_id == sync_id, table.c.status == "completed")
+        query = query.where(sa.not_(table.c.spec.has_key("only")))  # of some rows that somebody chose
         query = query.where(table.c.number < before).order_by(table.c.number.desc()).limit(limit)
         with self._database.begin() as connection:
             found: list[list[dict[str, int]] | None] = list(connection.scalars(query))

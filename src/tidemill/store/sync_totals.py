@@ -22,7 +22,7 @@ _COUNT = sa.text(f"""
         CASE WHEN r.status = 'completed' THEN r.seconds ELSE 0 END,
         CASE WHEN r.status <> 'skipped' THEN r.status END, CASE WHEN r.status <> 'skipped' THEN r.finished_at END,
         CASE WHEN r.status <> 'skipped' THEN r.seconds END,
-        CASE WHEN r.status = 'completed' THEN r.rejected + r.to_retry END,
+        CASE WHEN r.status = 'completed' AND NOT jsonb_exists(r.spec, 'only') THEN r.rejected + r.to_retry END,
         CASE WHEN r.status IN ('completed', 'skipped') THEN r.finished_at END
     FROM (
         SELECT *, extract(epoch FROM finished_at - began_at)::float8 AS seconds FROM {SCHEMA}.sync_runs WHERE id = :run

@@ -227,8 +227,10 @@ def test_a_process_that_stops_leaves_the_run_to_others(
         over = app.reverse_etl.syncs.run(NAME, watch, by="me")
     except Interrupted:
         assert app.reverse_etl.syncs.show_run(NAME).status == "running"
-    rest = over or run(app)
+    said: list[str] = []
+    rest = over or app.reverse_etl.syncs.run(NAME, Watch(lambda *_: None, say=said.append), by="me")
     assert (rest.number, rest.status, rest.written) == (1, "completed", 20)
+    assert over or said == ["Run 1 was interrupted: it goes on where it was."]
     assert len(crm.ids) == len(set(crm.ids))
 
 
@@ -378,12 +380,15 @@ def test_rows_that_were_on_their_way_when_a_process_died_are_known_though_the_ru
         with pytest.raises(ZeroDivisionError):
             run(app)
     assert len(crm.people) == 20
-    app.reverse_etl.syncs.cancel(NAME)
-    assert run(app).status == "cancelled"
+    assert app.reverse_etl.syncs.cancel(NAME)[1] is False, "nobody is at it"
     people.rows[3] = ("new@example.com", "pro")
     del people.rows[5]
     people.save()
-    assert run(app).status == "completed"
+    said: list[str] = []
+    assert app.reverse_etl.syncs.run(NAME, Watch(lambda *_: None, say=said.append), by="me").status == "completed"
+    assert [one.status for one in app.reverse_etl.syncs.runs(NAME)] == ["completed", "cancelled"]
+    assert [line.split(" ")[:2] for line in said] == [["Run", "1"], ["Run", "1"]]
+    assert "cancelled" in said[0]
     assert crm.people == people.expected()
     ids: dict[str, set[str]] = {}
     for row in crm.sent:

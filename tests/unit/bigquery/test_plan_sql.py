@@ -57,6 +57,9 @@ CURSOR = Field("a_timestamp", "TIMESTAMP")
         {"cursor": CURSOR},
         {"cursor": CURSOR, "position": "2024-01-01 00:00:00+00"},
         {"delivers": (), "columns": ()},
+        {"only": ("a", 'quote " and \\ and\nline')},
+        {"only": ("a",), "cursor": CURSOR, "position": "2024-01-01 00:00:00+00"},
+        {"only": ("a",), "state": None},
     ],
     ids=str,
 )

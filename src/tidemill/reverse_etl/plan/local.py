@@ -176,6 +176,7 @@ class LocalPlanner:
             leaves=wanted.leaves,
             cursor=model.cursor,
             position=wanted.position,
+            only=wanted.only,
         )
 
     def _fetch(self, wanted: Wanted, plan: plan_sql.Plan, path: Path) -> int:
@@ -206,7 +207,7 @@ class LocalPlanner:
         asked = cursor.execute(plan_sql.overview(plan, "plan", wanted.piece_rows, local_sql.DUCKDB))
         names = [column[0] for column in asked.description or ()]
         found = [dict(zip(names, row, strict=True)) for row in asked.fetchall()]
-        return summary.of_rows(found, joined=state is not None and plan.cursor is None)
+        return summary.of_rows(found, joined=plan.looks_at_all)
 
     def _keep(
         self, cursor: duckdb.DuckDBPyConnection, folder: Path, wanted: Wanted, model: Shape, planned: Planned

@@ -33,7 +33,8 @@ class Wanted:
     the state without leaving the warehouse. `by_key`: rows that are in the state are not looked at further (mode
     insert). `leaves`: rows that were delivered count as delivered as they are now; new ones are sent, and such as were
     not taken. `position`: of the cursor, up to which rows were seen; None: the first time. `written`: what became of
-    the rows is written down in the warehouse, which needs those that were not acknowledged there.
+    the rows is written down in the warehouse, which needs those that were not acknowledged there. `only`: keys of the
+    rows that are looked at, wherever their cursors are; None: all.
     """
 
     sync: uuid.UUID
@@ -52,6 +53,7 @@ class Wanted:
     piece_rows: int = PIECE_ROWS
     written: bool = False
     since: int | None = None
+    only: tuple[str, ...] | None = None
 
     @property
     def first_tried(self) -> int:

@@ -162,12 +162,13 @@ class WarehousePlanner:
             leaves=wanted.leaves,
             cursor=model.cursor,
             position=wanted.position,
+            only=wanted.only,
         )
 
     def _overview(self, plan: plan_sql.Plan, wanted: Wanted) -> summary.Summary:
         statement = plan_sql.overview(plan, quoted(*plan.plan), wanted.piece_rows, plan_sql.BIGQUERY)
         rows = self._ask(statement, "tables.getData")
-        return summary.of_rows(rows, joined=plan.state is not None and plan.cursor is None)
+        return summary.of_rows(rows, joined=plan.looks_at_all)
 
     def _shape(self, wanted: Wanted) -> Shape:
         """The columns of a plan that is there, of which the process may know nothing yet."""
