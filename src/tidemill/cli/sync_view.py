@@ -233,12 +233,24 @@ def print_tried(tried: Tried, *, as_json: bool) -> None:
         output.out.print(output.safe(f"{one['request']}"), style="bold")
         for name, value in one["headers"].items():
             output.out.print(output.safe(f"{name}: {value}"))
-        output.out.print(output.safe(f"\n{one['body']}\n"))
+        output.out.print(output.safe(f"\n{_body(one, tried)}\n"))
         output.out.print(output.safe(f"{one['status']}"), style="bold")
-        output.out.print(output.safe(f"{one['answer']}\n"))
+        output.out.print(output.safe(f"{one['answer'] or ''}\n"))
+    if tried.error is not None:
+        output.say(f"[red]✗[/] {output.safe(tried.error['message'])}")
+        output.say(output.safe(tried.error["hint"]))
+        raise typer.Exit(_FAILED["failed"])
     said = f"The row {tried.key}: {tried.status}{f', {tried.message}' if tried.message else ''}"
     if tried.status == "written":
         output.done(said)
         return
     output.say(output.safe(said))
     raise typer.Exit(_REFUSED)
+
+
+def _body(one: dict[str, Any], tried: Tried) -> str:
+    """What was sent; of what is no text, such as Parquet, the fields that are in it."""
+    if one["body"] is not None:
+        return str(one["body"])
+    fields = json.dumps(output.plain(tried.fields), ensure_ascii=False)
+    return f"({one['bytes']:,} bytes that are no text, of: {fields})"

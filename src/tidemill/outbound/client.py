@@ -73,19 +73,20 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """A request and its answer, as they went over the line: with its secrets."""
+    """A request and its answer, as they went over the line: with its secrets. `status`: in words where it is
+    no HTTP, or no answer came."""
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes
-    status: int
+    status: int | str
     answer: bytes
 
 
 class Http:
     """Sends requests. May be used by several threads. `turn`: returns when the next one may be made, and is asked for
-    each; `observe`: is told of each that was answered; `guard`: says which servers may be reached, for those that speak
+    each; `observe`: is told of each; `guard`: says which servers may be reached, for those that speak
     something else, too."""
 
     def __init__(self, guard: guards.Guard, *, connections: int = 16) -> None:
@@ -148,18 +149,27 @@ class Http:
                             f"{host} does not come to the end of its answer.",
                             hint="Look at that server's log.",
                         )
-                if self.observe is not None and not signs_in:
-                    sent = dict(asked.headers)
-                    self.observe(Seen(method, url, sent, body or b"", answer.status_code, bytes(found)))
+                self._seen(asked, body, answer.status_code, bytes(found), signs_in=signs_in)
                 return Answer(answer.status_code, _small(answer.headers), bytes(found))
             finally:
                 answer.close()
-        except httpx.HTTPError as error:
-            raise network.unreachable(host, port, _cause(error)) from None
-        except OSError as error:  # of the look-up of a name
-            raise network.unreachable(host, port, error) from None
+        except (httpx.HTTPError, OSError) as error:  # the latter: of the look-up of a name
+            lost = network.unreachable(host, port, _cause(error))
+            self._seen(asked, body, "no answer", lost.message.encode(), signs_in=signs_in)
+            raise lost from None
         finally:
             guards.deadline.reset(told)
+
+    def tell(self, seen: Seen) -> None:
+        """What speaks something else than HTTP is observed likewise."""
+        if self.observe is not None:
+            self.observe(seen)
+
+    def _seen(
+        self, asked: httpx.Request, body: bytes | None, status: int | str, answer: bytes, *, signs_in: bool
+    ) -> None:
+        if not signs_in:
+            self.tell(Seen(asked.method, str(asked.url), dict(asked.headers), body or b"", status, answer))
 
 
 def _assert_sendable(headers: Mapping[str, str]) -> None:

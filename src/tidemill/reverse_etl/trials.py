@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gzip
+import urllib.parse
 import uuid
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 from tidemill.destinations import deliver
 from tidemill.destinations.port import Outcome, Record
-from tidemill.errors import NotFoundError, TidemillError
+from tidemill.errors import Cancelled, NotFoundError, TidemillError
 from tidemill.outbound import network
 from tidemill.outbound.client import Seen
 from tidemill.reverse_etl import line
@@ -65,9 +69,16 @@ class Trials:
             if isinstance(made, Outcome):
                 return Tried(row.key, {}, (), made.status.value, made.message)
             seen: list[Seen] = []
-            outcome = self._sent(job, made, watch, seen)
+            try:
+                outcome, error = self._sent(job, made, watch, seen), None
+            except Cancelled:
+                raise
+            except TidemillError as failed:  # what was asked for, and answered, says most of why
+                outcome, error = None, {"code": failed.code, "message": failed.message, "hint": failed.hint}
             secrets = self._parts.settings_of(job.account).secrets
         told = tuple(_told(one, secrets) for one in seen)
+        if outcome is None:
+            return Tried(row.key, dict(made.fields), told, "failed", "", error)
         return Tried(row.key, dict(made.fields), told, outcome.status.value, outcome.message)
 
     def _chosen(self, job: Job, planner: Planner, key: str | None) -> PlanRow:
@@ -118,17 +129,37 @@ def _shown(made: Record | Outcome) -> dict[str, Any]:
 
 
 def _told(seen: Seen, secrets: tuple[str, ...]) -> dict[str, Any]:
-    """A request and its answer, without secrets."""
+    """A request and its answer, without secrets. `body`, `answer`: None, if it is no text."""
 
     def clean(text: str) -> str:
         return network.scrubbed(text, secrets)[:_SHOWN]
 
+    def read(body: bytes) -> str | None:
+        try:
+            return clean(_unpacked(body).decode())
+        except (UnicodeDecodeError, OSError, EOFError, zlib.error):
+            return None
+
     hidden = {"authorization", "x-api-key", "api-key", "cookie"}
     headers = {name: "********" if name.lower() in hidden else clean(value) for name, value in seen.headers.items()}
     return {
-        "request": f"{seen.method} {clean(seen.url)}",
+        "request": f"{seen.method} {_address(seen.url, clean)}",
         "headers": headers,
-        "body": clean(seen.body.decode("utf-8", "replace")),
+        "body": read(seen.body),
+        "bytes": len(seen.body),
         "status": seen.status,
-        "answer": clean(seen.answer.decode("utf-8", "replace")),
+        "answer": read(seen.answer),
     }
+
+
+def _unpacked(body: bytes) -> bytes:
+    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+
+
+def _address(url: str, clean: Callable[[str], str]) -> str:
+    """An address without what is secret of it. Which server it is, is no secret."""
+    parts = urllib.parse.urlsplit(url)
+    cleaned = clean(url)
+    if not parts.netloc or cleaned.startswith(f"{parts.scheme}://{parts.netloc}"):
+        return cleaned
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/********"

@@ -148,10 +148,12 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Tried:
-    """A test record: what was asked of the destination, what it answered, and what became of the row."""
+    """A test record: what was asked of the destination, what it answered, and what became of the row. `status`:
+    written, rejected, retry; or failed, for a reason that is not the row's, which `error` says."""
 
     key: str
     fields: dict[str, Any]
     requests: tuple[dict[str, Any], ...]
     status: str
     message: str
+    error: dict[str, str] | None = None

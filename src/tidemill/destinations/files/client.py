@@ -20,7 +20,7 @@ from tidemill.destinations.files import places
 from tidemill.destinations.port import Outlet
 from tidemill.errors import AccessError, ConfigError, UnavailableError
 from tidemill.outbound import network
-from tidemill.outbound.client import Answer
+from tidemill.outbound.client import Answer, Seen
 
 if TYPE_CHECKING:
     from tidemill.destinations.files.config import FilesSettings
@@ -49,7 +49,7 @@ class FilesClient:
     @contextlib.contextmanager
     def open(cls, settings: FilesSettings, outlet: Outlet) -> Iterator[FilesClient]:
         """See port.Destination."""
-        place = _Folder(settings) if settings.place.startswith("file:") else _Bucket(settings, outlet)
+        place = _Folder(settings, outlet) if settings.place.startswith("file:") else _Bucket(settings, outlet)
         yield cls(place, gzips=settings.compression == "gzip")
 
     def test(self) -> str:
@@ -68,7 +68,8 @@ class FilesClient:
 
 
 class _Folder:
-    def __init__(self, settings: FilesSettings) -> None:
+    def __init__(self, settings: FilesSettings, outlet: Outlet) -> None:
+        self._http = outlet.http
         self._folder = places.folder(settings, installation.current().outbound_folders)
 
     def test(self) -> str:
@@ -79,7 +80,7 @@ class _Folder:
             )
         return f"{self._folder} can be written to."
 
-    def put(self, name: str, body: bytes, kind: str) -> None:  # noqa: ARG002 - names tell
+    def put(self, name: str, body: bytes, kind: str) -> None:
         path = self._folder / name
         if not path.parent.resolve().is_relative_to(self._folder):
             raise ConfigError("folder_not_allowed", f"{path.parent} leads elsewhere.", hint="Remove the symbolic link.")
@@ -94,6 +95,7 @@ class _Folder:
             raise UnavailableError(
                 "destination_failed", f"{path} cannot be written: {error.strerror}.", hint="Look at the disk."
             ) from None
+        self._http.tell(Seen("PUT", path.as_uri(), {"content-type": kind}, body, "written", b""))
 
 
 class _Bucket:

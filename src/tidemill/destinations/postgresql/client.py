@@ -15,9 +15,9 @@ from tidemill.destinations.port import Outlet
 from tidemill.destinations.postgresql import deadline, refusals, statements
 from tidemill.destinations.postgresql.names import full
 from tidemill.destinations.postgresql.statements import Shape, Verb
-from tidemill.errors import ConfigError
+from tidemill.errors import ConfigError, TidemillError
 from tidemill.outbound import network
-from tidemill.outbound.client import CONNECT_SECONDS
+from tidemill.outbound.client import CONNECT_SECONDS, Seen
 
 if TYPE_CHECKING:
     import psycopg
@@ -35,6 +35,7 @@ class PostgresqlClient:
     def __init__(self, settings: PostgresqlSettings, outlet: Outlet, authority: str) -> None:
         """`authority`: a file with certificates."""
         self._settings, self._guard, self._authority = settings, outlet.http.guard, authority
+        self._http = outlet.http
         self._idle: queue.LifoQueue[psycopg.Connection[Any]] = queue.LifoQueue()
         self._tables: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
@@ -70,14 +71,25 @@ class PostgresqlClient:
         lacking = [name for name in shape.columns if name not in types]
         if lacking:
             return lacking, None
+        statement = statements.write(shape, types)
         try:
             with self._transaction() as cursor:
-                cursor.execute(statements.write(shape, types), [body.decode()])
+                cursor.execute(statement, [body.decode()])
                 there = {row[0] for row in cursor.fetchall()} if shape.verb is Verb.UPDATE else None
-        except ConfigError:  # the table may have changed
-            self._tables.pop(shape.table, None)
+                rows_changed = cursor.rowcount
+        except TidemillError as error:
+            self._tell(statement, body, "failed", error.message)
+            if isinstance(error, ConfigError):  # the table may have changed
+                self._tables.pop(shape.table, None)
             raise
+        self._tell(statement, body, "committed", f"Rows: {rows_changed:,}.")
         return [], there
+
+    def _tell(self, statement: str, body: bytes, status: str, said: str) -> None:
+        """Who looks on sees the statement, and $1, which is the batch."""
+        told = self._settings
+        address = f"postgresql://{told.user}@{told.host}:{told.port}/{told.database}"
+        self._http.tell(Seen("SQL", address, {}, statement.encode() + b"\n$1 = " + body, status, said.encode()))
 
     def _table(self, shape: Shape, rows: Callable[[], Rows]) -> Mapping[str, str]:
         """The table's columns with their types; what is not there is made, if that is wished."""
