@@ -1,4 +1,4 @@
-"""`tidemill destination add KIND` and `edit`: the options of each tool, made of its settings."""
+"""`tidemill destination add KIND` and `edit NAME`: the options of each tool, made of its settings."""
 
 from __future__ import annotations
 
@@ -25,10 +25,8 @@ _TEST = typer.Option(True, "--test/--no-test", help="Test the credential before 
 _RENAME = typer.Option(None, help="A new name.")
 
 
-class _Kinds(TyperGroup):
-    """A command for each tool. They are made when they are asked for, by `made`."""
-
-    made: Callable[[Destination], Any]
+class _Adding(TyperGroup):
+    """A command for each tool. They are made when they are asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as it is declared
         """The tools."""
@@ -37,15 +35,11 @@ class _Kinds(TyperGroup):
         return sorted(registry.everything())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-        """The command of a tool."""
+        """The command of a tool. Raises NotFoundError, with those that there are."""
         from tidemill.destinations import registry
 
-        return type(self).made(registry.get(cmd_name)) if cmd_name in registry.everything() else None
+        destination = registry.get(cmd_name)
 
-
-class _Adding(_Kinds):
-    @staticmethod
-    def made(destination: Destination) -> Any:
         def add(name: str, test: bool, as_json: bool, **given: Any) -> None:
             with session.app() as opened:
                 found = opened.reverse_etl.destinations
@@ -59,27 +53,48 @@ class _Adding(_Kinds):
             _told(made, as_json=as_json)
 
         parameters = [("name", str, _NAME), *_parameters(destination.settings, new=True)]
-        return _command(destination, add, parameters, f"{destination.title}: {destination.description}")
+        said = f"{destination.title}: {destination.description}"
+        return _command(destination.name, destination, add, parameters, said)
 
 
-class _Editing(_Kinds):
-    @staticmethod
-    def made(destination: Destination) -> Any:
-        def edit(name: str, rename: str | None, test: bool, as_json: bool, **given: Any) -> None:
+class _Editing(TyperGroup):
+    """A command for each destination that there is: it has the options of its tool."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The destinations."""
+        if ctx.resilient_parsing or not session.exists():  # a shell completes what is typed
+            return []
+        with session.app() as opened:
+            return [found.name for found in opened.reverse_etl.destinations.find()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """The command of a destination. Raises NotFoundError, with those that there are."""
+        from tidemill.destinations import registry
+
+        with session.app() as opened:
+            name = opened.reverse_etl.destinations.get(cmd_name).name
+            destination = registry.get(opened.reverse_etl.destinations.get(cmd_name).kind)
+
+        def edit(rename: str | None, test: bool, as_json: bool, **given: Any) -> None:
+            values = _values(destination.settings, given, asks=False)
             with session.app() as opened:
                 found = opened.reverse_etl.destinations
-                settings = found.changed(name, _values(destination.settings, given, asks=False))
-                if test:
-                    found.test(destination.name, settings)
+                settings = found.changed(name, values, renames=rename is not None)
+                if test and values:
+                    said = found.test(destination.name, settings)
+                    if not as_json:
+                        output.done(said)
                 made = found.save(name, settings, rename=rename)
             _told(made, as_json=as_json)
 
-        parameters = [("name", str, _NAME), ("rename", str, _RENAME), *_parameters(destination.settings, new=False)]
-        return _command(destination, edit, parameters, f"Change an account of {destination.title}.")
+        parameters = [("rename", str, _RENAME), *_parameters(destination.settings, new=False)]
+        return _command(name, destination, edit, parameters, f"Change it: {destination.title}.")
 
 
 adding = typer.Typer(cls=_Adding, no_args_is_help=True, help="Save an account of a tool, after testing it.")
-editing = typer.Typer(cls=_Editing, no_args_is_help=True, help="Change an account of a tool.")
+editing = typer.Typer(
+    cls=_Editing, no_args_is_help=True, help="Change a destination. Settings that are not named stay as they are."
+)
 
 
 @adding.callback()
@@ -87,13 +102,17 @@ def _adds() -> None:
     """Save an account of a tool, after testing it."""
 
 
-@editing.callback()
+@editing.callback(epilog="Example: tidemill destination edit hook --rename crm-hook")
 def _edits() -> None:
-    """Change an account of a tool."""
+    """Change a destination; --help behind its name says what can be. What is not named stays as it is."""
 
 
 def _command(
-    destination: Destination, function: Callable[..., None], parameters: list[tuple[str, Any, Any]], said: str
+    name: str,
+    destination: Destination,
+    function: Callable[..., None],
+    parameters: list[tuple[str, Any, Any]],
+    said: str,
 ) -> Any:
     """A command with these parameters: name, type, and what typer is told of it."""
     parameters = [*parameters, ("test", bool, _TEST), ("as_json", bool, output.JSON_OPTION)]
@@ -104,7 +123,7 @@ def _command(
     function.__signature__ = signature  # type: ignore[attr-defined]
     function.__annotations__ = {name: of for name, of, _ in parameters}
     made = typer.Typer(add_completion=False)
-    made.command(destination.name, help=said, epilog=f"Its own documentation: {destination.page}")(function)
+    made.command(name, help=said, epilog=f"Its own documentation: {destination.page}")(function)
     return typer.main.get_command(made)
 
 
@@ -152,7 +171,7 @@ def _values(settings: type[Settings], given: dict[str, Any], *, asks: bool) -> d
     for name, field in settings.model_fields.items():
         value = given.get(name)
         if secret_field(settings, name):
-            asking = f"{field.description}" if asks and field.is_required() else None
+            asking = str(field.description).rstrip(".") if asks and field.is_required() else None
             variable = _variable(name)
             said = value is not None or variable in os.environ or asking is not None
             value = secrets.secret(value, asking, variable) if said else None

@@ -23,6 +23,7 @@ from tidemill.outbound import network
 from tidemill.outbound.client import Http
 from tidemill.reverse_etl.spec import NAME_RULE
 from tidemill.reverse_etl.work import opened_settings
+from tidemill.schedules import telling
 from tidemill.store.records_sync import Account
 from tidemill.store.secrets import Secrets
 from tidemill.store.sync_books import SyncBooks
@@ -104,13 +105,23 @@ class AccountService:
         self.assert_free(name)
         return self._view(self._books.accounts.add(name=name, kind=kind, **self._fields(settings), made_by=by))
 
-    def changed(self, name: str, fields: Mapping[str, Any]) -> Settings:
-        """The settings of a saved one with changes, checked but not saved."""
+    def changed(self, name: str, fields: Mapping[str, Any], *, renames: bool = False) -> Settings:
+        """The settings of a saved one with changes, checked but not saved. `renames`: it is changed all the same.
+
+        Raises
+        ------
+        ConfigError
+            Nothing is changed, with what can be; or something is wrong.
+        """
         saved = self._books.accounts.get(name)
         given = {field: value for field, value in fields.items() if value is not None}
-        if not given:
+        if not given and not renames:
+            fields_of = registry.get(saved.kind).settings.model_fields
+            options = ", ".join(f"--{field.replace('_', '-')}" for field in fields_of)
             raise ConfigError(
-                "nothing_to_change", "Nothing to change was named.", hint="tidemill destination edit --help"
+                "nothing_to_change",
+                "Nothing to change was named.",
+                hint=f"It has {options}, and --rename: {telling.command('destination edit', saved.name)} --help",
             )
         kept = {field: getattr(self.settings(saved), field) for field in registry.get(saved.kind).settings.model_fields}
         return self.make(saved.kind, {**kept, **given})
