@@ -13,7 +13,7 @@ from tidemill.cli import output, session, steps
 
 if TYPE_CHECKING:
     from tidemill.connections.service import Connection
-    from tidemill.reverse_etl.sources import SourceView
+    from tidemill.reverse_etl.service import SourceView
 
 app = typer.Typer(no_args_is_help=True, help="BigQuery projects and datasets, and the credentials for them.")
 

@@ -129,7 +129,7 @@ def _command(
 
 def _parameters(settings: type[Settings], *, new: bool) -> list[tuple[str, Any, Any]]:
     """One for each setting. A secret is given in a file, by standard input, in the environment, or when it is asked."""
-    from tidemill.reverse_etl.accounts import secret_field
+    from tidemill.reverse_etl.service import secret_field
 
     found: list[tuple[str, Any, Any]] = []
     for name, field in settings.model_fields.items():
@@ -165,7 +165,7 @@ def _variable(name: str) -> str:
 
 
 def _values(settings: type[Settings], given: dict[str, Any], *, asks: bool) -> dict[str, Any]:
-    from tidemill.reverse_etl.accounts import secret_field
+    from tidemill.reverse_etl.service import secret_field
 
     found: dict[str, Any] = {}
     for name, field in settings.model_fields.items():

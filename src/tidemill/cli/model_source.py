@@ -12,8 +12,7 @@ import typer
 from tidemill.cli import output, session
 
 if TYPE_CHECKING:
-    from tidemill.reverse_etl.model_check import Found, Keys
-    from tidemill.reverse_etl.models import Preview, SourceModelView
+    from tidemill.reverse_etl.service import Found, Keys, Preview, SourceModelView
 
 #: The model's key is none: rows of it would be set aside.
 NO_KEY = 1

@@ -9,7 +9,7 @@ import typer
 from tidemill.cli import output, session, steps
 
 if TYPE_CHECKING:
-    from tidemill.reverse_etl.sources import SourceView
+    from tidemill.reverse_etl.service import SourceView
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -136,7 +136,7 @@ def grants(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Print the commands and statements that give a service account what a source needs. Nothing is granted by this."""
-    from tidemill.reverse_etl.sources import SourceService  # heavy; no installation is needed for this
+    from tidemill.reverse_etl.service import SourceService  # heavy; no installation is needed for this
 
     found = SourceService.grants(project, service_account, access, state_dataset, location)
     if as_json:

@@ -90,9 +90,9 @@ def create(
 def mapped(pairs: list[str], mapping: str | None) -> dict[str, Any]:
     """The mapping that was given, in pairs or as a whole."""
     from tidemill.errors import ConfigError
-    from tidemill.reverse_etl import drafts
+    from tidemill.reverse_etl.service import mapping_of
 
-    found = drafts.mapping_of(session.text(mapping)) if mapping is not None else {}
+    found = mapping_of(session.text(mapping)) if mapping is not None else {}
     for pair in pairs:
         field, equals, value = pair.partition("=")
         if not equals or not field:

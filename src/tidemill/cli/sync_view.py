@@ -13,9 +13,7 @@ import typer
 from tidemill.cli import output, progress
 
 if TYPE_CHECKING:
-    from tidemill.reverse_etl.triggers import RunState, Triggered
-    from tidemill.reverse_etl.views import Estimate, RunView, SyncView, Tried
-    from tidemill.reverse_etl.watch import Watch
+    from tidemill.reverse_etl.service import Estimate, RunState, RunView, SyncView, Tried, Triggered, Watch
 
 Result = TypeVar("Result")
 _FAILED = {"failed": 1, "cancelled": 130}
@@ -24,7 +22,7 @@ _REFUSED = 6
 
 def follow(name: str, work: Callable[[Watch], Result]) -> Result:
     """Do it with a progress bar. Ctrl-C cancels; a second one leaves the run to the next command."""
-    from tidemill.reverse_etl.watch import Watch
+    from tidemill.reverse_etl.service import Watch
 
     stopping = threading.Event()
     asked = threading.Event()

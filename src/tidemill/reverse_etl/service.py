@@ -1,4 +1,7 @@
-"""What a user can do with reverse ETL: sources, models of them, destinations, and syncs from the ones to the others."""
+"""What a user can do with reverse ETL: sources, models of them, destinations, and syncs from the ones to the others.
+
+This is the door: who parses and renders imports what it needs from here.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,18 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from tidemill.bigquery.credentials import Auth
-from tidemill.reverse_etl.accounts import AccountService
-from tidemill.reverse_etl.models import SourceModelService
+from tidemill.reverse_etl.accounts import AccountService, AccountView, secret_field
+from tidemill.reverse_etl.drafts import mapping_of
+from tidemill.reverse_etl.model_check import Found, Keys
+from tidemill.reverse_etl.models import Preview, SourceModelService, SourceModelView
 from tidemill.reverse_etl.plan.port import Planner
 from tidemill.reverse_etl.rejects import SyncRejectService
-from tidemill.reverse_etl.sources import SourceService
+from tidemill.reverse_etl.sources import SourceService, SourceView
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.trials import Trials
+from tidemill.reverse_etl.triggers import RunState, Triggered
+from tidemill.reverse_etl.views import Estimate, RunView, SyncView, Tried
+from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Locks, Parts
 from tidemill.settings import Settings
 from tidemill.store.records import Connection
@@ -28,6 +36,26 @@ if TYPE_CHECKING:
     from tidemill.outbound.client import Http
     from tidemill.reverse_etl.logs import SyncLogs
     from tidemill.store.run_lines import RunLines
+
+__all__ = [
+    "AccountView",
+    "Estimate",
+    "Found",
+    "Keys",
+    "Preview",
+    "ReverseEtl",
+    "RunState",
+    "RunView",
+    "SourceModelView",
+    "SourceService",
+    "SourceView",
+    "SyncView",
+    "Tried",
+    "Triggered",
+    "Watch",
+    "mapping_of",
+    "secret_field",
+]
 
 
 class ReverseEtl:

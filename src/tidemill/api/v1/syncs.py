@@ -14,10 +14,10 @@ from tidemill.access.permissions import Permission
 from tidemill.access.service import TokenView
 from tidemill.api.v1.access import may
 from tidemill.api.v1.problems import Problem
-from tidemill.reverse_etl.triggers import RunState
 
 if TYPE_CHECKING:
     from tidemill.app import App
+    from tidemill.reverse_etl.service import RunState
 
 router = APIRouter(prefix="/syncs", tags=["syncs"])
 _LOOK_AGAIN_SECONDS = "2"
