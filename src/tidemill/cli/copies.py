@@ -154,7 +154,10 @@ def _tell(done: Restored) -> None:
             f"({output.number(done.doubts, 'export')}), until it is known that none comes twice: tidemill export show "
             "NAME tells."
         )
-    output.note("What was changed after the backup is as it was: keys of SDKs that were revoked since are valid again.")
+    output.note(
+        "What was changed after the backup is as it was: keys of SDKs and tokens of the API that were revoked since are "
+        "valid again. Revoke them: tidemill key list, tidemill token list"
+    )
 
 
 def _what(made: Manifest) -> str:

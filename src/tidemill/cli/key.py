@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from tidemill.cli import output, session
+from tidemill.cli import output, session, shown_once
 from tidemill.documents import page
 
 app = typer.Typer(no_args_is_help=True, help="Keys by which SDKs send events: make, list and revoke them.")
@@ -27,10 +25,7 @@ def create(
     if as_json:
         output.print_json({"key": key, **vars(made)})
         return
-    where = "It is not shown again:" if sys.stdout.isatty() else "It went to standard output, and is not shown again."
-    output.done(f"The key {made.name} may send events of team {made.team_id}. {where}")
-    sys.stdout.write(f"{key}\n")
-    sys.stdout.flush()
+    shown_once.show(f"The key {made.name} may send events of team {made.team_id}.", key)
     output.note(f"Start the server: tidemill serve. How each SDK is pointed at it: {page('howto/capture.md')}")
 
 

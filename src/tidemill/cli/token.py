@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from tidemill.access.permissions import Permission
-from tidemill.cli import output, session
+from tidemill.cli import output, session, shown_once
 from tidemill.documents import page
 
 app = typer.Typer(no_args_is_help=True, help="Tokens by which programs use the HTTP API: make, list and revoke them.")
@@ -29,11 +27,8 @@ def create(
     if as_json:
         output.print_json({"token": token, **vars(made)})
         return
-    where = "It is not shown again:" if sys.stdout.isatty() else "It went to standard output, and is not shown again."
     until = "until it is revoked" if made.expires_at is None else f"until {output.text(made.expires_at)}"
-    output.done(f"The token {made.name} is good for {', '.join(made.scopes)}, {until}. {where}")
-    sys.stdout.write(f"{token}\n")
-    sys.stdout.flush()
+    shown_once.show(f"The token {made.name} is good for {', '.join(made.scopes)}, {until}.", token)
     output.note(f"How it is used: {page('reference/api.md')}")
 
 
