@@ -155,8 +155,8 @@ def _tell(done: Restored) -> None:
             "NAME tells."
         )
     output.note(
-        "What was changed after the backup is as it was: keys of SDKs and tokens of the API that were revoked since are "
-        "valid again. Revoke them: tidemill key list, tidemill token list"
+        "What was changed after the backup is as it was: keys of SDKs and tokens of the API that were revoked since "
+        "are valid again. Revoke them: tidemill key list, tidemill token list"
     )
 
 

@@ -259,7 +259,7 @@ def runs(
     """List runs: what each found, and what became of it."""
     with session.app() as opened:
         found = opened.reverse_etl.syncs.runs(name, limit)
-    sync_view.print_runs(found, as_json=as_json)
+    sync_view.print_runs(found, as_json=as_json, of_all=name is None)
 
 
 app.command("logs", epilog="Example: tidemill sync logs crm 12 --level warning")(sync_logs.of_sync)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -123,15 +123,19 @@ def _why(run: RunView) -> dict[str, str]:
     return {"error": f"{run.error['message']} [{run.error['code']}]", "what to do": run.error.get("hint") or "-"}
 
 
-def print_runs(found: Sequence[RunView], *, as_json: bool) -> None:
-    """Runs."""
+def print_runs(found: Sequence[RunView], *, as_json: bool, of_all: bool) -> None:
+    """Runs. `of_all`: of all syncs, and not of one."""
     if as_json:
         output.print_json(found)
         return
     changes, outcomes = ("added", "updated", "deleted", "retried"), ("written", "rejected", "to_retry")
     counts = [*changes, *outcomes]
-    columns = ("SYNC", "RUN", "STATUS", *(name.upper().replace("_", " ") for name in counts), "BEGAN")
-    rows = [(r.sync, r.number, r.status, *(getattr(r, name) for name in counts), r.began_at) for r in found]
+    whose = ("SYNC",) if of_all else ()
+    columns = (*whose, "RUN", "STATUS", *(name.upper().replace("_", " ") for name in counts), "BEGAN")
+    rows = [
+        (*((r.sync,) if of_all else ()), r.number, r.status, *(getattr(r, name) for name in counts), r.began_at)
+        for r in found
+    ]
     output.print_table(columns, rows, empty="No runs. Begin one: tidemill sync run NAME")
 
 
@@ -140,13 +144,12 @@ def print_syncs(found: Sequence[SyncView], *, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
-    columns = ("NAME", "MODEL", "DESTINATION", "ACTION", "MODE", "STATUS", "LAST RUN", "NEXT RUN", "NOT DELIVERED")
+    columns = ("NAME", "MODEL", "DESTINATION", "MODE", "STATUS", "LAST RUN", "NEXT RUN", "NOT DELIVERED")
     rows = [
         (
             s.name,
             s.model,
             s.destination,
-            s.spec.action,
             s.spec.mode.value,
             _status(s),
             s.last.status if s.last else None,
@@ -178,11 +181,13 @@ def print_sync(sync: SyncView, *, as_json: bool) -> None:
         "extraction": sync.spec.extraction.value,
         "mapping": json.dumps(sync.spec.mapping, ensure_ascii=False),
         "schedule": str(sync.spec.schedule),
+        "delete brake": f"{sync.spec.delete_brake:.0%} of the rows",
+        "max bytes billed": output.size(sync.spec.max_bytes_billed) if sync.spec.max_bytes_billed else "no limit",
         "write-back": f"{sync.spec.write_back_days} days" if sync.spec.write_back_days else None,
         "status": sync.status,
         "next run": sync.next_at,
         "told of": _told_of(sync),
-        "not delivered": ", ".join(f"{number:,} {status}" for status, number in sync.rejects.items()) or "0",
+        "not delivered": _not_delivered(sync.rejects),
         "made": f"{output.text(sync.made_at)} by {sync.made_by}",
     }
     if sync.pause_reason:
@@ -198,6 +203,12 @@ def print_sync(sync: SyncView, *, as_json: bool) -> None:
         since = f"since {output.text(trouble.since)}"
         fields[f"trouble ({trouble.cause})"] = f"{since}: {trouble.message} {trouble.what_to_do}".strip()
     output.print_fields(fields)
+
+
+def _not_delivered(rejects: Mapping[str, int]) -> str:
+    """How many rows there are of each kind."""
+    words = {"retry": "to retry", "invalid": "with an invalid key"}
+    return ", ".join(f"{number:,} {words.get(status, status)}" for status, number in rejects.items()) or "0"
 
 
 def _told_of(sync: SyncView) -> str:

@@ -18,6 +18,8 @@ def counted(plan: Mapping[str, Any]) -> dict[str, int]:
     """Rows of a plan as told: each in one of added, updated, deleted, retried, unchanged, invalid and dropped; and
     how many of the first four are extracted, and how many noted."""
     counts: collections.Counter[str] = collections.Counter(plan.get("counts", {}))
+    if "retried_updated" not in counts:  # a plan of an older version, which does not say of what kinds they are
+        counts["retried"] = 0
     tried = {op: counts[f"retried_{op}"] for op in ("updated", "deleted")}
     tried["added"] = counts["retried"] - sum(tried.values())
     extracted = sum(piece["rows"] for piece in plan.get("pieces", ()))
