@@ -72,5 +72,6 @@ def text(given: str) -> str:
         return given
     try:
         return Path(given[1:]).expanduser().read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("file_unreadable", f"{given[1:]} cannot be read: {error}.", hint="Check the path.") from None
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a text file"
+        raise ConfigError("file_unreadable", f"{given[1:]} cannot be read: {reason}.", hint="Check the path.") from None

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from tidemill import invalid
 from tidemill.destinations import registry
 from tidemill.destinations.port import Outlet, Settings
-from tidemill.errors import ConfigError, TidemillError
+from tidemill.errors import ConfigError, ConflictError, TidemillError
 from tidemill.outbound import network
 from tidemill.outbound.client import Http
 from tidemill.reverse_etl.spec import NAME_RULE
@@ -146,7 +146,14 @@ class AccountService:
 
     def delete(self, name: str) -> None:
         """Delete one and its secrets; ConflictError while syncs use it."""
-        self._books.accounts.delete(self._books.accounts.get(name).id)
+        found = self.get(name)
+        if found.syncs:
+            raise ConflictError(
+                "destination_in_use",
+                f"Syncs deliver to {found.name}: {', '.join(found.syncs)}.",
+                hint=f"Delete them first: {telling.command('sync delete', found.syncs[0])}",
+            )
+        self._books.accounts.delete(found.id)
 
     def _fields(self, settings: Settings) -> dict[str, Any]:
         hidden = {name: value.get_secret_value() for name, value in _values(settings) if isinstance(value, SecretStr)}

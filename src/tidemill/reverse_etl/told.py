@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tidemill import logbook
 from tidemill.errors import Cancelled, TidemillError
+from tidemill.reverse_etl import views
 from tidemill.reverse_etl.plan.port import Piece, Planned
 from tidemill.reverse_etl.watch import Interrupted
 from tidemill.reverse_etl.work import Parts
@@ -46,20 +47,16 @@ def failed(error: Exception, *, theirs: bool = False) -> None:
 
 def planned(run: SyncRun, found: Planned) -> None:
     """The plan is made."""
-    counts = found.counts
-    invalid = counts.invalid_null + counts.invalid_duplicate + counts.invalid_cursor
+    counts = views.counted(dataclasses.asdict(found))
+    always = ("added", "updated", "deleted", "unchanged")
+    seldom = ("retried", "dropped", "invalid", "noted")
     logbook.info(
         "The plan is made.",
         by=run.began_by,
-        added=counts.added,
-        updated=counts.updated,
-        deleted=counts.deleted,
-        unchanged=counts.unchanged,
-        retried=counts.retried or None,
-        dropped=counts.dropped or None,
-        invalid=invalid or None,
+        **{name: counts[name] for name in always},
+        **{name: counts[name] or None for name in seldom},
         pieces=len(found.pieces),
-        rows=sum(piece.rows for piece in found.pieces),
+        rows=counts["extracted"],
         bytes_billed=found.bytes_billed,
         seconds=logbook.seconds(),
     )

@@ -78,12 +78,13 @@ class SyncRuns:
 
     def numbered(self, sync_id: uuid.UUID, number: int) -> SyncRun:
         """The run of a sync with that number."""
-        return self._known(self._first(sa.select(table).where(table.c.sync_id == sync_id, table.c.number == number)))
+        run = self._first(sa.select(table).where(table.c.sync_id == sync_id, table.c.number == number))
+        return self._known(run, f"There is no run {number}.")
 
     @staticmethod
-    def _known(run: SyncRun | None) -> SyncRun:
+    def _known(run: SyncRun | None, said: str = "There is no such run.") -> SyncRun:
         if run is None:
-            raise NotFoundError("sync_run_unknown", "There is no such run.", hint="tidemill sync runs NAME")
+            raise NotFoundError("sync_run_unknown", said, hint="See which there are: tidemill sync runs")
         return run
 
     def find(self, sync_id: uuid.UUID | None = None, *, limit: int = 20) -> list[SyncRun]:
