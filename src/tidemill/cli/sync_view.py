@@ -227,9 +227,11 @@ def print_estimate(found: Estimate, *, as_json: bool) -> None:
     shown = {name: number for name, number in found.counts.items() if number or not name.startswith("invalid_")}
     output.print_fields({name.replace("_", " "): number for name, number in shown.items()})
     output.say(f"The plan is billed for {output.size(found.bytes_billed)}, ${found.dollars:.4f}.")
+    if found.resends:
+        output.note("The next run sends unchanged rows, too, for it was asked to: tidemill sync reset.")
     for sample in found.samples:
         output.print_json(sample)
-    if not found.samples:
+    if not found.samples and not found.resends:
         output.say("No row is to be sent.")
 
 

@@ -52,6 +52,7 @@ class Trials:
             samples=samples,
             bytes_billed=planned.bytes_billed,
             dollars=planned.bytes_billed / _TIB * price,
+            resends=job.sync.pending in {"resend", "forget"},
         )
 
     def send_one(self, name: str, watch: Watch, key: str | None = None) -> Tried:

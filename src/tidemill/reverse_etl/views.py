@@ -138,14 +138,15 @@ class SyncView:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A dry run: rows as `counted`, with why they are invalid, how some would be sent, and what the plan is billed
-    for."""
+    """A dry run: rows as `counted`, with why they are invalid, how some would be sent, and what the plan is billed for.
+    `resends`: a run would send unchanged rows, too, for it was asked to."""
 
     counts: dict[str, int]
     known: int
     samples: tuple[dict[str, Any], ...]
     bytes_billed: int
     dollars: float
+    resends: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -107,3 +107,6 @@ def test_a_dry_run_counts_as_the_run_does(installation: Installation, app: App, 
     found = app.reverse_etl.trials.estimate(NAME, quiet())
     said = {name: number for name, number in found.counts.items() if number}
     assert said == {"added": 1, "retried": 1, "unchanged": 19, "extracted": 2}
+    assert not found.resends
+    app.reverse_etl.syncs.reset(NAME, "resend")
+    assert app.reverse_etl.trials.estimate(NAME, quiet()).resends, "more is sent than differs"
