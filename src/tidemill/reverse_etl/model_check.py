@@ -151,7 +151,7 @@ def _check_columns(columns: Sequence[Field]) -> None:
         raise ConfigError(
             "model_column",
             f"{len(nameless)} of the statement's columns have no name; BigQuery calls the first {nameless[0]}.",
-            hint="Give each a name: SELECT COUNT(*) AS visits",
+            hint="Give each an alias: SELECT COUNT(*) AS visits",
         )
     if len(columns) > MOST_COLUMNS:
         raise ConfigError(

@@ -324,3 +324,9 @@ def test_statements_are_bounded(installation: Installation, models: SourceModelS
     installation.local.set_faults([])
     assert caught.value.code == "bytes_billed_limit"
     assert "tidemill model edit" in caught.value.hint
+
+
+def test_a_column_without_a_name_is_refused(models: SourceModelService, people: str) -> None:
+    with pytest.raises(ConfigError, match="have no name; BigQuery calls the first f0_") as e:
+        _add(models, sql=f"SELECT id, COUNT(*) FROM `{people}` GROUP BY id")
+    assert "alias" in e.value.hint

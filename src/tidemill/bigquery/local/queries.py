@@ -13,7 +13,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tidemill.bigquery.local import jobs, jobs_view, sql_needs
+from tidemill.bigquery.local import jobs, jobs_view, nameless, sql_needs
 from tidemill.bigquery.local.answers import Refusal, denied, of_job
 from tidemill.bigquery.local.bodies import read_json
 from tidemill.bigquery.local.emulator import Emulator
@@ -123,7 +123,7 @@ class Queries:
             sent = {**body, "query": configuration["query"]["query"]}
         with self._statements.dry():
             response = await self._emulator.send("POST", request.url.path, sent)
-        return _placed(response, location, tables)
+        return _placed(response, location, tables, str(configuration["query"]["query"]))
 
     def _read_by(self, statement: Statement) -> list[dict[str, Any]]:
         """The tables that a statement reads, as jobs tell them: those behind views with the views."""
@@ -285,9 +285,13 @@ def _refusal(response: Response) -> Refusal:
     return Refusal(response.status_code, str(first.get("reason", "invalid")), said)
 
 
-def _placed(response: Response, location: str, tables: list[dict[str, Any]]) -> Response:
-    """A dry run's answer, with the location that its job would have, and what it would read."""
+def _placed(response: Response, location: str, tables: list[dict[str, Any]], sql: str) -> Response:
+    """A dry run's answer, with the location that its job would have, what it would read, and names for all columns."""
     body = json.loads(bytes(response.body))
+    told = body.get("statistics", {}).get("query")
+    for schema in (body.get("schema"), told.get("schema") if isinstance(told, dict) else None):
+        if isinstance(schema, dict):
+            nameless.rename(sql, schema.get("fields") or [])
     if tables and isinstance(body.get("statistics", {}).get("query"), dict):
         body["statistics"]["query"]["referencedTables"] = tables
     if isinstance(body.get("jobReference"), dict):
