@@ -23,7 +23,7 @@ STATE = (
     Column("unsure", Type.BOOL, "Whether some version that was not acknowledged may be there."),
     Column("dropped_hash", Type.STRING, "Of a version that was given up."),
     Column("run", Type.INT64, "Number of the run that changed this row last."),
-    Column("at", Type.TIMESTAMP, "When."),
+    Column("changed_at", Type.TIMESTAMP, "When."),
 )
 #: What was not acknowledged of a run.
 LEFT = (
@@ -44,7 +44,7 @@ def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple
     acknowledged = (
         "failed_hash = NULL, failed_op = NULL, failed_code = NULL, failed_run = NULL, tries = 0, unsure = FALSE"
     )
-    noted = f"dropped_hash = NULL, run = {number}, `at` = CURRENT_TIMESTAMP()"
+    noted = f"dropped_hash = NULL, run = {number}, changed_at = CURRENT_TIMESTAMP()"
     again = "state.failed_hash = change.row_hash AND state.failed_op = change.kind"
     return (
         f"MERGE {quoted(*state)} AS state\n"
@@ -56,7 +56,7 @@ def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple
         f"  failed_code = change.code, failed_run = change.since, tries = IF({again}, state.tries + 1, 1),\n"
         f"  unsure = (state.unsure OR change.unsure), {noted}\n"
         f"WHEN NOT MATCHED AND change.kind NOT IN ({gone}) THEN\n"
-        "  INSERT (key, `hash`, failed_hash, failed_op, failed_code, failed_run, tries, unsure, run, `at`)\n"
+        "  INSERT (key, `hash`, failed_hash, failed_op, failed_code, failed_run, tries, unsure, run, changed_at)\n"
         "  VALUES (change.row_key, IF(change.failed, NULL, change.row_hash),\n"
         "    IF(change.failed, change.row_hash, NULL), IF(change.failed, change.kind, NULL), change.code,\n"
         "    IF(change.failed, change.since, NULL), IF(change.failed, 1, 0), change.unsure,\n"
@@ -91,14 +91,6 @@ def drop(state: Place, keys: Sequence[str]) -> str:
     return (
         f"UPDATE {quoted(*state)} SET dropped_hash = failed_hash\n"
         f"WHERE key IN ({_texts(keys)}) AND failed_hash IS NOT NULL AND dropped_hash IS NULL"
-    )
-
-
-def look(state: Place, key: str) -> str:
-    """What is known of a row."""
-    return (
-        "SELECT key, `hash`, failed_code, tries, unsure, dropped_hash IS NOT NULL AS dropped, run, `at`\n"
-        f"FROM {quoted(*state)} WHERE key = {literal(key)}"
     )
 
 

@@ -60,7 +60,7 @@ CHANGELOG = (
         "How often this version was tried, in this run, too. NULL: it was taken after it had been tried in vain.",
     ),
     Column("first_run", Type.INT64, "The number of the run that was to deliver this version first."),
-    Column("at", Type.TIMESTAMP, "When it was written down: at the end of the run."),
+    Column("recorded_at", Type.TIMESTAMP, "When it was written down: at the end of the run."),
 )
 #: How each row stands.
 SNAPSHOT = (
@@ -72,7 +72,7 @@ SNAPSHOT = (
     Column("failure_reason", Type.STRING, "The same in words, as long as sync_changelog has them."),
     Column("tries", Type.INT64, "Of a row that is not delivered: how often that version was tried. 0 of others."),
     Column("run_number", Type.INT64, "The number of the run that changed this row last."),
-    Column("at", Type.TIMESTAMP, "When that was."),
+    Column("changed_at", Type.TIMESTAMP, "When that was."),
 )
 #: What they are called, with a sentence on each.
 NAMES = {
@@ -152,9 +152,9 @@ def snapshot(project: str, dataset: str) -> str:
         "            WHEN state.dropped_hash IS NOT NULL THEN 'dropped'\n"
         "            ELSE IFNULL(changes.status, 'retry') END AS status,\n"
         "       state.failed_op AS op, state.failed_code AS failure_code, changes.failure_reason, state.tries,\n"
-        "       state.run_number, state.`at`\n"
+        "       state.run_number, state.changed_at\n"
         "FROM (SELECT _TABLE_SUFFIX AS sync_id, key AS row_key, failed_hash, failed_op, failed_code, dropped_hash,\n"
-        f"             tries, run AS run_number, `at` FROM {quoted(project, dataset, 'state_*')}) AS state\n"
+        f"             tries, run AS run_number, changed_at FROM {quoted(project, dataset, 'state_*')}) AS state\n"
         "LEFT JOIN (SELECT sync_id, run_number, row_key, status, failure_reason\n"
         f"           FROM {quoted(project, dataset, 'sync_changelog')}\n"
         "           WHERE status IN ('rejected', 'retry')) AS changes\n"

@@ -72,20 +72,14 @@ class SyncRejects:
         with self._database.begin() as connection:
             return {str(row[0]): int(row[1]) for row in connection.execute(query)}
 
-    def reasons(self, sync_id: uuid.UUID, limit: int) -> list[tuple[str, str, int]]:
-        """Codes, each with a message and how many have it; the most frequent first."""
-        return self._reasons(limit, table.c.sync_id == sync_id)
-
     def refused(self, sync_id: uuid.UUID, run: int) -> list[tuple[str, str, int]]:
-        """The same of rows that this run was the first to meet, and that it need not be tried again with: they were
-        refused, or have no key."""
-        return self._reasons(None, table.c.sync_id == sync_id, table.c.first_run == run, table.c.status != "retry")
-
-    def _reasons(self, limit: int | None, *which: sa.ColumnElement[bool]) -> list[tuple[str, str, int]]:
+        """Codes, each with a message and how many rows have it; the most frequent first. Of rows that this run was the
+        first to meet, and that it need not be tried again with: they were refused, or have no key."""
         number = sa.func.count()
-        query = sa.select(table.c.code, sa.func.min(table.c.message), number).where(*which)
+        query = sa.select(table.c.code, sa.func.min(table.c.message), number)
+        query = query.where(table.c.sync_id == sync_id, table.c.first_run == run, table.c.status != "retry")
         with self._database.begin() as connection:
-            found = connection.execute(query.group_by(table.c.code).order_by(number.desc()).limit(limit))
+            found = connection.execute(query.group_by(table.c.code).order_by(number.desc()))
             return [(str(row[0]), str(row[1]), int(row[2])) for row in found]
 
     def find(

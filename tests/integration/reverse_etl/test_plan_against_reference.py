@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests import plan_models
+from tests import plan_models, plan_states
 from tests.installation import Installation
 from tests.plan_reference import Change, Reference
 
@@ -93,14 +93,13 @@ class Sync:
 
     def compare(self) -> None:
         """What is known of each row is what the reference knows."""
-        for key in KEYS:
-            if key is None:
-                continue
-            known, should = self.planner.look(key), self.reference.rows.get(key)
-            assert (known is None) == (should is None), key
-            if known and should:
-                assert (known.hash is None) == (should.acknowledged is None)
-                assert (known.unsure, known.dropped, known.tries) == (should.unsure, should.dropped, should.tries)
+        known = plan_states.of(self.planner)
+        assert known.keys() == self.reference.rows.keys()
+        for key, should in self.reference.rows.items():
+            found = known[key]
+            assert (found["hash"] is None) == (should.acknowledged is None)
+            is_dropped = found["dropped_hash"] is not None
+            assert (found["unsure"], is_dropped, found["tries"]) == (should.unsure, should.dropped, should.tries)
 
     def between(self, data: st.DataObject) -> None:
         """What people do between runs."""

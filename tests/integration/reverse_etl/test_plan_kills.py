@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from tests import plan_states
 from tests.installation import Installation
 
 from tidemill.bigquery.client import Client
@@ -113,8 +114,8 @@ def test_whoever_goes_on_comes_to_the_same(make: Make, first: int) -> None:
             died = True
             found = go(make(sync, Life(10_000))[0], wanted)
         planner, _ = make(sync, Life(10_000))
-        known = {key: planner.look(key) for key in "abc"}
-        tried = {key: (one.hash is None, one.tries) for key, one in known.items() if one}
+        known = plan_states.of(planner)
+        tried = {key: (one["hash"] is None, one["tries"]) for key, one in known.items()}
         assert tried == {"a": (False, 0), "b": (True, 1), "c": (False, 0)}
         expected = expected or found
         assert found == expected

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests import plan_states
 from tests.installation import Installation
 
 from tidemill.bigquery.client import Client
@@ -156,10 +157,9 @@ def test_what_was_not_taken_comes_again_as_it_is_then_and_a_commit_counts_once(s
     planned, rows = sync.run(wanted, left={"a": "rejected", "b": "unsent"})
     left = [Left(row, "rejected") for row in rows if row.key == "a"]
     sync.planner().commit(wanted, left, planned.pieces)  # somebody went on who did not know that it was done
-    known = sync.planner().look("a")
-    assert known is not None
-    assert (known.hash, known.tries) == (None, 1)
-    assert sync.planner().look("b") is None
+    known = plan_states.of(sync.planner())
+    assert sorted(known) == ["a", "c"]
+    assert (known["a"]["hash"], known["a"]["tries"]) == (None, 1)
     sync.ask("UPDATE {t} SET n = 9 WHERE id = 'b'")
     planned, rows = sync.run(sync.wanted())
     assert {row.key: (row.op, row.since, row.row["n"]) for row in rows} == {
@@ -178,9 +178,7 @@ def test_rows_of_one_key_are_set_aside_though_nothing_changed(sync: Sync) -> Non
     assert rows == []
     assert (planned.counts.invalid_duplicate, planned.counts.invalid_null, planned.counts.unchanged) == (2, 1, 1)
     assert sync.planner().invalid(wanted, 10) == [(None, "key_null"), ("a", "key_duplicate")]
-    known = sync.planner().look("a")
-    assert known is not None
-    assert known.run == 1
+    assert plan_states.of(sync.planner())["a"]["run"] == 1
 
 
 def test_by_a_cursor_rows_of_the_same_moment_are_told_apart(sync: Sync) -> None:
@@ -209,7 +207,7 @@ def test_in_full_all_rows_are_delivered_each_time_and_nothing_is_remembered(sync
         planned, rows = sync.run(sync.wanted(found=Found.FULL, delivers=Mode.UPSERT.ops))
         assert ops(rows) == {"a": Op.ADDED}
         assert (planned.counts.invalid_duplicate, planned.counts.invalid_null, planned.known) == (2, 1, 0)
-    assert sync.planner().look("a") is None
+    assert not sync.planner().remembers()
 
 
 def test_what_is_not_delivered_is_noted(sync: Sync) -> None:

@@ -273,7 +273,7 @@ def test_rows_are_kept_as_long_as_any_sync_wants_them(
 
     def days() -> set[dt.timedelta | None]:
         tables = [client.get_table(dataset, name) for name in ("sync_runs", "sync_changelog")]
-        assert [table.partition for table in tables if table] == [("began_at", "DAY"), ("at", "DAY")]
+        assert [table.partition for table in tables if table] == [("began_at", "DAY"), ("recorded_at", "DAY")]
         return {table.partition_expires for table in tables if table}
 
     run(app)

@@ -115,7 +115,7 @@ def test_rows_that_were_refused_are_kept_in_their_last_version(books: SyncBooks)
     assert [one.key for one in books.rejects.find(made.id, text="is worse")] == ["0001"]
     assert len(list(books.rejects.find(made.id, limit=7))) == 7
     assert books.rejects.count(made.id) == {"rejected": 2_500}
-    assert books.rejects.reasons(made.id, 1) == [("bad", "It is bad.", 2_499)]
+    assert books.rejects.refused(made.id, 1) == [("bad", "It is bad.", 2_499), ("worse", "It Is Worse.", 1)]
     books.rejects.settle(made.id, 2)
     assert [one.key for one in books.rejects.find(made.id)] == ["0001"]
     assert books.rejects.forget(made.id, ["0001", "none"]) == 1

@@ -91,7 +91,6 @@ def test_a_model_of_a_thousand_columns() -> None:
         state_sql.commit(PLAN.plan, ("p", "d", "state"), None, [], 7),
         state_sql.resend(("p", "d", "state")),
         state_sql.drop(("p", "d", "state"), ["a", 'quote " and \\ and\nline']),
-        state_sql.look(("p", "d", "state"), "a"),
     ],
 )
 def test_what_else_is_asked(statement: str) -> None:

@@ -54,3 +54,9 @@ def test_the_view_has_the_columns_that_are_documented() -> None:
     found = analyze(written_sql.snapshot("p", "d"), TABLES)
     names = [column.name for column in found.output_column_list]
     assert names == [column.name for column in written_sql.SNAPSHOT]
+
+
+@pytest.mark.parametrize("columns", [written_sql.RUNS, written_sql.CHANGELOG, written_sql.SNAPSHOT])
+def test_columns_can_be_named_without_quotes(columns: Sequence[Column]) -> None:
+    names = ", ".join(column.name for column in columns)
+    analyze(f"SELECT {names} FROM `p.d.t`", {"p.d.t": types(columns)})

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemill.bigquery import describe, plan_sql, result_rows, texts
+from tidemill.bigquery import describe, plan_sql, result_rows
 from tidemill.bigquery.names import label
 from tidemill.bigquery.tables import Field
 from tidemill.destinations.port import Op
@@ -22,7 +22,7 @@ from tidemill.errors import NotFoundError
 from tidemill.events import duck
 from tidemill.reverse_etl.plan import left_rows, local_sql, ranges, shape, summary, values
 from tidemill.reverse_etl.plan.files import Files
-from tidemill.reverse_etl.plan.port import Counts, Found, Known, Left, Piece, Planned, PlanRow, Wanted
+from tidemill.reverse_etl.plan.port import Counts, Found, Left, Piece, Planned, PlanRow, Wanted
 from tidemill.reverse_etl.plan.shape import Shape
 from tidemill.settings import private_folder
 
@@ -132,18 +132,6 @@ class LocalPlanner:
         dropping = "failed_hash IS NOT NULL AND dropped_hash IS NULL AND key IN (SELECT key FROM given)"
         which = f"SELECT * REPLACE (IF({dropping}, failed_hash, dropped_hash) AS dropped_hash) FROM state"
         return self._change(which, given, f"SELECT count(*) FROM state WHERE {dropping}")
-
-    def look(self, key: str) -> Known | None:
-        """See `Planner`."""
-        if self._files.newest() is None:
-            return None
-        with self._duck() as (cursor, folder):
-            self._open_state(cursor, folder)
-            known = "key, hash, failed_code, tries, unsure, dropped_hash IS NOT NULL, run"
-            found = cursor.execute(f'SELECT {known}, "at" FROM state WHERE key = ?', [key]).fetchall()
-        for name, row_hash, code, tries, unsure, dropped, run, moment in found:
-            return Known(name, row_hash, code, tries, unsure, dropped, run, texts.moment(moment))
-        return None
 
     def _change(self, statement: str, given: Any = None, counting: str = "") -> int:
         """Change the state between runs, if there is one. How many rows are counted."""

@@ -64,7 +64,7 @@ def commit(left: str | None, ranges: Sequence[tuple[int, int]], number: int) -> 
             after("FALSE", "(COALESCE(state.unsure, FALSE) OR change.unsure)", "unsure"),
             after("NULL", "NULL", "dropped_hash"),
             after(str(number), str(number), "run"),
-            after("now()", "now()", "at"),
+            after("now()", "now()", "changed_at"),
         ]
     )
     changes = state_sql.changes("plan", left, ranges)

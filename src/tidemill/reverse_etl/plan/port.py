@@ -124,20 +124,6 @@ class Left:
     message: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Known:
-    """What the state knows of a row."""
-
-    key: str
-    hash: str | None
-    failed_code: str | None
-    tries: int
-    unsure: bool
-    dropped: bool
-    run: int
-    at: str
-
-
 class Planner(Protocol):
     """Plans runs of one sync. What it is asked may be asked again, with the same effect: a process may die in
     between."""
@@ -176,6 +162,3 @@ class Planner(Protocol):
     def drop(self, keys: Iterable[str]) -> int:
         """Give up rows that were not taken, as they are now: they are planned again when they change. How many it
         were."""
-
-    def look(self, key: str) -> Known | None:
-        """What the state knows of a row."""

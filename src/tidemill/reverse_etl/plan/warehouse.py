@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemill.bigquery import describe, plan_sql, read_rows, state_sql, texts
+from tidemill.bigquery import describe, plan_sql, read_rows, state_sql
 from tidemill.bigquery.jobs import Load
 from tidemill.bigquery.names import label, quoted
 from tidemill.bigquery.sql import Place
@@ -16,7 +16,7 @@ from tidemill.bigquery.tables import Field, Layout
 from tidemill.destinations.port import Op
 from tidemill.errors import AccessError, NotFoundError
 from tidemill.reverse_etl.plan import left_rows, ranges, shape, summary, values
-from tidemill.reverse_etl.plan.port import Found, Known, Left, Piece, Planned, PlanRow, Wanted
+from tidemill.reverse_etl.plan.port import Found, Left, Piece, Planned, PlanRow, Wanted
 from tidemill.reverse_etl.plan.shape import Shape
 
 if TYPE_CHECKING:
@@ -124,14 +124,6 @@ class WarehousePlanner:
             return 0
         parts = [wanted[start : start + _KEYS] for start in range(0, len(wanted), _KEYS)]
         return sum(self._change(state_sql.drop(self._state, part)) for part in parts)
-
-    def look(self, key: str) -> Known | None:
-        """See `Planner`."""
-        if not self.remembers():
-            return None
-        for row in self._ask(state_sql.look(self._state, key), "tables.getData"):
-            return Known(**{**row, "at": texts.moment(row["at"])})
-        return None
 
     def _make(self, plan: plan_sql.Plan, wanted: Wanted, what: str) -> int:
         """Make the plan's table, once for the run. Gives the bytes that are billed."""

@@ -22,7 +22,7 @@ RUNS, CHANGELOG, SNAPSHOT = written_sql.NAMES
 #: Columns by whose days each is partitioned, and by which it is clustered.
 _LAYOUTS = {
     RUNS: (written_sql.RUNS, "began_at", ("sync_id",)),
-    CHANGELOG: (written_sql.CHANGELOG, "at", ("sync_id", "row_key")),
+    CHANGELOG: (written_sql.CHANGELOG, "recorded_at", ("sync_id", "row_key")),
 }
 
 
