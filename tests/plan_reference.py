@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tidemill.destinations.port import Op
-from tidemill.reverse_etl.plan.port import Counts, Left, PlanRow
+from tidemill.reverse_etl.plan.port import Counts, PlanRow, Unacknowledged
 
 Version = tuple[Any, ...]
 
@@ -119,10 +119,10 @@ class Reference:
             return "dropped"
         return Op.ADDED if known.acknowledged is None else Op.UPDATED
 
-    def commit(self, changes: Mapping[str, Change], left: Iterable[Left], sent: Iterable[PlanRow]) -> None:
+    def commit(self, changes: Mapping[str, Change], left: Iterable[Unacknowledged], sent: Iterable[PlanRow]) -> None:
         """`sent`: rows of the pieces that were gone through."""
         gone_through = {row.key for row in sent}
-        not_taken = {one.row.key: one for one in left}
+        not_taken = {one.key: one for one in left}
         for key, change in changes.items():
             if change.delivered and key not in gone_through:
                 continue
@@ -136,7 +136,7 @@ class Reference:
                 self._failed(self.rows.setdefault(key, Remembered()), change, failure)
 
     @staticmethod
-    def _failed(known: Remembered, change: Change, failure: Left) -> None:
+    def _failed(known: Remembered, change: Change, failure: Unacknowledged) -> None:
         again = known.failed == (change.version, change.op)
         known.tries = known.tries + 1 if again else 1
         known.failed, known.since, known.dropped = (change.version, change.op), change.since, False

@@ -24,12 +24,14 @@ KEPT_DAYS = 30
 UNCHANGED, DROPPED, KEPT, FORGOTTEN, STATE = "unchanged", "dropped", "kept", "forgotten", "state"
 NULL, DUPLICATE, CURSOR_NULL = "key_null", "key_duplicate", "cursor_null"
 INVALID = (NULL, DUPLICATE, CURSOR_NULL)
-#: Rows by which one knows how far a cursor is.
-GOOD = ("added", "updated", UNCHANGED, DROPPED)
-#: Rows that are counted, and no more.
+#: Rows that are counted, and no more; of those without a key, some are kept to be shown: one of each hash that begins
+#: alike.
 COUNTED = (UNCHANGED, DROPPED, KEPT, NULL)
+_ALIKE = 3  # hexadecimal digits
 #: Types by which rows cannot be told apart ("Data types": groupable), and those that have no text of their own.
 _NO_KEYS = {"JSON", "GEOGRAPHY", "STRUCT", "RECORD", "RANGE", "INTERVAL"}
+#: Columns that are taken together.
+_MOST_TOGETHER = 100
 #: Arguments of one CONCAT.
 _PARTS = 200
 
@@ -70,12 +72,15 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
-    """Where BigQuery's SQL and DuckDB's differ. `bucket`: one of 65,536 parts that keys fall into; a piece is a range
-    of them. One has 15,000 of a thousand million rows."""
+    """Where BigQuery's SQL and DuckDB's differ. `bucket`: one of 1,048,576 parts that keys fall into; a piece is a
+    range of them. One has a thousand of a thousand million rows. `size`: about how many bytes a column has as text;
+    `struct`: columns as one value."""
 
     bucket: Callable[[str], str]
     divided: Callable[[str, int], str]
     literal: Callable[[str], str]
+    size: Callable[[str, Field], str]
+    struct: Callable[[Sequence[str]], str]
     types: Mapping[str, str]
 
     def position(self, plan: Plan) -> str:
@@ -85,10 +90,30 @@ class Dialect:
         return f"CAST({self.literal(str(plan.position))} AS {kind})"
 
 
+#: Types whose values are about as large as any.
+_FIXED = ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIME", "TIMESTAMP", "INTERVAL")
+
+
+def is_fixed(field: Field) -> bool:
+    """Whether values of a column are about as large as any."""
+    return field.mode != "REPEATED" and field.type in _FIXED
+
+
+def _size(name: str, field: Field) -> str:
+    is_list = field.mode == "REPEATED"
+    if not is_list and field.type in ("STRING", "BYTES"):
+        return f"BYTE_LENGTH({name})"
+    if not is_list and field.type == "GEOGRAPHY":
+        return f"BYTE_LENGTH(ST_ASTEXT({name}))"
+    return f"BYTE_LENGTH(TO_JSON_STRING({name}))"
+
+
 BIGQUERY = Dialect(
-    bucket=lambda key: f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({key})), 1, 4)) AS INT64)",
+    bucket=lambda key: f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({key})), 1, 5)) AS INT64)",
     divided=lambda number, by: f"DIV({number}, {by})",
     literal=literal,
+    size=_size,
+    struct=lambda names: f"STRUCT({', '.join(f'{name} AS {name}' for name in names)})",
     types={},
 )
 
@@ -105,25 +130,64 @@ def create(plan: Plan) -> str:
 
 
 def select(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> str:
-    """The rows of a plan. `rows`: what gives those of the model; `state`: what has those of the state."""
-    any_values = "".join(f", ANY_VALUE({name}) AS {name}" for name in plan.names)
-    deliver = f"kind IN ({_texts(plan.delivers)}) AND row_count = 1" if plan.delivers else "FALSE"
+    """The rows of a plan. `rows`: what gives those of the model; `state`: what has those of the state.
+
+    Columns are kept of rows that are to be delivered, and of those that cannot be: of a key of several rows, those of
+    one of them. To be of one row they are taken together, as one value; of very many columns, each alone, and only of
+    keys of one row: that would be a type of thousands of fields, named for each of these.
+    """
+    deliver = f"kind IN ({texts(plan.delivers)}) AND row_count = 1" if plan.delivers else "FALSE"
     if plan.leaves:
         deliver += " AND (kind != 'updated' OR retried)"
-    delivered = "".join(f", IF({deliver}, {name}, NULL) AS {name}" for name in plan.names)
+    several = "row_count > 1 AND kind IN ('added', 'updated')"
+    is_kept = f"({deliver}) OR ({several}) OR kind IN ({texts(INVALID)})"
+    is_wide = len(plan.names) > _MOST_TOGETHER
     since = str(plan.number)
     if state is not None:
         since = f"ANY_VALUE(IF(failed_hash = row_hash AND failed_op = kind, failed_run, {plan.number}))"
+    is_bare = f"kind IN ({texts(set(COUNTED) - {NULL})})"
+    group = f"CASE WHEN kind = '{NULL}' THEN SUBSTR(row_hash, 1, {_ALIKE}) WHEN NOT {is_bare} THEN found_key END"
+    heads = "bucket, kind, deliver, known, retried, row_key, row_hash, since, row_count, cursor_value"
+    if is_wide:
+        contents = "".join(f",\n                   ANY_VALUE({name}) AS {name}" for name in plan.names)
+        kept = f"IF(row_count = 1 AND ({is_kept}), TRUE, NULL) AS kept, {', '.join(plan.names)}"
+        columns = "".join(f", IF(kept, {name}, NULL) AS {name}" for name in plan.names)
+    else:
+        together = f"ANY_VALUE(IF({is_bare}, NULL, {dialect.struct(plan.names)}))"
+        contents = f",\n                   {together} AS content"
+        kept = f"IF({is_kept}, content, NULL) AS kept"
+        columns = "".join(f", kept.{name} AS {name}" for name in plan.names)
+    row_bytes = _row_bytes(plan, "" if is_wide else "kept.", dialect)
     return (
-        f"SELECT {dialect.bucket('row_key')} AS bucket,\n"
-        f"       IF(row_count > 1 AND kind IN ('added', 'updated'), '{DUPLICATE}', kind) AS kind,\n"
-        f"       {deliver} AS deliver, known, retried, row_key, row_hash, since, row_count, seen{delivered}\n"
-        f"FROM (SELECT kind, IF(kind IN ({_texts(COUNTED)}), NULL, found_key) AS row_key, COUNT(*) AS row_count,\n"
-        "             ANY_VALUE(known) AS known, ANY_VALUE(retried) AS retried, ANY_VALUE(row_hash) AS row_hash,\n"
-        f"             {since} AS since, IF(kind = '{DUPLICATE}', MIN(seen), MAX(seen)) AS seen{any_values}\n"
-        f"      FROM ({_told_apart(plan, rows, state, dialect)})\n"
-        "      GROUP BY kind, row_key)\n"
+        f"SELECT {heads},\n       IF(kept IS NULL, NULL, {row_bytes}) AS row_bytes{columns}\n"
+        f"FROM (SELECT {dialect.bucket('row_key')} AS bucket, IF({several}, '{DUPLICATE}', kind) AS kind,\n"
+        f"             {deliver} AS deliver, known, retried, IF(kind = '{NULL}', NULL, row_key) AS row_key, row_hash,\n"
+        f"             since, row_count, cursor_value, {kept}\n"
+        f"      FROM (SELECT kind, {group} AS row_key, COUNT(*) AS row_count,\n"
+        "                   ANY_VALUE(known) AS known, ANY_VALUE(retried) AS retried,\n"
+        f"                   ANY_VALUE(row_hash) AS row_hash, {since} AS since,\n"
+        f"                   IF(kind = '{DUPLICATE}', MIN(cursor_value), MAX(cursor_value))\n"
+        f"                       AS cursor_value{contents}\n"
+        f"            FROM ({_told_apart(plan, rows, state, dialect)})\n"
+        "            GROUP BY kind, row_key))\n"
     ) + _counting(plan, state)
+
+
+#: Bytes that a value takes in memory beside those of its text; and how much more what is no text takes than as text.
+_VALUE_BYTES, _PARSED = 64, 8
+
+
+def _row_bytes(plan: Plan, where: str, dialect: Dialect) -> str:
+    """About how much memory a row takes: pieces are made by that. `where`: what its columns are in."""
+    parts = [str(_VALUE_BYTES * (4 + len(plan.fields))), f"IFNULL({dialect.size('row_key', Field('', 'STRING'))}, 0)"]
+    for name, field in zip(plan.names, plan.fields, strict=True):
+        if not is_fixed(field):
+            factor = "" if (field.type, field.mode) == ("STRING", "NULLABLE") else f"{_PARSED} * "
+            parts.append(f"{factor}IFNULL({dialect.size(f'{where}{name}', field)}, 0)")
+    while len(parts) > 1:  # not one behind the other: a thousand would be too deep
+        pairs = [parts[start : start + 2] for start in range(0, len(parts), 2)]
+        parts = [f"({' + '.join(pair)})" for pair in pairs]
+    return parts[0]
 
 
 def _counting(plan: Plan, state: str | None) -> str:
@@ -132,7 +196,7 @@ def _counting(plan: Plan, state: str | None) -> str:
         return ""
     nothing = ", NULL" * len(plan.fields)
     return (
-        f"UNION ALL\nSELECT NULL, '{STATE}', FALSE, FALSE, FALSE, NULL, NULL, NULL, COUNT(*), NULL{nothing}\n"
+        f"UNION ALL\nSELECT NULL, '{STATE}', FALSE, FALSE, FALSE, NULL, NULL, NULL, COUNT(*), NULL, NULL{nothing}\n"
         f"FROM {state}"
     )
 
@@ -143,14 +207,14 @@ def _told_apart(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> s
     if state is None:
         return (
             f"SELECT IF(model_key IS NULL, '{NULL}', 'added') AS kind, model_key AS found_key, FALSE AS known,\n"
-            f"       FALSE AS retried, model_hash AS row_hash, seen{names}\n"
+            f"       FALSE AS retried, model_hash AS row_hash, cursor_value{names}\n"
             f"FROM ({rows})\n"
             f"{_chosen(plan, 'model_key', dialect)}"
         )
     found = _joined(plan, rows, state, dialect)
     if plan.cursor or plan.only is not None:  # of the rows that are looked at, which are few
         several = f"kind != '{NULL}' AND COUNT(*) OVER ({_one_key('found_key', 'row_hash')}) > 1"
-        rest = f"found_key, known, retried, row_hash, failed_hash, failed_op, failed_run, seen{names}"
+        rest = f"found_key, known, retried, row_hash, failed_hash, failed_op, failed_run, cursor_value{names}"
         found = f"SELECT IF({several}, '{DUPLICATE}', kind) AS kind, {rest}\nFROM ({found})"
     return found
 
@@ -163,7 +227,7 @@ def _joined(plan: Plan, rows: str, state: str, dialect: Dialect) -> str:
         "       COALESCE(model.model_key, state.key) AS found_key, state.key IS NOT NULL AS known,\n"
         "       state.failed_hash IS NOT NULL AS retried,\n"
         "       COALESCE(model.model_hash, state.hash, state.failed_hash) AS row_hash,\n"
-        f"       state.failed_hash, state.failed_op, state.failed_run, model.seen{names}\n"
+        f"       state.failed_hash, state.failed_op, state.failed_run, model.cursor_value{names}\n"
         f"FROM ({rows}) AS model\n"
         f"{join} JOIN {state} AS state ON model.model_key = state.key\n"
         f"{_looked_at(plan, dialect)}"
@@ -182,7 +246,7 @@ def _kind(plan: Plan) -> str:
     if plan.exact:
         cases.append(("model.key_count > 1", DUPLICATE))
     if plan.cursor:
-        cases.append(("model.seen IS NULL", CURSOR_NULL))
+        cases.append(("model.cursor_value IS NULL", CURSOR_NULL))
     same = "state.hash IS NOT NULL" if plan.by_key else "state.hash = model.model_hash AND NOT state.unsure"
     cases += [
         ("state.key IS NULL", "added"),
@@ -190,7 +254,7 @@ def _kind(plan: Plan) -> str:
         ("state.dropped_hash = model.model_hash AND state.failed_op != 'deleted'", DROPPED),
         ("state.hash IS NULL", "added"),
     ]
-    return f"CASE {' '.join(f'WHEN {when} THEN {_texts([kind])}' for when, kind in cases)} ELSE 'updated' END"
+    return f"CASE {' '.join(f'WHEN {when} THEN {texts([kind])}' for when, kind in cases)} ELSE 'updated' END"
 
 
 def _looked_at(plan: Plan, dialect: Dialect) -> str:
@@ -200,8 +264,8 @@ def _looked_at(plan: Plan, dialect: Dialect) -> str:
         return _chosen(plan, "COALESCE(model.model_key, state.key)", dialect)
     if plan.cursor is None or plan.position is None:
         return ""
-    wherever = "model.model_key IS NULL OR model.seen IS NULL OR state.failed_hash IS NOT NULL"
-    return f"WHERE {wherever} OR model.seen >= {dialect.position(plan)}"
+    wherever = "model.model_key IS NULL OR model.cursor_value IS NULL OR state.failed_hash IS NOT NULL"
+    return f"WHERE {wherever} OR model.cursor_value >= {dialect.position(plan)}"
 
 
 def _chosen(plan: Plan, key: str, dialect: Dialect) -> str:
@@ -214,15 +278,15 @@ def _chosen(plan: Plan, key: str, dialect: Dialect) -> str:
 def model(plan: Plan) -> str:
     """What gives the model's rows: key, hash, cursor and columns."""
     columns = "".join(f", source.`{field.name}` AS c{number}" for number, field in enumerate(plan.fields))
-    seen = _seen(plan.cursor) if plan.cursor else "CAST(NULL AS INT64)"
+    cursor_value = _cursor_value(plan.cursor) if plan.cursor else "CAST(NULL AS INT64)"
     made = (
-        f"SELECT {_key(plan)} AS model_key, {_hash(plan)} AS model_hash, {seen} AS seen{columns}\n"
+        f"SELECT {_key(plan)} AS model_key, {_hash(plan)} AS model_hash, {cursor_value} AS cursor_value{columns}\n"
         f"FROM (\n{plan.sql}\n) AS source"
     )
     return counted(made) if plan.exact else made
 
 
-def _seen(cursor: Field) -> str:
+def _cursor_value(cursor: Field) -> str:
     """The cursor; NULL if it says nothing of when a row has changed: all that comes would be older than that."""
     name = f"source.`{cursor.name}`"
     if cursor.type == "FLOAT64":
@@ -300,68 +364,6 @@ def _hashed_text(field: Field) -> str:
     return f"IFNULL(CAST({name} AS STRING), '')"
 
 
-def _texts(values: Collection[str]) -> str:
+def texts(values: Collection[str]) -> str:
+    """Names as a list of literals."""
     return ", ".join(f"'{value}'" for value in sorted(values))
-
-
-#: Of the rows of an overview that are pieces.
-PIECE = "piece"
-
-
-def overview(plan: Plan, made: str, rows: int, dialect: Dialect) -> str:
-    """Of each kind: how many rows there are, how many of the state were met, how many were tried before; how far the
-    cursor is. And pieces: ranges of buckets that hold about so many rows. `made`: what has the rows of the plan."""
-    met = f"IF(known, IF(kind IN ({_texts(COUNTED)}), row_count, 1), 0)"
-    upto = _upto(plan, dialect)
-    piece = dialect.divided("passed", rows)
-    return (
-        f"SELECT kind, SUM(row_count) AS row_count, SUM({met}) AS met, COUNTIF(deliver AND retried) AS retried,\n"
-        f"       CAST({upto} AS STRING) AS upto, 0 AS first_bucket, 0 AS last_bucket\n"
-        f"FROM {made} GROUP BY kind\n"
-        "UNION ALL\n"
-        f"SELECT '{PIECE}', SUM(bucket_rows), 0, 0, NULL, MIN(bucket), MAX(bucket)\n"
-        "FROM (SELECT bucket, bucket_rows, SUM(bucket_rows) OVER (ORDER BY bucket) AS passed\n"
-        f"      FROM (SELECT bucket, COUNT(*) AS bucket_rows FROM {made} WHERE deliver GROUP BY bucket))\n"
-        f"GROUP BY {piece}"
-    )
-
-
-def _upto(plan: Plan, dialect: Dialect) -> str:
-    """How far the cursor is: at the greatest of rows that are good. Not beyond one whose key is of several: it would
-    not be looked at again when it is the only one, for it is then as old as ever."""
-    if plan.cursor is None:
-        return "NULL"
-    seen = f"MAX(MAX(IF(kind IN ({_texts(GOOD)}), seen, NULL))) OVER ()"
-    held = f"MIN(MIN(IF(kind = '{DUPLICATE}', seen, NULL))) OVER ()"
-    upto = f"IF({held} < {seen}, {held}, {seen})"
-    if plan.position is None:
-        return upto
-    position = dialect.position(plan)  # what is tried again may be older
-    return f"GREATEST(IFNULL({upto}, {position}), {position})"
-
-
-#: What is read of each row of a piece, before its columns.
-ROW = ("row_key", "row_hash", "kind", "since")
-
-
-def within(first: int, last: int) -> str:
-    """The condition that a row is to be delivered, and in these buckets."""
-    return f"deliver = TRUE AND bucket >= {first} AND bucket <= {last}"
-
-
-def rows(plan: Place, first: int, last: int, fields: Sequence[Field]) -> str:
-    """The rows of a piece, for who may not read the table directly. JSON is text, as it is there."""
-    columns = "".join(
-        f", TO_JSON_STRING(c{number}) AS c{number}"
-        if (field.type, field.mode) == ("JSON", "NULLABLE")
-        else f", c{number}"
-        for number, field in enumerate(fields)
-    )
-    return f"SELECT {', '.join(ROW)}{columns}\nFROM {quoted(*plan)} WHERE {within(first, last)}"
-
-
-def invalid(made: str, limit: int) -> str:
-    """Some rows that cannot be delivered, and why."""
-    return (
-        f"SELECT row_key, kind FROM {made} WHERE kind IN ({_texts(INVALID)})\nORDER BY kind DESC, row_key LIMIT {limit}"
-    )

@@ -26,7 +26,7 @@ STATE = (
     Column("changed_at", Type.TIMESTAMP, "When."),
 )
 #: What was not acknowledged of a run.
-LEFT = (
+UNACKNOWLEDGED = (
     Column("key", Type.STRING, "Of the row."),
     Column("status", Type.STRING, "rejected, retry, or unsent."),
     Column("code", Type.STRING, "What the destination said."),
@@ -37,8 +37,8 @@ LEFT = (
 GONE = ("deleted", FORGOTTEN)
 
 
-def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple[int, int]], number: int) -> str:
-    """Remember what was acknowledged: of these buckets what was to be delivered, but for the rows of `left`; and all
+def commit(plan: Place, state: Place, given: Place | None, ranges: Sequence[tuple[int, int]], number: int) -> str:
+    """Remember what was acknowledged: of these buckets what was to be delivered, but for the rows of `given`; and all
     that was to be noted alone. A row that was not sent stays as it was."""
     gone = _kinds(GONE)
     acknowledged = (
@@ -48,7 +48,7 @@ def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple
     again = "state.failed_hash = change.row_hash AND state.failed_op = change.kind"
     return (
         f"MERGE {quoted(*state)} AS state\n"
-        f"USING ({changes(quoted(*plan), None if left is None else quoted(*left), ranges)}) AS change\n"
+        f"USING ({changes(quoted(*plan), None if given is None else quoted(*given), ranges)}) AS change\n"
         "ON state.key = change.row_key\n"
         f"WHEN MATCHED AND NOT change.failed AND change.kind IN ({gone}) THEN DELETE\n"
         f"WHEN MATCHED AND NOT change.failed THEN UPDATE SET `hash` = change.row_hash, {acknowledged}, {noted}\n"
@@ -64,19 +64,22 @@ def commit(plan: Place, state: Place, left: Place | None, ranges: Sequence[tuple
     )
 
 
-def changes(plan: str, left: str | None, ranges: Sequence[tuple[int, int]]) -> str:
-    """What is remembered of which rows. `plan`, `left`: what has the rows."""
+def changes(plan: str, given: str | None, ranges: Sequence[tuple[int, int]]) -> str:
+    """What is remembered of which rows. `plan`, `given`: what has the rows."""
     inside = " OR ".join(f"plan.bucket BETWEEN {first} AND {last}" for first, last in ranges) or "FALSE"
     sent = f"(plan.deliver AND ({inside}))"
     noted = f"(NOT plan.deliver AND plan.kind IN ({_kinds(('added', 'updated', *GONE))}))"
-    if left is None:
+    if given is None:
         what = "FALSE AS failed, CAST(NULL AS STRING) AS code, FALSE AS unsure"
         rest = f"WHERE {sent} OR {noted}"
     else:
-        what = "left_rows.key IS NOT NULL AS failed, left_rows.code, IFNULL(left_rows.unsure, FALSE) AS unsure"
+        what = (
+            "unacknowledged.key IS NOT NULL AS failed, unacknowledged.code,\n"
+            "       IFNULL(unacknowledged.unsure, FALSE) AS unsure"
+        )
         rest = (
-            f"LEFT JOIN {left} AS left_rows ON plan.row_key = left_rows.key\n"
-            f"WHERE (left_rows.status IS NULL OR left_rows.status != 'unsent') AND ({sent} OR {noted})"
+            f"LEFT JOIN {given} AS unacknowledged ON plan.row_key = unacknowledged.key\n"
+            f"WHERE (unacknowledged.status IS NULL OR unacknowledged.status != 'unsent') AND ({sent} OR {noted})"
         )
     return f"SELECT plan.row_key, plan.row_hash, plan.kind, plan.since, {what}\nFROM {plan} AS plan\n{rest}"
 

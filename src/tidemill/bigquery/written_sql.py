@@ -86,14 +86,14 @@ NAMES = {
 class Rows:
     """What is written down of the rows of a run.
 
-    `left`: the table of those that were not acknowledged; None: there are none. `state`: where it is known how often
-    rows were tried; None: each for the first time. `untouched`: ranges of buckets of which nothing was sent.
+    `unacknowledged`: the table of those that were not; None: there are none. `state`: where it is known how often rows
+    were tried; None: each for the first time. `untouched`: ranges of buckets of which nothing was sent.
     """
 
     sync_id: str
     run_number: int
     plan: Place
-    left: Place | None
+    unacknowledged: Place | None
     state: Place | None
     untouched: Sequence[tuple[int, int]]
     at: dt.datetime
@@ -130,9 +130,9 @@ def _tries(rows: Rows) -> str:
 def _statuses(rows: Rows) -> str:
     untouched = " OR ".join(f"plan.bucket BETWEEN {first} AND {last}" for first, last in rows.untouched) or "FALSE"
     status, words, joins = "'succeeded'", "CAST(NULL AS STRING) AS code, CAST(NULL AS STRING) AS message", ""
-    if rows.left is not None:
-        status, words = "IFNULL(left_rows.status, 'succeeded')", "left_rows.code, left_rows.message"
-        joins += f"LEFT JOIN {quoted(*rows.left)} AS left_rows ON plan.row_key = left_rows.key\n"
+    if rows.unacknowledged is not None:
+        status, words = "IFNULL(unacknowledged.status, 'succeeded')", "unacknowledged.code, unacknowledged.message"
+        joins += f"LEFT JOIN {quoted(*rows.unacknowledged)} AS unacknowledged ON plan.row_key = unacknowledged.key\n"
     known = ""
     if rows.state is not None:
         known = ", plan.retried, plan.row_hash, state.failed_hash, state.failed_op, state.tries AS state_tries"

@@ -27,12 +27,15 @@ def list_(
     """List rows that were not delivered. Each comes again with the next run, as it is then."""
     with session.app() as opened:
         found = list(opened.reverse_etl.rejects.find(name, text=text, code=code, limit=limit))
+        missing = opened.reverse_etl.rejects.missing(name)
     if as_json:
         output.print_json(found)
         return
     rows = [(r.key, r.op, r.status, r.code, r.message, r.tries, r.last_run, r.last_at) for r in found]
     columns = ("KEY", "ROW WAS", "STATUS", "REASON", "MESSAGE", "TRIES", "LAST RUN", "AT")
     output.print_table(columns, rows, empty="No rows: all that were to be delivered are.")
+    if missing:
+        output.note(missing)
 
 
 @app.command("export", epilog="Example: tidemill sync rejects export crm --out refused.jsonl")
@@ -45,7 +48,10 @@ def export(
     """Write rows that were not delivered to a file, with their reasons."""
     with session.app() as opened:
         number = opened.reverse_etl.rejects.export(name, out, text=text, code=code)
+        missing = opened.reverse_etl.rejects.missing(name)
     output.done(f"{output.number(number, 'row')} written to {out}.")
+    if missing:
+        output.note(missing)
 
 
 @app.command(epilog="Example: tidemill sync rejects retry crm --code webhook_rejected")

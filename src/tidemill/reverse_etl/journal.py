@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tidemill.destinations.port import Outcome, Record, Status
 from tidemill.errors import ConfigError
-from tidemill.reverse_etl.plan.port import Left, Piece, PlanRow
+from tidemill.reverse_etl import kept
+from tidemill.reverse_etl.plan.port import Piece, PlanRow, Unacknowledged
 from tidemill.reverse_etl.work import Job, Parts
 from tidemill.store.sync_runs import Call
 
@@ -21,8 +22,8 @@ from tidemill.store.sync_runs import Call
 _TOGETHER = 500
 #: The code of rows that were on their way, maybe, when a process died.
 INTERRUPTED = "interrupted"
-#: Characters of a message of somebody else's that are kept.
-_MOST = 1_000
+#: Rows that are kept by one statement: each may have 100,000 characters.
+_KEPT_AT_ONCE = 100
 
 
 class Journal:
@@ -49,7 +50,7 @@ class Journal:
             if not self._lost:
                 runs.leave(entered)
 
-    def left(self) -> Iterator[tuple[int, PlanRow]]:
+    def pending(self) -> Iterator[tuple[int, PlanRow]]:
         """Rows that have no outcome yet, each with its position."""
         known = {position for call in self._calls for position in call.positions}
         return ((position, row) for position, row in enumerate(self._rows) if position not in known)
@@ -80,9 +81,11 @@ class Journal:
         lost, self._lost = self._lost, True
         others = [(position, outcome) for position, outcome in waiting if outcome.status is not Status.WRITTEN]
         if others:
-            books.rejects.keep(job.sync.id, job.run.number, [self._kept(*one) for one in others])
+            for start in range(0, len(others), _KEPT_AT_ONCE):
+                part = [kept.refused(self._rows[at], one) for at, one in others[start : start + _KEPT_AT_ONCE]]
+                books.rejects.keep(job.sync.id, job.run.number, part)
         positions = [position for position, _ in waiting]
-        told = [(at, str(one.status), one.code, one.message[:_MOST], one.unsure) for at, one in others]
+        told = [(at, str(one.status), one.code, one.message[: kept.MOST_MESSAGE], one.unsure) for at, one in others]
         books.runs.journal(job.run.id, Call(self._piece.number, positions, told))
         self._lost = lost
         self.outcomes.update(str(outcome.status) for _, outcome in waiting)
@@ -95,19 +98,8 @@ class Journal:
                 "model; or allow more: tidemill sync edit NAME --most-rejects N",
             )
 
-    def _kept(self, position: int, outcome: Outcome) -> dict[str, object]:
-        row = self._rows[position]
-        return {
-            "key": row.key,
-            "op": row.op.value,
-            "status": outcome.status.value,
-            "code": outcome.code,
-            "message": outcome.message[:_MOST],
-            "row": row.row,
-        }
 
-
-def left(calls: Sequence[Call], rows: Sequence[PlanRow]) -> Iterator[Left]:
+def unacknowledged(calls: Sequence[Call], rows: Sequence[PlanRow]) -> Iterator[Unacknowledged]:
     """Of the rows of a piece, those that were not acknowledged, by its calls."""
     sent = {position for call in calls for position in call.positions}
     others = {told[0]: told for call in calls for told in call.others}
@@ -115,8 +107,9 @@ def left(calls: Sequence[Call], rows: Sequence[PlanRow]) -> Iterator[Left]:
     for position, row in enumerate(rows):
         if position in others:
             _, status, code, message, unsure = others[position]
-            yield Left(row, status, code, unsure, message)
+            yield Unacknowledged(row.key, status, code, unsure, message)
         elif position not in sent and died:
-            yield Left(row, "retry", INTERRUPTED, True, "The process died, and the row may have been on its way.")
+            said = "The process died, and the row may have been on its way."
+            yield Unacknowledged(row.key, "retry", INTERRUPTED, True, said)
         elif position not in sent:
-            yield Left(row, "unsent")
+            yield Unacknowledged(row.key, "unsent")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tidemill.errors import ConfigError, NotFoundError
+from tidemill.reverse_etl.plan.port import MOST_INVALID
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.views import RunView
 from tidemill.reverse_etl.watch import Watch
@@ -75,6 +76,19 @@ class SyncRejectService:
                 "less: --key, --code, --text.",
             )
         return self._syncs.run(name, watch, by=by, only=chosen) if chosen else None
+
+    def missing(self, name: str) -> str | None:
+        """What is to be said of rows that cannot be delivered and are not among these, if there are such."""
+        sync = self._books.syncs.get(name)
+        last = self._books.runs.last_telling(sync.id)
+        invalid = RunView.of(last, sync.name).invalid if last else 0
+        kept = self._books.rejects.count(sync.id).get("invalid", 0)
+        if invalid <= kept:
+            return None
+        return (
+            f"{invalid:,} rows of the model cannot be delivered for their keys. {kept:,} of them are here: one row of "
+            f"each key, and {MOST_INVALID:,} at most. tidemill model check tells of all."
+        )
 
     def drop(self, name: str, *, keys: Sequence[str] = (), text: str | None = None, code: str | None = None) -> int:
         """Give rows up as they are: they are sent when they have changed. Gives how many it were.

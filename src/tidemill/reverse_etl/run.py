@@ -16,22 +16,14 @@ from tidemill import logbook
 from tidemill.destinations import deliver
 from tidemill.destinations.port import Mode, Op, Outcome, Record, identity, rejected
 from tidemill.errors import ConflictError, NotFoundError, RowError, TidemillError, UnavailableError
-from tidemill.reverse_etl import freshness, journal, line, told, write_back
+from tidemill.reverse_etl import freshness, journal, kept, line, told, write_back
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.journal import Journal
-from tidemill.reverse_etl.plan.port import Counts, Left, Piece, Planned, Planner, PlanRow
+from tidemill.reverse_etl.plan.port import MOST_INVALID, Counts, Piece, Planned, Planner, PlanRow, Unacknowledged
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts
 from tidemill.schedules import telling
 from tidemill.store.records_sync import Sync, SyncRun
-
-#: Rows of a model that cannot be delivered, of which that many are kept.
-_MOST_INVALID = 1_000
-_INVALID = {
-    "key_null": "The key is NULL.",
-    "key_duplicate": "More than one row has this key: none of them is delivered.",
-    "cursor_null": "The cursor is NULL, no finite number, or more than a day in the future.",
-}
 
 
 class Runner:
@@ -60,11 +52,11 @@ class Runner:
                     hint=f"Wait for it, or cancel its run: {telling.command('sync cancel', sync.name)}",
                 )
             sync = self._parts.books.syncs.by_id(sync.id)
-            left = self._parts.books.runs.running(sync.id)
-            run = left or make(sync)
-            if left is not None:
-                watch.say(_goes_on(left))
-            with told.running(self._parts, run, anew=left is None):
+            unfinished = self._parts.books.runs.running(sync.id)
+            run = unfinished or make(sync)
+            if unfinished is not None:
+                watch.say(_goes_on(unfinished))
+            with told.running(self._parts, run, anew=unfinished is None):
                 return self._execute(self._parts.job(sync, run), watch)
 
     def _execute(self, job: Job, watch: Watch) -> SyncRun:
@@ -168,22 +160,18 @@ class Runner:
     def _keep_invalid(self, job: Job, planner: Planner, counts: Counts) -> None:
         if not counts.invalid_null + counts.invalid_duplicate + counts.invalid_cursor:
             return
-        rows = [
-            {"key": key or "", "op": "added", "status": "invalid", "code": code, "message": _INVALID[code], "row": None}
-            for key, code in planner.invalid(job.wanted, _MOST_INVALID)
-        ]
-        one_a_key = {str(row["key"]): row for row in rows}
-        self._parts.books.rejects.keep(job.sync.id, job.run.number, list(one_a_key.values()))
+        rows = [kept.invalid(one) for one in planner.invalid(job.wanted, MOST_INVALID)]
+        self._parts.books.rejects.keep(job.sync.id, job.run.number, rows)
 
     # Deliver
 
     def _deliver(self, job: Job, planner: Planner, watch: Watch) -> None:
         every = pieces_of(job.run)
         pieces = [piece for piece in every if not self._is_through(job, piece)]
-        total, left = (sum(piece.rows for piece in some) for some in (every, pieces))
-        if not left:
+        total, waiting = (sum(piece.rows for piece in some) for some in (every, pieces))
+        if not waiting:
             return
-        done, tally = total - left, told.Tally()
+        done, tally = total - waiting, told.Tally()
         with line.opened(self._parts, job, watch, tally=tally) as way:
             for piece, rows in _read_ahead(planner, job, pieces):
                 watch.check()
@@ -202,7 +190,7 @@ class Runner:
         pages = Journal(self._parts, job, piece, rows)
 
         def records() -> Iterator[Record]:
-            for position, row in pages.left():
+            for position, row in pages.pending():
                 watch.check()
                 made = record_of(job, row)
                 if isinstance(made, Outcome):
@@ -223,7 +211,7 @@ class Runner:
         begun = self._begun(job)
         watch.report("remembering what was delivered", 0, 0)
         try:
-            left = planner.commit(wanted, self._left(job, planner, begun), begun)
+            table = planner.commit(wanted, self._unacknowledged(job, planner, begun), begun)
         except NotFoundError as gone:  # the plan has expired, or somebody has deleted it: there is no way back
             lost = NotFoundError(
                 "plan_gone",
@@ -244,7 +232,7 @@ class Runner:
             self._parts.books.rejects.settle(job.sync.id, job.run.number)
         self._parts.books.syncs.settle(job.sync.id, **changes)
         logbook.info("What was delivered is remembered.", pieces=len(begun), seconds=logbook.seconds())
-        runs.note(job.run.id, step="write", plan={**(job.run.plan or {}), "left": left})
+        runs.note(job.run.id, step="write", plan={**(job.run.plan or {}), "unacknowledged": table})
         return runs.get(job.run.id)
 
     def _done_of_pending(self, job: Job) -> dict[str, None]:
@@ -259,13 +247,13 @@ class Runner:
         runs, pieces = self._parts.books.runs, pieces_of(job.run)
         return [piece for piece in pieces if not job.run.error or runs.calls(job.run.id, piece.number)]
 
-    def _left(self, job: Job, planner: Planner, pieces: list[Piece]) -> Iterator[Left]:
+    def _unacknowledged(self, job: Job, planner: Planner, pieces: list[Piece]) -> Iterator[Unacknowledged]:
         """Rows of these pieces that were not acknowledged."""
         for piece in pieces:
             calls = self._parts.books.runs.calls(job.run.id, piece.number)
             known = sum(len(call.positions) for call in calls)
             if known < piece.rows or any(call.others for call in calls):
-                yield from journal.left(calls, planner.rows(job.wanted, piece))
+                yield from journal.unacknowledged(calls, planner.rows(job.wanted, piece))
 
     # End
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidemill.destinations import deliver
-from tidemill.destinations.port import Outcome, Record
+from tidemill.destinations.port import Op, Outcome, Record
 from tidemill.errors import Cancelled, NotFoundError, TidemillError
 from tidemill.outbound import network
 from tidemill.outbound.client import Seen
@@ -38,10 +38,12 @@ class Trials:
         self._parts, self._syncs = parts, syncs
 
     def estimate(self, name: str, watch: Watch) -> Estimate:
-        """What a run would do now. It makes the plan, which is billed, and sends nothing."""
+        """What a run would do now, with some rows of each operation. It makes the plan, which is billed, and sends
+        nothing."""
         with self._planned(name, watch) as (job, planner):
             planned = planner.plan(job.wanted)
-            rows = planner.rows(job.wanted, planned.pieces[0])[:_SAMPLES] if planned.pieces else []
+            ops = [op for op in Op if planned.pieces and getattr(planned.counts, op.value)]
+            rows = [row for op in ops for row in planner.samples(job.wanted, op, _SAMPLES)]
         samples = tuple({"key": row.key, "op": row.op.value, **_shown(record_of(job, row))} for row in rows)
         price = self._parts.settings.price_query_tib
         found = dataclasses.asdict(planned)
@@ -69,15 +71,15 @@ class Trials:
             made = record_of(job, row)
             if isinstance(made, Outcome):
                 return Tried(row.key, {}, (), made.status.value, made.message)
-            seen: list[Seen] = []
+            exchanges: list[Seen] = []
             try:
-                outcome, error = self._sent(job, made, watch, seen), None
+                outcome, error = self._sent(job, made, watch, exchanges), None
             except Cancelled:
                 raise
             except TidemillError as failed:  # what was asked for, and answered, says most of why
                 outcome, error = None, {"code": failed.code, "message": failed.message, "hint": failed.hint}
             secrets = self._parts.settings_of(job.account).secrets
-        told = tuple(_told(one, secrets) for one in seen)
+        told = tuple(_told(one, secrets) for one in exchanges)
         if outcome is None:
             return Tried(row.key, dict(made.fields), told, "failed", "", error)
         return Tried(row.key, dict(made.fields), told, outcome.status.value, outcome.message)
@@ -96,9 +98,9 @@ class Trials:
             hint=f"tidemill sync preview {job.sync.name} says what is.",
         )
 
-    def _sent(self, job: Job, record: Record, watch: Watch, seen: list[Seen]) -> Outcome:
+    def _sent(self, job: Job, record: Record, watch: Watch, exchanges: list[Seen]) -> Outcome:
         outcomes: list[tuple[Record, Outcome]] = []
-        with line.opened(self._parts, job, watch, seen.append) as way:
+        with line.opened(self._parts, job, watch, exchanges.append) as way:
             deliver.deliver(way, [record], outcomes.extend)
         return outcomes[0][1]
 

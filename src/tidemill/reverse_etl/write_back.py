@@ -70,7 +70,7 @@ def _changes(job: Job, pieces: Sequence[Piece], begun: Sequence[Piece]) -> Chang
         if not is_begun:
             rest = list(group)
             untouched.append((rest[0].first, rest[-1].last))
-    return Changes(plan.get("left"), bool(plan["counts"]["retried"]), untouched)
+    return Changes(plan.get("unacknowledged"), bool(plan["counts"]["retried"]), untouched)
 
 
 def _row(job: Job, status: str) -> dict[str, Value | None]:

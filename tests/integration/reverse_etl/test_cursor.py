@@ -19,7 +19,7 @@ from tidemill.bigquery.retry import Policy
 from tidemill.destinations.port import Mode, Op
 from tidemill.events.data.objects import FolderObjects
 from tidemill.reverse_etl.plan.local import LocalPlanner
-from tidemill.reverse_etl.plan.port import Found, Left, Planned, Planner, PlanRow, Wanted
+from tidemill.reverse_etl.plan.port import Found, Planned, Planner, PlanRow, Unacknowledged, Wanted
 from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
 
 Row = tuple[str | None, str, Any]
@@ -57,7 +57,7 @@ class Sync:
         """A run in which all is taken: what was delivered."""
         wanted, planned, found = self.plan(list(rows))
         self.planner.commit(wanted, [], planned.pieces)
-        self.said = sorted((key or "", code) for key, code in self.planner.invalid(wanted, 10))
+        self.said = sorted((one.key or "", one.code) for one in self.planner.invalid(wanted, 10))
         self.position = planned.upto
         return {row.key: row.op for row in found}
 
@@ -175,7 +175,7 @@ def test_it_is_what_plain_dictionaries_say(make: Callable[[], Sync], data: st.Da
         assert (planned.counts, planned.upto) == (counts, None if upto is None else str(upto))
         assert {row.key: row.op for row in found} == {key: change.op for key, change in changes.items()}
         statuses = st.sampled_from([None, None, "retry", "rejected"])
-        left = [Left(row, status) for row in found if (status := data.draw(statuses, "outcome"))]
+        left = [Unacknowledged(row.key, status) for row in found if (status := data.draw(statuses, "outcome"))]
         sync.planner.commit(wanted, left, planned.pieces)
         reference.commit(changes, left, found)
         sync.position = planned.upto

@@ -20,7 +20,7 @@ from tidemill.bigquery.retry import Policy
 from tidemill.destinations.port import Mode, Op
 from tidemill.events.data.objects import FolderObjects
 from tidemill.reverse_etl.plan.local import LocalPlanner
-from tidemill.reverse_etl.plan.port import Left, Planner, PlanRow, Wanted
+from tidemill.reverse_etl.plan.port import Planner, PlanRow, Unacknowledged, Wanted
 from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
 
 KEYS: list[str | None] = [None, "a", "a\n", "b", "ü", "", "long " * 10]
@@ -115,16 +115,16 @@ class Sync:
             self.reference.rows.clear()
 
 
-def _outcome(row: PlanRow) -> st.SearchStrategy[Left | None]:
+def _outcome(row: PlanRow) -> st.SearchStrategy[Unacknowledged | None]:
     return st.sampled_from(
         [
             None,
             None,
             None,
-            Left(row, "rejected", "bad"),
-            Left(row, "retry", "busy"),
-            Left(row, "retry", "lost", unsure=True),
-            Left(row, "unsent"),
+            Unacknowledged(row.key, "rejected", "bad"),
+            Unacknowledged(row.key, "retry", "busy"),
+            Unacknowledged(row.key, "retry", "lost", unsure=True),
+            Unacknowledged(row.key, "unsent"),
         ]
     )
 

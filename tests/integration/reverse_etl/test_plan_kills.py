@@ -17,7 +17,7 @@ from tidemill.bigquery.retry import Policy
 from tidemill.destinations.port import Op
 from tidemill.events.data.objects import FolderObjects
 from tidemill.reverse_etl.plan.local import LocalPlanner
-from tidemill.reverse_etl.plan.port import Left, Planner, Wanted
+from tidemill.reverse_etl.plan.port import Planner, Unacknowledged, Wanted
 from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
 
 
@@ -96,7 +96,9 @@ def go(planner: Planner, wanted: Wanted) -> Any:
     """A whole run, of which one row is not taken; what it came to."""
     planned = planner.plan(wanted)
     rows = [row for piece in planned.pieces for row in planner.rows(wanted, piece)]
-    planner.commit(wanted, [Left(row, "rejected", "no") for row in rows if row.key == "b"], planned.pieces)
+    planner.commit(
+        wanted, [Unacknowledged(row.key, "rejected", "no") for row in rows if row.key == "b"], planned.pieces
+    )
     return planned.counts, planned.pieces, [(row.key, row.op, row.since, row.row) for row in rows]
 
 

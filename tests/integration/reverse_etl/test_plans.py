@@ -20,7 +20,7 @@ from tidemill.destinations.port import Mode, Op
 from tidemill.errors import ConfigError
 from tidemill.events.data.objects import FolderObjects
 from tidemill.reverse_etl.plan.local import LocalPlanner
-from tidemill.reverse_etl.plan.port import Found, Left, Planned, Planner, PlanRow, Wanted
+from tidemill.reverse_etl.plan.port import Found, Planned, Planner, PlanRow, Unacknowledged, Wanted
 from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
 
 ALL_TYPES = """
@@ -64,7 +64,9 @@ class Sync:
         planner, statuses = self.planner(), left or {}
         planned = planner.plan(wanted)
         rows = [row for piece in planned.pieces for row in planner.rows(wanted, piece)]
-        planner.commit(wanted, [Left(row, statuses[row.key]) for row in rows if row.key in statuses], planned.pieces)
+        planner.commit(
+            wanted, [Unacknowledged(row.key, statuses[row.key]) for row in rows if row.key in statuses], planned.pieces
+        )
         return planned, rows
 
 
@@ -155,7 +157,7 @@ def test_what_was_not_taken_comes_again_as_it_is_then_and_a_commit_counts_once(s
     sync.table("'a', 1", "'b', 2", "'c', 3")
     wanted = sync.wanted()
     planned, rows = sync.run(wanted, left={"a": "rejected", "b": "unsent"})
-    left = [Left(row, "rejected") for row in rows if row.key == "a"]
+    left = [Unacknowledged(row.key, "rejected") for row in rows if row.key == "a"]
     sync.planner().commit(wanted, left, planned.pieces)  # somebody went on who did not know that it was done
     known = plan_states.of(sync.planner())
     assert sorted(known) == ["a", "c"]
@@ -177,7 +179,8 @@ def test_rows_of_one_key_are_set_aside_though_nothing_changed(sync: Sync) -> Non
     planned, rows = sync.run(wanted)
     assert rows == []
     assert (planned.counts.invalid_duplicate, planned.counts.invalid_null, planned.counts.unchanged) == (2, 1, 1)
-    assert sync.planner().invalid(wanted, 10) == [(None, "key_null"), ("a", "key_duplicate")]
+    found = [(one.key, one.code, one.count, one.row) for one in sync.planner().invalid(wanted, 10)]
+    assert found == [(None, "key_null", 1, {"id": None, "n": 3}), ("a", "key_duplicate", 2, {"id": "a", "n": 1})]
     assert plan_states.of(sync.planner())["a"]["run"] == 1
 
 
@@ -270,3 +273,38 @@ def test_answers_that_are_lost_change_nothing(sync: Sync, fresh_installation: In
     planned, rows = sync.run(sync.wanted(), left={"a": "retry"})
     assert (planned.counts.added, len(rows)) == (2, 2)
     assert ops(sync.run(sync.wanted())[1]) == {"a": Op.ADDED}
+
+
+def test_pieces_have_so_many_bytes_though_their_rows_are_few(sync: Sync) -> None:
+    sql = """SELECT CAST(n AS STRING) AS id, REPEAT('ü', 500) AS text, [REPEAT('x', 20)] AS tags, n
+             FROM UNNEST(GENERATE_ARRAY(1, 30)) AS n"""
+    wanted = sync.wanted(sql, columns=("n", "tags", "text"), piece_bytes=10_000)
+    planned = sync.planner().plan(wanted)
+    assert sum(piece.rows for piece in planned.pieces) == 30
+    assert max(piece.rows for piece in planned.pieces) <= 8  # a row has more than 1,000 bytes of text, and one over
+    few = sync.planner().plan(sync.wanted(sql, columns=("n",), piece_bytes=40_000))
+    assert len(few.pieces) == 1
+
+
+def test_of_rows_that_cannot_be_delivered_one_of_a_key_is_kept_as_it_is(sync: Sync) -> None:
+    sync.table("'a', 1", "'a', NULL", "NULL, 2", "NULL, 3")
+    wanted = sync.wanted()
+    planned = sync.planner().plan(wanted)
+    assert (planned.counts.invalid_null, planned.counts.invalid_duplicate, planned.pieces) == (2, 2, ())
+    *nameless, twice = sync.planner().invalid(wanted, 10)
+    assert sorted(one.row["n"] for one in nameless if one.row) == [2, 3]
+    assert (twice.key, twice.code, twice.count) == ("a", "key_duplicate", 2)
+    assert twice.row in ({"id": "a", "n": 1}, {"id": "a", "n": None})
+    assert len(sync.planner().invalid(wanted, 2)) == 2
+
+
+def test_there_are_samples_of_each_operation(sync: Sync) -> None:
+    sync.table("'a', 1", "'b', 2", "'c', 3")
+    sync.run(sync.wanted())
+    sync.ask("DELETE FROM {t} WHERE id = 'a'")
+    sync.ask("UPDATE {t} SET n = 9 WHERE id = 'b'")
+    sync.ask("INSERT INTO {t} (id, n) VALUES ('d', 4), ('e', 5), ('f', 6)")
+    wanted = sync.wanted()
+    sync.planner().plan(wanted)
+    found = {op: [row.key for row in sync.planner().samples(wanted, op, 2)] for op in Op}
+    assert found == {Op.ADDED: ["d", "e"], Op.UPDATED: ["b"], Op.DELETED: ["a"]}

@@ -166,3 +166,13 @@ def test_a_row_that_was_sent_for_a_try_is_sent_as_the_same_after_runs_that_sent_
         people.save()
         run(app)
     assert len({row["id"] for row in crm.sent if row["key"] == "3"}) == 3, "what comes again later is another version"
+
+
+def test_a_dry_run_has_rows_of_each_operation(installation: Installation, app: App, people: People, crm: Crm) -> None:
+    prepare(app, installation, people, crm)
+    run(app)
+    people.rows |= {3: ("new@example.com", "pro"), 77: ("p77@example.com", "free")}
+    del people.rows[5]
+    people.save()
+    found = app.reverse_etl.trials.estimate(NAME, quiet())
+    assert [(one["key"], one["op"]) for one in found.samples] == [("77", "added"), ("3", "updated"), ("5", "deleted")]

@@ -288,7 +288,12 @@ def test_keys_that_are_none_are_said_and_not_sent(
     people.ask(f"INSERT INTO `{people.table}` (id, email, plan) VALUES (NULL, 'x', 'y'), (3, 'twice', 'pro')")
     over = run(app)
     assert (over.invalid, over.written) == (3, 19)
-    assert {one.code for one in app.reverse_etl.rejects.find(NAME)} == {"key_null", "key_duplicate"}
+    found = {one.code: one for one in app.reverse_etl.rejects.find(NAME)}
+    assert found.keys() == {"key_null", "key_duplicate"}
+    assert found["key_null"].row == {"id": None, "email": "x", "plan": "y"}
+    assert (found["key_duplicate"].row or {})["id"] == 3
+    assert found["key_duplicate"].message.startswith("2 rows have this key")
+    assert str(app.reverse_etl.rejects.missing(NAME)).startswith("3 rows of the model cannot be delivered")
     assert "3" not in crm.people
 
 
@@ -298,6 +303,7 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be(
     prepare(app, installation, people, crm)
     found = app.reverse_etl.trials.estimate(NAME, quiet())
     assert found.counts["added"] == 20
+    assert len(found.samples) == 5
     assert found.samples[0]["fields"]["email"].endswith("@example.com")
     assert not crm.asked
     tried = app.reverse_etl.trials.send_one(NAME, quiet(), "7")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.zetasql_check import analyze
 
-from tidemill.bigquery import plan_sql, state_sql
+from tidemill.bigquery import plan_reads, plan_sql, state_sql
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
 
@@ -36,13 +36,20 @@ _MADE = {
     "row_hash": "STRING",
     "since": "INT64",
     "row_count": "INT64",
-    "seen": "TIMESTAMP",
+    "cursor_value": "TIMESTAMP",
+    "row_bytes": "INT64",
 }
+
+
+def _type(field: Field) -> str:
+    return f"ARRAY<{field.type}>" if field.mode == "REPEATED" else field.type
+
+
 TABLES = {
-    "p.d.model": {field.name: f"ARRAY<{field.type}>" if field.mode == "REPEATED" else field.type for field in FIELDS},
+    "p.d.model": {field.name: _type(field) for field in FIELDS},
     "p.d.state": {column.name: column.type.value for column in state_sql.STATE},
-    "p.d.left": {column.name: column.type.value for column in state_sql.LEFT},
-    "p.d.plan": {**_MADE, **{f"c{number}": field.type for number, field in enumerate(FIELDS)}},
+    "p.d.left": {column.name: column.type.value for column in state_sql.UNACKNOWLEDGED},
+    "p.d.plan": {**_MADE, **{f"c{number}": _type(field) for number, field in enumerate(FIELDS)}},
 }
 CURSOR = Field("a_timestamp", "TIMESTAMP")
 
@@ -66,7 +73,7 @@ CURSOR = Field("a_timestamp", "TIMESTAMP")
 def test_a_plan_can_be_made_and_summed_up(changed: dict[str, Any]) -> None:
     plan = dataclasses.replace(PLAN, **changed)
     analyze(plan_sql.create(plan), TABLES)
-    analyze(plan_sql.overview(plan, "`p.d.plan`", 20_000, plan_sql.BIGQUERY), TABLES)
+    analyze(plan_reads.overview(plan, "`p.d.plan`", 20_000, 32_000_000, plan_sql.BIGQUERY), TABLES)
 
 
 def test_the_model_is_evaluated_once() -> None:
@@ -85,8 +92,9 @@ def test_a_model_of_a_thousand_columns() -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        plan_sql.rows(PLAN.plan, 0, 65_535, FIELDS),
-        plan_sql.invalid("`p.d.plan`", 10),
+        plan_reads.rows(PLAN.plan, 0, 65_535, FIELDS),
+        plan_reads.samples(PLAN.plan, "deleted", 5, FIELDS),
+        plan_reads.invalid("`p.d.plan`", 10, plan_reads.texted(FIELDS)),
         state_sql.commit(PLAN.plan, ("p", "d", "state"), ("p", "d", "left"), [(0, 9), (12, 65_535)], 7),
         state_sql.commit(PLAN.plan, ("p", "d", "state"), None, [], 7),
         state_sql.resend(("p", "d", "state")),
@@ -98,7 +106,7 @@ def test_what_else_is_asked(statement: str) -> None:
 
 
 def test_what_rows_are_read_by_is_a_condition() -> None:
-    analyze(f"SELECT 1 FROM `p.d.plan` WHERE {plan_sql.within(1, 2)}", TABLES)
+    analyze(f"SELECT 1 FROM `p.d.plan` WHERE {plan_reads.within(1, 2)}", TABLES)
 
 
 @pytest.mark.parametrize("field", [Field("a", "JSON"), Field("a", "STRUCT"), Field("a", "STRING", "REPEATED")])

@@ -25,16 +25,16 @@ def types(columns: Sequence[Column]) -> dict[str, str]:
 TABLES = {
     "p.d.plan": PLAN,
     "p.d.state": types(state_sql.STATE),
-    "p.d.left": types(state_sql.LEFT),
+    "p.d.left": types(state_sql.UNACKNOWLEDGED),
     "p.d.state_*": {**types(state_sql.STATE), "_TABLE_SUFFIX": "STRING"},
     "p.d.sync_runs": types(written_sql.RUNS),
     "p.d.sync_changelog": types(written_sql.CHANGELOG),
 }
 SUBJECTS: list[dict[str, Any]] = [
-    {"left": None, "state": None, "untouched": []},
-    {"left": ("p", "d", "left"), "state": None, "untouched": [(0, 9), (12, 65_535)]},
-    {"left": ("p", "d", "left"), "state": ("p", "d", "state"), "untouched": []},
-    {"left": None, "state": ("p", "d", "state"), "untouched": [(7, 7)]},
+    {"unacknowledged": None, "state": None, "untouched": []},
+    {"unacknowledged": ("p", "d", "left"), "state": None, "untouched": [(0, 9), (12, 65_535)]},
+    {"unacknowledged": ("p", "d", "left"), "state": ("p", "d", "state"), "untouched": []},
+    {"unacknowledged": None, "state": ("p", "d", "state"), "untouched": [(7, 7)]},
 ]
 
 

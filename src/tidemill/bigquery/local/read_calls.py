@@ -21,8 +21,9 @@ from tidemill.bigquery.local.permissions import Place
 from tidemill.bigquery.local.streams import table_name
 from tidemill.bigquery.local.write_calls import place
 
-#: Rows of an answer; and how long a session is kept: Google keeps it for 6 hours, here somebody has to hold the files.
-_BATCH, _KEPT_SECONDS = 8_192, 1_800
+#: Rows and bytes of an answer; and how long a session is kept: Google keeps it for 6 hours, here somebody has to hold
+#: the files.
+_BATCH, _BATCH_BYTES, _KEPT_SECONDS = 8_192, 4 * 1024 * 1024, 1_800
 #: Google cuts what is large into as many streams as are asked for, and what is small not at all.
 _ROWS_OF_STREAM = 100_000
 
@@ -124,8 +125,9 @@ class ReadCalls:
             reader = cursor.execute(statement).fetch_record_batch(_BATCH)
             with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
                 for batch in reader:
-                    for start in range(0, batch.num_rows, _BATCH):
-                        part = read_schema.cast(batch.slice(start, _BATCH), schema)
+                    step = max(1, min(_BATCH, batch.num_rows * _BATCH_BYTES // max(batch.nbytes, 1)))
+                    for start in range(0, batch.num_rows, step):
+                        part = read_schema.cast(batch.slice(start, step), schema)
                         writer.write_batch(part)
                         rows, batches = rows + part.num_rows, batches + 1
         except duckdb.Error as error:

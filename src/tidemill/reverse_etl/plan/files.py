@@ -65,16 +65,24 @@ class Files:
         except NotFoundError:
             return None
 
-    def put_plan(self, run: uuid.UUID, heads: Path, pieces: Sequence[Path], said: dict[str, Any]) -> None:
-        """Keep a plan: the rows of its pieces, all rows without their columns, and last what is said of it."""
+    def put_plan(
+        self, run: uuid.UUID, heads: Path, invalid: Path, pieces: Sequence[Path], said: dict[str, Any]
+    ) -> None:
+        """Keep a plan: the rows of its pieces, rows that cannot be delivered, all rows without their columns, and last
+        what is said of it."""
         for number, path in enumerate(pieces):
             self._put(f"{self._plan(run)}-{number:06}.parquet", path)
+        self._put(f"{self._plan(run)}-invalid.parquet", invalid)
         self._put(f"{self._plan(run)}.parquet", heads)
         self._objects.write(f"{self._plan(run)}.json", io.BytesIO(json.dumps(said).encode()))
 
     def get_heads(self, run: uuid.UUID, path: Path) -> None:
         """Copy what there is of all rows of a plan."""
         self._get(f"{self._plan(run)}.parquet", path)
+
+    def get_invalid(self, run: uuid.UUID, path: Path) -> None:
+        """Copy rows of a plan that cannot be delivered."""
+        self._get(f"{self._plan(run)}-invalid.parquet", path)
 
     def get_piece(self, run: uuid.UUID, number: int, path: Path) -> None:
         """Copy the rows of a piece."""

@@ -14,15 +14,26 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemill.bigquery import describe, plan_sql, result_rows
+from tidemill.bigquery import describe, plan_reads, plan_sql, result_rows
 from tidemill.bigquery.names import label
 from tidemill.bigquery.tables import Field
 from tidemill.destinations.port import Op
 from tidemill.errors import NotFoundError
 from tidemill.events import duck
-from tidemill.reverse_etl.plan import left_rows, local_sql, ranges, shape, summary, values
+from tidemill.reverse_etl.plan import local_sql, ranges, read, shape, summary, values
+from tidemill.reverse_etl.plan import unacknowledged as unacknowledged_rows
 from tidemill.reverse_etl.plan.files import Files
-from tidemill.reverse_etl.plan.port import Counts, Found, Left, Piece, Planned, PlanRow, Wanted
+from tidemill.reverse_etl.plan.port import (
+    MOST_INVALID,
+    Counts,
+    Found,
+    InvalidRow,
+    Piece,
+    Planned,
+    PlanRow,
+    Unacknowledged,
+    Wanted,
+)
 from tidemill.reverse_etl.plan.shape import Shape
 from tidemill.settings import private_folder
 
@@ -33,7 +44,7 @@ if TYPE_CHECKING:
     from tidemill.events.data.objects import Objects
     from tidemill.settings import Settings
 
-_HEADS = "bucket, kind, deliver, known, retried, row_key, row_hash, since, row_count, seen"
+_HEADS = "bucket, kind, deliver, known, retried, row_key, row_hash, since, row_count, cursor_value"
 
 
 class LocalPlanner:
@@ -69,47 +80,61 @@ class LocalPlanner:
         """See `Planner`."""
         import pyarrow.parquet as pq  # 50 ms
 
-        said = self._said(wanted)
-        fields = [_field(one) for one in said["fields"]]
-        key_fields = [next(field for field in fields if field.name == name) for name in wanted.key]
+        fields = self._fields(wanted)
         with self._folder() as folder:
             path = folder / "piece.parquet"
             self._files.get_piece(wanted.run, piece.number, path)
             table = pq.read_table(path)
-            heads = [table.column(name).to_pylist() for name in plan_sql.ROW]
-            columns = [
-                values.of_column(table.column(f"c{number}").to_pylist(), field) for number, field in enumerate(fields)
-            ]
-        names = [field.name for field in fields]
-        made = []
-        for (key, row_hash, kind, since), row in zip(zip(*heads, strict=True), zip(*columns, strict=True), strict=True):
-            op = Op(kind)
-            content = values.of_keys(key, key_fields) if op is Op.DELETED else dict(zip(names, row, strict=True))
-            made.append(PlanRow(key, row_hash, op, since, content))
-        made.sort(key=lambda row: row.key)
-        return made
+        heads = zip(*(table.column(name).to_pylist() for name in plan_reads.ROW), strict=True)
+        columns = [
+            values.of_column(table.column(f"c{number}").to_pylist(), field) for number, field in enumerate(fields)
+        ]
+        return read.plan_rows(heads, columns, fields, wanted.key)
 
-    def invalid(self, wanted: Wanted, limit: int) -> list[tuple[str | None, str]]:
+    def samples(self, wanted: Wanted, op: Op, limit: int) -> list[PlanRow]:
         """See `Planner`."""
-        self._said(wanted)
+        which = f"deliver AND kind = '{op.value}'"
         with self._duck() as (cursor, folder):
             self._open_heads(cursor, folder, wanted)
-            found = cursor.execute(plan_sql.invalid("plan", limit)).fetchall()
-        return [(key, str(kind)) for key, kind in found]
+            first = f"SELECT bucket, row_key FROM plan WHERE {which} ORDER BY row_key LIMIT {limit}"
+            chosen = {str(key): int(bucket) for bucket, key in cursor.execute(first).fetchall()}
+        pieces = [Piece(**piece) for piece in self._said(wanted)["pieces"]]
+        held = [one for one in pieces if any(one.first <= bucket <= one.last for bucket in chosen.values())]
+        return sorted(
+            (row for piece in held for row in self.rows(wanted, piece) if row.key in chosen), key=lambda row: row.key
+        )
 
-    def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> None:
+    def invalid(self, wanted: Wanted, limit: int) -> list[InvalidRow]:
+        """See `Planner`."""
+        import pyarrow.parquet as pq  # 50 ms
+
+        fields = self._fields(wanted)
+        with self._folder() as folder:
+            path = folder / "invalid.parquet"
+            self._files.get_invalid(wanted.run, path)
+            table = pq.read_table(path)
+        columns = [
+            values.of_column(table.column(f"c{number}").to_pylist(), field) for number, field in enumerate(fields)
+        ]
+        rows = table.select(["row_key", "kind", "row_hash", "row_count", "shown"]).to_pylist()
+        return read.invalid_rows(rows, columns, fields)[:limit]
+
+    def _fields(self, wanted: Wanted) -> list[Field]:
+        return [_field(one) for one in self._said(wanted)["fields"]]
+
+    def commit(self, wanted: Wanted, unacknowledged: Iterable[Unacknowledged], pieces: Iterable[Piece]) -> None:
         """See `Planner`."""
         newest = self._files.newest()
         if wanted.found is Found.FULL or (newest and newest[0] >= wanted.number):
             return
         self._said(wanted)
         covered = ranges.joined((piece.first, piece.last) for piece in pieces)
-        with self._duck() as (cursor, folder), left_rows.file(left) as (path, rows, _):
+        with self._duck() as (cursor, folder), unacknowledged_rows.file(unacknowledged) as (path, rows, _):
             self._open_heads(cursor, folder, wanted)
             self._open_state(cursor, folder)
             if rows:
-                cursor.execute(f"CREATE VIEW left_given AS SELECT * FROM read_parquet({duck.literal(str(path))})")
-            after = local_sql.commit("left_given" if rows else None, covered, wanted.number)
+                cursor.execute(f"CREATE VIEW unacknowledged AS SELECT * FROM read_parquet({duck.literal(str(path))})")
+            after = local_sql.commit("unacknowledged" if rows else None, covered, wanted.number)
             self._put_state(cursor, folder, after, (wanted.number, 0))
 
     def clean(self, wanted: Wanted) -> None:
@@ -171,9 +196,9 @@ class LocalPlanner:
         """Have the model's rows here, with keys and hashes, which BigQuery makes. Gives the bytes that are billed."""
         import pyarrow.parquet as pq  # 50 ms
 
-        seen = dataclasses.replace(plan.cursor, name="seen") if plan.cursor else Field("seen", "INT64")
+        cursor_value = dataclasses.replace(plan.cursor or Field("", "INT64"), name="cursor_value")
         columns = [dataclasses.replace(field, name=f"c{number}") for number, field in enumerate(plan.fields)]
-        fields = [Field("model_key", "STRING"), Field("model_hash", "STRING"), seen, *columns]
+        fields = [Field("model_key", "STRING"), Field("model_hash", "STRING"), cursor_value, *columns]
         result = result_rows.run(
             self._client,
             plan_sql.model(plan),
@@ -192,7 +217,8 @@ class LocalPlanner:
         """The table `plan`."""
         state = None if plan.state is None else "state"
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE plan AS {plan_sql.select(plan, rows, state, local_sql.DUCKDB)}")
-        asked = cursor.execute(plan_sql.overview(plan, "plan", wanted.piece_rows, local_sql.DUCKDB))
+        statement = plan_reads.overview(plan, "plan", wanted.piece_rows, wanted.piece_bytes, local_sql.DUCKDB)
+        asked = cursor.execute(statement)
         names = [column[0] for column in asked.description or ()]
         found = [dict(zip(names, row, strict=True)) for row in asked.fetchall()]
         return summary.of_rows(found, joined=plan.looks_at_all)
@@ -203,6 +229,12 @@ class LocalPlanner:
         """Keep the plan where all machines see it."""
         heads = folder / "heads.parquet"
         _copy(cursor, f"SELECT {_HEADS} FROM plan", heads)
+        invalid = folder / "invalid.parquet"
+        _copy(
+            cursor,
+            plan_reads.invalid("plan", MOST_INVALID, [f"c{number}" for number in range(len(model.fields))]),
+            invalid,
+        )
         cursor.execute("CREATE OR REPLACE TEMP TABLE delivered AS SELECT * FROM plan WHERE deliver ORDER BY bucket")
         paths = []
         for piece in planned.pieces:
@@ -216,7 +248,7 @@ class LocalPlanner:
             "upto": planned.upto,
             "fields": [dataclasses.asdict(field) for field in model.fields],
         }
-        self._files.put_plan(wanted.run, heads, paths, said)
+        self._files.put_plan(wanted.run, heads, invalid, paths, said)
 
     def _said(self, wanted: Wanted) -> dict[str, Any]:
         said = self._files.described(wanted.run)

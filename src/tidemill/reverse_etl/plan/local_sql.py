@@ -19,10 +19,19 @@ _TYPES = {
     "DATETIME": "TIMESTAMP",
     "TIMESTAMP": "TIMESTAMPTZ",
 }
+
+
+def _struct(names: Sequence[str]) -> str:
+    fields = ", ".join(f"'{name}': {name}" for name in names)
+    return f"{{{fields}}}"
+
+
 DUCKDB = plan_sql.Dialect(
-    bucket=lambda key: f"CAST('0x' || substr(md5({key}), 1, 4) AS BIGINT)",
+    bucket=lambda key: f"CAST('0x' || substr(md5({key}), 1, 5) AS BIGINT)",
     divided=lambda number, by: f"{number} // {by}",
     literal=literal,
+    size=lambda name, _: f"strlen(CAST({name} AS VARCHAR))",
+    struct=_struct,
     types=_TYPES,
 )
 _KINDS = {"STRING": "VARCHAR", "INT64": "BIGINT", "BOOL": "BOOLEAN", "TIMESTAMP": "TIMESTAMPTZ"}
@@ -30,9 +39,9 @@ _KINDS = {"STRING": "VARCHAR", "INT64": "BIGINT", "BOOL": "BOOLEAN", "TIMESTAMP"
 
 def model(path: Path, plan: plan_sql.Plan) -> str:
     """The model's rows, from the file that they were brought in."""
-    seen = f"* REPLACE (CAST(seen AS {_TYPES['BIGNUMERIC']}) AS seen)"
+    cast = f"* REPLACE (CAST(cursor_value AS {_TYPES['BIGNUMERIC']}) AS cursor_value)"
     is_text = plan.cursor is not None and plan.cursor.type == "BIGNUMERIC"
-    return f"SELECT {seen if is_text else '*'} FROM read_parquet({literal(str(path))})"
+    return f"SELECT {cast if is_text else '*'} FROM read_parquet({literal(str(path))})"
 
 
 def create_state() -> str:
@@ -41,7 +50,7 @@ def create_state() -> str:
     return f"CREATE TABLE state ({columns})"
 
 
-def commit(left: str | None, ranges: Sequence[tuple[int, int]], number: int) -> str:
+def commit(given: str | None, ranges: Sequence[tuple[int, int]], number: int) -> str:
     """The state after a run: what the MERGE of the warehouse makes of it. See state_sql.commit."""
     gone = ", ".join(f"'{kind}'" for kind in state_sql.GONE)
     new = "change.row_key IS NOT NULL"
@@ -67,7 +76,7 @@ def commit(left: str | None, ranges: Sequence[tuple[int, int]], number: int) -> 
             after("now()", "now()", "changed_at"),
         ]
     )
-    changes = state_sql.changes("plan", left, ranges)
+    changes = state_sql.changes("plan", given, ranges)
     return (
         f"SELECT {columns}\n"
         f"FROM state FULL OUTER JOIN ({changes}) AS change ON state.key = change.row_key\n"

@@ -11,8 +11,11 @@ from typing import Any, Protocol
 
 from tidemill.destinations.port import Op
 
-#: Rows of a piece, roughly: it is read and kept in memory as a whole.
-PIECE_ROWS = 20_000
+#: Rows of a piece, or bytes of rows that are large, roughly: it is read and kept in memory as a whole, and the next one
+#: beside it.
+PIECE_ROWS, PIECE_BYTES = 20_000, 32 * 1024 * 1024
+#: Rows that cannot be delivered, of which that many are kept.
+MOST_INVALID = 1_000
 
 
 class Found(enum.StrEnum):
@@ -51,6 +54,7 @@ class Wanted:
     position: str | None = None
     max_bytes_billed: int | None = None
     piece_rows: int = PIECE_ROWS
+    piece_bytes: int = PIECE_BYTES
     written: bool = False
     since: int | None = None
     only: tuple[str, ...] | None = None
@@ -114,10 +118,22 @@ class PlanRow:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Left:
+class InvalidRow:
+    """Rows of a model that cannot be delivered. `key`: None if they have none; `code`: key_null, key_duplicate or
+    cursor_null; `count`: how many rows it stands for; `hash`, `row`: of one of them; no row if it is too large."""
+
+    key: str | None
+    code: str
+    hash: str
+    count: int
+    row: dict[str, Any] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unacknowledged:
     """A row of a plan that was not acknowledged. `status`: rejected, retry, or unsent. `unsure`: it may be there."""
 
-    row: PlanRow
+    key: str
     status: str
     code: str = ""
     unsure: bool = False
@@ -143,12 +159,15 @@ class Planner(Protocol):
     def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
         """The rows of a piece, by key: the same in the same order each time."""
 
-    def invalid(self, wanted: Wanted, limit: int) -> list[tuple[str | None, str]]:
-        """Some of the rows that cannot be delivered: key, and key_null, key_duplicate or cursor_null."""
+    def samples(self, wanted: Wanted, op: Op, limit: int) -> list[PlanRow]:
+        """The first rows that are to be delivered as that, by key."""
 
-    def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> str | None:
-        """Remember what was acknowledged: of pieces that were gone through all rows but `left`. What is noted only is
-        remembered, too. Gives the name of the table in the warehouse that has the rows of `left`, if there is one."""
+    def invalid(self, wanted: Wanted, limit: int) -> list[InvalidRow]:
+        """Some of the rows that cannot be delivered, MOST_INVALID at most."""
+
+    def commit(self, wanted: Wanted, unacknowledged: Iterable[Unacknowledged], pieces: Iterable[Piece]) -> str | None:
+        """Remember what was acknowledged: of pieces that were gone through all rows but `unacknowledged`. What is noted
+        only is remembered, too. Gives the name of the table in the warehouse that has these rows, if there is one."""
 
     def clean(self, wanted: Wanted) -> None:
         """Remove what the plan needed."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tidemill.bigquery import plan_sql
+from tidemill.bigquery import plan_reads, plan_sql
 from tidemill.reverse_etl.plan.port import Counts, Piece
 
 
@@ -27,9 +27,9 @@ def of_rows(rows: Iterable[Mapping[str, Any]], *, joined: bool) -> Summary:
     ranges = sorted(
         (int(row["first_bucket"]), int(row["last_bucket"]), int(row["row_count"]))
         for row in rows
-        if row["kind"] == plan_sql.PIECE
+        if row["kind"] == plan_reads.PIECE
     )
-    found = {str(row["kind"]): row for row in rows if row["kind"] != plan_sql.PIECE}
+    found = {str(row["kind"]): row for row in rows if row["kind"] != plan_reads.PIECE}
     counts = {kind: int(row["row_count"]) for kind, row in found.items()}
     retried = {kind: int(row["retried"]) for kind, row in found.items()}
     known = counts.get(plan_sql.STATE, 0)

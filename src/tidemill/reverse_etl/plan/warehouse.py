@@ -8,15 +8,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemill.bigquery import describe, plan_sql, read_rows, state_sql
+from tidemill.bigquery import describe, plan_reads, plan_sql, read_rows, state_sql
 from tidemill.bigquery.jobs import Load
 from tidemill.bigquery.names import label, quoted
 from tidemill.bigquery.sql import Place
 from tidemill.bigquery.tables import Field, Layout
 from tidemill.destinations.port import Op
 from tidemill.errors import AccessError, NotFoundError
-from tidemill.reverse_etl.plan import left_rows, ranges, shape, summary, values
-from tidemill.reverse_etl.plan.port import Found, Left, Piece, Planned, PlanRow, Wanted
+from tidemill.reverse_etl.plan import ranges, read, shape, summary, values
+from tidemill.reverse_etl.plan import unacknowledged as unacknowledged_rows
+from tidemill.reverse_etl.plan.port import Found, InvalidRow, Piece, Planned, PlanRow, Unacknowledged, Wanted
 from tidemill.reverse_etl.plan.shape import Shape
 
 if TYPE_CHECKING:
@@ -59,30 +60,29 @@ class WarehousePlanner:
 
     def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
         """See `Planner`."""
-        model = self._shape(wanted)
-        place = self._of_run("plan", wanted.run)
-        found, columns = self._read(place, piece, model.fields)
-        names = [field.name for field in model.fields]
-        key_fields = model.key_fields
-        made = []
-        for (key, row_hash, kind, since), row in zip(found, zip(*columns, strict=True), strict=True):
-            op = Op(kind)
-            content = values.of_keys(key, key_fields) if op is Op.DELETED else dict(zip(names, row, strict=True))
-            made.append(PlanRow(key, row_hash, op, since, content))
-        made.sort(key=lambda row: row.key)
-        return made
+        fields = self._shape(wanted).fields
+        heads, columns = self._read(self._of_run("plan", wanted.run), piece, fields)
+        return read.plan_rows(heads, columns, fields, wanted.key)
 
-    def invalid(self, wanted: Wanted, limit: int) -> list[tuple[str | None, str]]:
+    def samples(self, wanted: Wanted, op: Op, limit: int) -> list[PlanRow]:
         """See `Planner`."""
-        statement = plan_sql.invalid(quoted(*self._of_run("plan", wanted.run)), limit)
-        return [(row["row_key"], str(row["kind"])) for row in self._ask(statement, "tables.getData")]
+        fields = self._shape(wanted).fields
+        found = self._ask(plan_reads.samples(self._of_run("plan", wanted.run), op.value, limit, fields), wanted)
+        return read.plan_rows(read.heads(found), read.of_query(found, fields), fields, wanted.key)
 
-    def commit(self, wanted: Wanted, left: Iterable[Left], pieces: Iterable[Piece]) -> str | None:
+    def invalid(self, wanted: Wanted, limit: int) -> list[InvalidRow]:
+        """See `Planner`."""
+        fields = self._shape(wanted).fields
+        made = quoted(*self._of_run("plan", wanted.run))
+        found = self._ask(plan_reads.invalid(made, limit, plan_reads.texted(fields)), wanted)
+        return read.invalid_rows(found, read.of_query(found, fields), fields)
+
+    def commit(self, wanted: Wanted, unacknowledged: Iterable[Unacknowledged], pieces: Iterable[Piece]) -> str | None:
         """See `Planner`."""
         if wanted.found is Found.FULL and not wanted.written:
             return None
         covered = ranges.joined((piece.first, piece.last) for piece in pieces)
-        with left_rows.file(left) as (path, rows, digest):
+        with unacknowledged_rows.file(unacknowledged) as (path, rows, digest):
             results = None
             if rows:
                 results = self._of_run(f"results_{digest[:12]}", wanted.run)
@@ -158,8 +158,10 @@ class WarehousePlanner:
         )
 
     def _overview(self, plan: plan_sql.Plan, wanted: Wanted) -> summary.Summary:
-        statement = plan_sql.overview(plan, quoted(*plan.plan), wanted.piece_rows, plan_sql.BIGQUERY)
-        rows = self._ask(statement, "tables.getData")
+        statement = plan_reads.overview(
+            plan, quoted(*plan.plan), wanted.piece_rows, wanted.piece_bytes, plan_sql.BIGQUERY
+        )
+        rows = self._ask(statement, wanted)
         return summary.of_rows(rows, joined=plan.looks_at_all)
 
     def _shape(self, wanted: Wanted) -> Shape:
@@ -181,27 +183,23 @@ class WarehousePlanner:
 
     def _read(
         self, place: Place, piece: Piece, fields: Sequence[Field]
-    ) -> tuple[list[tuple[str, str, str, int]], list[list[Any]]]:
+    ) -> tuple[list[tuple[Any, ...]], list[list[Any]]]:
         """Of each row of a piece what it is, and its columns. By the Storage Read API, or else by a query."""
-        names = [*plan_sql.ROW, *(f"c{number}" for number in range(len(fields)))]
+        names = [*plan_reads.ROW, *(f"c{number}" for number in range(len(fields)))]
         if self._reads_rows:
             try:
-                table = read_rows.table(self._client, place, names, plan_sql.within(piece.first, piece.last))
+                table = read_rows.table(self._client, place, names, plan_reads.within(piece.first, piece.last))
             except AccessError as error:
                 if not read_rows.is_closed(error):
                     raise
                 self._reads_rows = False
             else:
-                heads = [table.column(name).to_pylist() for name in plan_sql.ROW]
+                heads = [table.column(name).to_pylist() for name in plan_reads.ROW]
                 columns = [table.column(name).to_pylist() for name in names[len(heads) :]]
                 made = [values.of_column(column, field) for column, field in zip(columns, fields, strict=True)]
                 return list(zip(*heads, strict=True)), made
-        found = self._ask(plan_sql.rows(place, piece.first, piece.last, fields), "tables.getData")
-        made = []
-        for number, field in enumerate(fields):
-            as_text = field.type == "JSON" and field.mode != "REPEATED"
-            made.append(values.of_column([row[f"c{number}"] for row in found], field, parsed=not as_text))
-        return [tuple(row[name] for name in plan_sql.ROW) for row in found], made
+        found = self._ask(plan_reads.rows(place, piece.first, piece.last, fields))
+        return read.heads(found), read.of_query(found, fields)
 
     def _make_state(self) -> None:
         layout = Layout(
@@ -213,20 +211,22 @@ class WarehousePlanner:
         self._client.create_table(self._dataset, self._state[2], layout)
 
     def _load(self, path: Path, into: Place, wanted: Wanted) -> None:
-        layout = Layout(state_sql.LEFT, expires_seconds=_KEPT_SECONDS)
+        layout = Layout(state_sql.UNACKNOWLEDGED, expires_seconds=_KEPT_SECONDS)
         self._client.create_table(self._dataset, into[2], layout)
         job_id = self._job(wanted.run, into[2].removesuffix(f"_{wanted.run.hex}"))
         labels = self._labels(wanted.run)
-        self._client.load(path, Load(job_id, self._dataset, into[2], state_sql.LEFT, "PARQUET", labels))
+        self._client.load(path, Load(job_id, self._dataset, into[2], state_sql.UNACKNOWLEDGED, "PARQUET", labels))
 
-    def _ask(self, statement: str, permission: str) -> list[dict[str, Any]]:
-        """The rows of a statement, which is run each time."""
+    def _ask(self, statement: str, wanted: Wanted | None = None) -> list[dict[str, Any]]:
+        """The rows of a statement, which is run each time. `wanted`: of the run whose limit it keeps to; None: rows of
+        that run are on their way already, and it is not to be stopped."""
         answer = self._client.query(
             statement,
             job_id=f"tidemill_look_{uuid.uuid4().hex}",
-            permission=f"bigquery.{permission}",
+            permission="bigquery.tables.getData",
             dataset=self._dataset,
             labels={"tidemill_sync": label(self._sync.hex)},
+            max_bytes_billed=wanted.max_bytes_billed if wanted else None,
         )
         return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
 

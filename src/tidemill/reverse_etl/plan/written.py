@@ -28,10 +28,10 @@ _LAYOUTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
-    """The rows of a run's plan. `left`: the table of those that were not acknowledged, if there are any. `retried`:
+    """The rows of a run's plan. `unacknowledged`: the table of those that were not, if there are any. `retried`:
     some were tried before, which the state knows. `untouched`: ranges of buckets of which nothing was sent."""
 
-    left: str | None
+    unacknowledged: str | None
     retried: bool
     untouched: Sequence[tuple[int, int]]
 
@@ -58,7 +58,7 @@ class Writer:
             sync_id=self.sync.hex,
             run_number=self.number,
             plan=self._place(f"plan_{self.run.hex}"),
-            left=self._place(changes.left) if changes.left else None,
+            unacknowledged=self._place(changes.unacknowledged) if changes.unacknowledged else None,
             state=self._place(f"state_{self.sync.hex}") if changes.retried else None,
             untouched=changes.untouched,
             at=at,

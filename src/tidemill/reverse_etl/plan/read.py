@@ -1,0 +1,61 @@
+"""Rows of a plan, from what was read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tidemill.bigquery import plan_reads
+from tidemill.bigquery.tables import Field
+from tidemill.destinations.port import Op
+from tidemill.reverse_etl.plan import values
+from tidemill.reverse_etl.plan.port import InvalidRow, PlanRow
+
+
+def plan_rows(
+    heads: Iterable[tuple[Any, ...]],
+    columns: Sequence[list[Any]],
+    fields: Sequence[Field],
+    key: Sequence[str],
+) -> list[PlanRow]:
+    """Rows that are to be delivered, by key. `heads`: see `plan_reads.ROW`; `columns`: as JSON has their values."""
+    names = [field.name for field in fields]
+    key_fields = [next(field for field in fields if field.name == name) for name in key]
+    made = []
+    for (row_key, row_hash, kind, since), row in zip(heads, zip(*columns, strict=True), strict=True):
+        op = Op(kind)
+        content = values.of_keys(row_key, key_fields) if op is Op.DELETED else dict(zip(names, row, strict=True))
+        made.append(PlanRow(row_key, row_hash, op, since, content))
+    made.sort(key=lambda row: row.key)
+    return made
+
+
+def invalid_rows(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[list[Any]], fields: Sequence[Field]
+) -> list[InvalidRow]:
+    """Rows that cannot be delivered. `rows`: see `plan_reads.invalid`."""
+    names = [field.name for field in fields]
+    return [
+        InvalidRow(
+            key=row["row_key"],
+            code=str(row["kind"]),
+            hash=str(row["row_hash"]),
+            count=int(row["row_count"]),
+            row=dict(zip(names, content, strict=True)) if row["shown"] else None,
+        )
+        for row, content in zip(rows, zip(*columns, strict=True), strict=True)
+    ]
+
+
+def of_query(rows: Sequence[Mapping[str, Any]], fields: Sequence[Field]) -> list[list[Any]]:
+    """The columns of rows that a query gave, as JSON has their values."""
+    made = []
+    for number, field in enumerate(fields):
+        as_text = field.type == "JSON" and field.mode != "REPEATED"
+        made.append(values.of_column([row[f"c{number}"] for row in rows], field, parsed=not as_text))
+    return made
+
+
+def heads(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """What is read of each row before its columns."""
+    return [tuple(row[name] for name in plan_reads.ROW) for row in rows]
