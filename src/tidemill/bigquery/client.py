@@ -73,7 +73,7 @@ class Client:
         self.account, self.caller = credentials.account(auth), credentials.caller(auth)
         self.cancelled: Callable[[], bool] = never
         self._google: bigquery.Client | None = None
-        self._opening = threading.Lock()
+        self._opening, self._billing, self._billed = threading.Lock(), threading.Lock(), 0
 
     def google(self) -> bigquery.Client:
         """Google's client, made at the first call."""
@@ -320,6 +320,17 @@ class Client:
         columns, found = self._call(target, read)
         rows = [tuple(row.values()) for row in found]
         return Answer(str(job.job_id), rows, columns, job.num_dml_affected_rows, int(job.total_bytes_billed or 0))
+
+    def bill(self, size: int) -> None:
+        """Count the bytes that a statement was billed for."""
+        with self._billing:
+            self._billed += size
+
+    def take_billed(self) -> int:
+        """Bytes that all statements were billed for since this was asked last."""
+        with self._billing:
+            billed, self._billed = self._billed, 0
+            return billed
 
     def dry_run(self, sql: str) -> int:
         """Check a statement, for which nothing is billed. Gives the bytes it would read."""

@@ -130,7 +130,10 @@ def run_query(
             **ONCE,
         )
 
-    return _run(_Once(client, job_id, "query", target, dict(config.labels), submit, cancelled, client.policy))
+    job = _run(_Once(client, job_id, "query", target, dict(config.labels), submit, cancelled, client.policy))
+    client.bill(int(job.total_bytes_billed or 0))
+    found: bigquery.QueryJob = job
+    return found
 
 
 def _run(once: _Once) -> Any:

@@ -39,7 +39,7 @@ RUNS = (
     Column("written", Type.INT64, "Rows that the destination took."),
     Column("rejected", Type.INT64, "Rows that the destination, the mapping or a check refused."),
     Column("to_retry", Type.INT64, "Rows that the destination could not take then."),
-    Column("bytes_billed", Type.INT64, "Bytes that the plan of the run was billed for."),
+    Column("bytes_billed", Type.INT64, "Bytes that the run was billed for, but for writing down what it did."),
     Column("error_code", Type.STRING, "Why the run did not come to its end; NULL: it did."),
     Column("error_message", Type.STRING, "The same in words."),
     Column("began_at", Type.TIMESTAMP, "When the run began."),

@@ -52,7 +52,7 @@ _FAMILIES: tuple[Family[_Told], ...] = (
             ("", 'outcome="retry"'): lambda t: t[0].to_retry,
         },
     ),
-    _one("billed_bytes_total", COUNTER, "Bytes that BigQuery bills for plans.", lambda f: f.billed_bytes),
+    _one("billed_bytes_total", COUNTER, "Bytes that BigQuery bills for runs.", lambda f: f.billed_bytes),
     Family(
         "tidemill_sync_run_duration_seconds",
         SUMMARY,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tidemill.errors import AccessError, NotFoundError
@@ -11,6 +12,7 @@ from tidemill.reverse_etl import statement
 
 if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
+    from tidemill.bigquery.describe import Described
 
 #: Functions that give another result though nothing has changed ("Functions": date, time, utility, security), and what
 #: reads a table as it was at another time.
@@ -21,14 +23,14 @@ _CHANGING = re.compile(
 )
 
 
-def seen(client: Client, sql: str) -> str | None:
-    """What a model says, and how its tables are; None if that cannot be known."""
-    from tidemill.bigquery import describe, versions
+def fingerprint(client: Client, sql: str, described: Callable[[], Described]) -> str | None:
+    """What a model says, and how its tables are; None if that cannot be known. `described`: the dry run of it."""
+    from tidemill.bigquery import versions
 
     if any(_CHANGING.fullmatch(word) for word in statement.words(sql)):
         return None
     try:
-        found = [versions.version(client, table) for table in describe.described(client, sql).tables]
+        found = [versions.version(client, table) for table in described().tables]
     except (AccessError, NotFoundError):
         return None
     if not found or None in found:

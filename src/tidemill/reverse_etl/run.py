@@ -16,7 +16,7 @@ from tidemill import logbook
 from tidemill.destinations import deliver
 from tidemill.destinations.port import Mode, Op, Outcome, Record, identity, rejected
 from tidemill.errors import ConflictError, NotFoundError, RowError, TidemillError, UnavailableError
-from tidemill.reverse_etl import freshness, journal, kept, line, told, write_back
+from tidemill.reverse_etl import journal, kept, line, told, write_back
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.journal import Journal
 from tidemill.reverse_etl.plan.port import MOST_INVALID, Counts, Piece, Planned, Planner, PlanRow, Unacknowledged
@@ -90,12 +90,12 @@ class Runner:
 
     def _planned(self, job: Job, planner: Planner, watch: Watch) -> SyncRun:
         """The run with its plan; or about to end: there is nothing to do, or it must not go on."""
-        runs = self._parts.books.runs
+        runs, planned = self._parts.books.runs, None
         try:
             watch.check()
             watch.report("looking what has changed", 0, 0)
-            seen = self._seen(job)
-            if seen is not None and seen == job.sync.seen and self._may_skip(job):
+            fingerprint = planner.fingerprint(job.wanted)
+            if fingerprint is not None and fingerprint == job.sync.seen and self._may_skip(job):
                 runs.note(job.run.id, step="write")
                 return runs.get(job.run.id)
             _assert_remembered(job, planner)
@@ -108,16 +108,13 @@ class Runner:
             if _is_of_database(error):
                 raise
             told.failed(error)
-            runs.note(job.run.id, step="write", error=_said(error))
+            billed = job.run.bytes_billed + planner.billed() + (planned.bytes_billed if planned else 0)
+            runs.note(job.run.id, step="write", error=_said(error), bytes_billed=billed)
             return runs.get(job.run.id)
         told.planned(job.run, planned)
-        kept = {**dataclasses.asdict(planned), "seen": seen}
-        runs.note(job.run.id, plan=kept, step="deliver", bytes_billed=planned.bytes_billed)
+        plan = {**dataclasses.asdict(planned), "seen": fingerprint}
+        runs.note(job.run.id, plan=plan, step="deliver", bytes_billed=planned.bytes_billed + planner.billed())
         return runs.get(job.run.id)
-
-    def _seen(self, job: Job) -> str | None:
-        with self._parts.client(job.connection, job.source) as client:
-            return freshness.seen(client, job.wanted.sql)
 
     def _may_skip(self, job: Job) -> bool:
         """Whether nothing is left to do of what was planned before."""
@@ -219,7 +216,8 @@ class Runner:
                 hint="The next run delivers them again, under other ids: a tool that knows no keys has them twice.",
             )
             told.failed(lost)
-            runs.note(job.run.id, step="write", error=_said(lost))
+            billed = job.run.bytes_billed + planner.billed()
+            runs.note(job.run.id, step="write", error=_said(lost), bytes_billed=billed)
             return runs.get(job.run.id)
         changes: dict[str, Any] = {"columns": list(wanted.columns), **self._done_of_pending(job)}
         if not error and wanted.only is not None:  # of other rows nothing is known that is new
@@ -232,7 +230,8 @@ class Runner:
             self._parts.books.rejects.settle(job.sync.id, job.run.number)
         self._parts.books.syncs.settle(job.sync.id, **changes)
         logbook.info("What was delivered is remembered.", pieces=len(begun), seconds=logbook.seconds())
-        runs.note(job.run.id, step="write", plan={**(job.run.plan or {}), "unacknowledged": table})
+        plan = {**(job.run.plan or {}), "unacknowledged": table}
+        runs.note(job.run.id, step="write", plan=plan, bytes_billed=job.run.bytes_billed + planner.billed())
         return runs.get(job.run.id)
 
     def _done_of_pending(self, job: Job) -> dict[str, None]:
@@ -263,8 +262,9 @@ class Runner:
         if job.run.step == "write" and job.writes_back:
             watch.report("writing back what was done", 0, 0)
             logbook.at("write")
-            said = write_back.write(self._parts, job, status, pieces_of(job.run), self._begun(job))
-            runs.note(job.run.id, step="clean", notes=[*job.run.notes, *said])
+            said, billed = write_back.write(self._parts, job, status, pieces_of(job.run), self._begun(job))
+            billed += job.run.bytes_billed
+            runs.note(job.run.id, step="clean", notes=[*job.run.notes, *said], bytes_billed=billed)
         if status != "skipped":
             with contextlib.suppress(TidemillError):  # they expire by themselves
                 planner.clean(job.wanted)

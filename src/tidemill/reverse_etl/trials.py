@@ -44,6 +44,7 @@ class Trials:
             planned = planner.plan(job.wanted)
             ops = [op for op in Op if planned.pieces and getattr(planned.counts, op.value)]
             rows = [row for op in ops for row in planner.samples(job.wanted, op, _SAMPLES)]
+            billed = planned.bytes_billed + planner.billed()
         samples = tuple({"key": row.key, "op": row.op.value, **_shown(record_of(job, row))} for row in rows)
         price = self._parts.settings.price_query_tib
         found = dataclasses.asdict(planned)
@@ -52,8 +53,8 @@ class Trials:
             counts={**counted(found), **why},
             known=planned.known,
             samples=samples,
-            bytes_billed=planned.bytes_billed,
-            dollars=planned.bytes_billed / _TIB * price,
+            bytes_billed=billed,
+            dollars=billed / _TIB * price,
             resends=job.sync.pending in {"resend", "forget"},
         )
 

@@ -34,29 +34,32 @@ def assert_possible(spec: SyncSpec, source: Source, connection: str) -> None:
         )
 
 
-def write(parts: Parts, job: Job, status: str, pieces: Sequence[Piece], begun: Sequence[Piece]) -> list[str]:
+def write(
+    parts: Parts, job: Job, status: str, pieces: Sequence[Piece], begun: Sequence[Piece]
+) -> tuple[list[str], int]:
     """Write down what a run did. `begun`: those of its pieces of which something was sent, or would have been.
 
-    Gives what is to be said of it to the user: nothing, if it is done.
+    Gives what is to be said of it to the user, nothing if it is done, and the bytes that it was billed for.
     """
     dataset = str(job.source.state_dataset)
     days, now = _days(parts, job), parts.books.syncs.now()
     row: dict[str, Value | None] = {**_row(job, status), "finished_at": now}
-    changes = _changes(job, pieces, begun)
+    changes, bound, billed, said = _changes(job, pieces, begun), job.wanted.max_bytes_billed, 0, []
     try:
         with parts.client(job.connection, job.source) as client:
             client.policy = dataclasses.replace(client.policy, deadline=min(client.policy.deadline, _SECONDS))
-            bound = job.wanted.max_bytes_billed
             writer = Writer(client, dataset, job.sync.id, job.run.id, job.run.number, days, bound)
-            if changes is not None:
-                writer.write_rows(changes, now)
-            writer.write_run(row)
-            if job.run.plan is not None and job.wanted.found is not Found.FULL:  # there is a state
-                writer.ensure_snapshot()
+            try:
+                if changes is not None:
+                    writer.write_rows(changes, now)
+                writer.write_run(row)
+                if job.run.plan is not None and job.wanted.found is not Found.FULL:  # there is a state
+                    writer.ensure_snapshot()
+            finally:
+                billed = client.take_billed()
     except TidemillError as error:
-        said = f"What the run did could not be written into {dataset}: {error.message} {error.hint}"
-        return [said.strip()]
-    return []
+        said.append(f"What the run did could not be written into {dataset}: {error.message} {error.hint}".strip())
+    return said, billed
 
 
 def _changes(job: Job, pieces: Sequence[Piece], begun: Sequence[Piece]) -> Changes | None:

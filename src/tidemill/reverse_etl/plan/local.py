@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.bigquery import describe, plan_reads, plan_sql, result_rows
+from tidemill.bigquery.describe import Described
 from tidemill.bigquery.names import label
 from tidemill.bigquery.tables import Field
 from tidemill.destinations.port import Op
 from tidemill.errors import NotFoundError
 from tidemill.events import duck
+from tidemill.reverse_etl import freshness
 from tidemill.reverse_etl.plan import local_sql, ranges, read, shape, summary, values
 from tidemill.reverse_etl.plan import unacknowledged as unacknowledged_rows
 from tidemill.reverse_etl.plan.files import Files
@@ -53,22 +55,36 @@ class LocalPlanner:
     def __init__(self, client: Client, objects: Objects, settings: Settings, sync: uuid.UUID) -> None:
         self._client, self._settings, self._sync = client, settings, sync
         self._files = Files(objects, sync)
+        self._descriptions: dict[str, Described] = {}
+
+    def fingerprint(self, wanted: Wanted) -> str | None:
+        """See `Planner`."""
+        return freshness.fingerprint(self._client, wanted.sql, lambda: self._described(wanted.sql))
+
+    def billed(self) -> int:
+        """See `Planner`."""
+        return self._client.take_billed()
+
+    def _described(self, sql: str) -> Described:
+        """The model as it was when the run began: one dry run tells whether it has changed, and what it gives."""
+        if sql not in self._descriptions:
+            self._descriptions[sql] = describe.described(self._client, sql)
+        return self._descriptions[sql]
 
     def plan(self, wanted: Wanted) -> Planned:
         """See `Planner`."""
         if said := self._files.described(wanted.run):
             return _planned(said)
-        described = describe.described(self._client, wanted.sql)
-        model = shape.of_model(wanted, described.columns)
+        model = shape.of_model(wanted, self._described(wanted.sql).columns)
         plan = self._plan(wanted, model)
         with self._duck() as (cursor, folder):
-            billed = self._fetch(wanted, plan, folder / "model.parquet")
+            self._fetch(wanted, plan, folder / "model.parquet")
             self._open_state(cursor, folder)
             rows = local_sql.model(folder / "model.parquet", plan)
             found = self._make(cursor, plan, rows, wanted)
             if not found.is_exact:
                 found = self._make(cursor, dataclasses.replace(plan, exact=True), plan_sql.counted(rows), wanted)
-            planned = Planned(found.counts, found.pieces, found.known, billed, found.upto)
+            planned = Planned(found.counts, found.pieces, found.known, self.billed(), found.upto)
             self._keep(cursor, folder, wanted, model, planned)
         return planned
 
@@ -192,8 +208,8 @@ class LocalPlanner:
             only=wanted.only,
         )
 
-    def _fetch(self, wanted: Wanted, plan: plan_sql.Plan, path: Path) -> int:
-        """Have the model's rows here, with keys and hashes, which BigQuery makes. Gives the bytes that are billed."""
+    def _fetch(self, wanted: Wanted, plan: plan_sql.Plan, path: Path) -> None:
+        """Have the model's rows here, with keys and hashes, which BigQuery makes."""
         import pyarrow.parquet as pq  # 50 ms
 
         cursor_value = dataclasses.replace(plan.cursor or Field("", "INT64"), name="cursor_value")
@@ -209,7 +225,6 @@ class LocalPlanner:
         with pq.ParquetWriter(path, result_rows.arrow_schema(fields), compression="zstd") as writer:
             for batch in result.batches(fields):
                 writer.write_batch(batch)
-        return result.bytes_billed
 
     def _make(
         self, cursor: duckdb.DuckDBPyConnection, plan: plan_sql.Plan, rows: str, wanted: Wanted

@@ -144,6 +144,13 @@ class Planner(Protocol):
     """Plans runs of one sync. What it is asked may be asked again, with the same effect: a process may die in
     between."""
 
+    def fingerprint(self, wanted: Wanted) -> str | None:
+        """How the model and its tables are, as a text: as long as it is the same, nothing has changed. None if that
+        cannot be known."""
+
+    def billed(self) -> int:
+        """Bytes that all statements were billed for since it was asked last; those of a plan are told with it."""
+
     def plan(self, wanted: Wanted) -> Planned:
         """Make the plan of a run, or find it.
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.bigquery import describe, plan_reads, plan_sql, read_rows, state_sql
+from tidemill.bigquery.describe import Described
 from tidemill.bigquery.jobs import Load
 from tidemill.bigquery.names import label, quoted
 from tidemill.bigquery.sql import Place
 from tidemill.bigquery.tables import Field, Layout
 from tidemill.destinations.port import Op
-from tidemill.errors import AccessError, NotFoundError
+from tidemill.errors import AccessError, ConfigError, NotFoundError
+from tidemill.reverse_etl import freshness
 from tidemill.reverse_etl.plan import ranges, read, shape, summary, values
 from tidemill.reverse_etl.plan import unacknowledged as unacknowledged_rows
 from tidemill.reverse_etl.plan.port import Found, InvalidRow, Piece, Planned, PlanRow, Unacknowledged, Wanted
@@ -34,25 +36,59 @@ class WarehousePlanner:
     def __init__(self, client: Client, dataset: str, sync: uuid.UUID) -> None:
         self._client, self._dataset, self._sync = client, dataset, sync
         self._shapes: dict[uuid.UUID, Shape] = {}
+        self._descriptions: dict[str, Described] = {}
         self._reads_rows = True
 
     @property
     def _state(self) -> Place:
         return self._place(f"state_{self._sync.hex}")
 
+    def fingerprint(self, wanted: Wanted) -> str | None:
+        """See `Planner`."""
+        return freshness.fingerprint(self._client, wanted.sql, lambda: self._described(wanted.sql))
+
+    def billed(self) -> int:
+        """See `Planner`."""
+        return self._client.take_billed()
+
     def plan(self, wanted: Wanted) -> Planned:
         """See `Planner`."""
-        described = describe.described(self._client, wanted.sql)
-        model = self._shapes[wanted.run] = shape.of_model(wanted, described.columns)
+        model = self._shapes[wanted.run] = shape.of_model(wanted, self._described(wanted.sql).columns)
         if wanted.found is not Found.FULL:
             self._make_state()
         plan = self._plan(wanted, model)
-        billed = self._make(plan, wanted, "plan")
+        self._make(plan, wanted, "plan")
         found = self._overview(plan, wanted)
         if not found.is_exact:
-            billed += self._make(dataclasses.replace(plan, exact=True), wanted, "exact")
+            self._make(dataclasses.replace(plan, exact=True), wanted, "exact")
             found = self._overview(plan, wanted)
-        return Planned(found.counts, found.pieces, found.known, billed, found.upto)
+        self._assert_can_commit(wanted, found)
+        return Planned(found.counts, found.pieces, found.known, self.billed(), found.upto)
+
+    def _assert_can_commit(self, wanted: Wanted, found: summary.Summary) -> None:
+        """Raise ConfigError if what is delivered could not be remembered for what may be billed. Once rows are sent,
+        it is too late to ask: the statement that remembers them has no limit."""
+        if wanted.max_bytes_billed is None or wanted.found is Found.FULL:
+            return
+        size = self._client.dry_run(self._commit(wanted, None, found.pieces))
+        if size > wanted.max_bytes_billed:
+            raise ConfigError(
+                "bytes_billed_limit",
+                f"To remember what is delivered, the run would read {size:,} bytes, and "
+                f"{wanted.max_bytes_billed:,} may be billed.",
+                hint="Nothing was sent. Raise the limit: tidemill sync edit NAME --max-bytes-billed 20GB (or none), or "
+                "that of its model.",
+            )
+
+    def _commit(self, wanted: Wanted, results: Place | None, pieces: Iterable[Piece]) -> str:
+        covered = ranges.joined((piece.first, piece.last) for piece in pieces)
+        return state_sql.commit(self._of_run("plan", wanted.run), self._state, results, covered, wanted.number)
+
+    def _described(self, sql: str) -> Described:
+        """The model as it was when the run began: one dry run tells whether it has changed, and what it gives."""
+        if sql not in self._descriptions:
+            self._descriptions[sql] = describe.described(self._client, sql)
+        return self._descriptions[sql]
 
     def remembers(self) -> bool:
         """See `Planner`."""
@@ -81,7 +117,6 @@ class WarehousePlanner:
         """See `Planner`."""
         if wanted.found is Found.FULL and not wanted.written:
             return None
-        covered = ranges.joined((piece.first, piece.last) for piece in pieces)
         with unacknowledged_rows.file(unacknowledged) as (path, rows, digest):
             results = None
             if rows:
@@ -90,9 +125,8 @@ class WarehousePlanner:
         name = results[2] if results else None
         if wanted.found is Found.FULL:
             return name
-        statement = state_sql.commit(self._of_run("plan", wanted.run), self._state, results, covered, wanted.number)
         self._client.query(
-            statement,
+            self._commit(wanted, results, pieces),
             job_id=self._job(wanted.run, "commit"),
             permission="bigquery.tables.updateData",
             dataset=self._dataset,
@@ -125,9 +159,9 @@ class WarehousePlanner:
         parts = [wanted[start : start + _KEYS] for start in range(0, len(wanted), _KEYS)]
         return sum(self._change(state_sql.drop(self._state, part)) for part in parts)
 
-    def _make(self, plan: plan_sql.Plan, wanted: Wanted, what: str) -> int:
-        """Make the plan's table, once for the run. Gives the bytes that are billed."""
-        answer = self._client.query(
+    def _make(self, plan: plan_sql.Plan, wanted: Wanted, what: str) -> None:
+        """Make the plan's table, once for the run."""
+        self._client.query(
             plan_sql.create(plan),
             job_id=self._job(wanted.run, what),
             permission="bigquery.tables.create",
@@ -135,7 +169,6 @@ class WarehousePlanner:
             labels=self._labels(wanted.run),
             max_bytes_billed=wanted.max_bytes_billed,
         )
-        return answer.bytes_billed
 
     def _plan(self, wanted: Wanted, model: Shape) -> plan_sql.Plan:
         delivers = frozenset(op.value for op in wanted.delivers)
