@@ -1,0 +1,141 @@
+"""The manifest of a project, wherever the project is."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tidemill.dbt import git, parse
+from tidemill.dbt.spec import ProjectSpec
+from tidemill.errors import AccessError, ConfigError, NotFoundError, UnavailableError
+from tidemill.outbound.client import Http
+
+#: A manifest that is larger is not read. One of 600 models has some 30 MB.
+MOST_BYTES = 500_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Fetched:
+    """The texts of the manifest, and of the catalog if there is one. `revision`: the commit, of a repository."""
+
+    manifest: bytes
+    catalog: bytes | None
+    revision: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Means:
+    """What is read with. `stored`: an object of Google Cloud Storage, by bucket and name; `target`: project and dataset
+    that dbt would build in; `known_hosts`: where keys of SSH servers are remembered."""
+
+    http: Http
+    stored: Callable[[str, str], bytes]
+    target: tuple[str, str] | None
+    known_hosts: Path
+
+
+def fetch(spec: ProjectSpec, means: Means) -> Fetched:
+    """Read it now.
+
+    Raises
+    ------
+    ConfigError
+        What is there is no project, or dbt would have to be installed.
+    AccessError
+        The credential is refused.
+    NotFoundError
+        There is nothing.
+    UnavailableError
+        A server does not answer.
+    """
+    token = spec.token.get_secret_value() if spec.token else None
+    catalog = _file(spec.catalog, means, token) if spec.catalog else None
+    if spec.manifest:
+        return Fetched(_file(spec.manifest, means, token), catalog)
+    with tempfile.TemporaryDirectory(prefix="tidemill-dbt-") as scratch:
+        if spec.folder:
+            folder, revision = Path(spec.folder).expanduser(), ""
+            if not folder.is_dir():
+                raise NotFoundError("dbt_folder", f"There is no folder {folder}.", hint="Name one on this machine.")
+        else:
+            clone = Path(scratch) / "clone"
+            revision = git.clone(
+                spec.git or "",
+                clone,
+                means.http.guard,
+                branch=spec.branch,
+                token=token,
+                ssh_key=spec.ssh_key.get_secret_value() if spec.ssh_key else None,
+                host_key=spec.host_key,
+                known_hosts=means.known_hosts,
+            )
+            folder = git.within(clone, spec.subfolder)
+        found = _of_folder(folder, spec, means, Path(scratch))
+    return dataclasses.replace(found, catalog=catalog or found.catalog, revision=revision)
+
+
+def _of_folder(folder: Path, spec: ProjectSpec, means: Means, scratch: Path) -> Fetched:
+    """The manifest that is in it or in its `target`, or that dbt makes of it now."""
+    written = next(
+        (file for file in (folder / "target/manifest.json", folder / "manifest.json") if file.is_file()), None
+    )
+    if written is not None:
+        git.within(folder, str(written.relative_to(folder)))
+        beside = written.with_name("catalog.json")
+        return Fetched(_bounded(written), _bounded(beside) if beside.is_file() else None)
+    if not parse.is_project(folder):
+        where = spec.subfolder or spec.git or folder
+        raise ConfigError(
+            "dbt_folder",
+            f"There is no dbt project in {where}: neither dbt_project.yml nor a manifest.",
+            hint="Name the folder in which dbt_project.yml is: --folder, or --subfolder of a repository.",
+        )
+    if means.target is None:
+        raise ConfigError(
+            "dbt_target",
+            "dbt parse must know where models are built.",
+            hint="Give --connection, and --dataset: the schema of dbt's production target.",
+        )
+    project, dataset = means.target
+    made = parse.parse(folder, scratch / "parse", project=project, dataset=dataset, variables=spec.variables)
+    return Fetched(made, None)
+
+
+def _file(place: str, means: Means, token: str | None) -> bytes:
+    if place.startswith("gs://"):
+        bucket, _, name = place.removeprefix("gs://").partition("/")
+        if not bucket or not name:
+            raise ConfigError("dbt_place", f"{place} names no file.", hint="gs://bucket/path/manifest.json")
+        return means.stored(bucket, name)
+    if place.startswith(("https://", "http://")):
+        return _downloaded(place, means.http, token)
+    file = Path(place).expanduser()
+    if not file.is_file():
+        raise NotFoundError("dbt_manifest", f"There is no file {file}.", hint="dbt parse writes target/manifest.json.")
+    return _bounded(file)
+
+
+def _bounded(file: Path) -> bytes:
+    if file.stat().st_size > MOST_BYTES:
+        raise ConfigError("manifest_invalid", f"{file} is larger than {MOST_BYTES:,} bytes.", hint="Is it a manifest?")
+    return file.read_bytes()
+
+
+def _downloaded(url: str, http: Http, token: str | None) -> bytes:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = http.request("GET", url, headers=headers, most_bytes=MOST_BYTES)
+    if answer.good:
+        return answer.body
+    secrets = [token] if token else []
+    said = f"{answer.status}: {answer.said(secrets)}"
+    if answer.status in {401, 403}:
+        raise AccessError("dbt_manifest", f"The manifest may not be read ({said}).", hint="Give a token: --token-file.")
+    if answer.status in {404, 410}:
+        raise NotFoundError(
+            "dbt_manifest", f"There is no manifest at that address ({said}).", hint="Is it the right one?"
+        )
+    if answer.status in range(300, 400):
+        raise ConfigError("dbt_manifest", "The address leads on to another one.", hint="Give that one.")
+    raise UnavailableError("dbt_manifest", f"The manifest cannot be read now ({said}).", hint="Try again later.")

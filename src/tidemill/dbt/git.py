@@ -1,0 +1,193 @@
+"""Files of a branch of a Git repository, without its history, by the git of the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tidemill.errors import AccessError, ConfigError, NotFoundError, TidemillError, UnavailableError
+from tidemill.outbound.guard import Guard
+
+#: How long is waited for a connection, and for all of it.
+CONNECT_SECONDS, SECONDS = 30, 600
+#: git@github.com:people/project.git
+_SHORT = re.compile(r"^(?P<user>[A-Za-z0-9_.\-]+)@(?P<host>[A-Za-z0-9][A-Za-z0-9.\-]*):(?P<path>[^/:].*)$")
+_PORTS = {"https": 443, "http": 80, "ssh": 22}
+#: Whom a token belongs to does not matter to GitHub, GitLab and Bitbucket, if there is a name.
+_ASKED = """#!/bin/sh
+case "$1" in Username*) echo x-access-token;; *) printf '%s\\n' "$TIDEMILL_GIT_TOKEN";; esac
+"""
+#: What git says (in the language C), and which of our errors that is.
+_DENIED = re.compile(
+    r"authentication failed|could not read (username|password)|permission denied|access denied|403", re.I
+)
+_NO_BRANCH = re.compile(r"remote branch .* not found|could not find remote branch", re.I)
+_NO_REPOSITORY = re.compile(
+    r"repository .*not found|does not appear to be a git repository|repository not found|404", re.I
+)
+
+
+def clone(
+    url: str,
+    into: Path,
+    guard: Guard,
+    *,
+    branch: str | None = None,
+    token: str | None = None,
+    ssh_key: str | None = None,
+    host_key: str | None = None,
+    known_hosts: Path,
+) -> str:
+    """Write the files of a branch into a new folder; gives the commit's id.
+
+    `known_hosts`: where the keys of SSH servers are remembered: the first key of a host is believed, unless `host_key`
+    says which it is.
+
+    Raises
+    ------
+    ConfigError
+        The address is none, or may not be reached; or there is no git here.
+    AccessError
+        The credential is missing or refused, or the host has another key than before.
+    NotFoundError
+        There is no such repository or branch.
+    UnavailableError
+        The server does not answer.
+    """
+    scheme, host, port = _server(url)
+    try:
+        address = guard.addresses(host, port)[0]
+    except OSError as error:
+        said = f"{host} cannot be found: {error}."
+        raise UnavailableError("git_unreachable", said, hint="Is it the right address?") from None
+    options = ["-c", "credential.helper=", "-c", "core.hooksPath=/dev/null", "-c", "http.followRedirects=false"]
+    options += ["-c", f"http.curloptResolve={host}:{port}:{address}"]
+    words = ["clone", "--quiet", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules", "--template="]
+    words += [f"--branch={branch}"] if branch else []
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tidemill-git-") as folder:
+        environment = _environment(Path(folder), token)
+        if scheme == "ssh":
+            environment["GIT_SSH_COMMAND"] = _ssh(Path(folder), ssh_key, host_key, known_hosts)
+        with _told(host, branch, token or ssh_key):
+            _git([*options, *words, "--", url, str(into)], environment)
+            return _git(["-C", str(into), "rev-parse", "HEAD"], environment).strip()
+
+
+def within(folder: Path, *parts: str) -> Path:
+    """A path in a folder; ConfigError if a link leads out of it."""
+    found = folder.joinpath(*parts)
+    if not found.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError("dbt_place", f"{'/'.join(parts)} leads out of the repository.", hint="Name a folder in it.")
+    return found
+
+
+def _server(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port."""
+    short = _SHORT.match(url)
+    if short and "://" not in url:
+        return "ssh", short["host"], 22
+    try:
+        found = urllib.parse.urlsplit(url)
+        port = found.port
+    except ValueError:
+        found, port = urllib.parse.urlsplit(""), None
+    if found.scheme not in _PORTS or not found.hostname or not found.hostname[0].isalnum():
+        raise ConfigError(
+            "git_url",
+            f"{url.rpartition('@')[2]!r} is no address of a Git repository.",
+            hint="It looks like https://github.com/people/project.git, or git@github.com:people/project.git.",
+        )
+    if found.password or (found.username and found.scheme != "ssh"):
+        hint = "Give the token by --token-file instead."
+        raise ConfigError("git_url", "There is a credential in the address of the repository.", hint=hint)
+    return found.scheme, found.hostname, port or _PORTS[found.scheme]
+
+
+def _environment(folder: Path, token: str | None) -> dict[str, str]:
+    """What git sees: nothing of the machine's settings, and the token, if there is one, by a program that tells it."""
+    asked = folder / "ask"
+    asked.write_text(_ASKED)
+    asked.chmod(0o700)
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": str(folder),
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": "https:http:ssh",
+        **({"GIT_ASKPASS": str(asked), "TIDEMILL_GIT_TOKEN": token} if token else {"GIT_ASKPASS": "/bin/false"}),
+    }
+
+
+def _ssh(folder: Path, key: str | None, host_key: str | None, known_hosts: Path) -> str:
+    """The command that connects."""
+    hosts, strict = known_hosts, "accept-new"
+    if host_key:
+        hosts, strict = folder / "known_hosts", "yes"
+        hosts.write_text(host_key.strip() + "\n")
+    hosts.parent.mkdir(parents=True, exist_ok=True)
+    words = ["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
+    words += ["-o", f"UserKnownHostsFile={hosts}", "-o", f"StrictHostKeyChecking={strict}"]
+    if key:
+        file = folder / "key"
+        file.touch(0o600)
+        file.write_text(key.strip() + "\n")
+        words += ["-i", str(file), "-o", "IdentitiesOnly=yes"]
+    return shlex.join(words)
+
+
+def _git(words: list[str], environment: Mapping[str, str]) -> str:
+    program = shutil.which("git")
+    if program is None:
+        hint = "apt-get install git, or brew install git; or give a manifest: --manifest."
+        raise ConfigError("git_missing", "There is no git on this machine.", hint=hint)
+    done = subprocess.run(  # noqa: S603 - no word of it is a shell's, and none that a user gives is an option
+        [program, *words],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    return done.stdout.decode()
+
+
+@contextlib.contextmanager
+def _told(host: str, branch: str | None, credential: str | None) -> Iterator[None]:
+    """Our errors for git's."""
+    try:
+        yield
+    except subprocess.TimeoutExpired:
+        said = f"{host} had not given the repository after {SECONDS // 60} minutes."
+        raise UnavailableError("git_unreachable", said, hint="Try again later.") from None
+    except subprocess.CalledProcessError as error:
+        raise _error(error.stderr.decode(errors="replace"), host, branch, credential) from None
+
+
+def _error(text: str, host: str, branch: str | None, credential: str | None) -> TidemillError:
+    if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION HAS CHANGED" in text:
+        hint = "If that is right, say the new one by --host-key, or take the old one out of the file known_hosts."
+        return AccessError("git_host_key", f"{host} has another SSH key than the one that is known.", hint=hint)
+    if _NO_BRANCH.search(text):
+        return NotFoundError(
+            "git_branch", f"The repository has no branch or tag {branch}.", hint="Name one by --branch."
+        )
+    if _NO_REPOSITORY.search(text):
+        hint = "Some servers say so, too, of one that the credential may not read."
+        return NotFoundError("git_repository", f"{host} knows no such repository.", hint=hint)
+    if _DENIED.search(text):
+        what = "does not take the credential" if credential else "asks for a credential"
+        hint = "Give a token that may read the repository (--token-file), or a deploy key (--ssh-key-file)."
+        return AccessError("git_denied", f"{host} {what}.", hint=hint)
+    line = " ".join(text.replace(credential or "\0", "********").split())[-500:]
+    return UnavailableError("git_unreachable", f"{host} does not give the repository: {line}", hint="Try again later.")

@@ -1,0 +1,112 @@
+"""A manifest of a project that has none: `dbt parse`, by the dbt-core that is installed here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tidemill.errors import ConfigError, UnavailableError
+
+SECONDS = 600
+#: What a project must not see: credentials of this installation. dbt's own variables begin with DBT_.
+_PASSED_ON = re.compile(
+    r"^(PATH|LANG|LC_.*|TZ|DBT_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE|https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY)$"
+)
+_QUIET = ("--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-partial-parse")
+_COPIED_NOT = shutil.ignore_patterns(".git", "target", "logs", ".venv", "venv", "node_modules")
+
+
+def is_project(folder: Path) -> bool:
+    """Whether a dbt project is in a folder."""
+    return (folder / "dbt_project.yml").is_file()
+
+
+def parse(
+    folder: Path, scratch: Path, *, project: str, dataset: str, variables: Mapping[str, Any] | None = None
+) -> bytes:
+    """The manifest of the project in `folder`, of which a copy is parsed in `scratch`. Nothing is asked of BigQuery:
+    `project` and `dataset` are where dbt would build.
+
+    Raises
+    ------
+    ConfigError
+        dbt is not installed here, or does not understand the project.
+    UnavailableError
+        It does not come to an end.
+    """
+    command = _command()
+    copied = scratch / "project"
+    shutil.copytree(folder, copied, ignore=_COPIED_NOT, symlinks=True)
+    _write_profile(scratch, project, dataset)
+    if _needs_packages(copied):
+        _run([*command, "deps"], copied, scratch)
+    words = ["parse", "--target-path", str(scratch / "target")]
+    if variables:
+        words += ["--vars", json.dumps(dict(variables))]
+    _run([*command, *words], copied, scratch)
+    return (scratch / "target" / "manifest.json").read_bytes()
+
+
+def _command() -> list[str]:
+    if importlib.util.find_spec("dbt") and importlib.util.find_spec("dbt.cli"):
+        return [sys.executable, "-c", "from dbt.cli.main import cli; cli()"]
+    found = shutil.which("dbt")
+    if found is None:
+        raise ConfigError(
+            "dbt_missing",
+            "The project has no target/manifest.json, and dbt-core, which writes one, is not installed here.",
+            hint="pip install 'tidemill[dbt]'; or run dbt parse where dbt is, and give its manifest: --manifest.",
+        )
+    return [found]
+
+
+def _write_profile(scratch: Path, project: str, dataset: str) -> None:
+    """A profile of ours: that of the project is with who builds it."""
+    target = {"type": "bigquery", "method": "oauth", "project": project, "dataset": dataset, "threads": 1}
+    profile = {"tidemill": {"target": "prod", "outputs": {"prod": target}}}
+    (scratch / "profiles.yml").write_text(json.dumps(profile))  # JSON is YAML
+
+
+def _needs_packages(folder: Path) -> bool:
+    named = any((folder / name).is_file() for name in ("packages.yml", "dependencies.yml"))
+    return named and not (folder / "dbt_packages").is_dir()
+
+
+def _run(command: list[str], folder: Path, scratch: Path) -> None:
+    options = ["--project-dir", str(folder), "--profiles-dir", str(scratch), "--profile", "tidemill"]
+    options += ["--log-path", str(scratch / "logs"), *_QUIET]
+    environment = {name: value for name, value in os.environ.items() if _PASSED_ON.match(name)}
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own project; no word of it is a shell's
+            [*command, *options],
+            cwd=folder,
+            env={**environment, "HOME": str(scratch)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(
+            "dbt_parse", f"dbt was not done after {SECONDS // 60} minutes.", hint="Give a manifest: --manifest."
+        ) from None
+    if done.returncode != 0:
+        raise ConfigError("dbt_parse", f"dbt does not understand the project: {_told(done.stdout)}", hint=_HINT)
+
+
+_HINT = "Run dbt parse in it. Variables for it: --variables; what it takes from the environment must begin with DBT_."
+
+
+def _told(output: bytes) -> str:
+    """What dbt said was wrong: the lines of its error, without times."""
+    lines = [re.sub(r"^\d\d:\d\d:\d\d\s*", "", line).strip() for line in output.decode(errors="replace").splitlines()]
+    wrong = next((number for number, line in enumerate(lines) if "error" in line.lower()), max(0, len(lines) - 8))
+    return " ".join(" ".join(lines[wrong : wrong + 12]).split())[:1_000]

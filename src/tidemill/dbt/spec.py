@@ -1,0 +1,80 @@
+"""What a user says of a dbt project; validated here, for the command line, the API and forms alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+from pydantic import Field, SecretStr
+
+from tidemill import invalid
+from tidemill.errors import ConfigError
+
+NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
+#: A branch or a tag, as `git check-ref-format` has them, without what would be read as an option.
+_BRANCH = r"^[A-Za-z0-9_][A-Za-z0-9_./\-]{0,199}$"
+
+
+class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Where a dbt project is: a folder, a Git repository, or a manifest that something else has written."""
+
+    name: str = Field(pattern=NAME_RULE, description="Unique name of the project.")
+    folder: str | None = Field(default=None, description="Folder on this machine.")
+    git: str | None = Field(default=None, description="Git repository: https://…, ssh://… or git@host:path.")
+    manifest: str | None = Field(default=None, description="A manifest.json: a path, https://… or gs://bucket/path.")
+    catalog: str | None = Field(default=None, description="A catalog.json, which knows columns and types: likewise.")
+    branch: str | None = Field(default=None, pattern=_BRANCH, description="Branch or tag, if not the repository's own.")
+    subfolder: str = Field(default="", description="Where in the repository the project is.")
+    host_key: str | None = Field(default=None, description="Public key of the SSH server, as in known_hosts.")
+    token: SecretStr | None = Field(default=None, description="Token for an https:// repository or manifest.")
+    ssh_key: SecretStr | None = Field(default=None, description="Private key for an ssh:// repository.")
+    connection: str | None = Field(default=None, description="Connection whose models they are, and that reads gs://.")
+    dataset: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9_]{1,1024}$", description="Dataset of dbt's target, if dbt parse must run."
+    )
+    variables: dict[str, Any] | None = Field(default=None, description="Variables for dbt parse, as a JSON object.")
+    refresh_minutes: int | None = Field(
+        default=None, ge=5, le=10_080, description="How often it is read anew, while tidemill serve runs."
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> ProjectSpec:
+        named = [name for name in ("folder", "git", "manifest") if getattr(self, name)]
+        if len(named) != 1:
+            raise ConfigError(
+                "dbt_place",
+                "A dbt project is in a folder, in a Git repository, or known by a manifest: one of these.",
+                hint="Give --folder, or --git, or --manifest.",
+            )
+        of_git = [name for name in ("branch", "subfolder", "host_key", "ssh_key") if getattr(self, name)]
+        if of_git and not self.git:
+            option = of_git[0].replace("_", "-")
+            raise ConfigError("dbt_place", f"--{option} is about a Git repository.", hint="Give --git, too.")
+        if ".." in self.subfolder.split("/") or self.subfolder.startswith("/"):
+            raise ConfigError("dbt_place", "--subfolder leads out of the repository.", hint="Name a folder in it.")
+        for place in (self.manifest, self.catalog):
+            if place and place.startswith("gs://") and not self.connection:
+                raise ConfigError(
+                    "dbt_place",
+                    "A manifest in Google Cloud Storage is read by a connection.",
+                    hint="Give --connection.",
+                )
+        return self
+
+    def shown(self) -> dict[str, Any]:
+        """All that is no secret, for JSON."""
+        return self.model_dump(mode="json", exclude={"token", "ssh_key"}, exclude_none=True)
+
+
+def make(fields: dict[str, Any]) -> ProjectSpec:
+    """A spec of these fields.
+
+    Raises
+    ------
+    ConfigError
+        A field is wrong.
+    """
+    try:
+        return ProjectSpec(**fields)
+    except pydantic.ValidationError as error:
+        raise invalid.said(error, ProjectSpec, "dbt project") from None
