@@ -28,12 +28,13 @@ class Fetched:
 @dataclasses.dataclass(frozen=True)
 class Means:
     """What is read with. `stored`: an object of Google Cloud Storage, by bucket and name; `target`: project and dataset
-    that dbt would build in; `known_hosts`: where keys of SSH servers are remembered."""
+    that dbt would build in; `known_hosts`: where keys of SSH servers are remembered; `dbt`: the program that parses."""
 
     http: Http
     stored: Callable[[str, str], bytes]
     target: tuple[str, str] | None
     known_hosts: Path
+    dbt: str | None = None
 
 
 def fetch(spec: ProjectSpec, means: Means) -> Fetched:
@@ -99,7 +100,14 @@ def _of_folder(folder: Path, spec: ProjectSpec, means: Means, scratch: Path) -> 
             hint="Give --connection, and --dataset: the schema of dbt's production target.",
         )
     project, dataset = means.target
-    made = parse.parse(folder, scratch / "parse", project=project, dataset=dataset, variables=spec.variables)
+    made = parse.parse(
+        folder,
+        scratch / "parse",
+        project=project,
+        dataset=dataset,
+        variables=spec.variables,
+        program=means.dbt,
+    )
     return Fetched(made, None)
 
 

@@ -30,10 +30,16 @@ def is_project(folder: Path) -> bool:
 
 
 def parse(
-    folder: Path, scratch: Path, *, project: str, dataset: str, variables: Mapping[str, Any] | None = None
+    folder: Path,
+    scratch: Path,
+    *,
+    project: str,
+    dataset: str,
+    variables: Mapping[str, Any] | None = None,
+    program: str | None = None,
 ) -> bytes:
     """The manifest of the project in `folder`, of which a copy is parsed in `scratch`. Nothing is asked of BigQuery:
-    `project` and `dataset` are where dbt would build.
+    `project` and `dataset` are where dbt would build. `program`: which dbt, unless it is the one beside us.
 
     Raises
     ------
@@ -42,7 +48,7 @@ def parse(
     UnavailableError
         It does not come to an end.
     """
-    command = _command()
+    command = [program] if program else _command()
     copied = scratch / "project"
     shutil.copytree(folder, copied, ignore=_COPIED_NOT, symlinks=True)
     _write_profile(scratch, project, dataset)
@@ -94,6 +100,9 @@ def _run(command: list[str], folder: Path, scratch: Path) -> None:
             timeout=SECONDS,
             check=False,
         )
+    except OSError as error:
+        said = f"{command[0]} cannot be started: {error.strerror}."
+        raise ConfigError("dbt_missing", said, hint="See the setting TIDEMILL_DBT.") from None
     except subprocess.TimeoutExpired:
         raise UnavailableError(
             "dbt_parse", f"dbt was not done after {SECONDS // 60} minutes.", hint="Give a manifest: --manifest."
@@ -109,4 +118,5 @@ def _told(output: bytes) -> str:
     """What dbt said was wrong: the lines of its error, without times."""
     lines = [re.sub(r"^\d\d:\d\d:\d\d\s*", "", line).strip() for line in output.decode(errors="replace").splitlines()]
     wrong = next((number for number, line in enumerate(lines) if "error" in line.lower()), max(0, len(lines) - 8))
-    return " ".join(" ".join(lines[wrong : wrong + 12]).split())[:1_000]
+    text = " ".join(" ".join(lines[wrong : wrong + 12]).split())
+    return re.split(r" ?(?:\[WARNING\]|Traceback \(most recent)", text)[0][:1_000]
