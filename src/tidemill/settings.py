@@ -116,7 +116,7 @@ class Settings(pydantic_settings.BaseSettings):
     )
 
     dbt: str | None = Field(
-        default=None, description="Program that parses dbt projects; without it, the dbt that is installed beside Tidemill."
+        default=None, description="Program that parses dbt projects, if not the dbt that is installed beside Tidemill."
     )
     stream_window_bytes: int = Field(
         default=32 * MEGABYTE, ge=1000, description="Bytes of events that a stream reads from the event store at once."

@@ -15,7 +15,7 @@ import msgspec
 OLDEST_SCHEMA, OLDEST_DBT = 4, "1.0"
 
 
-class Metadata(msgspec.Struct):
+class Metadata(msgspec.Struct, omit_defaults=True):
     """Who wrote the file, and when."""
 
     dbt_schema_version: str = ""
@@ -25,14 +25,14 @@ class Metadata(msgspec.Struct):
     adapter_type: str | None = None
 
 
-class Constraint(msgspec.Struct):
+class Constraint(msgspec.Struct, omit_defaults=True):
     """A constraint of a model or of a column."""
 
     type: str = ""
     columns: list[str] | None = None
 
 
-class Column(msgspec.Struct):
+class Column(msgspec.Struct, omit_defaults=True):
     """A column, as the project's YAML files describe it."""
 
     name: str = ""
@@ -41,7 +41,7 @@ class Column(msgspec.Struct):
     constraints: list[Constraint] | None = None
 
 
-class Config(msgspec.Struct):
+class Config(msgspec.Struct, omit_defaults=True):
     """Configuration of a node."""
 
     materialized: str | None = None
@@ -52,7 +52,7 @@ class Config(msgspec.Struct):
     where: str | None = None
 
 
-class TestKind(msgspec.Struct):
+class TestKind(msgspec.Struct, omit_defaults=True):
     """What a generic test tests. `kwargs`: `column_name`, `combination_of_columns`, …"""
 
     __test__ = False
@@ -62,19 +62,19 @@ class TestKind(msgspec.Struct):
     kwargs: dict[str, Any] | None = None
 
 
-class Dependencies(msgspec.Struct):
+class Dependencies(msgspec.Struct, omit_defaults=True):
     """What a node is made of."""
 
     nodes: list[str] | None = None
 
 
-class Checksum(msgspec.Struct):
+class Checksum(msgspec.Struct, omit_defaults=True):
     """A digest of a model's file."""
 
     checksum: str = ""
 
 
-class Node(msgspec.Struct):
+class Node(msgspec.Struct, omit_defaults=True):
     """A model, seed, snapshot, test or whatever else is built."""
 
     unique_id: str
@@ -101,7 +101,7 @@ class Node(msgspec.Struct):
     depends_on: Dependencies | None = None
 
 
-class ManifestFile(msgspec.Struct):
+class ManifestFile(msgspec.Struct, omit_defaults=True):
     """`manifest.json`. A node that is disabled stands under `disabled`, once for each time it is defined."""
 
     metadata: Metadata
@@ -109,27 +109,27 @@ class ManifestFile(msgspec.Struct):
     disabled: dict[str, Any] | None = None
 
 
-class CatalogColumn(msgspec.Struct):
+class CatalogColumn(msgspec.Struct, omit_defaults=True):
     """A column, as the warehouse has it."""
 
     name: str
     type: str = ""
 
 
-class CatalogNode(msgspec.Struct):
+class CatalogNode(msgspec.Struct, omit_defaults=True):
     """A table or view, as the warehouse has it."""
 
     columns: dict[str, CatalogColumn] | None = None
 
 
-class CatalogFile(msgspec.Struct):
+class CatalogFile(msgspec.Struct, omit_defaults=True):
     """`catalog.json`, which `dbt docs generate` writes: columns and types of what has been built."""
 
     metadata: Metadata
     nodes: dict[str, CatalogNode] | None = None
 
 
-class _Head(msgspec.Struct):
+class _Head(msgspec.Struct, omit_defaults=True):
     """What all artifacts have."""
 
     metadata: Metadata

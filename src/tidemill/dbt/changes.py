@@ -9,10 +9,14 @@ from __future__ import annotations
 import collections
 import dataclasses
 import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tidemill.dbt import types
 from tidemill.dbt.manifest import Column, Manifest, Model, Relation
+
+
+#: Whether a model can be read by who reads it; None: that is not known.
+Readable = Callable[[Model], bool | None]
 
 
 class Weight(enum.StrEnum):
@@ -52,24 +56,22 @@ def compare(
     after: Manifest,
     uses: Iterable[Use],
     *,
-    readable: Mapping[str, bool] | None = None,
+    readable: Readable = lambda _: None,
 ) -> list[Change]:
-    """Changes of the models in use, breaking ones first.
-
-    `readable`: by `project.dataset`, whether the connection may read there; what is not in it is not known.
-    """
+    """Changes of the models in use, breaking ones first. `readable`: whether a model that stands elsewhere now can be
+    read there by who reads it; None if that is not known."""
     moves = _moves(before, after)
     found = [
         dataclasses.replace(change, syncs=use.syncs)
         for use in uses
-        for change in _of_use(before, after, use, moves, readable or {})
+        for change in _of_use(before, after, use, moves, readable)
     ]
     order = list(Weight)
     return sorted(found, key=lambda change: (order.index(change.weight), change.model, change.column, change.code))
 
 
 def _of_use(
-    before: Manifest, after: Manifest, use: Use, moves: Mapping[str, str], readable: Mapping[str, bool]
+    before: Manifest, after: Manifest, use: Use, moves: Mapping[str, str], readable: Readable
 ) -> Iterator[Change]:
     old, new = before.models.get(use.unique_id), after.models.get(use.unique_id)
     if new is None:
@@ -133,7 +135,7 @@ def _dataset(relation: Relation) -> str:
     return f"{relation.project}.{relation.dataset}"
 
 
-def _moved(old: Model | None, new: Model, moves: Mapping[str, str], readable: Mapping[str, bool]) -> Iterator[Change]:
+def _moved(old: Model | None, new: Model, moves: Mapping[str, str], readable: Readable) -> Iterator[Change]:
     """A table that is elsewhere breaks syncs if the connection may not read there."""
     if old is None or old.relation is None or new.relation is None or old.relation == new.relation:
         return
@@ -141,8 +143,8 @@ def _moved(old: Model | None, new: Model, moves: Mapping[str, str], readable: Ma
     if old.relation.table == new.relation.table and moves.get(_dataset(old.relation)) == place:
         return
     said = f"moves from {old.relation} to {new.relation}"
-    access = readable.get(place)
-    if place == _dataset(old.relation) or access:
+    access = readable(new)
+    if access:
         yield _change("relation_moved", new, f"{said}, which the connection can read.", weight=Weight.NOTICE)
     elif access is None:
         hint = f"See that the service account of the connection may read {place}."

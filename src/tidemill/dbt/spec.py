@@ -61,9 +61,16 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 )
         return self
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What may not be shown, by name."""
+        given = {"token": self.token, "ssh_key": self.ssh_key}
+        return {name: value.get_secret_value() for name, value in given.items() if value is not None}
+
     def shown(self) -> dict[str, Any]:
-        """All that is no secret, for JSON."""
-        return self.model_dump(mode="json", exclude={"token", "ssh_key"}, exclude_none=True)
+        """What is neither secret nor kept beside it, for JSON."""
+        beside = {"name", "connection", "token", "ssh_key"}
+        return self.model_dump(mode="json", exclude=beside, exclude_none=True, exclude_defaults=True)
 
 
 def make(fields: dict[str, Any]) -> ProjectSpec:

@@ -15,12 +15,11 @@ PEOPLE = Use("model.shop.people", ("crm",), ("id",), ("email", "plan", "spent"))
 ORDERS = Use("model.shop.orders", ("ledger", "mail"), ("shop", "number"), ("amount",))
 
 
-def compared(change: Callable[[Project], object], **given: bool) -> list[Change]:
+def compared(change: Callable[[Project], object], readable: bool | None = None) -> list[Change]:
     before = Project()
     after = before.copy()
     change(after)
-    readable = {name.replace("_", "."): answer for name, answer in given.items()} or None
-    return changes.compare(before.manifest(), after.manifest(), [PEOPLE, ORDERS], readable=readable)
+    return changes.compare(before.manifest(), after.manifest(), [PEOPLE, ORDERS], readable=lambda _: readable)
 
 
 def columns(project: Project, name: str = "people") -> dict[str, dict[str, str | None]]:
@@ -151,12 +150,12 @@ class TestMoves:
     """A table that stands elsewhere."""
 
     def test_without_access_it_breaks(self) -> None:
-        found = compared(lambda p: moved(p, "people", "`prod-1`.`secret`.`people`"), **{"prod-1_secret": False})
+        found = compared(lambda p: moved(p, "people", "`prod-1`.`secret`.`people`"), readable=False)
         assert [(one.code, one.weight) for one in found] == [("relation_not_readable", Weight.BREAKING)]
         assert "prod-1.secret" in found[0].hint
 
     def test_with_access_it_does_not(self) -> None:
-        found = compared(lambda p: moved(p, "people", "`prod-1`.`other`.`people`"), **{"prod-1_other": True})
+        found = compared(lambda p: moved(p, "people", "`prod-1`.`other`.`people`"), readable=True)
         assert [(one.code, one.weight) for one in found] == [("relation_moved", Weight.NOTICE)]
 
     def test_of_access_that_is_not_known_it_is_said(self) -> None:
@@ -170,7 +169,7 @@ class TestMoves:
                 if "relation_name" in node:
                     node["relation_name"] = f"`ci-2`.`pr_17`.`{node['alias']}`"
 
-        assert compared(change, **{"ci-2_pr": False}) == []
+        assert compared(change, readable=False) == []
 
 
 class TestCatalogs:
