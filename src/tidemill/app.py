@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tidemill.capture.service import KeyService
     from tidemill.connections.service import ConnectionService
     from tidemill.copies.service import Copies
+    from tidemill.dbt.service import DbtService
+    from tidemill.dbt_models import DbtModels
     from tidemill.events.identity.service import IdentityService
     from tidemill.events.service import EventService
     from tidemill.events.sources.metadata import Metadata
@@ -173,6 +175,37 @@ class App(Foundation):
             lambda: self.seeing.book,
             lambda: self.seeing.lines,
         )
+
+    @part
+    def dbt(self) -> DbtService:
+        """dbt projects."""
+        from tidemill.bigquery import stored
+        from tidemill.dbt.service import DbtService
+        from tidemill.dbt_models import DbtConsumers
+        from tidemill.store.connections import Connections
+        from tidemill.store.dbt_projects import DbtProjects
+
+        return DbtService(
+            self.settings,
+            DbtProjects(self.database),
+            Connections(self.database),
+            self.secrets,
+            DbtConsumers(self._sync_books, lambda: self.reverse_etl),
+            lambda connection, bucket, name: stored.read(self.connections.client(connection), bucket, name),
+        )
+
+    def any_dbt_due(self) -> bool:
+        """Whether a dbt project is to be read anew. Who asks does not open what reads it."""
+        from tidemill.store.dbt_projects import DbtProjects
+
+        return DbtProjects(self.database).any_due()
+
+    @part
+    def dbt_models(self) -> DbtModels:
+        """Source models of dbt projects."""
+        from tidemill.dbt_models import DbtModels
+
+        return DbtModels(self.dbt)
 
     @part
     def sync_triggers(self) -> TriggerService:

@@ -60,6 +60,7 @@ def _work(file: Path, roles: Collection[str], stopping: threading.Event) -> None
                 (_MORE, _keep_working, (app, stopping)),
                 (Role.WORKER, _keep_streaming, (app, stopping, file)),
                 (Role.SCHEDULER, upkeep.keep_pruning, (app, stopping)),
+                (Role.SCHEDULER, upkeep.keep_reading, (app, stopping)),
                 (Role.WORKER, upkeep.keep_measuring, (app, stopping)),
             )
             if role in roles

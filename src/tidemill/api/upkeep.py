@@ -1,5 +1,5 @@
 """What a server's background process does now and then beside its work: old runs, and old lines of runs, are deleted,
-and how much waits is measured for who is asked for metrics."""
+dbt projects are read anew, and how much waits is measured for who is asked for metrics."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 #: How often old runs and lines are deleted; the first time not at once, for a server begins with other things.
 _PRUNES_EVERY_SECONDS, _FIRST_SECONDS = 600.0, 60.0
+#: How often is looked for a dbt project that is due.
+_READS_EVERY_SECONDS = 20.0
 #: How often the backlog is measured: for at most so much of the time of a core.
 _MEASURES_EVERY_SECONDS, _MEASURES_AT_MOST = 15.0, 0.01
 
@@ -31,6 +33,16 @@ def keep_pruning(app: App, stopping: threading.Event, first: float = _FIRST_SECO
             if number := app.seeing.prune_runs():
                 _log.info("%d runs and backfills were over for more than %d days", number, app.settings.runs_days)
         except TidemillError:  # the database is away: others say so
+            continue
+
+
+def keep_reading(app: App, stopping: threading.Event) -> None:
+    """Read dbt projects anew, when they are due."""
+    while not stopping.wait(_READS_EVERY_SECONDS):
+        try:
+            while app.any_dbt_due() and not stopping.is_set() and app.dbt.refresh_due():
+                continue
+        except TidemillError:
             continue
 
 

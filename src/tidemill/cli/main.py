@@ -17,6 +17,7 @@ import typer
 from tidemill.cli import (
     connection,
     copies,
+    dbt,
     destination,
     events,
     export,
@@ -60,6 +61,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(destination.app, name="destination")
 app.add_typer(sync.app, name="sync")
 app.add_typer(reverse_etl.app, name="reverse-etl")
+app.add_typer(dbt.app, name="dbt")
 app.add_typer(notify.app, name="notify")
 app.add_typer(token.app, name="token")
 

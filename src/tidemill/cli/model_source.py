@@ -19,6 +19,7 @@ NO_KEY = 1
 _SQL = typer.Option(None, help="One SELECT statement. What prepares it belongs into WITH, or into a view.")
 _SQL_FILE = typer.Option(None, help="A file with the statement, or - for standard input.")
 _TABLE = typer.Option(None, help="A table or view instead: dataset.table, or project.dataset.table.")
+_DBT = typer.Option(None, help="A model of a dbt project instead: PROJECT/MODEL. See tidemill dbt models PROJECT.")
 _KEY = typer.Option(
     None, help="A column by which a row is known: no NULL, and no value twice. Repeated, if several are needed."
 )
@@ -72,6 +73,7 @@ def show(name: str, as_json: bool) -> None:
         "name": found.name,
         "connection": found.connection,
         "table": found.table,
+        "dbt model": found.dbt,
         "key": found.key,
         "description": found.description or None,
         "max bytes billed": output.size(found.max_bytes_billed) if found.max_bytes_billed else "no limit",
@@ -80,7 +82,9 @@ def show(name: str, as_json: bool) -> None:
         "made by": found.made_by,
         "changed on": found.updated_at,
     }
-    output.print_fields({label: value for label, value in fields.items() if label != "table" or value is not None})
+    output.print_fields(
+        {label: value for label, value in fields.items() if label not in {"table", "dbt model"} or value is not None}
+    )
     if found.sql is not None:
         output.out.print(f"\n{found.sql.strip()}", markup=False)
     output.say(f"Its columns, and what it costs: tidemill model check {found.name}")
@@ -92,19 +96,23 @@ def add(
     sql: str = _SQL,
     sql_file: str = _SQL_FILE,
     table: str = _TABLE,
+    dbt: str = _DBT,
     key: list[str] = _KEY,
     description: str = _DESCRIPTION,
     max_bytes_billed: str = _LIMIT,
     as_json: bool = output.JSON_OPTION,
 ) -> None:
-    """Save a source model: a statement, or a table, and the columns by which its rows are known.
+    """Save a source model: a statement, a table, or a model of a dbt project; and the columns by which its rows are
+    known. Of a dbt model these are what the project tests for being unique, unless others are named.
 
     BigQuery looks at the statement first, which costs nothing: whether it is right, what columns it gives, and whether
     the key can be one.
     """
-    fields: dict[str, Any] = {"name": name, "description": description, **_rows_of(sql, sql_file, table)}
-    fields |= {"key": tuple(_keyed(key)), "max_bytes_billed": _bytes(max_bytes_billed)}
+    fields: dict[str, Any] = {"name": name, "description": description, **_rows_of(sql, sql_file, table, dbt)}
+    fields |= {"key": tuple(key or ()) if dbt else tuple(_keyed(key)), "max_bytes_billed": _bytes(max_bytes_billed)}
     with session.app() as opened:
+        if dbt is not None:
+            fields = opened.dbt_models.fields(fields.pop("dbt"), fields)
         made, found = opened.reverse_etl.models.add(connection, fields, by=session.user())
     _saved(made, found, as_json, "saved")
 
@@ -146,18 +154,17 @@ def edit(
     _saved(changed, found, as_json, "changed")
 
 
-def _rows_of(sql: str | None, sql_file: str | None, table: str | None) -> dict[str, Any]:
-    """The statement, or the table, as it was given."""
+def _rows_of(sql: str | None, sql_file: str | None, table: str | None, dbt: str | None = None) -> dict[str, Any]:
+    """The statement, the table or the dbt model, as it was given."""
     from tidemill.errors import ConfigError
 
-    named = [
-        option for option, value in (("--sql", sql), ("--sql-file", sql_file), ("--table", table)) if value is not None
-    ]
+    given = {"--sql": sql, "--sql-file": sql_file, "--table": table, "--dbt": dbt}
+    named = [option for option, value in given.items() if value is not None]
     if len(named) > 1:
         raise ConfigError("model_source", f"{' and '.join(named)} are given.", hint="Give one of them.")
     if sql_file is not None:
         return {"sql": _read(sql_file)}
-    return {"sql": sql} if sql is not None else {"table": table} if table is not None else {}
+    return {name: value for name, value in {"sql": sql, "table": table, "dbt": dbt}.items() if value is not None}
 
 
 def _read(source: str) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from tidemill.dbt import types
 from tidemill.dbt.manifest import Column, Manifest, Model, Relation
 
-
 #: Whether a model can be read by who reads it; None: that is not known.
 Readable = Callable[[Model], bool | None]
 

@@ -42,6 +42,13 @@ def paused(name: str, error: Mapping[str, str] | None, failures: int) -> Alarm:
     return _of_error(Cause.PAUSED, said, then, commands)
 
 
+def model_changed(name: str, error: Mapping[str, str]) -> Alarm:
+    """A sync was paused, for its model is not what it was any more."""
+    then = "It does not run until somebody unpauses it. Nothing was sent of what changed."
+    commands = (telling.command("sync show", name), telling.command("sync unpause", name))
+    return _of_error(Cause.PAUSED, error, then, commands)
+
+
 def _of_error(
     cause: Cause,
     error: Mapping[str, str],

@@ -26,7 +26,8 @@ PREVIEW_ROWS = 10
 
 @dataclasses.dataclass(frozen=True)
 class SourceModelView:
-    """A source model. `syncs`: names of those that deliver its rows."""
+    """A source model. `dbt`: the unique id of the model of a dbt project that it is made of; `syncs`: names of those
+    that deliver its rows."""
 
     id: uuid.UUID
     name: str
@@ -36,6 +37,7 @@ class SourceModelView:
     key: tuple[str, ...]
     description: str
     max_bytes_billed: int | None
+    dbt: str | None
     syncs: tuple[str, ...]
     made_at: dt.datetime
     made_by: str
@@ -117,7 +119,7 @@ class SourceModelService:
             raise ConfigError("nothing_to_change", "Nothing to change was named.", hint="tidemill model edit --help")
         before = dict(saved.spec)
         if "sql" in fields or "table" in fields:
-            before |= {"sql": None, "table": None}
+            before |= {"sql": None, "table": None, "dbt": None}
         made: ModelSpec = spec.make(ModelSpec, "source_model", {**before, **fields})
         if made.name.lower() != saved.name.lower():
             self._assert_free(made.name)
@@ -235,6 +237,7 @@ class SourceModelService:
             key=made.key,
             description=made.description,
             max_bytes_billed=made.max_bytes_billed,
+            dbt=made.dbt.model if made.dbt else None,
             syncs=tuple(sync.name for sync in self._books.syncs.of_model(saved.id)),
             made_at=saved.made_at,
             made_by=saved.made_by,

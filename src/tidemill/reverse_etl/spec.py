@@ -49,6 +49,13 @@ class SourceSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     )
 
 
+class DbtOrigin(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Of which model of a dbt project a source model is made: the project's id here, and dbt's unique id."""
+
+    project: str
+    model: str
+
+
 class ModelSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     """A source model: one statement, or a table, and the columns by which a row is known."""
 
@@ -60,6 +67,7 @@ class ModelSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     max_bytes_billed: int | None = Field(
         default=None, ge=MIN_BYTES_BILLED, description="A run that would be billed for more bytes does not start."
     )
+    dbt: DbtOrigin | None = Field(default=None, description="The model of a dbt project that the table is.")
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> ModelSpec:

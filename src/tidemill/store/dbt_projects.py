@@ -44,6 +44,12 @@ class DbtProjects(Named[DbtProject]):
         with self._database.begin() as connection:
             return list(connection.scalars(query.order_by(sa.func.lower(self.table.c.name))))
 
+    def any_due(self) -> bool:
+        """Whether there is one to be read anew."""
+        with self._database.begin() as connection:
+            query = sa.select(sa.exists(sa.select(self.table.c.id).where(self.table.c.next_at <= sa.func.now())))
+            return bool(connection.scalar(query))
+
     def take_due(self) -> DbtProject | None:
         """One that is to be read anew, for whoever asks first: it is due again after its pause, whatever comes."""
         pause = sa.func.make_interval(0, 0, 0, 0, 0, self.table.c.spec["refresh_minutes"].as_integer())

@@ -112,6 +112,13 @@ class SourceModels(Named[SourceModel]):
             found = connection.execute(query.order_by(sa.func.lower(self.table.c.name)))
             return [self._made(row) for row in found]
 
+    def of_dbt(self, project_id: uuid.UUID) -> list[SourceModel]:
+        """Those that are made of a dbt project, by name."""
+        query = sa.select(self.table).where(self.table.c.spec["dbt"]["project"].astext == str(project_id))
+        with self._database.begin() as connection:
+            found = connection.execute(query.order_by(sa.func.lower(self.table.c.name)))
+            return [self._made(row) for row in found]
+
 
 class Accounts(Named[Account]):
     """The repository of accounts of destinations."""

@@ -1,0 +1,284 @@
+"""`tidemill dbt`: dbt projects, whose models can be source models, and the check of a change of one."""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tidemill.cli import output, session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidemill.dbt.changes import Change
+    from tidemill.dbt.manifest import Model
+    from tidemill.dbt.reports import Report
+    from tidemill.dbt.service import ProjectView
+
+app = typer.Typer(
+    no_args_is_help=True, help="dbt projects: their models as sources of syncs, and what a change of them would break."
+)
+#: The change would break a sync.
+BREAKS = 1
+_NAME = typer.Argument(help="Name of the project.")
+_FOLDER = typer.Option(None, help="Folder on this machine, with target/manifest.json, or which dbt can parse.")
+_GIT = typer.Option(None, help="Git repository: https://…, ssh://… or git@host:path.")
+_MANIFEST = typer.Option(None, help="A manifest.json: a path, https://… or gs://bucket/path.")
+_CATALOG = typer.Option(None, help="A catalog.json, which knows columns and types: likewise.")
+_BRANCH = typer.Option(None, help="Branch or tag, if not the repository's own.")
+_SUBFOLDER = typer.Option(None, help="Where in the repository the project is.")
+_TOKEN = typer.Option(None, help="File with a token for an https:// repository or manifest, or - for standard input.")
+_SSH_KEY = typer.Option(None, help="File with a private key for an ssh:// repository.")
+_HOST_KEY = typer.Option(None, help="Public key of the SSH server, as a line of known_hosts.")
+_CONNECTION = typer.Option(None, help="Connection that reads gs://; where dbt parse believes models are built.")
+_DATASET = typer.Option(None, help="Dataset of dbt's target, if dbt parse must run and it is not the connection's.")
+_VARIABLES = typer.Option(None, help="Variables for dbt parse, as a JSON object.")
+_REFRESH = typer.Option(None, help="Read it anew so often, while tidemill serve runs: 15m, 1h, 1d.")
+
+
+class Format(enum.StrEnum):
+    """How a report is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+    MARKDOWN = "markdown"
+
+
+@app.command(epilog="Example: tidemill dbt add shop --git https://github.com/people/shop.git --token-file token")
+def add(
+    name: str = typer.Argument(help="A unique name for the project."),
+    folder: str = _FOLDER,
+    git: str = _GIT,
+    manifest: str = _MANIFEST,
+    catalog: str = _CATALOG,
+    branch: str = _BRANCH,
+    subfolder: str = _SUBFOLDER,
+    token_file: str = _TOKEN,
+    ssh_key_file: str = _SSH_KEY,
+    host_key: str = _HOST_KEY,
+    connection: str = _CONNECTION,
+    dataset: str = _DATASET,
+    variables: str = _VARIABLES,
+    refresh: str = _REFRESH,
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Save a dbt project: a folder, a Git repository, or a manifest.json. It is read first."""
+    given = {"name": name, "folder": folder, "git": git, "manifest": manifest, "catalog": catalog, "branch": branch}
+    given |= {"subfolder": subfolder, "host_key": host_key, "connection": connection, "dataset": dataset}
+    given |= _prepared(token_file, ssh_key_file, variables, refresh)
+    with session.app() as opened:
+        made = opened.dbt.add(_absolute(given), by=session.user())
+    _saved(made, as_json, "saved")
+
+
+@app.command(epilog="Example: tidemill dbt edit shop --branch main --refresh 1h")
+def edit(
+    name: str = _NAME,
+    rename: str = typer.Option(None, help="A new name."),
+    folder: str = _FOLDER,
+    git: str = _GIT,
+    manifest: str = _MANIFEST,
+    catalog: str = _CATALOG,
+    branch: str = _BRANCH,
+    subfolder: str = _SUBFOLDER,
+    token_file: str = _TOKEN,
+    ssh_key_file: str = _SSH_KEY,
+    host_key: str = _HOST_KEY,
+    connection: str = _CONNECTION,
+    dataset: str = _DATASET,
+    variables: str = _VARIABLES,
+    refresh: str = typer.Option(None, help="Read it anew so often: 15m, 1h, 1d; or never."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Change a dbt project. What is not named stays as it is; it is read anew if it is elsewhere now."""
+    given = {"name": rename, "folder": folder, "git": git, "manifest": manifest, "catalog": catalog, "branch": branch}
+    given |= {"subfolder": subfolder, "host_key": host_key, "connection": connection, "dataset": dataset}
+    given |= _prepared(token_file, ssh_key_file, variables, None if refresh == "never" else refresh)
+    fields = {field: value for field, value in _absolute(given).items() if value is not None}
+    if refresh == "never":
+        fields["refresh_minutes"] = None
+    with session.app() as opened:
+        changed = opened.dbt.edit(name, fields)
+    _saved(changed, as_json, "changed")
+
+
+def _prepared(token: str | None, ssh_key: str | None, variables: str | None, refresh: str | None) -> dict[str, Any]:
+    from tidemill.cli import secret
+    from tidemill.errors import ConfigError
+    from tidemill.schedules import calendar
+
+    found: dict[str, Any] = {"token": secret.named(token) if token else None}
+    found["ssh_key"] = secret.named(ssh_key) if ssh_key else None
+    found["refresh_minutes"] = calendar.parse_seconds(refresh) // 60 if refresh else None
+    if variables is not None:
+        try:
+            found["variables"] = json.loads(variables)
+        except ValueError as error:
+            raise ConfigError("dbt_variables", f"--variables is no JSON: {error}.", hint="Give an object.") from None
+    return found
+
+
+def _absolute(given: dict[str, Any]) -> dict[str, Any]:
+    """Paths as they are from anywhere: a server reads them, too."""
+    found = dict(given)
+    for name in ("folder", "manifest", "catalog"):
+        if found[name] and "://" not in found[name]:
+            found[name] = str(Path(found[name]).expanduser().absolute())
+    return found
+
+
+def _saved(view: ProjectView, as_json: bool, what: str) -> None:
+    if as_json:
+        output.print_json(view)
+        return
+    output.done(f"The dbt project {view.name} is {what}: {output.number(view.models, 'model')} of {view.project}.")
+    output.say(f"Its models: tidemill dbt models {view.name}")
+
+
+@app.command("list", epilog="Example: tidemill dbt list")
+def list_(as_json: bool = output.JSON_OPTION) -> None:
+    """List dbt projects."""
+    with session.app() as opened:
+        found = opened.dbt.find()
+    if as_json:
+        output.print_json(found)
+        return
+    rows = [(p.name, _place(p), p.models, p.used_by, p.read_at, p.error["message"] if p.error else "") for p in found]
+    columns = ("NAME", "PLACE", "MODELS", "USED BY", "READ", "ERROR")
+    output.print_table(columns, rows, empty="No dbt projects. Add one: tidemill dbt add --help")
+
+
+def _place(view: ProjectView) -> str:
+    return str(view.spec.get("folder") or view.spec.get("git") or view.spec.get("manifest"))
+
+
+@app.command(epilog="Example: tidemill dbt show shop")
+def show(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
+    """Show one dbt project. Its secrets are never shown."""
+    with session.app() as opened:
+        found = opened.dbt.get(name)
+    if as_json:
+        output.print_json(found)
+        return
+    fields: dict[str, Any] = {"name": found.name, "connection": found.connection, **found.spec, "secret": found.secrets}
+    fields |= {"dbt project": found.project, "written by": f"dbt {found.dbt_version}", "models": found.models}
+    fields |= {"commit": found.revision or None, "read": found.read_at, "read anew": found.next_at}
+    fields |= {"used by": found.used_by, "made": f"{output.text(found.made_at)} by {found.made_by}"}
+    output.print_fields({label: value for label, value in fields.items() if value is not None})
+    if found.error:
+        output.note(f"It could not be read the last time: {found.error['message']} {found.error['hint']}")
+
+
+@app.command(epilog="Example: tidemill dbt models shop")
+def models(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
+    """List the models of a dbt project that can be source models, with what it says of their keys."""
+    with session.app() as opened:
+        found = opened.dbt.models(name)
+    if as_json:
+        output.print_json([_listed(model) for model in found])
+        return
+    rows = [
+        (m.name, m.materialized, ", ".join(m.keys[0]) if m.keys else "", str(m.relation), m.description) for m in found
+    ]
+    output.print_table(("MODEL", "BUILT AS", "KEY", "TABLE", "DESCRIPTION"), rows, empty="It has no models.")
+    output.say(f"Make one a source model: tidemill model add NAME --connection NAME --dbt {name}/MODEL")
+
+
+def _listed(model: Model) -> dict[str, Any]:
+    columns = [vars(column) for column in model.columns.values()]
+    about = {"name": model.name, "unique_id": model.unique_id, "materialized": model.materialized}
+    return {
+        **about,
+        "table": str(model.relation),
+        "keys": model.keys,
+        "description": model.description,
+        "columns": columns,
+    }
+
+
+@app.command(epilog="Example: tidemill dbt refresh shop")
+def refresh(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
+    """Read a dbt project anew. Syncs whose model has changed so that they would break are paused, with the reason."""
+    with session.app() as opened:
+        found = opened.dbt.refresh(name)
+    if as_json:
+        output.print_json(found)
+        return
+    _changes(found.changes)
+    output.done(f"{found.project.name} is read anew: {output.number(found.project.models, 'model')}.")
+    if found.paused:
+        output.note(f"Paused: {', '.join(found.paused)}. See tidemill sync show {found.paused[0]}")
+
+
+def _changes(found: Sequence[Change]) -> None:
+    rows = [(c.weight.value, " ".join((c.message, c.hint)).strip(), ", ".join(c.syncs)) for c in found]
+    if rows:
+        output.print_table(("", "CHANGE", "SYNCS"), rows, empty="")
+
+
+@app.command(epilog="Example: tidemill dbt check shop --manifest target/manifest.json --format github")
+def check(
+    name: str = _NAME,
+    manifest: str = typer.Option("target/manifest.json", help="Manifest of the changed project."),
+    catalog: str = typer.Option(
+        None, help="Its catalog, if there is one: what columns there are, whoever describes them."
+    ),
+    format_: Format = typer.Option(
+        Format.TEXT, "--format", help="For people, programs, GitHub's annotations, comments."
+    ),
+    subfolder: str = typer.Option("", help="Where in the repository the project is, for annotations."),
+) -> None:
+    """Say what would become of syncs if the project changed into that manifest. Nothing is changed.
+
+    Ends with code 1 if a sync would break: a model in use is removed, renamed or disabled, a column that is delivered
+    is gone or of another type, the key is not unique any more, the table is where the connection may not read.
+    """
+    text, beside = _text(manifest), _text(catalog) if catalog else None
+    with session.app() as opened:
+        found = opened.dbt.check(name, text, beside, what=manifest)
+    _report(found, format_, subfolder)
+    if found.breaking:
+        raise typer.Exit(BREAKS)
+
+
+def _report(found: Report, format_: Format, subfolder: str) -> None:
+    from tidemill.dbt import reports
+
+    if format_ is Format.TEXT:
+        _changes(found.changes)
+        (output.note if found.breaking else output.done)(found.verdict)
+        return
+    written = {
+        Format.JSON: lambda: reports.as_json(found),
+        Format.GITHUB: lambda: reports.as_github(found, subfolder),
+        Format.MARKDOWN: lambda: reports.as_markdown(found),
+    }[format_]()
+    typer.echo(written)
+
+
+def _text(file: str) -> bytes:
+    from tidemill.errors import ConfigError
+
+    try:
+        return Path(file).expanduser().read_bytes()
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            "file", f"The file {file} cannot be read: {reason}.", hint="dbt parse writes manifests."
+        ) from None
+
+
+@app.command(epilog="Example: tidemill dbt delete shop --yes")
+def delete(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask.")) -> None:
+    """Delete a dbt project. Refused while source models are made of it."""
+    with session.app() as opened:
+        found = opened.dbt.get(name)
+        if not yes and not found.used_by:
+            typer.confirm(f"Delete the dbt project {found.name}?", abort=True)
+        opened.dbt.delete(name)
+    output.done(f"The dbt project {found.name} is deleted.")

@@ -1,0 +1,126 @@
+"""Joins dbt projects with source models: the ones do not know the others."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from tidemill.dbt.changes import Change, Use
+from tidemill.dbt.service import DbtService
+from tidemill.errors import AccessError, ConfigError, NotFoundError, TidemillError
+from tidemill.reverse_etl import alarms, mapping
+from tidemill.reverse_etl.service import ReverseEtl
+from tidemill.reverse_etl.spec import SyncSpec
+from tidemill.store.records_sync import SourceModel, Sync
+from tidemill.store.sync_books import SyncBooks
+
+#: Who pauses syncs.
+BY = "dbt"
+
+
+class DbtConsumers:
+    """Source models that are made of dbt projects, and their syncs: `dbt.service.Consumers`."""
+
+    def __init__(self, books: SyncBooks, reverse_etl: Callable[[], ReverseEtl]) -> None:
+        self._books, self._reverse_etl = books, reverse_etl
+
+    def uses(self, project_id: uuid.UUID) -> list[Use]:
+        """One for each source model: they may have other keys of one model of dbt's."""
+        found = []
+        for model in self._books.models.of_dbt(project_id):
+            syncs = self._books.syncs.of_model(model.id)
+            columns = {name: None for sync in syncs for name in _delivered(sync)}
+            names = tuple(sync.name for sync in syncs)
+            found.append(Use(_unique_id(model), names, tuple(map(str, model.spec["key"])), tuple(columns)))
+        return found
+
+    def names(self, project_id: uuid.UUID) -> list[str]:
+        """Names of source models."""
+        return [model.name for model in self._books.models.of_dbt(project_id)]
+
+    def pause(self, project_id: uuid.UUID, broken: Change) -> list[str]:
+        """Pause the syncs that are meant, and have people told."""
+        reason = {"code": f"dbt_{broken.code}", "message": f"The dbt model {broken.message}", "hint": broken.hint}
+        return [
+            sync.name
+            for model in self._books.models.of_dbt(project_id)
+            if _unique_id(model) == broken.model
+            for sync in self._books.syncs.of_model(model.id)
+            if sync.name in broken.syncs
+            and self._books.syncs.pause(sync.id, BY, reason, alarms.model_changed(sync.name, reason))
+        ]
+
+    def move(self, project_id: uuid.UUID, unique_id: str, relation: str) -> None:
+        """Rows are read there from now on."""
+        for model in self._books.models.of_dbt(project_id):
+            if _unique_id(model) == unique_id and model.spec["table"] != relation:
+                self._books.models.change(model.id, spec={**model.spec, "table": relation})
+
+    def readable(self, project_id: uuid.UUID, unique_id: str, relation: str) -> bool | None:
+        """Whether the connections of the source models may read the table; None if it is not there yet."""
+        answers: set[bool | None] = set()
+        for model in self._books.models.of_dbt(project_id):
+            if _unique_id(model) == unique_id:
+                answers.add(self._readable(model, relation))
+        return False if False in answers else None if None in answers or not answers else True
+
+    def _readable(self, model: SourceModel, relation: str) -> bool | None:
+        connection = self._books.connections.by_id(model.connection_id)
+        try:
+            with self._reverse_etl().sources.client(connection, self._books.sources.of(connection)) as client:
+                client.dry_run(f"SELECT 1 FROM `{relation}` LIMIT 0")
+        except AccessError:
+            return False
+        except TidemillError:  # it is not built yet, or BigQuery is away
+            return None
+        return True
+
+
+class DbtModels:
+    """Makes source models of models of dbt projects."""
+
+    def __init__(self, projects: DbtService) -> None:
+        self._projects = projects
+
+    def fields(self, named: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Fields of a source model. `named`: PROJECT/MODEL. What is `given` counts more than what the project says of
+        the key and of the model.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such project.
+        ConfigError
+            It has no such model, or does not say what its key is.
+        """
+        project, slash, name = named.partition("/")
+        if not slash or not name:
+            raise ConfigError("dbt_model", f"{named!r} names no model.", hint="--dbt PROJECT/MODEL")
+        project_id, model = self._projects.pick(project, name)
+        key = given.get("key") or (model.keys[0] if model.keys else None)
+        if not key:
+            hint = "Test it in the project (unique, not_null), or name the columns: --key."
+            raise ConfigError("model_key", f"The dbt project does not say what the key of {model.name} is.", hint=hint)
+        origin = {"project": str(project_id), "model": model.unique_id}
+        described = given.get("description") or model.description[:10_000]
+        return {**given, "table": str(model.relation), "key": tuple(key), "description": described, "dbt": origin}
+
+    def origin(self, dbt: dict[str, str]) -> str:
+        """PROJECT/MODEL of a source model, as its spec has them."""
+        for project in self._projects.find():
+            if str(project.id) == dbt["project"]:
+                return f"{project.name}/{dbt['model']}"
+        raise NotFoundError("dbt_project_unknown", "The dbt project was deleted.", hint="tidemill dbt list")
+
+
+def _delivered(sync: Sync) -> list[str]:
+    """Columns that a sync needs. One that delivers whole rows needs those that it has delivered."""
+    spec = SyncSpec.model_validate(sync.spec)
+    read = mapping.compile(spec.mapping).columns
+    found = sorted(read) if read is not None else list(sync.columns or ())
+    return [*found, spec.cursor] if spec.cursor else found
+
+
+def _unique_id(model: SourceModel) -> str:
+    return str(model.spec["dbt"]["model"])

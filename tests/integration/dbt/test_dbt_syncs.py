@@ -1,0 +1,208 @@
+"""Syncs of models of dbt projects: a change that would break one pauses it, any other goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.dbt_projects import Project
+from tests.installation import CONNECTION, Installation
+from tests.syncs import MAPPING, NAME, Crm, People, run
+
+from tidemill.app import App
+from tidemill.bigquery.local.service import DEFAULT_PROJECT
+from tidemill.dbt.changes import Weight
+from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
+
+SHOP = "shop"
+
+
+class Shop:
+    """A dbt project in a folder, whose model `people` is the table of the tests."""
+
+    def __init__(self, folder: Path, installation: Installation) -> None:
+        self.project, self._target = Project(), folder / "target"
+        self.folder, self.dataset, self.google = folder, installation.dataset, DEFAULT_PROJECT
+        self.project.of("people")["columns"] = {
+            name: {"name": name, "data_type": kind}
+            for name, kind in (("id", "INT64"), ("email", "STRING"), ("plan", "STRING"))
+        }
+        self.stands("people")
+        self._target.mkdir()
+        self.save()
+
+    def stands(self, table: str) -> None:
+        """Have the model stand there."""
+        self.project.of("people")["relation_name"] = f"`{self.google}`.`{self.dataset}`.`{table}`"
+
+    def save(self) -> None:
+        """As dbt writes it."""
+        (self._target / "manifest.json").write_bytes(self.project.text())
+
+    def columns(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.project.of("people")["columns"]
+        return found
+
+
+@pytest.fixture
+def app(installation: Installation) -> Any:
+    with installation.app(outbound_allow="127.0.0.1") as opened:
+        yield opened
+
+
+@pytest.fixture
+def shop(app: App, installation: Installation, people: People, crm: Crm, tmp_path: Path) -> Shop:
+    """A project with a sync of its model `people`, which has run once."""
+    assert people.rows
+    found = Shop(tmp_path, installation)
+    installation.connect(app)
+    kept = {"access": "full", "state_dataset": f"{installation.dataset}_state"}
+    steps = list(app.reverse_etl.sources.enable(CONNECTION, kept, by="me"))
+    assert not [step for step in steps if step.status == "failed"], steps
+    app.dbt.add({"name": SHOP, "folder": str(tmp_path)}, by="me")
+    app.reverse_etl.models.add(CONNECTION, app.dbt_models.fields(f"{SHOP}/people", {"name": "people"}), by="me")
+    settings = app.reverse_etl.destinations.make("webhook", crm.settings())
+    app.reverse_etl.destinations.add("webhook", "hook", settings, by="me")
+    app.reverse_etl.syncs.create(
+        "people",
+        "hook",
+        {"name": NAME, "interval": "none", "delete_brake": 1.0, "mapping": MAPPING, "mode": "mirror"},
+        by="me",
+    )
+    assert run(app).written == 20
+    return found
+
+
+def test_a_model_of_a_project_has_its_key_and_its_table(app: App, shop: Shop) -> None:
+    model = app.reverse_etl.models.get("people")
+    assert (model.table, model.key, model.dbt) == (f"{shop.google}.{shop.dataset}.people", ("id",), "model.shop.people")
+    assert model.description == "All people."
+    view = app.dbt.get(SHOP)
+    assert (view.project, view.models, view.used_by) == ("shop", 3, ("people",))
+
+
+def test_a_column_that_is_gone_pauses_the_sync_with_the_reason(app: App, shop: Shop, crm: Crm) -> None:
+    del shop.columns()["plan"]
+    shop.save()
+    found = app.dbt.refresh(SHOP)
+    assert found.paused == (NAME,)
+    sync = app.reverse_etl.syncs.get(NAME)
+    assert sync.pause_reason is not None
+    assert sync.pause_reason["code"] == "dbt_column_removed"
+    assert "has no column plan any more" in sync.pause_reason["message"]
+    assert len(crm.sent) == 20, "nothing was sent"
+    assert app.dbt.refresh(SHOP).paused == (), "once"
+
+
+def test_a_harmless_change_pauses_nothing(app: App, shop: Shop) -> None:
+    shop.columns()["city"] = {"name": "city", "data_type": "STRING"}
+    shop.project.of("people")["checksum"] = {"name": "sha256", "checksum": "other"}
+    shop.project.remove("orders")
+    shop.save()
+    found = app.dbt.refresh(SHOP)
+    assert {change.weight for change in found.changes} == {Weight.HARMLESS}
+    assert found.paused == ()
+    assert app.reverse_etl.syncs.get(NAME).pause_reason is None
+    assert found.project.models == 2
+
+
+def test_a_model_that_stands_elsewhere_is_read_there(app: App, shop: Shop, people: People, crm: Crm) -> None:
+    people.ask(f"CREATE TABLE `{shop.dataset}.persons` AS SELECT id, 'new' AS email, plan FROM `{people.table}`")
+    shop.stands("persons")
+    shop.save()
+    found = app.dbt.refresh(SHOP)
+    assert [(change.code, change.weight) for change in found.changes] == [("relation_moved", Weight.NOTICE)]
+    assert run(app).updated == 20
+    assert {row["email"] for row in crm.people.values()} == {"new"}
+
+
+def test_a_check_says_what_would_break_and_changes_nothing(app: App, shop: Shop) -> None:
+    changed = shop.project.copy()
+    changed.remove("people")
+    report = app.dbt.check(SHOP, changed.text())
+    assert [change.code for change in report.breaking] == ["model_removed"]
+    assert report.breaking[0].syncs == (NAME,)
+    assert (report.models, report.syncs) == (1, 1)
+    assert app.reverse_etl.syncs.get(NAME).pause_reason is None
+    assert app.dbt.check(SHOP, shop.project.text()).changes == ()
+
+
+def test_a_project_that_cannot_be_read_keeps_what_was_known(app: App, shop: Shop) -> None:
+    (shop.folder / "target" / "manifest.json").write_text("{")
+    with pytest.raises(ConfigError):
+        app.dbt.refresh(SHOP)
+    view = app.dbt.get(SHOP)
+    assert view.error is not None
+    assert view.error["code"] == "manifest_invalid"
+    assert view.models == 3
+    shop.save()
+    assert app.dbt.refresh(SHOP).project.error is None
+
+
+def test_a_project_in_use_is_not_deleted(app: App, shop: Shop) -> None:
+    with pytest.raises(ConflictError, match="people"):
+        app.dbt.delete(SHOP)
+    app.reverse_etl.syncs.delete(NAME)
+    app.reverse_etl.models.delete("people")
+    app.dbt.delete(SHOP)
+    assert app.dbt.find() == []
+    assert shop.folder.is_dir()
+
+
+def test_a_source_model_that_is_given_a_statement_is_none_of_dbts_any_more(
+    app: App, shop: Shop, people: People
+) -> None:
+    app.reverse_etl.models.edit("people", {"sql": f"SELECT * FROM `{people.table}`"})
+    assert app.dbt.get(SHOP).used_by == ()
+    shop.project.remove("people")
+    shop.save()
+    assert app.dbt.refresh(SHOP).changes == ()
+
+
+def test_secrets_of_a_project_are_kept_and_not_shown(app: App, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(Project().text())
+    fields = {"name": "other", "manifest": str(tmp_path / "manifest.json"), "token": "s3cret-token"}
+    view = app.dbt.add(fields, by="me")
+    assert view.secrets == ("token",)
+    assert "s3cret" not in repr(vars(view))
+    with app.database.begin() as connection:
+        from sqlalchemy import text
+
+        assert "s3cret" not in str(connection.execute(text("SELECT * FROM tidemill.dbt_projects")).all())
+    assert app.dbt.edit("other", {"refresh_minutes": 60}).secrets == ("token",)
+
+
+def test_one_that_is_due_is_read_once(app: App, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(Project().text())
+    app.dbt.add({"name": "other", "manifest": str(tmp_path / "manifest.json"), "refresh_minutes": 60}, by="me")
+    assert not app.dbt.refresh_due()
+    with app.database.begin() as connection:
+        from sqlalchemy import text
+
+        connection.execute(text("UPDATE tidemill.dbt_projects SET next_at = now()"))
+    (tmp_path / "manifest.json").unlink()
+    assert app.dbt.refresh_due()
+    assert not app.dbt.refresh_due()
+    error = app.dbt.get("other").error
+    assert error is not None
+    assert error["code"] == "dbt_manifest"
+
+
+@pytest.mark.parametrize(
+    ("named", "kind", "said"),
+    [
+        ("shop", ConfigError, "PROJECT/MODEL"),
+        ("none/people", NotFoundError, "none"),
+        ("shop/none", ConfigError, "no model none"),
+        ("shop/countries", ConfigError, "does not say what the key"),
+    ],
+)
+def test_what_cannot_be_a_source_model(
+    named: str, kind: type[TidemillError], said: str, app: App, tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_bytes(Project().text())
+    app.dbt.add({"name": SHOP, "manifest": str(tmp_path / "manifest.json")}, by="me")
+    with pytest.raises(kind) as caught:
+        app.dbt_models.fields(named, {"name": "x"})
+    assert said in f"{caught.value.message} {caught.value.hint}"
