@@ -17,6 +17,7 @@ from tests.rare import is_rare
 pytest_plugins = [
     "tests.installation",
     "tests.syncs",
+    "tests.dbt_syncs",
     "tests.postgres_fixture",
     "tests.receivers",
     "tests.capture_server",

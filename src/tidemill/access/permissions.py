@@ -10,3 +10,4 @@ class Permission(enum.StrEnum):
 
     SYNCS_TRIGGER = "syncs:trigger"  # have syncs run
     SYNCS_READ = "syncs:read"  # see how runs of syncs stand
+    DBT_CHECK = "dbt:check"  # see what of dbt projects is in use

@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 #: The change would break a sync.
 BREAKS = 1
+#: Characters of a description in a table.
+_MOST_SHOWN = 60
 _NAME = typer.Argument(help="Name of the project.")
 _FOLDER = typer.Option(None, help="Folder on this machine, with target/manifest.json, or which dbt can parse.")
 _GIT = typer.Option(None, help="Git repository: https://…, ssh://… or git@host:path.")
@@ -101,7 +103,7 @@ def edit(
     given |= _prepared(token_file, ssh_key_file, variables, None if refresh == "never" else refresh)
     fields = {field: value for field, value in _absolute(given).items() if value is not None}
     if refresh == "never":
-        fields["refresh_minutes"] = None
+        fields["refresh"] = None
     with session.app() as opened:
         changed = opened.dbt.edit(name, fields)
     _saved(changed, as_json, "changed")
@@ -114,7 +116,7 @@ def _prepared(token: str | None, ssh_key: str | None, variables: str | None, ref
 
     found: dict[str, Any] = {"token": secret.named(token) if token else None}
     found["ssh_key"] = secret.named(ssh_key) if ssh_key else None
-    found["refresh_minutes"] = calendar.parse_seconds(refresh) // 60 if refresh else None
+    found["refresh"] = calendar.parse_seconds(refresh) // 60 if refresh else None
     if variables is not None:
         try:
             found["variables"] = json.loads(variables)
@@ -183,10 +185,17 @@ def models(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
         output.print_json([_listed(model) for model in found])
         return
     rows = [
-        (m.name, m.materialized, ", ".join(m.keys[0]) if m.keys else "", str(m.relation), m.description) for m in found
+        (m.name, m.materialized, ", ".join(m.keys[0]) if m.keys else "", str(m.relation), _short(m.description))
+        for m in found
     ]
     output.print_table(("MODEL", "BUILT AS", "KEY", "TABLE", "DESCRIPTION"), rows, empty="It has no models.")
     output.say(f"Make one a source model: tidemill model add NAME --connection NAME --dbt {name}/MODEL")
+
+
+def _short(text: str) -> str:
+    """The beginning of its first line."""
+    line = next(iter(text.strip().splitlines()), "")
+    return line if len(line) <= _MOST_SHOWN else f"{line[: _MOST_SHOWN - 1]}…"
 
 
 def _listed(model: Model) -> dict[str, Any]:
@@ -232,6 +241,13 @@ def check(
         Format.TEXT, "--format", help="For people, programs, GitHub's annotations, comments."
     ),
     subfolder: str = typer.Option("", help="Where in the repository the project is, for annotations."),
+    server: str = typer.Option(
+        None, help="A server of Tidemill to ask what is in use, if it is not this installation."
+    ),
+    token_file: str = typer.Option(
+        None, help="With --server: a file with a token that may dbt:check. Default: $TIDEMILL_TOKEN."
+    ),
+    in_use: str = typer.Option(None, help="A file that tidemill dbt in-use wrote, instead of asking anybody."),
 ) -> None:
     """Say what would become of syncs if the project changed into that manifest. Nothing is changed.
 
@@ -239,11 +255,44 @@ def check(
     is gone or of another type, the key is not unique any more, the table is where the connection may not read.
     """
     text, beside = _text(manifest), _text(catalog) if catalog else None
-    with session.app() as opened:
-        found = opened.dbt.check(name, text, beside, what=manifest)
+    if server is not None or in_use is not None:
+        found = _checked_elsewhere(name, text, beside, manifest, server, token_file, in_use)
+    else:
+        with session.app() as opened:
+            found = opened.dbt.check(name, text, beside, what=manifest)
     _report(found, format_, subfolder)
     if found.breaking:
         raise typer.Exit(BREAKS)
+
+
+def _checked_elsewhere(
+    name: str,
+    text: bytes,
+    catalog: bytes | None,
+    what: str,
+    server: str | None,
+    token_file: str | None,
+    file: str | None,
+) -> Report:
+    """Without an installation here."""
+    from tidemill.cli import secret
+    from tidemill.dbt import in_use, remote
+
+    if file is not None:
+        return in_use.read(_text(file), what=file).check(text, catalog, what=what)
+    token = secret.secret(token_file, "Token of the API", "TIDEMILL_TOKEN")
+    asked = remote.Server(server or "", token.get_secret_value() if token else "", name)
+    return asked.in_use().check(text, catalog, what=what, readable=asked.readable)
+
+
+@app.command("in-use", epilog="Example: tidemill dbt in-use shop > in-use.json")
+def in_use_(name: str = _NAME) -> None:
+    """Write what of a dbt project is in use: tidemill dbt check --in-use FILE compares with it, where no server is."""
+    from tidemill.dbt import in_use
+
+    with session.app() as opened:
+        found = opened.dbt.in_use(name)
+    typer.echo(in_use.written(found).decode())
 
 
 def _report(found: Report, format_: Format, subfolder: str) -> None:

@@ -6,10 +6,9 @@ Only what would break one counts as breaking: whoever changes SQL, adds columns 
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tidemill.dbt import types
 from tidemill.dbt.manifest import Column, Manifest, Model, Relation
@@ -56,10 +55,12 @@ def compare(
     uses: Iterable[Use],
     *,
     readable: Readable = lambda _: None,
+    is_target: bool = False,
 ) -> list[Change]:
     """Changes of the models in use, breaking ones first. `readable`: whether a model that stands elsewhere now can be
-    read there by who reads it; None if that is not known."""
-    moves = _moves(before, after)
+    read there by who reads it; None if that is not known. `is_target`: `after` is what is in production; or else, if
+    all models of it stand elsewhere, it is taken for one of a branch, and what does not depend on the target counts."""
+    moves = is_target or not _is_elsewhere(before, after)
     found = [
         dataclasses.replace(change, syncs=use.syncs)
         for use in uses
@@ -69,9 +70,7 @@ def compare(
     return sorted(found, key=lambda change: (order.index(change.weight), change.model, change.column, change.code))
 
 
-def _of_use(
-    before: Manifest, after: Manifest, use: Use, moves: Mapping[str, str], readable: Readable
-) -> Iterator[Change]:
+def _of_use(before: Manifest, after: Manifest, use: Use, moves: bool, readable: Readable) -> Iterator[Change]:
     old, new = before.models.get(use.unique_id), after.models.get(use.unique_id)
     if new is None:
         yield _gone(before, after, use)
@@ -82,7 +81,8 @@ def _of_use(
             "model_not_built", new, f"is {new.materialized} now: there is no table or view to read.", hint=hint
         )
         return
-    yield from _moved(old, new, moves, readable)
+    if moves:
+        yield from _moved(old, new, readable)
     yield from _columns(old, new, use)
     yield from _key(old, new, use)
     if new.deprecated_at and (old is None or old.deprecated_at != new.deprecated_at):
@@ -120,27 +120,22 @@ def _renamed(old: Model, before: Manifest, after: Manifest) -> Model | None:
     return alike[0] if alike else None
 
 
-def _moves(before: Manifest, after: Manifest) -> dict[str, str]:
-    """Where most models of a dataset went: a branch is built for another target than what is in use."""
-    counted: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    for key, old in before.models.items():
-        new = after.models.get(key)
-        if old.relation and new and new.relation:
-            counted[_dataset(old.relation)][_dataset(new.relation)] += 1
-    return {dataset: went.most_common(1)[0][0] for dataset, went in counted.items()}
+def _is_elsewhere(before: Manifest, after: Manifest) -> bool:
+    """Whether not one model stands where it stood: the branch is built for another target than what is in use."""
+    stood = {key: model.relation for key, model in before.models.items() if model.relation}
+    stands = {key: model.relation for key, model in after.models.items() if key in stood and model.relation}
+    return bool(stands) and all(stood[key] != relation for key, relation in stands.items())
 
 
 def _dataset(relation: Relation) -> str:
     return f"{relation.project}.{relation.dataset}"
 
 
-def _moved(old: Model | None, new: Model, moves: Mapping[str, str], readable: Readable) -> Iterator[Change]:
+def _moved(old: Model | None, new: Model, readable: Readable) -> Iterator[Change]:
     """A table that is elsewhere breaks syncs if the connection may not read there."""
     if old is None or old.relation is None or new.relation is None or old.relation == new.relation:
         return
     place = _dataset(new.relation)
-    if old.relation.table == new.relation.table and moves.get(_dataset(old.relation)) == place:
-        return
     said = f"moves from {old.relation} to {new.relation}"
     access = readable(new)
     if access:

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from tidemill.dbt import changes, fetching, manifest, packing
 from tidemill.dbt import spec as specs
-from tidemill.dbt.changes import Change, Use, Weight
+from tidemill.dbt.changes import Change, Readable, Use, Weight
 from tidemill.dbt.fetching import Fetched, Means
+from tidemill.dbt.in_use import InUse
 from tidemill.dbt.manifest import Manifest, Model
 from tidemill.dbt.reports import Report
 from tidemill.dbt.spec import ProjectSpec
@@ -28,7 +29,7 @@ from tidemill.store.secrets import Secrets
 
 _log = logging.getLogger(__name__)
 #: Fields that say where a project is: it is read anew when one is changed.
-_PLACE = frozenset(ProjectSpec.model_fields) - {"name", "refresh_minutes"}
+_PLACE = frozenset(ProjectSpec.model_fields) - {"name", "refresh"}
 
 
 class Consumers(Protocol):
@@ -164,18 +165,28 @@ class DbtService:
     def _taken_over(self, saved: DbtProject, spec: ProjectSpec, fetched: Fetched) -> tuple[list[Change], list[str]]:
         """Keep what was read; those who use models hear of it before anybody can see it."""
         after = manifest.read(fetched.manifest, fetched.catalog)
-        found = self._compared(saved, after)
+        uses = self._consumers.uses(saved.id)
+        found = changes.compare(self._manifest(saved), after, uses, readable=self._looks(saved), is_target=True)
         paused = []
         for change in found:
             if change.weight is Weight.BREAKING:
                 paused += self._consumers.pause(saved.id, change)
         broken = {change.model for change in found if change.weight is Weight.BREAKING}
-        for use in self._consumers.uses(saved.id):
+        for use in uses:
             model = after.models.get(use.unique_id)
             if model is not None and model.relation is not None and use.unique_id not in broken:
                 self._consumers.move(saved.id, use.unique_id, str(model.relation))
         self._projects.change(saved.id, **self._packed(fetched), error=None, next_at=_next(spec))
         return found, paused
+
+    def in_use(self, name: str) -> InUse:
+        """What of a project is in use, to check a change with."""
+        saved = self._projects.get(name)
+        return self._in_use(saved)
+
+    def readable(self, name: str, unique_id: str, relation: str) -> bool | None:
+        """Whether those who read a model of a project may read it there; None if that is not known."""
+        return self._consumers.readable(self._projects.get(name).id, unique_id, relation)
 
     def check(self, name: str, text: bytes, catalog: bytes | None = None, *, what: str = "manifest.json") -> Report:
         """What would become of syncs if the project changed into that manifest. Nothing is changed.
@@ -186,19 +197,13 @@ class DbtService:
             It is no manifest.
         """
         saved = self._projects.get(name)
-        uses = self._consumers.uses(saved.id)
-        after = manifest.read(text, catalog, what=what)
-        syncs = {sync for use in uses for sync in use.syncs}
-        return Report(self._manifest(saved).project, tuple(self._compared(saved, after)), len(uses), len(syncs))
+        return self._in_use(saved).check(text, catalog, what=what, readable=self._looks(saved))
 
-    def _compared(self, saved: DbtProject, after: Manifest) -> list[Change]:
-        uses = self._consumers.uses(saved.id)
-        before = self._manifest(saved)
+    def _in_use(self, saved: DbtProject) -> InUse:
+        return InUse(saved.name, saved.manifest, saved.catalog, tuple(self._consumers.uses(saved.id)))
 
-        def readable(model: Model) -> bool | None:
-            return self._consumers.readable(saved.id, model.unique_id, str(model.relation))
-
-        return changes.compare(before, after, uses, readable=readable)
+    def _looks(self, saved: DbtProject) -> Readable:
+        return lambda model: self._consumers.readable(saved.id, model.unique_id, str(model.relation))
 
     def models(self, name: str) -> list[Model]:
         """Models of a project, by name, that stand in the warehouse."""
@@ -318,7 +323,7 @@ def _given(connection: Connection | None) -> Connection:
 
 
 def _next(spec: ProjectSpec) -> dt.datetime | None:
-    pause = spec.refresh_minutes
+    pause = spec.refresh
     return dt.datetime.now(dt.UTC) + dt.timedelta(minutes=pause) if pause else None
 
 

@@ -33,8 +33,8 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         default=None, pattern=r"^[A-Za-z0-9_]{1,1024}$", description="Dataset of dbt's target, if dbt parse must run."
     )
     variables: dict[str, Any] | None = Field(default=None, description="Variables for dbt parse, as a JSON object.")
-    refresh_minutes: int | None = Field(
-        default=None, ge=5, le=10_080, description="How often it is read anew, while tidemill serve runs."
+    refresh: int | None = Field(
+        default=None, ge=5, le=10_080, description="Minutes after which it is read anew, while tidemill serve runs."
     )
 
     @pydantic.model_validator(mode="after")
@@ -84,4 +84,4 @@ def make(fields: dict[str, Any]) -> ProjectSpec:
     try:
         return ProjectSpec(**fields)
     except pydantic.ValidationError as error:
-        raise invalid.said(error, ProjectSpec, "dbt project") from None
+        raise invalid.said(error, ProjectSpec, "dbt_project") from None

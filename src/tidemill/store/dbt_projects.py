@@ -52,7 +52,7 @@ class DbtProjects(Named[DbtProject]):
 
     def take_due(self) -> DbtProject | None:
         """One that is to be read anew, for whoever asks first: it is due again after its pause, whatever comes."""
-        pause = sa.func.make_interval(0, 0, 0, 0, 0, self.table.c.spec["refresh_minutes"].as_integer())
+        pause = sa.func.make_interval(0, 0, 0, 0, 0, self.table.c.spec["refresh"].as_integer())
         which = sa.select(self.table.c.id).where(self.table.c.next_at <= sa.func.now()).order_by(self.table.c.next_at)
         which = which.limit(1).with_for_update(skip_locked=True)
         change = sa.update(self.table).where(self.table.c.id == which.scalar_subquery())

@@ -7,71 +7,19 @@ from typing import Any
 
 import pytest
 from tests.dbt_projects import Project
-from tests.installation import CONNECTION, Installation
-from tests.syncs import MAPPING, NAME, Crm, People, run
+from tests.dbt_syncs import SHOP, Shop
+from tests.installation import Installation
+from tests.syncs import NAME, Crm, People, run
 
 from tidemill.app import App
-from tidemill.bigquery.local.service import DEFAULT_PROJECT
 from tidemill.dbt.changes import Weight
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
-
-SHOP = "shop"
-
-
-class Shop:
-    """A dbt project in a folder, whose model `people` is the table of the tests."""
-
-    def __init__(self, folder: Path, installation: Installation) -> None:
-        self.project, self._target = Project(), folder / "target"
-        self.folder, self.dataset, self.google = folder, installation.dataset, DEFAULT_PROJECT
-        self.project.of("people")["columns"] = {
-            name: {"name": name, "data_type": kind}
-            for name, kind in (("id", "INT64"), ("email", "STRING"), ("plan", "STRING"))
-        }
-        self.stands("people")
-        self._target.mkdir()
-        self.save()
-
-    def stands(self, table: str) -> None:
-        """Have the model stand there."""
-        self.project.of("people")["relation_name"] = f"`{self.google}`.`{self.dataset}`.`{table}`"
-
-    def save(self) -> None:
-        """As dbt writes it."""
-        (self._target / "manifest.json").write_bytes(self.project.text())
-
-    def columns(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.project.of("people")["columns"]
-        return found
 
 
 @pytest.fixture
 def app(installation: Installation) -> Any:
     with installation.app(outbound_allow="127.0.0.1") as opened:
         yield opened
-
-
-@pytest.fixture
-def shop(app: App, installation: Installation, people: People, crm: Crm, tmp_path: Path) -> Shop:
-    """A project with a sync of its model `people`, which has run once."""
-    assert people.rows
-    found = Shop(tmp_path, installation)
-    installation.connect(app)
-    kept = {"access": "full", "state_dataset": f"{installation.dataset}_state"}
-    steps = list(app.reverse_etl.sources.enable(CONNECTION, kept, by="me"))
-    assert not [step for step in steps if step.status == "failed"], steps
-    app.dbt.add({"name": SHOP, "folder": str(tmp_path)}, by="me")
-    app.reverse_etl.models.add(CONNECTION, app.dbt_models.fields(f"{SHOP}/people", {"name": "people"}), by="me")
-    settings = app.reverse_etl.destinations.make("webhook", crm.settings())
-    app.reverse_etl.destinations.add("webhook", "hook", settings, by="me")
-    app.reverse_etl.syncs.create(
-        "people",
-        "hook",
-        {"name": NAME, "interval": "none", "delete_brake": 1.0, "mapping": MAPPING, "mode": "mirror"},
-        by="me",
-    )
-    assert run(app).written == 20
-    return found
 
 
 def test_a_model_of_a_project_has_its_key_and_its_table(app: App, shop: Shop) -> None:
@@ -170,12 +118,12 @@ def test_secrets_of_a_project_are_kept_and_not_shown(app: App, tmp_path: Path) -
         from sqlalchemy import text
 
         assert "s3cret" not in str(connection.execute(text("SELECT * FROM tidemill.dbt_projects")).all())
-    assert app.dbt.edit("other", {"refresh_minutes": 60}).secrets == ("token",)
+    assert app.dbt.edit("other", {"refresh": 60}).secrets == ("token",)
 
 
 def test_one_that_is_due_is_read_once(app: App, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(Project().text())
-    app.dbt.add({"name": "other", "manifest": str(tmp_path / "manifest.json"), "refresh_minutes": 60}, by="me")
+    app.dbt.add({"name": "other", "manifest": str(tmp_path / "manifest.json"), "refresh": 60}, by="me")
     assert not app.dbt.refresh_due()
     with app.database.begin() as connection:
         from sqlalchemy import text

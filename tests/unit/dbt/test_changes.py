@@ -170,6 +170,11 @@ class TestMoves:
                     node["relation_name"] = f"`ci-2`.`pr_17`.`{node['alias']}`"
 
         assert compared(change, readable=False) == []
+        before = Project()
+        after = before.copy()
+        change(after)
+        found = changes.compare(before.manifest(), after.manifest(), [PEOPLE], readable=lambda _: False, is_target=True)
+        assert [one.code for one in found] == ["relation_not_readable"], "in production it has"
 
 
 class TestCatalogs:

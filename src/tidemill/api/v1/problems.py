@@ -61,6 +61,11 @@ def problem(status: int, code: str, detail: str, hint: str = "", errors: list[Wr
     return Problem(title=title, status=status, detail=detail, code=code, hint=hint, errors=errors or [])
 
 
+def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the description of a route: what may come instead of its answer, beside what always may."""
+    return {status: {"model": Problem} for status in (401, 403, 404, *statuses, 422, 500, 503)}
+
+
 def of(error: TidemillError) -> tuple[Problem, dict[str, str]]:
     """The problem that an error of ours is, and headers that go with it."""
     status = next((number for kind, number in _STATUSES.items() if isinstance(error, kind)), 500)

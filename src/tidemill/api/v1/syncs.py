@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import urllib.parse
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import pydantic
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
@@ -13,7 +13,7 @@ from pydantic import Field
 from tidemill.access.permissions import Permission
 from tidemill.access.service import TokenView
 from tidemill.api.v1.access import may
-from tidemill.api.v1.problems import Problem
+from tidemill.api.v1.problems import problems_of
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -93,11 +93,7 @@ class RunAnswer(pydantic.BaseModel):
     finished_at: dt.datetime | None
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Problem} for status in (401, 403, 404, *statuses, 422, 500, 503)}
-
-
-@router.post("/{name}/trigger", status_code=202, responses=_problems(400, 408, 409, 413, 415))
+@router.post("/{name}/trigger", status_code=202, responses=problems_of(400, 408, 409, 413, 415))
 def trigger(
     name: _Name,
     request: Request,
@@ -123,7 +119,7 @@ def trigger(
     return TriggerAnswer(sync=found.sync, run=found.number, already=found.already, url=url)
 
 
-@router.get("/{name}/runs/{number}", responses={200: {"headers": _LATER}, **_problems()})
+@router.get("/{name}/runs/{number}", responses={200: {"headers": _LATER}, **problems_of()})
 def run(
     name: _Name,
     number: _Number,
