@@ -205,7 +205,7 @@ class App(Foundation):
         """Source models of dbt projects."""
         from tidemill.dbt_models import DbtModels
 
-        return DbtModels(self.dbt)
+        return DbtModels(self.dbt, self._sync_books, self.sync_triggers)
 
     @part
     def sync_triggers(self) -> TriggerService:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+from tidemill.dbt import runs
 from tidemill.dbt.changes import Change, Use
+from tidemill.dbt.manifest import Model
+from tidemill.dbt.runs import DbtRun
 from tidemill.dbt.service import DbtService
-from tidemill.errors import AccessError, ConfigError, NotFoundError, TidemillError
+from tidemill.errors import AccessError, ConfigError, ConflictError, TidemillError
 from tidemill.reverse_etl import alarms, mapping
 from tidemill.reverse_etl.service import ReverseEtl
 from tidemill.reverse_etl.spec import SyncSpec
+from tidemill.reverse_etl.triggers import TriggerService
 from tidemill.store.records_sync import SourceModel, Sync
 from tidemill.store.sync_books import SyncBooks
 
@@ -77,11 +82,53 @@ class DbtConsumers:
         return True
 
 
-class DbtModels:
-    """Makes source models of models of dbt projects."""
+@dataclasses.dataclass(frozen=True)
+class AfterRun:
+    """What a run of dbt means for a sync. `number`: of the run that it was triggered for; `reason`: why it was not."""
 
-    def __init__(self, projects: DbtService) -> None:
-        self._projects = projects
+    sync: str
+    model: str
+    number: int | None
+    reason: str
+
+
+class DbtModels:
+    """Source models of dbt projects."""
+
+    def __init__(self, projects: DbtService, books: SyncBooks, triggers: TriggerService) -> None:
+        self._projects, self._books, self._triggers = projects, books, triggers
+
+    def after(self, text: bytes, *, what: str, project: str | None, by: str) -> list[AfterRun]:
+        """Have the syncs run whose models a run of dbt has built, and whose tests hold. `text`: its run_results.json;
+        `project`: the one that is meant, if not all that have such models.
+
+        Raises
+        ------
+        ConfigError
+            It is no run_results.json.
+        NotFoundError
+            There is no such project.
+        """
+        run = runs.read(text, what=what)
+        return [
+            self._after(run, known.models.get(_unique_id(model)), model, sync, by)
+            for project_id, known in self._projects.known(project)
+            for model in self._books.models.of_dbt(project_id)
+            if _unique_id(model) in run.built | run.failed
+            for sync in self._books.syncs.of_model(model.id)
+        ]
+
+    def _after(self, run: DbtRun, known: Model | None, model: SourceModel, sync: Sync, by: str) -> AfterRun:
+        name = _unique_id(model)
+        broken = sorted(known.tests & run.failed) if known else []
+        if name in run.failed:
+            return AfterRun(sync.name, name, None, "The model was not built.")
+        if broken:
+            return AfterRun(sync.name, name, None, f"Tests do not hold: {', '.join(broken)}.")
+        try:
+            return AfterRun(sync.name, name, self._triggers.trigger(sync.name, by=by).number, "")
+        except ConflictError as error:
+            return AfterRun(sync.name, name, None, error.message)
 
     def fields(self, named: str, given: dict[str, Any]) -> dict[str, Any]:
         """Fields of a source model. `named`: PROJECT/MODEL. What is `given` counts more than what the project says of
@@ -105,13 +152,6 @@ class DbtModels:
         origin = {"project": str(project_id), "model": model.unique_id}
         described = given.get("description") or model.description[:10_000]
         return {**given, "table": str(model.relation), "key": tuple(key), "description": described, "dbt": origin}
-
-    def origin(self, dbt: dict[str, str]) -> str:
-        """PROJECT/MODEL of a source model, as its spec has them."""
-        for project in self._projects.find():
-            if str(project.id) == dbt["project"]:
-                return f"{project.name}/{dbt['model']}"
-        raise NotFoundError("dbt_project_unknown", "The dbt project was deleted.", hint="tidemill dbt list")
 
 
 def _delivered(sync: Sync) -> list[str]:

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import output, session
+from tidemill.cli import files, output, session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidemill.dbt.changes import Change
-    from tidemill.dbt.manifest import Model
-    from tidemill.dbt.reports import Report
-    from tidemill.dbt.service import ProjectView
+    from tidemill.dbt.service import Change, Model, ProjectView, Report
 
 app = typer.Typer(
     no_args_is_help=True, help="dbt projects: their models as sources of syncs, and what a change of them would break."
 )
 #: The change would break a sync.
 BREAKS = 1
+_PARSE = "dbt parse writes a manifest, dbt docs generate a catalog: --manifest, --catalog."
 #: Characters of a description in a table.
 _MOST_SHOWN = 60
 _NAME = typer.Argument(help="Name of the project.")
@@ -254,7 +252,7 @@ def check(
     Ends with code 1 if a sync would break: a model in use is removed, renamed or disabled, a column that is delivered
     is gone or of another type, the key is not unique any more, the table is where the connection may not read.
     """
-    text, beside = _text(manifest), _text(catalog) if catalog else None
+    text, beside = files.read(manifest, _PARSE), files.read(catalog, _PARSE) if catalog else None
     if server is not None or in_use is not None:
         found = _checked_elsewhere(name, text, beside, manifest, server, token_file, in_use)
     else:
@@ -276,50 +274,34 @@ def _checked_elsewhere(
 ) -> Report:
     """Without an installation here."""
     from tidemill.cli import secret
-    from tidemill.dbt import in_use, remote
+    from tidemill.dbt.service import Server, read_in_use
 
     if file is not None:
-        return in_use.read(_text(file), what=file).check(text, catalog, what=what)
+        return read_in_use(files.read(file), what=file).check(text, catalog, what=what)
     token = secret.secret(token_file, "Token of the API", "TIDEMILL_TOKEN")
-    asked = remote.Server(server or "", token.get_secret_value() if token else "", name)
+    asked = Server(server or "", token.get_secret_value() if token else "", name)
     return asked.in_use().check(text, catalog, what=what, readable=asked.readable)
 
 
 @app.command("in-use", epilog="Example: tidemill dbt in-use shop > in-use.json")
 def in_use_(name: str = _NAME) -> None:
     """Write what of a dbt project is in use: tidemill dbt check --in-use FILE compares with it, where no server is."""
-    from tidemill.dbt import in_use
-
     with session.app() as opened:
         found = opened.dbt.in_use(name)
-    typer.echo(in_use.written(found).decode())
+    typer.echo(found.text().decode())
 
 
 def _report(found: Report, format_: Format, subfolder: str) -> None:
-    from tidemill.dbt import reports
-
     if format_ is Format.TEXT:
         _changes(found.changes)
         (output.note if found.breaking else output.done)(found.verdict)
         return
     written = {
-        Format.JSON: lambda: reports.as_json(found),
-        Format.GITHUB: lambda: reports.as_github(found, subfolder),
-        Format.MARKDOWN: lambda: reports.as_markdown(found),
+        Format.JSON: found.as_json,
+        Format.GITHUB: lambda: found.as_github(subfolder),
+        Format.MARKDOWN: found.as_markdown,
     }[format_]()
     typer.echo(written)
-
-
-def _text(file: str) -> bytes:
-    from tidemill.errors import ConfigError
-
-    try:
-        return Path(file).expanduser().read_bytes()
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(
-            "file", f"The file {file} cannot be read: {reason}.", hint="dbt parse writes manifests."
-        ) from None
 
 
 @app.command(epilog="Example: tidemill dbt delete shop --yes")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import export_schedule, output, session, sync_logs, sync_rejects, sync_view
+from tidemill.cli import export_schedule, files, output, session, sync_logs, sync_rejects, sync_view
 from tidemill.cli.export import INTERVALS
 from tidemill.cli.groups import StartGroup
+
+if TYPE_CHECKING:
+    from tidemill.dbt_models import AfterRun
 
 app = typer.Typer(no_args_is_help=True, help="Reverse ETL: rows of a source model into a destination, as they change.")
 app.add_typer(sync_rejects.app, name="rejects")
@@ -193,9 +196,16 @@ def start(
     sync_view.print_run(over, as_json=as_json)
 
 
-@app.command(epilog="Example: tidemill sync trigger crm --wait")
+@app.command(
+    epilog="Example: tidemill sync trigger crm --wait\n\n"
+    "After a run of dbt: tidemill sync trigger --after-dbt target/run_results.json"
+)
 def trigger(
-    name: str = _NAME,
+    name: str = typer.Argument(None, help="Name of the sync."),
+    after_dbt: str = typer.Option(
+        None, help="A run_results.json instead: all syncs whose dbt model was built, and whose tests hold."
+    ),
+    project: str = typer.Option(None, help="With --after-dbt: the dbt project, if not all that have such models."),
     wait: bool = typer.Option(False, "--wait", help="Wait for its end; Ctrl-C leaves it at work."),
     force: bool = typer.Option(False, "--force", help="Also if no table of the model has changed."),
     as_json: bool = output.JSON_OPTION,
@@ -204,6 +214,11 @@ def trigger(
 
     If a run of it is at work, or waits, nothing more is begun. The same by HTTP: POST /api/v1/syncs/NAME/trigger.
     """
+    if (name is None) == (after_dbt is None):
+        raise typer.BadParameter("Give the name of a sync, or --after-dbt FILE.")
+    if after_dbt is not None:
+        sync_view.print_after_dbt(_after_dbt(after_dbt, project), as_json=as_json)
+        return
     with session.app() as opened:
         found = opened.sync_triggers.trigger(name, by=session.user(), force=force)
         if not as_json:
@@ -212,6 +227,11 @@ def trigger(
             output.print_json(found)
         if wait:
             sync_view.print_state(opened.sync_triggers.wait(name, found.number), as_json=as_json)
+
+
+def _after_dbt(file: str, project: str | None) -> list[AfterRun]:
+    with session.app() as opened:
+        return opened.dbt_models.after(files.read(file), what=file, project=project, by=session.user())
 
 
 @app.command(epilog="Example: tidemill sync preview crm")

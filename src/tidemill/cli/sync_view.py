@@ -13,6 +13,7 @@ import typer
 from tidemill.cli import output, progress
 
 if TYPE_CHECKING:
+    from tidemill.dbt_models import AfterRun
     from tidemill.reverse_etl.service import Estimate, RunState, RunView, SyncView, Tried, Triggered, Watch
 
 Result = TypeVar("Result")
@@ -265,3 +266,12 @@ def _body(one: dict[str, Any], tried: Tried) -> str:
         return str(one["body"])
     fields = json.dumps(output.plain(tried.fields), ensure_ascii=False)
     return f"({one['bytes']:,} bytes that are no text, of: {fields})"
+
+
+def print_after_dbt(found: list[AfterRun], *, as_json: bool) -> None:
+    """What a run of dbt means for syncs."""
+    if as_json:
+        output.print_json(found)
+        return
+    rows = [(one.sync, one.model, f"run {one.number}" if one.number else "not triggered", one.reason) for one in found]
+    output.print_table(("SYNC", "DBT MODEL", "", "WHY NOT"), rows, empty="No sync delivers a model of that run.")

@@ -28,6 +28,12 @@ class InUse:
     catalog: bytes | None
     uses: tuple[Use, ...]
 
+    def text(self) -> bytes:
+        """As JSON."""
+        uses = [_UseWritten(use.unique_id, list(use.syncs), list(use.key), list(use.columns)) for use in self.uses]
+        packed, catalog = _text(self.manifest), _text(self.catalog) if self.catalog is not None else None
+        return msgspec.json.encode(_Written(VERSION, self.name, packed, catalog, uses))
+
     def known(self) -> Manifest:
         """The project's models."""
         return packing.unpack(self.manifest, self.catalog)
@@ -67,13 +73,6 @@ class _Written(msgspec.Struct):
     manifest: str
     catalog: str | None
     uses: list[_UseWritten]
-
-
-def written(found: InUse) -> bytes:
-    """As JSON."""
-    uses = [_UseWritten(use.unique_id, list(use.syncs), list(use.key), list(use.columns)) for use in found.uses]
-    packed, catalog = _text(found.manifest), _text(found.catalog) if found.catalog is not None else None
-    return msgspec.json.encode(_Written(VERSION, found.name, packed, catalog, uses))
 
 
 def read(text: bytes, *, what: str) -> InUse:

@@ -24,10 +24,10 @@ class Promised:
 
 
 def by_model(nodes: Iterable[Node]) -> dict[str, list[Node]]:
-    """Generic tests by the unique id of what they test. A test of some of the rows (`where`) promises nothing."""
+    """Generic tests by the unique id of what they test."""
     found = collections.defaultdict(list)
     for node in nodes:
-        if node.resource_type != "test" or node.test_metadata is None or (node.config and node.config.where):
+        if node.resource_type != "test" or node.test_metadata is None:
             continue
         tested = node.attached_node or next(iter((node.depends_on and node.depends_on.nodes) or ()), None)
         if tested is not None:
@@ -36,8 +36,10 @@ def by_model(nodes: Iterable[Node]) -> dict[str, list[Node]]:
 
 
 def promised(model: Node, tests: Iterable[Node]) -> Promised:
-    """What is promised of a model: by its tests, then primary keys, then what it is merged by, then what dbt infers."""
-    tests = sorted(tests, key=lambda test: test.unique_id)
+    """What is promised of a model: by its tests, then primary keys, then what it is merged by, then what dbt infers. A
+    test of some of the rows (`where`) promises nothing."""
+    whole = (test for test in tests if not (test.config and test.config.where))
+    tests = sorted(whole, key=lambda test: test.unique_id)
     unique = [*_tested(tests), *_constrained(model)]
     merged = model.config.unique_key if model.config else None
     if isinstance(merged, str) and merged.isidentifier():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -64,6 +64,7 @@ class Model:
     not_null: frozenset[str]
     checksum: str
     deprecated_at: str | None
+    tests: frozenset[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _project(models: Iterable[Model]) -> str:
     return max(sorted(set(packages)), key=packages.count, default="")
 
 
-def _model(node: Node, seen: artifacts.CatalogNode | None, tests: Iterable[Node]) -> Model:
+def _model(node: Node, seen: artifacts.CatalogNode | None, tests: Sequence[Node]) -> Model:
     config = node.config or artifacts.Config()
     materialized = config.materialized or node.resource_type
     promised = keys.promised(node, tests)
@@ -204,6 +205,7 @@ def _model(node: Node, seen: artifacts.CatalogNode | None, tests: Iterable[Node]
         not_null=promised.not_null,
         checksum=node.checksum.checksum if node.checksum else "",
         deprecated_at=node.deprecation_date,
+        tests=frozenset(test.unique_id for test in tests),
     )
 
 

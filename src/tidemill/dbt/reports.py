@@ -47,23 +47,38 @@ class Report:
         broken = {sync for change in self.breaking for sync in change.syncs}
         return f"{_number(len(self.breaking), 'change')} would break {_number(len(broken), 'sync')} ({used})."
 
+    def as_json(self) -> str:
+        """For programs."""
+        changes = [dataclasses.asdict(change) for change in self.changes]
+        about = {"project": self.project, "passes": not self.breaking, "models": self.models, "syncs": self.syncs}
+        return json.dumps({**about, "verdict": self.verdict, "changes": changes}, indent=2, ensure_ascii=False)
+
+    def as_github(self, folder: str = "") -> str:
+        """Commands by which a workflow of GitHub's shows changes beside files. `folder`: where the project is in the
+        repository. What is harmless is left out: there may be only so many."""
+        lines = [_command(change, folder) for change in self.changes if change.weight is not Weight.HARMLESS]
+        return "\n".join([*lines, self.verdict])
+
+    def as_markdown(self) -> str:
+        """For a comment on a change."""
+        lines = [f"### {'❌' if self.breaking else '✅'} Tidemill: {_cell(self.verdict)}", ""]
+        for weight in Weight:
+            found = self.of(weight)
+            if not found:
+                continue
+            if weight is Weight.HARMLESS:
+                lines += [f"<details><summary>{_TITLES[weight]} ({len(found)})</summary>", ""]
+            else:
+                lines += [f"**{_TITLES[weight]}**", ""]
+            lines += _table(found)
+            lines += ["", "</details>", ""] if weight is Weight.HARMLESS else [""]
+        text = "\n".join(lines)
+        more = "\n\n… and more: see the log of the job.\n"
+        return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + more
+
 
 def _number(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
-
-
-def as_json(report: Report) -> str:
-    """For programs."""
-    changes = [dataclasses.asdict(change) for change in report.changes]
-    whole = {"project": report.project, "passes": not report.breaking, "models": report.models, "syncs": report.syncs}
-    return json.dumps({**whole, "verdict": report.verdict, "changes": changes}, indent=2, ensure_ascii=False)
-
-
-def as_github(report: Report, folder: str = "") -> str:
-    """Commands by which a workflow of GitHub's shows changes beside files. `folder`: where the project is in the
-    repository. What is harmless is left out: there may be only so many."""
-    lines = [_command(change, folder) for change in report.changes if change.weight is not Weight.HARMLESS]
-    return "\n".join([*lines, report.verdict])
 
 
 def _command(change: Change, folder: str) -> str:
@@ -81,25 +96,6 @@ def _data(text: str) -> str:
 
 def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def as_markdown(report: Report) -> str:
-    """For a comment on a change."""
-    lines = [f"### {'❌' if report.breaking else '✅'} Tidemill: {_cell(report.verdict)}", ""]
-    for weight in Weight:
-        found = report.of(weight)
-        if not found:
-            continue
-        if weight is Weight.HARMLESS:
-            lines += [f"<details><summary>{_TITLES[weight]} ({len(found)})</summary>", ""]
-        else:
-            lines += [f"**{_TITLES[weight]}**", ""]
-        lines += _table(found)
-        lines += ["", "</details>", ""] if weight is Weight.HARMLESS else [""]
-    text = "\n".join(lines)
-    return (
-        text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}\n\n… and more: see the log of the job.\n"
-    )
 
 
 def _table(changes: Sequence[Change]) -> list[str]:

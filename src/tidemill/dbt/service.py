@@ -1,4 +1,7 @@
-"""What a user can do with dbt projects: add, see, change, read anew and delete them, pick models, check a change."""
+"""What a user can do with dbt projects: add, see, change, read anew and delete them, pick models, check a change.
+
+This is the door: who parses and renders imports what it needs from here.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from tidemill.dbt import spec as specs
 from tidemill.dbt.changes import Change, Readable, Use, Weight
 from tidemill.dbt.fetching import Fetched, Means
 from tidemill.dbt.in_use import InUse
+from tidemill.dbt.in_use import read as read_in_use
 from tidemill.dbt.manifest import Manifest, Model
+from tidemill.dbt.remote import Server
 from tidemill.dbt.reports import Report
 from tidemill.dbt.spec import ProjectSpec
 from tidemill.errors import ConfigError, ConflictError, TidemillError
@@ -26,6 +31,8 @@ from tidemill.store.connections import Connections
 from tidemill.store.dbt_projects import DbtProject, DbtProjects
 from tidemill.store.records import Connection
 from tidemill.store.secrets import Secrets
+
+__all__ = ["Change", "DbtService", "Model", "ProjectView", "Refreshed", "Report", "Server", "read_in_use"]
 
 _log = logging.getLogger(__name__)
 #: Fields that say where a project is: it is read anew when one is changed.
@@ -204,6 +211,11 @@ class DbtService:
 
     def _looks(self, saved: DbtProject) -> Readable:
         return lambda model: self._consumers.readable(saved.id, model.unique_id, str(model.relation))
+
+    def known(self, name: str | None = None) -> list[tuple[uuid.UUID, Manifest]]:
+        """Projects as they are known, by their ids here: all, or the one of that name."""
+        found = self._projects.find() if name is None else [self._projects.get(name)]
+        return [(saved.id, self._manifest(saved)) for saved in found]
 
     def models(self, name: str) -> list[Model]:
         """Models of a project, by name, that stand in the warehouse."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,45 @@ def test_what_cannot_be_a_source_model(
     with pytest.raises(kind) as caught:
         app.dbt_models.fields(named, {"name": "x"})
     assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+def results(**statuses: str) -> bytes:
+    """A run_results.json: people="success", unique_people_id="fail"."""
+    head = {"dbt_schema_version": "https://schemas.getdbt.com/dbt/run-results/v6.json"}
+    found = [
+        {"unique_id": f"{'test' if '_' in name else 'model'}.shop.{name}", "status": status}
+        for name, status in statuses.items()
+    ]
+    return json.dumps({"metadata": head, "results": found}).encode()
+
+
+def test_after_a_run_of_dbt_the_syncs_of_what_it_built_run(app: App, shop: Shop) -> None:
+    assert shop.dataset
+
+    def after(project: str | None = None, **statuses: str) -> list[tuple[str, bool, str]]:
+        found = app.dbt_models.after(results(**statuses), what="x", project=project, by="me")
+        return [(one.sync, one.number is not None, one.reason) for one in found]
+
+    assert after(orders="success") == []
+    assert after(people="error") == [(NAME, False, "The model was not built.")]
+    assert after(people="skipped") == [(NAME, False, "The model was not built.")]
+    assert after(people="success", unique_people_id="fail") == [
+        (NAME, False, "Tests do not hold: test.shop.unique_people_id.")
+    ]
+    with pytest.raises(NotFoundError):
+        after("other", people="success")
+    assert app.reverse_etl.syncs.get(NAME).next_at is None, "nothing was triggered"
+    assert after(SHOP, people="success", unique_people_id="pass", not_null_people_id="warn") == [(NAME, True, "")]
+    assert app.reverse_etl.syncs.get(NAME).next_at is not None
+    app.reverse_etl.syncs.pause(NAME, "me")
+    ((_, triggered, reason),) = after(people="success")
+    assert (triggered, "paused" in reason) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{}", b'{"metadata": {"dbt_schema_version": "https://x/dbt/manifest/v12.json"}}']
+)
+def test_what_is_no_run_of_dbt_is_refused(text: bytes, app: App) -> None:
+    with pytest.raises(ConfigError, match=r"x\.json") as caught:
+        app.dbt_models.after(text, what="x.json", project=None, by="me")
+    assert caught.value.code == "run_results_invalid"

@@ -18,13 +18,13 @@ FOUND = InUse(
 
 
 def test_it_comes_back() -> None:
-    assert in_use.read(in_use.written(FOUND), what="x") == FOUND
+    assert in_use.read(FOUND.text(), what="x") == FOUND
 
 
 def test_a_change_is_checked_with_it() -> None:
     changed = Project()
     changed.remove("people")
-    report = in_use.read(in_use.written(FOUND), what="x").check(changed.text())
+    report = in_use.read(FOUND.text(), what="x").check(changed.text())
     assert [(change.code, change.syncs) for change in report.breaking] == [("model_removed", ("crm",))]
 
 
@@ -32,7 +32,7 @@ def test_a_change_is_checked_with_it() -> None:
     "change", [{"version": 2}, {"manifest": "%"}, {"manifest": "AAAA"}, {"uses": None}, {"uses": [{"key": 1}]}]
 )
 def test_what_is_something_else_is_refused(change: dict[str, object]) -> None:
-    text = json.dumps(json.loads(in_use.written(FOUND)) | change).encode()
+    text = json.dumps(json.loads(FOUND.text()) | change).encode()
     with pytest.raises(ConfigError, match=r"in-use\.json") as caught:
         in_use.read(text, what="in-use.json")
     assert caught.value.code == "in_use_invalid"

@@ -44,10 +44,8 @@ class ReadableAnswer(pydantic.BaseModel):
 @router.get("/{name}/in-use", response_class=Response, responses={200: _DOCUMENT, **problems_of()})
 def in_use(name: _Name, request: Request, token: _Token) -> Response:  # noqa: ARG001 - it has to be there
     """The project as it is known, and its models in use: what `tidemill dbt check --server` compares with."""
-    from tidemill.dbt import in_use as documents
-
     app: App = request.app.state.opened
-    return Response(documents.written(app.dbt.in_use(name)), media_type="application/json")
+    return Response(app.dbt.in_use(name).text(), media_type="application/json")
 
 
 @router.post("/{name}/readable", responses=problems_of(400, 408, 413, 415))
