@@ -104,8 +104,8 @@ def test_runs_and_rows_are_written_with_what_became_of_them(
         (3, "7", "added", "succeeded", None, None, None, 3),
     ]
     assert written.runs()[1:] == [
-        (2, "completed", 1, 1, 1, 17, 1, 0, 2, 1, 0),
-        (3, "completed", 1, 0, 0, 18, 1, 0, 1, 0, 0),
+        (2, "completed", 0, 1, 1, 17, 1, 0, 2, 1, 0),
+        (3, "completed", 0, 0, 0, 18, 1, 0, 1, 0, 0),
     ]
     assert run(app).status == "skipped"
     assert written.runs()[3] == (4, "skipped", 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -202,7 +202,7 @@ def test_who_dies_between_any_two_steps_writes_no_row_twice(
             run(app)
     over = run(app)
     assert (over.number, over.status, over.notes) == (2, "completed", ())
-    assert written.runs()[1:] == [(2, "completed", 1, 1, 1, 17, 1, 0, 2, 1, 0)]
+    assert written.runs()[1:] == [(2, "completed", 0, 1, 1, 17, 1, 0, 2, 1, 0)]
     assert [row[:4] for row in written.rows()[1:]] == [
         (2, "3", "updated", "succeeded"),
         (2, "5", "deleted", "succeeded"),
