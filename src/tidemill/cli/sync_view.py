@@ -69,7 +69,7 @@ def say_triggered(found: Triggered, *, waits: bool) -> None:
     else:
         output.done(f"A worker is to do {number}.")
     if not waits:
-        output.note(f"How it stands: tidemill sync run show {found.sync} {found.number}")
+        output.note(f"tidemill serve does it. How it stands: tidemill sync run show {found.sync} {found.number}")
 
 
 def print_state(state: RunState, *, as_json: bool) -> None:
@@ -110,7 +110,10 @@ def _say(run: RunView) -> None:
 
 
 def _fields(run: RunView) -> dict[str, Any]:
-    shown = {name.replace("_", " "): value for name, value in vars(run).items() if name not in {"error", "notes"}}
+    hidden = {"error", "notes", "step"} if run.finished_at else {"error", "notes"}
+    known = {**vars(run), "chosen": "all rows" if run.chosen is None else f"{output.number(run.chosen, 'row')} alone"}
+    labels = {"chosen": "looked at"}
+    shown = {labels.get(name, name.replace("_", " ")): value for name, value in known.items() if name not in hidden}
     shown["bytes billed"] = output.size(run.bytes_billed)
     if run.notes:
         shown["notes"] = " ".join(run.notes)

@@ -56,6 +56,25 @@ def test_chosen_rows_are_tried_again_and_nothing_else_is(
     assert refused(app) == {"9": 2}
 
 
+def test_a_cursor_does_not_pass_rows_that_were_not_looked_at(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    people.rows[7] = ("p7@example.com", "bad")
+    people.save()
+    prepare(app, installation, people, crm, mode="upsert", extraction="cursor", cursor="id")
+    run(app)
+    position = app.reverse_etl.syncs.get(NAME).position
+    people.rows |= {7: ("p7@example.com", "good"), 100: ("new@example.com", "free")}
+    people.save()
+    over = retry(app, keys=["7"])
+    assert over is not None
+    assert (over.extracted, over.written, refused(app)) == (1, 1, {})
+    assert app.reverse_etl.syncs.get(NAME).position == position == "19"
+    crm.sent.clear()
+    run(app)
+    assert [row["key"] for row in crm.sent] == ["100"]
+
+
 def test_rows_are_chosen_by_reason_and_by_text(installation: Installation, app: App, people: People, crm: Crm) -> None:
     people.rows |= {7: ("p7@example.com", "bad"), 8: ("p8@example.com", "busy"), 9: ("p9@example.com", "busy")}
     people.save()
