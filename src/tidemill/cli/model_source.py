@@ -87,7 +87,7 @@ def show(name: str, as_json: bool) -> None:
     )
     if found.sql is not None:
         output.out.print(f"\n{found.sql.strip()}", markup=False)
-    output.say(f"Its columns, and what it costs: tidemill model check {found.name}")
+    output.say(f"Its columns, and what it costs: {output.command('model check', found.name)}")
 
 
 def add(
@@ -197,7 +197,9 @@ def _saved(view: SourceModelView, found: Found | None, as_json: bool, what: str)
         return
     columns = output.number(len(found.columns), "column")
     output.done(f"The model {view.name} is {what}: {columns}, known by {', '.join(view.key)}. {_cost(found)}")
-    output.say(f"Look at its rows: tidemill model preview {view.name}, tidemill model check {view.name}")
+    output.say(
+        f"Look at its rows: {output.command('model preview', view.name)}, {output.command('model check', view.name)}"
+    )
 
 
 def _costs(found: Found) -> dict[str, Any]:

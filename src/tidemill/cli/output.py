@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shlex
 import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -146,6 +147,11 @@ def held(value: Any) -> Any:
 def number(count: int, thing: str) -> str:
     """So many of a thing: 1 row, 2,000 rows."""
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def command(words: str, name: str) -> str:
+    """A command about something of that name, as a shell takes it."""
+    return f"tidemill {words} {shlex.quote(name)}"
 
 
 def size(count: float) -> str:

@@ -85,7 +85,9 @@ def create(
     if as_json:
         output.print_json(made)
         return
-    output.done(f"Sync {made.name} ({made.spec.mode}) is made. See what it would send: tidemill sync preview {name}")
+    output.done(
+        f"Sync {made.name} ({made.spec.mode}) is made. See what it would send: {output.command('sync preview', name)}"
+    )
     if made.next_at is not None:
         output.note(f"It runs at {made.next_at:%Y-%m-%d %H:%M} UTC first, if tidemill serve does.")
 
@@ -302,7 +304,7 @@ def pause(name: str = _NAME) -> None:
     """Begin no run by itself any more. One that runs, ends; by hand it can be run."""
     with session.app() as opened:
         opened.reverse_etl.syncs.pause(name, session.user())
-    output.done(f"Sync {name} is paused. Go on: tidemill sync unpause {name}")
+    output.done(f"Sync {name} is paused. Go on: {output.command('sync unpause', name)}")
 
 
 @app.command(epilog="Example: tidemill sync unpause crm")
@@ -344,7 +346,7 @@ def cancel(name: str = _NAME) -> None:
         found, at_work = opened.reverse_etl.syncs.cancel(name)
     output.done(f"Run {found.number} of {name} is asked to stop.")
     if not at_work:
-        output.note(f"No process is at it. tidemill sync run {name} ends it, and begins a new one.")
+        output.note(f"No process is at it. {output.command('sync run', name)} ends it, and begins a new one.")
 
 
 @app.command(epilog="Example: tidemill sync delete crm --yes")

@@ -69,7 +69,9 @@ def say_triggered(found: Triggered, *, waits: bool) -> None:
     else:
         output.done(f"A worker is to do {number}.")
     if not waits:
-        output.note(f"tidemill serve does it. How it stands: tidemill sync run show {found.sync} {found.number}")
+        output.note(
+            f"tidemill serve does it. How it stands: {output.command('sync run show', found.sync)} {found.number}"
+        )
 
 
 def print_state(state: RunState, *, as_json: bool) -> None:
@@ -106,7 +108,7 @@ def _say(run: RunView) -> None:
         invalid = (
             f"{output.number(run.invalid, 'row')} of the model cannot be delivered (keys). " if run.invalid else ""
         )
-        output.note(f"{invalid}See why: tidemill sync rejects list {run.sync}")
+        output.note(f"{invalid}See why: {output.command('sync rejects list', run.sync)}")
 
 
 def _fields(run: RunView) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tidemill.errors import ConfigError
 from tidemill.reverse_etl import kept
 from tidemill.reverse_etl.plan.port import Piece, PlanRow, Unacknowledged
 from tidemill.reverse_etl.work import Job, Parts
+from tidemill.schedules import telling
 from tidemill.store.sync_runs import Call
 
 #: Rows that were refused before they were sent are kept together, up to so many.
@@ -94,8 +95,8 @@ class Journal:
             raise ConfigError(
                 "too_many_rejects",
                 f"More than {most:,} rows were refused: the others are not tried.",
-                hint=f"Look at them: tidemill sync rejects list {job.sync.name}. Then mend the mapping, or the "
-                "model; or allow more: tidemill sync edit NAME --most-rejects N",
+                hint=f"Look at them: {telling.command('sync rejects list', job.sync.name)}. Then mend the mapping, or "
+                f"the model; or allow more: {telling.command('sync edit', job.sync.name)} --most-rejects N",
             )
 
 

@@ -151,7 +151,7 @@ class Runner:
             "delete_brake",
             f"The run would {does} {planned.counts.deleted:,} of {planned.known:,} rows ({share:.0%}); "
             f"more than {job.spec.delete_brake:.0%} stop it.",
-            hint=f"If that is meant: tidemill sync run {job.sync.name} --allow-deletes",
+            hint=f"If that is meant: {telling.command('sync run', job.sync.name)} --allow-deletes",
         )
 
     def _keep_invalid(self, job: Job, planner: Planner, counts: Counts) -> None:
@@ -324,7 +324,8 @@ def _assert_remembered(job: Job, planner: Planner) -> None:
     raise ConflictError(
         "state_gone",
         "What was delivered is not known any more: the state of the sync is gone.",
-        hint=f"Send all again: tidemill sync reset {job.sync.name} --resend. Or have them count as delivered: --adopt.",
+        hint=f"Send all again: {telling.command('sync reset', job.sync.name)} --resend. Or have them count as "
+        "delivered: --adopt.",
     )
 
 

@@ -17,6 +17,7 @@ from tidemill.bigquery.retry import Policy
 from tidemill.errors import ConfigError, ConflictError
 from tidemill.reverse_etl import spec
 from tidemill.reverse_etl.spec import Access, SourceSpec
+from tidemill.schedules import telling
 from tidemill.settings import Settings
 from tidemill.store import records_sync
 from tidemill.store.records import Connection
@@ -146,7 +147,7 @@ class SourceService:
             raise ConflictError(
                 "source_in_use",
                 f"Source models use {view.connection}: {', '.join(view.models)}.",
-                hint=f"Delete them first: tidemill model delete {view.models[0]}",
+                hint=f"Delete them first: {telling.command('model delete', view.models[0])}",
             )
         self._books.sources.delete(self._books.connections.get(name).id)
 

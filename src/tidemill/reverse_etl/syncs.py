@@ -207,7 +207,7 @@ class SyncService:
         found = self._books.runs.find(sync.id, limit=1)
         if not found:
             raise NotFoundError(
-                "sync_run_unknown", f"{sync.name} was never run.", hint=f"tidemill sync run {sync.name}"
+                "sync_run_unknown", f"{sync.name} was never run.", hint=telling.command("sync run", sync.name)
             )
         return RunView.of(found[0], sync.name)
 
@@ -261,7 +261,9 @@ class SyncService:
         with self.parts.locks.attempt(f"sync:{sync.id}") as held:
             if not held:
                 raise ConflictError(
-                    "sync_running", "A run of this sync is running.", hint=f"First: tidemill sync cancel {sync.name}"
+                    "sync_running",
+                    "A run of this sync is running.",
+                    hint=f"First: {telling.command('sync cancel', sync.name)}",
                 )
             source = self._books.models.by_id(sync.model_id)
             connection = self._books.connections.by_id(source.connection_id)

@@ -23,6 +23,7 @@ from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.views import Estimate, Tried, counted
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts, since
+from tidemill.schedules import telling
 from tidemill.store.records_sync import SyncRun
 
 _TIB = 1024**4
@@ -96,7 +97,7 @@ class Trials:
             f"No row with the key {key!r} is to be sent."
             if key is not None
             else "No row is to be sent: none has changed.",
-            hint=f"tidemill sync preview {job.sync.name} says what is.",
+            hint=f"{telling.command('sync preview', job.sync.name)} says what is.",
         )
 
     def _sent(self, job: Job, record: Record, watch: Watch, exchanges: list[Seen]) -> Outcome:

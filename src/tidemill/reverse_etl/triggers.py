@@ -12,6 +12,7 @@ from tidemill.bearer import digest
 from tidemill.errors import NotFoundError
 from tidemill.reverse_etl.views import RunView
 from tidemill.reverse_etl.work import Locks
+from tidemill.schedules import telling
 from tidemill.store.records_sync import Sync
 from tidemill.store.sync_books import SyncBooks
 from tidemill.store.sync_triggers import Once
@@ -111,5 +112,5 @@ class TriggerService:
 def _held_up(sync: Sync) -> dict[str, str] | None:
     if sync.paused_at is None:
         return None
-    hint = f"Go on: tidemill sync unpause {sync.name}"
+    hint = f"Go on: {telling.command('sync unpause', sync.name)}"
     return {"code": "sync_paused", "message": f"{sync.name} was paused before the run began.", "hint": hint}

@@ -17,6 +17,7 @@ from tidemill.reverse_etl.plan.written import Changes, Writer
 from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.reverse_etl.views import RunView
 from tidemill.reverse_etl.work import Job, Parts
+from tidemill.schedules import telling
 from tidemill.store.records_sync import Source
 
 #: How long calls are tried again: a run that is over otherwise is not held up for longer.
@@ -30,7 +31,7 @@ def assert_possible(spec: SyncSpec, source: Source, connection: str) -> None:
             "write_back_read_only",
             f"The source {connection} may only be read: nothing can be written back into it.",
             hint="Leave --write-back out, or have a source with a state dataset: "
-            f"tidemill reverse-etl enable {connection} --access limited",
+            f"{telling.command('reverse-etl enable', connection)} --access limited",
         )
 
 

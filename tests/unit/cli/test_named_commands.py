@@ -18,7 +18,7 @@ _NAMED = re.compile(r"(?<![\w./-])tidemill((?: +[a-z][a-z-]+)+)")
 _OPTIONS = re.compile(r"(?<![\w-])--[a-z](?:[a-z-]*[a-z])?(?![\w{-])")
 #: What goes on behind a command is of another one, or none of it.
 _ENDS = re.compile(r"[|;`\"#&]|, |\. |: ")
-_TELLING = re.compile(r"telling\.command\(\"([a-z][a-z -]+)\"")
+_TELLING = re.compile(r"(?:telling|output)\.command\([\"']([a-z][a-z -]+)[\"']")
 #: Words behind `tidemill` that begin no command, in sentences and other languages.
 _OTHERS = frozenset({"account", "at", "exec", "import"})
 

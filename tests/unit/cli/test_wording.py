@@ -87,3 +87,8 @@ def test_what_models_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--sql" in shown
     assert "clustered by ;" not in shown
     assert "FIELD" not in shown
+
+
+def test_a_command_that_is_named_can_be_copied() -> None:
+    assert output.command("sync run", "crm") == "tidemill sync run crm"
+    assert output.command("sync run", "my sync") == "tidemill sync run 'my sync'"
