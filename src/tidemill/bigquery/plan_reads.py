@@ -75,6 +75,16 @@ def _columns(fields: Sequence[Field]) -> str:
     return f"SELECT {', '.join(ROW)}{columns}"
 
 
+def looked_keys(looked: Place, limit: int) -> str:
+    """Keys of the rows that are looked at."""
+    return f"SELECT DISTINCT model_key AS row_key FROM {quoted(*looked)} WHERE model_key IS NOT NULL LIMIT {limit}"
+
+
+def changed_keys(plan: Place, kinds: Sequence[str], limit: int) -> str:
+    """Keys of the rows that a run may change in the state."""
+    return f"SELECT row_key FROM {quoted(*plan)} WHERE kind IN ({texts(kinds)}) LIMIT {limit}"
+
+
 #: Of rows that cannot be delivered, columns are read until there are so many bytes.
 _INVALID_BYTES = 8_000_000
 

@@ -41,7 +41,8 @@ class Plan:
     """What a statement is about.
 
     `fields`: of the model, those that go into the plan; `columns`: names of those that are hashed; `key`: of those by
-    which a row is known. `state`: None, if all rows are to be delivered. For the rest, see `Wanted`.
+    which a row is known. `state`: None, if all rows are to be delivered. `looked`: a table that has the model's rows
+    that are looked at, made before; `keys`: theirs, if they are few. For the rest, see `Wanted`.
     """
 
     sql: str
@@ -58,6 +59,8 @@ class Plan:
     position: str | None = None
     exact: bool = False
     only: Collection[str] | None = None
+    looked: Place | None = None
+    keys: tuple[str, ...] | None = None
 
     @property
     def looks_at_all(self) -> bool:
@@ -125,7 +128,27 @@ def create(plan: Plan) -> str:
         f"CREATE OR REPLACE TABLE {quoted(*plan.plan)}\n"
         "CLUSTER BY bucket\n"
         f"OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {KEPT_DAYS} DAY)) AS\n"
-        f"{select(plan, model(plan), state, BIGQUERY)}"
+        f"{select(plan, model(plan) if plan.looked is None else all_of(quoted(*plan.looked)), state, BIGQUERY)}"
+    )
+
+
+def all_of(table: str) -> str:
+    """All that a table has."""
+    return f"SELECT * FROM {table}"
+
+
+def look(plan: Plan, into: Place) -> str:
+    """Make the table of the rows of a model that are looked at by a cursor that was somewhere. Of the state, only the
+    keys of rows that were not taken are read: of other rows that column is NULL, for which nothing is billed
+    ("Pricing": data sizes)."""
+    assert plan.state is not None  # noqa: S101 - a cursor has one
+    failed = f"SELECT failed_key FROM {quoted(*plan.state)} WHERE failed_key IS NOT NULL"
+    return (
+        f"CREATE OR REPLACE TABLE {quoted(*into)}\n"
+        f"OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {KEPT_DAYS} DAY)) AS\n"
+        f"SELECT * FROM ({model(plan)}) AS model\n"
+        "WHERE model.model_key IS NULL OR model.cursor_value IS NULL\n"
+        f"   OR model.cursor_value >= {BIGQUERY.position(plan)} OR model.model_key IN ({failed})"
     )
 
 
@@ -222,6 +245,7 @@ def _told_apart(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> s
 def _joined(plan: Plan, rows: str, state: str, dialect: Dialect) -> str:
     names = "".join(f", model.{name}" for name in plan.names)
     join = "LEFT" if plan.cursor else "FULL OUTER"
+    known = state if plan.keys is None else f"({all_of(state)} WHERE key IN ({literals(plan.keys)}))"
     return (
         f"SELECT {_kind(plan)} AS kind,\n"
         "       COALESCE(model.model_key, state.key) AS found_key, state.key IS NOT NULL AS known,\n"
@@ -229,7 +253,7 @@ def _joined(plan: Plan, rows: str, state: str, dialect: Dialect) -> str:
         "       COALESCE(model.model_hash, state.hash, state.failed_hash) AS row_hash,\n"
         f"       state.failed_hash, state.failed_op, state.failed_run, model.cursor_value{names}\n"
         f"FROM ({rows}) AS model\n"
-        f"{join} JOIN {state} AS state ON model.model_key = state.key\n"
+        f"{join} JOIN {known} AS state ON model.model_key = state.key\n"
         f"{_looked_at(plan, dialect)}"
     )
 
@@ -362,6 +386,12 @@ def _hashed_text(field: Field) -> str:
         case "JSON" | "STRUCT" | "RECORD" | "RANGE":
             return f"IFNULL(TO_JSON_STRING({name}), '')"
     return f"IFNULL(CAST({name} AS STRING), '')"
+
+
+def literals(keys: Collection[str]) -> str:
+    """Keys as a list of literals: a table that is clustered by them is not read where none of them is ("Clustered
+    tables": block pruning)."""
+    return ", ".join(literal(key) for key in keys) or "NULL"
 
 
 def texts(values: Collection[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tidemill.bigquery.names import quoted
-from tidemill.bigquery.plan_sql import FORGOTTEN
+from tidemill.bigquery.plan_sql import FORGOTTEN, literals
 from tidemill.bigquery.sql import Place, literal
 from tidemill.models.model import Column
 from tidemill.models.types import Type
@@ -16,6 +16,7 @@ STATE = (
     Column("key", Type.STRING, "Of the row: its column as text, or a JSON array of several."),
     Column("hash", Type.STRING, "Of the version that was acknowledged. NULL: none was."),
     Column("failed_hash", Type.STRING, "Of the last version that was not acknowledged."),
+    Column("failed_key", Type.STRING, "The key, if there is such a version: what others cost nothing to read."),
     Column("failed_op", Type.STRING, "What was tried with it: added, updated, deleted."),
     Column("failed_code", Type.STRING, "What the destination said."),
     Column("failed_run", Type.INT64, "Number of the run that tried that version first."),
@@ -33,32 +34,45 @@ UNACKNOWLEDGED = (
     Column("unsure", Type.BOOL, "Whether it may be there all the same."),
     Column("message", Type.STRING, "What the destination said, in words."),
 )
-#: Rows that are not in the model any more.
+#: Rows that are not in the model any more; and all that change the state.
 GONE = ("deleted", FORGOTTEN)
+CHANGES = ("added", "updated", *GONE)
 
 
-def commit(plan: Place, state: Place, given: Place | None, ranges: Sequence[tuple[int, int]], number: int) -> str:
+def commit(
+    plan: Place,
+    state: Place,
+    given: Place | None,
+    ranges: Sequence[tuple[int, int]],
+    number: int,
+    keys: Collection[str] | None = None,
+) -> str:
     """Remember what was acknowledged: of these buckets what was to be delivered, but for the rows of `given`; and all
-    that was to be noted alone. A row that was not sent stays as it was."""
+    that was to be noted alone. A row that was not sent stays as it was. `keys`: of all these rows, if they are few:
+    then no more of the state is read than has them."""
     gone = _kinds(GONE)
     acknowledged = (
-        "failed_hash = NULL, failed_op = NULL, failed_code = NULL, failed_run = NULL, tries = 0, unsure = FALSE"
+        "failed_hash = NULL, failed_key = NULL, failed_op = NULL, failed_code = NULL, failed_run = NULL, tries = 0,\n"
+        "  unsure = FALSE"
     )
     noted = f"dropped_hash = NULL, run = {number}, changed_at = CURRENT_TIMESTAMP()"
+    among = "" if keys is None else f" AND state.key IN ({literals(keys)})"
     again = "state.failed_hash = change.row_hash AND state.failed_op = change.kind"
     return (
         f"MERGE {quoted(*state)} AS state\n"
         f"USING ({changes(quoted(*plan), None if given is None else quoted(*given), ranges)}) AS change\n"
-        "ON state.key = change.row_key\n"
+        f"ON state.key = change.row_key{among}\n"
         f"WHEN MATCHED AND NOT change.failed AND change.kind IN ({gone}) THEN DELETE\n"
         f"WHEN MATCHED AND NOT change.failed THEN UPDATE SET `hash` = change.row_hash, {acknowledged}, {noted}\n"
-        "WHEN MATCHED THEN UPDATE SET failed_hash = change.row_hash, failed_op = change.kind,\n"
-        f"  failed_code = change.code, failed_run = change.since, tries = IF({again}, state.tries + 1, 1),\n"
-        f"  unsure = (state.unsure OR change.unsure), {noted}\n"
+        "WHEN MATCHED THEN UPDATE SET failed_hash = change.row_hash, failed_key = change.row_key,\n"
+        "  failed_op = change.kind, failed_code = change.code, failed_run = change.since,\n"
+        f"  tries = IF({again}, state.tries + 1, 1), unsure = (state.unsure OR change.unsure), {noted}\n"
         f"WHEN NOT MATCHED AND change.kind NOT IN ({gone}) THEN\n"
-        "  INSERT (key, `hash`, failed_hash, failed_op, failed_code, failed_run, tries, unsure, run, changed_at)\n"
+        "  INSERT (key, `hash`, failed_hash, failed_key, failed_op, failed_code, failed_run, tries, unsure, run,\n"
+        "    changed_at)\n"
         "  VALUES (change.row_key, IF(change.failed, NULL, change.row_hash),\n"
-        "    IF(change.failed, change.row_hash, NULL), IF(change.failed, change.kind, NULL), change.code,\n"
+        "    IF(change.failed, change.row_hash, NULL), IF(change.failed, change.row_key, NULL),\n"
+        "    IF(change.failed, change.kind, NULL), change.code,\n"
         "    IF(change.failed, change.since, NULL), IF(change.failed, 1, 0), change.unsure,\n"
         f"    {number}, CURRENT_TIMESTAMP())"
     )
@@ -68,7 +82,7 @@ def changes(plan: str, given: str | None, ranges: Sequence[tuple[int, int]]) -> 
     """What is remembered of which rows. `plan`, `given`: what has the rows."""
     inside = " OR ".join(f"plan.bucket BETWEEN {first} AND {last}" for first, last in ranges) or "FALSE"
     sent = f"(plan.deliver AND ({inside}))"
-    noted = f"(NOT plan.deliver AND plan.kind IN ({_kinds(('added', 'updated', *GONE))}))"
+    noted = f"(NOT plan.deliver AND plan.kind IN ({_kinds(CHANGES)}))"
     if given is None:
         what = "FALSE AS failed, CAST(NULL AS STRING) AS code, FALSE AS unsure"
         rest = f"WHERE {sent} OR {noted}"

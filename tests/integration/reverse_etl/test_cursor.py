@@ -187,7 +187,7 @@ def test_what_is_set_aside_is_listed_until_it_is_mended(installation: Installati
         people.ask(f"CREATE OR REPLACE TABLE `{people.table}` AS SELECT * FROM UNNEST([{values}])")
 
     def aside() -> list[tuple[str, str]]:
-        return [(one.key, one.code) for one in app.reverse_etl.rejects.find(NAME)]
+        return [(one.key.partition(" ")[0], one.code) for one in app.reverse_etl.rejects.find(NAME)]
 
     with installation.app(outbound_allow="127.0.0.1") as app:
         save((1, "a", 1), (2, "x", 5), (2, "y", 5), (3, "c", 9), ("CAST(NULL AS INT64)", "d", 4))
@@ -195,7 +195,7 @@ def test_what_is_set_aside_is_listed_until_it_is_mended(installation: Installati
         for _ in range(2):
             run(app, force=True)
             assert sorted(crm.people) == ["1", "3"]
-            assert aside() == [("", "key_null"), ("2", "key_duplicate")]
+            assert aside() == [("2", "key_duplicate"), ("NULL", "key_null")]
         save((1, "a", 1), (2, "x", 5), (3, "c", 9))
         run(app)
         assert sorted(crm.people) == ["1", "2", "3"]

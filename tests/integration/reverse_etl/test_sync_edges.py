@@ -139,7 +139,7 @@ def test_who_goes_on_with_a_run_does_not_read_pieces_that_are_through(
     numbers.clear()
     over = run(app)
     assert (over.number, over.written, len(crm.sent)) == (1, 20, 20)
-    assert numbers == [2, 3, 4]
+    assert numbers == [2, 3]
 
 
 def test_a_row_that_was_sent_for_a_try_is_sent_as_the_same_after_runs_that_sent_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import pytest
@@ -51,6 +52,9 @@ TABLES = {
     "p.d.left": {column.name: column.type.value for column in state_sql.UNACKNOWLEDGED},
     "p.d.plan": {**_MADE, **{f"c{number}": _type(field) for number, field in enumerate(FIELDS)}},
 }
+_ROW = {"model_key": "STRING", "model_hash": "STRING", "cursor_value": "TIMESTAMP"}
+TABLES["p.d.looked"] = {**_ROW, **{f"c{number}": _type(field) for number, field in enumerate(FIELDS)}}
+LOOKED = ("p", "d", "looked")
 CURSOR = Field("a_timestamp", "TIMESTAMP")
 
 
@@ -63,6 +67,8 @@ CURSOR = Field("a_timestamp", "TIMESTAMP")
         {"state": None},
         {"cursor": CURSOR},
         {"cursor": CURSOR, "position": "2024-01-01 00:00:00+00"},
+        {"cursor": CURSOR, "position": "2024-01-01 00:00:00+00", "looked": LOOKED, "keys": ("a", "b'\n")},
+        {"cursor": CURSOR, "position": "2024-01-01 00:00:00+00", "looked": LOOKED, "keys": ()},
         {"delivers": (), "columns": ()},
         {"only": ("a", 'quote " and \\ and\nline')},
         {"only": ("a",), "cursor": CURSOR, "position": "2024-01-01 00:00:00+00"},
@@ -97,6 +103,10 @@ def test_a_model_of_a_thousand_columns() -> None:
         plan_reads.invalid("`p.d.plan`", 10, plan_reads.texted(FIELDS)),
         state_sql.commit(PLAN.plan, ("p", "d", "state"), ("p", "d", "left"), [(0, 9), (12, 65_535)], 7),
         state_sql.commit(PLAN.plan, ("p", "d", "state"), None, [], 7),
+        state_sql.commit(PLAN.plan, ("p", "d", "state"), None, [(0, 9)], 7, ["a", 'quote " and \\']),
+        plan_sql.look(dataclasses.replace(PLAN, cursor=CURSOR, position="2024-01-01 00:00:00+00"), LOOKED),
+        plan_reads.looked_keys(LOOKED, 5_001),
+        plan_reads.changed_keys(PLAN.plan, state_sql.CHANGES, 5_001),
         state_sql.resend(("p", "d", "state")),
         state_sql.drop(("p", "d", "state"), ["a", 'quote " and \\ and\nline']),
     ],
@@ -114,3 +124,16 @@ def test_rows_are_not_known_by_what_cannot_be_compared(field: Field) -> None:
     with pytest.raises(ConfigError) as caught:
         plan_sql.check_key(field)
     assert caught.value.code == "model_key_type"
+
+
+def test_by_a_cursor_no_more_of_the_state_is_read_than_has_the_keys() -> None:
+    looked = dataclasses.replace(PLAN, cursor=CURSOR, position="2024-01-01 00:00:00+00")
+    found = re.findall(r"(.*) FROM `p.d.state`(.*)", plan_sql.look(looked, LOOKED))
+    assert [(part.rpartition("(")[2], rest) for part, rest in found] == [
+        ("SELECT failed_key", " WHERE failed_key IS NOT NULL)")
+    ]
+    few = plan_sql.create(dataclasses.replace(looked, looked=LOOKED, keys=("a", "b")))
+    assert few.count("`p.d.state`") == 2
+    assert """(SELECT * FROM `p.d.state` WHERE key IN ("a", "b"))""" in few
+    assert few.endswith("FROM `p.d.state`"), "rows are counted, for which nothing is read"
+    assert """AND state.key IN ("a")""" in state_sql.commit(PLAN.plan, ("p", "d", "state"), None, [], 7, ["a"])

@@ -66,6 +66,7 @@ def commit(given: str | None, ranges: Sequence[tuple[int, int]], number: int) ->
             'COALESCE(state.key, change.row_key) AS "key"',
             after("change.row_hash", "state.hash", "hash"),
             after("NULL", "change.row_hash", "failed_hash"),
+            after("NULL", "change.row_key", "failed_key"),
             after("NULL", "change.kind", "failed_op"),
             after("NULL", "change.code", "failed_code"),
             after("NULL", "change.since", "failed_run"),

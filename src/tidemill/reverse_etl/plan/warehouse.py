@@ -25,8 +25,8 @@ from tidemill.reverse_etl.plan.shape import Shape
 if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
 
-#: Keys in one statement.
-_KEYS = 5_000
+#: Keys in one statement, and characters of them.
+_KEYS, _KEYS_LENGTH = 5_000, 400_000
 _KEPT_SECONDS = plan_sql.KEPT_DAYS * 24 * 3600
 
 
@@ -57,10 +57,12 @@ class WarehousePlanner:
         if wanted.found is not Found.FULL:
             self._make_state()
         plan = self._plan(wanted, model)
-        self._make(plan, wanted, "plan")
+        if plan.cursor is not None and plan.position is not None and plan.only is None:
+            plan = self._look(plan, wanted)
+        self._make(plan_sql.create(plan), wanted, "plan")
         found = self._overview(plan, wanted)
         if not found.is_exact:
-            self._make(dataclasses.replace(plan, exact=True), wanted, "exact")
+            self._make(plan_sql.create(dataclasses.replace(plan, exact=True)), wanted, "exact")
             found = self._overview(plan, wanted)
         self._assert_can_commit(wanted, found)
         return Planned(found.counts, found.pieces, found.known, self.billed(), found.upto)
@@ -81,8 +83,11 @@ class WarehousePlanner:
             )
 
     def _commit(self, wanted: Wanted, results: Place | None, pieces: Iterable[Piece]) -> str:
+        plan, keys = self._of_run("plan", wanted.run), None
         covered = ranges.joined((piece.first, piece.last) for piece in pieces)
-        return state_sql.commit(self._of_run("plan", wanted.run), self._state, results, covered, wanted.number)
+        if wanted.found is Found.CURSOR:
+            keys = self._few(plan_reads.changed_keys(plan, state_sql.CHANGES, _KEYS + 1), None)
+        return state_sql.commit(plan, self._state, results, covered, wanted.number, keys)
 
     def _described(self, sql: str) -> Described:
         """The model as it was when the run began: one dry run tells whether it has changed, and what it gives."""
@@ -139,7 +144,7 @@ class WarehousePlanner:
         """See `Planner`."""
         ends = f"_{wanted.run.hex}"
         for name in self._client.list_tables(self._dataset):
-            if name.endswith(ends) and name.startswith(("plan_", "results_")):
+            if name.endswith(ends) and name.startswith(("plan_", "looked_", "results_")):
                 self._client.delete_table(self._dataset, name)
 
     def resend(self) -> None:
@@ -159,10 +164,22 @@ class WarehousePlanner:
         parts = [wanted[start : start + _KEYS] for start in range(0, len(wanted), _KEYS)]
         return sum(self._change(state_sql.drop(self._state, part)) for part in parts)
 
-    def _make(self, plan: plan_sql.Plan, wanted: Wanted, what: str) -> None:
-        """Make the plan's table, once for the run."""
+    def _look(self, plan: plan_sql.Plan, wanted: Wanted) -> plan_sql.Plan:
+        """A plan of the rows that a cursor has not passed, which are few: so that not all of the state is read."""
+        looked = self._of_run("looked", wanted.run)
+        self._make(plan_sql.look(plan, looked), wanted, "look")
+        keys = self._few(plan_reads.looked_keys(looked, _KEYS + 1), wanted)
+        return dataclasses.replace(plan, looked=looked, keys=keys)
+
+    def _few(self, statement: str, wanted: Wanted | None) -> tuple[str, ...] | None:
+        """Keys that a statement gives; None if they are too many to be named one by one."""
+        keys = tuple(sorted(str(row["row_key"]) for row in self._ask(statement, wanted)))
+        return keys if len(keys) <= _KEYS and sum(map(len, keys)) <= _KEYS_LENGTH else None
+
+    def _make(self, statement: str, wanted: Wanted, what: str) -> None:
+        """Make a table of the run, once."""
         self._client.query(
-            plan_sql.create(plan),
+            statement,
             job_id=self._job(wanted.run, what),
             permission="bigquery.tables.create",
             dataset=self._dataset,
