@@ -12,7 +12,7 @@ import typer
 from tidemill.cli import output, session
 
 if TYPE_CHECKING:
-    from tidemill.reverse_etl.service import Found, Keys, Preview, SourceModelView
+    from tidemill.reverse_etl.service import Inspection, Keys, Preview, SourceModelView
 
 #: The model's key is none: rows of it would be set aside.
 NO_KEY = 1
@@ -187,7 +187,7 @@ def _bytes(text: str | None) -> int | None:
     return parse_bytes(text) if text is not None else None
 
 
-def _saved(view: SourceModelView, found: Found | None, as_json: bool, what: str) -> None:
+def _saved(view: SourceModelView, found: Inspection | None, as_json: bool, what: str) -> None:
     if as_json:
         looked = {"columns": found.columns, **_costs(found)} if found else {}
         output.print_json({"kind": "source", **vars(view), **looked})
@@ -202,11 +202,11 @@ def _saved(view: SourceModelView, found: Found | None, as_json: bool, what: str)
     )
 
 
-def _costs(found: Found) -> dict[str, Any]:
+def _costs(found: Inspection) -> dict[str, Any]:
     return {"bytes": found.bytes, "dollars": found.dollars, "tables": found.tables, "location": found.location}
 
 
-def _cost(found: Found) -> str:
+def _cost(found: Inspection) -> str:
     if not found.bytes:
         return "It reads nothing that is billed."
     return f"It reads {output.size(found.bytes)}: about {max(found.dollars, 0.0001):.4f} dollars by list price."
@@ -273,7 +273,7 @@ def check(
         raise typer.Exit(NO_KEY)
 
 
-def _looked(found: Found) -> None:
+def _looked(found: Inspection) -> None:
     rows = [
         (c.name, f"ARRAY<{c.type}>" if c.mode == "REPEATED" else c.type, "yes" if c.key else "") for c in found.columns
     ]

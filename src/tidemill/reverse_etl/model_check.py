@@ -37,7 +37,7 @@ class Column:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class Inspection:
     """A model as BigQuery sees it. `key`: its columns, as the statement writes them. `bytes`: that a run reads of the
     model's tables; `dollars`: what that costs, about. `tables`: that it reads."""
 
@@ -68,7 +68,7 @@ class Keys:
         return not self.null_rows and not self.duplicate_keys
 
 
-def look(client: Client, source: Source, model: ModelSpec, price: float) -> Found:
+def look(client: Client, source: Source, model: ModelSpec, price: float) -> Inspection:
     """Have BigQuery look at a model. Nothing is run, and nothing is billed. `price`: dollars for a TiB.
 
     Raises
@@ -88,7 +88,7 @@ def look(client: Client, source: Source, model: ModelSpec, price: float) -> Foun
         )
     _check_columns(found.columns)
     key = _key(model.key, found.columns)
-    return Found(
+    return Inspection(
         sql=text,
         key=key,
         columns=tuple(Column(f.name, f.type, f.mode, f.name in key) for f in found.columns),
@@ -181,7 +181,7 @@ def _key(key: Sequence[str], columns: Sequence[Field]) -> tuple[str, ...]:
     return tuple(column.name for column in found)
 
 
-def keys(client: Client, found: Found, limit: int | None) -> Keys:
+def keys(client: Client, found: Inspection, limit: int | None) -> Keys:
     """Count a model's rows, and those whose key is none. Reads the columns of the key. `limit`: most bytes billed."""
     answer = _run(client, model_sql.check_keys(found.sql, found.key), limit)
     rows, null_rows, duplicate_keys, duplicate_rows, examples = answer.rows[0]
@@ -193,13 +193,13 @@ def keys(client: Client, found: Found, limit: int | None) -> Keys:
     return Keys(rows, null_rows, duplicate_keys, duplicate_rows, tuple(shown), answer.bytes_billed)
 
 
-def first_rows(client: Client, found: Found, number: int, limit: int | None) -> tuple[list[dict[str, Any]], int]:
+def first_rows(client: Client, found: Inspection, number: int, limit: int | None) -> tuple[list[dict[str, Any]], int]:
     """The first rows of a model as JSON objects, and the bytes that were billed. `limit`: most bytes billed."""
     answer = _run(client, model_sql.first_rows(found.sql, number), limit)
     return [json.loads(row[0]) for row in answer.rows], answer.bytes_billed
 
 
-def assert_within(found: Found, limit: int | None) -> None:
+def assert_within(found: Inspection, limit: int | None) -> None:
     """Raise ConfigError if a statement would read more than may be billed."""
     if limit is not None and found.bytes > limit:
         raise _too_much(f"It would read {found.bytes:,} bytes, and {limit:,} may be billed.")

@@ -13,7 +13,7 @@ from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError, ConflictError
 from tidemill.models import registry
 from tidemill.reverse_etl import model_check, spec
-from tidemill.reverse_etl.model_check import Found, Keys
+from tidemill.reverse_etl.model_check import Inspection, Keys
 from tidemill.reverse_etl.sources import SourceService
 from tidemill.reverse_etl.spec import ModelSpec
 from tidemill.settings import Settings
@@ -68,7 +68,7 @@ class SourceModelService:
     def __init__(self, settings: Settings, books: SyncBooks, sources: SourceService) -> None:
         self._settings, self._books, self._sources = settings, books, sources
 
-    def add(self, connection: str, fields: Mapping[str, Any], *, by: str) -> tuple[SourceModelView, Found]:
+    def add(self, connection: str, fields: Mapping[str, Any], *, by: str) -> tuple[SourceModelView, Inspection]:
         """Save a new one, after BigQuery has looked at it.
 
         Raises
@@ -103,7 +103,7 @@ class SourceModelService:
             )
         self._books.models.assert_free(name)
 
-    def edit(self, name: str, fields: Mapping[str, Any]) -> tuple[SourceModelView, Found | None]:
+    def edit(self, name: str, fields: Mapping[str, Any]) -> tuple[SourceModelView, Inspection | None]:
         """Change one. What is not named stays; `max_bytes_billed` may be named as none. BigQuery looks at it if its
         statement or its key is changed.
 
@@ -131,7 +131,7 @@ class SourceModelService:
         changed = self._books.models.change(saved.id, name=made.name, spec=made.model_dump(mode="json"))
         return self._view(changed), found
 
-    def _assert_kept(self, saved: SourceModel, found: Found) -> None:
+    def _assert_kept(self, saved: SourceModel, found: Inspection) -> None:
         """Raise ConflictError if syncs know rows by another key, or deliver columns that are gone."""
         syncs = self._books.syncs.of_model(saved.id)
         if syncs and [name.lower() for name in found.key] != [str(name).lower() for name in saved.spec["key"]]:
@@ -176,7 +176,7 @@ class SourceModelService:
             )
         self._books.models.delete(view.id)
 
-    def look(self, name: str) -> Found:
+    def look(self, name: str) -> Inspection:
         """What BigQuery sees in a model, without running it: columns, bytes, costs. Raises as `add`."""
         return self._look(self._saved(name))
 
@@ -219,11 +219,11 @@ class SourceModelService:
         with self._sources.client(opened.connection, opened.source) as client:
             yield client
 
-    def _look(self, opened: _Opened) -> Found:
+    def _look(self, opened: _Opened) -> Inspection:
         with self._client(opened) as client:
             return self._found(client, opened)
 
-    def _found(self, client: Client, opened: _Opened) -> Found:
+    def _found(self, client: Client, opened: _Opened) -> Inspection:
         return model_check.look(client, opened.source, opened.spec, self._settings.price_query_tib)
 
     def _view(self, saved: SourceModel) -> SourceModelView:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tidemill.bigquery.credentials import Auth
 from tidemill.reverse_etl.accounts import AccountService, AccountView, secret_field
 from tidemill.reverse_etl.drafts import mapping_of
-from tidemill.reverse_etl.model_check import Found, Keys
+from tidemill.reverse_etl.model_check import Inspection, Keys
 from tidemill.reverse_etl.models import Preview, SourceModelService, SourceModelView
 from tidemill.reverse_etl.plan.port import Planner
 from tidemill.reverse_etl.rejects import SyncRejectService
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountView",
     "Estimate",
-    "Found",
+    "Inspection",
     "Keys",
     "Preview",
     "ReverseEtl",

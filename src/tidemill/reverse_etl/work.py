@@ -17,8 +17,8 @@ from tidemill.outbound.client import Http
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl import statement
 from tidemill.reverse_etl.mapping import Mapping
-from tidemill.reverse_etl.plan.port import Found, Planner, Wanted
-from tidemill.reverse_etl.spec import Extraction, ModelSpec, SyncSpec
+from tidemill.reverse_etl.plan.port import Planner, Wanted
+from tidemill.reverse_etl.spec import ModelSpec, SyncSpec
 from tidemill.settings import Settings as Installation
 from tidemill.store.paces import Paces
 from tidemill.store.records import Connection
@@ -93,7 +93,7 @@ class Job:
             delivers=frozenset() if self.run.spec.get("adopts") == "adopt" else self.spec.mode.ops,
             by_key=self.spec.mode is Mode.INSERT,
             leaves=self.run.spec.get("adopts") == "leave",
-            found=_FOUND[self.spec.extraction],
+            extraction=self.spec.extraction,
             cursor=self.spec.cursor,
             position=self.sync.position,
             max_bytes_billed=min(bounds, default=None),
@@ -101,9 +101,6 @@ class Job:
             since=self.run.spec.get("since"),
             only=tuple(self.run.spec["only"]) if "only" in self.run.spec else None,
         )
-
-
-_FOUND = {Extraction.DIFF: Found.DIFF, Extraction.CURSOR: Found.CURSOR, Extraction.FULL: Found.FULL}
 
 
 def since(last: SyncRun | None) -> int:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from tidemill.bigquery.sql import Value
 from tidemill.errors import ConfigError, TidemillError
-from tidemill.reverse_etl.plan.port import Found, Piece
+from tidemill.reverse_etl.plan.port import Piece
 from tidemill.reverse_etl.plan.written import Changes, Writer
-from tidemill.reverse_etl.spec import SyncSpec
+from tidemill.reverse_etl.spec import Extraction, SyncSpec
 from tidemill.reverse_etl.views import RunView
 from tidemill.reverse_etl.work import Job, Parts
 from tidemill.schedules import telling
@@ -54,7 +54,7 @@ def write(
                 if changes is not None:
                     writer.write_rows(changes, now)
                 writer.write_run(row)
-                if job.run.plan is not None and job.wanted.found is not Found.FULL:  # there is a state
+                if job.run.plan is not None and job.wanted.extraction is not Extraction.FULL:  # there is a state
                     writer.ensure_snapshot()
             finally:
                 billed = client.take_billed()

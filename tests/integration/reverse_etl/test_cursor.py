@@ -19,8 +19,9 @@ from tidemill.bigquery.retry import Policy
 from tidemill.destinations.port import Mode, Op
 from tidemill.events.data.objects import FolderObjects
 from tidemill.reverse_etl.plan.local import LocalPlanner
-from tidemill.reverse_etl.plan.port import Found, Planned, Planner, PlanRow, Unacknowledged, Wanted
+from tidemill.reverse_etl.plan.port import Planned, Planner, PlanRow, Unacknowledged, Wanted
 from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
+from tidemill.reverse_etl.spec import Extraction
 
 Row = tuple[str | None, str, Any]
 
@@ -46,7 +47,7 @@ class Sync:
             key=("id",),
             columns=("v",),
             delivers=Mode.UPSERT.ops,
-            found=Found.CURSOR,
+            extraction=Extraction.CURSOR,
             cursor="t",
             position=self.position,
         )

@@ -20,8 +20,9 @@ from tidemill.destinations.port import Mode, Op
 from tidemill.errors import ConfigError
 from tidemill.events.data.objects import FolderObjects
 from tidemill.reverse_etl.plan.local import LocalPlanner
-from tidemill.reverse_etl.plan.port import Found, Planned, Planner, PlanRow, Unacknowledged, Wanted
+from tidemill.reverse_etl.plan.port import Planned, Planner, PlanRow, Unacknowledged, Wanted
 from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
+from tidemill.reverse_etl.spec import Extraction
 
 ALL_TYPES = """
     SELECT 'k' AS id, ST_GEOGPOINT(1, 2) AS geography, INTERVAL 3 DAY AS period,
@@ -186,7 +187,12 @@ def test_rows_of_one_key_are_set_aside_though_nothing_changed(sync: Sync) -> Non
 
 def test_by_a_cursor_rows_of_the_same_moment_are_told_apart(sync: Sync) -> None:
     sync.table("'a', 1", "'b', 2", "'c', 2", "'z', NULL")
-    cursor: dict[str, Any] = {"found": Found.CURSOR, "cursor": "n", "columns": ("id",), "delivers": Mode.UPSERT.ops}
+    cursor: dict[str, Any] = {
+        "extraction": Extraction.CURSOR,
+        "cursor": "n",
+        "columns": ("id",),
+        "delivers": Mode.UPSERT.ops,
+    }
     planned, rows = sync.run(sync.wanted(**cursor), left={"a": "retry"})
     assert (planned.upto, planned.counts.invalid_cursor) == ("2", 1)
     assert sorted(ops(rows)) == ["a", "b", "c"]
@@ -199,7 +205,7 @@ def test_by_a_cursor_rows_of_the_same_moment_are_told_apart(sync: Sync) -> None:
 
 def test_a_cursor_never_goes_back(sync: Sync) -> None:
     sync.table("'a', 5")
-    cursor: dict[str, Any] = {"found": Found.CURSOR, "cursor": "n", "columns": ("id",)}
+    cursor: dict[str, Any] = {"extraction": Extraction.CURSOR, "cursor": "n", "columns": ("id",)}
     planned, _ = sync.run(sync.wanted(**cursor, position="10"))
     assert (planned.upto, planned.pieces) == ("10", ())
 
@@ -207,7 +213,7 @@ def test_a_cursor_never_goes_back(sync: Sync) -> None:
 def test_in_full_all_rows_are_delivered_each_time_and_nothing_is_remembered(sync: Sync) -> None:
     sync.table("'a', 1", "'b', 2", "'b', 3", "NULL, 4")
     for _ in range(2):
-        planned, rows = sync.run(sync.wanted(found=Found.FULL, delivers=Mode.UPSERT.ops))
+        planned, rows = sync.run(sync.wanted(extraction=Extraction.FULL, delivers=Mode.UPSERT.ops))
         assert ops(rows) == {"a": Op.ADDED}
         assert (planned.counts.invalid_duplicate, planned.counts.invalid_null, planned.known) == (2, 1, 0)
     assert not sync.planner().remembers()
@@ -256,7 +262,7 @@ def test_of_a_source_that_is_only_read_files_are_cleaned_and_nothing_is_made_in_
         ({"columns": ("nope",)}, "model_column"),
         ({"key": ("nope",)}, "model_column"),
         ({"sql": "SELECT [1] AS id, 1 AS n"}, "model_key_type"),
-        ({"sql": "SELECT TRUE AS id, 1 AS n", "found": Found.CURSOR, "cursor": "id"}, "cursor_type"),
+        ({"sql": "SELECT TRUE AS id, 1 AS n", "extraction": Extraction.CURSOR, "cursor": "id"}, "cursor_type"),
     ],
 )
 def test_a_model_that_cannot_be_planned_is_told(sync: Sync, fields: dict[str, Any], code: str) -> None:

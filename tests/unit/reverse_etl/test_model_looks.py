@@ -7,7 +7,7 @@ import pytest
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl import model_check, statement
-from tidemill.reverse_etl.model_check import Found
+from tidemill.reverse_etl.model_check import Inspection
 from tidemill.reverse_etl.spec import ModelSpec
 
 TIB = 2**40
@@ -77,7 +77,7 @@ def test_a_column_without_a_name_is_to_get_one() -> None:
 
 
 def test_more_than_may_be_billed_is_not_read() -> None:
-    found = Found("SELECT 1\n", ("id",), (), 20_000_000, 0.0, (), "EU")
+    found = Inspection("SELECT 1\n", ("id",), (), 20_000_000, 0.0, (), "EU")
     model_check.assert_within(found, None)
     model_check.assert_within(found, 20_000_000)
     with pytest.raises(ConfigError, match="20,000,000 bytes, and 11,000,000 may be billed") as caught:

@@ -28,7 +28,6 @@ from tidemill.reverse_etl.plan.files import Files
 from tidemill.reverse_etl.plan.port import (
     MOST_INVALID,
     Counts,
-    Found,
     InvalidRow,
     Piece,
     Planned,
@@ -37,6 +36,7 @@ from tidemill.reverse_etl.plan.port import (
     Wanted,
 )
 from tidemill.reverse_etl.plan.shape import Shape
+from tidemill.reverse_etl.spec import Extraction
 from tidemill.settings import private_folder
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class LocalPlanner:
     def commit(self, wanted: Wanted, unacknowledged: Iterable[Unacknowledged], pieces: Iterable[Piece]) -> None:
         """See `Planner`."""
         newest = self._files.newest()
-        if wanted.found is Found.FULL or (newest and newest[0] >= wanted.number):
+        if wanted.extraction is Extraction.FULL or (newest and newest[0] >= wanted.number):
             return
         self._said(wanted)
         covered = ranges.joined((piece.first, piece.last) for piece in pieces)
@@ -190,7 +190,7 @@ class LocalPlanner:
 
     def _plan(self, wanted: Wanted, model: Shape) -> plan_sql.Plan:
         delivers = frozenset(op.value for op in wanted.delivers)
-        full = wanted.found is Found.FULL
+        full = wanted.extraction is Extraction.FULL
         nowhere = ("", "", "")
         return plan_sql.Plan(
             sql=wanted.sql,

@@ -4,26 +4,18 @@ read."""
 from __future__ import annotations
 
 import dataclasses
-import enum
 import uuid
 from collections.abc import Iterable
 from typing import Any, Protocol
 
 from tidemill.destinations.port import Op
+from tidemill.reverse_etl.spec import Extraction
 
 #: Rows of a piece, or bytes of rows that are large, roughly: it is read and kept in memory as a whole, and the next one
 #: beside it.
 PIECE_ROWS, PIECE_BYTES = 20_000, 32 * 1024 * 1024
 #: Rows that cannot be delivered, of which that many are kept.
 MOST_INVALID = 1_000
-
-
-class Found(enum.StrEnum):
-    """How rows are found that are to be delivered."""
-
-    DIFF = "diff"
-    CURSOR = "cursor"
-    FULL = "full"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +41,7 @@ class Wanted:
     delivers: frozenset[Op]
     by_key: bool = False
     leaves: bool = False
-    found: Found = Found.DIFF
+    extraction: Extraction = Extraction.DIFF
     cursor: str | None = None
     position: str | None = None
     max_bytes_billed: int | None = None

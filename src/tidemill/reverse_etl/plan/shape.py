@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from tidemill.bigquery import plan_sql
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
-from tidemill.reverse_etl.plan.port import Found, Wanted
+from tidemill.reverse_etl.plan.port import Wanted
+from tidemill.reverse_etl.spec import Extraction
 
 #: Types that grow, and of which the greatest can be written down and read again.
 _CURSORS = {"INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64", "STRING", "DATE", "DATETIME", "TIMESTAMP"}
@@ -43,7 +44,7 @@ def of_model(wanted: Wanted, fields: Sequence[Field]) -> Shape:
     for name in wanted.key:
         plan_sql.check_key(found[name])
     cursor = None
-    if wanted.found is Found.CURSOR:
+    if wanted.extraction is Extraction.CURSOR:
         cursor = _named(known, str(wanted.cursor))
         if cursor.type not in _CURSORS or cursor.mode == "REPEATED":
             raise ConfigError(

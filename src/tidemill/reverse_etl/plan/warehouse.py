@@ -19,8 +19,9 @@ from tidemill.errors import AccessError, ConfigError, NotFoundError
 from tidemill.reverse_etl import freshness
 from tidemill.reverse_etl.plan import ranges, read, shape, summary, values
 from tidemill.reverse_etl.plan import unacknowledged as unacknowledged_rows
-from tidemill.reverse_etl.plan.port import Found, InvalidRow, Piece, Planned, PlanRow, Unacknowledged, Wanted
+from tidemill.reverse_etl.plan.port import InvalidRow, Piece, Planned, PlanRow, Unacknowledged, Wanted
 from tidemill.reverse_etl.plan.shape import Shape
+from tidemill.reverse_etl.spec import Extraction
 
 if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
@@ -54,7 +55,7 @@ class WarehousePlanner:
     def plan(self, wanted: Wanted) -> Planned:
         """See `Planner`."""
         model = self._shapes[wanted.run] = shape.of_model(wanted, self._described(wanted.sql).columns)
-        if wanted.found is not Found.FULL:
+        if wanted.extraction is not Extraction.FULL:
             self._make_state()
         plan = self._plan(wanted, model)
         if plan.cursor is not None and plan.position is not None and plan.only is None:
@@ -70,7 +71,7 @@ class WarehousePlanner:
     def _assert_can_commit(self, wanted: Wanted, found: summary.Summary) -> None:
         """Raise ConfigError if what is delivered could not be remembered for what may be billed. Once rows are sent,
         it is too late to ask: the statement that remembers them has no limit."""
-        if wanted.max_bytes_billed is None or wanted.found is Found.FULL:
+        if wanted.max_bytes_billed is None or wanted.extraction is Extraction.FULL:
             return
         size = self._client.dry_run(self._commit(wanted, None, found.pieces))
         if size > wanted.max_bytes_billed:
@@ -85,7 +86,7 @@ class WarehousePlanner:
     def _commit(self, wanted: Wanted, results: Place | None, pieces: Iterable[Piece]) -> str:
         plan, keys = self._of_run("plan", wanted.run), None
         covered = ranges.joined((piece.first, piece.last) for piece in pieces)
-        if wanted.found is Found.CURSOR:
+        if wanted.extraction is Extraction.CURSOR:
             keys = self._few(plan_reads.changed_keys(plan, state_sql.CHANGES, _KEYS + 1), None)
         return state_sql.commit(plan, self._state, results, covered, wanted.number, keys)
 
@@ -120,7 +121,7 @@ class WarehousePlanner:
 
     def commit(self, wanted: Wanted, unacknowledged: Iterable[Unacknowledged], pieces: Iterable[Piece]) -> str | None:
         """See `Planner`."""
-        if wanted.found is Found.FULL and not wanted.written:
+        if wanted.extraction is Extraction.FULL and not wanted.written:
             return None
         with unacknowledged_rows.file(unacknowledged) as (path, rows, digest):
             results = None
@@ -128,7 +129,7 @@ class WarehousePlanner:
                 results = self._of_run(f"results_{digest[:12]}", wanted.run)
                 self._load(path, results, wanted)
         name = results[2] if results else None
-        if wanted.found is Found.FULL:
+        if wanted.extraction is Extraction.FULL:
             return name
         self._client.query(
             self._commit(wanted, results, pieces),
@@ -189,12 +190,12 @@ class WarehousePlanner:
 
     def _plan(self, wanted: Wanted, model: Shape) -> plan_sql.Plan:
         delivers = frozenset(op.value for op in wanted.delivers)
-        if wanted.found is Found.FULL and delivers:
+        if wanted.extraction is Extraction.FULL and delivers:
             delivers = frozenset({Op.ADDED.value})
         return plan_sql.Plan(
             sql=wanted.sql,
             plan=self._of_run("plan", wanted.run),
-            state=None if wanted.found is Found.FULL else self._state,
+            state=None if wanted.extraction is Extraction.FULL else self._state,
             fields=model.fields,
             key=model.key,
             columns=model.columns,
