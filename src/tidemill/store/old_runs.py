@@ -14,6 +14,8 @@ from tidemill.store.database import Database
 from tidemill.store.tables import SCHEMA
 
 _AT_ONCE = 1_000
+#: Such a run goes on where the last one ended.
+_NEW = "{run}.backfill_id IS NULL AND {run}.status = 'completed'"
 #: By these an export knows whether its table has rows of its runs (Runs.brought_rows), or had rows before them
 #: (Runs.merged_first). Of each the first run stays: it is found at once, the last one behind thousands that are empty.
 _BROUGHT = f"""
@@ -26,22 +28,25 @@ _MERGED = (
 )
 
 
-def _is_first(fact: str) -> str:
-    own, earlier = fact.format(run="r"), fact.format(run="n")
-    before = f"SELECT 1 FROM {SCHEMA}.runs n WHERE n.export_id = r.export_id AND n.number < r.number AND {earlier}"
-    return f"({own}) AND NOT EXISTS ({before})"
+def _is(fact: str, order: str) -> str:
+    """Whether a run `r` is the first one of its export, in that order of their numbers, of which this holds.
+
+    Asked like this, the one is found by the index of numbers: as EXISTS, a run before or behind was looked for in all.
+    """
+    of = f"SELECT n.id FROM {SCHEMA}.runs n WHERE n.export_id = r.export_id AND {fact.format(run='n')}"
+    return f"({fact.format(run='r')}) AND r.id = ({of} ORDER BY n.number {order} LIMIT 1)"
 
 
-#: Of a run `r`: rows that it set aside are not settled, a stream is at it, it is the last one that brings what is new,
-#: or the first of its kind.
+#: Of a run `r`: rows that it set aside are not settled, a stream is at it, it is the last one (numbers go on from it),
+#: the last that brings what is new, or the first of its kind.
 _NEEDED = f"""
     EXISTS (SELECT 1 FROM {SCHEMA}.rejects x
         WHERE x.kind = 'run' AND x.source = r.id::text AND x.resolved_at IS NULL)
     OR EXISTS (SELECT 1 FROM {SCHEMA}.streams s WHERE s.run_id = r.id)
-    OR NOT EXISTS (SELECT 1 FROM {SCHEMA}.runs n WHERE n.export_id = r.export_id AND n.number > r.number
-        AND n.backfill_id IS NULL AND n.status = 'completed')
-    OR {_is_first(_BROUGHT)}
-    OR {_is_first(_MERGED)}
+    OR {_is("true", "DESC")}
+    OR {_is(_NEW, "DESC")}
+    OR {_is(_BROUGHT, "ASC")}
+    OR {_is(_MERGED, "ASC")}
 """
 #: Who deletes an export has its row first, too. Nobody is waited for.
 _OLD_RUNS = f"""

@@ -140,11 +140,12 @@ def test_a_backfill_goes_with_all_its_runs_when_it_was_over_long_ago(history: Hi
     for number in range(2):
         run = history.add(2 + number)
         history.note("runs", run.id, backfill_id=backfill.id, backfill_interval=number)
-    history.add(4)
     assert history.old.prune(NOW + 1000 * DAY) == 0, "it is not over"
     Backfills(history.database).mark(backfill.id, "completed")
     history.note("backfills", backfill.id, finished_at=NOW + 3 * DAY)
     assert history.old.prune(NOW + 3 * DAY) == 0, "it was over just then"
+    assert history.old.prune(NOW + 1000 * DAY) == 0, "the newest run is of it"
+    history.add(4)
     assert history.old.prune(NOW + 1000 * DAY) == 3
     assert history.left() == [1, 4]
     assert Backfills(history.database).newest(history.export.id, limit=5) == []
