@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from tidemill.cli import output, session, steps
+from tidemill.cli import output, session, steps, texts
 
 if TYPE_CHECKING:
     from tidemill.connections.service import Connection
@@ -42,21 +40,16 @@ def _auth(key: str | None, adc: bool, impersonate: str | None) -> dict[str, Any]
 def _read_key(source: str) -> str:
     from tidemill.errors import ConfigError
 
-    if source == "-":
-        if sys.stdin.isatty():
-            output.say("Paste the service account key (JSON), then press Ctrl-D:")
-        return sys.stdin.read()
-    if source.lstrip().startswith("{"):
-        return source
-    try:
-        return Path(source).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
-        raise ConfigError(
+    def refused(reason: str) -> ConfigError:
+        return ConfigError(
             "key_file",
             f"The key file {source} cannot be read: {reason}.",
             hint="Give the path of the JSON key file, or -.",
-        ) from None
+        )
+
+    if source.lstrip().startswith("{"):
+        return source
+    return texts.read(source, "Paste the service account key (JSON)", refused)
 
 
 @app.command(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import output, session
+from tidemill.cli import output, session, texts
 
 if TYPE_CHECKING:
     from tidemill.reverse_etl.service import Inspection, Keys, Preview, SourceModelView
@@ -170,15 +168,10 @@ def _rows_of(sql: str | None, sql_file: str | None, table: str | None, dbt: str 
 def _read(source: str) -> str:
     from tidemill.errors import ConfigError
 
-    if source == "-":
-        if sys.stdin.isatty():
-            output.say("Write the statement, then press Ctrl-D:")
-        return sys.stdin.read()
-    try:
-        return Path(source).expanduser().read_text(encoding="utf-8")
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a text file"
-        raise ConfigError("sql_file", f"The file {source} cannot be read: {reason}.", hint="Check the path.") from None
+    def refused(reason: str) -> ConfigError:
+        return ConfigError("sql_file", f"The file {source} cannot be read: {reason}.", hint="Check the path.")
+
+    return texts.read(source, "Write the statement", refused)
 
 
 def _bytes(text: str | None) -> int | None:

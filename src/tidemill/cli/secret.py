@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from tidemill.cli import output
+from tidemill.cli import texts
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -58,16 +57,11 @@ def _secret(text: str) -> SecretStr:
 def _read(source: str) -> str:
     from tidemill.errors import ConfigError
 
-    if source == "-":
-        if sys.stdin.isatty():
-            output.say("Paste it, then press Ctrl-D:")
-        return sys.stdin.read()
-    try:
-        return Path(source).expanduser().read_text(encoding="utf-8")
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a text file"
-        raise ConfigError(
+    def refused(reason: str) -> ConfigError:
+        return ConfigError(
             "secret_file",
             f"The file that was named cannot be read: {reason}.",  # its name may be the secret
             hint="Give the path of a file that holds it, or - for standard input: others can see what is typed.",
-        ) from None
+        )
+
+    return texts.read(source, "Paste it", refused)

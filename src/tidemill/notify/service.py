@@ -223,7 +223,7 @@ class NotifyService:
 
     def remove(self, name: str) -> None:
         """Remove one, with its secret and its messages."""
-        self._channels.remove(self._channels.get(name).id)
+        self._channels.delete(self._channels.get(name).id)
 
     def test(self, name: str | None = None) -> Iterator[Tested]:
         """Send a test message now, by one or by all. If it is taken, what waits is sent by the server at once.

@@ -3,82 +3,41 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from tidemill.errors import ConflictError, NotFoundError
+from tidemill.errors import ConflictError, NotFoundError, TidemillError
 from tidemill.store import run_lines
-from tidemill.store.database import Database
+from tidemill.store.named import Named
 from tidemill.store.records import Export
 from tidemill.store.tables import exports as table
 from tidemill.store.tables import runs
 
 
-class Exports:
-    """The repository of exports."""
+class Exports(Named[Export]):
+    """The repository of exports. A table is written into by one of them."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    table, record, what, command = table, Export, "export", "export"
+    makes = "create"
 
-    def add(self, **fields: Any) -> Export:
-        """Save a new one.
+    def _refused(self, error: exc.IntegrityError, name: str) -> TidemillError:
+        if "exports_target" in str(error.orig):
+            return ConflictError(
+                "table_taken",
+                "Another export writes into that table already: rows would be there twice.",
+                hint="Choose another table, or use that export: tidemill export list",
+            )
+        if "exports_connection_id_fkey" in str(error.orig):
+            return NotFoundError("connection_unknown", "The connection was deleted.", hint="tidemill connection list")
+        return self._taken(name)
 
-        Raises
-        ------
-        ConflictError
-            If the name is taken, or another export writes into that table.
-        """
-        return self._write(sa.insert(table).values(id=uuid.uuid4(), **fields).returning(*table.c), str(fields["name"]))
-
-    def change(self, export_id: uuid.UUID, **fields: Any) -> Export:
-        """Change fields of one. Raises as `add`, and NotFoundError if it is gone."""
-        change = sa.update(table).where(table.c.id == export_id).values(updated_at=sa.func.now(), **fields)
-        return self._write(change.returning(*table.c), str(fields.get("name", "")))
-
-    def _write(self, statement: Any, name: str) -> Export:
-        try:
-            with self._database.begin() as connection:
-                row = connection.execute(statement).first()
-        except exc.IntegrityError as error:
-            if "exports_target" in str(error.orig):
-                raise ConflictError(
-                    "table_taken",
-                    "Another export writes into that table already: rows would be there twice.",
-                    hint="Choose another table, or use that export: tidemill export list",
-                ) from None
-            if "exports_connection_id_fkey" in str(error.orig):
-                raise NotFoundError(
-                    "connection_unknown", "The connection was deleted.", hint="tidemill connection list"
-                ) from None
-            raise ConflictError(
-                "export_exists",
-                f"There is an export {name!r} already.",
-                hint="Choose another name; tidemill export list shows those there are.",
-            ) from None
-        return _found(row)
-
-    def get(self, name: str) -> Export:
-        """The one of that name, whatever its case.
-
-        Raises
-        ------
-        NotFoundError
-            With the names that there are.
-        """
-        with self._database.begin() as connection:
-            row = connection.execute(sa.select(table).where(sa.func.lower(table.c.name) == sa.func.lower(name))).first()
-            if row is not None:
-                return Export(**row._mapping)
-            names: list[str] = list(connection.scalars(sa.select(table.c.name).order_by(table.c.name)))
-        known = f"Exports: {', '.join(names)}." if names else "Make one: tidemill export create --help"
-        raise NotFoundError("export_unknown", f"There is no export {name!r}.", hint=known)
-
-    def by_id(self, export_id: uuid.UUID) -> Export:
-        """The one with that id; NotFoundError if it was deleted."""
-        with self._database.begin() as connection:
-            return _found(connection.execute(sa.select(table).where(table.c.id == export_id)).first())
+    def _taken(self, name: str) -> ConflictError:
+        return ConflictError(
+            "export_exists",
+            f"There is an export {name!r} already.",
+            hint="Choose another name; tidemill export list shows those there are.",
+        )
 
     def find(self, connection_id: uuid.UUID | None = None) -> list[Export]:
         """All, or those of one connection, by name."""
@@ -86,7 +45,7 @@ class Exports:
         if connection_id is not None:
             query = query.where(table.c.connection_id == connection_id)
         with self._database.begin() as connection:
-            return [Export(**row._mapping) for row in connection.execute(query)]
+            return [self._made(row) for row in connection.execute(query)]
 
     def any_of(self, mode: str) -> bool:
         """Whether there is one of that mode."""
@@ -139,9 +98,3 @@ class Exports:
                 )
             run_lines.forget(connection, export_id)
             connection.execute(sa.delete(table).where(table.c.id == export_id))
-
-
-def _found(row: Any) -> Export:
-    if row is None:
-        raise NotFoundError("export_unknown", "The export was deleted.", hint="tidemill export list")
-    return Export(**row._mapping)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from tidemill.errors import ConflictError, NotFoundError
+from tidemill.errors import ConflictError, NotFoundError, TidemillError
 from tidemill.store.database import Database
 
 Record = TypeVar("Record")
@@ -16,13 +16,15 @@ Record = TypeVar("Record")
 
 class Named(Generic[Record]):
     """The repository of such things. `table` has the columns id and name; `record` is made of a row; `what` they are
-    called, `command` the group of commands about them, and `makes` the one of these that makes one."""
+    called, `command` the group of commands about them, `makes` the one of these that makes one; `gone`: what has become
+    of one that was deleted."""
 
     table: ClassVar[sa.Table]
     record: ClassVar[type[Any]]
     what: ClassVar[str]
     command: ClassVar[str]
     makes: ClassVar[str] = "add"
+    gone: ClassVar[str] = "deleted"
     #: What may hold one that is to be deleted, and how that is seen.
     held: ClassVar[tuple[str, str]] = ("something", "")
 
@@ -51,8 +53,8 @@ class Named(Generic[Record]):
         try:
             with self._database.begin() as connection:
                 row = connection.execute(statement).first()
-        except exc.IntegrityError:
-            raise self._taken(name) from None
+        except exc.IntegrityError as error:
+            raise self._refused(error, name) from None
         return self._found(row)
 
     def assert_free(self, name: str) -> None:
@@ -100,11 +102,8 @@ class Named(Generic[Record]):
         try:
             with self._database.begin() as connection:
                 connection.execute(sa.delete(self.table).where(self.table.c.id == thing_id))
-        except exc.IntegrityError:
-            by, look = self.held
-            raise ConflictError(
-                f"{self._code}_in_use", f"The {self.what} is used by {by}.", hint=f"Delete them first: {look}"
-            ) from None
+        except exc.IntegrityError as error:
+            raise self._in_use(error) from None
 
     @property
     def _code(self) -> str:
@@ -120,9 +119,20 @@ class Named(Generic[Record]):
     def _found(self, row: Any) -> Record:
         if row is None:
             raise NotFoundError(
-                f"{self._code}_unknown", f"The {self.what} was deleted.", hint=f"tidemill {self.command} list"
+                f"{self._code}_unknown", f"The {self.what} was {self.gone}.", hint=f"tidemill {self.command} list"
             )
         return self._made(row)
+
+    def _refused(self, error: exc.IntegrityError, name: str) -> TidemillError:  # noqa: ARG002 - of those with more keys
+        """Why the database does not take one of that name."""
+        return self._taken(name)
+
+    def _in_use(self, error: exc.IntegrityError) -> ConflictError:  # noqa: ARG002 - of those that are held by several
+        """Why the database does not delete one."""
+        by, look = self.held
+        return ConflictError(
+            f"{self._code}_in_use", f"The {self.what} is used by {by}.", hint=f"Delete them first: {look}"
+        )
 
     def _taken(self, name: str) -> ConflictError:
         return ConflictError(

@@ -151,6 +151,6 @@ def test_a_channel_has_a_name_of_its_own(database: Database) -> None:
         Channels(database).get("none")
     assert Channels(database).get("OPS").name == "Ops"
     gone = Channels(database).get("ops")
-    Channels(database).remove(gone.id)
+    Channels(database).delete(gone.id)
     with pytest.raises(NotFoundError, match="removed"):
         Channels(database).change(gone.id, name="x")

@@ -186,7 +186,7 @@ def test_what_was_told_long_ago_is_forgotten_unless_it_lasts(database: Database,
 def test_a_channel_that_is_removed_takes_its_messages_with_it(database: Database) -> None:
     export, channel, found = made_export(database), made_channel(database), Troubles(database)
     found.seen(export.id, ALARM, BEGIN)
-    Channels(database).remove(channel.id)
+    Channels(database).delete(channel.id)
     assert found.over(export.id, [Cause.FAILED], now=BEGIN + HOUR)
     assert not Outbox(database).any_due()
 

@@ -67,19 +67,7 @@ def _field(field: Mapping[str, Any]) -> pa.Field:
     import pyarrow as pa
 
     kind = values.kind(field)
-    plain = {
-        "INT64": pa.int64(),
-        "FLOAT64": pa.float64(),
-        "NUMERIC": pa.decimal128(38, 9),
-        "BIGNUMERIC": pa.decimal256(76, 38),
-        "BOOL": pa.bool_(),
-        "BYTES": pa.binary(),
-        "TIMESTAMP": pa.timestamp("us", tz="UTC"),
-        "DATETIME": pa.timestamp("us"),
-        "DATE": pa.date32(),
-        "TIME": pa.time64("us"),
-        "INTERVAL": pa.month_day_nano_interval(),
-    }
+    plain = {**values.arrow_types(), "INTERVAL": pa.month_day_nano_interval()}
     if kind == "STRUCT":
         made = pa.struct([_field(inner) for inner in field.get("fields", ())])
     elif kind == "RANGE":

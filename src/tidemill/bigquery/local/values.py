@@ -10,6 +10,7 @@ import base64
 import binascii
 import datetime as dt
 import decimal
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -275,14 +276,16 @@ def table(rows: Sequence[Mapping[str, Any]], fields: Sequence[Field]) -> pa.Tabl
     return pa.Table.from_pylist(list(rows), schema=pa.schema([_arrow_field(field) for field in fields]))
 
 
-def _arrow_field(field: Field) -> pa.Field:
+@functools.cache
+def arrow_types() -> dict[str, pa.DataType]:
+    """What a value of each type is in Arrow; of others a text."""
     import pyarrow as pa
 
-    plain = {
+    return {
         "INT64": pa.int64(),
         "FLOAT64": pa.float64(),
         "NUMERIC": pa.decimal128(38, 9),
-        "BIGNUMERIC": pa.decimal128(38, 9),
+        "BIGNUMERIC": pa.decimal256(76, 38),
         "BOOL": pa.bool_(),
         "BYTES": pa.binary(),
         "TIMESTAMP": pa.timestamp("us", tz="UTC"),
@@ -290,6 +293,12 @@ def _arrow_field(field: Field) -> pa.Field:
         "DATE": pa.date32(),
         "TIME": pa.time64("us"),
     }
+
+
+def _arrow_field(field: Field) -> pa.Field:
+    import pyarrow as pa
+
+    plain = {**arrow_types(), "BIGNUMERIC": pa.decimal128(38, 9)}  # DuckDB has no larger one
     wanted = kind(field)
     if wanted == "STRUCT":
         arrow = pa.struct([_arrow_field(inner) for inner in field.get("fields", ())])
