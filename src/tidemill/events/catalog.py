@@ -55,24 +55,24 @@ def opened(
         storage.settle(connection)
         storage.sign_in(connection)
         connection.execute(f"ATTACH {duck.literal(dsn)} AS metadata (TYPE postgres, READ_ONLY)")
-        fresh = not _tables(connection, "metadata", f"schema_name = '{SCHEMA}' AND table_name = 'ducklake_metadata'")
+        fresh = not _found(connection, f"pg_tables WHERE schemaname = '{SCHEMA}' AND tablename = 'ducklake_metadata'")
         if fresh:  # before the catalog says that its files lie there
             storage.claim(connection, fresh=True)
         _attach(settings, storage, dsn, connection)
         if not fresh:
             storage.claim(connection, fresh=False)
-        if not _tables(connection, "lake", "table_name = 'commits'"):
+        if not _found(connection, f"{SCHEMA}.ducklake_table WHERE table_name = 'commits' AND end_snapshot IS NULL"):
             _create(connection)
     folders = [f"{settings.spill_path}{os.sep}", f"{settings.home_path / 'exports'}{os.sep}"]
     _lock_down(connection, [storage.path, *folders])
     return connection
 
 
-def _tables(connection: duckdb.DuckDBPyConnection, database: str, which: str) -> bool:
+def _found(connection: duckdb.DuckDBPyConnection, what: str) -> bool:
+    """Asked of PostgreSQL itself: DuckDB's list of tables would first read the columns of every table that there is."""
     # Fetched whole: a result that is left open keeps a transaction open in PostgreSQL, and others wait for it.
-    return bool(
-        connection.execute(f"SELECT 1 FROM duckdb_tables() WHERE database_name = '{database}' AND {which}").fetchall()
-    )
+    asked = duck.literal(f"SELECT 1 AS found FROM {what}")
+    return bool(connection.execute(f"SELECT found FROM postgres_query('metadata', {asked})").fetchall())
 
 
 def _attach(settings: Settings, storage: Storage, dsn: str, connection: duckdb.DuckDBPyConnection) -> None:
