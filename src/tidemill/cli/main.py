@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 something failed; 2 the command, a setting or a file must 
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 import traceback
@@ -91,6 +92,7 @@ def run(arguments: list[str] | None = None) -> None:
         sys.stdout.flush()
     except OSError as error:
         code = _unwritable(error)
+    gc.freeze()  # or Python would look for cycles, a quarter of a second long, in what goes with the process anyway
     sys.exit(code)
 
 
