@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,10 @@ pytest_plugins = [
 # The embedded BigQuery has no such quota, and tests cut what is small into many pieces.
 os.environ.setdefault("TIDEMILL_TABLE_CHANGES_BURST", "100000")
 
+# Hundreds of processes are started, and each would compile what it imports if none may keep it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # The machine may be slow; a property is not.
 settings.register_profile("tidemill", deadline=None)
 settings.load_profile("tidemill")
@@ -49,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.torture)
         if item.get_closest_marker("torture"):
             item.add_marker(pytest.mark.timeout(0))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all that they import stay to the end: Python need not look for cycles there."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
