@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -39,6 +40,7 @@ async def serve(directory: Path, listener: socket.socket, storage_port: int) -> 
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     keeping_house = asyncio.create_task(gate.keep_house())
+    gc.freeze()  # what is loaded now stays to the end: Python need not look for cycles there
     state = {"pid": os.getpid(), "port": port, "storage": storage, "secret": secret}
     atomic.write(directory / "state.json", json.dumps(state))
     await serving
