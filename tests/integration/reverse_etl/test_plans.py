@@ -314,3 +314,25 @@ def test_there_are_samples_of_each_operation(sync: Sync) -> None:
     sync.planner().plan(wanted)
     found = {op: [row.key for row in sync.planner().samples(wanted, op, 2)] for op in Op}
     assert found == {Op.ADDED: ["d", "e"], Op.UPDATED: ["b"], Op.DELETED: ["a"]}
+
+
+def test_the_last_digit_of_a_number_is_a_change(warehouse: Sync) -> None:
+    before = ["0.1", "0", "-0.000000001", "9" * 29 + "." + "9" * 9, "12345678901234567.123456789", "9007199254740993"]
+    after = [
+        "0.100000001",
+        "0.000000001",
+        "0",
+        "9" * 29 + "." + "9" * 8,
+        "12345678901234567.12345679",
+        "9007199254740992",
+    ]
+
+    def model(values: list[str]) -> str:
+        rows = [f"SELECT '{n}' AS id, NUMERIC '{value}' AS n" for n, value in enumerate(values)]
+        return " UNION ALL ".join([*rows, "SELECT 'none', NULL"])
+
+    warehouse.run(warehouse.wanted(model(before)))
+    planned, _ = warehouse.run(warehouse.wanted(model(before)))
+    assert planned.counts.unchanged == 7
+    planned, _ = warehouse.run(warehouse.wanted(model(after)))
+    assert (planned.counts.updated, planned.counts.unchanged) == (6, 1)
