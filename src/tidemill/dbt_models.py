@@ -150,7 +150,7 @@ class DbtModels:
             hint = "Test it in the project (unique, not_null), or name the columns: --key."
             raise ConfigError("model_key", f"The dbt project does not say what the key of {model.name} is.", hint=hint)
         origin = {"project": str(project_id), "model": model.unique_id}
-        described = given.get("description") or model.description[:10_000]
+        described = given.get("description") or model.description.replace("\0", "")[:10_000]
         return {**given, "table": str(model.relation), "key": tuple(key), "description": described, "dbt": origin}
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
-from tidemill.dbt import git, parse
+from tidemill.dbt import clear, git, parse
 from tidemill.dbt.spec import ProjectSpec
 from tidemill.errors import AccessError, ConfigError, NotFoundError, UnavailableError
 from tidemill.outbound.client import Http
@@ -52,7 +53,7 @@ def fetch(spec: ProjectSpec, means: Means) -> Fetched:
         A server does not answer.
     """
     token = spec.token.get_secret_value() if spec.token else None
-    catalog = _file(spec.catalog, means, token) if spec.catalog else None
+    catalog = _file(spec.catalog, means, token if _is_beside(spec) else None) if spec.catalog else None
     if spec.manifest:
         return Fetched(_file(spec.manifest, means, token), catalog)
     with tempfile.TemporaryDirectory(prefix="tidemill-dbt-") as scratch:
@@ -72,9 +73,16 @@ def fetch(spec: ProjectSpec, means: Means) -> Fetched:
                 host_key=spec.host_key,
                 known_hosts=means.known_hosts,
             )
+            parse.assert_no_way_out(clone)
             folder = git.within(clone, spec.subfolder)
         found = _of_folder(folder, spec, means, Path(scratch))
     return dataclasses.replace(found, catalog=catalog or found.catalog, revision=revision)
+
+
+def _is_beside(spec: ProjectSpec) -> bool:
+    """Whether the catalog is on the server that the token is for."""
+    place, catalog = urllib.parse.urlsplit(spec.manifest or ""), urllib.parse.urlsplit(spec.catalog or "")
+    return (place.scheme, place.netloc) == (catalog.scheme, catalog.netloc)
 
 
 def _of_folder(folder: Path, spec: ProjectSpec, means: Means, scratch: Path) -> Fetched:
@@ -83,7 +91,6 @@ def _of_folder(folder: Path, spec: ProjectSpec, means: Means, scratch: Path) -> 
         (file for file in (folder / "target/manifest.json", folder / "manifest.json") if file.is_file()), None
     )
     if written is not None:
-        git.within(folder, str(written.relative_to(folder)))
         beside = written.with_name("catalog.json")
         return Fetched(_bounded(written), _bounded(beside) if beside.is_file() else None)
     if not parse.is_project(folder):
@@ -132,6 +139,9 @@ def _bounded(file: Path) -> bytes:
 
 
 def _downloaded(url: str, http: Http, token: str | None) -> bytes:
+    parts = urllib.parse.urlsplit(url)
+    if token and parts.scheme == "http":
+        clear.assert_not(parts.scheme, _address(http, parts), token)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     answer = http.request("GET", url, headers=headers, most_bytes=MOST_BYTES)
     if answer.good:
@@ -147,3 +157,13 @@ def _downloaded(url: str, http: Http, token: str | None) -> bytes:
     if answer.status in range(300, 400):
         raise ConfigError("dbt_manifest", "The address leads on to another one.", hint="Give that one.")
     raise UnavailableError("dbt_manifest", f"The manifest cannot be read now ({said}).", hint="Try again later.")
+
+
+def _address(http: Http, parts: urllib.parse.SplitResult) -> str:
+    """Where the request will go, as far as that is known."""
+    try:
+        return http.guard.addresses(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))[0]
+    except OSError as error:
+        raise UnavailableError(
+            "dbt_manifest", f"{parts.hostname} cannot be found: {error}.", hint="Is it right?"
+        ) from None

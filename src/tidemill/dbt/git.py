@@ -13,14 +13,18 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tidemill.dbt import clear, processes
 from tidemill.errors import AccessError, ConfigError, NotFoundError, TidemillError, UnavailableError
 from tidemill.outbound.guard import Guard
 
 #: How long is waited for a connection, and for all of it.
 CONNECT_SECONDS, SECONDS = 30, 600
 #: git@github.com:people/project.git
-_SHORT = re.compile(r"^(?P<user>[A-Za-z0-9_.\-]+)@(?P<host>[A-Za-z0-9][A-Za-z0-9.\-]*):(?P<path>[^/:].*)$")
+_SHORT = re.compile(r"^(?P<user>[A-Za-z0-9_][A-Za-z0-9_.\-]*)@(?P<host>[A-Za-z0-9][A-Za-z0-9.\-]*):(?P<path>[^/:].*)$")
+#: Whom and where, as git and ssh read them too: they decode what begins with %.
+_NAMED = re.compile(r"^([A-Za-z0-9_][A-Za-z0-9_.\-]*@)?([A-Za-z0-9][A-Za-z0-9.\-]*|\[[0-9A-Fa-f:.]+\])(:\d+)?$")
 _PORTS = {"https": 443, "http": 80, "ssh": 22}
+_CREDENTIAL = "There is a credential in the address of the repository."
 #: Whom a token belongs to does not matter to GitHub, GitLab and Bitbucket, if there is a name.
 _ASKED = """#!/bin/sh
 case "$1" in Username*) echo x-access-token;; *) printf '%s\\n' "$TIDEMILL_GIT_TOKEN";; esac
@@ -68,7 +72,9 @@ def clone(
     except OSError as error:
         said = f"{host} cannot be found: {error}."
         raise UnavailableError("git_unreachable", said, hint="Is it the right address?") from None
-    options = ["-c", "credential.helper=", "-c", "core.hooksPath=/dev/null", "-c", "http.followRedirects=false"]
+    clear.assert_not(scheme, address, token)
+    options = ["-c", "http.lowSpeedLimit=1000", "-c", f"http.lowSpeedTime={2 * CONNECT_SECONDS}"]
+    options += ["-c", "credential.helper=", "-c", "core.hooksPath=/dev/null", "-c", "http.followRedirects=false"]
     options += ["-c", f"http.curloptResolve={host}:{port}:{address}"]
     words = ["clone", "--quiet", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules", "--template="]
     words += [f"--branch={branch}"] if branch else []
@@ -76,7 +82,7 @@ def clone(
     with tempfile.TemporaryDirectory(prefix="tidemill-git-") as folder:
         environment = _environment(Path(folder), token)
         if scheme == "ssh":
-            environment["GIT_SSH_COMMAND"] = _ssh(Path(folder), ssh_key, host_key, known_hosts)
+            environment["GIT_SSH_COMMAND"] = _ssh(Path(folder), host, address, ssh_key, host_key, known_hosts)
         with _told(host, branch, token or ssh_key):
             _git([*options, *words, "--", url, str(into)], environment)
             return _git(["-C", str(into), "rev-parse", "HEAD"], environment).strip()
@@ -100,15 +106,16 @@ def _server(url: str) -> tuple[str, str, int]:
         port = found.port
     except ValueError:
         found, port = urllib.parse.urlsplit(""), None
-    if found.scheme not in _PORTS or not found.hostname or not found.hostname[0].isalnum():
+    if found.password:
+        raise ConfigError("git_url", _CREDENTIAL, hint="Give the token by --token-file instead.")
+    if found.scheme not in _PORTS or not found.hostname or not _NAMED.match(found.netloc):
         raise ConfigError(
             "git_url",
             f"{url.rpartition('@')[2]!r} is no address of a Git repository.",
             hint="It looks like https://github.com/people/project.git, or git@github.com:people/project.git.",
         )
-    if found.password or (found.username and found.scheme != "ssh"):
-        hint = "Give the token by --token-file instead."
-        raise ConfigError("git_url", "There is a credential in the address of the repository.", hint=hint)
+    if found.username and found.scheme != "ssh":
+        raise ConfigError("git_url", _CREDENTIAL, hint="Give the token by --token-file instead.")
     return found.scheme, found.hostname, port or _PORTS[found.scheme]
 
 
@@ -129,14 +136,15 @@ def _environment(folder: Path, token: str | None) -> dict[str, str]:
     }
 
 
-def _ssh(folder: Path, key: str | None, host_key: str | None, known_hosts: Path) -> str:
-    """The command that connects."""
+def _ssh(folder: Path, host: str, address: str, key: str | None, host_key: str | None, known_hosts: Path) -> str:
+    """The command that connects: to the address that was looked at, and to no other."""
     hosts, strict = known_hosts, "accept-new"
     if host_key:
         hosts, strict = folder / "known_hosts", "yes"
         hosts.write_text(host_key.strip() + "\n")
     hosts.parent.mkdir(parents=True, exist_ok=True)
     words = ["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
+    words += ["-o", f"HostName={address}", "-o", f"HostKeyAlias={host}"]
     words += ["-o", f"UserKnownHostsFile={hosts}", "-o", f"StrictHostKeyChecking={strict}"]
     if key:
         file = folder / "key"
@@ -151,14 +159,8 @@ def _git(words: list[str], environment: Mapping[str, str]) -> str:
     if program is None:
         hint = "apt-get install git, or brew install git; or give a manifest: --manifest."
         raise ConfigError("git_missing", "There is no git on this machine.", hint=hint)
-    done = subprocess.run(  # noqa: S603 - no word of it is a shell's, and none that a user gives is an option
-        [program, *words],
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=SECONDS,
-        check=True,
-    )
+    done = processes.run([program, *words], environment, SECONDS)
+    done.check_returncode()
     return done.stdout.decode()
 
 

@@ -91,7 +91,7 @@ def read(text: bytes, *, what: str) -> InUse:
         catalog = base64.b64decode(found.catalog, validate=True) if found.catalog is not None else None
         made = InUse(found.name, base64.b64decode(found.manifest, validate=True), catalog, uses)
         made.known()
-    except (msgspec.MsgspecError, binascii.Error, zlib.error, ValueError) as error:
+    except (msgspec.MsgspecError, binascii.Error, zlib.error, ValueError, RecursionError) as error:
         raise ConfigError("in_use_invalid", f"{what} does not say what is in use: {error}", hint=_OTHER) from None
     return made
 

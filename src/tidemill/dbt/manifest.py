@@ -16,7 +16,7 @@ from tidemill.errors import ConfigError
 
 #: What stands in the warehouse as a table or view once it is built.
 BUILT = frozenset({"model", "seed", "snapshot"})
-_SCHEMA = re.compile(r"/dbt/(?P<artifact>[a-z-]+)/v(?P<version>\d+)\.json$")
+_SCHEMA = re.compile(r"/dbt/(?P<artifact>[a-z-]+)/v(?P<version>\d{1,6})\.json$")
 _T = TypeVar("_T")
 _WRITE = "dbt parse writes one into the project's folder target."
 
@@ -149,7 +149,7 @@ def _version(text: bytes, what: str, wanted: str) -> int:
     """Version of the artifact's schema; ConfigError if it is another artifact, or none."""
     try:
         said = artifacts.HEAD.decode(text).metadata.dbt_schema_version
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError("manifest_invalid", f"{what} is no {wanted} of dbt: {error}", hint=_WRITE) from None
     found = _SCHEMA.search(said)
     if found is None:
@@ -166,7 +166,7 @@ def _version(text: bytes, what: str, wanted: str) -> int:
 def _decoded(decoder: msgspec.json.Decoder[_T], text: bytes, what: str) -> _T:
     try:
         return decoder.decode(text)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError("manifest_invalid", f"{what} cannot be read: {error}", hint=_WRITE) from None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tidemill.dbt import processes
 from tidemill.errors import ConfigError, UnavailableError
 
 SECONDS = 600
@@ -61,6 +62,15 @@ def parse(
     return (scratch / "target" / "manifest.json").read_bytes()
 
 
+def assert_no_way_out(folder: Path) -> None:
+    """Raise ConfigError if a link of a repository leads out of it: to files of this machine."""
+    top = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(top):
+            said = f"{path.relative_to(folder)} is a link that leads out of the repository."
+            raise ConfigError("dbt_place", said, hint="Take it out, or give a manifest: --manifest.")
+
+
 def _command() -> list[str]:
     if importlib.util.find_spec("dbt") and importlib.util.find_spec("dbt.cli"):
         return [sys.executable, "-c", "from dbt.cli.main import cli; cli()"]
@@ -91,15 +101,7 @@ def _run(command: list[str], folder: Path, scratch: Path) -> None:
     options += ["--log-path", str(scratch / "logs"), *_QUIET]
     environment = {name: value for name, value in os.environ.items() if _PASSED_ON.match(name)}
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own project; no word of it is a shell's
-            [*command, *options],
-            cwd=folder,
-            env={**environment, "HOME": str(scratch)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        done = processes.run([*command, *options], {**environment, "HOME": str(scratch)}, SECONDS, folder=folder)
     except OSError as error:
         said = f"{command[0]} cannot be started: {error.strerror}."
         raise ConfigError("dbt_missing", said, hint="See the setting TIDEMILL_DBT.") from None

@@ -43,7 +43,7 @@ def read(text: bytes, *, what: str = "run_results.json") -> DbtRun:
     hint = "dbt run and dbt build write target/run_results.json."
     try:
         found = msgspec.json.decode(text, type=_RunResults)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError("run_results_invalid", f"{what} cannot be read: {error}", hint=hint) from None
     if "/run-results/" not in found.metadata.dbt_schema_version:
         raise ConfigError("run_results_invalid", f"{what} is no run_results.json of dbt.", hint=hint)

@@ -35,6 +35,9 @@ from tidemill.store.secrets import Secrets
 __all__ = ["Change", "DbtService", "Model", "ProjectView", "Refreshed", "Report", "Server", "read_in_use"]
 
 _log = logging.getLogger(__name__)
+#: What belongs to the place where a project was: a credential is not sent to another one.
+_OF_PLACE = ("folder", "git", "manifest", "catalog", "branch", "host_key", "ssh_key", "token")
+_BUG = ConfigError("bug", "Reading it failed; the server's log says why.", hint="Please report it.")
 #: Fields that say where a project is: it is read anew when one is changed.
 _PLACE = frozenset(ProjectSpec.model_fields) - {"name", "refresh"}
 
@@ -127,9 +130,7 @@ class DbtService:
         saved = self._projects.get(name)
         before = self._spec(saved).model_dump()
         if {"folder", "git", "manifest"} & set(fields):
-            before |= dict.fromkeys(("folder", "git", "manifest", "branch", "host_key", "ssh_key"), None) | {
-                "subfolder": ""
-            }
+            before |= dict.fromkeys(_OF_PLACE) | {"subfolder": ""}
         spec = specs.make({key: value for key, value in {**before, **fields}.items() if value is not None})
         if spec.name.lower() != saved.name.lower():
             self._projects.assert_free(spec.name)
@@ -157,6 +158,9 @@ class DbtService:
             self._refresh(saved)
         except TidemillError as error:
             _log.warning("the dbt project %s cannot be read: %s", saved.name, error)
+        except Exception:  # noqa: BLE001 - a bug of ours must not end the server: what else is due goes on
+            _log.exception("the dbt project %s cannot be read", saved.name)
+            self._projects.change(saved.id, error=_told(_BUG))
         return True
 
     def _refresh(self, saved: DbtProject) -> Refreshed:

@@ -236,7 +236,8 @@ def test_the_description_is_true(
     prepare(app, installation, people, crm)
     answer = client.ask("GET", "/api/v1/openapi.json")
     described = answer.json()
-    assert set(described["paths"]) == {"/api/v1/syncs/{name}/trigger", "/api/v1/syncs/{name}/runs/{number}"}
+    of_syncs = ("/api/v1/syncs/{name}/trigger", "/api/v1/syncs/{name}/runs/{number}")
+    assert set(described["paths"]) == {*of_syncs, "/api/v1/dbt/{name}/in-use", "/api/v1/dbt/{name}/readable"}
     assert client.ask("GET", "/api/v1/openapi.json").json() == described
     token = client.token()
 
@@ -247,7 +248,7 @@ def test_the_description_is_true(
         schema = {**content["schema"], "components": described["components"]}
         jsonschema.validate(answer.json(), schema)
 
-    trigger, run = described["paths"]
+    trigger, run = of_syncs
     for one in (token, None, client.token(Permission.SYNCS_READ)):
         check(client.ask("POST", TRIGGER, one), trigger, "post")
     check(client.trigger(token, json={"x": 1}), trigger, "post")

@@ -138,6 +138,31 @@ def test_one_that_is_due_is_read_once(app: App, tmp_path: Path) -> None:
     assert error["code"] == "dbt_manifest"
 
 
+def test_a_manifest_that_nobody_can_read_does_not_keep_others_waiting(app: App, tmp_path: Path) -> None:
+    for name in ("deep", "good"):
+        (tmp_path / f"{name}.json").write_bytes(Project().text())
+        app.dbt.add({"name": name, "manifest": str(tmp_path / f"{name}.json"), "refresh": 60}, by="me")
+    (tmp_path / "deep.json").write_bytes(Project().text()[:-1] + b', "macros": ' + b"[" * 100_000)
+    with app.database.begin() as connection:
+        from sqlalchemy import text
+
+        connection.execute(text("UPDATE tidemill.dbt_projects SET next_at = now() - interval '1 s'"))
+    assert app.dbt.refresh_due()
+    assert app.dbt.refresh_due()
+    assert not app.dbt.refresh_due()
+    error = app.dbt.get("deep").error
+    assert error is not None
+    assert error["code"] == "manifest_invalid"
+    assert app.dbt.get("good").error is None
+
+
+def test_a_token_stays_with_the_place_that_it_is_for(app: App, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_bytes(Project().text())
+    app.dbt.add({"name": "other", "manifest": str(tmp_path / "a.json"), "token": "s3cret"}, by="me")
+    assert app.dbt.edit("other", {"manifest": str(tmp_path / "b.json")}).secrets == ()
+
+
 @pytest.mark.parametrize(
     ("named", "kind", "said"),
     [

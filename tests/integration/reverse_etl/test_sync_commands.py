@@ -43,7 +43,7 @@ def test_a_destination_is_changed_by_its_name_with_the_options_of_its_tool(
     found = app.reverse_etl.destinations.get("crm-hook")
     assert found.settings["calls_per_second"] == 20
     assert "webhook" in said(installation, "destination", "add", "nothing", "x", code=4)
-    assert "--calls-per-second" in said(installation, "destination", "show-kind", "webhook")
+    assert "calls_per_second" in said(installation, "destination", "show-kind", "webhook")
 
 
 def test_a_sync_says_why_its_last_run_failed_and_what_to_do(

@@ -13,7 +13,7 @@ import pytest
 from tests import dbt_projects as projects
 from tests.dbt_projects import Project
 
-from tidemill.dbt import fetching, manifest, spec
+from tidemill.dbt import fetching, manifest, parse, spec
 from tidemill.dbt.fetching import Fetched, Means
 from tidemill.errors import AccessError, ConfigError, NotFoundError, UnavailableError
 from tidemill.outbound.client import Answer, Http
@@ -87,6 +87,37 @@ def test_a_token_is_sent_for_a_manifest(means: Means, tmp_path: Path) -> None:
     assert fetched(asked, manifest="https://ci.example.com/manifest.json", token="s3cret").manifest == b"{}"
     assert http.asked[0] == ("GET https://ci.example.com/manifest.json", {"Authorization": "Bearer s3cret"})
     http.close()
+
+
+def test_a_token_is_for_one_server(means: Means, tmp_path: Path) -> None:
+    http = _Http(Answer(200, {}, b"{}"))
+    asked = Means(http, means.stored, None, tmp_path)
+    for catalog in ("https://ci.example.com/catalog.json", "https://other.example.com/catalog.json"):
+        fetched(asked, manifest="https://ci.example.com/manifest.json", catalog=catalog, token="s3cret")
+    sent = {url.split()[1]: bool(headers) for url, headers in http.asked}
+    assert sent == {
+        "https://ci.example.com/manifest.json": True,
+        "https://ci.example.com/catalog.json": True,
+        "https://other.example.com/catalog.json": False,
+    }
+    http.close()
+
+
+@pytest.mark.parametrize("name", ["models/leak.sql", "target/catalog.json", "models"])
+def test_a_link_of_a_repository_that_leads_out_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s3cret")
+    repository = tmp_path / "repository"
+    link = repository / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(tmp_path if name == "models" else tmp_path / "secret")
+    with pytest.raises(ConfigError, match="leads out of the repository"):
+        parse.assert_no_way_out(repository)
+
+
+def test_a_link_within_a_repository_is_none_of_these(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("select 1")
+    (tmp_path / "b.sql").symlink_to("a.sql")
+    parse.assert_no_way_out(tmp_path)
 
 
 _DBT = """#!{python}

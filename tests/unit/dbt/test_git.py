@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import psutil
 import pytest
 
 from tidemill.dbt import git
@@ -148,7 +150,18 @@ def test_a_private_address_is_not_asked_unless_it_is_allowed(repository: Path, t
 
 @pytest.mark.parametrize(
     "url",
-    ["project", "file:///etc", "ftp://host/x", "https://", "ssh://-oProxyCommand=x/y", "https://a:b@host/x", "ext::sh"],
+    [
+        "project",
+        "file:///etc",
+        "ftp://host/x",
+        "https://",
+        "ssh://-oProxyCommand=x/y",
+        "https://a:b@host/x",
+        "ext::sh",
+        "ssh://127.0.0.1%3a2222%2fx@github.com/repo.git",
+        "ssh://git@github.com%2f@127.0.0.1/repo.git",
+        "https://github.com%00.example.com/x",
+    ],
 )
 def test_what_is_no_repositorys_address_is_refused(url: str, tmp_path: Path) -> None:
     error = refused(url, tmp_path)
@@ -203,6 +216,47 @@ def test_a_key_that_is_refused_is_told_without_the_key(tmp_path: Path) -> None:
     error = refused("git@127.0.0.1:project.git", tmp_path, ssh_key="another")
     assert isinstance(error, AccessError)
     assert "another" not in repr(vars(error))
+
+
+class Elsewhere(Guard):
+    """Says that a host has an address of ours."""
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        """See Guard."""
+        assert (host, port) == ("git.example.com", 22)
+        return ["192.0.2.7"]
+
+
+def test_ssh_connects_to_the_address_that_was_looked_at(ssh: Path, tmp_path: Path) -> None:
+    cloned("git@git.example.com:project.git", tmp_path, Elsewhere(), ssh_key="the key")
+    words = ssh.read_text().splitlines()
+    assert "HostName=192.0.2.7" in words
+    assert "HostKeyAlias=git.example.com" in words
+
+
+class Public(Guard):
+    """Says that a host is on the internet."""
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        """See Guard."""
+        assert host and port
+        return ["8.8.8.8"]
+
+
+def test_a_token_does_not_go_over_the_internet_in_clear_text(tmp_path: Path) -> None:
+    error = refused("http://git.example.com/project.git", tmp_path, Public(), token="s3cret")
+    assert error.code == "token_in_clear"
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_by_anybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git, "SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        error = refused(f"http://127.0.0.1:{silent.getsockname()[1]}/project.git", tmp_path, token="s3cret")
+    assert isinstance(error, UnavailableError)
+    left = [one for one in psutil.Process().children(recursive=True) if "git" in one.name()]
+    assert left == [], "and neither is who asked it"
 
 
 def test_a_link_does_not_lead_out_of_a_repository(tmp_path: Path) -> None:

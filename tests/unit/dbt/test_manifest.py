@@ -55,9 +55,21 @@ def test_a_version_that_is_not_known_yet_is_read() -> None:
     assert project.manifest().find("people").keys == (("id",),)
 
 
+DEEP = b"[" * 100_000
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (
+            b'{"metadata": {"dbt_schema_version": "https://x/dbt/manifest/v12.json"}, "macros": %s}' % DEEP,
+            "cannot be read|is no manifest",
+        ),
+        (b'{"metadata": %s}' % DEEP, "is no manifest of dbt"),
+        (
+            b'{"metadata": {"dbt_schema_version": "https://x/dbt/manifest/v%s.json"}}' % (b"9" * 5_000),
+            "does not say which version",
+        ),
         (b"", "is no manifest of dbt"),
         (b"<html>", "is no manifest of dbt"),
         (b"[]", "is no manifest of dbt"),

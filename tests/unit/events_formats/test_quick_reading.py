@@ -5,6 +5,7 @@ import itertools
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tidemill.errors import RowError
-from tidemill.events import files, opening
+from tidemill.events import files, opening, parse
 from tidemill.events.blocks import Liner
 from tidemill.events.formats import posthog_quick
 from tidemill.events.formats.event import Event
@@ -125,6 +126,7 @@ def test_usual_lines_are_read_at_once() -> None:
     assert quick["uuid"] == ["0", "1", "2"]
 
 
+NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 PIECES = [json.dumps(USUAL).encode(), b'{"event":"e","properties":', b"{", b"}", b"\n", b"\n", b"\n", b"\r", b" ", b","]
 PIECES += [b"[" * 501, b"]" * 501, b"\xff", b'"', b'{"a":']
 
@@ -133,12 +135,14 @@ PIECES += [b"[" * 501, b"]" * 501, b"\xff", b'"', b'{"a":']
 @settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example([PIECES[0], b"\n", b'{"a":', b"\n", b"{", b"}", b"}", PIECES[0], b"\n"])
 @example([PIECES[0], PIECES[0], b"\n", b"\n"])
+@example([PIECES[1], PIECES[0], PIECES[3]])
 @example([b'{"event":"e","properties":', b"\n", b"{", b"}", b"}", b"\n", PIECES[0], PIECES[0], b"\n"])
 def test_lines_at_once_or_one_by_one_is_all_the_same(tmp_path: Path, pieces: list[bytes]) -> None:
     path = tmp_path / "file"
     path.write_bytes(json.dumps(USUAL).encode() + b"\n" + b"".join(pieces))
-    at_once = parsed(path)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parse, "dt", Mock(datetime=Mock(now=lambda _: NOON), UTC=dt.UTC))  # of events without a time
+        at_once = parsed(path)
         patch.setattr(Liner, "lines", lambda *_: None)
         one_by_one = parsed(path)
     assert [table.to_pylist() for table in whole(at_once)] == [table.to_pylist() for table in whole(one_by_one)]
