@@ -23,6 +23,7 @@ from tidemill.destinations.port import (
     Partly,
     Record,
     Sending,
+    SomeRefused,
     Status,
     again,
     rejected,
@@ -319,7 +320,8 @@ def _once(line: Line, rows: _Rows, found: Found) -> BaseException | None:
         rows.unsure = rows.unsure or partly.unsure or isinstance(partly.__cause__, UnavailableError)
         return partly.__cause__
     except TidemillError as error:
-        rows.unsure = rows.unsure or isinstance(error, UnavailableError)
+        some = isinstance(error, SomeRefused) and len(rows.left) > 1
+        rows.unsure = rows.unsure or some or isinstance(error, UnavailableError)
         return error
     if len(outcomes) != len(rows.left):
         raise RuntimeError(f"{len(outcomes)} outcomes of {len(rows.left)} rows")

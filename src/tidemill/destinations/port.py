@@ -123,13 +123,14 @@ class Pace:
 class Record:
     """A row on its way. `row_key`: of the source model, as text. `identity`: the same each time that this version of
     the row is sent by this sync: by it a destination knows it again. `fields`: mapped and checked; of a deleted row,
-    those that are made of the key. `mode`: what the sync does."""
+    those that are made of the key. `mode`: what the sync does. `tried`: an earlier run may have sent this version."""
 
     row_key: str
     identity: str
     op: Op
     mode: Mode
     fields: Mapping[str, Any]
+    tried: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -177,6 +178,11 @@ class BatchRefused(TidemillError):  # noqa: N818 - the batch was refused: what f
     """The destination refused a whole call for what is in it, and did not say for which row: nothing of it is there."""
 
     exit_code = 6
+
+
+class SomeRefused(BatchRefused):
+    """Likewise, but of the call's rows some are there, and it is not known which. It is halved, too: so this is for
+    tools alone that know a row again. Others give outcomes that are unsure."""
 
 
 class Partly(Exception):  # noqa: N818 - the error is its cause
@@ -233,6 +239,8 @@ class Send(Protocol):
     ------
     BatchRefused
         The call was refused for its contents, and it is not known for which row. It is halved.
+    SomeRefused
+        Rows of it were refused, and it is not known which. It is halved, with the same identities.
     RetryableError, UnavailableError
         The call may pass later; with the second it may have passed. It is tried again, with the same identities.
     AccessError, ConfigError

@@ -303,7 +303,7 @@ def record_of(job: Job, row: PlanRow) -> Record | Outcome:
     fields = job.check(mapped, row.op)
     if isinstance(fields, Outcome):
         return fields
-    return Record(row.key, own, row.op, job.spec.mode, fields)
+    return Record(row.key, own, row.op, job.spec.mode, fields, tried=row.since < job.wanted.first_tried)
 
 
 def _read_ahead(planner: Planner, job: Job, pieces: list[Piece]) -> Iterator[tuple[Piece, list[PlanRow]]]:

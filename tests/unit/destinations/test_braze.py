@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -9,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import lines
 from tests.contract.api import Reply
 from tests.contract.apis.braze import BrazeApi
 from tests.unit.destinations import by_hand
 
+from tidemill.destinations import deliver
 from tidemill.destinations.braze import actions
 from tidemill.destinations.braze.config import BRAZE, BrazeSettings
-from tidemill.destinations.port import BatchRefused, Mode, Op, Outcome, Status
+from tidemill.destinations.port import WRITTEN, BatchRefused, Mode, Op, Outcome, Record, SomeRefused, Status
 from tidemill.errors import AccessError
 
 OPENAPI = json.loads((Path(__file__).parents[2] / "data/openapi/braze.json").read_text())
@@ -30,6 +34,11 @@ def api() -> Iterator[BrazeApi]:
 
 def user(number: int, op: Op = Op.ADDED, mode: Mode = Mode.UPSERT, **made: Any) -> Any:
     return by_hand.record(actions.USERS, {"external_id": f"u{number}", **made}, op, mode, str(number))
+
+
+def event(number: int, name: str) -> Record:
+    made = {"external_id": f"u{number}", "name": name, "time": "2026-11-01T12:00:00Z"}
+    return by_hand.record(actions.EVENTS, made, key=str(number))
 
 
 def sent(api: BrazeApi, path: str = "/users/track") -> list[Any]:
@@ -130,15 +139,71 @@ def test_each_row_that_is_named_is_set_aside_with_its_own_words() -> None:
     [
         {"message": "Something failed."},
         {"message": "Bad.", "errors": [{"type": "bad", "input_array": "events", "index": 0}]},
-        {"message": "success", "errors": ["bad"]},
-        {"message": "success", "errors": [{"type": "bad", "input_array": "purchases", "index": 0}]},
-        {"message": "success", "errors": [{"type": "bad", "input_array": "events", "index": 2}]},
+        {"message": "success", "events_processed": 0, "errors": ["bad"]},
         {},
     ],
 )
-def test_errors_of_nobody_knows_which_row_count_for_none_as_written(said: dict[str, Any]) -> None:
-    with pytest.raises(BatchRefused):
+def test_a_call_of_which_nothing_was_taken_is_refused(said: dict[str, Any]) -> None:
+    with pytest.raises(BatchRefused) as caught:
         actions.outcomes(said, "events", 2)
+    assert not isinstance(caught.value, SomeRefused)
+
+
+_UNNAMED = [
+    {"message": "success", "errors": ["bad"]},
+    {"message": "success", "errors": [{"type": "bad", "input_array": "purchases", "index": 0}]},
+    {"message": "success", "errors": [{"type": "bad", "input_array": "events", "index": 2}]},
+]
+
+
+@pytest.mark.parametrize("said", _UNNAMED)
+def test_errors_of_nobody_knows_which_row_count_for_none_as_written(said: dict[str, Any]) -> None:
+    found = actions.outcomes(said, "events", 2)
+    assert [(one.status, one.unsure) for one in found] == [(Status.RETRY, True)] * 2
+    with pytest.raises(SomeRefused):
+        actions.outcomes(said, "attributes", 2)
+
+
+def test_errors_of_nobody_knows_which_row_are_of_the_only_one_that_is_left() -> None:
+    named = {"type": "old", "input_array": "events", "index": 0}
+    found = actions.outcomes({"message": "success", "errors": [named, "bad"]}, "events", 2)
+    assert [one.status for one in found] == [Status.REJECTED, Status.REJECTED]
+
+
+def test_as_many_as_braze_counts_are_written_whatever_else_it_says() -> None:
+    said = {"message": "success", "events_processed": 2, "errors": ["odd"]}
+    assert actions.outcomes(said, "events", 2) == [WRITTEN] * 2
+
+
+class _Nameless:
+    """Takes events but those called bad, and does not say which these were."""
+
+    def __init__(self) -> None:
+        self.there: collections.Counter[str] = collections.Counter()
+
+    def track(self, body: bytes, _: int) -> dict[str, Any]:
+        events = json.loads(body)["events"]
+        good = [event for event in events if event["name"] != "bad"]
+        self.there.update(event["external_id"] for event in good)
+        errors = {"errors": [{"type": "not valid", "input_array": "events"}]} if len(good) < len(events) else {}
+        return {"message": "success", **errors}
+
+
+def test_events_of_a_call_that_was_taken_in_part_are_not_sent_again_in_the_run_and_then_each_by_itself() -> None:
+    braze, told = _Nameless(), {}
+    line = lines.unpaced(braze, actions.EVENTS, lambda _: None)
+
+    def run(**changes: Any) -> None:
+        rows = [event(n, "bad" if n == 5 else "ok") for n in range(8)]
+        changed = [dataclasses.replace(row, **changes) for row in rows]
+        deliver.deliver(line, changed, lambda some: told.update({row.row_key: one for row, one in some}))
+
+    run()
+    assert set(braze.there.values()) == {1}
+    assert {(one.status, one.code, one.unsure) for one in told.values()} == {(Status.RETRY, "braze_unclear", True)}
+    run(tried=True)
+    assert set(braze.there.values()) == {2}
+    assert [key for key, one in told.items() if one.status is not Status.WRITTEN] == ["5"]
 
 
 def test_rows_that_wait_for_the_end_of_a_maintenance_are_not_sent_twice(api: BrazeApi) -> None:

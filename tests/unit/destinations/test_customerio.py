@@ -15,7 +15,7 @@ from tests.unit.destinations import by_hand
 
 from tidemill.destinations.customerio import actions
 from tidemill.destinations.customerio.config import CUSTOMERIO, CustomerioSettings
-from tidemill.destinations.port import Action, BatchRefused, Mode, Op, Status
+from tidemill.destinations.port import Action, Mode, Op, SomeRefused, Status
 from tidemill.errors import AccessError, ConfigError
 
 ACTIONS = {action.name: action for action in CUSTOMERIO.actions}
@@ -154,7 +154,7 @@ def test_each_row_that_is_named_is_set_aside_with_its_own_words() -> None:
 
 @pytest.mark.parametrize("errors", [["bad"], [{"reason": "bad"}], [{"batch_index": 2}], [{"batch_index": 0}, "bad"]])
 def test_errors_of_nobody_knows_which_row_count_for_none_as_written(errors: list[Any]) -> None:
-    with pytest.raises(BatchRefused):
+    with pytest.raises(SomeRefused):
         actions.outcomes(errors, 2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from tidemill.destinations.port import (
     Outcome,
     Record,
     Sending,
+    SomeRefused,
     Status,
     again,
     rejected,
@@ -88,6 +90,23 @@ def test_a_row_that_is_refused_after_a_call_that_may_have_passed_stays_unsure(na
         ("2", Status.WRITTEN, False),
         ("3", Status.WRITTEN, False),
     ]
+
+
+def test_a_row_that_is_refused_after_a_call_of_which_some_were_taken_is_unsure() -> None:
+    calls: list[int] = []
+
+    def send(_client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        calls.append(len(batch))
+        if any(sending.record.row_key == "2" for sending in batch):
+            raise SomeRefused("no", "One of them is wrong.")
+        return [WRITTEN] * len(batch)
+
+    action = dataclasses.replace(Tool().action(), send=send)
+    found = delivered(action, [record(number) for number in range(4)])
+    assert [key for key, one in found.items() if one.status is Status.WRITTEN] == ["0", "1", "3"]
+    assert (found["2"].status, found["2"].unsure) == (Status.REJECTED, True)
+    alone = delivered(action, [record(2)])
+    assert not alone["2"].unsure
 
 
 def test_a_destination_that_is_down_is_left_alone_after_some_calls() -> None:

@@ -12,7 +12,7 @@ from tests.unit.destinations import by_hand
 
 from tidemill.destinations.iterable import actions
 from tidemill.destinations.iterable.config import ITERABLE, IterableSettings
-from tidemill.destinations.port import Action, BatchRefused, Mode, Op, Outcome, Record, Status
+from tidemill.destinations.port import Action, Mode, Op, Outcome, Record, SomeRefused, Status
 from tidemill.errors import AccessError, ConfigError
 
 
@@ -168,7 +168,7 @@ def test_users_and_events_that_an_answer_names(said: dict[str, Any], expected: l
     ],
 )
 def test_more_failures_than_are_named_count_for_no_row_as_written(said: Any) -> None:
-    with pytest.raises(BatchRefused):
+    with pytest.raises(SomeRefused):
         actions.outcomes(said, ROWS)
 
 

@@ -16,7 +16,7 @@ from tests.unit.destinations import by_hand
 
 from tidemill.destinations.mixpanel import actions
 from tidemill.destinations.mixpanel.config import MIXPANEL, MixpanelSettings
-from tidemill.destinations.port import Action, BatchRefused, Mode, Op, Status
+from tidemill.destinations.port import Action, Mode, Op, SomeRefused, Status
 from tidemill.errors import AccessError, ConfigError
 
 OPENAPI = json.loads((Path(__file__).parents[2] / "data/openapi/mixpanel.json").read_text())["paths"]
@@ -128,7 +128,7 @@ def test_each_record_that_is_named_is_set_aside_with_its_own_words(name: str) ->
     ],
 )
 def test_an_answer_that_does_not_account_for_each_record_counts_for_none_as_written(said: Any) -> None:
-    with pytest.raises(BatchRefused):
+    with pytest.raises(SomeRefused):
         actions.outcomes(said, IDS)
 
 

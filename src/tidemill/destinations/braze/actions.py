@@ -25,6 +25,8 @@ from tidemill.destinations.port import (
     Progress,
     Record,
     Sending,
+    SomeRefused,
+    again,
     rejected,
 )
 
@@ -112,6 +114,11 @@ def group(record: Record) -> str:
     return _known_by(record) if record.op is Op.DELETED else ""
 
 
+def tried(record: Record) -> bool | None:
+    """An event or a purchase that comes again goes by itself: so none comes a third time for another one's error."""
+    return record.tried or None
+
+
 def send_users(client: BrazeClient, batch: Sequence[Sending]) -> Sequence[Outcome]:
     """Send attributes, or delete."""
     if batch[0].record.op is not Op.DELETED:
@@ -142,10 +149,15 @@ def outcomes(said: dict[str, Any], array: str, number: int) -> list[Outcome]:
     """Of an answer: with the message `success` all are written but those that it names; with `queued` all are, when
     Braze has ended its maintenance; with another none is.
 
+    If it is not said of which rows errors are, events and purchases are not sent again now: those that were taken would
+    be there twice.
+
     Raises
     ------
     BatchRefused
-        There are errors, and it is not said of which rows.
+        None was taken, and it is not said for which row.
+    SomeRefused
+        Attributes of some users were not taken, and it is not said whose.
     """
     found = [WRITTEN] * number
     message, errors = str(said.get("message") or "no message"), said.get("errors")
@@ -156,11 +168,21 @@ def outcomes(said: dict[str, Any], array: str, number: int) -> list[Outcome]:
             found[index] = rejected("braze_rejected", str(error.get("type") or error)[:500])
         else:
             unnamed.append(str(error)[:500])
-    if message.lower() in _TAKEN and not unnamed:
+    left, taken = found.count(WRITTEN), said.get(f"{array}_processed")
+    was_taken = message.lower() in _TAKEN
+    if not left or (was_taken and (not unnamed or taken == left)):
         return found
-    if WRITTEN not in found:
-        return found
-    raise BatchRefused(_REFUSED, f"Braze answers: {'; '.join([message, *unnamed])[:500]}.")
+    told = f"Braze answers: {'; '.join([message, *unnamed])[:500]}."
+    if not was_taken or taken == 0:
+        raise BatchRefused(_REFUSED, told)
+    if left == 1:
+        return [rejected(_REFUSED, told) if outcome is WRITTEN else outcome for outcome in found]
+    if array == "attributes":
+        raise SomeRefused(_REFUSED, told)
+    unclear = again(
+        "braze_unclear", f"Braze did not take some of {left} rows, and does not say which. {told}", unsure=True
+    )
+    return [unclear if outcome is WRITTEN else outcome for outcome in found]
 
 
 _WHO = (
@@ -224,6 +246,8 @@ EVENTS = Action(
     modes=(Mode.INSERT, Mode.UPSERT),
     limits=_LIMITS,
     check=check,
+    group=tried,
+    distinct=tried,
     encode=encode_happening,
     send=_sends("events"),
 )
@@ -245,6 +269,8 @@ PURCHASES = Action(
     modes=(Mode.INSERT, Mode.UPSERT),
     limits=_LIMITS,
     check=check,
+    group=tried,
+    distinct=tried,
     encode=encode_happening,
     send=_sends("purchases"),
 )

@@ -15,7 +15,6 @@ from tidemill.destinations.fields import INVALID, moment
 from tidemill.destinations.port import (
     WRITTEN,
     Action,
-    BatchRefused,
     Field,
     Kind,
     Limits,
@@ -24,6 +23,7 @@ from tidemill.destinations.port import (
     Outcome,
     Record,
     Sending,
+    SomeRefused,
     rejected,
 )
 
@@ -150,7 +150,7 @@ def outcomes(errors: Sequence[Any], number: int) -> list[Outcome]:
 
     Raises
     ------
-    BatchRefused
+    SomeRefused
         One says of none: it is not known which rows were taken.
     """
     found = [WRITTEN] * number
@@ -162,7 +162,7 @@ def outcomes(errors: Sequence[Any], number: int) -> list[Outcome]:
         else:
             unnamed.append(_told(error))
     if unnamed and WRITTEN in found:
-        raise BatchRefused("customerio_refused", f"Customer.io answers: {'; '.join(unnamed)[:500]}")
+        raise SomeRefused("customerio_refused", f"Customer.io answers: {'; '.join(unnamed)[:500]}")
     return found
 
 

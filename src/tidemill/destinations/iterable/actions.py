@@ -16,7 +16,6 @@ from tidemill.destinations.iterable import client as clients
 from tidemill.destinations.port import (
     WRITTEN,
     Action,
-    BatchRefused,
     Field,
     Kind,
     Limits,
@@ -25,6 +24,7 @@ from tidemill.destinations.port import (
     Outcome,
     Record,
     Sending,
+    SomeRefused,
     again,
     rejected,
 )
@@ -105,16 +105,16 @@ def outcomes(said: Any, rows: Sequence[Mapping[str, Any]]) -> list[Outcome]:
 
     Raises
     ------
-    BatchRefused
+    SomeRefused
         It counts more failures than it names, or says nothing.
     """
     if not isinstance(said, dict) or not (isinstance(said.get("failCount"), int) or said.get("code") == "Success"):
-        raise BatchRefused("iterable_refused", f"{clients.WHO} does not say what it took: {str(said)[:300]}")
+        raise SomeRefused("iterable_refused", f"{clients.WHO} does not say what it took: {str(said)[:300]}")
     emails, ids, events = _named(said, "Emails"), _named(said, "UserIds"), set(said.get("disallowedEventNames") or ())
     found = [_outcome(row, emails, ids, events) for row in rows] if emails or ids or events else [WRITTEN] * len(rows)
     failures = said.get("failCount") or 0
     if failures > len(found) - found.count(WRITTEN):
-        raise BatchRefused("iterable_refused", f"{clients.WHO} did not take {failures} of {len(rows)} rows.")
+        raise SomeRefused("iterable_refused", f"{clients.WHO} did not take {failures} of {len(rows)} rows.")
     return found
 
 

@@ -18,7 +18,6 @@ from tidemill.destinations.fields import moment
 from tidemill.destinations.port import (
     WRITTEN,
     Action,
-    BatchRefused,
     Field,
     Kind,
     Limits,
@@ -27,6 +26,7 @@ from tidemill.destinations.port import (
     Progress,
     Record,
     Sending,
+    SomeRefused,
     rejected,
 )
 from tidemill.errors import RetryableError, UnavailableError
@@ -111,7 +111,7 @@ def refusals(errors: Sequence[Mapping[str, Any]], failed: int, records: Sequence
 
     Raises
     ------
-    BatchRefused
+    SomeRefused
         Profiles failed, and it is not known which: the rest must not count as written.
     """
     by_id = {
@@ -135,7 +135,7 @@ def refusals(errors: Sequence[Mapping[str, Any]], failed: int, records: Sequence
         else:
             found[number] = rejected(_REFUSED, _told(error))
     if unknown or len(found) < min(failed, len(records)):
-        raise BatchRefused(_REFUSED, unknown or f"Klaviyo refuses {failed} profiles, and does not say which.")
+        raise SomeRefused(_REFUSED, unknown or f"Klaviyo refuses {failed} profiles, and does not say which.")
     return found
 
 

@@ -16,7 +16,6 @@ from tidemill.destinations.mixpanel import client as clients
 from tidemill.destinations.port import (
     WRITTEN,
     Action,
-    BatchRefused,
     Field,
     Kind,
     Limits,
@@ -25,6 +24,7 @@ from tidemill.destinations.port import (
     Outcome,
     Record,
     Sending,
+    SomeRefused,
     rejected,
 )
 
@@ -93,7 +93,7 @@ def outcomes(said: Any, identities: Sequence[str]) -> list[Outcome]:
 
     Raises
     ------
-    BatchRefused
+    SomeRefused
         It does not say of all that they were taken, or which were not.
     """
     number = len(identities)
@@ -131,8 +131,8 @@ def _index(error: Any, identities: Sequence[str]) -> int | None:
     return identities.index(identity) if identity in identities else None
 
 
-def _refused(why: str) -> BatchRefused:
-    return BatchRefused("mixpanel_refused", f"{clients.WHO} {why}.")
+def _refused(why: str) -> SomeRefused:
+    return SomeRefused("mixpanel_refused", f"{clients.WHO} {why}.")
 
 
 _ALL = (Mode.UPSERT, Mode.INSERT, Mode.UPDATE, Mode.MIRROR, Mode.DELETE)

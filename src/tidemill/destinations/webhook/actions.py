@@ -11,12 +11,12 @@ import msgspec
 from tidemill.destinations.port import (
     WRITTEN,
     Action,
-    BatchRefused,
     Limits,
     Mode,
     Outcome,
     Record,
     Sending,
+    SomeRefused,
     again,
     rejected,
 )
@@ -45,7 +45,7 @@ def outcomes(said: Any, number: int) -> list[Outcome]:
 
     Raises
     ------
-    BatchRefused
+    SomeRefused
         There is an error, and it does not say of which row.
     """
     found = [WRITTEN] * number
@@ -53,7 +53,7 @@ def outcomes(said: Any, number: int) -> list[Outcome]:
     for error in errors if isinstance(errors, list) else [errors] if errors else ():
         index = _index(error, number)
         if index is None:
-            raise BatchRefused("webhook_refused", f"The answer names no row of the request: {json.dumps(error)[:500]}")
+            raise SomeRefused("webhook_refused", f"The answer names no row of the request: {json.dumps(error)[:500]}")
         told = error if isinstance(error, dict) else {"reason": error}
         reason = str(told.get("reason") or json.dumps(error))[:500]
         after = told.get("after")
