@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tidemill.destinations.port import Action, Field, Kind, Op, Outcome, rejected
@@ -26,11 +26,15 @@ def checker(action: Action) -> Check:
     by it: that of kinds `any` and `object`, and of names that the action does not know.
     """
     known = {field.name: (field, _reader(field)) for field in action.fields}
+    others = {name: field.name for field in action.fields for name in field.also if name not in known}
+    spread = tuple(field.name for field in action.fields if field.spread)
     required = tuple(field.name for field in action.fields if field.required)
     for_delete = tuple(field.name for field in action.fields if field.on_delete)
 
     def check(fields: Mapping[str, Any], op: Op) -> dict[str, Any] | Outcome:
         found: dict[str, Any] = {}
+        if others or spread:
+            fields = _by_own_names(fields, others, spread)
         for name, value in fields.items():
             field, read = known.get(name, (None, None))
             if field is None or read is None:
@@ -51,6 +55,21 @@ def checker(action: Action) -> Check:
         return found
 
     return check
+
+
+def _by_own_names(fields: Mapping[str, Any], others: Mapping[str, str], spread: Iterable[str]) -> Mapping[str, Any]:
+    """What a mapping gave, by the names of the action. What stands by itself goes before a member of an object."""
+    inside: dict[str, Any] = {}
+    for name in spread:
+        if isinstance(fields.get(name), dict):
+            inside.update(fields[name])
+            fields = {key: value for key, value in fields.items() if key != name}
+    given = {**inside, **fields}
+    return {
+        others.get(name, name): value
+        for name, value in given.items()
+        if name not in others or others[name] not in given
+    }
 
 
 def _wrong(message: str) -> Outcome:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tidemill.destinations import described, registry
-from tidemill.destinations.port import Action, Destination
+from tidemill.destinations.port import Action, Destination, Field
 
 FOLDER = Path("docs") / "reference" / "destinations"
 _MADE = "<!-- Made of the destination's README and definition, by python -m tidemill.destinations.pages -->\n"
@@ -74,12 +74,15 @@ def _action(action: Action) -> Iterator[str]:
     if action.more:
         yield f"- Fields: {'these, and any other names' if action.fields else 'any names'}."
     yield ""
-    rows = [
-        (f"`{one.name}`", described.kind(one), described.needed(action, one), one.description) for one in action.fields
-    ]
+    rows = [(f"`{one.name}`", described.kind(one), described.needed(action, one), _told(one)) for one in action.fields]
     if rows:
         yield from _table(("field", "kind", "required", "what it is"), rows)
         yield ""
+
+
+def _told(field: Field) -> str:
+    also = f" In mappings of Segment's: {', '.join(f'`{name}`' for name in field.also)}." if field.also else ""
+    return field.description + also
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -80,7 +80,8 @@ class Field:
     `multiple`: a list of such values. `mapping`: what is proposed for it, in the mapping language. `names`: columns
     that are proposed for it, if the model has one. `longest`: characters, of a text. `personal`: an id, address or
     number of a person, which is blotted out in samples. `on_delete`: needed to delete a row, of which only the key is
-    known.
+    known. `also`: names that it has in mappings of Segment's. `spread`: an object whose members stand for fields of
+    their names, as mappings of Segment's have it.
     """
 
     name: str
@@ -95,6 +96,8 @@ class Field:
     longest: int | None = None
     personal: bool = False
     on_delete: bool = False
+    also: tuple[str, ...] = ()
+    spread: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

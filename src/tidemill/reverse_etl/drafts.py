@@ -123,7 +123,9 @@ def check(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[
             "Nothing is mapped: the rows would be sent without a field.",
             hint=f"Add --map FIELD=COLUMN, or --suggest; --map 'FIELD=*' is the whole row. {_columns(columns)}",
         )
-    missing = [field.name for field in action.fields if field.required and field.name not in made.mapping]
+    missing = [
+        field.name for field in action.fields if field.required and not {field.name, *field.also} & set(made.mapping)
+    ]
     if missing and not any(name.startswith(("@", "__segment_internal_directive")) for name in made.mapping):
         raise ConfigError(
             "mapping_incomplete",

@@ -67,6 +67,11 @@ def test_updates_make_no_users(api: BrazeApi) -> None:
     assert api.asked[0].headers["x-braze-batch"] == "true"
 
 
+def test_a_mapping_may_say_that_users_who_are_missing_are_not_made(api: BrazeApi) -> None:
+    by_hand.delivered(BRAZE, api.settings(), actions.USERS, [user(1, _update_existing_only=True)])
+    assert sent(api)[0]["attributes"] == [{"external_id": "u1", "_update_existing_only": True}]
+
+
 def test_events_and_purchases_have_times_in_utc(api: BrazeApi) -> None:
     made = {"email": "a@example.com", "time": "2026-11-01T14:00:00+02:00", "update_existing_only": "true"}
     event = by_hand.record(actions.EVENTS, {**made, "name": "rented"})

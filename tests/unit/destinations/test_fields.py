@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tidemill.destinations import fields
+from tidemill.destinations import fields, registry
 from tidemill.destinations.port import Action, Field, Kind, Limits, Mode, Op, Outcome
 
 ACTION = Action(
@@ -26,3 +26,44 @@ def test_a_time_that_no_calendar_has_is_refused(value: Any) -> None:
     found = fields.checker(ACTION)({"at": value}, Op.ADDED)
     assert isinstance(found, Outcome)
     assert found.code == fields.INVALID
+
+
+PASTED = [
+    (
+        "braze",
+        "users",
+        {"external_id": "u1", "custom_attributes": {"plan": "pro", "email": "b@example.com"}, "email": "a@example.com"},
+        {"external_id": "u1", "plan": "pro", "email": "a@example.com"},
+    ),
+    ("braze", "events", {"name": "n", "time": 1, "_update_existing_only": True}, {"update_existing_only": True}),
+    ("clevertap", "profile", {"identity": "u1", "profileData": {"plan": "pro"}}, {"profile_data": {"plan": "pro"}}),
+    ("customerio", "people", {"id": "u1", "custom_attributes": {"plan": "pro"}}, {"id": "u1", "plan": "pro"}),
+    ("customerio", "events", {"person_id": "u1", "name": "n", "data": {"a": 1}}, {"id": "u1", "attributes": {"a": 1}}),
+    ("mixpanel", "profiles", {"user_id": "u1", "traits": {"plan": "pro"}}, {"distinct_id": "u1", "plan": "pro"}),
+    ("iterable", "users", {"userId": "u1", "dataFields": {"plan": "pro"}}, {"userId": "u1", "plan": "pro"}),
+    ("segment", "track", {"user_id": "u1", "event_name": "Signed"}, {"event": "Signed"}),
+    ("posthog", "capture", {"distinct_id": "u1", "event_name": "Signed"}, {"event": "Signed"}),
+    ("amplitude", "identify", {"user_id": "u1", "user_properties": {"a": 1}}, {"properties": {"a": 1}}),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "pasted", "expected"), PASTED)
+def test_fields_are_known_by_their_names_in_mappings_of_segments(
+    kind: str, name: str, pasted: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    found = fields.checker(registry.get(kind).action(name))(pasted, Op.ADDED)
+    assert not isinstance(found, Outcome)
+    assert found == {**found, **expected}
+    assert not {"custom_attributes", "traits", "dataFields", "data", "event_name", "profileData"} & set(found)
+
+
+def test_a_field_that_is_named_twice_has_the_value_of_its_own_name() -> None:
+    check = fields.checker(registry.get("segment").action("track"))
+    found = check({"user_id": "u1", "event": "own", "event_name": "other"}, Op.ADDED)
+    assert found == {"user_id": "u1", "event": "own"}
+
+
+def test_what_is_to_be_an_object_of_attributes_and_is_none_is_refused() -> None:
+    found = fields.checker(registry.get("braze").action("users"))({"custom_attributes": "pro"}, Op.ADDED)
+    assert isinstance(found, Outcome)
+    assert "custom_attributes" in found.message

@@ -7,6 +7,7 @@ as Amplitude's own libraries do: so they have an insert_id, and what is wrong wi
 
 from __future__ import annotations
 
+import dataclasses
 import urllib.parse
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -275,7 +276,7 @@ IDENTIFY = Action(
     fields=(
         USER_ID,
         DEVICE_ID,
-        _PROPERTIES,
+        dataclasses.replace(_PROPERTIES, also=("user_properties",)),
         _SET_ONCE,
         _UNSET,
         Field("add", "Add", "Numbers that are added to properties.", Kind.OBJECT),
@@ -301,7 +302,7 @@ GROUP = Action(
     fields=(
         Field("group_type", "Group type", "Such as company.", required=True),
         Field("group_value", "Group value", "Your id of the group.", required=True, names=("account_id", "company_id")),
-        _PROPERTIES,
+        dataclasses.replace(_PROPERTIES, also=("group_properties",)),
         _SET_ONCE,
         _UNSET,
     ),

@@ -47,6 +47,7 @@ _DELETED = {
 }
 #: Which of several users of one address is deleted: without it none is.
 _FIRST = ["identified", "most_recently_updated"]
+_ONLY_KNOWN = "_update_existing_only"
 _REFUSED = "braze_refused"
 #: Messages of calls that were taken (Braze's page "Errors and responses").
 _TAKEN = frozenset({"success", "queued"})
@@ -76,7 +77,7 @@ def encode_user(record: Record) -> bytes:
         return _encoder.encode({"email": value, "prioritization": _FIRST} if name == "email" else value)
     user = {name: _without_nulls(value) if _nests(value) else value for name, value in _named(record).items()}
     # Without it, a user who is known by an alias alone is not made.
-    user["_update_existing_only"] = record.mode is Mode.UPDATE
+    user[_ONLY_KNOWN] = record.mode is Mode.UPDATE or user.get(_ONLY_KNOWN, False)
     return _encoder.encode(user)
 
 
@@ -84,7 +85,7 @@ def encode_happening(record: Record) -> bytes:
     """An event or a purchase."""
     found = _named(record)
     found["time"] = moment(found["time"]).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    found["_update_existing_only"] = found.pop("update_existing_only", False)
+    found[_ONLY_KNOWN] = found.pop("update_existing_only", False)
     if "properties" in found:
         found["properties"] = _without_nulls(found["properties"])
     return _encoder.encode(found)
@@ -215,14 +216,30 @@ _TIME = Field(
 )
 _APP = Field("app_id", "App", "The app's identifier in Braze.")
 _PROPERTIES = Field("properties", "Properties", "What else is to be known of it.", Kind.OBJECT)
-_EXISTING = Field("update_existing_only", "Known users only", "Leave it, if there is no such user.", Kind.BOOLEAN)
+_EXISTING = Field(
+    "update_existing_only",
+    "Known users only",
+    "Leave it, if there is no such user.",
+    Kind.BOOLEAN,
+    also=(_ONLY_KNOWN,),
+)
 
 USERS = Action(
     name="users",
     title="Update users",
     description="Attributes of users: each field that is mapped is one. Null removes an attribute. "
     "A deleted row deletes the user, for good.",
-    fields=_WHO,
+    fields=(
+        *_WHO,
+        Field(
+            "custom_attributes",
+            "Custom attributes",
+            "An object, each member of which is an attribute.",
+            Kind.OBJECT,
+            spread=True,
+        ),
+        Field(_ONLY_KNOWN, "Known users only", "Leave it, if there is no such user.", Kind.BOOLEAN),
+    ),
     more=True,
     modes=(Mode.UPSERT, Mode.UPDATE, Mode.INSERT, Mode.MIRROR, Mode.DELETE),
     limits=_LIMITS,

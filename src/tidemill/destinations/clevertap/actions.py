@@ -194,6 +194,7 @@ PROFILE = Action(
             "Profile data",
             "An object of properties; other names of the mapping are added.",
             Kind.OBJECT,
+            also=("profileData", "userData"),
         ),
         _DATES,
         Field("ts", "Time", "When it was so; left out: now.", Kind.DATETIME, names=("updated_at",)),

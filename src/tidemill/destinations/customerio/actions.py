@@ -171,7 +171,14 @@ def _told(error: Any) -> str:
     return (": ".join(str(word) for word in words if word) or str(error))[:500]
 
 
-_ID = Field("id", "Id", "The person's id in your systems.", names=("user_id", "id", "external_id"), personal=True)
+_ID = Field(
+    "id",
+    "Id",
+    "The person's id in your systems.",
+    names=("user_id", "id", "external_id"),
+    personal=True,
+    also=("person_id",),
+)
 _EMAIL = Field("email", "E-mail", "The person's address.", names=("email",), personal=True)
 _PHONE = Field("phone", "Phone", "The person's number (E.164).", names=("phone",), personal=True)
 _CIO_ID = Field("cio_id", "Customer.io id", "The person's id in Customer.io.", names=("cio_id",), personal=True)
@@ -186,6 +193,7 @@ PEOPLE = Action(
         _EMAIL,
         _PHONE,
         _CIO_ID,
+        Field("custom_attributes", "Attributes", "An object, each member of which is one.", Kind.OBJECT, spread=True),
         Field("created_at", "Created", "When the person signed up.", Kind.DATETIME, names=("created_at",)),
         Field(
             "relationships",
@@ -220,7 +228,7 @@ EVENTS = Action(
             Kind.DATETIME,
             names=("timestamp", "time", "created_at"),
         ),
-        Field("attributes", "Attributes", "What else is to be known of it.", Kind.OBJECT),
+        Field("attributes", "Attributes", "What else is to be known of it.", Kind.OBJECT, also=("data",)),
     ),
     modes=(Mode.INSERT, Mode.UPSERT),
     limits=_LIMITS,

@@ -164,6 +164,7 @@ USERS = Action(
     fields=(
         _EMAIL,
         _ID,
+        Field("dataFields", "Data fields", "An object, each member of which is one.", Kind.OBJECT, spread=True),
         Field(
             "preferUserId",
             "Prefer user id",

@@ -135,6 +135,7 @@ def _refused(why: str) -> SomeRefused:
     return SomeRefused("mixpanel_refused", f"{clients.WHO} {why}.")
 
 
+_TRAITS = Field("traits", "Traits", "An object, each member of which is a property.", Kind.OBJECT, spread=True)
 _ALL = (Mode.UPSERT, Mode.INSERT, Mode.UPDATE, Mode.MIRROR, Mode.DELETE)
 
 EVENTS = Action(
@@ -152,7 +153,7 @@ EVENTS = Action(
             personal=True,
         ),
         Field("time", "Time", "When.", Kind.DATETIME, required=True, names=("time", "timestamp", "created_at")),
-        Field("properties", "Properties", "What else is to be known of it.", Kind.OBJECT),
+        Field("properties", "Properties", "What else is to be known of it.", Kind.OBJECT, also=("event_properties",)),
     ),
     modes=(Mode.INSERT, Mode.UPSERT),
     limits=_LIMITS,
@@ -172,7 +173,9 @@ PROFILES = Action(
             on_delete=True,
             names=("user_id", "distinct_id", "id"),
             personal=True,
+            also=("user_id",),
         ),
+        _TRAITS,
         Field("$email", "E-mail", "The user's address.", names=("email",), personal=True),
         Field("$name", "Name", "Shown for the user.", names=("name", "full_name"), personal=True),
         Field("$phone", "Phone", "The user's number.", names=("phone",), personal=True),
@@ -191,6 +194,7 @@ GROUPS = Action(
     fields=(
         Field("group_key", "Group key", "The property that groups events, as company.", required=True, on_delete=True),
         Field("group_id", "Group", "The group's id.", required=True, on_delete=True, names=("group_id", "company_id")),
+        _TRAITS,
         Field("$name", "Name", "Shown for the group.", names=("name",)),
     ),
     more=True,

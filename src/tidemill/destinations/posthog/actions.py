@@ -177,7 +177,7 @@ CAPTURE = Action(
     title="Capture events",
     description="Each row is an event.",
     fields=(
-        Field("event", "Event", "The name of the event.", required=True, names=("event_name",)),
+        Field("event", "Event", "The name of the event.", required=True, names=("event_name",), also=("event_name",)),
         DISTINCT_ID,
         TIMESTAMP,
         _properties("event"),

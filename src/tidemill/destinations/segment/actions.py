@@ -135,7 +135,10 @@ TRACK = _action(
     "track",
     "Track events",
     "Each row is an event.",
-    (Field("event", "Event", "The name of the event.", required=True, names=("event_name",)), *_WHO),
+    (
+        Field("event", "Event", "The name of the event.", required=True, names=("event_name",), also=("event_name",)),
+        *_WHO,
+    ),
     PROPERTIES,
     _HAPPENED,
 )
@@ -148,7 +151,7 @@ GROUP = _action(
     _STATE,
 )
 _VIEW = (
-    Field("name", "Name", "Of what was seen."),
+    Field("name", "Name", "Of what was seen.", also=("page_name", "screen_name")),
     Field("category", "Category", "Of what was seen."),
     *_WHO,
 )

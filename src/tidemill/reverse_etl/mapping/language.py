@@ -25,8 +25,14 @@ _UNKEPT = re.compile("[\0\ud800-\udfff]")
 #: A directive around the whole mapping, whose fields stand beside it.
 _ROOT = "__segment_internal_directive"
 #: Keys of Segment's mappings that are no fields: of its sync modes and its hooks.
-_RESERVED = frozenset(
-    {"__segment_internal_sync_mode", "__segment_internal_matching_key", "onMappingSave", "retlOnMappingSave"}
+_RESERVED = frozenset({"onMappingSave", "retlOnMappingSave"})
+_RESERVED_BEGIN = "__segment_internal_"
+#: Keys that say how Segment delivers, if their values are the same for all rows.
+_OF_DELIVERY = frozenset(
+    {
+        *("enable_batching", "batch_size", "batch_bytes", "batch_keys", "convert_timestamp"),
+        *("use_batch_endpoint", "min_id_length", "userAgentParsing", "trackRevenuePerProduct"),
+    }
 )
 _HINT = f"The language: {page('reference/mapping.md')}"
 
@@ -95,9 +101,16 @@ def compile(mapping: object) -> Mapping:  # noqa: A001 - mapping.compile is what
     return _compiled(mapping)
 
 
+def _is_of_segment(key: str, part: Any) -> bool:
+    """Whether it is no field, but says what Segment is to do."""
+    if key in _RESERVED or (key.startswith(_RESERVED_BEGIN) and key != _ROOT):
+        return True
+    return key in _OF_DELIVERY and not isinstance(part, dict | str)
+
+
 def _compiled(mapping: dict[str, Any]) -> Mapping:
     compiler = Compiler(DIRECTIVES)
-    fields = {key: part for key, part in mapping.items() if key not in _RESERVED}
+    fields = {key: part for key, part in mapping.items() if not _is_of_segment(key, part)}
     wrapped = _ROOT in fields
     around = fields.pop(_ROOT, None)
     read = _around(compiler, around, fields) if wrapped else compiler.node(fields, Place("$"))

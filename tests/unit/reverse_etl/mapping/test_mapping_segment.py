@@ -103,3 +103,9 @@ def test_a_mapping_that_is_a_directive() -> None:
     with pytest.raises(RowError, match=r"^\$: the mapping gave missing, and should give an object") as caught:
         made.apply({})
     assert caught.value.code == "mapping_failed"
+
+
+def test_what_says_how_segment_delivers_is_no_field_unless_it_is_of_the_row() -> None:
+    made = {"enable_batching": True, "batch_size": 75, "batch_keys": ["a"], "__segment_internal_anything": "x"}
+    assert mapping.compile({"a": 1, **made}).apply({}) == {"a": 1}
+    assert mapping.compile({"batch_size": {"@path": "$.batch_size"}}).apply({"batch_size": 3}) == {"batch_size": 3}
