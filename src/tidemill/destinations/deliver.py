@@ -35,6 +35,8 @@ from tidemill.errors import RetryableError, TidemillError, UnavailableError
 _TRIES, _FIRST_SECONDS, _MOST_SECONDS = 5, 1.0, 60.0
 #: A service that asks to come back later than that: its rows come with the next run.
 _LONGEST_SECONDS = 300.0
+#: A row that is to be tried again after so many seconds at most is waited for; later ones come with the next run.
+_SOON_SECONDS = 60.0
 #: So many calls in a row that were tried in vain: the others are not tried, for they would fare alike.
 GIVES_UP_AFTER = 3
 _NOTHING_LOST = "Nothing is lost: they come with the next run."
@@ -236,10 +238,12 @@ class _Batch:
 
 @dataclasses.dataclass
 class _Rows:
-    """Rows of a call that have no outcome yet. `unsure`: an earlier try may have brought them."""
+    """Rows of a call that have no outcome yet. `unsure`: an earlier try may have brought them. `later`: what the last
+    try said of each of them, if it was that it is to be tried again soon."""
 
     left: list[Sending]
     unsure: bool = False
+    later: list[Outcome] = dataclasses.field(default_factory=list)
 
     def found(self, outcomes: Mapping[int, Outcome], found: Found) -> None:
         """Outcomes of rows, by their places. One that is refused now may be there by an earlier try."""
@@ -255,7 +259,9 @@ class _Rows:
     def stopped(self, failed: str, found: Found) -> None:
         """They are not sent again now. If an earlier try may have brought them, that is found of them. `failed`: what
         it ended by."""
-        if self.unsure:
+        if self.later:
+            self.found(dict(enumerate(self.later)), found)
+        elif self.unsure:
             told = failed or "It was stopped before the destination had said what became of the row."
             self.all(again(VAIN, told), found)
 
@@ -287,6 +293,10 @@ def _try(line: Line, rows: _Rows, found: Found) -> None:
     try:
         for number in range(1, _TRIES + 1):
             error = _once(line, rows, found)
+            if error is None and rows.later and number < _TRIES:
+                line.sleep(max(outcome.after or 0.0 for outcome in rows.later))
+                continue
+            rows.found(dict(enumerate(rows.later)), found)
             if error is None or (not rows.left and isinstance(error, _OF_A_CALL)):
                 return
             if not isinstance(error, RetryableError | UnavailableError):
@@ -310,7 +320,8 @@ def _try(line: Line, rows: _Rows, found: Found) -> None:
 
 
 def _once(line: Line, rows: _Rows, found: Found) -> BaseException | None:
-    """Send rows once. Gives the error that it ended by."""
+    """Send rows once. Gives the error that it ended by; those that are to be tried again soon are left."""
+    rows.later = []
     try:
         with line.paced(len(rows.left)):
             line.calls(len(rows.left), sum(len(sending.body) for sending in rows.left))
@@ -325,5 +336,11 @@ def _once(line: Line, rows: _Rows, found: Found) -> BaseException | None:
         return error
     if len(outcomes) != len(rows.left):
         raise RuntimeError(f"{len(outcomes)} outcomes of {len(rows.left)} rows")
-    rows.found(dict(enumerate(outcomes)), found)
+    soon = [_is_soon(outcome) for outcome in outcomes]
+    rows.found({place: outcome for place, outcome in enumerate(outcomes) if not soon[place]}, found)
+    rows.later = [outcome for place, outcome in enumerate(outcomes) if soon[place]]
     return None
+
+
+def _is_soon(outcome: Outcome) -> bool:
+    return outcome.status is Status.RETRY and 0.0 < (outcome.after or 0.0) <= _SOON_SECONDS

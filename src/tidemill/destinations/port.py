@@ -154,7 +154,8 @@ class Status(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one row. `after`: seconds to wait at least before it is tried again. `unsure`: it may be there all the
+    """Of one row. `after`: seconds to wait before it is tried again; if they are more than a minute, it comes with the
+    next run, whenever that is. `unsure`: it may be there all the
     same."""
 
     status: Status

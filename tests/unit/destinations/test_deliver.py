@@ -27,7 +27,7 @@ from tidemill.destinations.port import (
     again,
     rejected,
 )
-from tidemill.errors import AccessError, RetryableError, UnavailableError
+from tidemill.errors import AccessError, Cancelled, RetryableError, UnavailableError
 
 
 @given(st.lists(st.booleans(), max_size=60), st.booleans())
@@ -220,6 +220,50 @@ def test_a_row_that_comes_later_is_no_failure_of_the_call() -> None:
     action = Action(**{**vars(tool.action()), "send": send})
     told = delivered(action, [record(number) for number in range(100)])
     assert {outcome.status for outcome in told.values()} == {Status.RETRY}
+
+
+def _later(times: int, after: float, tool: Tool) -> Action:
+    """Of row 1 it says so many times that it is to be sent later."""
+    left = [times]
+
+    def send(client: Any, batch: Sequence[Sending]) -> Sequence[Outcome]:
+        found = list(tool.send(client, batch))
+        for place, sending in enumerate(batch):
+            if sending.record.row_key == "1" and left[0]:
+                left[0] -= 1
+                found[place] = again("later", "Later.", after)
+        return found
+
+    return dataclasses.replace(tool.action(), send=send)
+
+
+def test_a_row_that_is_to_come_soon_is_waited_for_by_itself() -> None:
+    tool, waits = Tool(), list[float]()
+    told = delivered(_later(2, 30, tool), [record(number) for number in range(3)], waits)
+    assert {outcome.status for outcome in told.values()} == {Status.WRITTEN}
+    assert tool.batches == [["0", "1", "2"], ["1"], ["1"]]
+    assert waits == [30, 30]
+
+
+@pytest.mark.parametrize(("times", "after", "calls"), [(1_000, 30, 5), (1, 3_600, 1)])
+def test_a_row_that_is_to_come_later_or_never_comes_with_the_next_run(times: int, after: float, calls: int) -> None:
+    tool = Tool()
+    told = delivered(_later(times, after, tool), [record(number) for number in range(3)])
+    assert [told[key].code for key in "012"] == ["", "later", ""]
+    assert len(tool.batches) == calls
+
+
+def test_a_row_that_is_to_come_soon_is_told_of_if_the_run_is_stopped_meanwhile() -> None:
+    def stop(_: float) -> None:
+        raise Cancelled
+
+    told: dict[str, Outcome] = {}
+    line = lines.unpaced(None, _later(1, 30, Tool()), stop)
+    with pytest.raises(Cancelled):
+        deliver.deliver(
+            line, [record(number) for number in range(3)], lambda some: told.update({r.row_key: o for r, o in some})
+        )
+    assert [told[key].code for key in "012"] == ["", "later", ""]
 
 
 @pytest.mark.parametrize("error", [RetryableError, UnavailableError])

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 #: What Amplitude asks to wait for users or devices of which too much came, and how often it is waited.
 _PAUSE_SECONDS, _PAUSES = 30.0, 3
-_DAY_SECONDS = 3_600.0
 _BY_FIELD = {
     "events_with_missing_fields": "is missing",
     "events_with_invalid_fields": "is invalid",
@@ -100,8 +99,8 @@ def too_short(record: Record, least: int) -> Outcome | None:
 
 def _slow(said: Mapping[str, Any], record: Record) -> Outcome:
     if over_quota(said, record):
-        return again("amplitude_quota", "Amplitude takes no more of this user or device today.", _DAY_SECONDS)
-    return again("amplitude_throttled", "Too many events of this user or device at once.", _PAUSE_SECONDS)
+        return again("amplitude_quota", "Amplitude takes no more of this user or device today.")
+    return again("amplitude_throttled", "Too many events of this user or device at once.")
 
 
 def _places(value: Any, number: int) -> list[int]:
