@@ -55,6 +55,13 @@ def checked(answer: Answer, who: str, secrets: Iterable[str] = (), *, hint: str 
     raise BatchRefused("destination_refused", told)
 
 
+def waiting(answer: Answer, seconds: float | None) -> Answer:
+    """The answer; of one that asks to wait without Retry-After, `seconds` stand for it."""
+    if answer.status != 429 or seconds is None or answer.after is not None:
+        return answer
+    return dataclasses.replace(answer, headers={**answer.headers, "retry-after": f"{max(0.0, seconds):.1f}"})
+
+
 def told(answer: Answer, who: str, secrets: Iterable[str] = (), *, may_be_empty: bool = False) -> dict[str, Any]:
     """The object that a good answer of an API is. `may_be_empty`: it may also say nothing.
 

@@ -205,3 +205,8 @@ def moment(value: Any) -> dt.datetime:
         return dt.datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, dt.UTC)
     found = dt.datetime.fromisoformat(value)
     return found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
+
+
+def longer(text: str, most: int) -> bool:
+    """Whether a text has more bytes than that; a character has four at most, which need not be counted mostly."""
+    return len(text) * 4 > most and len(text.encode(errors="surrogatepass")) > most

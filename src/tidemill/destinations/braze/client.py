@@ -7,7 +7,6 @@ limit begins anew is in X-RateLimit-Reset, as seconds since 1970.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -61,12 +60,6 @@ class BrazeClient:
     def _asked(self, path: str, body: bytes, more: dict[str, str]) -> Answer:
         key = self._settings.api_key.get_secret_value()
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **more}
-        return _with_reset(self._http.request("POST", self._settings.address + path, headers=headers, body=body))
-
-
-def _with_reset(answer: Answer) -> Answer:
-    moment = waits.seconds(answer.headers.get("x-ratelimit-reset"))
-    if answer.status != 429 or moment is None or answer.after is not None:
-        return answer
-    left = max(0.0, moment - time.time())
-    return dataclasses.replace(answer, headers={**answer.headers, "retry-after": f"{left:.1f}"})
+        answer = self._http.request("POST", self._settings.address + path, headers=headers, body=body)
+        reset = waits.seconds(answer.headers.get("x-ratelimit-reset"))
+        return answers.waiting(answer, None if reset is None else reset - time.time())

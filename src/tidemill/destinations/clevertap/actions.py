@@ -123,21 +123,16 @@ def check(record: Record) -> Outcome | None:
 
 
 def _too_long(key: str, value: Any) -> str | None:
-    if _longer(key, _KEY_BYTES):
+    if fields.longer(key, _KEY_BYTES):
         return f"The name {key[:40]!r}… has more than {_KEY_BYTES} bytes."
     if isinstance(value, str):
-        return f"{key} has more than {_VALUE_BYTES} bytes." if _longer(value, _VALUE_BYTES) else None
+        return f"{key} has more than {_VALUE_BYTES} bytes." if fields.longer(value, _VALUE_BYTES) else None
     if isinstance(value, list) and key != "Items":
         if len(value) > _LIST_ITEMS:
             return f"{key} has {len(value)} items, and {_LIST_ITEMS} are kept."
-        if any(isinstance(item, str) and _longer(item, _VALUE_BYTES) for item in value):
+        if any(isinstance(item, str) and fields.longer(item, _VALUE_BYTES) for item in value):
             return f"An item of {key} has more than {_VALUE_BYTES} bytes."
     return None
-
-
-def _longer(text: str, most: int) -> bool:
-    """Whether it has more bytes than that; a character has four at most."""
-    return len(text) * 4 > most and len(text.encode(errors="replace")) > most
 
 
 def send_profiles(client: ClevertapClient, batch: Sequence[Sending]) -> Sequence[Outcome]:

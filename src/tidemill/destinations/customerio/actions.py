@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tidemill.destinations.fields import INVALID, moment
+from tidemill.destinations.fields import INVALID, longer, moment
 from tidemill.destinations.port import (
     WRITTEN,
     Action,
@@ -67,22 +67,18 @@ def _attributes_wrong(fields: Mapping[str, Any], but: tuple[str, ...]) -> Outcom
     if len(fields) - sum(name in fields for name in but) > _ATTRIBUTES:
         return rejected(INVALID, f"The row has more than {_ATTRIBUTES} attributes.")
     for name, value in fields.items():
-        if _longer(name, _NAME_BYTES):
+        if longer(name, _NAME_BYTES):
             return rejected(INVALID, f"The name of the attribute {name[:40]!r} is longer than {_NAME_BYTES} bytes.")
-        if isinstance(value, str) and _longer(value, _VALUE_BYTES):
+        if isinstance(value, str) and longer(value, _VALUE_BYTES):
             return rejected(INVALID, f"{name[:40]!r} is longer than {_VALUE_BYTES:,} bytes.")
     return None
-
-
-def _longer(text: str, most: int) -> bool:
-    return len(text) * 4 > most and len(text.encode(errors="surrogatepass")) > most
 
 
 def check_event(record: Record) -> Outcome | None:
     """A row that names nobody, or an event of too long a name."""
     if not any(record.fields.get(name) for name in _SOMEBODY):
         return rejected(INVALID, f"One of {', '.join(_SOMEBODY)} is needed.")
-    if _longer(record.fields["name"], _EVENT_BYTES):
+    if longer(record.fields["name"], _EVENT_BYTES):
         return rejected(INVALID, f"The event's name is longer than {_EVENT_BYTES} bytes.")
     return None
 

@@ -7,7 +7,6 @@ that delete) and the answer 429, which holds seconds in its body, Iterable's own
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -74,16 +73,8 @@ class IterableClient:
         headers = {"Api-Key": self._settings.api_key.get_secret_value()}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return _with_reset(self._http.request(method, self._settings.address + path, headers=headers, body=body))
-
-
-def _with_reset(answer: Answer) -> Answer:
-    """The answer; without Retry-After, the seconds that its body names stand for it."""
-    if answer.status != 429 or answer.after is not None:
-        return answer
-    said = answer.json()
-    told = said.get("params") if isinstance(said, dict) else None
-    reset = waits.seconds(str(told.get("rateLimitReset") or "")) if isinstance(told, dict) else None
-    if reset is None:
-        return answer
-    return dataclasses.replace(answer, headers={**answer.headers, "retry-after": f"{reset:.1f}"})
+        answer = self._http.request(method, self._settings.address + path, headers=headers, body=body)
+        said = answer.json() if answer.status == 429 else None
+        told = said.get("params") if isinstance(said, dict) else None
+        reset = told.get("rateLimitReset") if isinstance(told, dict) else None
+        return answers.waiting(answer, waits.seconds(str(reset or "")))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tidemill.destinations import answers
+from tidemill.destinations import answers, lookups
 from tidemill.destinations.port import Outlet
 from tidemill.errors import RetryableError, UnavailableError
 from tidemill.outbound.client import Answer
@@ -25,7 +25,7 @@ REVISION = "2026-07-15"
 #: Seconds between two looks at a job, at first and at most, and how long is looked in all.
 _FIRST_SECONDS, _MOST_SECONDS, _WHOLE_SECONDS = 1.0, 15.0, 3_600.0
 #: Values in one look-up, which is an address, and their characters in it.
-_LOOKED_UP, _CHARACTERS = 100, 6_000
+_LOOKED_UP, _CHARACTERS, _AROUND = 100, 6_000, 9
 _TYPE = "application/vnd.api+json"
 _HINT = (
     "The key needs the scopes accounts:read, profiles:read and :write, lists:write, events:write (Settings, API keys)."
@@ -96,7 +96,7 @@ class KlaviyoClient:
         """Klaviyo's ids of profiles, by the values of what they are known by, in small letters; those that there
         are."""
         found: dict[str, str] = {}
-        for some in _looked_up(values):
+        for some in lookups.parts(values, most=_LOOKED_UP, characters=_CHARACTERS, around=_AROUND):
             listed = msgspec.json.encode(some).decode()
             asked = {"filter": f"any({name},{listed})", "page[size]": str(_LOOKED_UP)}
             if name != "id":
@@ -127,17 +127,3 @@ class KlaviyoClient:
 
     def _checked(self, answer: Answer) -> Answer:
         return answers.checked(answer, "Klaviyo", self._settings.secrets, hint=_HINT)
-
-
-def _looked_up(values: Sequence[str]) -> Iterator[list[str]]:
-    some: list[str] = []
-    size = 0
-    for value in values:
-        length = len(urllib.parse.quote(value)) + 9  # quotes and a comma
-        if some and (len(some) >= _LOOKED_UP or size + length > _CHARACTERS):
-            yield some
-            some, size = [], 0
-        some.append(value)
-        size += length
-    if some:
-        yield some

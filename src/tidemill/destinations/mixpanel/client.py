@@ -26,7 +26,7 @@ _HINT = (
     "Look at the region, too."
 )
 #: Mixpanel counts by the minute, and does not say when to come again (its page on status 429).
-_BUSY_SECONDS = "15"
+_BUSY_SECONDS = 15.0
 IMPORT, PROFILES, GROUPS = "/import?strict=1", "/engage?ip=0&strict=1&verbose=1", "/groups?ip=0&strict=1&verbose=1"
 
 
@@ -80,8 +80,7 @@ class MixpanelClient:
         text = network.scrubbed(answer.body.decode(errors="replace"), self._settings.secrets)
         answer = dataclasses.replace(answer, body=text.encode())
         said = answer.json()
-        if answer.status == 429 and answer.after is None:
-            answer = dataclasses.replace(answer, headers={**answer.headers, "retry-after": _BUSY_SECONDS})
+        answer = answers.waiting(answer, _BUSY_SECONDS)
         if answer.status == 400 and isinstance(said, dict) and said.get("failed_records"):
             return said
         answers.checked(answer, WHO, self._settings.secrets, hint=_HINT)

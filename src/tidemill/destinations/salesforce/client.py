@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tidemill.destinations import answers
+from tidemill.destinations import answers, lookups
 from tidemill.destinations.port import Outlet
 from tidemill.errors import AccessError, ConfigError, RetryableError, UnavailableError
 from tidemill.outbound.client import Answer
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _USED_UP = frozenset({"REQUEST_LIMIT_EXCEEDED", "EXCEEDEDQUOTA", "API_CURRENTLY_DISABLED"})
 _USED_UP_SECONDS = 3_600.0
 #: Values in one look-up, and characters of its statement: it goes into an address.
-_LOOKED_UP, _STATEMENT = 200, 8_000
+_LOOKED_UP, _STATEMENT, _AROUND = 200, 8_000, 7
 _HINT = "The app's user needs the permission API Enabled, and to edit that object and its fields."
 
 
@@ -73,7 +73,7 @@ class SalesforceClient:
     def ids(self, kind: str, name: str, values: Sequence[str]) -> dict[str, str]:
         """Salesforce's ids of records by a field, whose values are in small letters; those that there are."""
         found: dict[str, str] = {}
-        for some in _looked_up(values):
+        for some in lookups.parts(values, most=_LOOKED_UP, characters=_STATEMENT, around=_AROUND):
             listed = ",".join(_literal(value) for value in some)
             query = urllib.parse.urlencode({"q": f"SELECT Id,{name} FROM {kind} WHERE {name} IN ({listed})"})
             path: str | None = f"/query?{query}"
@@ -178,17 +178,3 @@ def _codes(answer: Answer) -> frozenset[str]:
 def _literal(value: str) -> str:
     """A text in SOQL."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r") + "'"
-
-
-def _looked_up(values: Sequence[str]) -> Iterator[list[str]]:
-    some: list[str] = []
-    size = 0
-    for value in values:
-        length = len(urllib.parse.quote(value)) + 7
-        if some and (len(some) >= _LOOKED_UP or size + length > _STATEMENT):
-            yield some
-            some, size = [], 0
-        some.append(value)
-        size += length
-    if some:
-        yield some

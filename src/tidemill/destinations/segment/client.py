@@ -7,7 +7,6 @@ that all rows would be lost without a word: the key is looked up before the firs
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from tidemill.destinations import answers
 from tidemill.destinations.port import BatchRefused, Outlet
 from tidemill.errors import AccessError
-from tidemill.outbound.client import Answer
+from tidemill.outbound import waits
 
 if TYPE_CHECKING:
     from tidemill.destinations.segment.config import SegmentSettings
@@ -57,7 +56,8 @@ class SegmentClient:
             body=body,
             auth=(key, ""),
         )
-        answers.checked(_with_reset(answer), _WHO, self._settings.secrets, hint=_HINT)
+        waited = answers.waiting(answer, waits.seconds(answer.headers.get("x-ratelimit-reset")))
+        answers.checked(waited, _WHO, self._settings.secrets, hint=_HINT)
         if answers.told(answer, _WHO, self._settings.secrets).get("success") is False:
             raise BatchRefused("segment_refused", f"{_WHO} answers: {answer.said(self._settings.secrets)}")
 
@@ -69,11 +69,3 @@ class SegmentClient:
             raise AccessError("segment_key", "Segment knows no source of that write key.", hint=_HINT)
         answers.checked(answer, _WHO, self._settings.secrets, hint=_HINT)
         answers.told(answer, _WHO, self._settings.secrets)
-
-
-def _with_reset(answer: Answer) -> Answer:
-    """The answer; without Retry-After, what X-RateLimit-Reset says (seconds) stands for it."""
-    reset = answer.headers.get("x-ratelimit-reset")
-    if answer.status != 429 or reset is None or answer.after is not None:
-        return answer
-    return dataclasses.replace(answer, headers={**answer.headers, "retry-after": reset})
