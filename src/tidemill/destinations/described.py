@@ -101,6 +101,11 @@ def pace(destination: Destination) -> str:
         *([f"{_number(found.rows, 'row')} in {time}"] if found.rows is not None else []),
         *([f"{_number(found.at_once, 'batch', 'batches')} at once"] if found.at_once is not None else []),
     ]
+    told += [
+        f"{_number(lane.calls, 'request')} of {name} in {_TIMES[lane.seconds]}"
+        for name, lane in found.lanes.items()
+        if lane.calls
+    ]
     if not told:
         return "as many requests as come"
     said = f"at most {', '.join(told)}".replace("in a second", "a second").replace("in a minute", "a minute")

@@ -114,12 +114,14 @@ class Limits:
 class Pace:
     """What an account of the destination allows, for all workers together: requests and rows in any stretch of so many
     seconds, and batches at once. None: as many as come, until it asks to be left alone for a time (Retry-After), which
-    all workers do."""
+    all workers do. `lanes`: what is allowed apart of requests of a kind, by the name that they are made with (see
+    Http.request)."""
 
     calls: int | None = None
     rows: int | None = None
     seconds: float = 1.0
     at_once: int | None = None
+    lanes: Mapping[str, Pace] = dataclasses.field(default_factory=dict, hash=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

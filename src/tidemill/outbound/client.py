@@ -85,8 +85,8 @@ class Seen:
 
 
 class Http:
-    """Sends requests. May be used by several threads. `turn`: returns when the next one may be made, and is asked for
-    each; `observe`: is told of each; `guard`: says which servers may be reached, for those that speak
+    """Sends requests. May be used by several threads. `turn`: returns when the next one of a lane may be made, and is
+    asked for each; `observe`: is told of each; `guard`: says which servers may be reached, for those that speak
     something else, too."""
 
     def __init__(self, guard: guards.Guard, *, connections: int = 16) -> None:
@@ -98,7 +98,7 @@ class Http:
             follow_redirects=False,
             trust_env=False,
         )
-        self.turn: Callable[[], None] = lambda: None
+        self.turn: Callable[[str], None] = lambda _: None
         self.observe: Callable[[Seen], None] | None = None
 
     def close(self) -> None:
@@ -115,9 +115,10 @@ class Http:
         auth: tuple[str, str] | None = None,
         most_bytes: int = MOST_BYTES,
         signs_in: bool = False,
+        lane: str = "",
     ) -> Answer:
         """Send one, and read the answer, whatever its status. No redirection is followed. `signs_in`: nobody is shown
-        it, because there are secrets in it that no settings hold.
+        it, because there are secrets in it that no settings hold. `lane`: of requests that the server counts apart.
 
         Raises
         ------
@@ -134,7 +135,7 @@ class Http:
         host, port = asked.url.host, asked.url.port
         if asked.url.scheme not in {"http", "https"} or not host:
             raise ConfigError("url", "That is no address of a web server.", hint="It begins with https://.")
-        self.turn()
+        self.turn(lane)
         deadline = time.monotonic() + WHOLE_SECONDS
         told = guards.deadline.set(deadline)
         try:

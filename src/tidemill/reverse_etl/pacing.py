@@ -73,6 +73,10 @@ class Pacer:
         self._account, self._pace, self._budget = account, pace, budget
         self._attempt, self._sleep, self._clock = attempt, sleep, clock
         self._bucket = Bucket.of(pace)
+        self._lanes = {
+            name: Pacer(f"{account}/{name}", of_lane, budget, attempt, sleep, clock)
+            for name, of_lane in pace.lanes.items()
+        }
         self._lock = threading.Lock()
         self._stock = {"calls": 0, "rows": 0}
         self._asks_at = 0.0
@@ -84,9 +88,10 @@ class Pacer:
             self._take("rows", rows, self._bucket.rows)
             yield
 
-    def turn(self) -> None:
-        """Hold a request until it may be made: a batch may take several."""
-        self._take("calls", 1, self._bucket.calls)
+    def turn(self, lane: str = "") -> None:
+        """Hold a request until it may be made: a batch may take several. `lane`: of those that are counted apart."""
+        pacer = self._lanes.get(lane, self)
+        pacer._take("calls", 1, pacer._bucket.calls)
 
     def hold(self, seconds: float) -> None:
         """The destination asked to wait: nobody calls for so long, whatever was taken before."""
@@ -94,6 +99,8 @@ class Pacer:
             self._stock = {"calls": 0, "rows": 0}
             self._asks_at = 0.0
             self._budget.hold(self._account, seconds)
+        for pacer in self._lanes.values():
+            pacer.hold(seconds)
 
     def _take(self, what: str, number: int, most: int | None) -> None:
         """Wait until so many of what the account allows are ours, and the destination wants to be called. More than

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.contract.api import Api
 from tests.contract.apis.hubspot import HubSpotApi
+from tests.contract.apis.iterable import IterableApi
 from tests.contract.apis.klaviyo import KlaviyoApi
 from tests.contract.apis.mixpanel import MixpanelApi
 from tests.contract.apis.salesforce import SalesforceApi
@@ -106,6 +108,31 @@ def test_each_request_takes_its_place(kind: type[Api], action: str, rows: int) -
         assert len(told) == rows
         assert len(api.asked) > rows / registry.get(api.destination).action(action).limits.rows
         assert budget.calls >= len(api.asked)
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "account"),
+    [(KlaviyoApi, "list", "look-ups"), (IterableApi, "events", "events"), (IterableApi, "users", "")],
+)
+def test_requests_that_a_tool_counts_apart_are_counted_apart(kind: type[Api], action: str, account: str) -> None:
+    with contextlib.closing(kind()) as api:
+        budget, taken = Budget(), Counter[str]()
+        take = budget.take
+
+        def counted(of: str, *, calls: int, rows: int, **more: Any) -> float:
+            taken[of.rpartition("/")[2] if of.endswith(("/look-ups", "/events", "/deletions")) else ""] += calls
+            return take(of, calls=calls, rows=rows, **more)
+
+        budget.take = counted  # type: ignore[method-assign,assignment]
+        sent(api, action, 10, budget)
+        assert taken[account]
+
+
+def test_who_asks_for_peace_is_left_in_peace_in_all_lanes() -> None:
+    held: list[str] = []
+    budget: Any = SimpleNamespace(hold=lambda account, _: held.append(account))
+    Pacer("a", Pace(calls=1, lanes={"events": Pace(calls=2)}), budget, free, lambda _: None).hold(3.0)
+    assert held == ["a", "a/events"]
 
 
 def test_rows_are_counted_where_rows_are_what_is_allowed() -> None:

@@ -21,7 +21,11 @@ class IterableSettings(Settings):
     api_key: SecretStr = Field(description="A server-side API key of the project.")
     region: Literal["us", "eu"] = Field(default="us", description="The data center that the project is in.")
     calls_per_second: int = Field(
-        default=5, ge=1, le=500, description="Most requests a second, of all workers: what your contract allows."
+        default=5,
+        ge=1,
+        le=500,
+        description="Most requests a second that update users, of all workers: what your contract allows. Twice "
+        "that of events, and twenty times that delete.",
     )
     endpoint: str | None = Field(default=None, description="Another address of the API, for a proxy of yours.")
 
@@ -44,5 +48,11 @@ ITERABLE = Destination(
     settings=IterableSettings,
     actions=(actions.USERS, actions.EVENTS),
     open=client.IterableClient.open,
-    pace=lambda settings: Pace(calls=settings.calls_per_second),
+    pace=lambda settings: Pace(
+        calls=settings.calls_per_second,
+        lanes={
+            client.EVENTS: Pace(calls=settings.calls_per_second * 2),
+            client.DELETIONS: Pace(calls=settings.calls_per_second * 20),
+        },
+    ),
 )

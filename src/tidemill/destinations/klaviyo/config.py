@@ -30,5 +30,5 @@ KLAVIYO = Destination(
     settings=KlaviyoSettings,
     actions=(actions.PROFILES, lists.LISTS, actions.EVENTS, actions.DELETION),
     open=client.KlaviyoClient.open,
-    pace=lambda _: Pace(calls=150, seconds=60.0),
+    pace=lambda _: Pace(calls=150, seconds=60.0, lanes={client.LOOK_UPS: Pace(calls=700, seconds=60.0)}),
 )
