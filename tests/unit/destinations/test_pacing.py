@@ -244,7 +244,7 @@ def test_in_no_stretch_of_time_there_is_more_than_is_allowed(most: int, seconds:
     assert bucket.calls is not None
     in_all = bucket.calls + seconds * bucket.calls / bucket.seconds  # a bucket that is full, and what comes into it
     assert in_all <= most + 1.001  # of few there is one at once, and one at the end
-    assert seconds * bucket.calls / bucket.seconds >= most * 0.5
+    assert seconds * bucket.calls / bucket.seconds >= most * 0.499  # of 18 it is half, which no float is
 
 
 def test_calls_and_rows_of_a_pace_are_counted_in_the_same_time() -> None:
