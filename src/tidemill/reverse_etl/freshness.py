@@ -24,10 +24,13 @@ _CHANGING = re.compile(
 
 
 def fingerprint(client: Client, sql: str, described: Callable[[], Described]) -> str | None:
-    """What a model says, and how its tables are; None if that cannot be known. `described`: the dry run of it."""
+    """What a model says, and how its tables are; None if that cannot be known. `described`: the dry run of it.
+
+    A routine is made anew without a trace in the model or in its tables, and may read others.
+    """
     from tidemill.bigquery import versions
 
-    if any(_CHANGING.fullmatch(word) for word in statement.words(sql)):
+    if statement.calls_routine(sql) or any(_CHANGING.fullmatch(word) for word in statement.words(sql)):
         return None
     try:
         found = [versions.version(client, table) for table in described().tables]

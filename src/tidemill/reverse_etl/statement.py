@@ -24,6 +24,9 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+#: What stands before functions of BigQuery's own ("Functions"); before any other name of one stands its dataset.
+_OWN = {"aead", "hll_count", "keys", "kll_quantiles", "net", "obj"}
+
 
 def one(sql: str) -> str:
     """The statement without the semicolon at its end, and what comes behind that; on lines of its own, so that a
@@ -118,3 +121,29 @@ def of_table(table: str, project: str) -> str:
 def words(sql: str) -> set[str]:
     """Its words that are no comments, strings or quoted names: keywords, functions, names."""
     return {text for kind, _, text in _tokens(sql) if kind == "word"}
+
+
+def calls_routine(sql: str) -> bool:
+    """Whether it may call a routine: a function of a dataset, with a table or a value as its result. Such a name has a
+    dot in it, as hardly any function of BigQuery's own has."""
+    path: list[str] = []
+    dotted = False
+    for kind, _, text in _tokens(sql):
+        if kind == "comment" or text.isspace():
+            continue
+        if kind in {"word", "name"}:
+            parts = text.strip("`").split(".")
+            path, dotted = (path + parts if dotted else parts), False
+        elif text == ".":
+            dotted = bool(path)
+        else:
+            if text == "(" and _is_routine(path):
+                return True
+            path, dotted = [], False
+    return False
+
+
+def _is_routine(path: list[str]) -> bool:
+    names = [name.lower() for name in path]
+    names = names[1:] if names[:1] == ["safe"] else names
+    return len(names) > 1 and names[0] not in _OWN

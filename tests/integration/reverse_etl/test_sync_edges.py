@@ -39,6 +39,19 @@ def test_another_statement_of_the_model_is_not_skipped(
     assert run(app).status == "skipped"
 
 
+def test_a_model_that_calls_a_function_is_not_skipped(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    prepare(app, installation, people, crm)
+    function = f"`{installation.dataset}.best`"
+    people.ask(f"CREATE FUNCTION {function}() AS ('free')")
+    app.reverse_etl.models.edit("people", {"sql": f"SELECT id, email, {function}() AS plan FROM `{people.table}`"})
+    assert run(app).added == 20
+    people.ask(f"CREATE OR REPLACE FUNCTION {function}() AS ('pro')")
+    assert run(app).updated == 20
+    assert crm.people["3"]["plan"] == "pro"
+
+
 def stopped_at(app: App, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """Run until this step, before which the process stops."""
 

@@ -69,8 +69,38 @@ def test_nothing_but_our_error_is_raised(sql: str) -> None:
 
 
 def test_a_table() -> None:
-    assert statement.of_table("d.t", "p") == "SELECT * FROM `p`.`d`.`t`\n" or "`p.d.t`" in statement.of_table(
-        "d.t", "p"
-    )
+    assert statement.of_table("d.t", "p") == "SELECT * FROM `p.d.t`\n"
+    assert statement.of_table("other-project.d.t", "p") == "SELECT * FROM `other-project.d.t`\n"
     with pytest.raises(ConfigError):
         statement.of_table("t", "p")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT shop.score(id) FROM t",
+        "SELECT `my-project.shop.score`() AS score FROM t",
+        "SELECT `my-project`.shop.score (id) FROM t",
+        "SELECT my-project.shop.score(id) FROM t",
+        "SELECT shop . /* why */ score -- so\n (id) FROM t",
+        "SELECT SAFE.shop.score(id) FROM t",
+        "SELECT * FROM shop.newest(3) AS n",
+        "SELECT * FROM t WHERE id IN (SELECT id FROM `shop.newest`(3))",
+    ],
+)
+def test_a_routine_is_seen(sql: str) -> None:
+    assert statement.calls_routine(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id, SUM(n) FROM shop.orders GROUP BY (id)",
+        "SELECT a.id FROM shop.a JOIN shop.b USING (id) WHERE a.n IN (1, 2) AND (a.m + b.m) > 3",
+        "SELECT NET.HOST(url), SAFE.SUBSTR(url, -1), HLL_COUNT.EXTRACT(n), `UPPER`(url) FROM `p.shop.urls`",
+        "SELECT 'shop.score(1)' AS said, 1.5 * (n) FROM shop.orders -- shop.score(1)",
+        "WITH few AS (SELECT 1 AS n) SELECT o.n FROM few AS o",
+    ],
+)
+def test_functions_of_bigquery_itself_are_no_routines(sql: str) -> None:
+    assert not statement.calls_routine(sql)
