@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill import atomic
 from tidemill.errors import ConfigError, NotFoundError
 from tidemill.events.data import marker
-from tidemill.events.data.objects import PROBE, Objects
+from tidemill.events.data.objects import PROBE, Object, Objects
 
 if TYPE_CHECKING:
     import psycopg
@@ -62,6 +62,7 @@ _DATA = re.compile(r"main/(?:[^/]+/)+ducklake-[0-9a-f-]+(?:-delete)?\.parquet")
 #: which the one with the greatest name counts.
 SYNCS = "syncs/"
 _OF_SYNC = re.compile(rf"{SYNCS}[0-9a-f]{{32}}/.+")
+_PLAN = re.compile(rf"{SYNCS}[0-9a-f]{{32}}/plan-[0-9a-f]{{32}}(?:-.+)?\.(?:json|parquet)")
 _STATE = re.compile(rf"({SYNCS}[0-9a-f]{{32}})/state-[0-9]{{12}}-[0-9]{{6}}\.parquet")
 
 
@@ -128,6 +129,12 @@ def is_beside(name: str) -> bool:
 def is_data(name: str) -> bool:
     """Whether an event store names its files so, or a sync."""
     return _DATA.fullmatch(name) is not None or _OF_SYNC.fullmatch(name) is not None
+
+
+def plans(objects: Objects) -> list[Object]:
+    """Files of plans of runs of such syncs. What is said of a plan comes first: without it the rest is none."""
+    found = [one for one in objects.list(SYNCS) if _PLAN.fullmatch(one.name)]
+    return sorted(found, key=lambda one: (not one.name.endswith(".json"), one.name))
 
 
 def states(objects: Objects) -> list[Named]:

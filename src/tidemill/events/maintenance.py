@@ -63,6 +63,7 @@ def sweep(lake: Lake) -> None:
         if elected:
             with lake.files():
                 cleaning.remove_nobodys(lake)
+                cleaning.remove_plans(lake)
 
 
 def compact(lake: Lake) -> Compacted:
@@ -71,6 +72,7 @@ def compact(lake: Lake) -> Compacted:
     _join(lake)
     with lake.files():
         cleaning.remove_nobodys(lake, told=True)
+        cleaning.remove_plans(lake)
     return Compacted(before, _files(lake))
 
 

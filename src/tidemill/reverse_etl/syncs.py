@@ -271,9 +271,10 @@ class SyncService:
             remark = None
             try:
                 with self.parts.client(connection, found) as client:
-                    self.parts.planner(client, found, sync).forget()
+                    self.parts.planner(client, found, sync).remove()
             except TidemillError as error:  # its credential may be gone, and it is to go all the same
-                remark = f"What it has delivered is still in the table state_{sync.id.hex}: {error.message}"
+                where = f"the table state_{sync.id.hex}" if found.state_dataset else f"the files syncs/{sync.id.hex}"
+                remark = f"What it has delivered is still in {where}: {error.message}"
             self._books.syncs.delete(sync.id)
             return remark
 

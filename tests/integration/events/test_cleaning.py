@@ -82,6 +82,21 @@ def test_what_nobody_names_is_removed_after_a_day(app: App, monkeypatch: pytest.
     assert numbers(lake) == list(range(ROWS))
 
 
+def test_plans_of_syncs_that_were_left_are_removed_after_a_month(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, objects = app.lake, app.event_data.objects
+    append(lake, 0)
+    folder, run = f"syncs/{uuid.uuid4().hex}", uuid.uuid4().hex
+    state = f"{folder}/state-000000000001-000000.parquet"
+    ends = ("-000000.parquet", "-invalid.parquet", ".parquet", ".json")
+    for name in (state, *(f"{folder}/plan-{run}{end}" for end in ends)):
+        objects.write(name, io.BytesIO(b"x"))
+    maintenance.sweep(lake)
+    assert len(list(objects.list(folder))) == 5, "its run may go on"
+    monkeypatch.setattr(cleaning, "_PLAN_DAYS", -0.01)
+    maintenance.sweep(lake)
+    assert [one.name for one in objects.list(folder)] == [state]
+
+
 def test_many_are_removed_only_if_told(own: App, monkeypatch: pytest.MonkeyPatch) -> None:
     lake, objects = own.lake, own.event_data.objects
     append(lake, 0)

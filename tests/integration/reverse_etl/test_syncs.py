@@ -331,6 +331,23 @@ def test_two_at_once_are_one(installation: Installation, app: App, people: Peopl
     assert not app.reverse_etl.syncs.find()
 
 
+def test_nothing_is_left_of_a_sync_that_is_deleted_amid_its_run(
+    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(app, installation, people, crm, access="read-only")
+    run(app)
+    people.rows[3] = ("new@example.com", "pro")
+    people.save()
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr(Runner, "_commit", lambda *_: 1 / 0)
+        run(app)
+    under = f"syncs/{app.reverse_etl.syncs.get(NAME).id.hex}/"
+    kinds = {one.name.removeprefix(under).partition("-")[0] for one in app.event_data.objects.list(under)}
+    assert kinds == {"plan", "state"}
+    assert app.reverse_etl.syncs.delete(NAME) is None
+    assert not list(app.event_data.objects.list(under))
+
+
 def test_a_run_whose_plan_is_gone_ends_and_the_next_one_begins_anew(
     installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import TidemillError
+from tidemill.events import filing
 from tidemill.events.data.bucket import BucketObjects
 from tidemill.events.data.location import Folder
 from tidemill.events.duck import literal
@@ -43,6 +44,7 @@ _LONG = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND xact_start < now() - interval '12 hours'"""
 _NOBODYS_SECONDS = 24 * 3600
+_PLAN_DAYS = 30.0
 #: Names that DuckLake gives.
 _FILE = re.compile(r"main/(?:events|commits)/(ducklake-[0-9a-f-]+\.parquet)")
 #: So many, and such a share of all files, are not removed without being asked to: is that the right catalog?
@@ -96,6 +98,18 @@ def remove_nobodys(lake: Lake, *, told: bool = False) -> int:
         )
         return 0
     objects.delete(old.values())
+    return len(old)
+
+
+def remove_plans(lake: Lake) -> int:
+    """Remove plans of syncs that processes have left which were killed, a month ago: in BigQuery such expire then, too.
+    They hold rows of people. Tells how many files."""
+    objects = lake.storage.objects
+    with lake.cursor() as cursor:
+        (now,) = asked(cursor, "SELECT now()")[0]
+    before = now - dt.timedelta(days=_PLAN_DAYS)
+    old = [one.name for one in filing.plans(objects) if one.written_at < before]
+    objects.delete(old)
     return len(old)
 
 

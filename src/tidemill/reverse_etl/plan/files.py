@@ -53,6 +53,13 @@ class Files:
         for name, _ in sorted(self._states()):
             self._objects.delete([name])
 
+    def remove(self) -> None:
+        """Have nothing of the sync here any more: rows of runs that did not end are among it. What it has delivered
+        goes last."""
+        self._objects.delete([one.name for one in self._objects.list(f"{self._under}plan-")])
+        self.forget()
+        self._objects.delete([one.name for one in self._objects.list(self._under)])
+
     def _name(self, which: tuple[int, int]) -> str:
         return f"{self._under}state-{which[0]:012}-{which[1]:06}.parquet"
 

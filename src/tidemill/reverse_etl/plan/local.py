@@ -165,6 +165,10 @@ class LocalPlanner:
         """See `Planner`."""
         self._files.forget()
 
+    def remove(self) -> None:
+        """See `Planner`."""
+        self._files.remove()
+
     def drop(self, keys: Iterable[str]) -> int:
         """See `Planner`."""
         import pyarrow as pa  # 50 ms

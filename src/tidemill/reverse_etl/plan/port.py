@@ -177,6 +177,9 @@ class Planner(Protocol):
     def forget(self) -> None:
         """Nothing was ever delivered."""
 
+    def remove(self) -> None:
+        """The sync is no more: remove what was delivered, and what of it lies here."""
+
     def drop(self, keys: Iterable[str]) -> int:
         """Give up rows that were not taken, as they are now: they are planned again when they change. How many it
         were."""

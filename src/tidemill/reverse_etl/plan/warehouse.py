@@ -157,6 +157,10 @@ class WarehousePlanner:
         """See `Planner`."""
         self._client.delete_table(self._dataset, self._state[2])
 
+    def remove(self) -> None:
+        """See `Planner`. What runs have left that did not end expires."""
+        self.forget()
+
     def drop(self, keys: Iterable[str]) -> int:
         """See `Planner`."""
         wanted = sorted(set(keys))
