@@ -33,7 +33,7 @@ _REJECT_SHARE = typer.Option(
 _DEVIATION = typer.Option(
     None, help="People are told of a run whose rows differ by more from the median of the last ten runs: 50%, none."
 )
-_BYTES = typer.Option(None, help="A run that would be billed for more does not start, such as 20GB.")
+_BYTES = typer.Option(None, help="A run that would be billed for more does not start, such as 20GB; or none.")
 _WRITE_BACK = typer.Option(
     None,
     metavar="DAYS",
@@ -116,10 +116,7 @@ def _is_json(text: str) -> bool:
 
 def _sizes(given: dict[str, Any]) -> dict[str, Any]:
     """Sizes and shares, of all that was given."""
-    from tidemill import sizes
-
-    most = given["max_bytes_billed"]
-    found: dict[str, Any] = {"max_bytes_billed": sizes.parse_bytes(most) if most is not None else None}
+    found: dict[str, Any] = {"max_bytes_billed": given["max_bytes_billed"]}
     found["delete_brake"] = share(given["delete_brake"])
     told = {name: given[name] for name in ("reject_share", "deviation")}
     return found | {name: text if text == "none" else share(text) for name, text in told.items()}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tidemill import sizes
 from tidemill.destinations import registry
 from tidemill.destinations.port import Action, Kind, Mode
 from tidemill.errors import ConfigError
@@ -55,7 +56,7 @@ def new(account: Account, columns: Sequence[str], key: Sequence[str], fields: Ma
     action = action_of(account, fields.get("action"))
     given = {name: value for name, value in fields.items() if value is not None}
     given = {**given, "action": action.name, "mode": given.get("mode", action.modes[0].value)}
-    made: SyncSpec = specs.make(SyncSpec, "sync", _shares(said.understood(_with_days(given), Schedule())))
+    made: SyncSpec = specs.make(SyncSpec, "sync", _sizes(said.understood(_with_days(given), Schedule())))
     check(made, action, columns, key)
     return made
 
@@ -77,16 +78,19 @@ def changed(
     if fixed:
         raise ConfigError("field_fixed", f"{', '.join(fixed)} cannot be changed.", hint="Make another sync.")
     kept = {name: getattr(before, name) for name in SyncSpec.model_fields}
-    understood = _shares(said.understood(_with_days(given), before.schedule))
+    understood = _sizes(said.understood(_with_days(given), before.schedule))
     made: SyncSpec = specs.make(SyncSpec, "sync", {**kept, **understood})
     check(made, registry.get(account.kind).action(made.action), columns, key)
     return made
 
 
-def _shares(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a sync, with shares of which ``none`` was said: nobody is told of such."""
+def _sizes(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a sync, with shares of which ``none`` was said: nobody is told of such; and with a number of bytes
+    that was said in words, of which ``none`` is no limit."""
     none = {"deviation": None, "reject_share": 1.0}
-    return {name: none[name] if name in none and value == "none" else value for name, value in fields.items()}
+    made = {name: none[name] if name in none and value == NONE else value for name, value in fields.items()}
+    most = made.get("max_bytes_billed")
+    return made | ({"max_bytes_billed": sizes.parse_bytes(most)} if isinstance(most, str) else {})
 
 
 def _with_days(given: Mapping[str, Any]) -> dict[str, Any]:

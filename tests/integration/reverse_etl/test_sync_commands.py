@@ -80,3 +80,14 @@ def test_rows_that_were_not_delivered_are_tried_again_by_the_command_line(
     assert [one["key"] for one in listed] == ["8"]
     shown = json.loads(said(installation, "sync", "run", "show", NAME, "--json"))
     assert (shown["chosen"], shown["extracted"], shown["written"]) == (1, 1, 1)
+
+
+def test_a_limit_of_what_a_run_may_cost_is_lifted(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    prepare(app, installation, people, crm)
+    said(installation, "sync", "edit", NAME, "--max-bytes-billed", "20GB")
+    assert app.reverse_etl.syncs.get(NAME).spec.max_bytes_billed == 20_000_000_000
+    said(installation, "sync", "edit", NAME, "--max-bytes-billed", "none")
+    assert app.reverse_etl.syncs.get(NAME).spec.max_bytes_billed is None
+    assert "20GB" in said(installation, "sync", "edit", NAME, "--max-bytes-billed", "much", code=2)
