@@ -356,6 +356,8 @@ def _key_text(field: Field) -> str:
     name = f"source.`{field.name}`"
     if field.type == "STRING":
         return name
+    if field.type == "TIMESTAMP":  # a cast would write it in the project's default time zone, which may change
+        return f"STRING({name}, 'UTC')"
     return f"TO_BASE64({name})" if field.type == "BYTES" else f"CAST({name} AS STRING)"
 
 

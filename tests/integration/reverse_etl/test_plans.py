@@ -107,6 +107,18 @@ def ops(rows: list[PlanRow]) -> dict[str, Op]:
     return {row.key: row.op for row in rows}
 
 
+def test_a_key_of_a_time_is_written_as_a_cast_writes_it_in_utc(sync: Sync) -> None:
+    times = ["0001-01-01 00:00:00", "1969-12-31 23:59:59.5", "2024-07-01 12:00:00.000001", "2024-07-01 12:00:00"]
+    listed = " UNION ALL ".join(f"SELECT TIMESTAMP '{time}+00' AS moment" for time in times)
+    sql = f"SELECT moment, CAST(moment AS STRING) AS n FROM ({listed})"
+    planner, wanted = sync.planner(), sync.wanted(sql, key=("moment",))
+    (piece,) = planner.plan(wanted).pieces
+    rows = planner.rows(wanted, piece)
+    # The embedded BigQuery leaves out the zone.
+    assert {row.key.removesuffix("+00") for row in rows} == {str(row.row["n"]).removesuffix("+00") for row in rows}
+    assert len(rows) == len(times)
+
+
 def test_without_the_right_to_read_sessions_rows_are_read_by_a_query(
     sync: Sync, fresh_installation: Installation
 ) -> None:

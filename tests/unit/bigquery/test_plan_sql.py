@@ -137,3 +137,8 @@ def test_by_a_cursor_no_more_of_the_state_is_read_than_has_the_keys() -> None:
     assert """(SELECT * FROM `p.d.state` WHERE key IN ("a", "b"))""" in few
     assert few.endswith("FROM `p.d.state`"), "rows are counted, for which nothing is read"
     assert """AND state.key IN ("a")""" in state_sql.commit(PLAN.plan, ("p", "d", "state"), None, [], 7, ["a"])
+
+
+def test_a_key_of_a_time_is_the_same_whatever_the_time_zone_of_the_project_is() -> None:
+    made = plan_sql.model(dataclasses.replace(PLAN, key=("a_timestamp",)))
+    assert "STRING(source.`a_timestamp`, 'UTC') AS model_key" in made
