@@ -24,7 +24,7 @@ def test_access_is_what_it_may_be() -> None:
 
 
 def test_the_statements_are_printed_without_an_installation(installation: Installation) -> None:
-    words = ("reverse-etl", "grants", "--service-account", ACCOUNT, "--project", "my-project", "--location", "EU")
+    words = ("reverse-etl", "grants", "--service-account", ACCOUNT, "--location", "EU")
     done = installation.run(*words)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -38,6 +38,9 @@ def test_the_statements_are_printed_without_an_installation(installation: Instal
         lines = installation.run(*words, "--access", access).stdout.splitlines()
         assert [line.split()[0] for line in lines] == first
     assert "default location" in installation.run(*words[:-2]).stderr
+    assert "`elsewhere.__tidemill" in installation.run(*words, "--project", "elsewhere").stdout
+    nowhere = installation.run(*words[:2], "--location", "EU")
+    assert (nowhere.returncode, "--project" in nowhere.stderr) == (2, True)
     for wrong in (("--project", "My Project"), ("--access", "some"), ("--state-dataset", "a b")):
         assert installation.run(*words, *wrong).returncode == 2
     assert installation.run(*words, "--access", "read-only", "--state-dataset", "x").returncode == 2

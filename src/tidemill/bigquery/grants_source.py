@@ -28,6 +28,7 @@ MAKING = "bigquery.datasets.create"
 FAST = "bigquery.readsessions.create"
 
 ROLE = Role("tidemillReverseEtl", "Tidemill reverse ETL", READING)
+_OF_ACCOUNTS = ".iam.gserviceaccount.com"
 _USER, _EDITOR = "roles/bigquery.user", "roles/bigquery.dataEditor"
 _OF_USER = {"bigquery.jobs.create", MAKING, FAST}
 _FAST_ROLE = "roles/bigquery.readSessionUser"
@@ -41,6 +42,18 @@ class SourceUse:
 
     full: bool
     state_dataset: str | None
+
+
+def project_of(account: str) -> str | None:
+    """The project that a service account is of, by its address; None if it does not say. That of an organisation's
+    domain is written the other way round there ("Service accounts": e-mail addresses)."""
+    name, _, host = account.partition("@")
+    if host == "appspot.gserviceaccount.com":
+        return name
+    project, _, domain = host.removesuffix(_OF_ACCOUNTS).partition(".")
+    if not host.endswith(_OF_ACCOUNTS) or not project:
+        return None
+    return f"{domain}:{project}" if domain else project
 
 
 def least(project: str, account: str | None, use: SourceUse, location: str | None) -> list[str]:

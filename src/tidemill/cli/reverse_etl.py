@@ -124,11 +124,11 @@ def disable(
 
 
 @app.command(
-    epilog="Example: tidemill reverse-etl grants --project my-project --location EU "
-    "--service-account tidemill@my-project.iam.gserviceaccount.com"
+    epilog="Example: tidemill reverse-etl grants --service-account tidemill@my-project.iam.gserviceaccount.com "
+    "--location EU"
 )
 def grants(
-    project: str = typer.Option(..., help="Google Cloud project id."),
+    project: str = typer.Option(None, help="Project of the data. Default: the service account's."),
     service_account: str = typer.Option(None, help="E-mail of the service account."),
     access: Access = typer.Option("limited", help=f"How much it may do. {_ACCESS}"),
     state_dataset: str = typer.Option(None, help=f"{_STATE} Default: __tidemill_reverse_etl."),

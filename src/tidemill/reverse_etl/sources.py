@@ -170,9 +170,23 @@ class SourceService:
 
     @staticmethod
     def grants(
-        project: str, account: str | None, access: str, state_dataset: str | None, location: str | None
+        project: str | None, account: str | None, access: str, state_dataset: str | None, location: str | None
     ) -> Grants:
-        """What gives an account exactly what a source needs. `location`: of the data."""
+        """What gives an account exactly what a source needs. `project`: of the data; None: that of the account;
+        `location`: of the data.
+
+        Raises
+        ------
+        ConfigError
+            Something of it is wrong, or the project is not known.
+        """
+        project = project or grants_source.project_of(account or "")
+        if project is None:
+            raise ConfigError(
+                "grants_project",
+                "It is not said in which project the data is, nor does an account's address say it.",
+                hint="Add --project PROJECT, or --service-account NAME@PROJECT.iam.gserviceaccount.com.",
+            )
         project = names.check_project(project)
         made = _made({"access": access}, {"state_dataset": state_dataset} if state_dataset else {})
         wanted = use_of(made.access, None if made.access is Access.READ_ONLY else made.state_dataset)

@@ -98,3 +98,18 @@ def test_what_is_for_speed_is_said_to_be() -> None:
 def test_who_acts_as_another_is_told_so_whatever_the_use() -> None:
     told = grants.hint("iam.serviceAccounts.getAccessToken", PROJECT, None, ACCOUNT, "me@example.com", LIMITED)
     assert "roles/iam.serviceAccountTokenCreator" in told
+
+
+@pytest.mark.parametrize(
+    ("account", "project"),
+    [
+        ("loader@project-123.iam.gserviceaccount.com", "project-123"),
+        ("loader@project-123.example.com.iam.gserviceaccount.com", "example.com:project-123"),
+        ("project-123@appspot.gserviceaccount.com", "project-123"),
+        ("123-compute@developer.gserviceaccount.com", None),
+        ("somebody@example.com", None),
+        ("", None),
+    ],
+)
+def test_the_address_of_an_account_says_its_project(account: str, project: str | None) -> None:
+    assert grants_source.project_of(account) == project
