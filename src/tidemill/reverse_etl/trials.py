@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import gzip
 import urllib.parse
 import uuid
@@ -19,6 +20,7 @@ from tidemill.outbound.client import Seen
 from tidemill.reverse_etl import line
 from tidemill.reverse_etl.plan.port import Planner, PlanRow
 from tidemill.reverse_etl.run import record_of
+from tidemill.reverse_etl.spec import Extraction
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.views import Estimate, Tried, counted
 from tidemill.reverse_etl.watch import Watch
@@ -68,7 +70,7 @@ class Trials:
         NotFoundError
             There is no such row.
         """
-        with self._planned(name, watch) as (job, planner):
+        with self._planned(name, watch, key) as (job, planner):
             row = self._chosen(job, planner, key)
             made = record_of(job, row)
             if isinstance(made, Outcome):
@@ -88,10 +90,15 @@ class Trials:
 
     def _chosen(self, job: Job, planner: Planner, key: str | None) -> PlanRow:
         planned = planner.plan(job.wanted)
-        for piece in planned.pieces:
-            for row in planner.rows(job.wanted, piece):
-                if key is None or row.key == key:
-                    return row
+        if key is not None:
+            for piece in planned.pieces:  # one, but by a cursor
+                found = [row for row in planner.rows(job.wanted, piece) if row.key == key]
+                if found:
+                    return found[0]
+        elif planned.pieces:
+            for op in Op:
+                if found := planner.samples(job.wanted, op, 1):
+                    return found[0]
         raise NotFoundError(
             "row_unknown",
             f"No row with the key {key!r} is to be sent."
@@ -107,17 +114,16 @@ class Trials:
         return outcomes[0][1]
 
     @contextlib.contextmanager
-    def _planned(self, name: str, watch: Watch) -> Any:
-        """A job that is like that of the next run, whose plan is thrown away in the end."""
+    def _planned(self, name: str, watch: Watch, key: str | None = None) -> Any:
+        """A job that is like that of the next run, whose plan is thrown away in the end. `key`: of the only row that it
+        is about; by a cursor all are planned that it has not passed, for a run would not send others."""
         sync = self._parts.books.syncs.get(name)
         runs = self._parts.books.runs.find(sync.id, limit=1)
         spec = {**self._syncs.spec_of(sync), "since": since(runs[0] if runs else None)}
-        now = self._parts.books.syncs.now()
+        if key is not None and spec["sync"]["extraction"] != Extraction.CURSOR:
+            spec["only"] = [key]
         number = runs[0].number + (runs[0].status != "running") if runs else 1
-        run = SyncRun(
-            uuid.uuid4(), sync.id, number, "running", "plan", spec, None, 0, 0, 0, 0, None, [], False, now, "", None
-        )
-        job = self._parts.job(sync, run)
+        job = self._parts.job(sync, _run(sync.id, number, spec, self._parts.books.syncs.now()))
         with self._parts.planning(job, watch.cancelled) as planner:
             try:
                 watch.check()
@@ -125,6 +131,29 @@ class Trials:
             finally:
                 with contextlib.suppress(TidemillError):
                     planner.clean(job.wanted)
+
+
+def _run(sync: uuid.UUID, number: int, spec: dict[str, Any], now: dt.datetime) -> SyncRun:
+    """A run that nobody knows of."""
+    return SyncRun(
+        id=uuid.uuid4(),
+        sync_id=sync,
+        number=number,
+        status="running",
+        step="plan",
+        spec=spec,
+        plan=None,
+        written=0,
+        rejected=0,
+        to_retry=0,
+        bytes_billed=0,
+        error=None,
+        notes=[],
+        cancel_requested=False,
+        began_at=now,
+        began_by="",
+        finished_at=None,
+    )
 
 
 def _shown(made: Record | Outcome) -> dict[str, Any]:

@@ -13,9 +13,13 @@ from tests.contract.apis.postgresql import PostgresqlTool
 from tests.contract.apis.segment import SegmentApi
 from tests.contract.apis.slack import SlackApi
 from tests.installation import Installation
-from tests.syncs import NAME, Crm, People, prepare, quiet
+from tests.syncs import NAME, Crm, People, prepare, quiet, run
 
 from tidemill.app import App
+from tidemill.errors import NotFoundError
+from tidemill.reverse_etl.plan.local import LocalPlanner
+from tidemill.reverse_etl.plan.port import Planned, Wanted
+from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
 from tidemill.reverse_etl.views import Tried
 
 
@@ -103,3 +107,41 @@ def test_what_was_asked_is_shown_though_the_tool_refuses_or_is_away(
     made = app.reverse_etl.trials.send_one(NAME, watch, "7")
     assert made.status in {"failed", "retry"}
     assert made.requests[0]["status"] == "no answer"
+
+
+@pytest.mark.parametrize("access", ["full", "read-only"])
+def test_one_row_is_planned_and_read_for_a_try(
+    installation: Installation,
+    app: App,
+    people: People,
+    crm: Crm,
+    monkeypatch: pytest.MonkeyPatch,
+    access: str,
+) -> None:
+    prepare(app, installation, people, crm, access=access)
+    planner: type[Any] = WarehousePlanner if access == "full" else LocalPlanner
+    plan, planned = planner.plan, []
+
+    def planning(self: Any, wanted: Wanted) -> Planned:
+        made: Planned = plan(self, wanted)
+        planned.append(sum(piece.rows for piece in made.pieces))
+        return made
+
+    monkeypatch.setattr(planner, "plan", planning)
+    trials = app.reverse_etl.trials
+    assert (trials.send_one(NAME, quiet(), "7").key, planned) == ("7", [1])
+    with pytest.raises(NotFoundError, match="'77'"):
+        trials.send_one(NAME, quiet(), "77")
+    assert trials.send_one(NAME, quiet()).status == "written"
+    assert len(crm.sent) == 2
+    assert run(app).written == 20
+    assert len({row["id"] for row in crm.sent if row["key"] == "7"}) == 1, "as the same"
+    people.rows = {3: people.rows[3]}
+    people.save()
+    crm.sent.clear()
+    trials.send_one(NAME, quiet(), "5")
+    assert [(row["key"], row["op"]) for row in crm.sent] == [("5", "deleted")]
+    with pytest.raises(NotFoundError, match="none has changed"):
+        app.reverse_etl.syncs.reset(NAME, "adopt")
+        run(app)
+        trials.send_one(NAME, quiet())
