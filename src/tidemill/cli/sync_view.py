@@ -232,7 +232,13 @@ def print_estimate(found: Estimate, *, as_json: bool) -> None:
         return
     shown = {name: number for name, number in found.counts.items() if number or not name.startswith("invalid_")}
     output.print_fields({name.replace("_", " "): number for name, number in shown.items()})
-    output.say(f"The plan is billed for {output.size(found.bytes_billed)}, ${found.dollars:.4f}.")
+    output.say(f"This dry run is billed for {output.size(found.bytes_billed)}, ${found.dollars:.4f}.")
+    output.say(
+        f"A run is billed for about {output.size(found.run_bytes)}, ${found.run_dollars:.4f}: it makes the plan again, "
+        "and remembers what was delivered."
+    )
+    if found.stopped is not None:
+        output.note(f"It would stop before anything is sent. {found.stopped['message']} {found.stopped['hint']}")
     if found.resends:
         output.note("The next run sends unchanged rows, too, for it was asked to: tidemill sync reset.")
     for sample in found.samples:

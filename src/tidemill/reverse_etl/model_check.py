@@ -14,8 +14,8 @@ from tidemill.bigquery.client import Answer, Client
 from tidemill.bigquery.describe import Described
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError, NotFoundError, TidemillError
-from tidemill.reverse_etl import statement
-from tidemill.reverse_etl.spec import MIN_BYTES_BILLED, MOST_COLUMNS, ModelSpec
+from tidemill.reverse_etl import costs, statement
+from tidemill.reverse_etl.spec import MOST_COLUMNS, ModelSpec
 from tidemill.store.records_sync import Source
 
 #: Types whose values are equal if, and only if, they are written alike. What is missing cannot be grouped by, or has
@@ -23,7 +23,6 @@ from tidemill.store.records_sync import Source
 KEY_TYPES = ("STRING", "BYTES", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIME", "TIMESTAMP")
 #: How BigQuery calls a column that has no name.
 _NAMELESS = re.compile(r"f\d+_")
-_TIB = 2**40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,16 +92,10 @@ def look(client: Client, source: Source, model: ModelSpec, price: float) -> Insp
         key=key,
         columns=tuple(Column(f.name, f.type, f.mode, f.name in key) for f in found.columns),
         bytes=found.bytes,
-        dollars=cost(found.bytes, len(found.tables), price),
+        dollars=costs.dollars(costs.billed(found.bytes, len(found.tables)), price),
         tables=tuple(".".join(table) for table in found.tables),
         location=found.location,
     )
-
-
-def cost(bytes_read: int, tables: int, price: float) -> float:
-    """What a statement costs, about, in dollars: at least so much is billed for a table that is read ("Pricing")."""
-    billed = max(bytes_read, MIN_BYTES_BILLED * max(tables, 1)) if bytes_read else 0
-    return round(billed / _TIB * price, 6)
 
 
 def _described(client: Client, source: Source, text: str) -> Described:

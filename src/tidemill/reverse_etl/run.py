@@ -14,12 +14,12 @@ from typing import Any
 
 from tidemill import logbook
 from tidemill.destinations import deliver
-from tidemill.destinations.port import Mode, Op, Outcome, Record, identity, rejected
+from tidemill.destinations.port import Mode, Outcome, Record, identity, rejected
 from tidemill.errors import ConflictError, NotFoundError, RowError, TidemillError, UnavailableError
-from tidemill.reverse_etl import journal, kept, line, told, write_back
+from tidemill.reverse_etl import brake, journal, kept, line, told, write_back
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.journal import Journal
-from tidemill.reverse_etl.plan.port import MOST_INVALID, Counts, Piece, Planned, Planner, PlanRow, Unacknowledged
+from tidemill.reverse_etl.plan.port import MOST_INVALID, Counts, Piece, Planner, PlanRow, Unacknowledged
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts
 from tidemill.schedules import telling
@@ -101,7 +101,8 @@ class Runner:
             _assert_remembered(job, planner)
             job = self._prepared(job, planner)
             planned = planner.plan(job.wanted)
-            self._assert_few_deletes(job, planned)
+            if stopped := brake.of(job, planned):
+                raise stopped
             self._keep_invalid(job, planner, planned.counts)
         except TidemillError as error:
             watch.assert_goes_on()
@@ -137,22 +138,6 @@ class Runner:
             planner.resend()
         self._parts.books.syncs.settle(job.sync.id, position=None)
         return dataclasses.replace(job, sync=self._parts.books.syncs.by_id(job.sync.id))
-
-    def _assert_few_deletes(self, job: Job, planned: Planned) -> None:
-        if job.wanted.only is not None:  # they were to be deleted before, and it was not stopped
-            return
-        if Op.DELETED not in job.spec.mode.ops:  # rows that leave its model stay where they are: nothing is lost
-            return
-        share = planned.counts.deleted / planned.known if planned.known else 0.0
-        if share <= job.spec.delete_brake or job.run.spec.get("deletes"):
-            return
-        does = "delete" if Op.DELETED in job.wanted.delivers else "forget"
-        raise ConflictError(
-            "delete_brake",
-            f"The run would {does} {planned.counts.deleted:,} of {planned.known:,} rows ({share:.0%}); "
-            f"more than {job.spec.delete_brake:.0%} stop it.",
-            hint=f"If that is meant: {telling.command('sync run', job.sync.name)} --allow-deletes",
-        )
 
     def _keep_invalid(self, job: Job, planner: Planner, counts: Counts) -> None:
         if not counts.invalid_null + counts.invalid_duplicate + counts.invalid_cursor:

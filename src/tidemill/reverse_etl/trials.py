@@ -17,7 +17,7 @@ from tidemill.destinations.port import Op, Outcome, Record
 from tidemill.errors import Cancelled, NotFoundError, TidemillError
 from tidemill.outbound import network
 from tidemill.outbound.client import Seen
-from tidemill.reverse_etl import line
+from tidemill.reverse_etl import brake, costs, line
 from tidemill.reverse_etl.plan.port import Planner, PlanRow
 from tidemill.reverse_etl.run import record_of
 from tidemill.reverse_etl.spec import Extraction
@@ -28,7 +28,8 @@ from tidemill.reverse_etl.work import Job, Parts, since
 from tidemill.schedules import telling
 from tidemill.store.records_sync import SyncRun
 
-_TIB = 1024**4
+#: A plan and a state.
+_COMMIT_TABLES = 2
 _SAMPLES = 5
 #: Characters of a request and an answer that are shown.
 _SHOWN = 20_000
@@ -47,7 +48,9 @@ class Trials:
             planned = planner.plan(job.wanted)
             ops = [op for op in Op if planned.pieces and getattr(planned.counts, op.value)]
             rows = [row for op in ops for row in planner.samples(job.wanted, op, _SAMPLES)]
+            committed = costs.billed(planner.commit_bytes(job.wanted, planned.pieces), _COMMIT_TABLES)
             billed = planned.bytes_billed + planner.billed()
+        stopped = brake.of(job, planned)
         samples = tuple({"key": row.key, "op": row.op.value, **_shown(record_of(job, row))} for row in rows)
         price = self._parts.settings.price_query_tib
         found = dataclasses.asdict(planned)
@@ -57,8 +60,11 @@ class Trials:
             known=planned.known,
             samples=samples,
             bytes_billed=billed,
-            dollars=billed / _TIB * price,
+            dollars=costs.dollars(billed, price),
             resends=job.sync.pending in {"resend", "forget"},
+            stopped=_said(stopped) if stopped else None,
+            run_bytes=planned.bytes_billed + committed,
+            run_dollars=costs.dollars(planned.bytes_billed + committed, price),
         )
 
     def send_one(self, name: str, watch: Watch, key: str | None = None) -> Tried:
@@ -81,7 +87,7 @@ class Trials:
             except Cancelled:
                 raise
             except TidemillError as failed:  # what was asked for, and answered, says most of why
-                outcome, error = None, {"code": failed.code, "message": failed.message, "hint": failed.hint}
+                outcome, error = None, _said(failed)
             secrets = self._parts.settings_of(job.account).secrets
         told = tuple(_told(one, secrets) for one in exchanges)
         if outcome is None:
@@ -156,10 +162,14 @@ def _run(sync: uuid.UUID, number: int, spec: dict[str, Any], now: dt.datetime) -
     )
 
 
+def _said(error: TidemillError) -> dict[str, str]:
+    return {"code": error.code, "message": error.message, "hint": error.hint}
+
+
 def _shown(made: Record | Outcome) -> dict[str, Any]:
     if isinstance(made, Outcome):
         return {"refused": made.message}
-    return {"fields": dict(made.fields)}
+    return {"id": made.identity, "fields": dict(made.fields)}
 
 
 def _told(seen: Seen, secrets: tuple[str, ...]) -> dict[str, Any]:

@@ -138,8 +138,10 @@ class SyncView:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A dry run: rows as `counted`, with why they are invalid, how some would be sent, and what the plan is billed for.
-    `resends`: a run would send unchanged rows, too, for it was asked to."""
+    """A dry run: rows as `counted`, with why they are invalid, the fields that some would be sent with, and what it was
+    billed for. `resends`: a run would send unchanged rows, too, for it was asked to. `stopped`: why a run would stop
+    before it sends anything: code, message, hint. `run_bytes`, `run_dollars`: what a run would be billed for, about: it
+    makes the plan once more, and remembers what was delivered."""
 
     counts: dict[str, int]
     known: int
@@ -147,6 +149,9 @@ class Estimate:
     bytes_billed: int
     dollars: float
     resends: bool = False
+    stopped: dict[str, str] | None = None
+    run_bytes: int = 0
+    run_dollars: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,4 +89,18 @@ def test_a_dry_run_tells_what_all_its_statements_were_billed_for(
 ) -> None:
     prepare(app, installation, people, crm)
     bills = Bills(monkeypatch)
-    assert app.reverse_etl.trials.estimate(NAME, quiet()).bytes_billed == 10 * bills.number > 0
+    found = app.reverse_etl.trials.estimate(NAME, quiet())
+    assert found.bytes_billed == 10 * bills.number > 0
+    assert found.stopped is None
+
+
+def test_a_dry_run_tells_what_a_run_would_be_billed_for(
+    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(app, installation, people, crm)
+    Bills(monkeypatch)
+    monkeypatch.setattr(Client, "dry_run", lambda _client, _sql: 50_000_000)
+    found = app.reverse_etl.trials.estimate(NAME, quiet())
+    plan = found.run_bytes - 50_000_000
+    assert 0 < plan < found.bytes_billed, "samples are read for the dry run alone"
+    assert found.run_dollars > found.dollars

@@ -53,6 +53,9 @@ def test_a_sync_says_why_its_last_run_failed_and_what_to_do(
     run(app)
     people.rows = {n: row for n, row in people.rows.items() if n < 5}
     people.save()
+    told = said(installation, "sync", "preview", NAME)
+    assert "It would stop before anything is sent. The run would delete 15 of 20 rows" in told
+    assert "A run is billed for about" in told
     assert "tidemill sync run crm --allow-deletes" in said(installation, "sync", "run", NAME, code=1)
     shown = said(installation, "sync", "show", NAME)
     assert "The run would delete 15 of 20 rows (75%)" in shown

@@ -6,7 +6,7 @@ import pytest
 
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
-from tidemill.reverse_etl import model_check, statement
+from tidemill.reverse_etl import costs, model_check, statement
 from tidemill.reverse_etl.model_check import Inspection
 from tidemill.reverse_etl.spec import ModelSpec
 
@@ -36,9 +36,9 @@ def test_the_statement_of_a_table_reads_all_of_it() -> None:
 
 
 def test_costs_are_those_of_the_bytes_and_ten_mib_for_each_table_at_least() -> None:
-    assert model_check.cost(TIB, 1, 6.25) == 6.25
-    assert model_check.cost(0, 0, 6.25) == 0
-    assert model_check.cost(1, 2, 6.25) == round(20 * 2**20 / TIB * 6.25, 6)
+    assert costs.dollars(costs.billed(TIB, 1), 6.25) == 6.25
+    assert costs.dollars(costs.billed(0, 0), 6.25) == 0
+    assert costs.dollars(costs.billed(1, 2), 6.25) == round(20 * 2**20 / TIB * 6.25, 6)
 
 
 COLUMNS = [

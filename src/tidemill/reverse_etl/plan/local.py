@@ -153,6 +153,10 @@ class LocalPlanner:
             after = local_sql.commit("unacknowledged" if rows else None, covered, wanted.number)
             self._put_state(cursor, folder, after, (wanted.number, 0))
 
+    def commit_bytes(self, wanted: Wanted, pieces: Iterable[Piece]) -> int:  # noqa: ARG002 - as all have it
+        """See `Planner`. The state is a file."""
+        return 0
+
     def clean(self, wanted: Wanted) -> None:
         """See `Planner`."""
         self._files.remove_plan(wanted.run)

@@ -168,6 +168,9 @@ class Planner(Protocol):
         """Remember what was acknowledged: of pieces that were gone through all rows but `unacknowledged`. What is noted
         only is remembered, too. Gives the name of the table in the warehouse that has these rows, if there is one."""
 
+    def commit_bytes(self, wanted: Wanted, pieces: Iterable[Piece]) -> int:
+        """Bytes that the commit would read, if these pieces were delivered."""
+
     def clean(self, wanted: Wanted) -> None:
         """Remove what the plan needed."""
 

@@ -65,15 +65,21 @@ class WarehousePlanner:
         if not found.is_exact:
             self._make(plan_sql.create(dataclasses.replace(plan, exact=True)), wanted, "exact")
             found = self._overview(plan, wanted)
-        self._assert_can_commit(wanted, found)
+        self._assert_can_commit(wanted, found.pieces)
         return Planned(found.counts, found.pieces, found.known, self.billed(), found.upto)
 
-    def _assert_can_commit(self, wanted: Wanted, found: summary.Summary) -> None:
+    def commit_bytes(self, wanted: Wanted, pieces: Iterable[Piece]) -> int:
+        """See `Planner`."""
+        if wanted.extraction is Extraction.FULL:
+            return 0
+        return self._client.dry_run(self._commit(wanted, None, pieces))
+
+    def _assert_can_commit(self, wanted: Wanted, pieces: Iterable[Piece]) -> None:
         """Raise ConfigError if what is delivered could not be remembered for what may be billed. Once rows are sent,
         it is too late to ask: the statement that remembers them has no limit."""
-        if wanted.max_bytes_billed is None or wanted.extraction is Extraction.FULL:
+        if wanted.max_bytes_billed is None:
             return
-        size = self._client.dry_run(self._commit(wanted, None, found.pieces))
+        size = self.commit_bytes(wanted, pieces)
         if size > wanted.max_bytes_billed:
             raise ConfigError(
                 "bytes_billed_limit",
