@@ -23,7 +23,9 @@ from tidemill.cli.groups import StartGroup
 
 app = typer.Typer(no_args_is_help=True, help="Exports into BigQuery tables, and their runs.")
 
-INTERVALS = "5m, 15m, hour, day, week, a cron expression such as '0 6 * * 1-5', or none (by hand alone)"
+INTERVALS = (
+    "1m, 5m, 15m or the like, hour, 6h, day, week, a cron expression such as '0 6 * * 1-5', or none (by hand alone)"
+)
 #: Options that are called as the fields of an export that they give: of a new one, and of any.
 _OF_NEW = ("name", "model", "table", "json_type", "mode")
 _OF_ANY = ("delivery", "run_log", "buffer_bytes", "buffer_seconds", "max_bytes_billed", "reject_share")

@@ -41,6 +41,8 @@ _WRITE_BACK = typer.Option(
 )
 _MODE = "insert (new rows), update (changed ones), upsert (both), delete (gone ones), mirror (all three)"
 _INTERVAL = typer.Option(None, help=f"How often, while tidemill serve runs: {INTERVALS}. Default: hour.")
+#: Such an option is known, so that it can be said what to do instead.
+_FIXED = typer.Option(None, hidden=True)
 _FIELDS = ("action", "mode", "extraction", "cursor", "most_rejects")
 
 
@@ -138,6 +140,10 @@ def share(text: str | None) -> float | None:
 def edit(
     name: str = _NAME,
     rename: str = typer.Option(None, help="A new name."),
+    mode: str = typer.Option(None, help=f"What is delivered from now on: {_MODE}."),
+    action: str = _FIXED,
+    extraction: str = _FIXED,
+    cursor: str = _FIXED,
     map_: list[str] = _MAP,
     mapping: str = _MAPPING,
     resend: bool = typer.Option(False, "--resend", help="If the mapping changes: send all rows again, mapped anew."),
@@ -159,8 +165,8 @@ def edit(
 ) -> None:
     """Change a sync. With --mapping it is a new mapping, with --map that of these fields alone."""
     given = locals()
-    changes: dict[str, Any] = {name: given[name] for name in ("interval", "time_zone", "offset", "jitter")}
-    changes |= {"name": rename, "pause_after": pause_after, "most_rejects": most_rejects}
+    changes: dict[str, Any] = {name: given[name] for name in (*_FIELDS, "interval", "time_zone", "offset", "jitter")}
+    changes |= {"name": rename, "pause_after": pause_after}
     changes |= {"write_back_days": write_back, **_sizes(given)}
     with session.app() as opened:
         syncs = opened.reverse_etl.syncs

@@ -18,7 +18,17 @@ from tidemill.schedules.calendar import Schedule
 from tidemill.store.records_sync import Account
 
 _EDITABLE = {
-    *("name", "mapping", "schedule", "delete_brake", "most_rejects", "reject_share", "deviation", "write_back_days"),
+    *(
+        "name",
+        "mode",
+        "mapping",
+        "schedule",
+        "delete_brake",
+        "most_rejects",
+        "reject_share",
+        "deviation",
+        "write_back_days",
+    ),
     *("max_bytes_billed", *said.FIELDS),
 }
 #: In place of a number: there is none any more.
@@ -76,7 +86,12 @@ def changed(
         raise ConfigError("nothing_to_change", "Nothing to change was named.", hint="tidemill sync edit --help")
     fixed = sorted(set(given) - _EDITABLE)
     if fixed:
-        raise ConfigError("field_fixed", f"{', '.join(fixed)} cannot be changed.", hint="Make another sync.")
+        raise ConfigError(
+            "field_fixed",
+            f"{', '.join(fixed)} cannot be changed.",
+            hint="Make another sync. Its first run sends all rows; after 'tidemill sync reset NAME --adopt' it takes "
+            "them as delivered, and sends none.",
+        )
     kept = {name: getattr(before, name) for name in SyncSpec.model_fields}
     understood = _sizes(said.understood(_with_days(given), before.schedule))
     made: SyncSpec = specs.make(SyncSpec, "sync", {**kept, **understood})

@@ -95,6 +95,8 @@ class Runner:
             watch.check()
             watch.report("looking what has changed", 0, 0)
             fingerprint = planner.fingerprint(job.wanted)
+            if fingerprint is not None:  # another mode delivers what this one passed over, though no table has changed
+                fingerprint = f"{job.spec.mode}:{fingerprint}"
             if fingerprint is not None and fingerprint == job.sync.seen and self._may_skip(job):
                 runs.note(job.run.id, step="write")
                 return runs.get(job.run.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import zoneinfo
 from collections.abc import Mapping
 from typing import Any
@@ -105,8 +106,24 @@ def parse_interval(text: str) -> dict[str, Any]:
         return {"interval": None, "cron": None}
     if said in _SHORT or said in set(Interval):
         return {"interval": _SHORT.get(said) or Interval(said), "cron": None}
+    if every := re.fullmatch(r"([0-9]{1,4}) ?([mh])", said):
+        said = _every(text, int(every[1]), every[2])
     calendar.parsed(said, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
     return {"interval": None, "cron": said}
+
+
+def _every(text: str, number: int, unit: str) -> str:
+    """Every so many minutes or hours, as a cron expression: if they divide the hour, or the day, evenly."""
+    whole = {"m": 60, "h": 24}[unit]
+    if number < 1 or number >= whole or whole % number:
+        fits = ", ".join(f"{n}{unit}" for n in range(1, whole) if whole % n == 0)
+        raise ConfigError(
+            "schedule_interval",
+            f"{text!r} divides no {'hour' if unit == 'm' else 'day'} evenly.",
+            hint=f"Write one of {fits}; or day, week, or a cron expression.",
+        )
+    step = "*" if number == 1 else f"*/{number}"
+    return f"{step} * * * *" if unit == "m" else f"0 {step} * * *"
 
 
 def parse_moment(text: str, time_zone: str) -> dt.datetime | None:

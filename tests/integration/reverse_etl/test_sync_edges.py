@@ -52,6 +52,24 @@ def test_a_model_that_calls_a_function_is_not_skipped(
     assert crm.people["3"]["plan"] == "pro"
 
 
+def test_another_mode_delivers_what_the_one_before_passed_over(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    prepare(app, installation, people, crm, mode="insert")
+    run(app)
+    people.rows[3] = ("new@example.com", "pro")
+    people.save()
+    assert run(app).written == 0
+    app.reverse_etl.syncs.edit(NAME, {"mode": "mirror"})
+    assert (run(app).updated, crm.people) == (1, people.expected())
+    assert run(app).status == "skipped"
+    with pytest.raises(ConfigError, match="mode"):
+        app.reverse_etl.syncs.edit(NAME, {"mode": "sometimes"})
+    with pytest.raises(ConfigError, match="extraction cannot be changed") as caught:
+        app.reverse_etl.syncs.edit(NAME, {"extraction": "full"})
+    assert "--adopt" in caught.value.hint
+
+
 def stopped_at(app: App, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """Run until this step, before which the process stops."""
 

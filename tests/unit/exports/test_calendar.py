@@ -150,6 +150,9 @@ def test_by_hand_nothing_is_ever_due() -> None:
         ("5m", "every 5 minutes"),
         ("Every  15 minutes", "every 15 minutes"),
         ("daily", "day"),
+        ("1m", "cron * * * * *"),
+        ("20m", "cron */20 * * * *"),
+        ("6h", "cron 0 */6 * * *"),
         ("0 6 * * 1-5", "cron 0 6 * * 1-5"),
         ("none", "none"),
     ],
@@ -181,7 +184,9 @@ def test_what_cannot_be_is_refused(fields: dict[str, object], code: str) -> None
     assert raised.value.hint
 
 
-@pytest.mark.parametrize("text", ["fortnight", "0 0 30 2 *", "* * * *", "0 * * * * *", "61 * * * *", ""])
+@pytest.mark.parametrize(
+    "text", ["fortnight", "7m", "90m", "0m", "5h", "0 0 30 2 *", "* * * *", "0 * * * * *", "61 * * * *", ""]
+)
 def test_an_interval_that_is_none(text: str) -> None:
     with pytest.raises(ConfigError) as raised:
         said.parse_interval(text)
