@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from tidemill.cli import output, session, steps, texts
+from tidemill.cli import asking, output, session, steps, texts
 
 if TYPE_CHECKING:
     from tidemill.connections.service import Connection
@@ -225,7 +225,7 @@ def delete(
         _assert_unused(connection.name, opened.exports.using(connection.id))
         _assert_no_source(connection.name, opened.reverse_etl.sources.of(name))
         if not yes:
-            typer.confirm(f"Delete the connection {connection.name} and its credential?", abort=True)
+            asking.confirm(f"Delete the connection {connection.name} and its credential?")
         opened.connections.delete(name)
     output.done(f"Connection {connection.name} is deleted.")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import files, output, session
+from tidemill.cli import asking, files, output, session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,8 +112,8 @@ def _prepared(token: str | None, ssh_key: str | None, variables: str | None, ref
     from tidemill.errors import ConfigError
     from tidemill.schedules import calendar
 
-    found: dict[str, Any] = {"token": secret.named(token) if token else None}
-    found["ssh_key"] = secret.named(ssh_key) if ssh_key else None
+    found: dict[str, Any] = {"token": secret.named(token, option="--token-file") if token else None}
+    found["ssh_key"] = secret.named(ssh_key, option="--ssh-key-file") if ssh_key else None
     found["refresh"] = calendar.parse_seconds(refresh) // 60 if refresh else None
     if variables is not None:
         try:
@@ -278,7 +278,7 @@ def _checked_elsewhere(
 
     if file is not None:
         return read_in_use(files.read(file), what=file).check(text, catalog, what=what)
-    token = secret.secret(token_file, "Token of the API", "TIDEMILL_TOKEN")
+    token = secret.secret(token_file, "Token of the API", "TIDEMILL_TOKEN", option="--token-file")
     asked = Server(server or "", token.get_secret_value() if token else "", name)
     return asked.in_use().check(text, catalog, what=what, readable=asked.readable)
 
@@ -310,6 +310,6 @@ def delete(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", hel
     with session.app() as opened:
         found = opened.dbt.get(name)
         if not yes and not found.used_by:
-            typer.confirm(f"Delete the dbt project {found.name}?", abort=True)
+            asking.confirm(f"Delete the dbt project {found.name}?")
         opened.dbt.delete(name)
     output.done(f"The dbt project {found.name} is deleted.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tidemill.cli import destination_options, output, session
+from tidemill.cli import asking, destination_options, output, session
 
 app = typer.Typer(no_args_is_help=True, help="Tools that rows are delivered to, and the credentials for them.")
 app.add_typer(destination_options.adding, name="add")
@@ -97,9 +97,9 @@ def test(name: str = _NAME) -> None:
 def delete(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask.")) -> None:
     """Delete a destination and its secrets. Refused while syncs deliver to it."""
     with session.app() as opened:
-        opened.reverse_etl.destinations.get(name)
-        if not yes:
-            typer.confirm(f"Delete the destination {name}?", abort=True)
+        found = opened.reverse_etl.destinations.get(name)
+        if not yes and not found.syncs:
+            asking.confirm(f"Delete the destination {name}?")
         opened.reverse_etl.destinations.delete(name)
     output.done(f"Destination {name} is deleted.")
 

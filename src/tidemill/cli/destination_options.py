@@ -160,6 +160,10 @@ def _plain(kind: Any) -> Any:
     return _plain(typing.get_args(kind)[0]) if typing.get_origin(kind) is typing.Annotated else kind
 
 
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _variable(name: str) -> str:
     return f"TIDEMILL_DESTINATION_{name.upper()}"
 
@@ -174,7 +178,7 @@ def _values(settings: type[Settings], given: dict[str, Any], *, asks: bool) -> d
             asking = str(field.description).rstrip(".") if asks and field.is_required() else None
             variable = _variable(name)
             said = value is not None or variable in os.environ or asking is not None
-            value = secrets.secret(value, asking, variable) if said else None
+            value = secrets.secret(value, asking, variable, option=_option(name)) if said else None
         if value is not None:
             found[name] = value
     return found

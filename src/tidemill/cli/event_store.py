@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from tidemill.cli import output, session, steps
+from tidemill.cli import asking, output, session, steps
 from tidemill.cli import secret as secrets
 
 app = typer.Typer(no_args_is_help=True, help="Where the event store's files lie (TIDEMILL_EVENT_DATA): look, test it.")
@@ -42,7 +42,7 @@ def set_(
     with session.app() as opened:
         opened.event_data.bucket()
         name = str(key_id or typer.prompt("Id of the access key", err=True)).strip()
-        given = secrets.secret(secret_file, "Its secret")
+        given = secrets.secret(secret_file, "Its secret", option="--secret-file")
         secret = given.get_secret_value() if given else ""
         if test and not steps.show(opened.event_data.test_key(name, secret), aside=True):
             output.say("Not saved. Correct it and try again, or save it untested with --no-test.")
@@ -65,6 +65,6 @@ def forget(yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask.")) -
     """Forget the access key that was given: each machine uses its own again."""
     with session.app() as opened:
         if not yes:
-            typer.confirm("Forget the access key of the event data?", abort=True)
+            asking.confirm("Forget the access key of the event data?")
         known = opened.event_data.forget()
     output.done("It is forgotten." if known else "There was none.")

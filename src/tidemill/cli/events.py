@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from tidemill.cli import event_store, output, progress, session
+from tidemill.cli import asking, event_store, output, progress, session
 
 app = typer.Typer(no_args_is_help=True, help="Load events from files, look at them, mend what was refused.")
 rejects_app = typer.Typer(no_args_is_help=True, help="Events that were set aside, each with its reason.")
@@ -200,7 +200,7 @@ def rejects_dismiss(
     if bool(ids) + bool(code) + everything != 1:
         raise ConfigError("rejects_unclear", "Say which ones.", hint="Give ids, or --code REASON, or --all.")
     if not yes:
-        typer.confirm("List them no longer?", abort=True)
+        asking.confirm("List them no longer?")
     with session.app() as opened:
         number = opened.events.dismiss_rejects(code=code, ids=ids or [])
     output.done(f"{number:,} dismissed.")

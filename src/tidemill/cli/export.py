@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from tidemill.cli import (
+    asking,
     export_backfill,
     export_doubt,
     export_logs,
@@ -185,9 +186,8 @@ def delete(
     with session.app() as opened:
         export = opened.exports.get(name)
         if not yes:
-            typer.confirm(
-                f"Delete the export {export.name} and the history of its runs? The table {export.target} stays.",
-                abort=True,
+            asking.confirm(
+                f"Delete the export {export.name} and the history of its runs? The table {export.target} stays."
             )
         opened.exports.delete(name)
     output.done(f"Export {export.name} is deleted. The table {export.target} stays as it is.")

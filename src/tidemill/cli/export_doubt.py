@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tidemill.cli import output, session
+from tidemill.cli import asking, output, session
 
 
 def settle(
@@ -24,6 +24,6 @@ def settle(
                 f"{export.target} may hold rows of after {export.in_doubt_since:%Y-%m-%d %H:%M} UTC. If such a row is "
                 "sent to Tidemill once more, it is there twice from now on."
             )
-            typer.confirm("Go on?", abort=True, err=True)
+            asking.confirm("Go on?", err=True)
         opened.exports.tables.settle(name)
     output.done(f"Export {name} does not merge any more because of the restore.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from tidemill.cli import output, runs_view, session
+from tidemill.cli import asking, output, runs_view, session
 
 app = typer.Typer(no_args_is_help=True, help="Rows that runs could not deliver, each with its reason.")
 
@@ -57,7 +57,7 @@ def dismiss(
     """List these rows no longer, because you have seen to them. Their events stay in the store."""
     with session.app() as opened:
         if not yes:
-            typer.confirm("They will not be listed or tried again. Dismiss them?", abort=True)
+            asking.confirm("They will not be listed or tried again. Dismiss them?")
         number = opened.exports.set_aside.dismiss(name, run_id=run, code=code)
     output.done(f"{number:,} dismissed.")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import output, session, texts
+from tidemill.cli import asking, output, session, texts
 
 if TYPE_CHECKING:
     from tidemill.reverse_etl.service import Inspection, Keys, Preview, SourceModelView
@@ -211,7 +211,7 @@ def delete(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", hel
         models = opened.reverse_etl.models
         found = models.get(name)
         if not yes and not found.syncs:
-            typer.confirm(f"Delete the model {found.name}?", abort=True)
+            asking.confirm(f"Delete the model {found.name}?")
         models.delete(name)
     output.done(f"The model {found.name} is deleted.")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import notify_add, output, session
+from tidemill.cli import asking, notify_add, output, session
 from tidemill.cli import secret as secrets
 from tidemill.cli.notify_add import CAUSES, EXPORTS, SYNCS
 
@@ -140,8 +140,8 @@ def edit(
 ) -> None:
     """Change a channel. What is not named stays as it is."""
     fields: dict[str, Any] = {"to": to, "sender": sender, "host": host, "port": port, "security": security}
-    fields |= {"user": user, "password": secrets.named(password), "key": secrets.named(key)}
-    fields |= {"url": notify_add.address(url)}
+    fields |= {"user": user, "password": secrets.named(password, option="--password")}
+    fields |= {"key": secrets.named(key, option="--key"), "url": notify_add.address(url)}
     given = {field: value for field, value in fields.items() if value is not None}
     with session.app() as opened:
         if opened.notify.get(name).kind == "slack":
@@ -167,6 +167,6 @@ def remove(
     with session.app() as opened:
         channel = opened.notify.get(name)
         if not yes:
-            typer.confirm(f"Remove the channel {channel.name} ({channel.kind}, {channel.to})?", abort=True)
+            asking.confirm(f"Remove the channel {channel.name} ({channel.kind}, {channel.to})?")
         opened.notify.remove(name)
     output.done(f"The channel {channel.name} is removed.")

@@ -55,7 +55,8 @@ def email(
     def fields() -> dict[str, Any]:
         found: dict[str, Any] = {"to": to, "sender": sender, "host": host, "port": chosen, "security": security}
         if user is not None or password is not None:
-            found |= {"user": user, "password": secrets.secret(password, f"Password of {user} at {host}", VARIABLE)}
+            asking = f"Password of {user} at {host}"
+            found |= {"user": user, "password": secrets.secret(password, asking, VARIABLE, option="--password")}
         return found
 
     _add("email", name, fields, (cause, export, sync), as_json=as_json)
@@ -77,7 +78,7 @@ def webhook(
     _add(
         "webhook",
         name,
-        lambda: {"url": address(url), "key": secrets.secret(key, variable=VARIABLE)},
+        lambda: {"url": address(url), "key": secrets.secret(key, variable=VARIABLE, option="--key")},
         (cause, export, sync),
         as_json=as_json,
     )
@@ -95,7 +96,13 @@ def slack(
     """Tell a channel of Slack, by an incoming webhook, or of what takes the same."""
     assert_hidden(url)
     asking = "Address of Slack's incoming webhook"
-    _add("slack", name, lambda: {"url": secrets.secret(url, asking, VARIABLE)}, (cause, export, sync), as_json=as_json)
+    _add(
+        "slack",
+        name,
+        lambda: {"url": secrets.secret(url, asking, VARIABLE, option="--url")},
+        (cause, export, sync),
+        as_json=as_json,
+    )
 
 
 def _add(
@@ -132,7 +139,7 @@ def address(given: str | None) -> SecretStr | None:
     """An address that was typed; or that is in a file, or in standard input."""
     from pydantic import SecretStr
 
-    return SecretStr(given) if given is not None and "://" in given else secrets.named(given)
+    return SecretStr(given) if given is not None and "://" in given else secrets.named(given, option="--url")
 
 
 def assert_hidden(url: str | None) -> None:

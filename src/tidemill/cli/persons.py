@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tidemill.cli import output, session
+from tidemill.cli import asking, output, session
 
 if TYPE_CHECKING:
     from tidemill.exports.erasure import Deleted
@@ -80,7 +80,7 @@ def delete(
         if not in_tables and not with_events:
             ids = opened.identity.show(team, distinct_id).distinct_ids
         if not yes:
-            typer.confirm(_asked(ids or (distinct_id,), in_tables=in_tables, with_events=with_events), abort=True)
+            asking.confirm(_asked(ids or (distinct_id,), in_tables=in_tables, with_events=with_events))
         if not in_tables and not with_events:
             opened.identity.delete(team, distinct_id)
             output.done(f"The person of {distinct_id} is deleted.")

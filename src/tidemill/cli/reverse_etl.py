@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from tidemill.cli import output, session, steps
+from tidemill.cli import asking, output, session, steps
 
 if TYPE_CHECKING:
     from tidemill.reverse_etl.service import SourceView
@@ -113,7 +113,7 @@ def disable(
         sources = opened.reverse_etl.sources
         found = sources.get(connection)
         if not yes and not found.models:
-            typer.confirm(f"Have {found.connection} be no source any more?", abort=True)
+            asking.confirm(f"Have {found.connection} be no source any more?")
         sources.disable(connection)
     output.done(f"{found.connection} is no source any more. The connection stays.")
     if found.state_dataset:

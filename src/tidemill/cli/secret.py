@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 
-def secret(source: str | None, asking: str | None = None, variable: str | None = None) -> SecretStr | None:
+def secret(
+    source: str | None, asking: str | None = None, variable: str | None = None, *, option: str = ""
+) -> SecretStr | None:
     """A secret of a file, or - for standard input; or, if nothing is said, of the environment, or asked for. None, if
-    nothing is said there, and nobody is to be asked.
+    nothing is said there, and nobody is to be asked. `option`: by which the file is named.
 
     Raises
     ------
@@ -27,7 +29,7 @@ def secret(source: str | None, asking: str | None = None, variable: str | None =
 
     found = os.environ.get(variable) if variable else None
     if source is not None or (asking is None and found is None):
-        return named(source)
+        return named(source, option=option)
     if found is not None:
         return _secret(found)
     if sys.stdin.isatty():
@@ -39,9 +41,9 @@ def secret(source: str | None, asking: str | None = None, variable: str | None =
     )
 
 
-def named(source: str | None) -> SecretStr | None:
+def named(source: str | None, *, option: str = "") -> SecretStr | None:
     """A secret of a file, or - for standard input; None: nothing is said. Raises ConfigError as `secret` does."""
-    return _secret(_read(source)) if source is not None else None
+    return _secret(_read(source, option)) if source is not None else None
 
 
 def _secret(text: str) -> SecretStr:
@@ -54,14 +56,18 @@ def _secret(text: str) -> SecretStr:
     return SecretStr(text.strip("\r\n"))
 
 
-def _read(source: str) -> str:
+def _read(source: str, option: str) -> str:
     from tidemill.errors import ConfigError
 
+    which = f"that {option} names" if option else "that was named"
+    is_address = source.lower().startswith(("https://", "http://"))
+
     def refused(reason: str) -> ConfigError:
+        path = "Give the path of a file that holds it, or - for standard input: others can see what is typed."
         return ConfigError(
             "secret_file",
-            f"The file that was named cannot be read: {reason}.",  # its name may be the secret
-            hint="Give the path of a file that holds it, or - for standard input: others can see what is typed.",
+            f"The file {which} cannot be read: {reason}.",  # what was given may be the secret: it is not quoted
+            hint="An address is a secret here: put it in a file, and give the path of that." if is_address else path,
         )
 
     return texts.read(source, "Paste it", refused)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import export_schedule, files, output, session, sync_logs, sync_rejects, sync_view
+from tidemill.cli import asking, export_schedule, files, output, session, sync_logs, sync_rejects, sync_view
 from tidemill.cli.export import INTERVALS
 from tidemill.cli.groups import StartGroup
 
@@ -358,7 +358,7 @@ def delete(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", hel
     with session.app() as opened:
         opened.reverse_etl.syncs.get(name)
         if not yes:
-            typer.confirm(f"Delete the sync {name}?", abort=True)
+            asking.confirm(f"Delete the sync {name}?")
         remark = opened.reverse_etl.syncs.delete(name)
     output.done(f"Sync {name} is deleted.")
     if remark:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from tidemill.cli import output, session, sync_view
+from tidemill.cli import asking, output, session, sync_view
 
 app = typer.Typer(no_args_is_help=True, help="Rows that could not be delivered, each with its reason.")
 
@@ -95,7 +95,9 @@ def drop(
     with session.app() as opened:
         rejects = opened.reverse_etl.rejects
         rejects.assert_chosen(keys=key, text=chosen, code=code)
-        if not yes:
-            typer.confirm("They are not tried again until they change. Give them up?", abort=True)
-        number = rejects.drop(name, keys=key, text=chosen, code=code)
-    output.done(f"{output.number(number, 'row')} given up.")
+        number = rejects.number(name, keys=key, text=chosen, code=code)
+        if number and not yes:
+            rows = output.number(number, "row")
+            asking.confirm(f"{rows} of {name}: not tried again until changed. Give up?")
+        number = rejects.drop(name, keys=key, text=chosen, code=code) if number else 0
+    output.done(f"{output.number(number, 'row')} given up." if number else f"{name}: there is no such row.")

@@ -90,6 +90,10 @@ class SyncRejectService:
             f"each key, and {MOST_INVALID:,} at most. tidemill model check tells of all."
         )
 
+    def number(self, name: str, *, keys: Sequence[str] = (), text: str | None = None, code: str | None = None) -> int:
+        """How many `drop` would give up. Raises NotFoundError if there is no row of such a key."""
+        return sum(1 for _ in self._chosen(name, keys, text, code))
+
     def drop(self, name: str, *, keys: Sequence[str] = (), text: str | None = None, code: str | None = None) -> int:
         """Give rows up as they are: they are sent when they have changed. Gives how many it were.
 

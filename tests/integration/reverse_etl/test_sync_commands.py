@@ -94,3 +94,21 @@ def test_a_limit_of_what_a_run_may_cost_is_lifted(
     said(installation, "sync", "edit", NAME, "--max-bytes-billed", "none")
     assert app.reverse_etl.syncs.get(NAME).spec.max_bytes_billed is None
     assert "20GB" in said(installation, "sync", "edit", NAME, "--max-bytes-billed", "much", code=2)
+
+
+def test_what_cannot_be_undone_asks_for_yes_where_nobody_can_answer(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    people.rows |= {7: ("p7@example.com", "bad"), 9: ("p9@example.com", "bad")}
+    people.save()
+    prepare(app, installation, people, crm)
+    said(installation, "sync", "run", NAME, code=6)
+    drop = ("sync", "rejects", "drop", NAME, "--code")
+    told = said(installation, *drop, "webhook_rejected", code=2)
+    assert "2 rows of crm" in told
+    assert "add --yes" in told
+    assert "there is no such row" in said(installation, *drop, "mapping_failed"), "there is nothing to ask"
+    assert "2 rows given up" in said(installation, *drop, "webhook_rejected", "--yes")
+    assert "Syncs deliver to hook: crm" in said(installation, "destination", "delete", "hook", code=5)
+    assert "add --yes" in said(installation, "sync", "delete", NAME, code=2)
+    app.reverse_etl.syncs.get(NAME)

@@ -60,6 +60,14 @@ def test_one_that_was_typed_instead_of_a_file_is_not_quoted(typed: str) -> None:
     assert typed not in f"{caught.value.message} {caught.value.hint}" or typed == "."
 
 
+def test_a_file_that_is_not_there_is_told_by_the_option_that_named_it() -> None:
+    for typed, hint in (("nowhere.txt", "path of a file"), ("https://crm.example.com/t0ken", "An address is a secret")):
+        with pytest.raises(ConfigError, match="that --url names cannot be read: No such file") as caught:
+            secret.named(typed, option="--url")
+        assert hint in caught.value.hint
+        assert typed not in f"{caught.value.message} {caught.value.hint}"
+
+
 def test_a_secret_address_that_was_typed_is_refused_and_not_quoted() -> None:
     with pytest.raises(ConfigError) as caught:
         notify_add.assert_hidden("https://hooks.slack.com/services/s3cr3t")
