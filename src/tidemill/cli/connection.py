@@ -222,38 +222,32 @@ def delete(
     """Delete a connection and its credential. Refused while an export uses it, or it is a source of reverse ETL."""
     with session.app() as opened:
         connection = opened.connections.get(name)
-        _assert_unused(connection.name, opened.exports.using(connection.id))
-        _assert_no_source(connection.name, opened.reverse_etl.sources.of(name))
+        source = opened.reverse_etl.sources.of(name)
+        _assert_unused(connection.name, opened.exports.using(connection.id), source)
         if not yes:
             asking.confirm(f"Delete the connection {connection.name} and its credential?")
         opened.connections.delete(name)
     output.done(f"Connection {connection.name} is deleted.")
 
 
-def _assert_unused(name: str, exports: list[str]) -> None:
+def _assert_unused(name: str, exports: list[str], source: SourceView | None) -> None:
+    """Raise ConflictError, with all that uses a connection and what is to be deleted before it."""
     from tidemill.errors import ConflictError
+    from tidemill.schedules import telling
 
+    said, first = [], []
     if exports:
+        said.append(f"is used by {output.number(len(exports), 'export')}: {', '.join(exports)}")
+        first.append(telling.commands("export delete", exports))
+    if source is not None:
+        models = f"{output.number(len(source.models), 'model')}: {', '.join(source.models)}"
+        said.append(f"is a source of reverse ETL{f', with {models}' if source.models else ''}")
+        first += [telling.commands("model delete", source.models)] if source.models else []
+        first.append(telling.command("reverse-etl disable", name))
+    if said:
         raise ConflictError(
-            "connection_in_use",
-            f"The connection {name} is used by {output.number(len(exports), 'export')}: {', '.join(exports)}.",
-            hint=f"Delete them first: {', '.join(f'tidemill export delete {one}' for one in exports[:3])}"
-            + (", …" if len(exports) > 3 else ""),
+            "connection_in_use", f"The connection {name} {'; and it '.join(said)}.", hint=f"First: {', '.join(first)}"
         )
-
-
-def _assert_no_source(name: str, source: SourceView | None) -> None:
-    from tidemill.errors import ConflictError
-
-    if source is None:
-        return
-    first = [f"tidemill model delete {one}" for one in source.models[:3]]
-    said = f", with {output.number(len(source.models), 'model')}: {', '.join(source.models)}" if source.models else ""
-    raise ConflictError(
-        "connection_in_use",
-        f"The connection {name} is a source of reverse ETL{said}.",
-        hint=f"It can be deleted when it is none: {', '.join([*first, f'tidemill reverse-etl disable {name}'])}",
-    )
 
 
 @app.command(epilog="Example: tidemill connection datasets warehouse")

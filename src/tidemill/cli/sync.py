@@ -104,16 +104,18 @@ def mapped(pairs: list[str], mapping: str | None) -> dict[str, Any]:
         field, equals, value = pair.partition("=")
         if not equals or not field:
             raise ConfigError("mapping_pair", f"{pair!r} is no FIELD=COLUMN.", hint="Write --map email=email_address.")
-        found[field] = json.loads(value) if _is_json(value) else {"@path": "$." if value == "*" else f"$.{value}"}
+        found[field] = _value(value)
     return found
 
 
-def _is_json(text: str) -> bool:
+def _value(text: str) -> Any:
+    """What a field is mapped to: JSON, the whole row, or a column; NaN is one, for JSON has no such number."""
     try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+        found = json.loads(text)
+        json.dumps(found, allow_nan=False)
+    except (ValueError, RecursionError):
+        return {"@path": "$." if text == "*" else f"$.{text}"}
+    return found
 
 
 def _sizes(given: dict[str, Any]) -> dict[str, Any]:

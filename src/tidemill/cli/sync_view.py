@@ -104,11 +104,16 @@ def _say(run: RunView) -> None:
         output.say(f"  {output.number(run.noted, 'change')} noted, and not sent: it is not to deliver them.")
     for remark in run.notes:
         output.note(remark)
-    if run.rejected or run.to_retry or run.invalid:
-        invalid = (
-            f"{output.number(run.invalid, 'row')} of the model cannot be delivered (keys). " if run.invalid else ""
-        )
-        output.note(f"{invalid}See why: {output.command('sync rejects list', run.sync)}")
+    if why := _not_taken(run):
+        output.note(f"{why} See why: {output.command('sync rejects list', run.sync)}")
+
+
+def _not_taken(run: RunView) -> str:
+    """Which rows were not delivered, in words."""
+    found = [f"{output.number(run.rejected, 'row')} rejected."] if run.rejected else []
+    found += [f"{output.number(run.to_retry, 'row')} to retry."] if run.to_retry else []
+    found += [f"{output.number(run.invalid, 'row')} of the model cannot be delivered (keys)."] if run.invalid else []
+    return " ".join(found)
 
 
 def _fields(run: RunView) -> dict[str, Any]:
@@ -117,6 +122,9 @@ def _fields(run: RunView) -> dict[str, Any]:
     labels = {"chosen": "looked at"}
     shown = {labels.get(name, name.replace("_", " ")): value for name, value in known.items() if name not in hidden}
     shown["bytes billed"] = output.size(run.bytes_billed)
+    if run.status == "skipped":  # nothing was counted
+        shown = {name: value for name, value in shown.items() if value != 0}
+        shown["because"] = "no table of the model has changed; nothing was read"
     if run.notes:
         shown["notes"] = " ".join(run.notes)
     return shown | _why(run)

@@ -151,7 +151,7 @@ class AccountService:
             raise ConflictError(
                 "destination_in_use",
                 f"Syncs deliver to {found.name}: {', '.join(found.syncs)}.",
-                hint=f"Delete them first: {telling.command('sync delete', found.syncs[0])}",
+                hint=f"Delete them first: {telling.commands('sync delete', found.syncs)}",
             )
         self._books.accounts.delete(found.id)
 

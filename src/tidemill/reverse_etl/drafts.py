@@ -129,29 +129,47 @@ def check(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[
         )
     if made.cursor is not None and made.cursor not in columns:
         raise ConfigError("column_unknown", f"The model has no column {made.cursor!r}.", hint=_columns(columns))
-    unknown = sorted(mappings.compile(made.mapping).unknown(columns))
-    if unknown:
-        raise ConfigError(
-            "column_unknown",
-            f"The mapping names columns that the model does not have: {', '.join(unknown)}.",
-            hint=_columns(columns),
-        )
     if not made.mapping and made.mode is not Mode.DELETE:
         raise ConfigError(
             "mapping_empty",
             "Nothing is mapped: the rows would be sent without a field.",
             hint=f"Add --map FIELD=COLUMN, or --suggest; --map 'FIELD=*' is the whole row. {_columns(columns)}",
         )
+    problems = [*_wrong(made, columns), *_incomplete(made, action, columns, key)]
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        told, hints = "\n".join(one.message for one in problems), " ".join(one.hint for one in problems)
+        raise ConfigError("mapping_invalid", told, hint=hints)
+
+
+def _wrong(made: SyncSpec, columns: Sequence[str]) -> list[ConfigError]:
+    """What is wrong with a mapping in itself, and with the columns that it names."""
+    try:
+        unknown = sorted(mappings.compile(made.mapping, columns).unknown(columns))
+    except ConfigError as wrong:
+        return [wrong]
+    if not unknown:
+        return []
+    names = f"The mapping names columns that the model does not have: {', '.join(unknown)}."
+    return [ConfigError("column_unknown", names, hint=_columns(columns))]
+
+
+def _incomplete(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[str]) -> list[ConfigError]:
+    """That fields which the action needs are not mapped."""
     missing = [
         field.name for field in action.fields if field.required and not {field.name, *field.also} & set(made.mapping)
     ]
-    if missing and not any(name.startswith(("@", "__segment_internal_directive")) for name in made.mapping):
-        raise ConfigError(
+    if not missing or any(name.startswith(("@", "__segment_internal_directive")) for name in made.mapping):
+        return []
+    examples = " ".join(_example(action, name) for name in missing)
+    return [
+        ConfigError(
             "mapping_incomplete",
             f"{action.title} needs {', '.join(missing)}, which is not mapped.",
-            hint=f"Add {' '.join(_example(action, name) for name in missing)}, or --suggest. "
-            f"Columns: {', '.join(columns)}; key: {', '.join(key)}.",
+            hint=f"Add {examples}, or --suggest. Columns: {', '.join(columns)}; key: {', '.join(key)}.",
         )
+    ]
 
 
 def _example(action: Action, name: str) -> str:
@@ -175,7 +193,9 @@ def mapping_of(text: str) -> dict[str, Any]:
         It is no JSON object.
     """
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        raise ConfigError("mapping_json", "The mapping is nested too deep.", hint="It is a JSON object.") from None
     except ValueError as error:
         raise ConfigError("mapping_json", f"The mapping is no JSON: {error}.", hint="It is a JSON object.") from None
     if not isinstance(found, dict):
@@ -183,6 +203,11 @@ def mapping_of(text: str) -> dict[str, Any]:
             "mapping_json", "The mapping is no JSON object.", hint='Write {"FIELD": {"@path": "$.COLUMN"}}.'
         )
     return found
+
+
+def _no_number(name: str) -> None:
+    """NaN and Infinity, which Python takes and JSON does not have."""
+    raise ValueError(f"it has no {name}")
 
 
 def _columns(columns: Sequence[str]) -> str:

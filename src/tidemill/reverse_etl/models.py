@@ -16,6 +16,7 @@ from tidemill.reverse_etl import model_check, spec
 from tidemill.reverse_etl.model_check import Inspection, Keys
 from tidemill.reverse_etl.sources import SourceService
 from tidemill.reverse_etl.spec import ModelSpec
+from tidemill.schedules import telling
 from tidemill.settings import Settings
 from tidemill.store.records import Connection
 from tidemill.store.records_sync import Source, SourceModel
@@ -172,7 +173,7 @@ class SourceModelService:
             raise ConflictError(
                 "source_model_in_use",
                 f"Syncs deliver rows of {view.name}: {', '.join(view.syncs)}.",
-                hint=f"Delete them first: tidemill sync delete {view.syncs[0]}",
+                hint=f"Delete them first: {telling.commands('sync delete', view.syncs)}",
             )
         self._books.models.delete(view.id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import shlex
+from collections.abc import Sequence
 
 from tidemill.store.records_notify import Cause
 
@@ -56,3 +57,8 @@ def at(moment: dt.datetime) -> str:
 def command(words: str, name: str) -> str:
     """A command about something of that name."""
     return f"tidemill {words} {shlex.quote(name)}"
+
+
+def commands(words: str, names: Sequence[str]) -> str:
+    """Commands about things of these names: the first three, and that there are more."""
+    return ", ".join(command(words, name) for name in names[:3]) + (", …" if len(names) > 3 else "")

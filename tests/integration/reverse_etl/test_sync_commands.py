@@ -102,7 +102,10 @@ def test_what_cannot_be_undone_asks_for_yes_where_nobody_can_answer(
     people.rows |= {7: ("p7@example.com", "bad"), 9: ("p9@example.com", "bad")}
     people.save()
     prepare(app, installation, people, crm)
-    said(installation, "sync", "run", NAME, code=6)
+    people.rows[11] = ("p11@example.com", "busy")
+    people.save()
+    told = said(installation, "sync", "run", NAME, code=6)
+    assert "2 rows rejected. 1 row to retry. See why: tidemill sync rejects list crm" in told
     drop = ("sync", "rejects", "drop", NAME, "--code")
     told = said(installation, *drop, "webhook_rejected", code=2)
     assert "2 rows of crm" in told
@@ -112,3 +115,24 @@ def test_what_cannot_be_undone_asks_for_yes_where_nobody_can_answer(
     assert "Syncs deliver to hook: crm" in said(installation, "destination", "delete", "hook", code=5)
     assert "add --yes" in said(installation, "sync", "delete", NAME, code=2)
     app.reverse_etl.syncs.get(NAME)
+
+
+def test_a_run_that_had_nothing_to_do_says_so_and_names_no_numbers(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    prepare(app, installation, people, crm)
+    run(app)
+    assert run(app).status == "skipped"
+    shown = said(installation, "sync", "run", "show", NAME)
+    assert "no table of the model has changed" in shown
+    assert "extracted" not in shown
+
+
+def test_what_is_in_use_is_told_with_all_that_uses_it(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    prepare(app, installation, people, crm)
+    app.exports.create("warehouse", {"name": "daily", "model": "events"}, by="tester")
+    told = said(installation, "connection", "delete", "warehouse", code=5)
+    for word in ("1 export: daily", "source of reverse ETL", "tidemill export delete daily", "reverse-etl disable"):
+        assert word in told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections import abc
 from typing import Any
@@ -56,10 +57,7 @@ class Mapping:
 
     def unknown(self, columns: abc.Iterable[str]) -> list[str]:
         """Columns that it is written for, and that a model of these columns does not have."""
-        known = set(columns)
-        if PROPERTIES in known and self.columns is not None and PROPERTIES in self.columns:
-            return []  # what is behind it are keys
-        return sorted(self.meant - known - GIVEN)
+        return _unknown(self.columns, self.meant, columns)
 
     def apply(self, row: abc.Mapping[str, Any], given: abc.Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What it makes of a row. `given`: what is known of the row beside its columns, by the names of GIVEN.
@@ -87,8 +85,10 @@ class Mapping:
         return dict(found) if self._copies else found
 
 
-def compile(mapping: object) -> Mapping:  # noqa: A001 - mapping.compile is what it does
-    """A mapping of its JSON.
+def compile(  # noqa: A001 - mapping.compile is what it does
+    mapping: object, columns: abc.Iterable[str] | None = None
+) -> Mapping:
+    """A mapping of its JSON. `columns`: of its model; where it is wrong, those that are not there are told, too.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def compile(mapping: object) -> Mapping:  # noqa: A001 - mapping.compile is what
     problems = _unfit(mapping)
     if problems or not isinstance(mapping, dict):
         raise _error(problems)
-    return _compiled(mapping)
+    return _compiled(mapping, columns)
 
 
 def _is_of_segment(key: str, part: Any) -> bool:
@@ -108,14 +108,23 @@ def _is_of_segment(key: str, part: Any) -> bool:
     return key in _OF_DELIVERY and not isinstance(part, dict | str)
 
 
-def _compiled(mapping: dict[str, Any]) -> Mapping:
+def _unknown(read: abc.Set[str] | None, meant: abc.Set[str], columns: abc.Iterable[str]) -> list[str]:
+    known = set(columns)
+    if PROPERTIES in known and read is not None and PROPERTIES in read:
+        return []  # what is behind it are keys
+    return sorted(meant - known - GIVEN)
+
+
+def _compiled(mapping: dict[str, Any], columns: abc.Iterable[str] | None) -> Mapping:
     compiler = Compiler(DIRECTIVES)
     fields = {key: part for key, part in mapping.items() if not _is_of_segment(key, part)}
     wrapped = _ROOT in fields
     around = fields.pop(_ROOT, None)
     read = _around(compiler, around, fields) if wrapped else compiler.node(fields, Place("$"))
     if compiler.problems:
-        raise _error(compiler.problems)
+        unknown = _unknown(compiler.columns, compiler.meant, columns) if columns is not None else []
+        names = f"$: it names columns that the model does not have: {', '.join(unknown)}"
+        raise _error([*compiler.problems, *([names] if unknown else [])])
     plain = not any(name.startswith("@") for name in fields) and not (wrapped and not fields)
     return Mapping(
         columns=None if compiler.columns is None else frozenset(compiler.columns),
@@ -169,6 +178,8 @@ def _unfit(mapping: object) -> list[str]:
 def _unfit_part(key: object, value: object, named: bool) -> str:
     if named and not isinstance(key, str):
         return f"has the key {told(key)}; keys are texts"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"has the number {value}, which JSON does not have"
     if not isinstance(value, str | int | float | dict | list | None):
         return f"has a value of the type {type(value).__name__}, which JSON does not have"
     if (isinstance(key, str) and _UNKEPT.search(key)) or (isinstance(value, str) and _UNKEPT.search(value)):

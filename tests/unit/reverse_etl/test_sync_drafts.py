@@ -1,0 +1,72 @@
+"""What is wrong with a sync is told at once, and in the words in which it was given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tidemill.destinations import registry
+from tidemill.errors import ConfigError
+from tidemill.reverse_etl import drafts
+from tidemill.reverse_etl import spec as specs
+from tidemill.reverse_etl.spec import SyncSpec
+
+ACTION = registry.get("postgresql").actions[0]
+COLUMNS = ("id", "email")
+
+
+def made(**fields: Any) -> SyncSpec:
+    given = {"name": "crm", "action": ACTION.name, "mode": ACTION.modes[0], "mapping": {"email": {"@path": "$.email"}}}
+    found: SyncSpec = specs.make(SyncSpec, "sync", {**given, **fields})
+    return found
+
+
+def test_a_mapping_is_refused_with_all_that_is_wrong_with_it() -> None:
+    mapping = {"email": {"@path": "$.emial"}, "a": {"@nothing": 1}, "b": {"@case": {"operator": "title"}}}
+    with pytest.raises(ConfigError) as caught:
+        drafts.check(made(mapping=mapping), ACTION, COLUMNS, ("id",))
+    for told in ("emial", "@nothing", "@case.operator"):
+        assert told in caught.value.message
+
+
+def test_columns_and_fields_that_are_missing_are_told_together() -> None:
+    needs = next(
+        action
+        for destination in registry.everything().values()
+        for action in destination.actions
+        if any(field.required for field in action.fields)
+    )
+    missing = next(field.name for field in needs.fields if field.required)
+    spec = made(action=needs.name, mode=needs.modes[0], mapping={"other": {"@path": "$.emial"}})
+    with pytest.raises(ConfigError) as caught:
+        drafts.check(spec, needs, COLUMNS, ("id",))
+    assert "emial" in caught.value.message
+    assert missing in caught.value.message
+    assert "Columns: id, email" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 20_000 + "1" + "}" * 20_000, '{"a": NaN}', '{"a": -Infinity}', "[1]", "{"])
+def test_a_text_that_is_no_json_object_is_no_mapping(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        drafts.mapping_of(text)
+    assert caught.value.code == "mapping_json"
+
+
+def test_a_number_that_json_does_not_have_is_in_no_mapping() -> None:
+    with pytest.raises(ConfigError, match="nan, which JSON does not have"):
+        drafts.check(made(mapping={"a": float("nan")}), ACTION, COLUMNS, ("id",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"delete_brake": 2.0}, "--delete-brake is a share from 0% to 100%, and not 200%."),
+        ({"reject_share": 1.5}, "--reject-share is a share from 0% to 100%, or none, and not 150%."),
+        ({"deviation": -0.5}, "--deviation is a share of more than 0%, or none, and not -50%."),
+    ],
+)
+def test_shares_are_told_per_cent_as_they_are_written(fields: dict[str, float], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        made(**fields)
+    assert caught.value.message == told
