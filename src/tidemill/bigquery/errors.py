@@ -77,6 +77,8 @@ _LOST = re.compile(r"could not serialize access|due to concurrent update", re.IG
 _STREAMED = re.compile(r"streaming buffer", re.IGNORECASE)
 _STREAMED_WAIT = 60.0
 _MISSING = re.compile(r"Not found: (Project|Dataset|Table|Job|Routine)\b")
+#: BigQuery says so of a table that is in no location, too ("Error messages": notFound).
+_NAMED_TABLE = re.compile(r"Not found: Table (\S+) was not found in location")
 #: An API that is off. By gRPC the code is that of a missing permission; the words are as in r-dbi/bigrquery, issue 265.
 _SERVICE_OFF = re.compile(r"API has not been used in project .* before or it is disabled")
 _SERVICE = re.compile(r"\b[a-z-]+\.googleapis\.com(?=/overview)")
@@ -312,6 +314,13 @@ def missing(message: str) -> str:
 def _not_found(problem: Problem, target: Target) -> NotFoundError:
     raw = problem.raw
     what = missing(problem.message) or target.resource.split(" ")[0]
+    if what == "table" and (named := _NAMED_TABLE.search(problem.message)):
+        return NotFoundError(
+            "table_not_found",
+            f"There is no table {named[1].replace(':', '.')}, or the account may not see it.",
+            hint="Check the name.",
+            raw=raw,
+        )
     if "not found in location" in problem.message:
         return NotFoundError(
             "wrong_location",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -68,8 +69,6 @@ def key(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Make a service account key for the embedded BigQuery, or change its permissions."""
-    import json
-
     from tidemill.settings import private_file
 
     with contextlib.ExitStack() as stack:
@@ -91,3 +90,37 @@ def dataset(
     """Make a dataset in the embedded BigQuery."""
     _local().create_dataset(name, location)
     output.done(f"Dataset {name} is there.")
+
+
+@app.command(epilog="Example: tidemill local query 'SELECT COUNT(*) AS people FROM shop.people'")
+def query(
+    sql: str = typer.Argument(help="A statement, or several with semicolons between; - for standard input."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Run a statement in the embedded BigQuery, such as one that makes a table, and print its rows."""
+    from tidemill.cli import texts
+    from tidemill.errors import ConfigError
+
+    def refused(reason: str) -> ConfigError:
+        return ConfigError("sql_file", f"Standard input cannot be read: {reason}.", hint="Give the statement itself.")
+
+    text = texts.read(sql, "Write the statement", refused) if sql == "-" else sql
+    columns, rows = _local().query(text)
+    if as_json:
+        output.print_json([{name: _plain(value) for name, value in row.items()} for row in rows])
+    elif columns:
+        output.print_table(columns, [[_cell(row[name]) for name in columns] for row in rows], empty="No rows.")
+    else:
+        output.done("It is done.")
+
+
+def _plain(value: Any) -> Any:
+    """A value of a row as JSON has it; of what JSON does not have, the text."""
+    return json.loads(json.dumps(output.plain(value), default=str))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)

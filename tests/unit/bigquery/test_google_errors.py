@@ -162,6 +162,7 @@ def test_a_missing_permission_is_named_with_the_command_that_grants_it(
         ("Not found: Dataset project-123:analytics", "dataset_not_found"),
         ("Not found: Project project-123", "project_not_found"),
         ("Not found: Dataset project-123:analytics was not found in location US", "wrong_location"),
+        ("Not found: Table project-123:analytics.events was not found in location US", "table_not_found"),
         ("something else", "table_not_found"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tidemill.bigquery.local import jobs, jobs_view, nameless, sql_needs
+from tidemill.bigquery.local import jobs, jobs_view, nameless, sql_needs, wording
 from tidemill.bigquery.local.answers import Refusal, denied, of_job
 from tidemill.bigquery.local.bodies import read_json
 from tidemill.bigquery.local.emulator import Emulator
@@ -167,6 +167,7 @@ class Queries:
     async def _send(self, job: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
         reference = job["jobReference"]
         project, job_id = reference["projectId"], reference["jobId"]
+        sql, location = str(job["configuration"]["query"].get("query") or ""), str(reference["location"])
         body = {"jobReference": {"projectId": project, "jobId": job_id}, "configuration": configuration}
         began = int(job["statistics"]["startTime"]) / 1000
         try:
@@ -181,11 +182,13 @@ class Queries:
             return done
         if response.status_code != 200:
             self._book.forget(job)
-            raise _refusal(response)
+            raise _refusal(response, sql, location)
         answer = json.loads(bytes(response.body))
         error = (answer.get("status") or {}).get("errorResult")
         if error and (done := self._rows_done(project, job_id)):
             return done
+        if error:
+            error = {**error, "message": wording.worded(str(error.get("message", "")), sql, location)}
         into = answer.get("configuration", {}).get("query", {}).get("destinationTable")
         given = job["configuration"]
         if into:
@@ -277,17 +280,19 @@ def _as_job(body: dict[str, Any], account: str) -> dict[str, Any]:
     return {"jobReference": reference, "configuration": configuration}
 
 
-def _refusal(response: Response) -> Refusal:
-    """The emulator's error as one of ours."""
+def _refusal(response: Response, sql: str = "", location: str = "US") -> Refusal:
+    """The emulator's error as one of ours. `sql`, `location`: of the statement that it is about."""
     error = json.loads(bytes(response.body)).get("error", {})
     first = (error.get("errors") or [{}])[0]
     said = str(error.get("message", "The embedded BigQuery refused it."))
+    said = wording.worded(said, sql, location)
     return Refusal(response.status_code, str(first.get("reason", "invalid")), said)
 
 
 def _placed(response: Response, location: str, tables: list[dict[str, Any]], sql: str) -> Response:
     """A dry run's answer, with the location that its job would have, what it would read, and names for all columns."""
     body = json.loads(bytes(response.body))
+    wording.reworded(body, sql, location)
     told = body.get("statistics", {}).get("query")
     for schema in (body.get("schema"), told.get("schema") if isinstance(told, dict) else None):
         if isinstance(schema, dict):
