@@ -107,7 +107,7 @@ class Trials:
                     return found[0]
         raise NotFoundError(
             "row_unknown",
-            f"No row with the key {key!r} is to be sent."
+            f"No row with the key {key!r} is to be sent: it is delivered as it is, or the model has no such row."
             if key is not None
             else "No row is to be sent: none has changed.",
             hint=f"{telling.command('sync preview', job.sync.name)} says what is.",
