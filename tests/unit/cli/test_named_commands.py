@@ -20,7 +20,7 @@ _OPTIONS = re.compile(r"(?<![\w-])--[a-z](?:[a-z-]*[a-z])?(?![\w{-])")
 _ENDS = re.compile(r"[|;`\"#&]|, |\. |: ")
 _TELLING = re.compile(r"(?:telling|output)\.command\([\"']([a-z][a-z -]+)[\"']")
 #: Words behind `tidemill` that begin no command, in sentences and other languages.
-_OTHERS = frozenset({"account", "at", "exec", "import"})
+_OTHERS = frozenset({"account", "at", "dbt-bigquery", "exec", "import"})
 
 
 @pytest.fixture(scope="module")
