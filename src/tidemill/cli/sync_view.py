@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -168,7 +168,7 @@ def print_syncs(found: Sequence[SyncView], *, as_json: bool) -> None:
             _status(s),
             s.last.status if s.last else None,
             s.next_at,
-            sum(s.rejects.values()),
+            _number_left(s),
         )
         for s in found
     ]
@@ -201,7 +201,7 @@ def print_sync(sync: SyncView, *, as_json: bool) -> None:
         "status": sync.status,
         "next run": sync.next_at,
         "told of": _told_of(sync),
-        "not delivered": _not_delivered(sync.rejects),
+        "not delivered": _not_delivered(sync),
         "made": f"{output.text(sync.made_at)} by {sync.made_by}",
     }
     if sync.pause_reason:
@@ -219,10 +219,20 @@ def print_sync(sync: SyncView, *, as_json: bool) -> None:
     output.print_fields(fields)
 
 
-def _not_delivered(rejects: Mapping[str, int]) -> str:
+def _unsent(sync: SyncView) -> int:
+    """How many rows its last run, which is over, has not come to."""
+    return sync.last.unsent if sync.last and sync.last.finished_at else 0
+
+
+def _number_left(sync: SyncView) -> int:
+    return sum(sync.rejects.values()) + _unsent(sync)
+
+
+def _not_delivered(sync: SyncView) -> str:
     """How many rows there are of each kind."""
-    words = {"retry": "to retry", "invalid": "with an invalid key"}
-    return ", ".join(f"{number:,} {words.get(status, status)}" for status, number in rejects.items()) or "0"
+    words = {"retry": "to retry", "invalid": "with an invalid key", "unsent": "not sent"}
+    numbers = {**sync.rejects, **({"unsent": _unsent(sync)} if _unsent(sync) else {})}
+    return ", ".join(f"{number:,} {words.get(status, status)}" for status, number in numbers.items()) or "0"
 
 
 def _told_of(sync: SyncView) -> str:

@@ -17,6 +17,10 @@ from tidemill.store.database import Database
 from tidemill.store.records_sync import SyncRun
 from tidemill.store.tables_sync import sync_calls as calls
 from tidemill.store.tables_sync import sync_runs as table
+from tidemill.store.tables_sync import syncs
+
+#: How runs end that were not gone through.
+_STOPPED = {"failed", "cancelled"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,12 +163,16 @@ class SyncRuns:
             return bool(connection.scalar(sa.select(table.c.cancel_requested).where(table.c.id == run_id)))
 
     def finish(self, run_id: uuid.UUID, status: str, error: dict[str, str] | None = None) -> SyncRun:
-        """The run is over; its journal is forgotten."""
+        """The run is over; its journal is forgotten. One that did not come to the end of its plan says nothing of what
+        was seen before, either: the next one looks again, though no table has changed."""
         values = {"status": status, "step": "done", "error": error, "finished_at": sa.func.now()}
         with self._database.begin() as connection:
             change = sa.update(table).where(table.c.id == run_id, table.c.status == "running").values(**values)
             if connection.execute(change).rowcount:
                 sync_totals.count(connection, run_id)
+                if status in _STOPPED:
+                    of_run = sa.select(table.c.sync_id).where(table.c.id == run_id).scalar_subquery()
+                    connection.execute(sa.update(syncs).where(syncs.c.id == of_run).values(seen=None))
             connection.execute(sa.delete(calls).where(calls.c.run_id == run_id))
             return SyncRun(**connection.execute(sa.select(table).where(table.c.id == run_id)).one()._mapping)
 
