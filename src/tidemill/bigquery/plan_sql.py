@@ -111,10 +111,17 @@ def _size(name: str, field: Field) -> str:
     return f"BYTE_LENGTH(TO_JSON_STRING({name}))"
 
 
+def key_literal(key: str) -> str:
+    """A key as a literal; one with U+0000, which the embedded BigQuery takes for the end of a text, by its numbers."""
+    if "\0" not in key:
+        return literal(key)
+    return f"CODE_POINTS_TO_STRING([{', '.join(str(ord(one)) for one in key)}])"
+
+
 BIGQUERY = Dialect(
     bucket=lambda key: f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({key})), 1, 5)) AS INT64)",
     divided=lambda number, by: f"DIV({number}, {by})",
-    literal=literal,
+    literal=key_literal,
     size=_size,
     struct=lambda names: f"STRUCT({', '.join(f'{name} AS {name}' for name in names)})",
     types={},
@@ -393,7 +400,7 @@ def _hashed_text(field: Field) -> str:
 def literals(keys: Collection[str]) -> str:
     """Keys as a list of literals: a table that is clustered by them is not read where none of them is ("Clustered
     tables": block pruning)."""
-    return ", ".join(literal(key) for key in keys) or "NULL"
+    return ", ".join(key_literal(key) for key in keys) or "NULL"
 
 
 def texts(values: Collection[str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tidemill.bigquery.names import quoted
-from tidemill.bigquery.plan_sql import FORGOTTEN, literals
-from tidemill.bigquery.sql import Place, literal
+from tidemill.bigquery.plan_sql import FORGOTTEN, key_literal, literals
+from tidemill.bigquery.sql import Place
 from tidemill.models.model import Column
 from tidemill.models.types import Type
 
@@ -116,4 +116,4 @@ def _kinds(values: Collection[str]) -> str:
 
 
 def _texts(values: Collection[str]) -> str:
-    return ", ".join(literal(value) for value in values)
+    return ", ".join(key_literal(value) for value in values)

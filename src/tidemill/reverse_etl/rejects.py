@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tidemill.errors import ConfigError, NotFoundError
@@ -16,11 +16,14 @@ from tidemill.reverse_etl.work import Parts
 from tidemill.schedules import telling
 from tidemill.settings import private_file
 from tidemill.store.records_sync import Reject
+from tidemill.store.sync_rejects import key_of
 
 _AT_ONCE = 1_000
 #: Rows that a run may be asked to try alone, and characters of their keys: they are named in its statement, which may
 #: have a million.
 _MOST_KEYS, _MOST_TEXT = 10_000, 400_000
+#: The code of rows that have no key by which they could be asked for.
+_NO_KEY = "key_null"
 
 
 class SyncRejectService:
@@ -58,16 +61,18 @@ class SyncRejectService:
         code: str | None = None,
     ) -> RunView | None:
         """Run the sync for these rows alone, as they are now: those of these keys, or with that text or reason, or all.
-        Others, and what has changed since, are left to the next run. None: there are none.
+        Others, and what has changed since, are left to the next run. None: there are none. Rows without a key are left
+        out of all: they cannot be asked for.
 
         Raises
         ------
         NotFoundError
             There is no row of such a key.
         ConfigError
-            They are too many.
+            They are too many; or those that were chosen have no key.
         """
-        chosen = list(itertools.islice(self._chosen(name, keys, text, code), _MOST_KEYS + 1))
+        found = self._chosen(name, keys, text, code, lambda one: one.code == _NO_KEY)
+        chosen = list(itertools.islice(found, _MOST_KEYS + 1))
         if len(chosen) > _MOST_KEYS or sum(map(len, chosen)) > _MOST_TEXT:
             raise ConfigError(
                 "rejects_too_many",
@@ -95,12 +100,13 @@ class SyncRejectService:
         return sum(1 for _ in self._chosen(name, keys, text, code))
 
     def drop(self, name: str, *, keys: Sequence[str] = (), text: str | None = None, code: str | None = None) -> int:
-        """Give rows up as they are: they are sent when they have changed. Gives how many it were.
+        """Give rows up as they are: they are sent when they have changed. Gives how many it were. Those that cannot be
+        delivered for their keys are left out of all: there is nothing to give up.
 
         Raises
         ------
         ConfigError
-            Neither keys nor anything else says which.
+            Neither keys nor anything else says which; or those that were chosen cannot be delivered for their keys.
         NotFoundError
             There is no row of such a key.
         """
@@ -112,8 +118,9 @@ class SyncRejectService:
         number = 0
         with self._parts.client(connection, source) as client:
             planner = self._parts.planner(client, source, sync)
-            for batch in _batches(list(self._chosen(sync.name, keys, text, code))):
-                planner.drop(batch)
+            chosen = self._chosen(sync.name, keys, text, code, lambda one: one.status == "invalid")
+            for batch in _batches(list(chosen)):
+                planner.drop(map(key_of, batch))
                 number += self._books.rejects.forget(sync.id, batch)
         return number
 
@@ -123,12 +130,34 @@ class SyncRejectService:
         if not keys and text is None and code is None:
             raise ConfigError("rejects_which", "Nothing says which rows.", hint="Give --key, --code, --text or --all.")
 
-    def _chosen(self, name: str, keys: Sequence[str], text: str | None, code: str | None) -> Iterator[str]:
+    def _chosen(
+        self,
+        name: str,
+        keys: Sequence[str],
+        text: str | None,
+        code: str | None,
+        is_out: Callable[[Reject], bool],
+    ) -> Iterator[str]:
+        """Keys of the rows, as they are listed. `is_out`: whether nothing can be done with one: it is left out of all,
+        and refused if it was chosen."""
+        left_out, number = None, 0
+        for one in self._named(name, keys, text, code):
+            if not is_out(one):
+                number += 1
+                yield one.key
+            elif keys:
+                raise _cannot(name, one)
+            else:
+                left_out = one
+        if left_out is not None and not number and (text or code):
+            raise _cannot(name, left_out)
+
+    def _named(self, name: str, keys: Sequence[str], text: str | None, code: str | None) -> Iterator[Reject]:
         if not keys:
-            yield from (one.key for one in self.find(name, text=text or None, code=code))
+            yield from self.find(name, text=text or None, code=code)
             return
         sync = self._books.syncs.get(name)
-        known = self._books.rejects.known(sync.id, keys)
+        known = {one.key: one for one in self._books.rejects.known(sync.id, keys)}
         if missing := [key for key in keys if key not in known]:
             raise NotFoundError(
                 "row_unknown",
@@ -136,8 +165,16 @@ class SyncRejectService:
                 hint=f"See which there are: {telling.command('sync rejects list', sync.name)}",
             )
         found = self.find(sync.name, text=text or None, code=code) if text is not None or code is not None else None
-        wanted = known if found is None else known & {one.key for one in found}
-        yield from sorted(wanted)
+        among = None if found is None else {one.key for one in found}
+        yield from (one for key, one in known.items() if among is None or key in among)
+
+
+def _cannot(name: str, one: Reject) -> ConfigError:
+    return ConfigError(
+        "row_key",
+        f"The row {one.key!r} cannot be delivered for its key ({one.code}): it is neither tried again nor given up.",
+        hint=f"Mend the model: {telling.command('sync run', name)} then delivers it.",
+    )
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -117,7 +117,7 @@ class SyncService:
         ended first, and then a new one begins; so it is if more was asked for than an interrupted one does.
 
         `force`: also if nothing has changed; `deletes`: however many rows it deletes; `only`: keys of the rows that are
-        looked at.
+        looked at, as they are listed where they were not delivered.
 
         Raises
         ------

@@ -25,6 +25,7 @@ from tidemill.store.records import Connection
 from tidemill.store.records_sync import Account, Source, Sync, SyncRun
 from tidemill.store.secrets import Secrets
 from tidemill.store.sync_books import SyncBooks
+from tidemill.store.sync_rejects import key_of
 
 
 class Locks(Protocol):
@@ -99,7 +100,7 @@ class Job:
             max_bytes_billed=min(bounds, default=None),
             written=self.writes_back,
             since=self.run.spec.get("since"),
-            only=tuple(self.run.spec["only"]) if "only" in self.run.spec else None,
+            only=tuple(map(key_of, self.run.spec["only"])) if "only" in self.run.spec else None,
         )
 
 

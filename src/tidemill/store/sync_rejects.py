@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -17,18 +18,40 @@ from tidemill.store.tables_sync import sync_rejects as table
 _AT_ONCE = 1_000
 
 
+#: What is listed of U+0000, which PostgreSQL does not take; and where it may be in a text that is listed.
+_NUL = "\\0"
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+def listed(key: str) -> str:
+    """A key as it is kept, and listed: itself, unless it has a U+0000, or what stands for one. Two keys are never
+    listed as one: see `key_of`."""
+    if "\0" not in key and _NUL not in key:
+        return key
+    return key.replace("\\", "\\\\").replace("\0", _NUL)
+
+
+def key_of(text: str) -> str:
+    """The key that is listed so."""
+    if _NUL not in text:
+        return text
+    return _ESCAPED.sub(lambda found: "\0" if found[1] == "0" else found[1], text)
+
+
 class SyncRejects:
-    """The repository of such rows."""
+    """The repository of such rows. `keep` and `settle` are told keys as the model has them; the rest has them as they
+    are listed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def keep(self, sync_id: uuid.UUID, run: int, rows: Sequence[dict[str, Any]]) -> None:
-        """Keep rows (key, op, status, code, message, row), in place of those of the same key. Of keys that are one as
-        they are stored, the last one is kept."""
+        """Keep rows (key, op, status, code, message, row), in place of those of the same key. Of several
+        of one key, the last one is kept."""
         shared = {"sync_id": sync_id, "first_run": run, "last_run": run}
         for start in range(0, len(rows), _AT_ONCE):
-            stored = [{**shared, **_storable(row)} for row in rows[start : start + _AT_ONCE]]
+            part = ({**row, "key": listed(row["key"])} for row in rows[start : start + _AT_ONCE])
+            stored = [{**shared, **_storable(row)} for row in part]
             one_a_key = {row["key"]: row for row in stored}  # a statement may meet each once
             insert = pg.insert(table).values(list(one_a_key.values()))
             changed: dict[str, Any] = {
@@ -48,7 +71,7 @@ class SyncRejects:
         that it looked at; None: all."""
         gone = sa.delete(table).where(table.c.sync_id == sync_id, table.c.last_run < before_run)
         if keys is not None:
-            gone = gone.where(table.c.key.in_(list(keys)))
+            gone = gone.where(table.c.key.in_([listed(key) for key in keys]))
         with self._database.begin() as connection:
             connection.execute(gone)
 
@@ -60,11 +83,12 @@ class SyncRejects:
         with self._database.begin() as connection:
             return connection.execute(gone).rowcount
 
-    def known(self, sync_id: uuid.UUID, keys: Collection[str]) -> set[str]:
-        """Those of these keys that there are."""
-        query = sa.select(table.c.key).where(table.c.sync_id == sync_id, table.c.key.in_(list(keys)))
+    def known(self, sync_id: uuid.UUID, keys: Collection[str]) -> list[Reject]:
+        """Those of these keys that there are, by key."""
+        wanted = [storable(key) for key in keys]
+        query = sa.select(table).where(table.c.sync_id == sync_id, table.c.key.in_(wanted)).order_by(table.c.key)
         with self._database.begin() as connection:
-            return set(connection.scalars(query))
+            return [Reject(**row._mapping) for row in connection.execute(query)]
 
     def count(self, sync_id: uuid.UUID) -> dict[str, int]:
         """How many there are, by status."""

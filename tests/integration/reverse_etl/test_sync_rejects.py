@@ -12,6 +12,8 @@ from tidemill.app import App
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
 from tidemill.reverse_etl.views import RunView
 
+TEXTS = {"email": {"@path": "$.email"}, "plan": {"@path": "$.plan"}}
+
 
 @pytest.fixture
 def app(installation: Installation) -> Any:
@@ -141,3 +143,56 @@ def test_a_run_of_few_rows_says_nothing_of_all_of_them(
     assert app._sync_books.runs.planned(sync.id, 100, 10) == [20], "later runs are held against whole ones"
     (line,) = [line for line in app.figures().decode().splitlines() if line.startswith("tidemill_sync_rows_to_retry{")]
     assert line.endswith(" 2"), "of the last run of all rows"
+
+
+_ODD = """SELECT 'a' AS id, 'a@example.com' AS email, 'free' AS plan
+UNION ALL SELECT CODE_POINTS_TO_STRING([120, 0, 121]), 'nul@example.com', 'bad'
+UNION ALL SELECT 'x\\\\0y', 'slash@example.com', 'bad'
+UNION ALL SELECT CAST(NULL AS STRING), 'none@example.com', 'free'"""
+
+
+@pytest.mark.parametrize("access", ["full", "read-only"])
+def test_a_row_whose_key_no_text_can_hold_is_tried_again_and_given_up(
+    installation: Installation, app: App, people: People, crm: Crm, access: str
+) -> None:
+    people.ask(f"CREATE OR REPLACE TABLE `{people.table}` AS {_ODD}")
+    prepare(app, installation, people, crm, mapping=TEXTS, access=access)
+    assert (run(app).rejected, set(keys_of(app))) == (2, {r"x\0y", r"x\\0y"})
+    over = retry(app, keys=[r"x\0y"])
+    assert over is not None
+    assert (over.extracted, over.rejected) == (1, 1)
+    assert refused(app)[r"x\0y"] == 2
+    people.ask(f"CREATE OR REPLACE TABLE `{people.table}` AS {_ODD.replace('bad', 'pro')}")
+    over = retry(app, keys=[r"x\0y"])
+    assert over is not None
+    assert over.written == 1
+    assert [row["key"] for row in crm.sent][-1] == "x\0y"
+    assert keys_of(app) == [r"x\\0y"], "the other one is another"
+    people.ask(f"CREATE OR REPLACE TABLE `{people.table}` AS {_ODD}")
+    run(app)
+    assert app.reverse_etl.rejects.drop(NAME, text="") == 2
+    assert run(app, force=True).dropped == 2
+
+
+def test_rows_without_a_key_stay_until_there_is_one(
+    installation: Installation, app: App, people: People, crm: Crm
+) -> None:
+    odd = f"{_ODD} UNION ALL SELECT 'twice', 'b@example.com', 'free' UNION ALL SELECT 'twice', 'c@example.com', 'free'"
+    people.ask(f"CREATE OR REPLACE TABLE `{people.table}` AS {odd}")
+    prepare(app, installation, people, crm, mapping=TEXTS)
+    run(app)
+    (none,) = [one.key for one in app.reverse_etl.rejects.find(NAME, code="key_null")]
+    for which in ({"keys": [none]}, {"code": "key_null"}):
+        with pytest.raises(ConfigError, match="cannot be delivered for its key"):
+            retry(app, **which)
+        with pytest.raises(ConfigError, match="cannot be delivered for its key"):
+            app.reverse_etl.rejects.drop(NAME, **which)
+    over = retry(app)
+    assert over is not None
+    assert (over.chosen, over.rejected, over.invalid) == (3, 2, 2), "the key that is twice is looked at, and stays"
+    assert app.reverse_etl.rejects.drop(NAME, text="") == 2
+    assert {one.code for one in app.reverse_etl.rejects.find(NAME)} == {"key_null", "key_duplicate"}
+
+
+def keys_of(app: App) -> list[str]:
+    return [one.key for one in app.reverse_etl.rejects.find(NAME) if one.status != "invalid"]

@@ -26,10 +26,16 @@ def _struct(names: Sequence[str]) -> str:
     return f"{{{fields}}}"
 
 
+def _literal(text: str) -> str:
+    """A text; no statement may hold U+0000."""
+    parts = (literal(part) for part in text.split("\0"))
+    return f"({' || chr(0) || '.join(parts)})"
+
+
 DUCKDB = plan_sql.Dialect(
     bucket=lambda key: f"CAST('0x' || substr(md5({key}), 1, 5) AS BIGINT)",
     divided=lambda number, by: f"{number} // {by}",
-    literal=literal,
+    literal=_literal,
     size=lambda name, _: f"strlen(CAST({name} AS VARCHAR))",
     struct=_struct,
     types=_TYPES,
