@@ -46,8 +46,6 @@ class Reference:
         model: Sequence[tuple[str | None, Version]],
         number: int,
         delivers: Iterable[Op],
-        *,
-        by_key: bool = False,
     ) -> tuple[Counts, dict[str, Change]]:
         """Of a model: keys and versions of its rows."""
         times = collections.Counter(key for key, _ in model if key is not None)
@@ -60,7 +58,7 @@ class Reference:
             if times[key] > 1:
                 found["invalid_duplicate"] += times[key]
                 continue
-            kind = self._kind(known, versions.get(key), by_key=by_key)
+            kind = self._kind(known, versions.get(key))
             if not isinstance(kind, Op):
                 found[kind] += 1
                 if kind == "forgotten":
@@ -105,7 +103,7 @@ class Reference:
         return dataclasses.replace(counts, invalid_cursor=len(bad)), changes, upto
 
     @staticmethod
-    def _kind(known: Remembered | None, version: Version | None, *, by_key: bool) -> Op | str:
+    def _kind(known: Remembered | None, version: Version | None) -> Op | str:
         if version is None:
             assert known is not None
             if known.dropped and known.failed and known.failed[1] is Op.DELETED:
@@ -113,7 +111,7 @@ class Reference:
             return Op.DELETED if known.acknowledged is not None or known.unsure else "forgotten"
         if known is None:
             return Op.ADDED
-        if known.acknowledged is not None and (by_key or (known.acknowledged == version and not known.unsure)):
+        if known.acknowledged is not None and known.acknowledged == version and not known.unsure:
             return "unchanged"
         if known.dropped and known.failed and known.failed[0] == version and known.failed[1] is not Op.DELETED:
             return "dropped"

@@ -53,7 +53,6 @@ class Plan:
     columns: tuple[str, ...]
     number: int
     delivers: Collection[str]
-    by_key: bool = False
     leaves: bool = False
     cursor: Field | None = None
     position: str | None = None
@@ -278,7 +277,7 @@ def _kind(plan: Plan) -> str:
         cases.append(("model.key_count > 1", DUPLICATE))
     if plan.cursor:
         cases.append(("model.cursor_value IS NULL", CURSOR_NULL))
-    same = "state.hash IS NOT NULL" if plan.by_key else "state.hash = model.model_hash AND NOT state.unsure"
+    same = "state.hash = model.model_hash AND NOT state.unsure"
     cases += [
         ("state.key IS NULL", "added"),
         (same, UNCHANGED),

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tidemill.bigquery.client import Client
 from tidemill.destinations import fields, registry
-from tidemill.destinations.port import Action, Destination, Mode, Settings
+from tidemill.destinations.port import Action, Destination, Settings
 from tidemill.logbook import Book
 from tidemill.outbound.client import Http
 from tidemill.reverse_etl import mapping as mappings
@@ -92,7 +92,6 @@ class Job:
             key=self.model.key,
             columns=tuple(self.run.spec["columns"]),
             delivers=frozenset() if self.run.spec.get("adopts") == "adopt" else self.spec.mode.ops,
-            by_key=self.spec.mode is Mode.INSERT,
             leaves=self.run.spec.get("adopts") == "leave",
             extraction=self.spec.extraction,
             cursor=self.spec.cursor,

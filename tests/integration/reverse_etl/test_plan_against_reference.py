@@ -58,11 +58,10 @@ class Sync:
             key=("id",),
             columns=tuple(columns),
             delivers=mode.ops,
-            by_key=mode is Mode.INSERT,
             piece_rows=data.draw(st.sampled_from([2, 100]), "rows of a piece"),
         )
         model = [(key, plan_models.version(row, columns)) for key, row in table]
-        counts, changes = self.reference.plan(model, number, mode.ops, by_key=wanted.by_key)
+        counts, changes = self.reference.plan(model, number, mode.ops)
         planned = self.planner.plan(wanted)
         assert planned.counts == counts
         assert planned.known == len(self.reference.rows)

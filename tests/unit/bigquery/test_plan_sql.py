@@ -63,7 +63,7 @@ CURSOR = Field("a_timestamp", "TIMESTAMP")
     [
         {},
         {"exact": True},
-        {"by_key": True, "key": ("a_int64", "a_bytes", "a_bool", "a_timestamp")},
+        {"key": ("a_int64", "a_bytes", "a_bool", "a_timestamp")},
         {"state": None},
         {"cursor": CURSOR},
         {"cursor": CURSOR, "position": "2024-01-01 00:00:00+00"},

@@ -209,7 +209,6 @@ class LocalPlanner:
             columns=model.columns,
             number=wanted.first_tried,
             delivers=frozenset({Op.ADDED.value}) if full and delivers else delivers,
-            by_key=wanted.by_key,
             leaves=wanted.leaves,
             cursor=model.cursor,
             position=wanted.position,

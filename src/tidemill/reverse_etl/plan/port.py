@@ -25,11 +25,10 @@ class Wanted:
     `number`: of the run among those of its sync; `since`: the number of the run that is said to have tried first what
     this one is the first to send; None: its own. `sql`: the model, one SELECT without a semicolon. `columns`: those
     that are mapped, by which a row is hashed, sorted. `delivers`: what the mode delivers; other changes are noted in
-    the state without leaving the warehouse. `by_key`: rows that are in the state are not looked at further (mode
-    insert). `leaves`: rows that were delivered count as delivered as they are now; new ones are sent, and such as were
-    not taken. `position`: of the cursor, up to which rows were seen; None: the first time. `written`: what became of
-    the rows is written down in the warehouse, which needs those that were not acknowledged there. `only`: keys of the
-    rows that are looked at, wherever their cursors are; None: all.
+    the state without leaving the warehouse. `leaves`: rows that were delivered count as delivered as they are now; new
+    ones are sent, and such as were not taken. `position`: of the cursor, up to which rows were seen; None: the first
+    time. `written`: what became of the rows is written down in the warehouse, which needs those that were not
+    acknowledged there. `only`: keys of the rows that are looked at, wherever their cursors are; None: all.
     """
 
     sync: uuid.UUID
@@ -39,7 +38,6 @@ class Wanted:
     key: tuple[str, ...]
     columns: tuple[str, ...]
     delivers: frozenset[Op]
-    by_key: bool = False
     leaves: bool = False
     extraction: Extraction = Extraction.DIFF
     cursor: str | None = None

@@ -211,7 +211,6 @@ class WarehousePlanner:
             columns=model.columns,
             number=wanted.first_tried,
             delivers=delivers,
-            by_key=wanted.by_key,
             leaves=wanted.leaves,
             cursor=model.cursor,
             position=wanted.position,
