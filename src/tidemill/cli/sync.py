@@ -192,7 +192,8 @@ def start(
 ) -> None:
     """Run a sync now, or go on with its run that was interrupted, and wait for its end.
 
-    A run that was cancelled while nobody was at it is ended first. Ends with code 6 if rows were not delivered.
+    A run that was cancelled while nobody was at it is ended first. Ends with code 6 if rows were rejected, or are to be
+    tried again.
     """
     with session.app() as opened:
         syncs = opened.reverse_etl.syncs

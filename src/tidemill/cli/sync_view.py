@@ -57,7 +57,7 @@ def print_run(run: RunView, *, as_json: bool, whole: bool = False) -> None:
         return
     if code := _FAILED.get(run.status):
         raise typer.Exit(code)
-    if run.rejected or run.to_retry or run.invalid:
+    if run.rejected or run.to_retry:  # those with an invalid key are said in each run alike, also in a skipped one
         raise typer.Exit(_REFUSED)
 
 
