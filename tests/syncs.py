@@ -24,6 +24,10 @@ _REFUSALS: dict[str, dict[str, Any]] = {
 MAPPING = {"n": {"@path": "$.id"}, "email": {"@path": "$.email"}, "plan": {"@path": "$.plan"}}
 
 
+class Killed(BaseException):
+    """The process dies there: nothing of it goes on, as after `kill -9`."""
+
+
 class Crm(WebhookApi):
     """Keeps people as they were sent last. It takes none whose plan is `bad`, and none now that is `busy`."""
 

@@ -174,7 +174,7 @@ def _encoded(action: Action, records: Iterable[Record], told: Told) -> Iterator[
         except UnicodeEncodeError:  # half a pair of surrogates, which JSON can name and UTF-8 cannot
             found = rejected(NOT_TEXT, "A text of the row is no Unicode.")
         if isinstance(found, Outcome):
-            told([(record, found)])
+            told([(record, dataclasses.replace(found, here=True))])
         else:
             yield found
 

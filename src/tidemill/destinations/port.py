@@ -157,14 +157,14 @@ class Status(enum.StrEnum):
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
     """Of one row. `after`: seconds to wait before it is tried again; if they are more than a minute, it comes with the
-    next run, whenever that is. `unsure`: it may be there all the
-    same."""
+    next run, whenever that is. `unsure`: it may be there all the same. `here`: it was refused before it was sent."""
 
     status: Status
     code: str = ""
     message: str = ""
     after: float | None = None
     unsure: bool = False
+    here: bool = False
 
 
 WRITTEN = Outcome(Status.WRITTEN)

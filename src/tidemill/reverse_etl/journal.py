@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 from tidemill.destinations.port import Outcome, Record, Status
@@ -58,7 +59,7 @@ class Journal:
 
     def refused(self, position: int, outcome: Outcome) -> None:
         """A row will not be sent."""
-        self._waiting.append((position, outcome))
+        self._waiting.append((position, dataclasses.replace(outcome, here=True)))
         if len(self._waiting) >= _TOGETHER:
             self.flush()
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tidemill.destinations.port import Outcome
+from tidemill.reverse_etl import nesting
 from tidemill.reverse_etl.plan.port import InvalidRow, PlanRow
 
 #: Characters of a message of somebody else's, and of a row as JSON, that are kept.
@@ -27,6 +28,7 @@ def refused(row: PlanRow, outcome: Outcome) -> dict[str, object]:
         "code": outcome.code,
         "message": outcome.message[:MOST_MESSAGE],
         "row": bounded(row.row),
+        "here": outcome.here,
     }
 
 
@@ -44,7 +46,10 @@ def invalid(row: InvalidRow) -> dict[str, object]:
 
 
 def bounded(row: dict[str, Any], most: int = MOST_ROW) -> dict[str, Any]:
-    """A row that is no larger than that as JSON: of the values that are, their beginning is kept, with their size."""
+    """A row that is no larger than that as JSON: of the values that are, their beginning is kept, with their size. What
+    is nested too deep is kept as text."""
+    if nesting.is_too_deep(row):
+        row = {name: json.dumps(value) if nesting.is_too_deep(value) else value for name, value in row.items()}
     if _size(row) <= most:
         return row
     share = max(most // len(row) // 2, 10)

@@ -97,7 +97,7 @@ class SyncRejectService:
 
     def number(self, name: str, *, keys: Sequence[str] = (), text: str | None = None, code: str | None = None) -> int:
         """How many `drop` would give up. Raises NotFoundError if there is no row of such a key."""
-        return sum(1 for _ in self._chosen(name, keys, text, code))
+        return sum(1 for _ in self._chosen(name, keys, text, code, _has_no_key_of_its_own))
 
     def drop(self, name: str, *, keys: Sequence[str] = (), text: str | None = None, code: str | None = None) -> int:
         """Give rows up as they are: they are sent when they have changed. Gives how many it were. Those that cannot be
@@ -118,7 +118,7 @@ class SyncRejectService:
         number = 0
         with self._parts.client(connection, source) as client:
             planner = self._parts.planner(client, source, sync)
-            chosen = self._chosen(sync.name, keys, text, code, lambda one: one.status == "invalid")
+            chosen = self._chosen(sync.name, keys, text, code, _has_no_key_of_its_own)
             for batch in _batches(list(chosen)):
                 planner.drop(map(key_of, batch))
                 number += self._books.rejects.forget(sync.id, batch)
@@ -179,3 +179,8 @@ def _cannot(name: str, one: Reject) -> ConfigError:
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     return (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))
+
+
+def _has_no_key_of_its_own(one: Reject) -> bool:
+    """Whether it cannot be delivered for its key: there is nothing to give up."""
+    return one.status == "invalid"

@@ -16,7 +16,7 @@ from tidemill import logbook
 from tidemill.destinations import deliver
 from tidemill.destinations.port import Mode, Outcome, Record, identity, rejected
 from tidemill.errors import ConflictError, NotFoundError, RowError, TidemillError, UnavailableError
-from tidemill.reverse_etl import brake, journal, kept, line, told, write_back
+from tidemill.reverse_etl import brake, journal, kept, line, nesting, told, write_back
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.journal import Journal
 from tidemill.reverse_etl.plan.port import MOST_INVALID, Counts, Piece, Planner, PlanRow, Unacknowledged
@@ -24,6 +24,8 @@ from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts
 from tidemill.schedules import telling
 from tidemill.store.records_sync import Sync, SyncRun
+
+_OF_BUG = "Report it, with the traceback. The next run makes a plan of its own."
 
 
 class Runner:
@@ -57,7 +59,13 @@ class Runner:
             if unfinished is not None:
                 watch.say(_goes_on(unfinished))
             with told.running(self._parts, run, anew=unfinished is None):
-                return self._execute(self._parts.job(sync, run), watch)
+                try:
+                    return self._execute(self._parts.job(sync, run), watch)
+                except TidemillError:
+                    raise
+                except Exception as error:
+                    self._fails(run, error, watch)
+                    raise
 
     def _execute(self, job: Job, watch: Watch) -> SyncRun:
         runs = self._parts.books.runs
@@ -85,6 +93,25 @@ class Runner:
                 logbook.at("commit")
                 job = dataclasses.replace(job, run=self._commit(job, planner, watch))
             return self._end(job, planner, watch)
+
+    def _fails(self, run: SyncRun, bug: Exception, watch: Watch) -> None:
+        """End a run that a bug has stopped, so that the next one makes a plan of its own. What it has delivered is
+        remembered, unless the bug is in the way of that, too."""
+        said = {"code": "bug", "message": f"This is a bug in Tidemill: {type(bug).__name__}.", "hint": _OF_BUG}
+        runs, following = self._parts.books.runs, {"plan": "write", "deliver": "commit"}
+        with contextlib.suppress(TidemillError):  # the database is away: another process goes on with it
+            step = following.get(runs.get(run.id).step)
+            if step is not None:
+                runs.note(run.id, step=step, error=said)
+                try:
+                    self._execute(self._parts.job(self._parts.books.syncs.by_id(run.sync_id), runs.get(run.id)), watch)
+                except TidemillError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - the first one is raised
+                    told.failed(error)
+                else:
+                    return
+            told.ended(runs.finish(run.id, "failed", said))
 
     # Plan
 
@@ -123,8 +150,7 @@ class Runner:
         """Whether nothing is left to do of what was planned before."""
         if job.run.spec.get("forced") or job.run.spec.get("pending") or job.spec.extraction == "full":
             return False
-        # Rows whose keys are wrong are no more to be delivered than they were, if nothing has changed.
-        waiting = self._parts.books.rejects.count(job.sync.id).keys() - {"invalid"}
+        waiting = self._parts.books.rejects.any_to_try(job.sync.id)
         return job.sync.columns == list(job.wanted.columns) and not waiting
 
     def _prepared(self, job: Job, planner: Planner) -> Job:
@@ -133,7 +159,7 @@ class Runner:
         pending = job.run.spec.get("pending")
         if pending not in {"resend", "forget"}:
             return job
-        # In mode insert a row that is known is not looked at: to have it sent again is to forget it.
+        # In mode insert a row that is known is not sent: to have it sent again is to forget it.
         if pending == "forget" or job.spec.mode is Mode.INSERT:
             planner.forget()
         else:
@@ -287,6 +313,8 @@ def record_of(job: Job, row: PlanRow) -> Record | Outcome:
         mapped = job.mapping.apply(row.row, mappings.given_of(row.key, own, row.op))
     except RowError as error:
         return rejected(error.code, error.message)
+    if nesting.is_too_deep(mapped):
+        return rejected("nested_too_deep", f"Its fields are nested more than {nesting.MOST_LEVELS} levels deep.")
     fields = job.check(mapped, row.op)
     if isinstance(fields, Outcome):
         return fields

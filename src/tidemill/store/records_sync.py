@@ -102,7 +102,8 @@ class SyncRun:
 
 @dataclasses.dataclass(frozen=True)
 class Reject:
-    """A row that was not taken, in its last version. `status`: rejected, or retry. `row`: as it was read."""
+    """A row that was not taken, in its last version. `status`: rejected, retry, or invalid. `row`: as it was read.
+    `here`: it was refused before it was sent, by the mapping or by a check."""
 
     id: int
     sync_id: uuid.UUID
@@ -116,3 +117,4 @@ class Reject:
     first_run: int
     last_run: int
     last_at: dt.datetime
+    here: bool = False

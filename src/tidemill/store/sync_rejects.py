@@ -46,16 +46,16 @@ class SyncRejects:
         self._database = database
 
     def keep(self, sync_id: uuid.UUID, run: int, rows: Sequence[dict[str, Any]]) -> None:
-        """Keep rows (key, op, status, code, message, row), in place of those of the same key. Of several
+        """Keep rows (key, op, status, code, message, row, here), in place of those of the same key. Of several
         of one key, the last one is kept."""
         shared = {"sync_id": sync_id, "first_run": run, "last_run": run}
         for start in range(0, len(rows), _AT_ONCE):
-            part = ({**row, "key": listed(row["key"])} for row in rows[start : start + _AT_ONCE])
+            part = ({"here": False, **row, "key": listed(row["key"])} for row in rows[start : start + _AT_ONCE])
             stored = [{**shared, **_storable(row)} for row in part]
             one_a_key = {row["key"]: row for row in stored}  # a statement may meet each once
             insert = pg.insert(table).values(list(one_a_key.values()))
             changed: dict[str, Any] = {
-                name: insert.excluded[name] for name in ("op", "status", "code", "message", "row", "last_run")
+                name: insert.excluded[name] for name in ("op", "status", "code", "message", "row", "last_run", "here")
             }
             tries = sa.case((table.c.last_run == insert.excluded.last_run, table.c.tries), else_=table.c.tries + 1)
             changed |= {"tries": tries, "last_at": sa.func.now()}
@@ -95,6 +95,14 @@ class SyncRejects:
         query = sa.select(table.c.status, sa.func.count()).where(table.c.sync_id == sync_id).group_by(table.c.status)
         with self._database.begin() as connection:
             return {str(row[0]): int(row[1]) for row in connection.execute(query)}
+
+    def any_to_try(self, sync_id: uuid.UUID) -> bool:
+        """Whether there are some that may be taken though neither they nor the mapping have changed: not those that are
+        refused before they are sent, and not those whose keys are wrong."""
+        may_pass = sa.and_(table.c.status != "invalid", sa.or_(table.c.status == "retry", sa.not_(table.c.here)))
+        query = sa.select(sa.exists().where(table.c.sync_id == sync_id, may_pass))
+        with self._database.begin() as connection:
+            return bool(connection.scalar(query))
 
     def refused(self, sync_id: uuid.UUID, run: int) -> list[tuple[str, str, int]]:
         """Codes, each with a message and how many rows have it; the most frequent first. Of rows that this run was the

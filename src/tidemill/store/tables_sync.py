@@ -137,6 +137,7 @@ sync_rejects = sa.Table(
     sa.Column("first_run", sa.Integer, nullable=False),
     sa.Column("last_run", sa.Integer, nullable=False),
     sa.Column("last_at", MOMENT, nullable=False, server_default=NOW),
+    sa.Column("here", sa.Boolean, nullable=False, server_default=sa.false()),  # refused before it was sent
 )
 #: A key may be longer than what an index takes.
 sa.Index("sync_rejects_key", sync_rejects.c.sync_id, sa.func.md5(sync_rejects.c.key), unique=True)

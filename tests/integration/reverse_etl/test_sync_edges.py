@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.contract.api import Reply
 from tests.installation import Installation
-from tests.syncs import MAPPING, NAME, Crm, People, prepare, quiet, run
+from tests.syncs import MAPPING, NAME, Crm, Killed, People, prepare, quiet, run
 
 from tidemill.app import App
 from tidemill.errors import ConfigError
@@ -159,11 +159,11 @@ def test_who_goes_on_with_a_run_does_not_read_pieces_that_are_through(
 
     def first_two(runner: Runner, job: Any, one: Piece, *rest: Any) -> None:
         if one.number == 2:
-            raise RuntimeError("killed")
+            raise Killed
         piece(runner, job, one, *rest)
 
     monkeypatch.setattr(WarehousePlanner, "rows", rows)
-    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+    with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(Runner, "_piece", first_two)
         run(app)
     assert 0 < len(crm.sent) < 20

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.contract.api import Reply
 from tests.installation import Installation
-from tests.syncs import MAPPING, NAME, Crm, People, prepare, quiet, run
+from tests.syncs import MAPPING, NAME, Crm, Killed, People, prepare, quiet, run
 
 from tidemill.app import App
 from tidemill.errors import Cancelled, ConfigError, ConflictError
@@ -129,7 +129,7 @@ def test_a_run_that_dies_anywhere_goes_on_and_sends_no_row_as_another(
     ]
     try:
         for place, number in deaths:
-            with pytest.raises(RuntimeError, match="killed"), dying(monkeypatch, place, number):
+            with pytest.raises(Killed), dying(monkeypatch, place, number):
                 run(app)
         over = app.reverse_etl.syncs.show_run(NAME, 1)
     finally:
@@ -159,7 +159,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, place: str, number: int) -> Any:
         found = real(*arguments, **named)
         left[0] -= 1
         if not left[0]:
-            raise RuntimeError("killed")
+            raise Killed
         return found
 
     @contextlib.contextmanager

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.api import Reply
 from tests.installation import CONNECTION, Installation
 from tests.integration.reverse_etl.test_syncs import ALLOWED, dying
-from tests.syncs import MAPPING, NAME, Crm, People, prepare, quiet
+from tests.syncs import MAPPING, NAME, Crm, Killed, People, prepare, quiet
 from tests.syncs import run as run_once
 
 from tidemill.app import App
@@ -198,7 +198,7 @@ def test_who_dies_between_any_two_steps_writes_no_row_twice(
         f"{planner}.clean",
     ]
     for place in deaths:
-        with pytest.raises(RuntimeError, match="killed"), dying(monkeypatch, place, 1):
+        with pytest.raises(Killed), dying(monkeypatch, place, 1):
             run(app)
     over = run(app)
     assert (over.number, over.status, over.notes) == (2, "completed", ())
@@ -240,7 +240,7 @@ def test_a_run_that_failed_and_is_gone_on_with_has_failed(
     kept = dict(people.rows)
     people.rows = {n: row for n, row in kept.items() if n < 10}
     people.save()
-    with pytest.raises(RuntimeError, match="killed"), dying(monkeypatch, f"{Writer.__module__}.Writer.write_run", 1):
+    with pytest.raises(Killed), dying(monkeypatch, f"{Writer.__module__}.Writer.write_run", 1):
         run(app)
     people.rows = kept | {99: ("p99@example.com", "free")}
     people.save()  # it would succeed now; but it has failed, and that is written

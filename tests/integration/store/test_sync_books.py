@@ -134,9 +134,9 @@ def test_a_row_with_odd_texts_or_a_long_key_is_kept(books: SyncBooks) -> None:
 def test_keys_that_become_one_text_stop_nothing(books: SyncBooks) -> None:
     made = sync(books)
     for run in (1, 2):
-        books.rejects.keep(made.id, run, [rejected("a\0"), rejected("b"), rejected("a\\0", "worse")])
+        books.rejects.keep(made.id, run, [rejected("a\ud800"), rejected("b"), rejected("a\\ud800", "worse")])
     assert [(one.key, one.code, one.tries) for one in books.rejects.find(made.id)] == [
-        ("a\\0", "worse", 2),
+        ("a\\ud800", "worse", 2),
         ("b", "bad", 2),
     ]
 
@@ -208,3 +208,11 @@ def test_workers_together_keep_to_what_is_allowed(books: SyncBooks) -> None:
 def test_ids_are_unlike(books: SyncBooks) -> None:
     with pytest.raises(NotFoundError):
         books.runs.get(uuid.uuid4())
+
+
+def test_rows_that_are_refused_here_wait_for_nothing_else(books: SyncBooks) -> None:
+    made = sync(books)
+    books.rejects.keep(made.id, 1, [{**rejected("a"), "here": True}, {**rejected("b"), "status": "invalid"}])
+    assert not books.rejects.any_to_try(made.id)
+    books.rejects.keep(made.id, 2, [rejected("a")])  # by the destination, this time
+    assert books.rejects.any_to_try(made.id)

@@ -13,6 +13,11 @@ def test_a_row_that_is_small_is_kept_as_it_is() -> None:
     assert kept.bounded(row) is row
 
 
+def test_what_is_nested_too_deep_is_kept_as_text() -> None:
+    deep = json.loads("[" * 450 + "]" * 450)
+    assert kept.bounded({"id": 1, "j": deep}) == {"id": 1, "j": "[" * 450 + "]" * 450}
+
+
 def test_of_a_large_row_long_values_are_cut_and_say_so() -> None:
     row = {"id": 1, "text": "x" * 400_000, "list": list(range(90_000)), "short": "kept"}
     found = kept.bounded(row)

@@ -150,12 +150,16 @@ def _parsed(text: str) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """JSON, without what is no number."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {name: _finite(inner) for name, inner in value.items()}
-        case list():
-            return [_finite(inner) for inner in value]
+    """JSON, without what is no number. It is changed in place, level by level: BigQuery allows 500 of them ("JSON
+    functions"), for which Python's own calls do not reach."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        for place, inner in one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ():
+            if isinstance(inner, dict | list):
+                waiting.append(inner)
+            elif isinstance(inner, float) and not math.isfinite(inner):
+                one[place] = None
     return value
