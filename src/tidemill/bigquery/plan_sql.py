@@ -13,10 +13,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from tidemill.bigquery import plan_texts
 from tidemill.bigquery.names import quoted
 from tidemill.bigquery.sql import Place, literal
 from tidemill.bigquery.tables import Field
-from tidemill.errors import ConfigError
 
 KEPT_DAYS = 30
 #: What became of a row, beside the operations: `KEPT` is gone from the model, and its deletion was given up;
@@ -28,8 +28,6 @@ INVALID = (NULL, DUPLICATE, CURSOR_NULL)
 #: alike.
 COUNTED = (UNCHANGED, DROPPED, KEPT, NULL)
 _ALIKE = 3  # hexadecimal digits
-#: Types by which rows cannot be told apart ("Data types": groupable), and those that have no text of their own.
-_NO_KEYS = {"JSON", "GEOGRAPHY", "STRUCT", "RECORD", "RANGE", "INTERVAL"}
 #: Columns that are taken together.
 _MOST_TOGETHER = 100
 #: Arguments of one CONCAT.
@@ -337,63 +335,25 @@ def _one_key(key: str, row_hash: str) -> str:
     return f"PARTITION BY {key}, IF({key} IS NULL, {row_hash}, NULL)"
 
 
-def check_key(field: Field) -> None:
-    """Raise ConfigError for a column by which rows cannot be known."""
-    if field.type in _NO_KEYS or field.mode == "REPEATED":
-        kind = f"ARRAY of {field.type}" if field.mode == "REPEATED" else field.type
-        raise ConfigError(
-            "model_key_type",
-            f"The column {field.name} is of type {kind}: rows cannot be known by it.",
-            hint="Choose other columns for the key, or have the statement make a text of it: TO_JSON_STRING(…).",
-        )
-
-
 def _key(plan: Plan) -> str:
     """The key as text; of several columns, a JSON array of texts. NULL if one of them is."""
     fields = {field.name: field for field in plan.fields}
-    texts = [_key_text(fields[name]) for name in plan.key]
+    texts = [plan_texts.key_text(fields[name]) for name in plan.key]
     if len(texts) == 1:
         return texts[0]
     missing = " OR ".join(f"source.`{name}` IS NULL" for name in plan.key)
     return f"IF({missing}, NULL, TO_JSON_STRING([{', '.join(texts)}]))"
 
 
-def _key_text(field: Field) -> str:
-    name = f"source.`{field.name}`"
-    if field.type == "STRING":
-        return name
-    if field.type == "TIMESTAMP":  # a cast would write it in the project's default time zone, which may change
-        return f"STRING({name}, 'UTC')"
-    return f"TO_BASE64({name})" if field.type == "BYTES" else f"CAST({name} AS STRING)"
-
-
 def _hash(plan: Plan) -> str:
     """A hash of the columns. Other values make another text: each ends with a line feed, which none but a STRING may
     hold, and that one has its length before it; of NULL there is nothing."""
     fields = {field.name: field for field in plan.fields}
-    parts = [part for name in plan.columns for part in (_hashed_text(fields[name]), r"'\n'")] or ["''"]
+    parts = [part for name in plan.columns for part in (plan_texts.hashed_text(fields[name]), r"'\n'")] or ["''"]
     while len(parts) > 1:
         pieces = [parts[start : start + _PARTS] for start in range(0, len(parts), _PARTS)]
         parts = [f"CONCAT({', '.join(piece)})" if len(piece) > 1 else piece[0] for piece in pieces]
     return f"TO_HEX(MD5({parts[0]}))"
-
-
-def _hashed_text(field: Field) -> str:
-    name = f"source.`{field.name}`"
-    if field.mode == "REPEATED":
-        return f"IFNULL(TO_JSON_STRING({name}), '')"
-    match field.type:
-        case "STRING":
-            return f"IFNULL(CONCAT(CAST(CHAR_LENGTH({name}) AS STRING), ':', {name}), '')"
-        case "BYTES":
-            return f"IFNULL(CONCAT('x', TO_HEX({name})), '')"
-        case "TIMESTAMP":
-            return f"IFNULL(CAST(UNIX_MICROS({name}) AS STRING), '')"
-        case "GEOGRAPHY":
-            return f"IFNULL(TO_HEX(ST_ASBINARY({name})), '')"
-        case "JSON" | "STRUCT" | "RECORD" | "RANGE":
-            return f"IFNULL(TO_JSON_STRING({name}), '')"
-    return f"IFNULL(CAST({name} AS STRING), '')"
 
 
 def literals(keys: Collection[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.zetasql_check import analyze
 
-from tidemill.bigquery import plan_reads, plan_sql, state_sql
+from tidemill.bigquery import plan_reads, plan_sql, plan_texts, state_sql
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
 
@@ -122,7 +122,7 @@ def test_what_rows_are_read_by_is_a_condition() -> None:
 @pytest.mark.parametrize("field", [Field("a", "JSON"), Field("a", "STRUCT"), Field("a", "STRING", "REPEATED")])
 def test_rows_are_not_known_by_what_cannot_be_compared(field: Field) -> None:
     with pytest.raises(ConfigError) as caught:
-        plan_sql.check_key(field)
+        plan_texts.check_key(field)
     assert caught.value.code == "model_key_type"
 
 

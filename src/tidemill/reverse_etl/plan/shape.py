@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from tidemill.bigquery import plan_sql
+from tidemill.bigquery import plan_texts
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl.plan.port import Wanted
@@ -42,7 +42,7 @@ def of_model(wanted: Wanted, fields: Sequence[Field]) -> Shape:
     names = sorted({*wanted.columns, *wanted.key})
     found = {name: _named(known, name) for name in names}
     for name in wanted.key:
-        plan_sql.check_key(found[name])
+        plan_texts.check_key(found[name])
     cursor = None
     if wanted.extraction is Extraction.CURSOR:
         cursor = _named(known, str(wanted.cursor))
