@@ -176,11 +176,15 @@ def edit(
             kept: dict[str, Any] = {} if mapping is not None else syncs.get(name).spec.mapping
             changes["mapping"] = {**kept, **mapped(map_, mapping)}
         reset = "resend" if resend else "leave" if leave else None
+        before = syncs.get(name).spec.mode
         made = syncs.edit(name, changes, reset=reset)
     if as_json:
         output.print_json(made)
         return
     output.done(f"Sync {made.name} is changed.")
+    if made.spec.mode != before:
+        again = output.command("sync reset", made.name)
+        output.note(f"What {before} noted, and did not send, is not made up for: {again} --resend sends all rows.")
 
 
 @run_app.command(epilog="Example: tidemill sync run crm")

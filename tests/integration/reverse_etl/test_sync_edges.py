@@ -52,7 +52,7 @@ def test_a_model_that_calls_a_function_is_not_skipped(
     assert crm.people["3"]["plan"] == "pro"
 
 
-def test_another_mode_delivers_what_the_one_before_passed_over(
+def test_another_mode_holds_from_then_on_and_all_is_made_up_for_if_that_is_wanted(
     installation: Installation, app: App, people: People, crm: Crm
 ) -> None:
     prepare(app, installation, people, crm, mode="insert")
@@ -61,7 +61,12 @@ def test_another_mode_delivers_what_the_one_before_passed_over(
     people.save()
     assert run(app).written == 0
     app.reverse_etl.syncs.edit(NAME, {"mode": "mirror"})
-    assert (run(app).updated, crm.people) == (1, people.expected())
+    assert (run(app).updated, crm.people["3"]["plan"]) == (0, "free"), "it was noted, and not sent"
+    people.rows[4] = ("new4@example.com", "pro")
+    people.save()
+    assert (run(app).updated, crm.people["4"]["plan"]) == (1, "pro")
+    app.reverse_etl.syncs.reset(NAME, "resend")
+    assert (run(app).status, crm.people) == ("completed", people.expected())
     assert run(app).status == "skipped"
     with pytest.raises(ConfigError, match="mode"):
         app.reverse_etl.syncs.edit(NAME, {"mode": "sometimes"})
