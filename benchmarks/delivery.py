@@ -119,7 +119,7 @@ def page(found: list[dict[str, Any]]) -> str:
 
 Measured by `make bench`, or `python benchmarks/delivery.py`: {processor()}. Rows are mapped, checked, encoded, put into calls, and sent by HTTP to a
 server of the same machine that answers as the API does; their outcomes are read. Counted is the time of a core that the sender takes. Goal for APIs that take many
-rows a call: {GOAL:,}. What an API allows is less in most cases. By the wall it is less where the API works on what it was given
+rows a call: {GOAL:,}. What an API allows is less in most cases. By the wall it is less where what an account allows is kept to, where the API works on what it was given
 and is asked again whether it is done (a job, or a list), as these servers do, too; and where the servers, on the same two cores, are what is slow.
 
 {table}
