@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -22,6 +23,7 @@ from tidemill.dbt import git
 from tidemill.errors import AccessError, ConfigError, NotFoundError, TidemillError, UnavailableError
 from tidemill.outbound.guard import Guard
 
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed here")
 LOCAL = Guard(["127.0.0.1"])
 
 
