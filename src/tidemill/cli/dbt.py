@@ -118,7 +118,7 @@ def _prepared(token: str | None, ssh_key: str | None, variables: str | None, ref
     if variables is not None:
         try:
             found["variables"] = json.loads(variables)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError("dbt_variables", f"--variables is no JSON: {error}.", hint="Give an object.") from None
     return found
 

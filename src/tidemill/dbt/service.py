@@ -136,7 +136,7 @@ class DbtService:
             self._projects.assert_free(spec.name)
         if _PLACE & set(fields):
             self._taken_over(saved, spec, self._fetched(spec))
-        return self._view(self._projects.change(saved.id, **self._fields(spec)))
+        return self._view(self._projects.change(saved.id, **self._fields(spec), next_at=_next(spec)))
 
     def refresh(self, name: str) -> Refreshed:
         """Read one anew. Syncs of models that have changed so that they would break are paused, with the reason;

@@ -156,6 +156,13 @@ def test_a_manifest_that_nobody_can_read_does_not_keep_others_waiting(app: App, 
     assert app.dbt.get("good").error is None
 
 
+def test_how_often_it_is_read_can_be_changed(app: App, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(Project().text())
+    assert app.dbt.add({"name": "other", "manifest": str(tmp_path / "manifest.json")}, by="me").next_at is None
+    assert app.dbt.edit("other", {"refresh": 60}).next_at is not None
+    assert app.dbt.edit("other", {"refresh": None}).next_at is None
+
+
 def test_a_token_stays_with_the_place_that_it_is_for(app: App, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.json").write_bytes(Project().text())
