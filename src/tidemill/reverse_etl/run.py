@@ -96,7 +96,7 @@ class Runner:
 
     def _fails(self, run: SyncRun, bug: Exception, watch: Watch) -> None:
         """End a run that a bug has stopped, so that the next one makes a plan of its own. What it has delivered is
-        remembered, unless the bug is in the way of that, too."""
+        remembered first; if that fails, too, the run stays where it is, for its rows would be sent again as others."""
         said = {"code": "bug", "message": f"This is a bug in Tidemill: {type(bug).__name__}.", "hint": _OF_BUG}
         runs, following = self._parts.books.runs, {"plan": "write", "deliver": "commit"}
         with contextlib.suppress(TidemillError):  # the database is away: another process goes on with it
@@ -111,7 +111,8 @@ class Runner:
                     told.failed(error)
                 else:
                     return
-            told.ended(runs.finish(run.id, "failed", said))
+            if runs.get(run.id).step != "commit":
+                told.ended(runs.finish(run.id, "failed", said))
 
     # Plan
 

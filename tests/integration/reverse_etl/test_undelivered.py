@@ -112,24 +112,38 @@ def test_a_row_that_is_nested_too_deep_is_set_aside_and_the_others_are_sent(
     assert not list(app.reverse_etl.rejects.find(NAME))
 
 
-@pytest.mark.parametrize("place", ["tidemill.reverse_etl.run.Runner._piece", "tidemill.reverse_etl.run.Runner._commit"])
-def test_a_run_that_a_bug_stops_has_failed_and_the_next_one_does_its_work(
-    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    prepare(app, installation, people, crm)
-
+def stopped_by_a_bug(app: App, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     def wrong(*_: object) -> None:
         raise RecursionError("p3@example.com")
 
     with monkeypatch.context() as patched, pytest.raises(RecursionError):
-        patched.setattr(place, wrong)
+        patched.setattr(f"tidemill.reverse_etl.run.Runner.{place}", wrong)
         run(app)
+
+
+def test_a_run_that_a_bug_stops_has_failed_and_the_next_one_does_its_work(
+    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(app, installation, people, crm)
+    stopped_by_a_bug(app, monkeypatch, "_piece")
     over = app.reverse_etl.syncs.show_run(NAME)
     assert (over.status, (over.error or {})["code"]) == ("failed", "bug")
     assert "example.com" not in str(over.error)
     after = run(app)
     assert (after.number, after.written) == (2, 20)
     assert crm.people == people.expected()
+
+
+def test_what_was_delivered_is_not_forgotten_for_a_bug_when_it_is_to_be_remembered(
+    installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(app, installation, people, crm)
+    stopped_by_a_bug(app, monkeypatch, "_commit")
+    assert app.reverse_etl.syncs.show_run(NAME).status == "running"
+    after = run(app)
+    assert (after.number, after.status, after.written) == (1, "completed", 20)
+    assert len(crm.sent) == len(set(crm.ids)) == 20, "nothing is sent again, nor under another id"
+    assert run(app).status == "skipped"
 
 
 def test_a_row_that_the_mapping_refuses_does_not_have_the_model_run_again(
