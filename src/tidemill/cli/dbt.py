@@ -12,7 +12,7 @@ import typer
 from tidemill.cli import asking, files, output, session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tidemill.dbt.service import Change, Model, ProjectView, Report
 
@@ -24,6 +24,9 @@ BREAKS = 1
 _PARSE = "dbt parse writes a manifest, dbt docs generate a catalog: --manifest, --catalog."
 #: Characters of a description in a table.
 _MOST_SHOWN = 60
+#: Options that are taken as they are given, and those that may be paths.
+_PLAIN = ("git", "branch", "subfolder", "host_key", "connection", "dataset")
+_PATHS = ("folder", "manifest", "catalog")
 _NAME = typer.Argument(help="Name of the project.")
 _FOLDER = typer.Option(None, help="Folder on this machine, with target/manifest.json, or which dbt can parse.")
 _GIT = typer.Option(None, help="Git repository: https://…, ssh://… or git@host:path.")
@@ -68,11 +71,9 @@ def add(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Save a dbt project: a folder, a Git repository, or a manifest.json. It is read first."""
-    given = {"name": name, "folder": folder, "git": git, "manifest": manifest, "catalog": catalog, "branch": branch}
-    given |= {"subfolder": subfolder, "host_key": host_key, "connection": connection, "dataset": dataset}
-    given |= _prepared(token_file, ssh_key_file, variables, refresh)
+    fields = _fields(locals())
     with session.app() as opened:
-        made = opened.dbt.add(_absolute(given), by=session.user())
+        made = opened.dbt.add({**fields, "name": name}, by=session.user())
     _saved(made, as_json, "saved")
 
 
@@ -96,40 +97,38 @@ def edit(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Change a dbt project. What is not named stays as it is; it is read anew if it is elsewhere now."""
-    given = {"name": rename, "folder": folder, "git": git, "manifest": manifest, "catalog": catalog, "branch": branch}
-    given |= {"subfolder": subfolder, "host_key": host_key, "connection": connection, "dataset": dataset}
-    given |= _prepared(token_file, ssh_key_file, variables, None if refresh == "never" else refresh)
-    fields = {field: value for field, value in _absolute(given).items() if value is not None}
-    if refresh == "never":
-        fields["refresh"] = None
+    never = refresh == "never"
+    fields = _fields({**locals(), "refresh": None if never else refresh})
+    fields |= ({"name": rename} if rename is not None else {}) | ({"refresh": None} if never else {})
     with session.app() as opened:
         changed = opened.dbt.edit(name, fields)
     _saved(changed, as_json, "changed")
 
 
-def _prepared(token: str | None, ssh_key: str | None, variables: str | None, refresh: str | None) -> dict[str, Any]:
+def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a project, by the options of that name; nothing of what is not."""
     from tidemill.cli import secret
     from tidemill.errors import ConfigError
     from tidemill.schedules import calendar
 
-    found: dict[str, Any] = {"token": secret.named(token, option="--token-file") if token else None}
-    found["ssh_key"] = secret.named(ssh_key, option="--ssh-key-file") if ssh_key else None
-    found["refresh"] = calendar.parse_seconds(refresh) // 60 if refresh else None
-    if variables is not None:
+    found = {name: given[name] for name in _PLAIN} | {name: _absolute(given[name]) for name in _PATHS}
+    if token := given["token_file"]:
+        found["token"] = secret.named(token, option="--token-file")
+    if key := given["ssh_key_file"]:
+        found["ssh_key"] = secret.named(key, option="--ssh-key-file")
+    if given["refresh"]:
+        found["refresh"] = calendar.parse_seconds(given["refresh"]) // 60
+    if given["variables"] is not None:
         try:
-            found["variables"] = json.loads(variables)
+            found["variables"] = json.loads(given["variables"])
         except (ValueError, RecursionError) as error:
             raise ConfigError("dbt_variables", f"--variables is no JSON: {error}.", hint="Give an object.") from None
-    return found
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _absolute(given: dict[str, Any]) -> dict[str, Any]:
-    """Paths as they are from anywhere: a server reads them, too."""
-    found = dict(given)
-    for name in ("folder", "manifest", "catalog"):
-        if found[name] and "://" not in found[name]:
-            found[name] = str(Path(found[name]).expanduser().absolute())
-    return found
+def _absolute(place: str | None) -> str | None:
+    """A path as it is from anywhere: a server reads it, too."""
+    return str(Path(place).expanduser().absolute()) if place and "://" not in place else place
 
 
 def _saved(view: ProjectView, as_json: bool, what: str) -> None:
