@@ -66,9 +66,16 @@ def assert_no_way_out(folder: Path) -> None:
     """Raise ConfigError if a link of a repository leads out of it: to files of this machine."""
     top = folder.resolve()
     for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(top):
+        if path.is_symlink() and not _leads_into(path, top):
             said = f"{path.relative_to(folder)} is a link that leads out of the repository."
             raise ConfigError("dbt_place", said, hint="Take it out, or give a manifest: --manifest.")
+
+
+def _leads_into(link: Path, top: Path) -> bool:
+    try:
+        return link.resolve().is_relative_to(top)
+    except (OSError, RuntimeError):  # it leads to itself
+        return False
 
 
 def _command() -> list[str]:

@@ -114,6 +114,13 @@ def test_a_link_of_a_repository_that_leads_out_is_refused(name: str, tmp_path: P
         parse.assert_no_way_out(repository)
 
 
+def test_links_that_lead_to_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(ConfigError, match="leads out of the repository"):
+        parse.assert_no_way_out(tmp_path)
+
+
 def test_a_link_within_a_repository_is_none_of_these(tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("select 1")
     (tmp_path / "b.sql").symlink_to("a.sql")
