@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import threading
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from tidemill.errors import UnavailableError
 from tidemill.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     from tidemill.store.secrets import Secrets
 
 Part = TypeVar("Part")
+
+_log = logging.getLogger(__name__)
+_TRIES_EVERY_SECONDS = 1.0
+#: For how long a server waits for its database when it begins: both may have been started at the same moment.
+STARTING_SECONDS = 60.0
 
 
 class part(functools.cached_property[Part]):  # noqa: N801 - it is used as a decorator
@@ -48,20 +56,37 @@ _UNMADE = object()
 class Foundation:
     """See the module. It is open for the time of a block."""
 
-    def __init__(self, settings: Settings, *, renew_secret_key: bool = False, within_fence: bool = False) -> None:
-        """`renew_secret_key`: the one of before is lost; `within_fence`: also one that nobody else may use yet."""
+    def __init__(
+        self, settings: Settings, *, renew_secret_key: bool = False, within_fence: bool = False, patience: float = 0
+    ) -> None:
+        """`renew_secret_key`: the one of before is lost; `within_fence`: also one that nobody else may use yet;
+        `patience`: so many seconds a database is waited for that does not answer, as it may be begun at this moment."""
         self.settings, self._renew, self._within_fence = settings, renew_secret_key, within_fence
+        self._patience = patience
         self._closing, self._making = contextlib.ExitStack(), threading.RLock()
 
     def __enter__(self) -> Self:
         """Open the database: it is made if there is none."""
+        until, told = time.monotonic() + self._patience, False
+        while True:
+            try:
+                self._open()
+                return self
+            except UnavailableError as error:
+                if time.monotonic() >= until:
+                    raise
+                if not told:
+                    _log.warning("%s It is waited for.", error.message)
+                told = True
+            time.sleep(_TRIES_EVERY_SECONDS)
+
+    def _open(self) -> None:
         shared = bool(self.settings.database_url)
         try:
             self._installation.settle_key(self.secrets, shared=shared, renew=self._renew)
         except BaseException:
             self._closing.close()
             raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.app import App
 from tidemill.errors import UnavailableError
+from tidemill.foundation import STARTING_SECONDS
 from tidemill.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def server(settings: Settings, *makes: MakePart) -> Server:
     from tidemill.capture.metrics import Metrics
     from tidemill.capture.server import Server
 
-    app, closing = App(settings.with_threads(1)), contextlib.ExitStack()
+    app, closing = App(settings.with_threads(1), patience=STARTING_SECONDS), contextlib.ExitStack()
 
     def figures() -> bytes:  # by when it is open
         return app.figures()
@@ -67,7 +68,7 @@ def capture_writer(settings: Settings, path: Path) -> contextlib.AbstractContext
 
     @contextlib.contextmanager
     def opened() -> Iterator[Writer]:
-        with App(settings.with_threads(1)) as app, contextlib.ExitStack() as closing:
+        with App(settings.with_threads(1), patience=STARTING_SECONDS) as app, contextlib.ExitStack() as closing:
             writer = Writer(path, _keeper(app, closing))
             closing.callback(writer.stop)
             yield writer

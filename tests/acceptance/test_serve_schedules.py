@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from tests.capture_server import free_port
 from tests.installation import Installation, write_events
 from tests.schedules import NAME, make, now, queue, queued
 from tests.served import Server
@@ -16,6 +20,7 @@ from tests.stream_kills import kill_postgres
 from tests.streams import eventually
 
 from tidemill.app import App
+from tidemill.store.postgres import open_postgres
 
 LOADS = "/upload/bigquery/"
 #: The load is done, and its answer does not come.
@@ -205,3 +210,34 @@ def test_a_server_may_have_more_processes_that_move_runs(
     eventually(is_done(app), "the run is over")
     assert installation.uuids(NAME) == uuids
     assert server.stop() == 0, server.said
+
+
+def test_a_server_that_begins_before_its_database_waits_for_it(
+    installation: Installation, serving: tuple[App, Server, list[str]]
+) -> None:
+    app, server, _ = serving
+    keywords = psycopg.conninfo.conninfo_to_dict(open_postgres(installation.settings()).dsn)
+    port = free_port()
+    url = f"postgresql://postgres@127.0.0.1:{port}/{keywords['dbname']}?sslmode=disable"
+    server.start(TIDEMILL_DATABASE_URL=url)
+    eventually(lambda: "does not answer. It is waited for." in server.said, "it waits")
+    way = ["-m", "tests.way", f"tcp:{port}", f"unix:{keywords['host']}/.s.PGSQL.{keywords['port']}"]
+    there = subprocess.Popen([sys.executable, *way], stdout=subprocess.DEVNULL)
+    try:
+        eventually(is_done(app), "what is due has been looked at")
+        assert server.stop() == 0
+    finally:
+        there.kill()
+        there.wait()
+
+
+def test_a_server_whose_password_is_wrong_does_not_wait(
+    installation: Installation, serving: tuple[App, Server, list[str]]
+) -> None:
+    _, server, _ = serving
+    keywords = psycopg.conninfo.conninfo_to_dict(open_postgres(installation.settings()).dsn)
+    where = f"host={keywords['host']}&port={keywords['port']}"
+    server.start(TIDEMILL_DATABASE_URL=f"postgresql:///nobody?user=postgres&{where}")
+    assert server.process is not None
+    assert server.process.wait(30) == 2
+    assert 'database "nobody" does not exist' in server.said

@@ -43,11 +43,12 @@ def serve(
     from tidemill import tracing
     from tidemill.api import serve as serving
     from tidemill.api import spares
+    from tidemill.foundation import STARTING_SECONDS
 
     tracing.assert_usable()
     spares.prepare(serving.beside(set(role), session.settings()))
     listener = serving.bind(host, port) if HTTP.intersection(role) else None
-    with session.app() as opened:
+    with session.app(patience=STARTING_SECONDS) as opened:
         if listener is not None:
             shown = f"[{host}]" if ":" in host else host
             what = "Taking events at" if Role.CAPTURE in role else "Answering /api/v1, /health, /ready and /metrics at"

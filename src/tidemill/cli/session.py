@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def app(*, threads: int | None = None) -> Iterator[App]:
-    """The installation in the home directory; made if there is none. `threads`: see Settings.with_threads."""
+def app(*, threads: int | None = None, patience: float = 0) -> Iterator[App]:
+    """The installation in the home directory; made if there is none. `threads`: see Settings.with_threads; `patience`:
+    see Foundation."""
     from tidemill.app import App  # the command line's --help must not pay for it
     from tidemill.cli import output
     from tidemill.settings import current
@@ -26,7 +27,7 @@ def app(*, threads: int | None = None) -> Iterator[App]:
     settings = current()
     if not settings.home_path.exists():
         output.note(f"Making a new installation in {settings.home_path} (tidemill init does only that).")
-    with App(settings.with_threads(threads) if threads else settings) as opened:
+    with App(settings.with_threads(threads) if threads else settings, patience=patience) as opened:
         yield opened
 
 

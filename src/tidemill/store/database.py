@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -14,13 +13,9 @@ from sqlalchemy import exc
 
 from tidemill.errors import AccessError, ConfigError, UnavailableError
 from tidemill.store import fences, locks, tables_copies
-from tidemill.store.postgres import Postgres
+from tidemill.store.postgres import Postgres, refusal
 from tidemill.store.tables import SCHEMA
 
-#: What PostgreSQL says of a wrong user, password or database.
-_REFUSED = re.compile(
-    r'password authentication failed[^\n]*"|(database|role) "[^"]*" does not exist|no password supplied'
-)
 #: What psycopg calls it when somebody gave the tables other names meanwhile.
 _GONE = {"UndefinedTable", "InvalidSchemaName"}
 #: Of migrations, while others work with the tables.
@@ -84,13 +79,8 @@ class Database:
                 yield connection
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
             said = str(getattr(error, "orig", error))
-            if refused := _REFUSED.search(said):
-                raise ConfigError(
-                    "database_refused",
-                    f"PostgreSQL does not let us in: {refused[0]}.",
-                    hint="Correct user, password or database in TIDEMILL_DATABASE_URL.",
-                    raw=said,
-                ) from error
+            if refused := refusal(said):
+                raise refused from error
             raise UnavailableError(
                 "database_unavailable",
                 "The metadata database does not answer.",

@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import functools
 import os
+import re
 import urllib.parse
 import uuid
 from pathlib import Path
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from tidemill.settings import Settings
 
 MINIMUM_VERSION = 14
+#: What PostgreSQL says of a wrong user, password or database.
+_REFUSED = re.compile(
+    r'password authentication failed[^\n]*"|(database|role) "[^"]*" does not exist|no password supplied'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +50,17 @@ def open_postgres(settings: Settings) -> Postgres:
     if settings.database_url:
         return _given(settings.database_url)
     return _embedded(settings.home_path)
+
+
+def refusal(said: str) -> ConfigError | None:
+    """The error, if PostgreSQL said that it does not let us in: no patience helps against that."""
+    refused = _REFUSED.search(said)
+    return refused and ConfigError(
+        "database_refused",
+        f"PostgreSQL does not let us in: {refused[0]}.",
+        hint="Correct user, password or database in TIDEMILL_DATABASE_URL.",
+        raw=said,
+    )
 
 
 @functools.cache
@@ -73,11 +89,9 @@ def _given(url: str) -> Postgres:
         if isinstance(error, psycopg.ProgrammingError) or password is None:
             # The parser's own text quotes the part of the URL that it did not understand: maybe the password.
             raise ConfigError("database_url", "TIDEMILL_DATABASE_URL cannot be read.", hint=hint) from None
-        raise UnavailableError(
-            "database_unreachable",
-            "The database of TIDEMILL_DATABASE_URL does not answer.",
-            hint=hint,
-            raw=str(error).strip().replace(password, "********") if password else str(error).strip(),
+        said = str(error).strip().replace(password, "********") if password else str(error).strip()
+        raise refusal(said) or UnavailableError(
+            "database_unreachable", "The database of TIDEMILL_DATABASE_URL does not answer.", hint=hint, raw=said
         ) from None
     if version < MINIMUM_VERSION:
         raise ConfigError(
