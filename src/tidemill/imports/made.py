@@ -13,9 +13,9 @@ from tidemill.events.formats.event import Columns
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Rows of a plan, by columns. `keys`, `hashes`, `ops`: of each row (see plan.port.PlanRow); `columns`: values as JSON
-    has them (numbers, texts, booleans, None, lists, dicts; times are ISO 8601 texts; NUMERIC and INT64 beyond 2^53 are
-    numbers too, see plan.values), by the names of the model's columns. `now`: microseconds since 1970, of the run."""
+    """Rows of a plan, by columns. `keys`, `hashes`, `ops`: of each row (see plan.port.PlanRow); `columns`: values as
+    JSON has them (numbers, texts, booleans, None, lists, dicts; times are ISO 8601 texts; numbers that no float holds
+    are texts, see plan.values), by the names of the model's columns. `now`: microseconds since 1970, of the run."""
 
     keys: Sequence[str]
     hashes: Sequence[str]
