@@ -13,9 +13,11 @@ from tidemill.events.formats.event import Columns
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Rows of a plan, by columns. `keys`, `hashes`, `ops`: of each row (see plan.port.PlanRow); `columns`: values as
-    JSON has them (numbers, texts, booleans, None, lists, dicts; times are ISO 8601 texts; numbers that no float holds
-    are texts, see plan.values), by the names of the model's columns. `now`: microseconds since 1970, of the run."""
+    """Rows of a plan, by columns. `keys`, `ops`: of each row (see plan.port.PlanRow); `hashes`: of each row's version,
+    with the number of the run that tried it first, `since:hash`: of it ids of events are made, and a row that goes back
+    to an older version is one more event. `columns`: values as JSON
+    has them (numbers, texts, booleans, None, lists, dicts; times are ISO 8601 texts; NUMERIC and INT64 beyond 2^53 are
+    numbers too, see plan.values), by the names of the model's columns. `now`: microseconds since 1970, of the run."""
 
     keys: Sequence[str]
     hashes: Sequence[str]
@@ -50,8 +52,10 @@ class Refusal:
 @dataclasses.dataclass
 class Made:
     """What was made of rows: columns of a batch for the store (those of `catalog.BATCH_COLUMNS` that are needed), a row
-    for each of `positions`, which are places in Rows; and why nothing was made of the others."""
+    for each of `positions`, which are places in Rows; why nothing was made of others (`refused`); and of rows of people
+    that went away, their places and distinct_ids (`deleted`). Each place is in one of the three."""
 
     events: Columns
     positions: list[int]
     refused: dict[int, Refusal]
+    deleted: list[tuple[int, str]] = dataclasses.field(default_factory=list)
