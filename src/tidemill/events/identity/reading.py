@@ -2,7 +2,7 @@
 
 Only those are handed over that can change something: all that name properties, another id, or that no person is
 wanted, and of each distinct_id the first of the others in the range. The store's columns say most of it; `properties`
-are looked into for PostHog's calls, the envelope for those of Segment and Amplitude.
+are looked into for PostHog's calls and for what was imported, the envelope for calls of Segment and Amplitude.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COLUMNS = (
 _QUERY = f"""
     SELECT {_COLUMNS} FROM (
         SELECT *, snapshot_id, CASE
-            WHEN kind <> 'capture' THEN
+            WHEN kind NOT IN ('capture', 'import') THEN
                 CASE WHEN event IN ('$identify', '$create_alias') OR contains(envelope, '"device_id"')
                     OR contains(envelope, '"user_properties"') THEN envelope END
             WHEN event IN ('$identify', '$create_alias', '$merge_dangerously') OR contains(properties, '"$unset"')
@@ -39,9 +39,12 @@ _QUERY = f"""
     ORDER BY snapshot_id, n
 """
 
+#: Kinds of events that say in their properties what the others say in their envelopes.
+_WITH_PROPERTIES = frozenset({"capture", "import"})
+
 
 class _Captured(msgspec.Struct, gc=False):
-    """What PostHog's properties may say."""
+    """What PostHog's properties may say, and those of imports."""
 
     anonymous: msgspec.Raw = msgspec.field(name="$anon_distinct_id", default=msgspec.Raw(b""))
     alias: msgspec.Raw = msgspec.Raw(b"")
@@ -90,7 +93,7 @@ def _action(
     action.place, action.server_time = (snapshot, number), inserted_at
     if detail is not None:
         try:
-            if kind == "capture":
+            if kind in _WITH_PROPERTIES:
                 _captured(action, _CAPTURED.decode(detail))
             else:
                 _called(action, _CALLED.decode(detail))
