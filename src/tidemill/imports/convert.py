@@ -73,7 +73,7 @@ class Converter:
             return Made({}, [], {})
         refused: dict[int, Refusal] = {}
         read: dict[str, list[Any]] = {}
-        for step in (self._whose, *steps.of_event(self._spec, rows.now)):
+        for step in (self._whose, *steps.of_event(self._spec, rows.now, mirrors=source.mirrors)):
             read[step.target], wrong = step.run(rows.columns)
             refused = wrong | refused  # the first one counts
         if self._spec.kind is Kind.DELETIONS:

@@ -46,8 +46,8 @@ def whose(spec: ImportSpec) -> Step:
     return Step(column, "distinct_id", "identity", "identity_refused", frozenset(), identity.distinct_id)
 
 
-def of_event(spec: ImportSpec, now: int) -> list[Step]:
-    """What else an event has, beside its properties. `now`: microseconds since 1970."""
+def of_event(spec: ImportSpec, now: int, *, mirrors: bool) -> list[Step]:
+    """What else an event has, beside its properties. `now`: microseconds since 1970. `mirrors`: its row is its id."""
     if spec.kind is not Kind.EVENTS:
         return []
     steps = []
@@ -65,7 +65,7 @@ def of_event(spec: ImportSpec, now: int) -> list[Step]:
                 _timely(times.reader(spec.time_format), now),
             )
         )
-    if spec.insert_id is not None:
+    if spec.insert_id is not None and not mirrors:
         convert = ids.inserted(spec.team_id)
         steps.append(Step(spec.insert_id, "uuid", "id", "insert_id_missing", none, convert))
     return steps

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 #: Names, the likeliest first, as they are without case, underscores, hyphens and spaces. user_pseudo_id is GA4's, which
 #: is there in each row, while its user_id is mostly null.
-_IDENTITY = ("distinctid", "userpseudoid", "userid", "externalid", "customerid", "personid", "email", "anonymousid")
+_IDENTITY = ("distinctid", "userpseudoid", "userid", "externalid", "customerid", "email", "anonymousid")
 _TIME = ("createdat", "eventtime", "timestamp", "eventtimestamp", "time", "occurredat", "partitiontime")
 _EVENT = ("event", "eventname", "eventtype", "name")
 _INSERT_ID = ("insertid", "$insertid", "uuid", "messageid", "eventid")
@@ -41,7 +41,8 @@ def suggest(fields: Sequence[Field], kind: Kind, key: Sequence[str] = ()) -> dic
     if kind is Kind.DELETIONS:
         return found
     if kind is Kind.EVENTS:
-        found |= _of_event(single, ids)
+        # Amplitude's event_id is a number that counts the events of a device: as an id it would make one event of many.
+        found |= _of_event(single, [field for field in ids if field.type == "STRING" or field.name in key])
     used = {found.get(name) for name in ("identity", "event_column", "time", "insert_id")}
     found["properties"] = tuple(_properties([field for field in fields if field.name not in used], kind))
     return found

@@ -136,7 +136,9 @@ def _float(value: Any) -> float | None:
     raise Unfit("a number")
 
 
-def _boolean(value: Any) -> bool:
+def _boolean(value: Any) -> bool | None:
+    if _finite(value) is None:
+        return None
     if isinstance(value, str):
         found = _BOOLEANS.get(value.strip().lower())
     elif isinstance(value, int | float) and value in {0, 1}:

@@ -53,7 +53,7 @@ def verdicts(spec: ImportSpec, source: Source, rows: Rows) -> list[Verdict]:
     living = [at for at, op in enumerate(rows.ops) if op != Op.DELETED]
     some = convert.only(rows, living)
     refused = convert.made(spec, source, some).refused
-    read = (steps.whose(spec), *steps.of_event(spec, rows.now), *steps.of_properties(spec))
+    read = (steps.whose(spec), *steps.of_event(spec, rows.now, mirrors=source.mirrors), *steps.of_properties(spec))
     return [_verdict(step, some, refused) for step in read] if living else []
 
 

@@ -172,6 +172,8 @@ def test_a_mirrored_event_is_one_of_its_row_and_a_row_that_goes_leaves_a_tombsto
 
 def test_a_tombstone_of_a_row_that_does_not_say_whose_it_was() -> None:
     ops = [Op.DELETED, Op.ADDED, Op.DELETED]
+    without_id = convert.made(events(insert_id="order"), MIRROR, rows(id=["a"], order=[None]))
+    assert without_id.positions == [0], "it is known by its row"
     made = convert.made(events(kept("n")), MIRROR, rows(ops, id=[None, "a", "b"], n=[None, 1, None]))
     assert sorted(made.positions) == [0, 1, 2]
     found = dict(zip(made.positions, zip(made.events["event"], made.events["distinct_id"], strict=True), strict=True))

@@ -103,6 +103,13 @@ def test_no_two_columns_are_proposed_for_one_property() -> None:
     assert len({one.name for one in found["properties"]}) == 5
 
 
+def test_a_number_is_the_id_of_an_event_only_if_it_is_the_models_key() -> None:
+    fields = columns(user_id="STRING", event_id="INT64")
+    assert "insert_id" not in suggestions.suggest(fields, Kind.EVENTS)
+    assert suggestions.suggest(fields, Kind.EVENTS, ["event_id"])["insert_id"] == "event_id"
+    assert suggestions.suggest(columns(event_id="STRING"), Kind.EVENTS)["insert_id"] == "event_id"
+
+
 def test_a_column_that_holds_several_values_is_no_id_and_no_time() -> None:
     fields: list[Any] = [Field("user_id", "STRING", "REPEATED"), Field("time", "TIMESTAMP", "REPEATED")]
     assert suggestions.suggest(fields, Kind.EVENTS).keys() == {"kind", "properties"}

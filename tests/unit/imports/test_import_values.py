@@ -61,6 +61,7 @@ def read(made: Any) -> Any:
         (Type.BOOLEAN, "0", False),
         (Type.BOOLEAN, 0, False),
         (Type.BOOLEAN, 1.0, True),
+        (Type.BOOLEAN, math.nan, None),
         (Type.JSON, '{"a": [1, "x"]}', {"a": [1, "x"]}),
         (Type.JSON, " 12 ", 12),
         (Type.JSON, "null", None),
