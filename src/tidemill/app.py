@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
+    from tidemill.imports.service import ImportService
+    from tidemill.imports.taking import Taking
     from tidemill.notify.service import NotifyService
     from tidemill.reverse_etl.figures import SyncMetrics
     from tidemill.reverse_etl.lookout import SyncLookout
@@ -172,9 +174,23 @@ class App(Foundation):
             self._locks,
             self.connections.auth,
             lambda: self.event_data.objects,
+            self._taking.opened,
             lambda: self.seeing.book,
             lambda: self.seeing.lines,
         )
+
+    @part
+    def _taking(self) -> Taking:
+        from tidemill.imports.taking import Taking
+
+        return Taking(self._sync_books, lambda: self.lake, lambda: self.identity)
+
+    @part
+    def imports(self) -> ImportService:
+        """Imports: rows of BigQuery that become people and events here."""
+        from tidemill.imports.service import ImportService
+
+        return ImportService(self.settings, self.reverse_etl, self._sync_books, self._taking, self.exports.take_back)
 
     @part
     def dbt(self) -> DbtService:

@@ -64,10 +64,10 @@ def rows(plan: Place, first: int, last: int, fields: Sequence[Field]) -> str:
     return f"{_columns(fields)}\nFROM {quoted(*plan)} WHERE {within(first, last)}"
 
 
-def samples(plan: Place, kind: str, limit: int, fields: Sequence[Field]) -> str:
-    """The first rows of a kind that are to be delivered, by key."""
+def samples(plan: Place, kind: str, limit: int, fields: Sequence[Field], order: str) -> str:
+    """The first rows of a kind that are to be delivered, in an order."""
     which = f"deliver = TRUE AND kind = '{kind}'"
-    return f"{_columns(fields)}\nFROM {quoted(*plan)} WHERE {which} ORDER BY row_key LIMIT {limit}"
+    return f"{_columns(fields)}\nFROM {quoted(*plan)} WHERE {which} ORDER BY {order} LIMIT {limit}"
 
 
 def _columns(fields: Sequence[Field]) -> str:

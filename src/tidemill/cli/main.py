@@ -22,6 +22,7 @@ from tidemill.cli import (
     destination,
     events,
     export,
+    imports,
     key,
     local,
     model,
@@ -61,6 +62,7 @@ app.add_typer(model.app, name="model")
 app.add_typer(export.app, name="export")
 app.add_typer(destination.app, name="destination")
 app.add_typer(sync.app, name="sync")
+app.add_typer(imports.app, name="import")
 app.add_typer(reverse_etl.app, name="reverse-etl")
 app.add_typer(dbt.app, name="dbt")
 app.add_typer(notify.app, name="notify")

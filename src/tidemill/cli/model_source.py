@@ -106,8 +106,8 @@ def add(
     BigQuery looks at the statement first, which costs nothing: whether it is right, what columns it gives, and whether
     the key can be one.
     """
-    fields: dict[str, Any] = {"name": name, "description": description, **_rows_of(sql, sql_file, table, dbt)}
-    fields |= {"key": tuple(key or ()) if dbt else tuple(_keyed(key)), "max_bytes_billed": _bytes(max_bytes_billed)}
+    fields: dict[str, Any] = {"name": name, "description": description, **rows_of(sql, sql_file, table, dbt)}
+    fields |= {"key": tuple(key or ()) if dbt else tuple(_keyed(key)), "max_bytes_billed": size_of(max_bytes_billed)}
     with session.app() as opened:
         if dbt is not None:
             fields = opened.dbt_models.fields(fields.pop("dbt"), fields)
@@ -144,15 +144,15 @@ def edit(
     """
     fields: dict[str, Any] = {"name": rename, "description": description, "key": tuple(key) if key else None}
     given = {field: value for field, value in fields.items() if value is not None}
-    given |= _rows_of(sql, sql_file, table)
+    given |= rows_of(sql, sql_file, table)
     if max_bytes_billed is not None:
-        given["max_bytes_billed"] = _bytes(max_bytes_billed)
+        given["max_bytes_billed"] = size_of(max_bytes_billed)
     with session.app() as opened:
         changed, found = opened.reverse_etl.models.edit(name, given)
     _saved(changed, found, as_json, "changed")
 
 
-def _rows_of(sql: str | None, sql_file: str | None, table: str | None, dbt: str | None = None) -> dict[str, Any]:
+def rows_of(sql: str | None, sql_file: str | None, table: str | None, dbt: str | None = None) -> dict[str, Any]:
     """The statement, the table or the dbt model, as it was given."""
     from tidemill.errors import ConfigError
 
@@ -174,7 +174,8 @@ def _read(source: str) -> str:
     return texts.read(source, "Write the statement", refused)
 
 
-def _bytes(text: str | None) -> int | None:
+def size_of(text: str | None) -> int | None:
+    """A number of bytes that was typed."""
     from tidemill.sizes import parse_bytes
 
     return parse_bytes(text) if text is not None else None

@@ -45,14 +45,14 @@ def follow(name: str, work: Callable[[Watch], Result]) -> Result:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def print_run(run: RunView, *, as_json: bool, whole: bool = False) -> None:
-    """A run that is over. Raises Exit with the code that says how it ended."""
+def print_run(run: RunView, *, as_json: bool, whole: bool = False, group: str = "sync") -> None:
+    """A run that is over, of what has its commands in this group. Raises Exit with the code that says how it ended."""
     if as_json:
         output.print_json(run)
     elif whole:
         output.print_fields(_fields(run))
     else:
-        _say(run)
+        _say(run, group)
     if whole:
         return
     if code := _FAILED.get(run.status):
@@ -84,7 +84,7 @@ def print_state(state: RunState, *, as_json: bool) -> None:
         raise TidemillError(state.error["code"], state.error["message"], hint=state.error["hint"])
 
 
-def _say(run: RunView) -> None:
+def _say(run: RunView, group: str) -> None:
     changed = f"{run.added:,} added, {run.updated:,} updated, {run.deleted:,} deleted, {run.retried:,} retried"
     became = f"{run.written:,} written, {run.rejected:,} rejected, {run.to_retry:,} to retry"
     became += f", {run.unsent:,} not sent" if run.unsent else ""
@@ -105,7 +105,7 @@ def _say(run: RunView) -> None:
     for remark in run.notes:
         output.note(remark)
     if why := _not_taken(run):
-        output.note(f"{why} See why: {output.command('sync rejects list', run.sync)}")
+        output.note(f"{why} See why: {output.command(f'{group} rejects list', run.sync)}")
 
 
 def _not_taken(run: RunView) -> str:

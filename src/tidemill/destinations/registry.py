@@ -6,6 +6,7 @@ import functools
 import importlib
 from collections.abc import Mapping
 
+from tidemill.destinations.home import HOME
 from tidemill.destinations.port import Destination
 from tidemill.errors import NotFoundError
 
@@ -33,13 +34,15 @@ _KNOWN = {
 
 @functools.cache
 def get(name: str) -> Destination:
-    """The destination of that name.
+    """The destination of that name; this installation is one, too.
 
     Raises
     ------
     NotFoundError
         There is none.
     """
+    if name == HOME.name:
+        return HOME
     if name not in _KNOWN:
         raise NotFoundError(
             "destination_unknown", f"There is no destination {name!r}.", hint=f"Known: {', '.join(_KNOWN)}."
@@ -50,5 +53,5 @@ def get(name: str) -> Destination:
 
 
 def everything() -> Mapping[str, Destination]:
-    """All, by name."""
+    """All other tools, by name."""
     return {name: get(name) for name in _KNOWN}

@@ -31,6 +31,13 @@ class Sent:
     sessions: set[str] = dataclasses.field(default_factory=set)
 
 
+@dataclasses.dataclass
+class Brought(Sent):
+    """Likewise, of an import; and the distinct_ids of people of whom it told."""
+
+    people: set[str] = dataclasses.field(default_factory=set)
+
+
 @dataclasses.dataclass(frozen=True)
 class Span:
     """Where the events of a session lie: its snapshots and times, from the first to the last."""
@@ -66,6 +73,21 @@ class PersonEvents:
                 sent.events.update(uuid for uuid, _ in rows)
                 sent.sessions.update(session for _, session in rows if session)
         return sent
+
+    def brought(self, file_key: str, said: str, limit: int) -> dict[int, Brought]:
+        """Some of the events that came by commits of this file key and have this text in their properties, by team."""
+        query = """
+            SELECT team_id, uuid, session_id, distinct_id FROM lake.events
+            WHERE snapshot_id IN (SELECT snapshot_id FROM lake.commits WHERE file_key = ?) AND contains(properties, ?)
+            LIMIT ?"""
+        found: dict[int, Brought] = {}
+        with self._lake.cursor() as cursor:
+            for team_id, uuid, session, person in cursor.execute(query, [file_key, said, limit]).fetchall():
+                brought = found.setdefault(team_id, Brought())
+                brought.events.add(uuid)
+                brought.sessions |= {session} if session else set()
+                brought.people.add(person)
+        return found
 
     def delete(self, team_id: int, uuids: Collection[str]) -> None:
         """Delete these events."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from tidemill.bigquery import sql
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConflictError, NotFoundError, TidemillError
-from tidemill.events.erasure import PersonEvents, Span
+from tidemill.events.erasure import Brought, PersonEvents, Span
 from tidemill.events.identity.service import IdentityService
 from tidemill.exports import cut
 from tidemill.exports.backfill import Backfiller
@@ -33,6 +33,10 @@ _MOST_PIECES = 50  # of sessions that are sent again by one run
 _TICK = dt.timedelta(microseconds=1)
 #: Kinds of values, beside distinct_ids: uuids of events; ids of sessions; BigQuery jobs that were begun, by export.
 _EVENTS, _SESSIONS, _JOBS = "events", "sessions", "jobs"
+#: Of an import that is taken back: distinct_ids of people of whom it said something.
+_PEOPLE = "people"
+#: So many of its events are taken back at once.
+_MOST_BROUGHT = 50_000
 #: By which column the rows of a person are found in a table of a model; the first names the team.
 _COLUMNS = {
     "persons": ("team_id", "distinct_id", IDS),
@@ -94,9 +98,56 @@ class Eraser:
                 self._erasures.clear_catalog()
             told(Deleted("events", len(wanted[_EVENTS])))
         self._erasures.remove_traces(team_id, wanted[IDS] if events else (), set[str]().union(*wanted.values()))
+        self._in_tables(team_id, number, wanted, set(_COLUMNS) if events else {"persons"}, by, told)
+        self._erasures.forget(number)
+        if events:  # with them, nothing needs the numbers of the ids any more
+            self._identity.forget(team_id, wanted[IDS])
+
+    def take_back(self, file_key: str, said: str, *, by: str, told: Told) -> None:
+        """Delete all events that came by commits of this file key and have this text in their properties, here and in
+        the tables; people are as if these had never been. `told` is called for each place. May be repeated.
+
+        Raises
+        ------
+        TidemillError
+            A table could not be reached, or a run may bring rows back. The others were done.
+        """
+        while brought := self._events.brought(file_key, said, _MOST_BROUGHT) or self._begun(file_key):
+            for team_id, sent in brought.items():
+                self._take_back(team_id, file_key, sent, by, told)
+
+    def _begun(self, mark: str) -> dict[int, Brought]:
+        """Teams in which something is left to do of what was begun."""
+        return {team_id: Brought() for team_id in self._erasures.teams(mark)}
+
+    def _take_back(self, team_id: int, mark: str, sent: Brought, by: str, told: Told) -> None:
+        earlier = self._erasures.open(team_id, mark)
+        wanted: Wanted = {
+            IDS: {mark},
+            _JOBS: set(),
+            _EVENTS: sent.events,
+            _SESSIONS: sent.sessions,
+            _PEOPLE: sent.people,
+        }
+        for kept in earlier.values():
+            for name, values in kept.items():
+                wanted[name] |= set(values)
+        number = self._erasures.begin(team_id, wanted, earlier)
+        self._events.delete(team_id, wanted[_EVENTS])
+        told(Deleted("events", len(wanted[_EVENTS])))
+        if wanted[_PEOPLE]:
+            told(Deleted("persons", self._identity.recompute(team_id, wanted[_PEOPLE])))
+        self._erasures.remove_traces(team_id, (), wanted[_EVENTS] | wanted[_SESSIONS])
+        self._in_tables(team_id, number, wanted, set(_COLUMNS) - {"persons"}, by, told)
+        self._erasures.forget(number)
+
+    def _in_tables(
+        self, team_id: int, number: int, wanted: Wanted, models: Collection[str], by: str, told: Told
+    ) -> None:
+        """Delete it from the tables of exports of these models. Raises what was wrong with one, when all were tried."""
         failed: TidemillError | None = None
         for export in self._parts.exports.find():
-            if not _concerns(export, team_id, events=events):
+            if export.model not in models or export.spec.get("team_id") not in (None, team_id):
                 continue
             try:
                 with self._quiet(export):
@@ -106,9 +157,6 @@ class Eraser:
                 told(Deleted(target(export), 0, error))
         if failed:
             raise failed
-        self._erasures.forget(number)
-        if events:  # with them, nothing needs the numbers of the ids any more
-            self._identity.forget(team_id, wanted[IDS])
 
     def _wanted(
         self, team_id: int, distinct_id: str, earlier: dict[int, dict[str, list[str]]], *, events: bool
@@ -200,12 +248,6 @@ class Eraser:
                 hint=f"tidemill export run {export.name}, and then delete the person again.",
             )
         self._backfiller.assert_none(export)
-
-
-def _concerns(export: Export, team_id: int, *, events: bool) -> bool:
-    """Whether the export's table may hold rows that are to be deleted."""
-    models = set(_COLUMNS) if events else {"persons"}
-    return export.model in models and export.spec.get("team_id") in (None, team_id)
 
 
 def _pieces(left: list[Span]) -> list[cut.Chunk]:

@@ -120,3 +120,7 @@ class ExportService:
     def erase_person(self, team_id: int, distinct_id: str, *, events: bool, by: str, told: Told) -> None:
         """Delete a person for good, as for a privacy request; see exports/erasure.py."""
         self._made.eraser.erase(team_id, distinct_id, events=events, by=by, told=told)
+
+    def take_back(self, file_key: str, said: str, *, by: str, told: Told) -> None:
+        """Delete what commits of this file key brought, here and in tables; see exports/erasure.py."""
+        self._made.eraser.take_back(file_key, said, by=by, told=told)

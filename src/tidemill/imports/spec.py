@@ -114,3 +114,13 @@ class ImportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         named = (self.identity, self.person_id, self.event_column, self.time, self.insert_id)
         yield from (name for name in named if name is not None)
         yield from (one.column for one in self.properties)
+
+
+class Taken(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """What the sync of an import keeps of it. `spec`: None of a draft; `columns`: those of the model that it reads;
+    `own_model`: whether the source model was made for it, and goes with it."""
+
+    spec: ImportSpec | None = None
+    columns: tuple[str, ...] = ()
+    own_model: bool = False
+    once: bool = Field(default=False, description="It is run once.")

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from tidemill import invalid
 from tidemill.destinations import registry
+from tidemill.destinations.home import HOME, KIND
 from tidemill.destinations.port import Outlet, Settings
 from tidemill.errors import ConfigError, ConflictError, TidemillError
 from tidemill.outbound import network
@@ -54,6 +55,18 @@ class AccountService:
     ) -> None:
         self._books, self._secrets, self._http = books, secrets, http
 
+    def home(self) -> str:
+        """The name of the account that is this installation; it is made if there is none."""
+        for account in self._books.accounts.find():
+            if account.kind == KIND:
+                return account.name
+        name = KIND
+        with contextlib.suppress(ConflictError):  # another process makes it at this moment
+            self._books.accounts.add(
+                name=name, kind=KIND, account=HOME.settings().account, settings={}, secret=None, made_by="tidemill"
+            )
+        return name
+
     def assert_free(self, name: str) -> None:
         """Raise ConflictError if there is one of that name, and ConfigError if there cannot be."""
         if not re.match(NAME_RULE, name):
@@ -73,6 +86,12 @@ class AccountService:
             That names the setting, and quotes nothing that may be secret.
         """
         settings = registry.get(kind).settings
+        if kind == KIND:
+            raise ConfigError(
+                "destination_home",
+                "This installation needs not be added as a destination.",
+                hint="Rows become people and events here by imports: tidemill import create --help",
+            )
         given = {name: value for name, value in fields.items() if value is not None}
         try:
             return settings(**given)
@@ -141,8 +160,8 @@ class AccountService:
         return self._view(self._books.accounts.get(name))
 
     def find(self) -> list[AccountView]:
-        """All, by name."""
-        return [self._view(saved) for saved in self._books.accounts.find()]
+        """All other tools, by name."""
+        return [self._view(saved) for saved in self._books.accounts.find() if saved.kind != KIND]
 
     def delete(self, name: str) -> None:
         """Delete one and its secrets; ConflictError while syncs use it."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from tidemill import sizes
 from tidemill.destinations import registry
+from tidemill.destinations.home import KIND
 from tidemill.destinations.port import Action, Kind, Mode
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl import mapping as mappings
@@ -22,6 +23,7 @@ _EDITABLE = {
         "name",
         "mode",
         "mapping",
+        "taken",
         "schedule",
         "delete_brake",
         "most_rejects",
@@ -64,6 +66,12 @@ def new(account: Account, columns: Sequence[str], key: Sequence[str], fields: Ma
         A field is wrong.
     """
     action = action_of(account, fields.get("action"))
+    if account.kind == KIND and fields.get("taken") is None:
+        raise ConfigError(
+            "sync_home",
+            "What becomes people and events here is an import.",
+            hint="Make one: tidemill import create --help",
+        )
     given = {name: value for name, value in fields.items() if value is not None}
     given = {**given, "action": action.name, "mode": given.get("mode", action.modes[0].value)}
     made: SyncSpec = specs.make(SyncSpec, "sync", _sizes(said.understood(_with_days(given), Schedule())))
@@ -129,6 +137,8 @@ def check(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[
         )
     if made.cursor is not None and made.cursor not in columns:
         raise ConfigError("column_unknown", f"The model has no column {made.cursor!r}.", hint=_columns(columns))
+    if made.taken is not None:  # what is made of rows is for imports to check
+        return
     if not made.mapping and made.mode is not Mode.DELETE:
         raise ConfigError(
             "mapping_empty",
@@ -180,6 +190,8 @@ def _example(action: Action, name: str) -> str:
 
 def hashed(made: SyncSpec, columns: Sequence[str]) -> list[str]:
     """The columns by which a row is hashed: those that the mapping reads, sorted."""
+    if made.taken is not None:
+        return sorted(set(made.taken["columns"]) & set(columns))
     read = mappings.compile(made.mapping).columns
     return sorted(columns if read is None else read & set(columns))
 

@@ -11,11 +11,12 @@ import collections
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from tidemill.destinations.port import Outcome, Record, Status
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl import kept
-from tidemill.reverse_etl.plan.port import Piece, PlanRow, Unacknowledged
+from tidemill.reverse_etl.plan.port import Piece, PlanRow, PlanRows, Unacknowledged
 from tidemill.reverse_etl.work import Job, Parts
 from tidemill.schedules import telling
 from tidemill.store.sync_runs import Call
@@ -28,12 +29,19 @@ INTERRUPTED = "interrupted"
 _KEPT_AT_ONCE = 100
 
 
+class Way(Protocol):
+    """By which the rows of a piece get where they go. Each that has no outcome yet has one then, in the journal."""
+
+    def __call__(self, pages: Journal, rows: PlanRows, /) -> None:
+        """Take them there."""
+
+
 class Journal:
     """Of one piece of a run. `rows`: those of the piece, in order."""
 
-    def __init__(self, parts: Parts, job: Job, piece: Piece, rows: Sequence[PlanRow]) -> None:
+    def __init__(self, parts: Parts, job: Job, piece: Piece, rows: PlanRows) -> None:
         self._parts, self._job, self._piece, self._rows = parts, job, piece, rows
-        self._positions = {row.key: position for position, row in enumerate(rows)}
+        self._positions = {key: position for position, key in enumerate(rows.keys)}
         self._calls = parts.books.runs.calls(job.run.id, piece.number)
         self._waiting: list[tuple[int, Outcome]] = []
         self._lost = False  # whether outcomes could not be kept
@@ -57,6 +65,11 @@ class Journal:
         known = {position for call in self._calls for position in call.positions}
         return ((position, row) for position, row in enumerate(self._rows) if position not in known)
 
+    def left(self) -> list[int]:
+        """Positions of those."""
+        known = {position for call in self._calls for position in call.positions}
+        return [position for position in range(len(self._rows)) if position not in known]
+
     def refused(self, position: int, outcome: Outcome) -> None:
         """A row will not be sent."""
         self._waiting.append((position, dataclasses.replace(outcome, here=True)))
@@ -65,7 +78,11 @@ class Journal:
 
     def told(self, outcomes: Iterable[tuple[Record, Outcome]]) -> None:
         """Rows were sent."""
-        self._waiting += [(self._positions[record.row_key], outcome) for record, outcome in outcomes]
+        self.settled((self._positions[record.row_key], outcome) for record, outcome in outcomes)
+
+    def settled(self, outcomes: Iterable[tuple[int, Outcome]]) -> None:
+        """It is known what became of the rows at these positions."""
+        self._waiting += outcomes
         self.flush()
 
     def flush(self) -> None:

@@ -27,12 +27,14 @@ _NAMELESS = re.compile(r"f\d+_")
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column of a model. `mode`: NULLABLE, REQUIRED or REPEATED. `key`: it is one of the key's."""
+    """A column of a model. `mode`: NULLABLE, REQUIRED or REPEATED. `key`: it is one of the key's. `fields`: of a
+    STRUCT, each with name, type, mode and fields."""
 
     name: str
     type: str
     mode: str
     key: bool
+    fields: tuple[Field, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +92,7 @@ def look(client: Client, source: Source, model: ModelSpec, price: float) -> Insp
     return Inspection(
         sql=text,
         key=key,
-        columns=tuple(Column(f.name, f.type, f.mode, f.name in key) for f in found.columns),
+        columns=tuple(Column(f.name, f.type, f.mode, f.name in key, f.fields) for f in found.columns),
         bytes=found.bytes,
         dollars=costs.dollars(costs.billed(found.bytes, len(found.tables)), price),
         tables=tuple(".".join(table) for table in found.tables),

@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tidemill import logbook
-from tidemill.destinations import deliver
-from tidemill.destinations.port import Mode, Outcome, Record, identity, rejected
-from tidemill.errors import ConflictError, NotFoundError, RowError, TidemillError, UnavailableError
-from tidemill.reverse_etl import brake, journal, kept, line, nesting, told, write_back
-from tidemill.reverse_etl import mapping as mappings
-from tidemill.reverse_etl.journal import Journal
-from tidemill.reverse_etl.plan.port import MOST_INVALID, Counts, Piece, Planner, PlanRow, Unacknowledged
+from tidemill.destinations.home import HOME
+from tidemill.destinations.port import Mode
+from tidemill.errors import ConflictError, NotFoundError, TidemillError, UnavailableError
+from tidemill.reverse_etl import brake, journal, kept, outward, told, write_back
+from tidemill.reverse_etl.journal import Journal, Way
+from tidemill.reverse_etl.plan.port import MOST_INVALID, Counts, Piece, Planner, PlanRows, Unacknowledged
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts
 from tidemill.schedules import telling
@@ -183,35 +182,29 @@ class Runner:
         if not waiting:
             return
         done, tally = total - waiting, told.Tally()
-        with line.opened(self._parts, job, watch, tally=tally) as way:
+        with self._way(job, watch, tally) as way:
             for piece, rows in _read_ahead(planner, job, pieces):
                 watch.check()
-                self._piece(job, piece, rows, way, watch, tally)
+                self._piece(job, piece, rows, way, tally)
                 done += piece.rows
                 watch.report("delivering", done, total)
+
+    def _way(self, job: Job, watch: Watch, tally: told.Tally) -> contextlib.AbstractContextManager[Way]:
+        """By which rows get where they go, for the time of the block."""
+        if job.destination is HOME:
+            return self._parts.inward(job, watch)
+        return outward.opened(self._parts, job, watch, tally)
 
     def _is_through(self, job: Job, piece: Piece) -> bool:
         """Whether each of its rows has an outcome: who goes on with a run need not read it."""
         calls = self._parts.books.runs.calls(job.run.id, piece.number)
         return len({position for call in calls for position in call.positions}) >= piece.rows
 
-    def _piece(
-        self, job: Job, piece: Piece, rows: list[PlanRow], way: deliver.Line, watch: Watch, tally: told.Tally
-    ) -> None:
+    def _piece(self, job: Job, piece: Piece, rows: PlanRows, way: Way, tally: told.Tally) -> None:
         pages = Journal(self._parts, job, piece, rows)
-
-        def records() -> Iterator[Record]:
-            for position, row in pages.pending():
-                watch.check()
-                made = record_of(job, row)
-                if isinstance(made, Outcome):
-                    pages.refused(position, made)
-                else:
-                    yield made
-
         try:
             with pages.open():
-                deliver.deliver(way, records(), pages.told)
+                way(pages, rows)
         finally:
             tally.delivered(piece, pages.outcomes)
 
@@ -307,22 +300,7 @@ def pieces_of(run: SyncRun) -> list[Piece]:
     return [Piece(**piece) for piece in (run.plan or {}).get("pieces", ())]
 
 
-def record_of(job: Job, row: PlanRow) -> Record | Outcome:
-    """What is sent of a row; or why nothing is."""
-    own = identity(str(job.sync.id), row.key, f"{row.since}:{row.hash}", row.op)
-    try:
-        mapped = job.mapping.apply(row.row, mappings.given_of(row.key, own, row.op))
-    except RowError as error:
-        return rejected(error.code, error.message)
-    if nesting.is_too_deep(mapped):
-        return rejected("nested_too_deep", f"Its fields are nested more than {nesting.MOST_LEVELS} levels deep.")
-    fields = job.check(mapped, row.op)
-    if isinstance(fields, Outcome):
-        return fields
-    return Record(row.key, own, row.op, job.spec.mode, fields, tried=row.since < job.wanted.first_tried)
-
-
-def _read_ahead(planner: Planner, job: Job, pieces: list[Piece]) -> Iterator[tuple[Piece, list[PlanRow]]]:
+def _read_ahead(planner: Planner, job: Job, pieces: list[Piece]) -> Iterator[tuple[Piece, PlanRows]]:
     """The pieces with their rows: the next one is read while one is delivered."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         reading = [pool.submit(logbook.carried(planner.rows), job.wanted, piece) for piece in pieces[:1]]

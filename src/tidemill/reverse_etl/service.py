@@ -20,9 +20,9 @@ from tidemill.reverse_etl.sources import SourceService, SourceView
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.trials import Trials
 from tidemill.reverse_etl.triggers import RunState, Triggered
-from tidemill.reverse_etl.views import Estimate, RunView, SyncView, Tried
+from tidemill.reverse_etl.views import Estimate, RunView, SyncView, Tried, counted
 from tidemill.reverse_etl.watch import Watch
-from tidemill.reverse_etl.work import Locks, Parts
+from tidemill.reverse_etl.work import Job, Locks, Parts
 from tidemill.settings import Settings
 from tidemill.store.records import Connection
 from tidemill.store.records_sync import Source, Sync
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tidemill.events.data.objects import Objects
     from tidemill.logbook import Book
     from tidemill.outbound.client import Http
+    from tidemill.reverse_etl.journal import Way
     from tidemill.reverse_etl.logs import SyncLogs
     from tidemill.store.run_lines import RunLines
 
@@ -53,6 +54,7 @@ __all__ = [
     "Tried",
     "Triggered",
     "Watch",
+    "counted",
     "mapping_of",
     "secret_field",
 ]
@@ -69,16 +71,18 @@ class ReverseEtl:
         locks: Locks,
         auth: Callable[[Connection], Auth],
         objects: Callable[[], Objects],
+        inward: Callable[[Job, Watch], contextlib.AbstractContextManager[Way]],
         book: Callable[[], Book],
         lines: Callable[[], RunLines],
     ) -> None:
         """`auth`: the credential of a connection; `objects`: where what sources that may only be read need is kept;
-        `book`, `lines`: where runs tell what they do, and what they have told."""
+        `inward`: the way of rows that stay here; `book`, `lines`: where runs tell what they do, and what they have
+        told."""
         self._settings, self._objects, self._books, self._lines = settings, objects, books, lines
         self.sources = SourceService(settings, books, auth)
         self.models = SourceModelService(settings, books, self.sources)
         self.destinations = AccountService(books, secrets, self._http)
-        parts = Parts(settings, books, secrets, locks, self.sources.client, self._planner, self._http, book)
+        parts = Parts(settings, books, secrets, locks, self.sources.client, self._planner, self._http, inward, book)
         self.syncs = SyncService(parts, self.models.columns)
         self.trials = Trials(parts, self.syncs)
         self.rejects = SyncRejectService(parts, self.syncs)

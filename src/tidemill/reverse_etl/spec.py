@@ -84,6 +84,7 @@ class SyncSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     name: str = Field(pattern=NAME_RULE, description="Unique name of the sync.")
     action: str = Field(description="What the destination does with rows.")
     mapping: dict[str, Any] = Field(description="Fields of the action, in the mapping language.")
+    taken: dict[str, Any] | None = Field(default=None, description="What an import makes of rows (imports.spec).")
     mode: Mode = Field(description="What is delivered: added, updated, deleted rows.")
     extraction: Extraction = Field(default=Extraction.DIFF, description="How rows are found: diff, cursor, full.")
     cursor: str | None = Field(default=None, description="Column that grows with each change, of extraction cursor.")
@@ -106,6 +107,11 @@ class SyncSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     max_bytes_billed: int | None = Field(
         default=None, ge=MIN_BYTES_BILLED, description="A run that would be billed for more bytes does not start."
     )
+
+    @property
+    def makes(self) -> tuple[Any, ...]:
+        """What is made of a row: if it changes, what was delivered would be others."""
+        return (self.mapping, self.taken and self.taken["spec"])
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> SyncSpec:

@@ -77,7 +77,7 @@ class SyncService:
         made = drafts.changed(before, account, columns, ModelSpec.model_validate(source.spec).key, changes)
         self._assert_possible(made, source)
         more: dict[str, Any] = {}
-        if made.mapping != before.mapping and self._may_have_delivered(saved):
+        if made.makes != before.makes and self._may_have_delivered(saved):
             if reset not in {"resend", "leave"}:
                 raise ConfigError(
                     "mapping_changed",
@@ -150,6 +150,12 @@ class SyncService:
     ) -> SyncRun:
         """A new run of a sync, with what is said of it and its model now."""
         spec = self.spec_of(sync)
+        if (taken := spec["sync"]["taken"]) is not None and taken["spec"] is None:
+            raise ConfigError(
+                "import_draft",
+                f"{sync.name} is a draft: it is not said what becomes of its rows.",
+                hint=f"Say so: {telling.command('import map', sync.name)} --help",
+            )
         if sync.columns not in (None, spec["columns"]) and sync.pending is None:
             raise ConflictError(
                 "columns_changed",
@@ -185,10 +191,11 @@ class SyncService:
         """The sync of that name."""
         return self._view(self._books.syncs.get(name))
 
-    def find(self) -> list[SyncView]:
-        """All, by name."""
+    def find(self, *, imports: bool = False) -> list[SyncView]:
+        """All that go to other tools, or all imports, by name."""
         overdue = self._overdue()
-        return [self._view(sync, overdue) for sync in self._books.syncs.find()]
+        found = [sync for sync in self._books.syncs.find() if (sync.spec.get("taken") is not None) == imports]
+        return [self._view(sync, overdue) for sync in found]
 
     def _overdue(self) -> set[uuid.UUID]:
         return {sync.id for sync in self._books.syncs.overdue(_LATE)}

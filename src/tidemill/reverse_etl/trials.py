@@ -9,7 +9,7 @@ import gzip
 import urllib.parse
 import uuid
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tidemill.destinations import deliver
@@ -18,15 +18,15 @@ from tidemill.errors import Cancelled, NotFoundError, TidemillError
 from tidemill.outbound import network
 from tidemill.outbound.client import Seen
 from tidemill.reverse_etl import brake, costs, line
+from tidemill.reverse_etl.outward import record_of
 from tidemill.reverse_etl.plan.port import Planner, PlanRow
-from tidemill.reverse_etl.run import record_of
 from tidemill.reverse_etl.spec import Extraction
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.views import Estimate, Tried, counted
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts, since
 from tidemill.schedules import telling
-from tidemill.store.records_sync import SyncRun
+from tidemill.store.records_sync import Sync, SyncRun
 
 #: A plan and a state.
 _COMMIT_TABLES = 2
@@ -44,7 +44,7 @@ class Trials:
     def estimate(self, name: str, watch: Watch) -> Estimate:
         """What a run would do now, with some rows of each operation. It makes the plan, which is billed, and sends
         nothing."""
-        with self._planned(name, watch) as (job, planner):
+        with self.planned(name, watch) as (job, planner):
             planned = planner.plan(job.wanted)
             ops = [op for op in Op if planned.pieces and getattr(planned.counts, op.value)]
             rows = [row for op in ops for row in planner.samples(job.wanted, op, _SAMPLES)]
@@ -76,7 +76,7 @@ class Trials:
         NotFoundError
             There is no such row.
         """
-        with self._planned(name, watch, key) as (job, planner):
+        with self.planned(name, watch, key) as (job, planner):
             row = self._chosen(job, planner, key)
             made = record_of(job, row)
             if isinstance(made, Outcome):
@@ -98,9 +98,9 @@ class Trials:
         planned = planner.plan(job.wanted)
         if key is not None:
             for piece in planned.pieces:  # one, but by a cursor
-                found = [row for row in planner.rows(job.wanted, piece) if row.key == key]
-                if found:
-                    return found[0]
+                rows = planner.rows(job.wanted, piece)
+                if key in rows.keys:
+                    return rows[rows.keys.index(key)]
         elif planned.pieces:
             for op in Op:
                 if found := planner.samples(job.wanted, op, 1):
@@ -120,16 +120,10 @@ class Trials:
         return outcomes[0][1]
 
     @contextlib.contextmanager
-    def _planned(self, name: str, watch: Watch, key: str | None = None) -> Any:
+    def planned(self, name: str, watch: Watch, key: str | None = None) -> Iterator[tuple[Job, Planner]]:
         """A job that is like that of the next run, whose plan is thrown away in the end. `key`: of the only row that it
         is about; by a cursor all are planned that it has not passed, for a run would not send others."""
-        sync = self._parts.books.syncs.get(name)
-        runs = self._parts.books.runs.find(sync.id, limit=1)
-        spec = {**self._syncs.spec_of(sync), "since": since(runs[0] if runs else None)}
-        if key is not None and spec["sync"]["extraction"] != Extraction.CURSOR:
-            spec["only"] = [key]
-        number = runs[0].number + (runs[0].status != "running") if runs else 1
-        job = self._parts.job(sync, _run(sync.id, number, spec, self._parts.books.syncs.now()))
+        job = self.job(self._parts.books.syncs.get(name), key)
         with self._parts.planning(job, watch.cancelled) as planner:
             try:
                 watch.check()
@@ -137,6 +131,15 @@ class Trials:
             finally:
                 with contextlib.suppress(TidemillError):
                     planner.clean(job.wanted)
+
+    def job(self, sync: Sync, key: str | None = None) -> Job:
+        """Such a job."""
+        runs = self._parts.books.runs.find(sync.id, limit=1)
+        spec = {**self._syncs.spec_of(sync), "since": since(runs[0] if runs else None)}
+        if key is not None and spec["sync"]["extraction"] != Extraction.CURSOR:
+            spec["only"] = [key]
+        number = runs[0].number + (runs[0].status != "running") if runs else 1
+        return self._parts.job(sync, _run(sync.id, number, spec, self._parts.books.syncs.now()))
 
 
 def _run(sync: uuid.UUID, number: int, spec: dict[str, Any], now: dt.datetime) -> SyncRun:

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tidemill.bigquery.client import Client
 from tidemill.destinations import fields, registry
@@ -26,6 +26,10 @@ from tidemill.store.records_sync import Account, Source, Sync, SyncRun
 from tidemill.store.secrets import Secrets
 from tidemill.store.sync_books import SyncBooks
 from tidemill.store.sync_rejects import key_of
+
+if TYPE_CHECKING:
+    from tidemill.reverse_etl.journal import Way
+    from tidemill.reverse_etl.watch import Watch
 
 
 class Locks(Protocol):
@@ -125,7 +129,8 @@ def opened_settings(account: Account, secrets: Secrets) -> Settings:
 @dataclasses.dataclass(frozen=True)
 class Parts:
     """What runs of all syncs work with. `client`: BigQuery, as a connection sees it; `planner`: of a sync's source;
-    `http`: makes requests to destinations; `book`: where runs tell what they do."""
+    `http`: makes requests to destinations; `inward`: the way of rows that stay here (imports); `book`: where runs tell
+    what they do."""
 
     settings: Installation
     books: SyncBooks
@@ -134,6 +139,7 @@ class Parts:
     client: Callable[[Connection, Source], contextlib.AbstractContextManager[Client]]
     planner: Callable[[Client, Source, Sync], Planner]
     http: Callable[[], contextlib.AbstractContextManager[Http]]
+    inward: Callable[[Job, Watch], contextlib.AbstractContextManager[Way]]
     book: Callable[[], Book]
 
     @property

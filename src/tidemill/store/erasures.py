@@ -52,6 +52,12 @@ class Erasures:
         found = {int(row.id): json.loads(row.wanted) for row in rows}
         return {number: wanted for number, wanted in found.items() if distinct_id in wanted[IDS]}
 
+    def teams(self, distinct_id: str) -> set[int]:
+        """Teams in which something is to be deleted still of this id."""
+        with self._database.begin() as connection:
+            rows = connection.execute(sa.select(table.c.team_id, table.c.wanted)).all()
+        return {int(row.team_id) for row in rows if distinct_id in json.loads(row.wanted)[IDS]}
+
     def forget(self, number: int) -> None:
         """All of that is deleted."""
         with self._database.begin() as connection:

@@ -162,6 +162,15 @@ class PeopleSession:
         )
         return self._fetched(query, devices)
 
+    def formers(self, ids: Sequence[Key]) -> list[Row]:
+        """Up to which place (snapshot and number in it) these ids (team and distinct_id) were somebody else's."""
+        query = (
+            f"SELECT DISTINCT ON (team_id, distinct_id) team_id, distinct_id, snapshot, n FROM {SCHEMA}.former_numbers "
+            f"JOIN {_KEYS} ON team_id = k_team AND distinct_id = k_name "
+            "ORDER BY team_id, distinct_id, snapshot DESC, n DESC"
+        )
+        return self._fetched(query, ids)
+
     def erase(self, persons: Sequence[Key], ids: Sequence[Key]) -> None:
         """These persons (team and id), which are deleted, are not exported any more; nothing that was refused of their
         distinct_ids is listed."""

@@ -127,6 +127,24 @@ class Accounts(Named[Account]):
     held = ("syncs", "tidemill sync list, tidemill sync delete NAME")
 
 
+def _awaits_people() -> sa.ColumnElement[bool]:
+    """Whether a sync imports events of a connection from which people are due, or on their way: these come first."""
+    mine, theirs = tables.syncs, tables.syncs.alias("people")
+    models, of_theirs = tables.source_models.alias("model"), tables.source_models.alias("people_model")
+    at_work = sa.or_(theirs.c.worker.is_not(None), theirs.c.next_at <= sa.func.now())
+    kinds = (_imports(mine) == "events", _imports(theirs) == "people")
+    same = models.c.connection_id == of_theirs.c.connection_id
+    joined = (models.c.id == mine.c.model_id, of_theirs.c.id == theirs.c.model_id)
+    found = sa.select(sa.literal(1)).select_from(theirs, models, of_theirs).correlate(mine)
+    return found.where(*kinds, *joined, same, at_work, theirs.c.paused_at.is_(None)).exists()
+
+
+def _imports(syncs: Any) -> sa.ColumnElement[str | None]:
+    """What a sync imports."""
+    kind: sa.ColumnElement[str | None] = syncs.c.spec["taken"]["spec"]["kind"].astext
+    return kind
+
+
 class Syncs(Named[Sync]):
     """The repository of syncs, which are their own queue: one that is due is taken by one worker."""
 
@@ -170,7 +188,8 @@ class Syncs(Named[Sync]):
 
     def _due(self) -> tuple[sa.ColumnElement[bool], ...]:
         table = self.table
-        return (table.c.next_at <= sa.func.now(), table.c.worker.is_(None), table.c.paused_at.is_(None))
+        ready = (table.c.next_at <= sa.func.now(), table.c.worker.is_(None), table.c.paused_at.is_(None))
+        return (*ready, ~_awaits_people())
 
     def take(self, worker: str, limit: int) -> list[Sync]:
         """Have a worker take up to so many that are due, the longest ago first."""

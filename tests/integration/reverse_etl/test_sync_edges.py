@@ -12,7 +12,7 @@ from tests.syncs import MAPPING, NAME, Crm, Killed, People, prepare, quiet, run
 
 from tidemill.app import App
 from tidemill.errors import ConfigError
-from tidemill.reverse_etl.plan.port import Piece, PlanRow, Wanted
+from tidemill.reverse_etl.plan.port import Piece, PlanRows, Wanted
 from tidemill.reverse_etl.plan.warehouse import WarehousePlanner
 from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.watch import Interrupted
@@ -158,7 +158,7 @@ def test_who_goes_on_with_a_run_does_not_read_pieces_that_are_through(
     monkeypatch.setattr(Job, "wanted", property(lambda job: dataclasses.replace(asked(job), piece_rows=5)))
     numbers: list[int] = []
 
-    def rows(planner: WarehousePlanner, wanted: Wanted, piece: Piece) -> list[PlanRow]:
+    def rows(planner: WarehousePlanner, wanted: Wanted, piece: Piece) -> PlanRows:
         numbers.append(piece.number)
         return read(planner, wanted, piece)
 

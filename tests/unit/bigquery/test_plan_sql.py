@@ -99,7 +99,8 @@ def test_a_model_of_a_thousand_columns() -> None:
     "statement",
     [
         plan_reads.rows(PLAN.plan, 0, 65_535, FIELDS),
-        plan_reads.samples(PLAN.plan, "deleted", 5, FIELDS),
+        plan_reads.samples(PLAN.plan, "deleted", 5, FIELDS, "row_key"),
+        plan_reads.samples(PLAN.plan, "added", 5, FIELDS, "RAND()"),
         plan_reads.invalid("`p.d.plan`", 10, plan_reads.texted(FIELDS)),
         state_sql.commit(PLAN.plan, ("p", "d", "state"), ("p", "d", "left"), [(0, 9), (12, 65_535)], 7),
         state_sql.commit(PLAN.plan, ("p", "d", "state"), None, [], 7),

@@ -79,6 +79,9 @@ class Memory:
     def forget(self, ids: Sequence[Key]) -> None:
         raise NotImplementedError
 
+    def formers(self, ids: Sequence[Key]) -> list[service.Row]:
+        raise NotImplementedError
+
     def erase(self, persons: Sequence[Key], ids: Sequence[Key]) -> None:  # noqa: ARG002
         for key in persons:
             del self.kept_persons[key]

@@ -7,7 +7,7 @@ are looked into for PostHog's calls and for what was imported, the envelope for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -72,6 +72,17 @@ def actions(lake: Lake, after: int, upto: int) -> Iterator[Action]:
     query = _QUERY.format(lake.between(after, upto))
     with lake.cursor() as cursor:
         for batch in cursor.execute(query).to_arrow_reader(20_000):
+            yield from map(_action, *(column.to_pylist() for column in batch.columns))
+
+
+def actions_of(lake: Lake, team_id: int, ids: Sequence[str], upto: int) -> Iterator[Action]:
+    """What all events of these distinct_ids up to a snapshot say, in the order of their commits."""
+    import pyarrow as pa  # 50 ms
+
+    which = f"team_id = {team_id:d} AND snapshot_id <= {upto:d} AND distinct_id IN (SELECT name FROM asked)"
+    with lake.cursor() as cursor:
+        cursor.register("asked", pa.table({"name": pa.array(list(ids), pa.string())}))
+        for batch in cursor.execute(_QUERY.format(which)).to_arrow_reader(20_000):
             yield from map(_action, *(column.to_pylist() for column in batch.columns))
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BATCH = 50_000
 #: Bytes of events that are looked at in one, and characters of properties of persons that are held at once.
 MOST = 64 * 1024 * 1024
+_DELETED_AT_ONCE = 5_000
 _LOOKED_AT = 10_000  # snapshots, of which one batch takes some
 _EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 
@@ -89,6 +90,9 @@ class Session(Protocol):
 
     def users(self, devices: Sequence[Key]) -> list[Row]:
         """team_id, device_id and the user who was last seen on it, of those of these devices that are known."""
+
+    def formers(self, ids: Sequence[Key]) -> list[Row]:
+        """team_id, distinct_id, snapshot, n: up to where these ids were somebody else's, the last time."""
 
     def erase(self, persons: Sequence[Key], ids: Sequence[Key]) -> None:
         """These persons, which are deleted, are not exported any more; what was refused of their ids is forgotten."""
@@ -212,6 +216,40 @@ class IdentityService:
             deleted = found.delete(team_id, distinct_id)
             keep(session, found, session.reached.snapshot)
         return deleted
+
+    def delete_all(self, team_id: int, ids: Collection[str]) -> int:
+        """Delete the persons of these ids, as `delete` does. Gives how many there were."""
+        self.catch_up()
+        number, waiting = 0, sorted(ids)
+        for start in range(0, len(waiting), _DELETED_AT_ONCE):
+            some = waiting[start : start + _DELETED_AT_ONCE]
+            with self._book.open() as session:
+                found = known(session, [(team_id, name) for name in some])
+                number += sum(found.delete(team_id, name) for name in some)
+                keep(session, found, session.reached.snapshot)
+        return number
+
+    def recompute(self, team_id: int, ids: Collection[str]) -> int:
+        """Make the persons of these ids what the events that are there say of them; see `remaking`. Gives how many
+        changed."""
+        from tidemill.events.identity import remaking
+
+        self.catch_up()
+        number, waiting = 0, sorted(ids)
+        for start in range(0, len(waiting), _DELETED_AT_ONCE):
+            with self._book.open() as session:
+                number += remaking.remake(session, self._lake, team_id, waiting[start : start + _DELETED_AT_ONCE])
+        return number
+
+    def distinct_ids(self, team_id: int, persons: Collection[str]) -> dict[str, str]:
+        """Of those of these persons that are known and not deleted, by the person's id: the first of its ids."""
+        self.catch_up()
+        with self._book.open() as session:
+            rows = session.persons([(team_id, name) for name in persons]) or ()
+            alive = [person for person in (_person(*row) for row in rows) if not person.deleted]
+            links = [Link(*row) for row in session.links_of([(team_id, person.id) for person in alive])]
+        ordered = sorted(links, key=lambda link: link.distinct_id, reverse=True)
+        return {link.person_id: link.distinct_id for link in ordered if link.person_id is not None}
 
     def ids(self, team_id: int, distinct_id: str) -> tuple[str, ...]:
         """All ids of the person of this id, which may be deleted; none if there never was one."""

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from tidemill.reverse_etl.plan.port import (
     Piece,
     Planned,
     PlanRow,
+    PlanRows,
     Unacknowledged,
     Wanted,
 )
@@ -92,7 +93,7 @@ class LocalPlanner:
         """See `Planner`."""
         return self._files.newest() is not None
 
-    def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
+    def rows(self, wanted: Wanted, piece: Piece) -> PlanRows:
         """See `Planner`."""
         import pyarrow.parquet as pq  # 50 ms
 
@@ -101,18 +102,19 @@ class LocalPlanner:
             path = folder / "piece.parquet"
             self._files.get_piece(wanted.run, piece.number, path)
             table = pq.read_table(path)
-        heads = zip(*(table.column(name).to_pylist() for name in plan_reads.ROW), strict=True)
+        heads = list(zip(*(table.column(name).to_pylist() for name in plan_reads.ROW), strict=True))
         columns = [
             values.of_column(table.column(f"c{number}").to_pylist(), field) for number, field in enumerate(fields)
         ]
         return read.plan_rows(heads, columns, fields, wanted.key)
 
-    def samples(self, wanted: Wanted, op: Op, limit: int) -> list[PlanRow]:
+    def samples(self, wanted: Wanted, op: Op, limit: int, *, at_random: bool = False) -> Sequence[PlanRow]:
         """See `Planner`."""
         which = f"deliver AND kind = '{op.value}'"
+        order = "random()" if at_random else "row_key"
         with self._duck() as (cursor, folder):
             self._open_heads(cursor, folder, wanted)
-            first = f"SELECT bucket, row_key FROM plan WHERE {which} ORDER BY row_key LIMIT {limit}"
+            first = f"SELECT bucket, row_key FROM plan WHERE {which} ORDER BY {order} LIMIT {limit}"
             chosen = {str(key): int(bucket) for bucket, key in cursor.execute(first).fetchall()}
         pieces = [Piece(**piece) for piece in self._said(wanted)["pieces"]]
         held = [one for one in pieces if any(one.first <= bucket <= one.last for bucket in chosen.values())]

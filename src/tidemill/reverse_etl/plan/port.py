@@ -4,9 +4,10 @@ read."""
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import uuid
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, overload
 
 from tidemill.destinations.port import Op
 from tidemill.reverse_etl.spec import Extraction
@@ -108,6 +109,43 @@ class PlanRow:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PlanRows(Sequence[PlanRow]):
+    """Rows that are to be delivered, by key, as columns: who takes them in goes through these, others through rows.
+    `of_key`: the columns of the key of a row, of its text."""
+
+    keys: Sequence[str]
+    hashes: Sequence[str]
+    ops: Sequence[Op]
+    since: Sequence[int]
+    columns: Mapping[str, Sequence[Any]]
+    of_key: Callable[[str], dict[str, Any]] = dataclasses.field(compare=False)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[PlanRow]:
+        names = tuple(self.columns)
+        contents = zip(*self.columns.values(), strict=True) if names else itertools.repeat(())
+        for key, hashed, op, since, values in zip(self.keys, self.hashes, self.ops, self.since, contents, strict=False):
+            content = self.of_key(key) if op is Op.DELETED else dict(zip(names, values, strict=True))
+            yield PlanRow(key, hashed, op, since, content)
+
+    @overload
+    def __getitem__(self, place: int) -> PlanRow: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[PlanRow]: ...
+    def __getitem__(self, place: int | slice) -> PlanRow | Sequence[PlanRow]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        key, op = self.keys[place], self.ops[place]
+        if op is Op.DELETED:
+            content = self.of_key(key)
+        else:
+            content = {name: column[place] for name, column in self.columns.items()}
+        return PlanRow(key, self.hashes[place], op, self.since[place], content)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class InvalidRow:
     """Rows of a model that cannot be delivered. `key`: None if they have none; `code`: key_null, key_duplicate or
     cursor_null; `count`: how many rows it stands for; `hash`, `row`: of one of them; no row if it is too large."""
@@ -153,11 +191,11 @@ class Planner(Protocol):
     def remembers(self) -> bool:
         """Whether what was delivered is still known: False before the first plan, and if somebody has deleted it."""
 
-    def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
+    def rows(self, wanted: Wanted, piece: Piece) -> PlanRows:
         """The rows of a piece, by key: the same in the same order each time."""
 
-    def samples(self, wanted: Wanted, op: Op, limit: int) -> list[PlanRow]:
-        """The first rows that are to be delivered as that, by key."""
+    def samples(self, wanted: Wanted, op: Op, limit: int, *, at_random: bool = False) -> Sequence[PlanRow]:
+        """Some rows that are to be delivered as that, by key: the first, or any."""
 
     def invalid(self, wanted: Wanted, limit: int) -> list[InvalidRow]:
         """Some of the rows that cannot be delivered, MOST_INVALID at most."""

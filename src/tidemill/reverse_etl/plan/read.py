@@ -9,25 +9,28 @@ from tidemill.bigquery import plan_reads
 from tidemill.bigquery.tables import Field
 from tidemill.destinations.port import Op
 from tidemill.reverse_etl.plan import values
-from tidemill.reverse_etl.plan.port import InvalidRow, PlanRow
+from tidemill.reverse_etl.plan.port import InvalidRow, PlanRows
 
 
 def plan_rows(
-    heads: Iterable[tuple[Any, ...]],
+    heads: Sequence[tuple[Any, ...]],
     columns: Sequence[list[Any]],
     fields: Sequence[Field],
     key: Sequence[str],
-) -> list[PlanRow]:
+) -> PlanRows:
     """Rows that are to be delivered, by key. `heads`: see `plan_reads.ROW`; `columns`: as JSON has their values."""
-    names = [field.name for field in fields]
     key_fields = [next(field for field in fields if field.name == name) for name in key]
-    made = []
-    for (row_key, row_hash, kind, since), row in zip(heads, zip(*columns, strict=True), strict=True):
-        op = Op(kind)
-        content = values.of_keys(row_key, key_fields) if op is Op.DELETED else dict(zip(names, row, strict=True))
-        made.append(PlanRow(row_key, row_hash, op, since, content))
-    made.sort(key=lambda row: row.key)
-    return made
+    keys, hashes, kinds, since = zip(*heads, strict=True) if heads else ((), (), (), ())
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    ops = {kind: Op(kind) for kind in set(kinds)}
+    return PlanRows(
+        keys=[keys[place] for place in order],
+        hashes=[hashes[place] for place in order],
+        ops=[ops[kinds[place]] for place in order],
+        since=[since[place] for place in order],
+        columns={field.name: [column[at] for at in order] for field, column in zip(fields, columns, strict=True)},
+        of_key=lambda row_key: values.of_keys(row_key, key_fields),
+    )
 
 
 def invalid_rows(

@@ -19,7 +19,7 @@ from tidemill.errors import AccessError, ConfigError, NotFoundError
 from tidemill.reverse_etl import freshness
 from tidemill.reverse_etl.plan import ranges, read, shape, summary, values
 from tidemill.reverse_etl.plan import unacknowledged as unacknowledged_rows
-from tidemill.reverse_etl.plan.port import InvalidRow, Piece, Planned, PlanRow, Unacknowledged, Wanted
+from tidemill.reverse_etl.plan.port import InvalidRow, Piece, Planned, PlanRow, PlanRows, Unacknowledged, Wanted
 from tidemill.reverse_etl.plan.shape import Shape
 from tidemill.reverse_etl.spec import Extraction
 
@@ -106,16 +106,18 @@ class WarehousePlanner:
         """See `Planner`."""
         return self._client.get_table(self._dataset, self._state[2]) is not None
 
-    def rows(self, wanted: Wanted, piece: Piece) -> list[PlanRow]:
+    def rows(self, wanted: Wanted, piece: Piece) -> PlanRows:
         """See `Planner`."""
         fields = self._shape(wanted).fields
         heads, columns = self._read(self._of_run("plan", wanted.run), piece, fields)
         return read.plan_rows(heads, columns, fields, wanted.key)
 
-    def samples(self, wanted: Wanted, op: Op, limit: int) -> list[PlanRow]:
+    def samples(self, wanted: Wanted, op: Op, limit: int, *, at_random: bool = False) -> Sequence[PlanRow]:
         """See `Planner`."""
         fields = self._shape(wanted).fields
-        found = self._ask(plan_reads.samples(self._of_run("plan", wanted.run), op.value, limit, fields), wanted)
+        order = "RAND()" if at_random else "row_key"
+        place = self._of_run("plan", wanted.run)
+        found = self._ask(plan_reads.samples(place, op.value, limit, fields, order), wanted)
         return read.plan_rows(read.heads(found), read.of_query(found, fields), fields, wanted.key)
 
     def invalid(self, wanted: Wanted, limit: int) -> list[InvalidRow]:

@@ -1,0 +1,414 @@
+"""What a user can do with imports: make, map, look at, try, schedule, run, stop and delete them.
+
+An import is a sync to this installation: its plan, pieces, schedule, runs, rows that were refused, alarms and logs are
+those of syncs. Here is what is said of it in the words of imports, and what only these have.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import pydantic
+
+from tidemill import invalid
+from tidemill.bigquery.tables import Field
+from tidemill.destinations.port import Mode, Op, Status
+from tidemill.errors import ConfigError, ConflictError, NotFoundError
+from tidemill.imports import convert, suggestions, taking, verdicts
+from tidemill.imports.spec import ImportSpec, Kind, Taken
+from tidemill.imports.taking import Taking
+from tidemill.imports.verdicts import Wrong
+from tidemill.imports.views import STOPPED, DryRun, ImportView, is_through
+from tidemill.reverse_etl import costs
+from tidemill.reverse_etl.service import Inspection, Preview, ReverseEtl, RunView, SyncView, Watch, counted
+from tidemill.schedules import telling
+from tidemill.settings import Settings
+from tidemill.store.sync_books import SyncBooks
+
+__all__ = ["DryRun", "ImportService", "ImportView", "Kind", "Wrong"]
+
+_SAMPLE = 100
+_STORED = 5
+#: What is said of the sync of an import, and not of what it makes.
+OF_SYNC = (
+    *("mode", "extraction", "cursor", "delete_brake", "most_rejects", "reject_share", "deviation"),
+    *("max_bytes_billed", "interval", "time_zone", "offset", "jitter", "pause_after"),
+)
+#: What is fixed when the first run has begun: rows would be known otherwise than before.
+_FIXED = ("mode", "extraction", "cursor")
+
+
+class TakeBack(Protocol):
+    """See ExportService.take_back."""
+
+    def __call__(self, file_key: str, said: str, *, by: str, told: Callable[[Any], None]) -> None:
+        """Do it."""
+
+
+class ImportService:
+    """Imports of an installation."""
+
+    def __init__(
+        self, settings: Settings, reverse_etl: ReverseEtl, books: SyncBooks, taking_in: Taking, take_back: TakeBack
+    ) -> None:
+        """`take_back`: deletes events that came by an import, here and in tables."""
+        self._settings, self._reverse_etl, self._books, self._taking = settings, reverse_etl, books, taking_in
+        self._take_back = take_back
+
+    # Make
+
+    def create(
+        self,
+        name: str,
+        *,
+        model: str | None = None,
+        connection: str | None = None,
+        source: Mapping[str, Any] | None = None,
+        by: str,
+    ) -> ImportView:
+        """Make a draft: of rows of a source model that there is, or of one that is made for it: the rows of a
+        connection (`source`: sql or table, key, max_bytes_billed), which goes with it.
+
+        Raises
+        ------
+        ConfigError
+            The statement or the key is wrong, or it is not said which rows.
+        ConflictError
+            The name is taken.
+        """
+        self._books.syncs.assert_free(name)
+        if (model is None) == (connection is None):
+            raise ConfigError(
+                "import_source",
+                "It is not said which rows.",
+                hint="Give --connection NAME with --sql or --table, and --key COLUMN; or --model NAME.",
+            )
+        own = model is None
+        if connection is not None:
+            made, _ = self._reverse_etl.models.add(connection, {**(source or {}), "name": name}, by=by)
+            model = made.name
+        assert model is not None  # noqa: S101 - one of both is given
+        fields = {"name": name, "action": Kind.PEOPLE.value, "mapping": {}, "interval": "none"}
+        taken = Taken(own_model=own).model_dump(mode="json")
+        home = self._reverse_etl.destinations.home()
+        try:
+            return self._view(self._reverse_etl.syncs.create(model, home, {**fields, "taken": taken}, by=by))
+        except Exception:
+            if own:
+                self._reverse_etl.models.delete(model)
+            raise
+
+    def look(self, name: str) -> Inspection:
+        """The columns of an import's rows, and what they cost; nothing is billed."""
+        return self._reverse_etl.models.look(self._sync(name).model)
+
+    def preview(self, name: str, number: int) -> Preview:
+        """The first rows; nothing is imported. The statement is billed."""
+        return self._reverse_etl.models.preview(self._sync(name).model, number)
+
+    def suggested(self, name: str, kind: Kind) -> dict[str, Any]:
+        """Fields of an ImportSpec, by the names and types of the columns."""
+        found = self.look(name)
+        fields = [Field(column.name, column.type, column.mode, fields=column.fields) for column in found.columns]
+        suggested: dict[str, Any] = suggestions.suggest(fields, kind, found.key)
+        properties = [one.model_dump(mode="json") for one in suggested.get("properties", ())]
+        return {**suggested, "properties": properties}
+
+    def map(self, name: str, kind: Kind, fields: Mapping[str, Any], *, reset: str | None = None) -> ImportView:
+        """Say what becomes of the rows. `fields`: those of ImportSpec, and of a sync (mode, extraction, cursor …). Each
+        column is mapped or skipped. `reset`: what is done with rows that are taken already: resend, or leave.
+
+        Raises
+        ------
+        ConfigError
+            Something of it is wrong, or a column is neither mapped nor skipped.
+        """
+        sync = self._sync(name)
+        taken = Taken.model_validate(sync.spec.taken)
+        given = {field: value for field, value in fields.items() if value is not None}
+        of_sync = {field: given.pop(field) for field in OF_SYNC if field in given}
+        spec = _made({"kind": kind, **given})
+        found = self.look(name)
+        columns = _columns(spec, [column.name for column in found.columns])
+        self._assert_whole(spec, [column.name for column in found.columns])
+        mode = Mode(of_sync.get("mode", _mode(sync, taken, spec)))
+        _assert_known(spec, mode, found.key)
+        changed = taken.model_copy(update={"spec": spec, "columns": tuple(sorted(columns))})
+        action = {"action": spec.kind.value, "mode": mode.value, **of_sync}
+        return self._change(sync, {**action, "taken": changed.model_dump(mode="json")}, reset)
+
+    def _assert_whole(self, spec: ImportSpec, names: Sequence[str]) -> None:
+        """Raise ConfigError if a column is neither mapped nor skipped."""
+        read = {*_columns(spec, names), *spec.skipped}
+        if left := [name for name in names if name not in read]:
+            raise ConfigError(
+                "column_left",
+                f"It is not said what becomes of {', '.join(left)}.",
+                hint=f"Map each, --map {left[0]}, or leave it out: --skip {left[0]}; --skip-others leaves out all.",
+            )
+
+    def edit(self, name: str, changes: Mapping[str, Any], *, once: bool | None = None) -> ImportView:
+        """Change what its sync is: name, schedule, limits. `once`: whether it is run once."""
+        sync = self._sync(name)
+        given = {field: value for field, value in changes.items() if value is not None}
+        if once is not None:
+            taken = Taken.model_validate(sync.spec.taken).model_copy(update={"once": once})
+            given["taken"] = taken.model_dump(mode="json")
+        if Taken.model_validate(sync.spec.taken).spec is None and given.get("interval") not in {None, "none"}:
+            raise _is_draft(sync.name)
+        return self._change(sync, given, None)
+
+    def _change(self, sync: SyncView, changes: dict[str, Any], reset: str | None) -> ImportView:
+        """Change the sync. What is fixed of one that has run may be changed of one that has not."""
+        fixed = {field: changes.pop(field) for field in ("action", *_FIXED) if field in changes}
+        differs = {field: value for field, value in fixed.items() if str(getattr(sync.spec, field)) != str(value)}
+        saved = self._books.syncs.get(sync.name)
+        if differs and (saved.columns is not None or self._books.runs.find(saved.id, limit=1)):
+            raise ConfigError(
+                "import_fixed",
+                f"{', '.join(sorted(differs))} cannot be changed: runs of {sync.name} have begun.",
+                hint="Undo and delete it, or make another import.",
+            )
+        if differs:
+            self._books.syncs.change(saved.id, spec={**saved.spec, **differs})
+        return self._view(self._reverse_etl.syncs.edit(sync.name, changes, reset=reset))
+
+    # Try
+
+    def dry_run(self, name: str, watch: Watch, *, number: int = _SAMPLE, write: bool = False) -> DryRun:
+        """Try random rows of those that a run would take, without taking them in; or, `write`, with: a run that takes
+        them again leaves them as they are. The plan is made, and billed.
+
+        Raises
+        ------
+        ConfigError
+            It is a draft.
+        """
+        sync = self._sync(name)
+        if Taken.model_validate(sync.spec.taken).spec is None:
+            raise _is_draft(sync.name)
+        with self._reverse_etl.trials.planned(name, watch) as (job, planner):
+            planned = planner.plan(job.wanted)
+            ops = [op for op in (Op.ADDED, Op.UPDATED) if planned.pieces and getattr(planned.counts, op.value)]
+            sampled = [row for op in ops for row in planner.samples(job.wanted, op, number, at_random=True)][:number]
+            billed = planned.bytes_billed + planner.billed()
+        spec, source = taking.spec_of(job), taking.source_of(job)
+        rows = taking.of_rows(sampled, job.run.began_at)
+        made = convert.made(spec, source, rows)
+        if write and sampled:
+            self._taking.take(job, rows, lambda _: {})
+        return DryRun(
+            rows=len(sampled),
+            good=len(made.positions),
+            verdicts=tuple(verdicts.verdicts(spec, source, rows)),
+            errors=tuple(
+                Wrong(rows.keys[at], why.column or "", why.code, why.message) for at, why in made.refused.items()
+            ),
+            stored=tuple(_stored(made.events, place) for place in range(min(_STORED, len(made.positions)))),
+            counts=counted(dataclasses.asdict(planned)),
+            bytes_billed=billed,
+            dollars=costs.dollars(billed, self._settings.price_query_tib),
+            written=write,
+        )
+
+    # Run
+
+    def run(self, name: str, watch: Watch, *, by: str, again: bool = False, **asked: Any) -> RunView:
+        """Run it now and wait for its end; see SyncService.run. `again`: though it is to be run once, and was."""
+        sync = self._sync(name)
+        if is_through(sync, Taken.model_validate(sync.spec.taken)) and not again:
+            raise ConflictError(
+                "import_completed",
+                f"{sync.name} is to be run once, and was.",
+                hint=f"{telling.command('import run', sync.name)} --again",
+            )
+        return self._reverse_etl.syncs.run(name, watch, by=by, **asked)
+
+    def stop(self, name: str, by: str) -> ImportView:
+        """End it: it begins nothing by itself any more, and its run is cancelled. What it took stays."""
+        sync = self._books.syncs.get(self._sync(name).name)
+        reason = {
+            "code": STOPPED,
+            "message": f"It was stopped by {by}.",
+            "hint": telling.command("import unpause", name),
+        }
+        if sync.paused_at is not None:
+            self._books.syncs.settle(sync.id, pause_reason=reason)
+        else:
+            self._books.syncs.pause(sync.id, by, reason)
+        if self._books.runs.running(sync.id) is not None:
+            self._reverse_etl.syncs.cancel(sync.name)
+        return self.get(name)
+
+    def undo(self, name: str, *, by: str, told: Callable[[Any], None]) -> None:
+        """Take back all that it has brought, here and in the tables of exports; it is stopped, and begins anew if it is
+        run again. `told`: see ExportService.take_back. May be repeated.
+
+        Raises
+        ------
+        ConflictError
+            It is running.
+        TidemillError
+            A table could not be reached, or a run may bring rows back. The others were done.
+        """
+        sync = self._sync(name)
+        with self._reverse_etl.syncs.parts.locks.attempt(f"sync:{sync.id}") as held:
+            if not held:
+                raise ConflictError(
+                    "sync_running",
+                    f"{sync.name} is running.",
+                    hint=f"First: {telling.command('import stop', sync.name)}",
+                )
+            self.stop(name, by)
+            if self._books.runs.running(sync.id) is not None:
+                raise ConflictError(
+                    "import_interrupted",
+                    f"A run of {sync.name} was interrupted, and is not over.",
+                    hint=f"{telling.command('import run', sync.name)} ends it; then undo it.",
+                )
+            self._reverse_etl.syncs.reset(name, "forget")
+            self._take_back(taking.file_key(sync.id), f'"$import_id":"{sync.id}"', by=by, told=told)
+
+    # See
+
+    def get(self, name: str) -> ImportView:
+        """The import of that name; NotFoundError if there is none."""
+        return self._view(self._sync(name))
+
+    def find(
+        self,
+        *,
+        connection: str | None = None,
+        status: Collection[str] = (),
+        kind: str | None = None,
+        created_by: str | None = None,
+        created_on: tuple[dt.datetime, dt.datetime] | None = None,
+    ) -> list[ImportView]:
+        """All that are so, by name."""
+        found = [self._view(sync) for sync in self._reverse_etl.syncs.find(imports=True)]
+        return [
+            one
+            for one in found
+            if (connection is None or one.connection.lower() == connection.lower())
+            and (not status or one.status in status)
+            and (kind is None or one.kind == kind)
+            and (created_by is None or one.made_by == created_by)
+            and (created_on is None or created_on[0] <= one.made_at < created_on[1])
+        ]
+
+    def delete(self, name: str) -> str | None:
+        """Delete it. What it took stays; `undo` takes that back first. Gives a remark, as SyncService.delete."""
+        sync = self._sync(name)
+        remark = self._reverse_etl.syncs.delete(sync.name)
+        if Taken.model_validate(sync.spec.taken).own_model:
+            self._reverse_etl.models.delete(sync.model)
+        return remark
+
+    # Repair
+
+    def repair(self, name: str, rows: Iterable[Mapping[str, Any]], watch: Watch) -> tuple[int, list[Wrong]]:
+        """Take in rows that were refused, repaired: each with its key as it is listed, and its columns. Those that are
+        taken are not tried again until they change. Gives how many, and what is wrong with the others.
+
+        Raises
+        ------
+        NotFoundError
+            No row with such a key was refused.
+        """
+        sync = self._books.syncs.get(self._sync(name).name)
+        given = list(rows)
+        known = {one.key: one for one in self._books.rejects.known(sync.id, [str(row["key"]) for row in given])}
+        if missing := [str(row["key"]) for row in given if str(row["key"]) not in known]:
+            raise NotFoundError(
+                "row_unknown",
+                f"No row that was refused has the key {missing[0]!r}.",
+                hint=f"See which there are: {telling.command('import rejects list', sync.name)}",
+            )
+        job = self._reverse_etl.trials.job(sync)
+        made = taking.repaired(given, job.run.began_at)
+        outcomes, _ = self._taking.take(job, made, lambda _: {})
+        good = [made.keys[place] for place, outcome in outcomes.items() if outcome.status is Status.WRITTEN]
+        errors = [
+            Wrong(made.keys[place], "", outcome.code, outcome.message)
+            for place, outcome in sorted(outcomes.items())
+            if outcome.status is not Status.WRITTEN
+        ]
+        if good:
+            self._reverse_etl.rejects.drop(sync.name, keys=good)
+        watch.check()
+        return len(good), errors
+
+    def _sync(self, name: str) -> SyncView:
+        found = self._reverse_etl.syncs.get(name)
+        if found.spec.taken is None:
+            raise NotFoundError(
+                "import_unknown",
+                f"{found.name} is no import, but a sync to {found.destination}.",
+                hint=telling.command("sync show", found.name),
+            )
+        return found
+
+    def _view(self, sync: SyncView) -> ImportView:
+        told = self._books.runs.last_telling(sync.id)
+        connection = self._reverse_etl.models.get(sync.model).connection
+        return ImportView.of(sync, connection, RunView.of(told, sync.name) if told else None)
+
+
+def _made(fields: Mapping[str, Any]) -> ImportSpec:
+    try:
+        return ImportSpec(**fields)
+    except pydantic.ValidationError as error:
+        raise invalid.said(error, ImportSpec, "import") from None
+
+
+def _is_draft(name: str) -> ConfigError:
+    return ConfigError(
+        "import_draft",
+        f"{name} is a draft: it is not said what becomes of its rows.",
+        hint=f"Say so: {telling.command('import map', name)} --help",
+    )
+
+
+def _columns(spec: ImportSpec, names: Sequence[str]) -> set[str]:
+    """The columns of the model that are read; a path into a STRUCT begins with one.
+
+    Raises
+    ------
+    ConfigError
+        There is no such column.
+    """
+    found, known = set(), set(names)
+    for path in spec.read:
+        column = path if path in known else path.partition(".")[0]
+        if column not in known:
+            raise ConfigError("column_unknown", f"There is no column {path!r}.", hint=f"Columns: {', '.join(names)}.")
+        found.add(column)
+    if unknown := [name for name in spec.skipped if name not in known]:
+        raise ConfigError("column_unknown", f"There is no column {unknown[0]!r}.", hint=f"Columns: {', '.join(names)}.")
+    return found
+
+
+def _mode(sync: SyncView, taken: Taken, spec: ImportSpec) -> str:
+    """What is delivered, if it is not said: as before, or what is usual."""
+    if taken.spec is not None and taken.spec.kind is spec.kind:
+        return sync.spec.mode.value
+    return Mode.UPSERT.value if spec.kind is Kind.PEOPLE else Mode.INSERT.value
+
+
+def _assert_known(spec: ImportSpec, mode: Mode, key: Sequence[str]) -> None:
+    """Raise ConfigError if of people who vanish from the rows it could not be told who they are."""
+    identity = spec.identity or spec.person_id
+    if mode is Mode.MIRROR and spec.kind is Kind.PEOPLE and identity not in key:
+        raise ConfigError(
+            "import_mirror_key",
+            f"Of a row that is gone only its key is known, and {identity} is not in it: who was it?",
+            hint=f"Take {identity} into the key of the rows (--key), or --mode upsert.",
+        )
+
+
+def _stored(events: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """An event as it would be stored."""
+    return {name: values[place] for name, values in events.items() if not isinstance(values, str)}
