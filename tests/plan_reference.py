@@ -82,16 +82,25 @@ class Reference:
         number: int,
         delivers: Iterable[Op],
         position: int | None,
+        latest: int | None = None,
+        overlap: int = 0,
     ) -> tuple[Counts, dict[str, Change], int | None]:
-        """Of a model whose rows have a cursor, too; and how far that is then."""
+        """Of a model whose rows have a cursor, too; and how far that is then. `latest`: what is greater is in the
+        future; `overlap`: so far it is looked back."""
         tried = {key for key, known in self.rows.items() if known.failed}
+        future = {row[0] for row in model if None not in (row[2], latest) and row[2] > latest}  # type: ignore[operator]
+        model = [
+            (key, version, None if None not in (seen, latest) and seen > latest else seen)  # type: ignore[operator]
+            for key, version, seen in model
+        ]
         looked = [
             row
             for row in model
-            if None in (row[0], row[2], position) or row[0] in tried or row[2] >= position  # type: ignore[operator]
+            if None in (row[0], row[2], position) or row[0] in tried or row[2] >= position - overlap  # type: ignore[operator]
         ]
         times = collections.Counter(key for key, _, _ in looked)
         bad = {key for key, _, seen in looked if key is not None and seen is None and times[key] == 1}
+        future &= bad
         known = {key: self.rows[key] for key, _, _ in looked if key in self.rows and key not in bad}
         rows = [(key, version) for key, version, _ in looked if key not in bad]
         counts, changes = Reference(known).plan(rows, number, delivers)
@@ -100,7 +109,8 @@ class Reference:
         if upto is not None:
             upto = min([upto, *(seen for count, seen in seen_of if count > 1)])
         upto = max((one for one in (upto, position) if one is not None), default=None)
-        return dataclasses.replace(counts, invalid_cursor=len(bad)), changes, upto
+        counts = dataclasses.replace(counts, invalid_cursor=len(bad - future), invalid_future=len(future))
+        return counts, changes, upto
 
     @staticmethod
     def _kind(known: Remembered | None, version: Version | None) -> Op | str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from tidemill.bigquery import plan_texts
+from tidemill.bigquery import plan_cursors, plan_texts
 from tidemill.bigquery.names import quoted
 from tidemill.bigquery.sql import Place, literal
 from tidemill.bigquery.tables import Field
@@ -22,8 +22,8 @@ KEPT_DAYS = 30
 #: What became of a row, beside the operations: `KEPT` is gone from the model, and its deletion was given up;
 #: `FORGOTTEN` is gone, and was never there. `STATE`: of the row that counts the state.
 UNCHANGED, DROPPED, KEPT, FORGOTTEN, STATE = "unchanged", "dropped", "kept", "forgotten", "state"
-NULL, DUPLICATE, CURSOR_NULL = "key_null", "key_duplicate", "cursor_null"
-INVALID = (NULL, DUPLICATE, CURSOR_NULL)
+NULL, DUPLICATE, CURSOR_NULL, CURSOR_FUTURE = "key_null", "key_duplicate", "cursor_null", "cursor_future"
+INVALID = (NULL, DUPLICATE, CURSOR_NULL, CURSOR_FUTURE)
 #: Rows that are counted, and no more; of those without a key, some are kept to be shown: one of each hash that begins
 #: alike.
 COUNTED = (UNCHANGED, DROPPED, KEPT, NULL)
@@ -40,7 +40,8 @@ class Plan:
 
     `fields`: of the model, those that go into the plan; `columns`: names of those that are hashed; `key`: of those by
     which a row is known. `state`: None, if all rows are to be delivered. `looked`: a table that has the model's rows
-    that are looked at, made before; `keys`: theirs, if they are few. For the rest, see `Wanted`.
+    that are looked at, made before; `keys`: theirs, if they are few. `unit`, `overlap`: of the cursor. For the rest,
+    see `Wanted`.
     """
 
     sql: str
@@ -54,6 +55,8 @@ class Plan:
     leaves: bool = False
     cursor: Field | None = None
     position: str | None = None
+    unit: str | None = None
+    overlap: int = 0
     exact: bool = False
     only: Collection[str] | None = None
     looked: Place | None = None
@@ -85,9 +88,17 @@ class Dialect:
 
     def position(self, plan: Plan) -> str:
         """Where the cursor was."""
+        return self._cast(plan, str(plan.position))
+
+    def looked_from(self, plan: Plan) -> str:
+        """From which cursor on rows are looked at."""
+        assert plan.cursor is not None  # noqa: S101 - said by who asks
+        return self._cast(plan, plan_cursors.looked_from(plan.cursor.type, str(plan.position), plan.overlap, plan.unit))
+
+    def _cast(self, plan: Plan, cursor_value: str) -> str:
         assert plan.cursor is not None  # noqa: S101 - said by who asks
         kind = self.types.get(plan.cursor.type, plan.cursor.type)
-        return f"CAST({self.literal(str(plan.position))} AS {kind})"
+        return f"CAST({self.literal(cursor_value)} AS {kind})"
 
 
 #: Types whose values are about as large as any.
@@ -152,7 +163,7 @@ def look(plan: Plan, into: Place) -> str:
         f"OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {KEPT_DAYS} DAY)) AS\n"
         f"SELECT * FROM ({model(plan)}) AS model\n"
         "WHERE model.model_key IS NULL OR model.cursor_value IS NULL\n"
-        f"   OR model.cursor_value >= {BIGQUERY.position(plan)} OR model.model_key IN ({failed})"
+        f"   OR model.cursor_value >= {BIGQUERY.looked_from(plan)} OR model.model_key IN ({failed})"
     )
 
 
@@ -274,7 +285,7 @@ def _kind(plan: Plan) -> str:
     if plan.exact:
         cases.append(("model.key_count > 1", DUPLICATE))
     if plan.cursor:
-        cases.append(("model.cursor_value IS NULL", CURSOR_NULL))
+        cases += [("model.cursor_ahead", CURSOR_FUTURE), ("model.cursor_value IS NULL", CURSOR_NULL)]
     same = "state.hash = model.model_hash AND NOT state.unsure"
     cases += [
         ("state.key IS NULL", "added"),
@@ -286,14 +297,15 @@ def _kind(plan: Plan) -> str:
 
 
 def _looked_at(plan: Plan, dialect: Dialect) -> str:
-    """By a cursor: rows that are not older than the last one seen. What was not taken is looked at wherever it is, and
-    so is what has no key or no cursor: it is told in each run."""
+    """By a cursor: rows that are not older than the last one seen, or not older by more than it is to look back. What
+    was not taken is looked at wherever it is, and so is what has no key or no cursor, or one in the future: it is told
+    in each run."""
     if plan.only is not None:
         return _chosen(plan, "COALESCE(model.model_key, state.key)", dialect)
     if plan.cursor is None or plan.position is None:
         return ""
     wherever = "model.model_key IS NULL OR model.cursor_value IS NULL OR state.failed_hash IS NOT NULL"
-    return f"WHERE {wherever} OR model.cursor_value >= {dialect.position(plan)}"
+    return f"WHERE {wherever} OR model.cursor_value >= {dialect.looked_from(plan)}"
 
 
 def _chosen(plan: Plan, key: str, dialect: Dialect) -> str:
@@ -306,23 +318,15 @@ def _chosen(plan: Plan, key: str, dialect: Dialect) -> str:
 def model(plan: Plan) -> str:
     """What gives the model's rows: key, hash, cursor and columns."""
     columns = "".join(f", source.`{field.name}` AS c{number}" for number, field in enumerate(plan.fields))
-    cursor_value = _cursor_value(plan.cursor) if plan.cursor else "CAST(NULL AS INT64)"
+    cursor_value = "CAST(NULL AS INT64) AS cursor_value"
+    if plan.cursor:
+        cursor_value = f"{plan_cursors.value(plan.cursor, plan.unit)} AS cursor_value"
+        cursor_value += f", {plan_cursors.is_ahead(plan.cursor, plan.unit)} AS cursor_ahead"
     made = (
-        f"SELECT {_key(plan)} AS model_key, {_hash(plan)} AS model_hash, {cursor_value} AS cursor_value{columns}\n"
+        f"SELECT {_key(plan)} AS model_key, {_hash(plan)} AS model_hash, {cursor_value}{columns}\n"
         f"FROM (\n{plan.sql}\n) AS source"
     )
     return counted(made) if plan.exact else made
-
-
-def _cursor_value(cursor: Field) -> str:
-    """The cursor; NULL if it says nothing of when a row has changed: all that comes would be older than that."""
-    name = f"source.`{cursor.name}`"
-    if cursor.type == "FLOAT64":
-        return f"IF(IS_NAN({name}) OR IS_INF({name}), NULL, {name})"
-    if cursor.type in ("DATE", "DATETIME", "TIMESTAMP"):  # a day: of time zones, and of clocks that are fast
-        latest = f"CAST(TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY) AS {cursor.type})"
-        return f"IF({name} > {latest}, NULL, {name})"
-    return name
 
 
 def counted(rows: str) -> str:

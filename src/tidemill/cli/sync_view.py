@@ -112,7 +112,11 @@ def _not_taken(run: RunView) -> str:
     """Which rows were not delivered, in words."""
     found = [f"{output.number(run.rejected, 'row')} rejected."] if run.rejected else []
     found += [f"{output.number(run.to_retry, 'row')} to retry."] if run.to_retry else []
-    found += [f"{output.number(run.invalid, 'row')} of the model cannot be delivered (keys)."] if run.invalid else []
+    found += (
+        [f"{output.number(run.invalid, 'row')} of the model cannot be delivered (keys, cursors)."]
+        if run.invalid
+        else []
+    )
     return " ".join(found)
 
 
@@ -192,7 +196,7 @@ def print_sync(sync: SyncView, *, as_json: bool) -> None:
         "destination": f"{sync.destination} ({sync.kind})",
         "action": sync.spec.action,
         "mode": sync.spec.mode.value,
-        "extraction": sync.spec.extraction.value,
+        "extraction": _extraction(sync),
         "mapping": json.dumps(sync.spec.mapping, ensure_ascii=False),
         "schedule": str(sync.spec.schedule),
         "delete brake": f"{sync.spec.delete_brake:.0%} of the rows",
@@ -217,6 +221,15 @@ def print_sync(sync: SyncView, *, as_json: bool) -> None:
         since = f"since {output.text(trouble.since)}"
         fields[f"trouble ({trouble.cause})"] = f"{since}: {trouble.message} {trouble.what_to_do}".strip()
     output.print_fields(fields)
+
+
+def _extraction(sync: SyncView) -> str:
+    """How rows are found."""
+    spec = sync.spec
+    said = [f"cursor {spec.cursor}"] if spec.cursor else [spec.extraction.value]
+    said += [f"in {spec.cursor_unit}"] if spec.cursor_unit != "none" else []
+    said += [f"overlap {spec.cursor_overlap:,}"] if spec.cursor_overlap else []
+    return ", ".join(said)
 
 
 def _unsent(sync: SyncView) -> int:

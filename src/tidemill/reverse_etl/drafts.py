@@ -30,6 +30,8 @@ _EDITABLE = {
         "reject_share",
         "deviation",
         "write_back_days",
+        "cursor_unit",
+        "cursor_overlap",
     ),
     *("max_bytes_billed", *said.FIELDS),
 }

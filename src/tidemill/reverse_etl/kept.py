@@ -14,7 +14,8 @@ MOST_MESSAGE, MOST_ROW = 1_000, 100_000
 _INVALID = {
     "key_null": "The key is NULL.",
     "key_duplicate": "{count:,} rows have this key: none of them is delivered. One of them is shown.",
-    "cursor_null": "The cursor is NULL, no finite number, or more than a day in the future.",
+    "cursor_null": "The cursor is NULL, or no finite number.",
+    "cursor_future": "The cursor is in the future: the row comes by itself when its time has come.",
 }
 _LARGE = " The row is too large to be kept."
 

@@ -19,6 +19,7 @@ from tidemill.errors import ConflictError, NotFoundError, TidemillError, Unavail
 from tidemill.reverse_etl import brake, journal, kept, outward, told, write_back
 from tidemill.reverse_etl.journal import Journal, Way
 from tidemill.reverse_etl.plan.port import MOST_INVALID, Counts, Piece, Planner, PlanRows, Unacknowledged
+from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts
 from tidemill.schedules import telling
@@ -122,8 +123,8 @@ class Runner:
             watch.check()
             watch.report("looking what has changed", 0, 0)
             fingerprint = planner.fingerprint(job.wanted)
-            if fingerprint is not None:  # another mode delivers what this one passed over, though no table has changed
-                fingerprint = f"{job.spec.mode}:{fingerprint}"
+            if fingerprint is not None:  # in another way it takes what this one passed over, though nothing has changed
+                fingerprint = f"{_way(job.spec)}:{fingerprint}"
             if fingerprint is not None and fingerprint == job.sync.seen and self._may_skip(job):
                 runs.note(job.run.id, step="write")
                 return runs.get(job.run.id)
@@ -142,8 +143,11 @@ class Runner:
             runs.note(job.run.id, step="write", error=_said(error), bytes_billed=billed)
             return runs.get(job.run.id)
         told.planned(job.run, planned)
-        plan = {**dataclasses.asdict(planned), "seen": fingerprint}
-        runs.note(job.run.id, plan=plan, step="deliver", bytes_billed=planned.bytes_billed + planner.billed())
+        ahead = planned.counts.invalid_future  # their time comes, though no table changes
+        plan = {**dataclasses.asdict(planned), "seen": None if ahead else fingerprint}
+        notes = [*job.run.notes, *_notes(planned.counts)]
+        billed = planned.bytes_billed + planner.billed()
+        runs.note(job.run.id, plan=plan, step="deliver", notes=notes, bytes_billed=billed)
         return runs.get(job.run.id)
 
     def _may_skip(self, job: Job) -> bool:
@@ -168,7 +172,7 @@ class Runner:
         return dataclasses.replace(job, sync=self._parts.books.syncs.by_id(job.sync.id))
 
     def _keep_invalid(self, job: Job, planner: Planner, counts: Counts) -> None:
-        if not counts.invalid_null + counts.invalid_duplicate + counts.invalid_cursor:
+        if not counts.invalid:
             return
         rows = [kept.invalid(one) for one in planner.invalid(job.wanted, MOST_INVALID)]
         self._parts.books.rejects.keep(job.sync.id, job.run.number, rows)
@@ -279,6 +283,23 @@ class Runner:
         logbook.at("end")
         told.ended(over)
         return over
+
+
+def _way(spec: SyncSpec) -> str:
+    """How a sync takes rows: in another way it may take some that it passed over."""
+    words = [spec.mode.value]
+    words += [f"{spec.cursor_unit}-{spec.cursor_overlap}"] if spec.cursor_unit != "none" or spec.cursor_overlap else []
+    return "-".join(words)
+
+
+def _notes(counts: Counts) -> list[str]:
+    """What is said of rows that are set aside, and for which nobody has to do anything."""
+    if not counts.invalid_future:
+        return []
+    if counts.invalid_future == 1:
+        return ["1 row has a cursor in the future: it is set aside, and comes when its time has come."]
+    number = f"{counts.invalid_future:,} rows have cursors in the future"
+    return [f"{number}: they are set aside, and come when their time has come."]
 
 
 def _goes_on(run: SyncRun) -> str:

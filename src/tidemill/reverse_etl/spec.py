@@ -40,6 +40,14 @@ class Extraction(enum.StrEnum):
     FULL = "full"  # all rows, each time
 
 
+class CursorUnit(enum.StrEnum):
+    """What a cursor that is a number counts since 1970."""
+
+    NONE = "none"  # it is no time
+    SECONDS = "seconds"
+    MILLISECONDS = "milliseconds"
+
+
 class SourceSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     """A connection that rows are read from."""
 
@@ -88,6 +96,16 @@ class SyncSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     mode: Mode = Field(description="What is delivered: added, updated, deleted rows.")
     extraction: Extraction = Field(default=Extraction.DIFF, description="How rows are found: diff, cursor, full.")
     cursor: str | None = Field(default=None, description="Column that grows with each change, of extraction cursor.")
+    cursor_unit: CursorUnit = Field(
+        default=CursorUnit.NONE, description="What a number counts since 1970: seconds, milliseconds; none: no time."
+    )
+    cursor_overlap: int = Field(
+        default=0,
+        ge=0,
+        le=10**15,
+        description="So far back from the newest that was seen rows are looked at again: days of a DATE, hours of "
+        "another time, or so much of a number.",
+    )
     schedule: Schedule = Field(default=Schedule(), description="When it runs by itself, while tidemill serve does.")
     delete_brake: float = Field(
         default=0.2, ge=0, le=1, description="A run that would delete more than this share of the rows stops and asks."
@@ -120,6 +138,12 @@ class SyncSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 "sync_cursor",
                 "A cursor and the extraction by one belong together.",
                 hint="Give --extraction cursor --cursor COLUMN; or neither.",
+            )
+        if self.cursor is None and (self.cursor_unit is not CursorUnit.NONE or self.cursor_overlap):
+            raise ConfigError(
+                "sync_cursor",
+                "A unit and an overlap are those of a cursor, and there is none.",
+                hint="Leave them out; or give --extraction cursor --cursor COLUMN.",
             )
         if self.extraction is not Extraction.DIFF and self.mode in {Mode.DELETE, Mode.MIRROR}:
             raise ConfigError(

@@ -18,7 +18,7 @@ from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl import statement
 from tidemill.reverse_etl.mapping import Mapping
 from tidemill.reverse_etl.plan.port import Planner, Wanted
-from tidemill.reverse_etl.spec import ModelSpec, SyncSpec
+from tidemill.reverse_etl.spec import CursorUnit, ModelSpec, SyncSpec
 from tidemill.settings import Settings as Installation
 from tidemill.store.paces import Paces
 from tidemill.store.records import Connection
@@ -100,6 +100,8 @@ class Job:
             extraction=self.spec.extraction,
             cursor=self.spec.cursor,
             position=self.sync.position,
+            cursor_unit=None if self.spec.cursor_unit is CursorUnit.NONE else self.spec.cursor_unit.value,
+            cursor_overlap=self.spec.cursor_overlap,
             max_bytes_billed=min(bounds, default=None),
             written=self.writes_back,
             since=self.run.spec.get("since"),

@@ -52,7 +52,7 @@ TABLES = {
     "p.d.left": {column.name: column.type.value for column in state_sql.UNACKNOWLEDGED},
     "p.d.plan": {**_MADE, **{f"c{number}": _type(field) for number, field in enumerate(FIELDS)}},
 }
-_ROW = {"model_key": "STRING", "model_hash": "STRING", "cursor_value": "TIMESTAMP"}
+_ROW = {"model_key": "STRING", "model_hash": "STRING", "cursor_value": "TIMESTAMP", "cursor_ahead": "BOOL"}
 TABLES["p.d.looked"] = {**_ROW, **{f"c{number}": _type(field) for number, field in enumerate(FIELDS)}}
 LOOKED = ("p", "d", "looked")
 CURSOR = Field("a_timestamp", "TIMESTAMP")
@@ -80,6 +80,29 @@ def test_a_plan_can_be_made_and_summed_up(changed: dict[str, Any]) -> None:
     plan = dataclasses.replace(PLAN, **changed)
     analyze(plan_sql.create(plan), TABLES)
     analyze(plan_reads.overview(plan, "`p.d.plan`", 20_000, 32_000_000, plan_sql.BIGQUERY), TABLES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "position"),
+    [
+        ("INT64", None, "9"),
+        ("INT64", "seconds", "1700000000"),
+        ("INT64", "milliseconds", "1700000000000"),
+        ("NUMERIC", "seconds", "1700000000.5"),
+        ("BIGNUMERIC", "milliseconds", "1700000000000"),
+        ("FLOAT64", "seconds", "1.7e9"),
+        ("STRING", None, "b"),
+        ("DATE", None, "2024-01-01"),
+        ("DATETIME", None, "2024-01-01 00:00:00.5"),
+        ("TIMESTAMP", None, "2024-01-01 00:00:00.000001+00"),
+    ],
+)
+def test_a_cursor_of_any_type(kind: str, unit: str | None, position: str) -> None:
+    cursor = Field("cursor", kind)
+    model = {**TABLES["p.d.model"], "cursor": kind}
+    plan = dataclasses.replace(PLAN, cursor=cursor, position=position, unit=unit, overlap=0 if kind == "STRING" else 3)
+    analyze(plan_sql.create(plan), {**TABLES, "p.d.model": model})
+    analyze(plan_sql.look(plan, LOOKED), {**TABLES, "p.d.model": model})
 
 
 def test_the_model_is_evaluated_once() -> None:

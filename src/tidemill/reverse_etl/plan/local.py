@@ -214,6 +214,8 @@ class LocalPlanner:
             leaves=wanted.leaves,
             cursor=model.cursor,
             position=wanted.position,
+            unit=wanted.cursor_unit,
+            overlap=wanted.cursor_overlap,
             only=wanted.only,
         )
 
@@ -221,9 +223,10 @@ class LocalPlanner:
         """Have the model's rows here, with keys and hashes, which BigQuery makes."""
         import pyarrow.parquet as pq  # 50 ms
 
-        cursor_value = dataclasses.replace(plan.cursor or Field("", "INT64"), name="cursor_value")
+        cursors = [dataclasses.replace(plan.cursor or Field("", "INT64"), name="cursor_value")]
+        cursors += [Field("cursor_ahead", "BOOL")] if plan.cursor else []
         columns = [dataclasses.replace(field, name=f"c{number}") for number, field in enumerate(plan.fields)]
-        fields = [Field("model_key", "STRING"), Field("model_hash", "STRING"), cursor_value, *columns]
+        fields = [Field("model_key", "STRING"), Field("model_hash", "STRING"), *cursors, *columns]
         result = result_rows.run(
             self._client,
             plan_sql.model(plan),

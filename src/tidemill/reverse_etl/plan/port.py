@@ -28,8 +28,10 @@ class Wanted:
     that are mapped, by which a row is hashed, sorted. `delivers`: what the mode delivers; other changes are noted in
     the state without leaving the warehouse. `leaves`: rows that were delivered count as delivered as they are now; new
     ones are sent, and such as were not taken. `position`: of the cursor, up to which rows were seen; None: the first
-    time. `written`: what became of the rows is written down in the warehouse, which needs those that were not
-    acknowledged there. `only`: keys of the rows that are looked at, wherever their cursors are; None: all.
+    time; `cursor_unit`: what a number of it counts since 1970, seconds or milliseconds; None: it is no time;
+    `cursor_overlap`: so far back from the position rows are looked at, see SyncSpec. `written`: what became of the rows
+    is written down in the warehouse, which needs those that were not acknowledged there. `only`: keys of the rows that
+    are looked at, wherever their cursors are; None: all.
     """
 
     sync: uuid.UUID
@@ -43,6 +45,8 @@ class Wanted:
     extraction: Extraction = Extraction.DIFF
     cursor: str | None = None
     position: str | None = None
+    cursor_unit: str | None = None
+    cursor_overlap: int = 0
     max_bytes_billed: int | None = None
     piece_rows: int = PIECE_ROWS
     piece_bytes: int = PIECE_BYTES
@@ -70,7 +74,7 @@ class Piece:
 class Counts:
     """Rows of a model, by what became of them since they were delivered. `retried`: of those that are to be delivered,
     how many were tried before; of these, `retried_updated` and `retried_deleted` are of those kinds, and the others
-    added. `dropped`: that somebody gave up, as they are."""
+    added. `dropped`: that somebody gave up, as they are. `invalid_future`: whose cursors are yet to come."""
 
     added: int = 0
     updated: int = 0
@@ -81,8 +85,14 @@ class Counts:
     invalid_null: int = 0
     invalid_duplicate: int = 0
     invalid_cursor: int = 0
+    invalid_future: int = 0
     retried_updated: int = 0
     retried_deleted: int = 0
+
+    @property
+    def invalid(self) -> int:
+        """Those that cannot be delivered."""
+        return self.invalid_null + self.invalid_duplicate + self.invalid_cursor + self.invalid_future
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,8 +157,9 @@ class PlanRows(Sequence[PlanRow]):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class InvalidRow:
-    """Rows of a model that cannot be delivered. `key`: None if they have none; `code`: key_null, key_duplicate or
-    cursor_null; `count`: how many rows it stands for; `hash`, `row`: of one of them; no row if it is too large."""
+    """Rows of a model that cannot be delivered. `key`: None if they have none; `code`: key_null, key_duplicate,
+    cursor_null or cursor_future; `count`: how many rows it stands for; `hash`, `row`: of one of them; no row if it is
+    too large."""
 
     key: str | None
     code: str

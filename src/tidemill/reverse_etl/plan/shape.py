@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from tidemill.bigquery import plan_texts
+from tidemill.bigquery import plan_cursors, plan_texts
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl.plan.port import Wanted
@@ -52,7 +52,23 @@ def of_model(wanted: Wanted, fields: Sequence[Field]) -> Shape:
                 f"The column {cursor.name} is of type {cursor.type}: it cannot say how far a run came.",
                 hint="Choose a column that grows with each change: a TIMESTAMP, say, or a number.",
             )
+        _check_options(wanted, cursor)
     return Shape(tuple(found.values()), wanted.key, tuple(sorted(set(wanted.columns))), cursor)
+
+
+def _check_options(wanted: Wanted, cursor: Field) -> None:
+    """That what is said of the cursor fits its type. Raises ConfigError."""
+    name = f"The column {cursor.name} is of type {cursor.type}"
+    if wanted.cursor_unit is not None and cursor.type not in plan_cursors.NUMBERS:
+        raise ConfigError(
+            "cursor_unit", f"{name}, which counts no {wanted.cursor_unit}.", hint="Leave it out: --cursor-unit none"
+        )
+    if wanted.cursor_overlap and cursor.type == "STRING":
+        raise ConfigError(
+            "cursor_overlap",
+            f"{name}: from a text one cannot look back.",
+            hint="Leave it out: --cursor-overlap 0. Or have the statement make a time of it.",
+        )
 
 
 def _named(known: dict[str, Field], name: str) -> Field:

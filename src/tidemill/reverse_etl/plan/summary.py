@@ -46,6 +46,7 @@ def of_rows(rows: Iterable[Mapping[str, Any]], *, joined: bool) -> Summary:
             invalid_null=counts.get(plan_sql.NULL, 0),
             invalid_duplicate=counts.get(plan_sql.DUPLICATE, 0),
             invalid_cursor=counts.get(plan_sql.CURSOR_NULL, 0),
+            invalid_future=counts.get(plan_sql.CURSOR_FUTURE, 0),
             retried_updated=retried.get("updated", 0),
             retried_deleted=retried.get("deleted", 0),
         ),

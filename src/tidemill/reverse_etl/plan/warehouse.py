@@ -216,6 +216,8 @@ class WarehousePlanner:
             leaves=wanted.leaves,
             cursor=model.cursor,
             position=wanted.position,
+            unit=wanted.cursor_unit,
+            overlap=wanted.cursor_overlap,
             only=wanted.only,
         )
 
