@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from tidemill.bigquery.describe import Described
 
 #: Functions that give another result though nothing has changed ("Functions": date, time, utility, security), and what
-#: reads a table as it was at another time.
+#: reads a table as it was at another time, or tables by the beginnings of their names: there may be more.
 _CHANGING = re.compile(
     r"CURRENT_(DATE|DATETIME|TIME|TIMESTAMP)|RAND|GENERATE_UUID|SESSION_USER|SYSTEM_TIME|TABLESAMPLE|EXTERNAL_QUERY"
-    r"|APPENDS|CHANGES|ML|AI|INFORMATION_SCHEMA|__TABLES__",
+    r"|APPENDS|CHANGES|ML|AI|INFORMATION_SCHEMA|__TABLES__|_TABLE_SUFFIX",
     re.IGNORECASE,
 )
 
@@ -33,7 +33,10 @@ def fingerprint(client: Client, sql: str, described: Callable[[], Described]) ->
     if statement.calls_routine(sql) or any(_CHANGING.fullmatch(word) for word in statement.words(sql)):
         return None
     try:
-        found = [versions.version(client, table) for table in described().tables]
+        tables = described().tables
+        if any(table.endswith("*") for _, _, table in tables):
+            return None
+        found = [versions.version(client, table) for table in tables]
     except (AccessError, NotFoundError):
         return None
     if not found or None in found:

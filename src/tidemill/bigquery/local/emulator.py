@@ -16,13 +16,14 @@ import httpx
 from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.jobs import executor
 from bqemulator.server import EmulatorServer
-from bqemulator.sql import catalog_schema
+from bqemulator.sql import catalog_schema, inner_query
 from bqemulator.storage import type_map
 from bqemulator.storage.sql_identifiers import quoted_table_ref
 from duckdb_extensions import import_extension
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tidemill.bigquery.local import wildcards
 from tidemill.bigquery.local.answers import Refusal
 from tidemill.bigquery.local.permissions import Place
 
@@ -52,6 +53,8 @@ def _told_type(field: Any, inner_type: Any) -> str:
 
 
 executor._resolve_bq_type = _told_type
+_rewriting: Any = inner_query
+_rewriting.expand_wildcard_tables = wildcards.expanded
 
 
 class Emulator:
