@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tidemill.bigquery.client import Client
     from tidemill.bigquery.local.service import LocalBigQuery
     from tidemill.capture.service import KeyService
+    from tidemill.connection_users import ConnectionUsers
     from tidemill.connections.service import ConnectionService
     from tidemill.copies.service import Copies
     from tidemill.dbt.service import DbtService
@@ -54,6 +55,25 @@ class App(Foundation):
         from tidemill.store.connections import Connections
 
         return ConnectionService(self.settings, Connections(self.database), self.secrets)
+
+    @part
+    def connection_users(self) -> ConnectionUsers:
+        """What uses connections, and is deleted with them."""
+        from tidemill.connection_users import ConnectionUsers
+        from tidemill.store.connections import Connections
+        from tidemill.store.dbt_projects import DbtProjects
+        from tidemill.store.exports import Exports
+
+        return ConnectionUsers(
+            Connections(self.database),
+            Exports(self.database),
+            self._sync_books,
+            DbtProjects(self.database),
+            self._locks,
+            self.connections,
+            lambda: self.exports.ending,
+            lambda: self.reverse_etl.ending(self.engine.bury),
+        )
 
     @part
     def events(self) -> EventService:

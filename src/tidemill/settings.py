@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import ipaddress
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +116,12 @@ class Settings(pydantic_settings.BaseSettings):
         "into none.",
     )
 
+    egress_ips: str = Field(
+        default="",
+        description="Comma-separated addresses, or networks such as 203.0.113.0/28, from which this installation "
+        "reaches Google and others: they are shown for their allow-lists.",
+    )
+
     dbt: str | None = Field(
         default=None, description="Program that parses dbt projects, if not the dbt that is installed beside Tidemill."
     )
@@ -169,6 +176,23 @@ class Settings(pydantic_settings.BaseSettings):
     price_write_gib: float = Field(
         default=0.025, ge=0, description="Dollars for a GiB by the Storage Write API: of it costs are estimated."
     )
+
+    @pydantic.field_validator("egress_ips")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        """A list that would be refused elsewhere is refused here, and says which part of it is wrong."""
+        for part in filter(None, map(str.strip, value.split(","))):
+            try:
+                ipaddress.ip_network(part)
+            except ValueError as error:
+                raise ValueError(f"{part} is no address or network ({error})") from None
+        return value
+
+    @property
+    def egress_networks(self) -> tuple[str, ...]:
+        """From where this installation reaches others, as networks, each once; empty if it is not said."""
+        parts = filter(None, map(str.strip, self.egress_ips.split(",")))
+        return tuple(dict.fromkeys(str(ipaddress.ip_network(part)) for part in parts))
 
     def with_threads(self, number: int) -> Settings:
         """The same, with so many threads for the event store, unless it is said how many.

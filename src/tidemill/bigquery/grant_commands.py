@@ -1,12 +1,15 @@
 """Commands and statements that grant, for a shell with `gcloud` and for BigQuery. They can be typed as printed.
 
-Sources: IAM "Create and manage custom roles", BigQuery "Data control language (DCL)".
+Sources: IAM "Create and manage custom roles", BigQuery "Data control language (DCL)", gcloud's reference
+"access-context-manager levels create" and "perimeters update", Access Context Manager "Example YAML file for access
+levels".
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 
 from tidemill.bigquery import sql
 
@@ -64,3 +67,17 @@ def act_as(account: str | None, caller: str | None, project: str) -> str:
 def member(account: str | None) -> str:
     """The account as policies name it."""
     return f"serviceAccount:{account or _SOMEBODY}"
+
+
+def access_level(networks: Sequence[str]) -> list[str]:
+    """The commands that let requests from these networks through a perimeter of VPC Service Controls: the first two
+    make an access level of them, the last one has a perimeter take it. Who types them knows policy and perimeter."""
+    lines = ["- ipSubnetworks:", *(f"  - {network}" for network in networks)]
+    written = " ".join(f"'{line}'" for line in lines)
+    level = "levels create tidemill --policy=POLICY_ID --title=Tidemill --basic-level-spec=tidemill.yaml"
+    perimeter = "perimeters update PERIMETER --policy=POLICY_ID --add-access-levels=tidemill"
+    return [
+        f"printf '%s\\n' {written} > tidemill.yaml",
+        f"gcloud access-context-manager {level}",
+        f"gcloud access-context-manager {perimeter}",
+    ]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from tidemill.cli import asking, output, session, steps, texts
+from tidemill.cli import connection_use, egress, output, session, steps, texts
 
 if TYPE_CHECKING:
     from tidemill.connections.service import Connection
-    from tidemill.reverse_etl.service import SourceView
 
 app = typer.Typer(no_args_is_help=True, help="BigQuery projects and datasets, and the credentials for them.")
 
 Use = Literal["batch", "streaming"]
 _FOR = typer.Option("batch", "--for", help="What it must be good for. A streaming export needs five permissions.")
-DATE_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 
 def _auth(key: str | None, adc: bool, impersonate: str | None) -> dict[str, Any] | None:
@@ -97,26 +94,9 @@ def _saved(connection: Connection, as_json: bool) -> None:
         output.done(f"Connection {connection.name} is saved: {connection.project}.{connection.dataset}.")
 
 
-@app.command("list", epilog="Example: tidemill connection list --connected-by ana --connected-after 2026-01-01")
-def list_(
-    connected_after: dt.datetime = typer.Option(None, formats=DATE_FORMATS, help="Only those made after that moment."),
-    connected_before: dt.datetime = typer.Option(None, formats=DATE_FORMATS, help="Only those made before it."),
-    connected_by: str = typer.Option(None, help="Only those made by that user."),
-    as_json: bool = output.JSON_OPTION,
-) -> None:
-    """List connections, with when and by whom each was made."""
-    with session.app() as opened:
-        found = opened.connections.find(after=_aware(connected_after), before=_aware(connected_before), by=connected_by)
-    if as_json:
-        output.print_json(found)
-        return
-    columns = ("NAME", "PROJECT", "DATASET", "LOCATION", "ACCOUNT", "CONNECTED ON", "CONNECTED BY")
-    rows = [(c.name, c.project, c.dataset, c.location, c.account, c.connected_at, c.connected_by) for c in found]
-    output.print_table(columns, rows, empty="No connections. Make one: tidemill connection add --help")
-
-
-def _aware(moment: dt.datetime | None) -> dt.datetime | None:
-    return moment.astimezone() if moment else None
+app.command(
+    "list", epilog="Example: tidemill connection list --connected-by ana --connected-on 2026-01-01..2026-01-31"
+)(connection_use.list_)
 
 
 @app.command(epilog="Example: tidemill connection show warehouse")
@@ -141,6 +121,7 @@ def show(name: str = typer.Argument(help="Name of the connection."), as_json: bo
             "connected on": connection.connected_at,
             "connected by": connection.connected_by,
             "changed on": connection.updated_at,
+            **({"being deleted since": connection.deleting_at} if connection.deleting_at else {}),
             "exports": used_by,
             "source": f"of reverse ETL, with access {source.access}" if source else None,
         }
@@ -184,6 +165,7 @@ def grants(
     for title, command in zip(titles, commands, strict=True):
         output.say(f"# {title}:")
         output.out.print(command, markup=False)
+    egress.allow_list()
 
 
 @app.command(epilog="Example: tidemill connection edit warehouse --key new-key.json")
@@ -214,40 +196,7 @@ def edit(
         _saved(saved, as_json)
 
 
-@app.command(epilog="Example: tidemill connection delete warehouse --yes")
-def delete(
-    name: str = typer.Argument(help="Name of the connection."),
-    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
-) -> None:
-    """Delete a connection and its credential. Refused while an export uses it, or it is a source of reverse ETL."""
-    with session.app() as opened:
-        connection = opened.connections.get(name)
-        source = opened.reverse_etl.sources.of(name)
-        _assert_unused(connection.name, opened.exports.using(connection.id), source)
-        if not yes:
-            asking.confirm(f"Delete the connection {connection.name} and its credential?")
-        opened.connections.delete(name)
-    output.done(f"Connection {connection.name} is deleted.")
-
-
-def _assert_unused(name: str, exports: list[str], source: SourceView | None) -> None:
-    """Raise ConflictError, with all that uses a connection and what is to be deleted before it."""
-    from tidemill.errors import ConflictError
-    from tidemill.schedules import telling
-
-    said, first = [], []
-    if exports:
-        said.append(f"is used by {output.number(len(exports), 'export')}: {', '.join(exports)}")
-        first.append(telling.commands("export delete", exports))
-    if source is not None:
-        models = f"{output.number(len(source.models), 'model')}: {', '.join(source.models)}"
-        said.append(f"is a source of reverse ETL{f', with {models}' if source.models else ''}")
-        first += [telling.commands("model delete", source.models)] if source.models else []
-        first.append(telling.command("reverse-etl disable", name))
-    if said:
-        raise ConflictError(
-            "connection_in_use", f"The connection {name} {'; and it '.join(said)}.", hint=f"First: {', '.join(first)}"
-        )
+app.command(epilog="Example: tidemill connection delete warehouse --dry-run")(connection_use.delete)
 
 
 @app.command(epilog="Example: tidemill connection datasets warehouse")

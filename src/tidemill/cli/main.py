@@ -20,6 +20,7 @@ from tidemill.cli import (
     copies,
     dbt,
     destination,
+    egress,
     events,
     export,
     imports,
@@ -53,6 +54,7 @@ setup.register(app)
 serve.register(app)
 service.register(app)
 copies.register(app)
+egress.register(app)
 app.add_typer(local.app, name="local")
 app.add_typer(connection.app, name="connection")
 app.add_typer(events.app, name="events")

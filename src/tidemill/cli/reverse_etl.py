@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from tidemill.cli import asking, output, session, steps
+from tidemill.cli import asking, egress, output, session, steps
 
 if TYPE_CHECKING:
     from tidemill.reverse_etl.service import SourceView
@@ -151,3 +151,4 @@ def grants(
     for command in found.faster:
         output.say("# Not needed, but large results are read faster with it:")
         output.err.print(f"# {command}", markup=False)
+    egress.allow_list()

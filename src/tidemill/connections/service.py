@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import uuid
@@ -10,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from tidemill.bigquery import access, credentials, grants, names
+from tidemill.bigquery import access, credentials, grant_commands, grants, names
 from tidemill.bigquery.access_steps import Step
 from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
@@ -20,7 +21,7 @@ from tidemill.connections.spec import ConnectionSpec
 from tidemill.errors import ConfigError, TidemillError
 from tidemill.settings import Settings
 from tidemill.store import records
-from tidemill.store.connections import Connections
+from tidemill.store.connections import Connections, deleting
 from tidemill.store.secrets import Secrets
 
 #: How long it is asked where a dataset lies, for a connection that is saved in any case.
@@ -41,6 +42,9 @@ class Connection:
     connected_at: dt.datetime
     connected_by: str
     updated_at: dt.datetime
+    #: Since when, and by whom, it is being deleted: nothing new is begun on it.
+    deleting_at: dt.datetime | None
+    deleting_by: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +60,8 @@ class ConnectionService:
 
     def __init__(self, settings: Settings, connections: Connections, secrets: Secrets) -> None:
         self._settings, self._connections, self._secrets = settings, connections, secrets
+        #: Those that this process deletes: it alone may still sign in by them.
+        self._ending: set[uuid.UUID] = set()
 
     def draft(
         self,
@@ -108,8 +114,8 @@ class ConnectionService:
         return Draft(spec, tuple(notes))
 
     def changed(self, name: str, *, rename: str | None = None, **changes: Any) -> Draft:
-        """The saved connection with changes, checked but not saved."""
-        saved = self._connections.get(name)
+        """The saved connection with changes, checked but not saved. ConflictError if it is being deleted."""
+        saved = self._connections.usable(name)
         new_credential = {field: changes.pop(field) for field in ("key", "adc", "impersonate") if changes.get(field)}
         changes.pop("key", None), changes.pop("adc", None), changes.pop("impersonate", None)
         given = {field: value for field, value in changes.items() if value is not None}
@@ -183,15 +189,35 @@ class ConnectionService:
         return [_view(saved) for saved in self._connections.find(after=after, before=before, by=by)]
 
     def delete(self, name: str) -> None:
-        """Delete a connection and its credential; ConflictError while exports use it."""
+        """Delete a connection and its credential; ConflictError while anything uses it."""
         self._connections.delete(self._connections.get(name).id)
+
+    @contextlib.contextmanager
+    def ending(self, name: str, by: str) -> Iterator[None]:
+        """From now on nothing new is begun on a connection, also after this: it is being deleted. For the time of the
+        block this process still signs in by it, to end what is at work."""
+        saved = self._connections.get(name)
+        self._connections.mark(saved.id, by)
+        self._ending.add(saved.id)
+        try:
+            yield
+        finally:
+            self._ending.discard(saved.id)
 
     def client(self, saved: records.Connection, project: str | None = None) -> Client:
         """BigQuery, as a saved connection sees it."""
         return Client(self.auth(saved), project or saved.project, saved.location, policy=_policy(self._settings))
 
     def auth(self, saved: records.Connection) -> Auth:
-        """The credential of a saved connection."""
+        """The credential of a saved connection.
+
+        Raises
+        ------
+        ConflictError
+            It is being deleted, and not by this process.
+        """
+        if saved.deleting_at is not None and saved.id not in self._ending:
+            raise deleting(saved.name)
         return Auth(self._key(saved), saved.adc, saved.impersonate)
 
     def datasets(self, name: str) -> list[tuple[str, str]]:
@@ -238,6 +264,12 @@ class ConnectionService:
         return access.test(_auth(spec), spec.project, spec.dataset, spec.location, Use(use))
 
     @staticmethod
+    def allow_list(settings: Settings) -> list[str]:
+        """The commands that let requests of this installation through a perimeter of VPC Service Controls; none if it
+        is not said from where they come."""
+        return grant_commands.access_level(settings.egress_networks) if settings.egress_networks else []
+
+    @staticmethod
     def grants(project: str, dataset: str, account: str | None, use: str = Use.BATCH) -> list[str]:
         """The commands that give an account exactly what its exports need, and nothing else; see `grants.least`."""
         return grants.least(names.check_project(project), names.check_dataset(dataset), account, Use(use))
@@ -266,4 +298,6 @@ def _view(saved: records.Connection) -> Connection:
         connected_at=saved.connected_at,
         connected_by=saved.connected_by,
         updated_at=saved.updated_at,
+        deleting_at=saved.deleting_at,
+        deleting_by=saved.deleting_by,
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pydantic
 from pydantic import Field, SecretStr
+
+from tidemill.errors import ConfigError
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 
@@ -35,3 +39,23 @@ class ConnectionSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         """In a word, how it signs in."""
         own = "service account key" if self.key else "application default credentials"
         return f"impersonation by {own}" if self.impersonate else own
+
+
+def days(text: str) -> tuple[dt.datetime, dt.datetime]:
+    """The moments between which lie the days that a text names, as FROM..TO with both of them, or one; by the clock of
+    this machine. ConfigError if it names none."""
+    first, dots, last = (part.strip() for part in text.partition(".."))
+    try:
+        begin = dt.date.fromisoformat(first)
+        end = dt.date.fromisoformat(last) if dots else begin
+        bounds = begin, end + dt.timedelta(days=1)
+        moments = tuple(dt.datetime.combine(day, dt.time()).astimezone() for day in bounds)
+    except (ValueError, OverflowError):
+        raise _no_days(text) from None
+    if end < begin:
+        raise _no_days(text)
+    return moments[0], moments[1]
+
+
+def _no_days(text: str) -> ConfigError:
+    return ConfigError("days_invalid", f"{text!r} names no days.", hint="2026-01-01, or 2026-01-01..2026-01-31")

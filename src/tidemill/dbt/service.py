@@ -295,7 +295,7 @@ class DbtService:
         hidden = spec.secrets
         return {
             "name": spec.name,
-            "connection_id": self._connections.get(spec.connection).id if spec.connection else None,
+            "connection_id": self._connections.usable(spec.connection).id if spec.connection else None,
             "spec": spec.shown(),
             "secret": self._secrets.encrypt(json.dumps(hidden)) if hidden else None,
         }

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from tidemill import tracing
 from tidemill.bigquery import write_streams
 from tidemill.bigquery.client import Client
+from tidemill.bigquery.retry import Policy
 from tidemill.bigquery.write_streams import WriteStreams
 from tidemill.errors import ConflictError, NotFoundError, TidemillError
 from tidemill.exports import rejects, told
@@ -141,14 +142,18 @@ class Dispatch:
 
     def assert_abandoned(self, run: Run, export: Export) -> None:
         """Raise ConflictError if a living process moves the run: another one, or this one by another thread."""
-        dropped = run.worker == self._engine.worker and not self._watches.is_watched(run.id)
-        if run.worker and not dropped and not self._engine.bury(run.worker):
+        if not self.is_left(run):
             raise ConflictError(
                 "run_running",
                 f"Run {run.id.hex[:8]} of {export.name} is running, begun by {run.created_by} "
                 f"at {run.started_at:%H:%M:%S} UTC.",
                 hint=f"Wait for it, or stop it: tidemill export run cancel {run.id.hex[:8]}",
             )
+
+    def is_left(self, run: Run) -> bool:
+        """Whether no living process moves the run."""
+        dropped = run.worker == self._engine.worker and not self._watches.is_watched(run.id)
+        return not run.worker or dropped or self._engine.bury(run.worker)
 
     def _go_on(self, run: Run, report: Report) -> Run:
         """Another attempt. If a dead process left a workflow, that is recovered; else a new one is begun."""
@@ -201,8 +206,9 @@ class Dispatch:
         if last and last.status in {"failed", "cancelled"}:
             self.settle(last)
 
-    def settle(self, run: Run) -> None:
-        """See that of a run which nobody moves nothing is at work in BigQuery any more, and no file is left.
+    def settle(self, run: Run, within: float | None = None) -> None:
+        """See that of a run which nobody moves nothing is at work in BigQuery any more, and no file is left. `within`:
+        so many seconds BigQuery is asked, if not for as long as usual.
 
         Raises
         ------
@@ -217,6 +223,7 @@ class Dispatch:
         jobs = [work.job_id(f"{c.number:05d}") for c in self._runs.chunks(run.id) if c.status == "written"]
         jobs += [run.merge_job] if run.merge_job and run.rows_merged is None else []
         with self._watches.planning(work.export) as client:
+            client.policy = Policy(deadline=within) if within is not None else client.policy
             client.locate(work.export.dataset)
             for job in jobs:
                 client.settle(job, work.export.dataset, work.export.table_id)
@@ -239,6 +246,10 @@ class Dispatch:
     def cancel_abandoned(self, run: Run) -> None:
         """Cancel a run that nobody moves, and its BigQuery jobs."""
         self.settle(run)
+        self.note_cancelled(run)
+
+    def note_cancelled(self, run: Run) -> None:
+        """A run that nobody moves is cancelled; what of it is at work in BigQuery is settled by who calls this."""
         cancelled = TidemillError("cancelled", "The run was cancelled.", hint="")
         self._runs.fail(run.id, cancelled, cancelled=True, attempt=run.attempt)
 

@@ -8,6 +8,7 @@ from typing import Any
 from tidemill.exports import draft as drafts
 from tidemill.exports.assembly import Assembly
 from tidemill.exports.backfills import BackfillService
+from tidemill.exports.ending import Ending
 from tidemill.exports.erasure import Told
 from tidemill.exports.logs import Logs
 from tidemill.exports.runs import RunService
@@ -32,6 +33,8 @@ class ExportService:
         self.tables = TableService(made)
         self.logs = Logs(books.exports, books.runs, made.seeing.lines)
         self.schedules, self.scheduler, self.streaming = made.schedules, made.scheduler, made.streaming
+        #: For who deletes a connection.
+        self.ending = Ending(made)
         #: What workers do.
         self.queues: Sequence[Queue[Any]] = made.queues
 
@@ -43,9 +46,9 @@ class ExportService:
         ConfigError
             A field is wrong.
         ConflictError
-            The name, or the table, is taken by another export.
+            The name, or the table, is taken by another export; or the connection is being deleted.
         """
-        connection = self._connections.get(connection_name)
+        connection = self._connections.usable(connection_name)
         draft = drafts.new(self._made.parts.lake, connection, fields)
         made = draft.spec
         export = self._exports.add(

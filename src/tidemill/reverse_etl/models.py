@@ -81,7 +81,7 @@ class SourceModelService:
         """
         given = {field: value for field, value in fields.items() if value is not None}
         made = self._made(given)
-        opened = self._opened(made, self._books.connections.get(connection))
+        opened = self._opened(made, self._books.connections.usable(connection))
         found = self._look(opened)
         kept = made.model_copy(update={"key": found.key})
         saved = self._books.models.add(

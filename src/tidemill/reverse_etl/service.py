@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tidemill.bigquery.credentials import Auth
 from tidemill.reverse_etl.accounts import AccountService, AccountView, secret_field
 from tidemill.reverse_etl.drafts import mapping_of
+from tidemill.reverse_etl.ending import Ending
 from tidemill.reverse_etl.model_check import Inspection, Keys
 from tidemill.reverse_etl.models import Preview, SourceModelService, SourceModelView
 from tidemill.reverse_etl.plan.port import Planner
@@ -83,6 +84,7 @@ class ReverseEtl:
         self.models = SourceModelService(settings, books, self.sources)
         self.destinations = AccountService(books, secrets, self._http)
         parts = Parts(settings, books, secrets, locks, self.sources.client, self._planner, self._http, inward, book)
+        self._parts = parts
         self.syncs = SyncService(parts, self.models.columns)
         self.trials = Trials(parts, self.syncs)
         self.rejects = SyncRejectService(parts, self.syncs)
@@ -93,6 +95,10 @@ class ReverseEtl:
         from tidemill.reverse_etl.logs import SyncLogs
 
         return SyncLogs(self._books, self._lines())
+
+    def ending(self, bury: Callable[[str], bool]) -> Ending:
+        """For who deletes a connection. `bury`: whether a worker is dead, for who wants its work."""
+        return Ending(self._parts, bury)
 
     @contextlib.contextmanager
     def _http(self) -> Iterator[Http]:

@@ -64,9 +64,10 @@ class SourceService:
         ConfigError
             Something of it is wrong.
         ConflictError
-            It would be kept elsewhere what was delivered, and syncs have delivered something.
+            It would be kept elsewhere what was delivered, and syncs have delivered something; or the connection is
+            being deleted.
         """
-        connection = self._books.connections.get(name)
+        connection = self._books.connections.usable(name)
         made = self._spec(connection, fields)
         state = None if made.access is Access.READ_ONLY else made.state_dataset
         self._assert_state_stays(connection, state)

@@ -11,6 +11,7 @@ from tidemill.destinations import registry
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
 from tidemill.reverse_etl import drafts, due, judging, write_back
 from tidemill.reverse_etl import mapping as mappings
+from tidemill.reverse_etl.ending import left
 from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.spec import ModelSpec, SyncSpec
 from tidemill.reverse_etl.views import RunView, SyncView, TroubleView
@@ -280,8 +281,7 @@ class SyncService:
                 with self.parts.client(connection, found) as client:
                     self.parts.planner(client, found, sync).remove()
             except TidemillError as error:  # its credential may be gone, and it is to go all the same
-                where = f"the table state_{sync.id.hex}" if found.state_dataset else f"the files syncs/{sync.id.hex}"
-                remark = f"What it has delivered is still in {where}: {error.message}"
+                remark = left(found, sync, error)
             self._books.syncs.delete(sync.id)
             return remark
 

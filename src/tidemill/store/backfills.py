@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from tidemill.errors import ConflictError, NotFoundError
+from tidemill.store import connections
 from tidemill.store.database import Database
 from tidemill.store.records import Backfill
 from tidemill.store.tables import UNFINISHED, runs
@@ -28,11 +29,12 @@ class Backfills:
         Raises
         ------
         ConflictError
-            The export has one that is not finished.
+            The export has one that is not finished; or its connection is being deleted.
         """
         values = {"id": uuid.uuid4(), "export_id": export_id, "status": "running", "parallel": parallel, **fields}
         try:
             with self._database.begin() as connection:
+                connections.assert_kept(connection, connections.of_export(export_id))
                 row = connection.execute(sa.insert(table).values(**values).returning(*table.c)).one()
                 made = Backfill(**row._mapping)
                 _queue(connection, made)
@@ -73,12 +75,13 @@ class Backfills:
         Raises
         ------
         ConflictError
-            Somebody else took it meanwhile.
+            Somebody else took it meanwhile; or its connection is being deleted.
         """
         same = (table.c.status == backfill.status) & table.c.worker.is_not_distinct_from(backfill.worker)
         taken = {"status": "running", "worker": worker, "parallel": parallel, "finished_at": None}
         change = sa.update(table).where(table.c.id == backfill.id, same).values(**taken)
         with self._database.begin() as connection:
+            connections.assert_kept(connection, connections.of_export(backfill.export_id))
             row = connection.execute(change.returning(*table.c)).first()
             if row is None:
                 hint = "Wait, or pause it."

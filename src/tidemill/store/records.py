@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Connection:
-    """A saved connection. `key` is the encrypted service account key."""
+    """A saved connection. `key` is the encrypted service account key; `deleting_at`: since when it is being deleted."""
 
     id: uuid.UUID
     name: str
@@ -24,6 +24,8 @@ class Connection:
     connected_at: dt.datetime
     connected_by: str
     updated_at: dt.datetime
+    deleting_at: dt.datetime | None = None
+    deleting_by: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
-from tidemill.store import totals
+from tidemill.store import connections, totals
 from tidemill.store.attempts import own
 from tidemill.store.commits import FRESH, Commits, with_layout
 from tidemill.store.database import Database
@@ -37,7 +37,7 @@ class Runs:
             If the export is gone.
         ConflictError
             If a run of the export is running, or failed and is to be finished first; or one exported the range
-            meanwhile.
+            meanwhile; or its connection is being deleted.
         """
         try:
             with self._database.begin() as connection:
@@ -46,6 +46,7 @@ class Runs:
                 )
                 if position is None:
                     raise NotFoundError("export_unknown", "The export was deleted.", hint="tidemill export list")
+                connections.assert_kept(connection, connections.of_export(export_id))
                 if run.get("backfill_id") is None:
                     _assert_next(connection, export_id, run, position)
                 else:
@@ -68,7 +69,7 @@ class Runs:
         ------
         ConflictError
             If the run is completed, is at another attempt by now, or its range is exported already; or its backfill
-            was cancelled.
+            was cancelled, or its connection is being deleted.
         """
         change = (
             sa.update(runs)
@@ -95,6 +96,8 @@ class Runs:
         )
         try:
             with self._database.begin() as connection:
+                owner = sa.select(runs.c.export_id).where(runs.c.id == run_id).scalar_subquery()
+                connections.assert_kept(connection, connections.of_export(owner))
                 backfill = connection.scalar(sa.select(runs.c.backfill_id).where(runs.c.id == run_id))
                 if backfill is not None:
                     _assert_wanted(connection, backfill)
@@ -163,6 +166,12 @@ class Runs:
     def running(self, export_id: uuid.UUID) -> list[Run]:
         """The runs of an export that are running, or were when their process died; those of backfills, too."""
         return self._these(runs.c.export_id == export_id, runs.c.status == "running")
+
+    def left(self, export_id: uuid.UUID) -> list[Run]:
+        """The runs of an export of which a job may be at work in BigQuery, though they are over: see `merging`."""
+        lately = sa.func.coalesce(runs.c.started_at, runs.c.created_at) > sa.func.now() - dt.timedelta(days=2)
+        begun = (runs.c.status.in_(("failed", "cancelled")), runs.c.layout.is_not(None))
+        return self._these(runs.c.export_id == export_id, *begun, lately)
 
     def merging(self, export_id: uuid.UUID) -> list[Run]:
         """The runs of an export whose MERGE may be at work in BigQuery, whatever became of the run.

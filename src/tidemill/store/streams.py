@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConflictError, NotFoundError
-from tidemill.store import locks, totals, troubles
+from tidemill.store import connections, locks, totals, troubles
 from tidemill.store.database import Database
 from tidemill.store.loads import insert_rejects
 from tidemill.store.records import Chunk, Stream
@@ -103,13 +103,13 @@ class Streams:
         ------
         StreamHeldError
             Somebody needs the table to be still, or did so since the stream was claimed or last asked about: what was
-            read before is to be read again.
+            read before is to be read again. Or its connection is being deleted.
         """
         position = _position(stream)
         with self._database.begin() as connection:
             self._own(connection, stream)
             quiets = sa.select(streams.c.quiets).where(streams.c.export_id == stream.export_id)
-            if not _is_free(connection, stream.export_id) or connection.scalar(quiets) != stream.quiets:
+            if _is_held(connection, stream.export_id) or connection.scalar(quiets) != stream.quiets:
                 raise StreamHeldError
             last = connection.scalar(sa.select(sa.func.max(runs.c.number)).where(runs.c.export_id == stream.export_id))
             values = {"id": uuid.uuid4(), "export_id": stream.export_id, "number": (last or 0) + 1, "mode": "stream"}
@@ -182,9 +182,9 @@ class Streams:
             connection.execute(change.values(quiets=streams.c.quiets + 1))
 
     def held(self, export_id: uuid.UUID) -> bool:
-        """Whether somebody has the lock of `quiet`: nothing new is to be sent."""
+        """Whether nothing new is to be sent: somebody has the lock of `quiet`, or the connection is being deleted."""
         with self._database.begin() as connection:
-            return not _is_free(connection, export_id)
+            return _is_held(connection, export_id)
 
     def asked(self, stream: Stream) -> Stream:
         """The stream, with how often somebody needed quiet by now. To be asked before rows are read."""
@@ -228,6 +228,12 @@ def moving(export_id: uuid.UUID) -> str:
 def quiet(export_id: uuid.UUID) -> str:
     """The lock of who needs the table to be still. It is gone with its holder."""
     return f"quiet:{export_id}"
+
+
+def _is_held(connection: sa.Connection, export_id: uuid.UUID) -> bool:
+    """Whether nothing new is to be sent."""
+    marked = connections.is_marked(connection, connections.of_export(export_id))
+    return marked or not _is_free(connection, export_id)
 
 
 def _is_free(connection: sa.Connection, export_id: uuid.UUID) -> bool:

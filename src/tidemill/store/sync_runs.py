@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.dialects.postgresql import Range
 
 from tidemill.errors import ConflictError, NotFoundError
-from tidemill.store import sync_totals
+from tidemill.store import connections, sync_totals
 from tidemill.store.database import Database
 from tidemill.store.records_sync import SyncRun
 from tidemill.store.tables_sync import sync_calls as calls
@@ -51,7 +51,7 @@ class SyncRuns:
         Raises
         ------
         ConflictError
-            One of the sync is running.
+            One of the sync is running; or its connection is being deleted.
         """
         last = sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0)).where(table.c.sync_id == sync_id)
         values = {"id": uuid.uuid4(), "sync_id": sync_id, "status": "running", "step": "plan", "spec": spec}
@@ -59,6 +59,7 @@ class SyncRuns:
         statement = sa.insert(table).values(**values, began_by=by, number=number).returning(*table.c)
         try:
             with self._database.begin() as connection:
+                connections.assert_kept(connection, connections.of_sync(sync_id))
                 return SyncRun(**connection.execute(statement).one()._mapping)
         except exc.IntegrityError:
             raise ConflictError(

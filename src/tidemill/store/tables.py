@@ -32,6 +32,8 @@ connections = sa.Table(
     sa.Column("connected_at", MOMENT, nullable=False, server_default=NOW),
     sa.Column("connected_by", sa.Text, nullable=False),
     sa.Column("updated_at", MOMENT, nullable=False, server_default=NOW),
+    sa.Column("deleting_at", MOMENT),  # since then nothing new is begun on it
+    sa.Column("deleting_by", sa.Text),
 )
 sa.Index("connections_name", sa.func.lower(connections.c.name), unique=True)
 

@@ -28,3 +28,15 @@ def test_where_nobody_can_answer_it_is_told_how_to_go_without(
     with pytest.raises(ConfigError, match=r"Delete it\?") as caught:
         asking.confirm("Delete it?")
     assert "--yes" in caught.value.hint
+
+
+def test_what_takes_much_with_it_is_confirmed_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(" WAREHOUSE \n"))
+    asking.confirm_name("Type the name", "warehouse")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    with pytest.raises(ConfigError, match="nothing is done"):
+        asking.confirm_name("Type the name", "warehouse")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    with pytest.raises(ConfigError) as caught:
+        asking.confirm_name("Type the name", "warehouse")
+    assert "--yes" in caught.value.hint

@@ -185,6 +185,17 @@ class Streaming:
             self._streams.count_quiet(export.id)
             yield
 
+    def is_at_work(self, export: Export) -> bool:
+        """Whether somebody has the stream of an export, and is in the middle of something."""
+        stream = self._streams.get(export.id)
+        return stream is not None and stream.run_id is not None and self.is_moved(export)
+
+    def cut_off(self, export: Export) -> None:
+        """Whoever has the stream may record nothing of it any more, nor is taken what is on its way: for one that gives
+        no sign of life."""
+        self._streams.claim(export.id)
+        self._end_write_stream(export)
+
     def _end_write_stream(self, export: Export) -> None:
         """Nothing that is on its way still gets in, if BigQuery can be told so."""
         stream = self._streams.get(export.id)
