@@ -110,9 +110,9 @@ def test_a_connection_becomes_a_source_and_is_none_any_more(connected: Installat
     assert _added(connected, tmp_path / "people.sql").returncode == 0
     edited = connected.run("connection", "edit", CONNECTION, "--dataset", connected.dataset, "--no-test")
     assert "tidemill reverse-etl test warehouse" in edited.stderr
-    kept = connected.run("connection", "delete", CONNECTION, "--yes")
-    assert kept.returncode == 5
-    assert "is a source of reverse ETL, with 1 model: people" in kept.stderr
+    kept = connected.run("connection", "delete", CONNECTION)
+    assert kept.returncode == 2
+    assert "people" in kept.stdout
     assert connected.run("reverse-etl", "disable", CONNECTION, "--yes").returncode == 5
     assert connected.run("model", "delete", "people", "--yes").returncode == 0
     disabled = connected.run("reverse-etl", "disable", CONNECTION, "--yes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.contract.api import Asked
+from tests.dbt_syncs import SHOP, Shop
 from tests.installation import CONNECTION, Installation, kill_when, write_events
 from tests.kill_syncs import ALLOWED, Many
 from tests.schedules import NAME, load, make, now, queue
@@ -354,6 +356,47 @@ def test_what_is_made_at_the_last_moment_goes_too(
     monkeypatch.setattr(exports_ending.Ending, "delete", late)
     delete(app)
     assert is_gone(app)
+
+
+def test_a_dbt_project_goes_too_unless_models_of_others_are_made_of_it(
+    installation: Installation, app: App, shop: Shop
+) -> None:
+    """It is read by the connection, and so is one of its models."""
+    assert shop.folder
+    key = json.dumps(installation.local.key("other"))
+    app.connections.add(app.connections.draft(name=OTHER, dataset=installation.dataset, key=key), by="tester")
+    app.dbt.add({"name": "read", "folder": str(shop.folder), "connection": OTHER}, by="tester")
+    app.reverse_etl.models.add(CONNECTION, app.dbt_models.fields("read/people", {"name": "mine"}), by="tester")
+    with pytest.raises(ConflictError, match="models of others are made of it: mine") as refused:
+        app.connection_users.delete(OTHER, by="ana", say=lambda _: None, wait_seconds=9)
+    assert refused.value.code == "dbt_project_in_use"
+    assert app.connections.get(OTHER).deleting_at is None
+    app.reverse_etl.models.delete("mine")
+    deleted = app.connection_users.delete(OTHER, by="ana", say=lambda _: None, wait_seconds=9)
+    assert deleted.uses == (Use("dbt project", "read", ()),)
+    assert [project.name for project in app.dbt.find()] == [SHOP]
+
+
+@pytest.mark.torture
+def test_a_process_that_is_frozen_is_cut_off(installation: Installation, app: App, tmp_path: Path) -> None:
+    """After a minute and a quarter. When it wakes, it does nothing any more."""
+    installation.connect(app)
+    uuids = load(app, tmp_path, 40)
+    make(app, table="events")
+    app.exports.run(NAME, by="tester")
+    installation.local.set_faults(SLOW)
+    process = installation.start("export", "run", "again", app.exports.runs.find(NAME, limit=1)[0].short_id)
+    eventually(installation.merging, "its MERGE is at work")
+    process.send_signal(signal.SIGSTOP)
+    assert delete(app, seconds=200.0).remarks == ()
+    assert is_gone(app)
+    assert jobs(installation) == []
+    installation.local.set_faults([])
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=60)
+    assert process.returncode not in {0, -signal.SIGKILL}
+    assert jobs(installation) == []
+    assert installation.uuids() == uuids
 
 
 def test_two_who_delete_it_are_not_in_each_others_way(installation: Installation, app: App) -> None:

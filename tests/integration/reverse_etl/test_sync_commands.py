@@ -126,13 +126,3 @@ def test_a_run_that_had_nothing_to_do_says_so_and_names_no_numbers(
     shown = said(installation, "sync", "run", "show", NAME)
     assert "no table of the model has changed" in shown
     assert "extracted" not in shown
-
-
-def test_what_is_in_use_is_told_with_all_that_uses_it(
-    installation: Installation, app: App, people: People, crm: Crm
-) -> None:
-    prepare(app, installation, people, crm)
-    app.exports.create("warehouse", {"name": "daily", "model": "events"}, by="tester")
-    told = said(installation, "connection", "delete", "warehouse", code=5)
-    for word in ("1 export: daily", "source of reverse ETL", "tidemill export delete daily", "reverse-etl disable"):
-        assert word in told
