@@ -218,6 +218,26 @@ def test_a_stream_ends(installation: Installation, app: App, tmp_path: Path) -> 
     assert installation.uuids() == wanted
 
 
+def test_a_stream_whose_process_is_frozen_is_cut_off(installation: Installation, app: App, tmp_path: Path) -> None:
+    """When it wakes, it ends, and sends nothing."""
+    wanted = write_events(tmp_path / "a.jsonl", 200)
+    app.events.load(str(tmp_path / "a.jsonl"))
+    installation.connect(app)
+    make_stream(app)
+    process = installation.start("export", "stream", STREAM)
+    eventually(lambda: not app.exports.get(STREAM).waiting_rows, "all is in the table")
+    process.send_signal(signal.SIGSTOP)
+    said: list[str] = []
+    assert delete(app, said.append, seconds=1.0).remarks == ()
+    assert f"stream {STREAM}" in said[0]
+    assert is_gone(app)
+    load(app, tmp_path, 20, first=500)
+    process.send_signal(signal.SIGCONT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode in {4, 5}, told
+    assert installation.uuids() == wanted
+
+
 class Stuck(Crm):
     """A server that answers nobody from the second request on, until it is told to."""
 
