@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tidemill.connections.service import ConnectionService
     from tidemill.copies.service import Copies
     from tidemill.dbt.service import DbtService
+    from tidemill.dbt.webhooks import Webhooks
     from tidemill.dbt_models import DbtModels
     from tidemill.events.identity.service import IdentityService
     from tidemill.events.service import EventService
@@ -230,6 +231,21 @@ class App(Foundation):
             lambda connection, bucket, name: stored.read(self.connections.client(connection), bucket, name),
         )
 
+    @part
+    def dbt_webhooks(self) -> Webhooks:
+        """What dbt Cloud tells of its runs. It takes little memory, and is asked by who is not known yet."""
+        from tidemill.dbt.webhooks import Webhooks
+        from tidemill.store.dbt_cloud_runs import DbtCloudRuns
+        from tidemill.store.dbt_projects import DbtProjects
+
+        return Webhooks(self.settings, DbtProjects(self.database), DbtCloudRuns(self.database), self.secrets)
+
+    def any_cloud_run_due(self) -> bool:
+        """Whether there is a run of dbt Cloud about which nothing was done yet."""
+        from tidemill.store.dbt_cloud_runs import DbtCloudRuns
+
+        return DbtCloudRuns(self.database).any_due()
+
     def any_dbt_due(self) -> bool:
         """Whether a dbt project is to be read anew. Who asks does not open what reads it."""
         from tidemill.store.dbt_projects import DbtProjects
@@ -241,7 +257,7 @@ class App(Foundation):
         """Source models of dbt projects."""
         from tidemill.dbt_models import DbtModels
 
-        return DbtModels(self.dbt, self._sync_books, self.sync_triggers)
+        return DbtModels(self.dbt, self.dbt_webhooks, self._sync_books, self.sync_triggers)
 
     @part
     def sync_triggers(self) -> TriggerService:

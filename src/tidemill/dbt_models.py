@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,8 @@ from tidemill.dbt.changes import Change, Use
 from tidemill.dbt.manifest import Model
 from tidemill.dbt.runs import DbtRun
 from tidemill.dbt.service import DbtService
-from tidemill.errors import AccessError, ConfigError, ConflictError, TidemillError
+from tidemill.dbt.webhooks import Webhooks
+from tidemill.errors import AccessError, ConfigError, ConflictError, NotFoundError, TidemillError
 from tidemill.reverse_etl import alarms, mapping
 from tidemill.reverse_etl.service import ReverseEtl
 from tidemill.reverse_etl.spec import SyncSpec
@@ -22,6 +24,11 @@ from tidemill.store.sync_books import SyncBooks
 
 #: Who pauses syncs.
 BY = "dbt"
+_log = logging.getLogger(__name__)
+#: What fails by a bug of ours is not tried for ever.
+_MOST_TRIES = 6
+#: Nothing is known to have failed.
+_ANYTHING = DbtRun(frozenset(), frozenset())
 
 
 class DbtConsumers:
@@ -95,8 +102,8 @@ class AfterRun:
 class DbtModels:
     """Source models of dbt projects."""
 
-    def __init__(self, projects: DbtService, books: SyncBooks, triggers: TriggerService) -> None:
-        self._projects, self._books, self._triggers = projects, books, triggers
+    def __init__(self, projects: DbtService, webhooks: Webhooks, books: SyncBooks, triggers: TriggerService) -> None:
+        self._projects, self._webhooks, self._books, self._triggers = projects, webhooks, books, triggers
 
     def after(self, text: bytes, *, what: str, project: str | None, by: str) -> list[AfterRun]:
         """Have the syncs run whose models a run of dbt has built, and whose tests hold. `text`: its run_results.json;
@@ -109,12 +116,39 @@ class DbtModels:
         NotFoundError
             There is no such project.
         """
-        run = runs.read(text, what=what)
+        return self._after_run(runs.read(text, what=what), project, by)
+
+    def after_cloud(self) -> bool:
+        """Have the syncs run whose models a run of dbt Cloud has built, that a webhook has told of; whether there was
+        one. If it is not known what it built, all syncs of the project do: those of tables that have not changed end
+        at once."""
+        taken = self._webhooks.take()
+        if taken is None:
+            return False
+        try:
+            results = self._webhooks.results(taken)
+            if results is not None:
+                name = self._webhooks.project(taken)
+                found = self._after_run(results.run, name, f"dbt Cloud, run {taken.run}")
+                self._webhooks.finish(taken, [dataclasses.asdict(one) for one in found], results.note)
+        except NotFoundError:  # the project, or a sync, was deleted meanwhile
+            _log.info("run %s of dbt Cloud: what it is about was deleted meanwhile", taken.run)
+        except Exception as error:  # noqa: BLE001 - what else is due goes on; this is seen to again after a while
+            if isinstance(error, TidemillError):
+                _log.warning("run %s of dbt Cloud cannot be seen to now: %s", taken.run, error)
+                return True
+            _log.exception("run %s of dbt Cloud cannot be seen to", taken.run)
+            if taken.tries >= _MOST_TRIES:
+                self._webhooks.finish(taken, [], "Seeing to it failed; the server's log says why.")
+        return True
+
+    def _after_run(self, run: DbtRun | None, project: str | None, by: str) -> list[AfterRun]:
+        """`run`: None if it is not known what was built; so it may be everything."""
         return [
-            self._after(run, known.models.get(_unique_id(model)), model, sync, by)
+            self._after(run or _ANYTHING, known.models.get(_unique_id(model)), model, sync, by)
             for project_id, known in self._projects.known(project)
             for model in self._books.models.of_dbt(project_id)
-            if _unique_id(model) in run.built | run.failed
+            if run is None or _unique_id(model) in run.built | run.failed
             for sync in self._books.syncs.of_model(model.id)
         ]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 #: How often old runs and lines are deleted; the first time not at once, for a server begins with other things.
 _PRUNES_EVERY_SECONDS, _FIRST_SECONDS = 600.0, 60.0
-#: How often is looked for a dbt project that is due.
+#: How often is looked for a dbt project, or a run of dbt Cloud, that is due.
 _READS_EVERY_SECONDS = 20.0
 #: How often the backlog is measured: for at most so much of the time of a core.
 _MEASURES_EVERY_SECONDS, _MEASURES_AT_MOST = 15.0, 0.01
@@ -37,9 +37,11 @@ def keep_pruning(app: App, stopping: threading.Event, first: float = _FIRST_SECO
 
 
 def keep_reading(app: App, stopping: threading.Event) -> None:
-    """Read dbt projects anew, when they are due."""
+    """Trigger syncs after runs of dbt Cloud, and read dbt projects anew, when they are due."""
     while not stopping.wait(_READS_EVERY_SECONDS):
         try:
+            while app.any_cloud_run_due() and not stopping.is_set() and app.dbt_models.after_cloud():
+                continue
             while app.any_dbt_due() and not stopping.is_set() and app.dbt.refresh_due():
                 continue
         except TidemillError:

@@ -14,7 +14,7 @@ from tidemill.cli import asking, files, output, session
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tidemill.dbt.service import Change, Model, ProjectView, Report
+    from tidemill.dbt.service import Change, CloudRun, Model, ProjectView, Report
 
 app = typer.Typer(
     no_args_is_help=True, help="dbt projects: their models as sources of syncs, and what a change of them would break."
@@ -25,8 +25,10 @@ _PARSE = "dbt parse writes a manifest, dbt docs generate a catalog: --manifest, 
 #: Characters of a description in a table.
 _MOST_SHOWN = 60
 #: Options that are taken as they are given, and those that may be paths.
-_PLAIN = ("git", "branch", "subfolder", "host_key", "connection", "dataset")
+_PLAIN = ("git", "branch", "subfolder", "host_key", "cloud_host", "connection", "dataset")
 _PATHS = ("folder", "manifest", "catalog")
+_SECRETS = ("token", "ssh_key", "webhook_secret", "cloud_token")
+_OF_CLOUD = ("webhook_secret", "cloud_host", "cloud_token")
 _NAME = typer.Argument(help="Name of the project.")
 _FOLDER = typer.Option(None, help="Folder on this machine, with target/manifest.json, or which dbt can parse.")
 _GIT = typer.Option(None, help="Git repository: https://…, ssh://… or git@host:path.")
@@ -37,6 +39,9 @@ _SUBFOLDER = typer.Option(None, help="Where in the repository the project is.")
 _TOKEN = typer.Option(None, help="File with a token for an https:// repository or manifest, or - for standard input.")
 _SSH_KEY = typer.Option(None, help="File with a private key for an ssh:// repository.")
 _HOST_KEY = typer.Option(None, help="Public key of the SSH server, as a line of known_hosts.")
+_WEBHOOK = typer.Option(None, help="File with the secret of a webhook of dbt Cloud, or - for standard input.")
+_CLOUD_HOST = typer.Option(None, help="Host of dbt Cloud that is asked what a run has built: ab123.us1.dbt.com.")
+_CLOUD_TOKEN = typer.Option(None, help="File with a token of dbt Cloud that may read runs.")
 _CONNECTION = typer.Option(None, help="Connection that reads gs://; where dbt parse believes models are built.")
 _DATASET = typer.Option(None, help="Dataset of dbt's target, if dbt parse must run and it is not the connection's.")
 _VARIABLES = typer.Option(None, help="Variables for dbt parse, as a JSON object.")
@@ -64,6 +69,9 @@ def add(
     token_file: str = _TOKEN,
     ssh_key_file: str = _SSH_KEY,
     host_key: str = _HOST_KEY,
+    webhook_secret_file: str = _WEBHOOK,
+    cloud_host: str = _CLOUD_HOST,
+    cloud_token_file: str = _CLOUD_TOKEN,
     connection: str = _CONNECTION,
     dataset: str = _DATASET,
     variables: str = _VARIABLES,
@@ -90,15 +98,20 @@ def edit(
     token_file: str = _TOKEN,
     ssh_key_file: str = _SSH_KEY,
     host_key: str = _HOST_KEY,
+    webhook_secret_file: str = _WEBHOOK,
+    cloud_host: str = _CLOUD_HOST,
+    cloud_token_file: str = _CLOUD_TOKEN,
     connection: str = _CONNECTION,
     dataset: str = _DATASET,
     variables: str = _VARIABLES,
     refresh: str = typer.Option(None, help="Read it anew so often: 15m, 1h, 1d; or never."),
+    no_cloud: bool = typer.Option(False, "--no-cloud", help="Listen to dbt Cloud no more, and forget its secrets."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Change a dbt project. What is not named stays as it is; it is read anew if it is elsewhere now."""
     never = refresh == "never"
     fields = _fields({**locals(), "refresh": None if never else refresh})
+    fields |= dict.fromkeys(_OF_CLOUD) if no_cloud else {}
     fields |= ({"name": rename} if rename is not None else {}) | ({"refresh": None} if never else {})
     with session.app() as opened:
         changed = opened.dbt.edit(name, fields)
@@ -112,10 +125,9 @@ def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
     from tidemill.schedules import calendar
 
     found = {name: given[name] for name in _PLAIN} | {name: _absolute(given[name]) for name in _PATHS}
-    if token := given["token_file"]:
-        found["token"] = secret.named(token, option="--token-file")
-    if key := given["ssh_key_file"]:
-        found["ssh_key"] = secret.named(key, option="--ssh-key-file")
+    for field in _SECRETS:
+        if file := given[f"{field}_file"]:
+            found[field] = secret.named(file, option=f"--{field.replace('_', '-')}-file")
     if given["refresh"]:
         found["refresh"] = calendar.parse_seconds(given["refresh"]) // 60
     if given["variables"] is not None:
@@ -301,6 +313,35 @@ def _report(found: Report, format_: Format, subfolder: str) -> None:
         Format.MARKDOWN: found.as_markdown,
     }[format_]()
     typer.echo(written)
+
+
+@app.command(epilog="Example: tidemill dbt runs shop")
+def runs(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
+    """List the last runs of dbt Cloud that a webhook told of, with the syncs that they triggered."""
+    with session.app() as opened:
+        found = opened.dbt_webhooks.told(name)
+    if as_json:
+        output.print_json([_told(run) for run in found])
+        return
+    rows = [(run.told_at, run.run, run.job, run.status, _triggered(run), _noted(run)) for run in found]
+    empty = f"No webhook has told of a run yet. Give its secret: tidemill dbt edit {name} --webhook-secret-file FILE"
+    output.print_table(("TOLD", "RUN", "JOB", "STATUS", "SYNCS", "NOTE"), rows, empty=empty)
+
+
+def _told(run: CloudRun) -> dict[str, Any]:
+    about = {name: getattr(run, name) for name in ("told_at", "account", "run", "job", "status", "syncs", "note")}
+    return {**about, "is_done": run.next_at is None}
+
+
+def _triggered(run: CloudRun) -> str:
+    return ", ".join(f"{one['sync']} (run {one['number']})" for one in run.syncs if one["number"])
+
+
+def _noted(run: CloudRun) -> str:
+    """Why something was not done."""
+    kept = [f"{one['sync']}: {one['reason']}" for one in run.syncs if not one["number"]]
+    waits = ["It is seen to within a minute."] if run.next_at is not None and not run.note else []
+    return " ".join([*([run.note] if run.note else []), *waits, *kept])
 
 
 @app.command(epilog="Example: tidemill dbt delete shop --yes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import msgspec
 
@@ -26,10 +27,11 @@ class _RunResults(msgspec.Struct):
 @dataclasses.dataclass(frozen=True)
 class DbtRun:
     """`built`: unique ids of models, seeds and snapshots; `failed`: of those that were not built, and of tests that do
-    not hold."""
+    not hold; `held`: of tests that do."""
 
     built: frozenset[str]
     failed: frozenset[str]
+    held: frozenset[str] = frozenset()
 
 
 def read(text: bytes, *, what: str = "run_results.json") -> DbtRun:
@@ -47,13 +49,25 @@ def read(text: bytes, *, what: str = "run_results.json") -> DbtRun:
         raise ConfigError("run_results_invalid", f"{what} cannot be read: {error}", hint=hint) from None
     if "/run-results/" not in found.metadata.dbt_schema_version:
         raise ConfigError("run_results_invalid", f"{what} is no run_results.json of dbt.", hint=hint)
-    built, failed = set(), set()
+    built: set[str] = set()
+    failed: set[str] = set()
+    held: set[str] = set()
     for result in found.results or ():
         if result.unique_id.startswith(("test.", "unit_test.")):
-            if result.status not in _HOLDS:
-                failed.add(result.unique_id)
+            (held if result.status in _HOLDS else failed).add(result.unique_id)
         elif result.status in _BUILT:
             built.add(result.unique_id)
         else:
             failed.add(result.unique_id)
-    return DbtRun(frozenset(built), frozenset(failed - built))
+    return DbtRun(frozenset(built), frozenset(failed - built), frozenset(held))
+
+
+def joined(steps: Iterable[DbtRun]) -> DbtRun:
+    """What several did, one after the other: of what two did, the later counts. A model that could not be built first,
+    and then could, is built."""
+    built: set[str] = set()
+    failed: set[str] = set()
+    for step in steps:
+        built = (built - step.failed) | step.built
+        failed = (failed - step.built - step.held) | step.failed
+    return DbtRun(frozenset(built), frozenset(failed))

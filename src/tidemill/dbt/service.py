@@ -28,18 +28,20 @@ from tidemill.outbound.client import Http
 from tidemill.outbound.guard import Guard
 from tidemill.settings import Settings
 from tidemill.store.connections import Connections
+from tidemill.store.dbt_cloud_runs import CloudRun
 from tidemill.store.dbt_projects import DbtProject, DbtProjects
 from tidemill.store.records import Connection
 from tidemill.store.secrets import Secrets
 
-__all__ = ["Change", "DbtService", "Model", "ProjectView", "Refreshed", "Report", "Server", "read_in_use"]
+__all__ = ["Change", "CloudRun", "DbtService", "Model", "ProjectView", "Refreshed", "Report", "Server", "read_in_use"]
 
 _log = logging.getLogger(__name__)
 #: What belongs to the place where a project was: a credential is not sent to another one.
 _OF_PLACE = ("folder", "git", "manifest", "catalog", "branch", "host_key", "ssh_key", "token")
 _BUG = ConfigError("bug", "Reading it failed; the server's log says why.", hint="Please report it.")
+_OF_CLOUD = frozenset({"webhook_secret", "cloud_host", "cloud_token"})
 #: Fields that say where a project is: it is read anew when one is changed.
-_PLACE = frozenset(ProjectSpec.model_fields) - {"name", "refresh"}
+_PLACE = frozenset(ProjectSpec.model_fields) - {"name", "refresh"} - _OF_CLOUD
 
 
 class Consumers(Protocol):
@@ -131,6 +133,8 @@ class DbtService:
         before = self._spec(saved).model_dump()
         if {"folder", "git", "manifest"} & set(fields):
             before |= dict.fromkeys(_OF_PLACE) | {"subfolder": ""}
+        if "cloud_host" in fields:
+            before |= {"cloud_token": None}
         spec = specs.make({key: value for key, value in {**before, **fields}.items() if value is not None})
         if spec.name.lower() != saved.name.lower():
             self._projects.assert_free(spec.name)

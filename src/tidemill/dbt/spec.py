@@ -14,6 +14,9 @@ NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 #: A branch or a tag, as `git check-ref-format` has them, without what would be read as an option.
 _BRANCH = r"^[A-Za-z0-9_][A-Za-z0-9_./\-]{0,199}$"
 
+#: A host, of which https is spoken; or the beginning of an address.
+_HOST = r"^(?:https?://)?[A-Za-z0-9.\-]{1,253}(?::[0-9]{1,5})?$"
+
 
 class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Where a dbt project is: a folder, a Git repository, or a manifest that something else has written."""
@@ -28,6 +31,11 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     host_key: str | None = Field(default=None, description="Public key of the SSH server, as in known_hosts.")
     token: SecretStr | None = Field(default=None, description="Token for an https:// repository or manifest.")
     ssh_key: SecretStr | None = Field(default=None, description="Private key for an ssh:// repository.")
+    webhook_secret: SecretStr | None = Field(
+        default=None, min_length=16, max_length=1_000, description="Secret by which a webhook of dbt Cloud is signed."
+    )
+    cloud_host: str | None = Field(default=None, pattern=_HOST, description="Host of dbt Cloud: ab123.us1.dbt.com.")
+    cloud_token: SecretStr | None = Field(default=None, description="Token that may read runs of dbt Cloud.")
     connection: str | None = Field(default=None, description="Connection whose models they are, and that reads gs://.")
     dataset: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9_]{1,1024}$", description="Dataset of dbt's target, if dbt parse must run."
@@ -52,6 +60,12 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
             raise ConfigError("dbt_place", f"--{option} is about a Git repository.", hint="Give --git, too.")
         if ".." in self.subfolder.split("/") or self.subfolder.startswith("/"):
             raise ConfigError("dbt_place", "--subfolder leads out of the repository.", hint="Name a folder in it.")
+        if (self.cloud_host is None) != (self.cloud_token is None):
+            raise ConfigError(
+                "dbt_cloud",
+                "What a run of dbt Cloud did is asked of its host, with a token: both are needed.",
+                hint="Give --cloud-host and --cloud-token-file.",
+            )
         for place in (self.manifest, self.catalog):
             if place and place.startswith("gs://") and not self.connection:
                 raise ConfigError(
@@ -65,11 +79,12 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     def secrets(self) -> dict[str, str]:
         """What may not be shown, by name."""
         given = {"token": self.token, "ssh_key": self.ssh_key}
+        given |= {"webhook_secret": self.webhook_secret, "cloud_token": self.cloud_token}
         return {name: value.get_secret_value() for name, value in given.items() if value is not None}
 
     def shown(self) -> dict[str, Any]:
         """What is neither secret nor kept beside it, for JSON."""
-        beside = {"name", "connection", "token", "ssh_key"}
+        beside = {"name", "connection", "token", "ssh_key", "webhook_secret", "cloud_token"}
         return self.model_dump(mode="json", exclude=beside, exclude_none=True, exclude_defaults=True)
 
 

@@ -237,7 +237,8 @@ def test_the_description_is_true(
     answer = client.ask("GET", "/api/v1/openapi.json")
     described = answer.json()
     of_syncs = ("/api/v1/syncs/{name}/trigger", "/api/v1/syncs/{name}/runs/{number}")
-    assert set(described["paths"]) == {*of_syncs, "/api/v1/dbt/{name}/in-use", "/api/v1/dbt/{name}/readable"}
+    of_dbt = {f"/api/v1/dbt/{{name}}/{what}" for what in ("in-use", "readable", "webhook")}
+    assert set(described["paths"]) == {*of_syncs, *of_dbt}
     assert client.ask("GET", "/api/v1/openapi.json").json() == described
     token = client.token()
 

@@ -1,17 +1,18 @@
-"""dbt projects: what of one is in use, for the check of a change in the CI of its repository."""
+"""dbt projects: what is in use, for the check of a change in the CI of the repository; and webhooks of dbt Cloud."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import Field
 
 from tidemill.access.permissions import Permission
 from tidemill.access.service import TokenView
+from tidemill.api.v1 import problems
 from tidemill.api.v1.access import may
-from tidemill.api.v1.problems import problems_of
+from tidemill.api.v1.problems import problem, problems_of
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -21,6 +22,12 @@ _Name = Annotated[
     str, Path(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", description="Name of the project.")
 ]
 _Token = Annotated[TokenView, Depends(may(Permission.DBT_CHECK))]
+_UNSIGNED = problem(
+    401,
+    "signature_invalid",
+    "There is no such project with a webhook, or that is not its secret's signature of the body.",
+    "Give the webhook's secret anew: tidemill dbt edit NAME --webhook-secret-file FILE",
+)
 _DOCUMENT = {"description": "The document.", "content": {"application/json": {"schema": {"type": "object"}}}}
 
 
@@ -53,3 +60,32 @@ def readable(name: _Name, asked: ReadableRequest, request: Request, token: _Toke
     """Whether a model in use could be read if it stood there."""
     app: App = request.app.state.opened
     return ReadableAnswer(readable=app.dbt.readable(name, asked.model, asked.relation))
+
+
+class WebhookAnswer(pydantic.BaseModel):
+    """What was told is written down, and seen to within a minute."""
+
+    news: bool = Field(description="false: it was told before, or is nothing that matters here.")
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.post(
+    "/{name}/webhook", status_code=202, response_model=WebhookAnswer, responses=problems_of(400, 408, 413, 415)
+)
+def webhook(
+    name: _Name,
+    request: Request,
+    body: Annotated[bytes, Depends(_body)],
+    authorization: Annotated[
+        str, Header(max_length=1_000, description="HMAC-SHA256 of the body, by the webhook's secret, in hexadecimal.")
+    ] = "",
+) -> Any:
+    """A webhook of dbt Cloud: after a run that succeeded, the syncs of the models that it built run."""
+    app: App = request.app.state.opened
+    news = app.dbt_webhooks.receive(name, body, authorization)
+    if news is None:
+        return Response(problems.written(_UNSIGNED), 401, {"www-authenticate": "Signature"}, problems.KIND)
+    return WebhookAnswer(news=news)
