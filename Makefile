@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test tools lint check torture bench live clean
+# The real dbt has an environment of its own: its libraries are not ours.
+DBT := dbt-core==1.11.16 dbt-bigquery==1.11.3
+DBT_VENV := .venv-dbt
+
+.PHONY: install demo test tools dbt lint check torture bench live clean
 
 demo: install
 	@$(BIN)/tidemill demo
 
-test: install lint tools
+test: install lint tools dbt
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 install: $(VENV)/installed
@@ -36,6 +40,16 @@ tools:
 	else \
 		echo "Tests of SDKs will be skipped. They need: apt-get install $$missing (or brew install node, brew install --cask google-chrome)"; \
 	fi
+
+# What the tests of dbt need: without it they are skipped, and say why. A pip that cannot install it ends no tests.
+dbt: $(DBT_VENV)/$(subst ==,-,$(subst $() ,+,$(DBT)))
+
+$(DBT_VENV)/$(subst ==,-,$(subst $() ,+,$(DBT))):
+	@echo "Installing $(DBT) into $(DBT_VENV) (once)"
+	@rm -rf $(DBT_VENV) && mkdir $(DBT_VENV)
+	@$(PYTHON) -m venv $(DBT_VENV) && \
+	$(DBT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 $(DBT) 2>$(DBT_VENV)/failed && \
+	rm $(DBT_VENV)/failed && touch "$@" || echo "dbt could not be installed, so its tests are skipped: see $(DBT_VENV)/failed"
 
 lint: install
 	@$(BIN)/ruff check
@@ -65,4 +79,4 @@ bench: install
 	@$(BIN)/python benchmarks/delivery.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) $(DBT_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

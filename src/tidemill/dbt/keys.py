@@ -11,6 +11,8 @@ from tidemill.dbt.artifacts import Constraint, Node
 #: Generic tests by which several columns together are unique: (namespace, name).
 _COMBINATIONS = {
     ("dbt_utils", "unique_combination_of_columns"): "combination_of_columns",
+    ("", "unique_combination_of_columns"): "combination_of_columns",  # of the project's own, as our package has it
+    ("tidemill", "unique_combination_of_columns"): "combination_of_columns",
     ("dbt_expectations", "expect_compound_columns_to_be_unique"): "column_list",
 }
 

@@ -208,3 +208,9 @@ def test_a_refused_job_leaves_its_id_free(client: bigquery.Client, warehouse: Wa
 def test_a_query_that_is_nested_too_deep_is_refused(client: bigquery.Client) -> None:
     with pytest.raises(api.BadRequest, match="too deep"):
         client.query_and_wait("SELECT " + "(" * 5000 + "1" + ")" * 5000)
+
+
+def test_the_result_of_a_query_is_a_table_whose_rows_can_be_counted(client: bigquery.Client) -> None:
+    job = client.query("SELECT n FROM UNNEST([1, 2, 3]) AS n")
+    job.result()
+    assert client.get_table(job.destination).num_rows == 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import dataclasses
 import stat
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import dbt_program
 from tests import dbt_projects as projects
+from tests.dbt_program import needs_dbt
 from tests.dbt_projects import Project
 
 from tidemill.dbt import fetching, manifest, parse, spec
@@ -193,8 +195,9 @@ def test_it_must_be_said_where_models_are_built(means: Means, project: Path) -> 
         fetched(nowhere, folder=str(project))
 
 
-@pytest.mark.skipif(not shutil.which("dbt"), reason="dbt is not installed here")
+@needs_dbt
 def test_the_real_dbt_parses_a_project(means: Means, tmp_path: Path) -> None:
+    means = dataclasses.replace(means, dbt=dbt_program.find())
     (tmp_path / "models").mkdir()
     (tmp_path / "dbt_project.yml").write_text("name: shop\nversion: '1.0'\n")
     (tmp_path / "models" / "people.sql").write_text("select 1 as id, 'a' as email")
