@@ -93,7 +93,6 @@ class Node(msgspec.Struct, omit_defaults=True):
     checksum: Checksum | None = None
     version: str | int | float | None = None
     deprecation_date: str | None = None
-    primary_key: list[str] | None = None
     #: of tests
     test_metadata: TestKind | None = None
     column_name: str | None = None

@@ -38,8 +38,10 @@ def by_model(nodes: Iterable[Node]) -> dict[str, list[Node]]:
 
 
 def promised(model: Node, tests: Iterable[Node]) -> Promised:
-    """What is promised of a model: by its tests, then primary keys, then what it is merged by, then what dbt infers. A
-    test of some of the rows (`where`) promises nothing."""
+    """What is promised of a model: by its tests, then primary keys, then what it is merged by. A test of some of the
+    rows (`where`) promises nothing; and nothing does the `primary_key` that dbt infers: of columns that are unique
+    together it takes those that are tested for `not_null`, and it counts tests that are disabled
+    (`infer_primary_key` in dbt-core's contracts/graph/nodes.py)."""
     whole = (test for test in tests if not (test.config and test.config.where))
     tests = sorted(whole, key=lambda test: test.unique_id)
     unique = [*_tested(tests), *_constrained(model)]
@@ -48,8 +50,6 @@ def promised(model: Node, tests: Iterable[Node]) -> Promised:
         unique.append((merged,))
     elif isinstance(merged, list) and merged and all(isinstance(one, str) and one.isidentifier() for one in merged):
         unique.append(tuple(merged))
-    if model.primary_key:
-        unique.append(tuple(model.primary_key))
     not_null = {str(test.column_name).lower() for test in tests if _is(test, "not_null") and test.column_name}
     for constraint, columns in _constraints(model):
         if constraint.type in {"not_null", "primary_key"}:

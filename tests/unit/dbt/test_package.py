@@ -115,5 +115,6 @@ def test_dbt_parses_it_without_a_warning_and_tidemill_knows_its_keys(on: bool, t
     assert set(found.models) == ({f"model.tidemill.{name}" for name in Package("p", "d", {}).models()} if on else set())
     if on:
         assert found.find("stg_tidemill__events").keys == (("team_id", "uuid"),)
+        assert found.find("stg_tidemill__sync_snapshot").keys == (("sync_id", "row_key"),), "not sync_id alone"
         assert found.find("stg_tidemill__merge_ids").keys == (("amplitude_id",),)
         assert str(found.find("stg_tidemill__events").relation) == "prod-1.marts.stg_tidemill__events"
