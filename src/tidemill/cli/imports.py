@@ -36,7 +36,7 @@ _NAME = typer.Argument(help="Name of the import.")
 
 @app.command(
     epilog="Example: tidemill import create signups --connection warehouse --table app.signups --key id\n\n"
-    "Of a model that there is: tidemill import create signups --model signups"
+    "Of GA4: tidemill import create web --connection warehouse --ga4 analytics_123456 --since 2026-01-01"
 )
 def create(
     name: str = typer.Argument(help="A unique name (nickname) for the import."),
@@ -44,6 +44,8 @@ def create(
     sql: str = typer.Option(None, help="One SELECT statement."),
     sql_file: str = typer.Option(None, help="A file with the statement, or - for standard input."),
     table: str = typer.Option(None, help="A table or view instead: dataset.table, or project.dataset.table."),
+    ga4: str = typer.Option(None, metavar="DATASET", help="The tables of a GA4 export instead: analytics_123456."),
+    since: str = typer.Option(None, metavar="DAY", help="With --ga4: the first day: 2026-01-31. Default: all."),
     key: list[str] = typer.Option(None, help="A column by which a row is known. Repeated, if several are needed."),
     model: str = typer.Option(None, help="Instead of all these: a source model that there is (also of dbt)."),
     max_bytes_billed: str = typer.Option(None, help="A run that would be billed for more does not start: 20GB."),
@@ -53,13 +55,16 @@ def create(
     from tidemill.errors import ConfigError
 
     source: dict[str, Any] = {}
-    if model is None:
+    if model is None and ga4 is None:
         if not key:
             hint = "Name the columns by which a row is known: --key id; repeat it, if several are needed."
             raise ConfigError("model_key", "No key is named.", hint=hint)
         source = {**rows_of(sql, sql_file, table), "key": tuple(key), "max_bytes_billed": size_of(max_bytes_billed)}
     with session.app() as opened:
-        made = opened.imports.create(name, model=model, connection=connection, source=source, by=session.user())
+        of_ga4 = None if ga4 is None else (ga4, imports_view.day(since))
+        made = opened.imports.create(
+            name, model=model, connection=connection, source=source, ga4=of_ga4, by=session.user()
+        )
     if as_json:
         output.print_json(made)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import imports_view, output, session
+from tidemill.cli import imports_view, output, session, sync
 
 if TYPE_CHECKING:
     from tidemill.imports.service import ImportService
@@ -57,6 +57,8 @@ def map_(
     ),
     extraction: str = typer.Option(None, help="How rows are found: diff, cursor, or full (all, each time)."),
     cursor: str = typer.Option(None, help="Column that grows with each change (Updated On): extraction by cursor."),
+    cursor_unit: str = sync.CURSOR_UNIT,
+    cursor_overlap: int = sync.CURSOR_OVERLAP,
     resend: bool = typer.Option(False, "--resend", help="If it changes: take all rows anew."),
     leave: bool = typer.Option(False, "--leave", help="If it changes: leave what was taken as it is."),
     as_json: bool = output.JSON_OPTION,
@@ -92,7 +94,7 @@ def _kind(**wanted: bool) -> Any:
 
 _NAMED = ("identity", "person_id", "event", "event_column", "time", "time_format", "insert_id", "existing_only", "mode")
 _COLUMNS = ("identity", "person_id", "event_column", "time", "insert_id")
-_CURSOR = ("extraction", "cursor")
+_CURSOR = ("extraction", "cursor", "cursor_unit", "cursor_overlap")
 
 
 def _fields(given: dict[str, Any]) -> dict[str, Any]:

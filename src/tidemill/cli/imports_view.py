@@ -46,6 +46,16 @@ def days(text: str) -> tuple[dt.datetime, dt.datetime]:
         ) from None
 
 
+def day(text: str | None) -> dt.date | None:
+    """A day that was typed."""
+    from tidemill.errors import ConfigError
+
+    try:
+        return None if text is None else dt.date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError("day", f"{text!r} is no day.", hint="Write 2026-01-31.") from None
+
+
 def print_preview(found: Preview, *, as_json: bool) -> None:
     """The first rows."""
     if as_json:

@@ -39,10 +39,10 @@ _WRITE_BACK = typer.Option(
     metavar="DAYS",
     help="Write runs and rows into tables beside the state, where they are kept for so many days; or none.",
 )
-_CURSOR_UNIT = typer.Option(
+CURSOR_UNIT = typer.Option(
     None, help="What a cursor that is a number counts since 1970: seconds, milliseconds, none (it is no time)."
 )
-_CURSOR_OVERLAP = typer.Option(
+CURSOR_OVERLAP = typer.Option(
     None,
     min=0,
     help="Look at rows again whose cursor is so far behind the newest: days of a DATE, hours of another time, or so "
@@ -69,8 +69,8 @@ def create(
     mode: str = typer.Option(None, help=f"What is delivered: {_MODE}. Default: the action's first."),
     extraction: str = typer.Option(None, help="How rows are found: diff, cursor, or full (all, each time)."),
     cursor: str = typer.Option(None, help="Of the extraction cursor: the column that grows with each change."),
-    cursor_unit: str = _CURSOR_UNIT,
-    cursor_overlap: int = _CURSOR_OVERLAP,
+    cursor_unit: str = CURSOR_UNIT,
+    cursor_overlap: int = CURSOR_OVERLAP,
     interval: str = _INTERVAL,
     time_zone: str = export_schedule.TIME_ZONE,
     offset: str = export_schedule.OFFSET,
@@ -157,8 +157,8 @@ def edit(
     action: str = _FIXED,
     extraction: str = _FIXED,
     cursor: str = _FIXED,
-    cursor_unit: str = _CURSOR_UNIT,
-    cursor_overlap: int = _CURSOR_OVERLAP,
+    cursor_unit: str = CURSOR_UNIT,
+    cursor_overlap: int = CURSOR_OVERLAP,
     map_: list[str] = _MAP,
     mapping: str = _MAPPING,
     resend: bool = typer.Option(False, "--resend", help="If the mapping changes: send all rows again, mapped anew."),

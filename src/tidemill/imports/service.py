@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
-import pydantic
-
-from tidemill import invalid
 from tidemill.bigquery.tables import Field
 from tidemill.destinations.port import Mode, Op, Status
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
-from tidemill.imports import convert, suggestions, taking, verdicts
-from tidemill.imports.spec import ImportSpec, Kind, Taken
+from tidemill.imports import convert, drafts, suggestions, taking, verdicts
+from tidemill.imports.spec import Kind, Taken
 from tidemill.imports.taking import Taking
 from tidemill.imports.verdicts import Wrong
 from tidemill.imports.views import STOPPED, DryRun, ImportView, is_through
@@ -34,11 +31,21 @@ _SAMPLE = 100
 _STORED = 5
 #: What is said of the sync of an import, and not of what it makes.
 OF_SYNC = (
-    *("mode", "extraction", "cursor", "delete_brake", "most_rejects", "reject_share", "deviation"),
+    *(
+        "mode",
+        "extraction",
+        "cursor",
+        "cursor_unit",
+        "cursor_overlap",
+        "delete_brake",
+        "most_rejects",
+        "reject_share",
+        "deviation",
+    ),
     *("max_bytes_billed", "interval", "time_zone", "offset", "jitter", "pause_after"),
 )
 #: What is fixed when the first run has begun: rows would be known otherwise than before.
-_FIXED = ("mode", "extraction", "cursor")
+_FIXED = ("mode", "extraction", "cursor", "cursor_unit")
 
 
 class TakeBack(Protocol):
@@ -67,10 +74,12 @@ class ImportService:
         model: str | None = None,
         connection: str | None = None,
         source: Mapping[str, Any] | None = None,
+        ga4: tuple[str, dt.date | None] | None = None,
         by: str,
     ) -> ImportView:
         """Make a draft: of rows of a source model that there is, or of one that is made for it: the rows of a
-        connection (`source`: sql or table, key, max_bytes_billed), which goes with it.
+        connection (`source`: sql or table, key, max_bytes_billed; or `ga4`: the dataset of an export of Google
+        Analytics 4, and the first day that is wanted), which goes with it.
 
         Raises
         ------
@@ -88,10 +97,12 @@ class ImportService:
             )
         own = model is None
         if connection is not None:
+            if ga4 is not None:
+                source = {**(source or {}), **self._reverse_etl.models.of_ga4(connection, *ga4)}
             made, _ = self._reverse_etl.models.add(connection, {**(source or {}), "name": name}, by=by)
             model = made.name
         assert model is not None  # noqa: S101 - one of both is given
-        fields = {"name": name, "action": Kind.PEOPLE.value, "mapping": {}, "interval": "none"}
+        fields = {"name": name, "action": Kind.PEOPLE.value, "mapping": {}, "interval": "none", **drafts.cursor(ga4)}
         taken = Taken(own_model=own).model_dump(mode="json")
         home = self._reverse_etl.destinations.home()
         try:
@@ -130,25 +141,15 @@ class ImportService:
         taken = Taken.model_validate(sync.spec.taken)
         given = {field: value for field, value in fields.items() if value is not None}
         of_sync = {field: given.pop(field) for field in OF_SYNC if field in given}
-        spec = _made({"kind": kind, **given})
+        spec = drafts.made({"kind": kind, **given})
         found = self.look(name)
-        columns = _columns(spec, [column.name for column in found.columns])
-        self._assert_whole(spec, [column.name for column in found.columns])
-        mode = Mode(of_sync.get("mode", _mode(sync, taken, spec)))
-        _assert_known(spec, mode, found.key)
+        columns = drafts.columns(spec, [column.name for column in found.columns])
+        drafts.assert_whole(spec, [column.name for column in found.columns])
+        mode = Mode(of_sync.get("mode", drafts.mode(sync, taken, spec)))
+        drafts.assert_known(spec, mode, found.key)
         changed = taken.model_copy(update={"spec": spec, "columns": tuple(sorted(columns))})
         action = {"action": spec.kind.value, "mode": mode.value, **of_sync}
         return self._change(sync, {**action, "taken": changed.model_dump(mode="json")}, reset)
-
-    def _assert_whole(self, spec: ImportSpec, names: Sequence[str]) -> None:
-        """Raise ConfigError if a column is neither mapped nor skipped."""
-        read = {*_columns(spec, names), *spec.skipped}
-        if left := [name for name in names if name not in read]:
-            raise ConfigError(
-                "column_left",
-                f"It is not said what becomes of {', '.join(left)}.",
-                hint=f"Map each, --map {left[0]}, or leave it out: --skip {left[0]}; --skip-others leaves out all.",
-            )
 
     def edit(self, name: str, changes: Mapping[str, Any], *, once: bool | None = None) -> ImportView:
         """Change what its sync is: name, schedule, limits. `once`: whether it is run once."""
@@ -158,7 +159,7 @@ class ImportService:
             taken = Taken.model_validate(sync.spec.taken).model_copy(update={"once": once})
             given["taken"] = taken.model_dump(mode="json")
         if Taken.model_validate(sync.spec.taken).spec is None and given.get("interval") not in {None, "none"}:
-            raise _is_draft(sync.name)
+            raise drafts.is_draft(sync.name)
         return self._change(sync, given, None)
 
     def _change(self, sync: SyncView, changes: dict[str, Any], reset: str | None) -> ImportView:
@@ -189,7 +190,7 @@ class ImportService:
         """
         sync = self._sync(name)
         if Taken.model_validate(sync.spec.taken).spec is None:
-            raise _is_draft(sync.name)
+            raise drafts.is_draft(sync.name)
         with self._reverse_etl.trials.planned(name, watch) as (job, planner):
             planned = planner.plan(job.wanted)
             ops = [op for op in (Op.ADDED, Op.UPDATED) if planned.pieces and getattr(planned.counts, op.value)]
@@ -355,58 +356,6 @@ class ImportService:
         told = self._books.runs.last_telling(sync.id)
         connection = self._reverse_etl.models.get(sync.model).connection
         return ImportView.of(sync, connection, RunView.of(told, sync.name) if told else None)
-
-
-def _made(fields: Mapping[str, Any]) -> ImportSpec:
-    try:
-        return ImportSpec(**fields)
-    except pydantic.ValidationError as error:
-        raise invalid.said(error, ImportSpec, "import") from None
-
-
-def _is_draft(name: str) -> ConfigError:
-    return ConfigError(
-        "import_draft",
-        f"{name} is a draft: it is not said what becomes of its rows.",
-        hint=f"Say so: {telling.command('import map', name)} --help",
-    )
-
-
-def _columns(spec: ImportSpec, names: Sequence[str]) -> set[str]:
-    """The columns of the model that are read; a path into a STRUCT begins with one.
-
-    Raises
-    ------
-    ConfigError
-        There is no such column.
-    """
-    found, known = set(), set(names)
-    for path in spec.read:
-        column = path if path in known else path.partition(".")[0]
-        if column not in known:
-            raise ConfigError("column_unknown", f"There is no column {path!r}.", hint=f"Columns: {', '.join(names)}.")
-        found.add(column)
-    if unknown := [name for name in spec.skipped if name not in known]:
-        raise ConfigError("column_unknown", f"There is no column {unknown[0]!r}.", hint=f"Columns: {', '.join(names)}.")
-    return found
-
-
-def _mode(sync: SyncView, taken: Taken, spec: ImportSpec) -> str:
-    """What is delivered, if it is not said: as before, or what is usual."""
-    if taken.spec is not None and taken.spec.kind is spec.kind:
-        return sync.spec.mode.value
-    return Mode.UPSERT.value if spec.kind is Kind.PEOPLE else Mode.INSERT.value
-
-
-def _assert_known(spec: ImportSpec, mode: Mode, key: Sequence[str]) -> None:
-    """Raise ConfigError if of people who vanish from the rows it could not be told who they are."""
-    identity = spec.identity or spec.person_id
-    if mode is Mode.MIRROR and spec.kind is Kind.PEOPLE and identity not in key:
-        raise ConfigError(
-            "import_mirror_key",
-            f"Of a row that is gone only its key is known, and {identity} is not in it: who was it?",
-            hint=f"Take {identity} into the key of the rows (--key), or --mode upsert.",
-        )
 
 
 def _stored(events: Mapping[str, Any], place: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tidemill.bigquery import ga4
 from tidemill.bigquery.client import Client
 from tidemill.errors import ConfigError, ConflictError
 from tidemill.models import registry
@@ -69,6 +70,20 @@ class SourceModelService:
     def __init__(self, settings: Settings, books: SyncBooks, sources: SourceService) -> None:
         self._settings, self._books, self._sources = settings, books, sources
 
+    def of_ga4(self, connection: str, dataset: str, since: dt.date | None) -> dict[str, Any]:
+        """Fields of a source model of an export of Google Analytics 4.
+
+        Raises
+        ------
+        ConfigError
+            The dataset has no tables of one; or the connection is no source.
+        """
+        connected = self._books.connections.get(connection)
+        with self._sources.client(connected, self._books.sources.of(connected)) as client:
+            columns = ga4.columns_of(client, dataset)
+        sql, key = ga4.model(connected.project, dataset, since, columns)
+        return {"sql": sql, "key": key, "ga4": {"dataset": dataset, "columns": tuple(columns), "since": since}}
+
     def add(self, connection: str, fields: Mapping[str, Any], *, by: str) -> tuple[SourceModelView, Inspection]:
         """Save a new one, after BigQuery has looked at it.
 
@@ -120,7 +135,7 @@ class SourceModelService:
             raise ConfigError("nothing_to_change", "Nothing to change was named.", hint="tidemill model edit --help")
         before = dict(saved.spec)
         if "sql" in fields or "table" in fields:
-            before |= {"sql": None, "table": None, "dbt": None}
+            before |= {"sql": None, "table": None, "dbt": None, "ga4": None}
         made: ModelSpec = spec.make(ModelSpec, "source_model", {**before, **fields})
         if made.name.lower() != saved.name.lower():
             self._assert_free(made.name)

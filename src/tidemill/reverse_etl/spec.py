@@ -3,6 +3,7 @@ alike."""
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 from typing import Any
 
@@ -64,6 +65,15 @@ class DbtOrigin(pydantic.BaseModel, frozen=True, extra="forbid"):
     model: str
 
 
+class Ga4Origin(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Of which export of Google Analytics 4 the rows are: its dataset, the columns that it had, and the first day that
+    is wanted. The statement is made anew for each run, so that days that are through are not read (bigquery.ga4)."""
+
+    dataset: str = Field(min_length=1, max_length=1024)
+    columns: tuple[str, ...]
+    since: dt.date | None = None
+
+
 class ModelSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     """A source model: one statement, or a table, and the columns by which a row is known."""
 
@@ -76,6 +86,7 @@ class ModelSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         default=None, ge=MIN_BYTES_BILLED, description="A run that would be billed for more bytes does not start."
     )
     dbt: DbtOrigin | None = Field(default=None, description="The model of a dbt project that the table is.")
+    ga4: Ga4Origin | None = Field(default=None, description="The export of Google Analytics 4 that is read.")
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> ModelSpec:

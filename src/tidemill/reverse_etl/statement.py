@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tidemill.bigquery import names
+from tidemill.bigquery import ga4, names
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl.spec import ModelSpec
 
@@ -102,8 +102,12 @@ def _open(sql: str, place: int, what: str) -> ConfigError:
     return ConfigError("model_sql", f"A {what} begins at line {line} and does not end.", hint="Close it.")
 
 
-def of_model(model: ModelSpec, project: str) -> str:
-    """The statement of a model, in the lines in which the user wrote it: BigQuery names them in its errors."""
+def of_model(model: ModelSpec, project: str, position: str | None = None) -> str:
+    """The statement of a model, in the lines in which the user wrote it: BigQuery names them in its errors.
+    `position`: how far a cursor is; of an export of Google Analytics 4 earlier days are not read."""
+    if model.ga4 is not None:
+        since = ga4.first_day(position, model.ga4.since)
+        return ga4.model(project, model.ga4.dataset, since, model.ga4.columns)[0] + "\n"
     if model.sql is None:
         return of_table(str(model.table), project)
     before = model.sql[: len(model.sql) - len(model.sql.lstrip())]

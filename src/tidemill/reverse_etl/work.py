@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from tidemill.bigquery import ga4
 from tidemill.bigquery.client import Client
 from tidemill.destinations import fields, registry
 from tidemill.destinations.port import Action, Destination, Settings
@@ -18,7 +19,7 @@ from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl import statement
 from tidemill.reverse_etl.mapping import Mapping
 from tidemill.reverse_etl.plan.port import Planner, Wanted
-from tidemill.reverse_etl.spec import CursorUnit, ModelSpec, SyncSpec
+from tidemill.reverse_etl.spec import CursorUnit, Extraction, ModelSpec, SyncSpec
 from tidemill.settings import Settings as Installation
 from tidemill.store.paces import Paces
 from tidemill.store.records import Connection
@@ -85,6 +86,17 @@ class Job:
         return self.spec.write_back_days is not None and self.source.state_dataset is not None
 
     @property
+    def _position(self) -> str | None:
+        """Up to where days of an export of Google Analytics 4 are through."""
+        through = self.spec.extraction is Extraction.CURSOR and self.spec.cursor == ga4.CURSOR and not self.is_of_some
+        return self.sync.position if through else None
+
+    @property
+    def is_of_some(self) -> bool:
+        """Whether it looks at rows that somebody chose, wherever their cursors are."""
+        return "only" in self.run.spec
+
+    @property
     def wanted(self) -> Wanted:
         """What its plan is asked for."""
         bounds = [size for size in (self.spec.max_bytes_billed, self.model.max_bytes_billed) if size is not None]
@@ -92,7 +104,7 @@ class Job:
             sync=self.sync.id,
             run=self.run.id,
             number=self.run.number,
-            sql=statement.of_model(self.model, self.connection.project),
+            sql=statement.of_model(self.model, self.connection.project, self._position),
             key=self.model.key,
             columns=tuple(self.run.spec["columns"]),
             delivers=frozenset() if self.run.spec.get("adopts") == "adopt" else self.spec.mode.ops,
@@ -105,7 +117,7 @@ class Job:
             max_bytes_billed=min(bounds, default=None),
             written=self.writes_back,
             since=self.run.spec.get("since"),
-            only=tuple(map(key_of, self.run.spec["only"])) if "only" in self.run.spec else None,
+            only=tuple(map(key_of, self.run.spec["only"])) if self.is_of_some else None,
         )
 
 

@@ -10,9 +10,9 @@ from tests.installation import CONNECTION, Installation
 from tests.syncs import NAME, Crm, People, run
 
 from tidemill.app import App
+from tidemill.bigquery import ga4
 from tidemill.bigquery.local.service import DEFAULT_PROJECT
 from tidemill.errors import ConfigError
-from tidemill.imports import ga4
 
 _PARAM = "STRUCT('{}' AS key, STRUCT({} AS string_value, {} AS int_value) AS value)"
 

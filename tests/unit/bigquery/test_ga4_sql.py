@@ -7,8 +7,8 @@ import datetime as dt
 import pytest
 from tests.zetasql_check import analyze
 
+from tidemill.bigquery import ga4
 from tidemill.errors import ConfigError
-from tidemill.imports import ga4
 
 _VALUE = "STRUCT<string_value STRING, int_value INT64, float_value FLOAT64, double_value FLOAT64>"
 OLD = {
