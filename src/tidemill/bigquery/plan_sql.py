@@ -30,8 +30,6 @@ COUNTED = (UNCHANGED, DROPPED, KEPT, NULL)
 _ALIKE = 3  # hexadecimal digits
 #: Columns that are taken together.
 _MOST_TOGETHER = 100
-#: Arguments of one CONCAT.
-_PARTS = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -350,14 +348,11 @@ def _key(plan: Plan) -> str:
 
 
 def _hash(plan: Plan) -> str:
-    """A hash of the columns. Other values make another text: each ends with a line feed, which none but a STRING may
-    hold, and that one has its length before it; of NULL there is nothing."""
+    """A hash of the columns: of the JSON of an array of their texts, which other values have another of. To put them
+    together as text takes twice as long in the embedded BigQuery."""
     fields = {field.name: field for field in plan.fields}
-    parts = [part for name in plan.columns for part in (plan_texts.hashed_text(fields[name]), r"'\n'")] or ["''"]
-    while len(parts) > 1:
-        pieces = [parts[start : start + _PARTS] for start in range(0, len(parts), _PARTS)]
-        parts = [f"CONCAT({', '.join(piece)})" if len(piece) > 1 else piece[0] for piece in pieces]
-    return f"TO_HEX(MD5({parts[0]}))"
+    texts = ", ".join(plan_texts.hashed_text(fields[name]) for name in plan.columns)
+    return f"TO_HEX(MD5(TO_JSON_STRING([{texts}])))" if texts else "TO_HEX(MD5(''))"
 
 
 def literals(keys: Collection[str]) -> str:

@@ -31,19 +31,28 @@ def key_text(field: Field) -> str:
 
 
 def hashed_text(field: Field) -> str:
-    """A column as the text of which a hash is made; of NULL there is nothing."""
+    """A column as the text of which a hash is made: other values have other texts, and NULL has none."""
     name = f"source.`{field.name}`"
     if field.mode == "REPEATED":
-        return f"IFNULL(TO_JSON_STRING({name}), '')"
+        return f"TO_JSON_STRING({name})"
     match field.type:
         case "STRING":
-            return f"IFNULL(CONCAT(CAST(CHAR_LENGTH({name}) AS STRING), ':', {name}), '')"
+            return name
         case "BYTES":
-            return f"IFNULL(CONCAT('x', TO_HEX({name})), '')"
+            return f"TO_HEX({name})"
         case "TIMESTAMP":
-            return f"IFNULL(CAST(UNIX_MICROS({name}) AS STRING), '')"
+            return f"CAST(UNIX_MICROS({name}) AS STRING)"
+        case "NUMERIC" | "BIGNUMERIC":
+            return _number_text(name, field.type)
         case "GEOGRAPHY":
-            return f"IFNULL(TO_HEX(ST_ASBINARY({name})), '')"
+            return f"TO_HEX(ST_ASBINARY({name}))"
         case "JSON" | "STRUCT" | "RECORD" | "RANGE":
-            return f"IFNULL(TO_JSON_STRING({name}), '')"
-    return f"IFNULL(CAST({name} AS STRING), '')"
+            return f"TO_JSON_STRING({name})"
+    return f"CAST({name} AS STRING)"
+
+
+def _number_text(name: str, kind: str) -> str:
+    """A number as the text of the FLOAT64 that is exactly it, if there is one: in the embedded BigQuery it takes a
+    fourth of the time of its own text."""
+    near = f"CAST({name} AS FLOAT64)"
+    return f"IF(SAFE_CAST({near} AS {kind}) = {name}, CAST({near} AS STRING), CONCAT('n', CAST({name} AS STRING)))"
