@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from tidemill.errors import ConfigError
 from tidemill.reverse_etl import drafts
 from tidemill.reverse_etl import spec as specs
 from tidemill.reverse_etl.spec import SyncSpec
+from tidemill.store.records_sync import Account
 
 ACTION = registry.get("postgresql").actions[0]
 COLUMNS = ("id", "email")
@@ -70,3 +73,27 @@ def test_shares_are_told_per_cent_as_they_are_written(fields: dict[str, float], 
     with pytest.raises(ConfigError) as caught:
         made(**fields)
     assert caught.value.message == told
+
+
+def test_a_unit_and_an_overlap_are_those_of_a_cursor() -> None:
+    for fields in ({"cursor_unit": "seconds"}, {"cursor_overlap": 3}):
+        with pytest.raises(ConfigError, match="there is none"):
+            made(**fields)
+        made(extraction="cursor", cursor="id", mode="upsert", **fields)
+    for wrong in ({"cursor_unit": "weeks"}, {"cursor_overlap": -1}):
+        with pytest.raises(ConfigError, match="--cursor-"):
+            made(extraction="cursor", cursor="id", mode="upsert", **wrong)
+
+
+def test_a_unit_and_an_overlap_can_be_changed_and_a_cursor_cannot() -> None:
+    now = dt.datetime.now(dt.UTC)
+    account = Account(uuid.uuid4(), "mine", "postgresql", "", {}, None, now, "me", now)
+    mapping = {"table": "people", "key": {"id": {"@path": "$.id"}}}
+    before = made(extraction="cursor", cursor="id", mode="upsert", mapping=mapping)
+    changes: dict[str, Any] = {"cursor_unit": "milliseconds", "cursor_overlap": 6}
+    after = drafts.changed(before, account, COLUMNS, ("id",), changes)
+    assert (after.cursor_unit, after.cursor_overlap) == ("milliseconds", 6)
+    off = drafts.changed(after, account, COLUMNS, ("id",), {"cursor_unit": "none", "cursor_overlap": 0})
+    assert off == before
+    with pytest.raises(ConfigError, match="cannot be changed"):
+        drafts.changed(before, account, COLUMNS, ("id",), {"cursor": "email"})
