@@ -65,6 +65,30 @@ def test_a_sync_says_why_its_last_run_failed_and_what_to_do(
     assert "15 of 20" not in said(installation, "sync", "show", NAME), "that is over"
 
 
+def test_a_cursor_has_a_unit_and_looks_back(installation: Installation, app: App, people: People, crm: Crm) -> None:
+    prepare(app, installation, people, crm)
+    words = (
+        "sync",
+        "create",
+        "late",
+        "--model",
+        "people",
+        "--destination",
+        "hook",
+        "--map",
+        "n=id",
+        "--mode",
+        "upsert",
+    )
+    cursor = ("--extraction", "cursor", "--cursor", "id", "--cursor-unit", "seconds", "--cursor-overlap", "6")
+    said(installation, *words, *cursor)
+    assert "cursor id, in seconds, overlap 6" in said(installation, "sync", "show", "late")
+    said(installation, "sync", "edit", "late", "--cursor-unit", "none", "--cursor-overlap", "0")
+    spec = app.reverse_etl.syncs.get("late").spec
+    assert (spec.cursor, spec.cursor_unit, spec.cursor_overlap) == ("id", "none", 0)
+    assert "there is none" in said(installation, "sync", "edit", NAME, "--cursor-overlap", "6", code=2)
+
+
 def test_rows_that_were_not_delivered_are_tried_again_by_the_command_line(
     installation: Installation, app: App, people: People, crm: Crm
 ) -> None:
