@@ -15,7 +15,7 @@ DATA = Path(__file__).parent / "data" / "dbt"
 
 
 def written(name: str) -> bytes:
-    """The text of a manifest that dbt wrote: v1, v10, v12_1.9, v12_1.12."""
+    """The text of a manifest that dbt wrote: v1, v10, v12_1.8, v12_1.9, v12_1.12."""
     version, _, by = name.partition("_")
     return gzip.decompress((DATA / f"{version}_manifest{by and '_' + by}.json.gz").read_bytes())
 

@@ -45,7 +45,8 @@ def promised(model: Node, tests: Iterable[Node]) -> Promised:
     whole = (test for test in tests if not (test.config and test.config.where))
     tests = sorted(whole, key=lambda test: test.unique_id)
     unique = [*_tested(tests), *_constrained(model)]
-    merged = model.config.unique_key if model.config else None
+    # A snapshot has as many rows of one key as there were versions of it.
+    merged = model.config.unique_key if model.config and model.resource_type != "snapshot" else None
     if isinstance(merged, str) and merged.isidentifier():
         unique.append((merged,))
     elif isinstance(merged, list) and merged and all(isinstance(one, str) and one.isidentifier() for one in merged):

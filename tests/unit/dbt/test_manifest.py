@@ -19,7 +19,12 @@ from tidemill.errors import ConfigError
 
 @pytest.mark.parametrize(
     ("name", "models", "adapter", "version"),
-    [("v10", 9, "bigquery", 10), ("v12_1.9", 39, "bigquery", 12), ("v12_1.12", 19, "duckdb", 12)],
+    [
+        ("v10", 9, "bigquery", 10),
+        ("v12_1.8", 39, "bigquery", 12),
+        ("v12_1.9", 39, "bigquery", 12),
+        ("v12_1.12", 19, "duckdb", 12),
+    ],
 )
 def test_what_dbt_wrote_is_read(name: str, models: int, adapter: str, version: int) -> None:
     found = manifest.read(projects.written(name))
@@ -134,6 +139,7 @@ def test_a_name_that_two_packages_have_must_be_made_clear() -> None:
         ({"config": {"materialized": "incremental", "unique_key": "a"}}, (("a",),)),
         ({"config": {"materialized": "incremental", "unique_key": ["a", "b"]}}, (("a", "b"),)),
         ({"config": {"materialized": "incremental", "unique_key": "a || b"}}, ()),
+        ({"resource_type": "snapshot", "config": {"materialized": "snapshot", "unique_key": "a"}}, ()),
         ({"primary_key": ["a"]}, ()),  # dbt infers it, and may be wrong
         ({"primary_key": None, "constraints": None, "columns": None}, ()),
     ],
