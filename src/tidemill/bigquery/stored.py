@@ -31,29 +31,17 @@ def read(client: Client, bucket: str, name: str, *, host: str = HOST) -> bytes:
     where = f"gs://{bucket}/{name}"
     path = f"/storage/v1/b/{urllib.parse.quote(bucket, safe='')}/o/{urllib.parse.quote(name, safe='')}"
     session = client.upload_session()
+    asked = {"params": {"alt": "media"}, "timeout": SECONDS, "stream": True, "allow_redirects": False}
     try:
-        answer = session.get(f"{host}{path}", params={"alt": "media"}, timeout=SECONDS, stream=True)
-        if answer.status_code in {401, 403}:
-            grant = (
-                f"gcloud storage buckets add-iam-policy-binding gs://{bucket} "
-                f"--member=serviceAccount:{client.account} --role=roles/storage.objectViewer"
-            )
-            raise AccessError("storage_denied", f"{where} may not be read (storage.objects.get).", hint=grant)
-        if answer.status_code == 404:
-            raise NotFoundError(
-                "storage_object", f"There is no object {where}.", hint="Look at the bucket and the path."
-            )
-        if answer.status_code != 200:
-            raise UnavailableError(
-                "storage_unavailable", f"{where} cannot be read now ({answer.status_code}).", hint="Try again later."
-            )
-        found = bytearray()
-        for piece in answer.iter_content(1_000_000):
-            found += piece
-            if len(found) > MOST_BYTES:
-                said = f"{where} is larger than {MOST_BYTES:,} bytes."
-                raise ConfigError("storage_object", said, hint="Is it the right object?")
-        return bytes(found)
+        with session.get(f"{host}{path}", **asked) as answer:  # what is not read to its end is closed
+            _assert_good(answer.status_code, where, bucket, client.account)
+            found = bytearray()
+            for piece in answer.iter_content(1_000_000):
+                found += piece
+                if len(found) > MOST_BYTES:
+                    said = f"{where} is larger than {MOST_BYTES:,} bytes."
+                    raise ConfigError("storage_object", said, hint="Is it the right object?")
+            return bytes(found)
     except (requests.RequestException, GoogleAuthError) as error:
         raise UnavailableError(
             "storage_unavailable", f"{where} cannot be read: {error}", hint="Try again later."
@@ -61,3 +49,17 @@ def read(client: Client, bucket: str, name: str, *, host: str = HOST) -> bytes:
     finally:
         session.close()
         client.close()
+
+
+def _assert_good(status: int, where: str, bucket: str, account: str | None) -> None:
+    if status in {401, 403}:
+        grant = (
+            f"gcloud storage buckets add-iam-policy-binding gs://{bucket} "
+            f"--member=serviceAccount:{account} --role=roles/storage.objectViewer"
+        )
+        raise AccessError("storage_denied", f"{where} may not be read (storage.objects.get).", hint=grant)
+    if status == 404:
+        raise NotFoundError("storage_object", f"There is no object {where}.", hint="Look at the bucket and the path.")
+    if status != 200:
+        said = f"{where} cannot be read now ({status})."
+        raise UnavailableError("storage_unavailable", said, hint="Try again later.")
