@@ -77,6 +77,7 @@ bench: install
 	@$(BIN)/python benchmarks/plan.py
 	@$(BIN)/python benchmarks/mapping.py
 	@$(BIN)/python benchmarks/delivery.py
+	@$(BIN)/python benchmarks/dbt_manifest.py
 
 clean:
 	rm -rf $(VENV) $(DBT_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
