@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from tidemill.dbt import runs
@@ -13,12 +14,13 @@ from tidemill.dbt.changes import Change, Use
 from tidemill.dbt.manifest import Model
 from tidemill.dbt.runs import DbtRun
 from tidemill.dbt.service import DbtService
-from tidemill.dbt.webhooks import Webhooks
+from tidemill.dbt.webhooks import Results, Webhooks
 from tidemill.errors import AccessError, ConfigError, ConflictError, NotFoundError, TidemillError
 from tidemill.reverse_etl import alarms, mapping
 from tidemill.reverse_etl.service import ReverseEtl
 from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.reverse_etl.triggers import TriggerService
+from tidemill.store.dbt_cloud_runs import CloudRun
 from tidemill.store.records_sync import SourceModel, Sync
 from tidemill.store.sync_books import SyncBooks
 
@@ -128,9 +130,7 @@ class DbtModels:
         try:
             results = self._webhooks.results(taken)
             if results is not None:
-                name = self._webhooks.project(taken)
-                found = self._after_run(results.run, name, f"dbt Cloud, run {taken.run}")
-                self._webhooks.finish(taken, [dataclasses.asdict(one) for one in found], results.note)
+                self._after_cloud(taken, results)
         except NotFoundError:  # the project, or a sync, was deleted meanwhile
             _log.info("run %s of dbt Cloud: what it is about was deleted meanwhile", taken.run)
         except Exception as error:  # noqa: BLE001 - what else is due goes on; this is seen to again after a while
@@ -139,17 +139,37 @@ class DbtModels:
                 return True
             _log.exception("run %s of dbt Cloud cannot be seen to", taken.run)
             if taken.tries >= _MOST_TRIES:
-                self._webhooks.finish(taken, [], "Seeing to it failed; the server's log says why.")
+                self._webhooks.finish(taken, taken.syncs, "Seeing to it failed; the server's log says why.")
         return True
 
-    def _after_run(self, run: DbtRun | None, project: str | None, by: str) -> list[AfterRun]:
-        """`run`: None if it is not known what was built; so it may be everything."""
+    def _after_cloud(self, taken: CloudRun, results: Results) -> None:
+        """A sync that is at work since before dbt was done has read what was there then: another run of it comes."""
+        done = {one["sync"] for one in taken.syncs}
+        found = self._after_run(results.run, self._webhooks.project(taken), f"dbt Cloud, run {taken.run}", done)
+        late = [one for one in found if self._began_before(one, taken.told_at)]
+        kept = [*taken.syncs, *(dataclasses.asdict(one) for one in found if one not in late)]
+        if late:
+            said = (
+                f"Waits for the end of {', '.join(f'{one.sync} (run {one.number})' for one in late)}, then once more."
+            )
+            self._webhooks.later(taken, kept, said)
+        else:
+            self._webhooks.finish(taken, kept, results.note)
+
+    def _began_before(self, one: AfterRun, moment: dt.datetime) -> bool:
+        run = self._triggers.state(one.sync, one.number).run if one.number is not None else None
+        return run is not None and run.began_at < moment
+
+    def _after_run(self, run: DbtRun | None, project: str | None, by: str, done: Container[str] = ()) -> list[AfterRun]:
+        """`run`: None if it is not known what was built; so it may be everything. `done`: names of syncs that have been
+        triggered for it."""
         return [
             self._after(run or _ANYTHING, known.models.get(_unique_id(model)), model, sync, by)
             for project_id, known in self._projects.known(project)
             for model in self._books.models.of_dbt(project_id)
             if run is None or _unique_id(model) in run.built | run.failed
             for sync in self._books.syncs.of_model(model.id)
+            if sync.name not in done
         ]
 
     def _after(self, run: DbtRun, known: Model | None, model: SourceModel, sync: Sync, by: str) -> AfterRun:

@@ -86,7 +86,8 @@ class Webhooks:
             found = Cloud(http, host, token).results(run.account, run.run)
         except (UnavailableError, RetryableError) as error:
             if run.tries < _MOST_TRIES:
-                self._runs.later(run.id, _FIRST_PAUSE * 2 ** (run.tries - 1), f"Asked again later: {error.message}")
+                pause = _FIRST_PAUSE * 2 ** (run.tries - 1)
+                self._runs.later(run.id, pause, run.syncs, f"Asked again later: {error.message}")
                 return None
             return Results(None, f"What it built is not known: {error.message}")
         except TidemillError as error:
@@ -94,6 +95,10 @@ class Webhooks:
         finally:
             http.close()
         return Results(found, "" if found else "What it built is not known: it wrote no run_results.json.")
+
+    def later(self, run: CloudRun, syncs: list[dict[str, object]], note: str) -> None:
+        """There is more to do about it, after a pause. `syncs`: those about which it is done."""
+        self._runs.later(run.id, _FIRST_PAUSE, syncs, note)
 
     def finish(self, run: CloudRun, syncs: list[dict[str, object]], note: str) -> None:
         """There is no more to do about it."""

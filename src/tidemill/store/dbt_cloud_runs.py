@@ -68,9 +68,9 @@ class DbtCloudRuns:
             row = connection.execute(change.returning(table)).first()
         return CloudRun(**row._mapping) if row else None
 
-    def later(self, run_id: uuid.UUID, pause: dt.timedelta, note: str) -> None:
+    def later(self, run_id: uuid.UUID, pause: dt.timedelta, syncs: Sequence[dict[str, Any]], note: str) -> None:
         """Have one seen to again after a pause, and say why."""
-        self._change(run_id, next_at=sa.func.now() + pause, note=note)
+        self._change(run_id, next_at=sa.func.now() + pause, syncs=list(syncs), note=note)
 
     def finish(self, run_id: uuid.UUID, syncs: Sequence[dict[str, Any]], note: str) -> None:
         """There is no more to do about one."""

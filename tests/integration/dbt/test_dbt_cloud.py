@@ -21,7 +21,8 @@ from tests.capture_server import until
 from tests.dbt_projects import Project
 from tests.dbt_syncs import SHOP, Shop
 from tests.installation import Installation
-from tests.syncs import NAME
+from tests.syncs import NAME, Crm, People
+from tests.syncs import run as run_sync
 
 from tidemill.api import upkeep
 from tidemill.api.v1.application import application
@@ -288,6 +289,35 @@ def test_who_dies_over_it_leaves_it_to_the_next(app: App, sender: Sender) -> Non
     due_now(app)
     assert app.dbt_models.after_cloud()
     assert triggered(app) == [(NAME, 2)]
+
+
+def test_a_sync_that_was_at_work_before_dbt_was_done_runs_once_more(
+    app: App, sender: Sender, people: People, crm: Crm
+) -> None:
+    """The run that is at work has read what was there before."""
+    plan = crm.handle
+
+    def meanwhile(asked: Any) -> Any:
+        crm.handle = plan  # type: ignore[method-assign]
+        people.rows[3] = ("new@example.com", "pro")
+        people.save()
+        sender.send(told())
+        assert app.dbt_models.after_cloud()
+        return plan(asked)
+
+    crm.handle = meanwhile  # type: ignore[method-assign]
+    people.rows[4] = ("first@example.com", "pro")
+    people.save()
+    run_sync(app)
+    waits = app.dbt_webhooks.told(SHOP)[0]
+    assert (waits.note, waits.syncs) == (f"Waits for the end of {NAME} (run 2), then once more.", [])
+    due_now(app)
+    assert app.dbt_models.after_cloud()
+    assert triggered(app) == [(NAME, 3)]
+    assert not app.any_cloud_run_due()
+    assert app.worker.look()
+    app.worker.drain()
+    assert crm.people == people.expected()
 
 
 def test_a_paused_sync_is_told_of_and_holds_nothing_up(app: App, sender: Sender) -> None:
