@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tidemill.errors import ConflictError
-from tidemill.exports.spec import ExportSpec
 from tidemill.schedules import telling
 from tidemill.store.connections import Connections
 from tidemill.store.dbt_projects import DbtProjects
@@ -84,7 +83,7 @@ class ConnectionUsers:
             if sync.model_id in models
         ]
         used += [(owner, MODEL) for owner in models.values()]
-        used += [(project.connection_id, PROJECT) for project in self._projects.find() if project.connection_id]
+        used += [(owner, PROJECT) for owner in self._projects.connections()]
         for owner, kind in used:
             found.setdefault(owner, Counter())[kind] += 1
         return found
@@ -202,4 +201,4 @@ class ConnectionUsers:
 
 
 def _kind(export: Export) -> str:
-    return STREAM if ExportSpec.model_validate(export.spec).streams else EXPORT
+    return STREAM if export.spec.get("mode") == "stream" else EXPORT

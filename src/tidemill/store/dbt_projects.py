@@ -44,6 +44,12 @@ class DbtProjects(Named[DbtProject]):
         with self._database.begin() as connection:
             return list(connection.scalars(query.order_by(sa.func.lower(self.table.c.name))))
 
+    def connections(self) -> list[uuid.UUID]:
+        """The connection of each that has one. Manifests, which are large, are not read for that."""
+        query = sa.select(self.table.c.connection_id).where(self.table.c.connection_id.is_not(None))
+        with self._database.begin() as connection:
+            return list(connection.scalars(query))
+
     def any_due(self) -> bool:
         """Whether there is one to be read anew."""
         with self._database.begin() as connection:

@@ -275,6 +275,29 @@ def test_a_sync_in_the_middle_of_a_delivery_is_stopped(installation: Installatio
             assert client.get_table(f"{installation.dataset}_state", f"state_{sync.id.hex}") is None
 
 
+def test_a_worker_that_delivers_goes_on_with_what_is_left_to_do(
+    installation: Installation, app: App, tmp_path: Path
+) -> None:
+    """The sync that it had is gone when it has stopped."""
+    crm, people = Stuck(), Many(installation, 30_000)
+    server = Server(installation, tmp_path / "log")
+    with contextlib.closing(crm):
+        prepare(app, installation, people, crm, interval="day")
+        try:
+            server.start(**ALLOWED)
+            book = app._sync_books.syncs
+            book.settle(app.reverse_etl.syncs.get(SYNC).id, next_at=book.now())
+            eventually(crm.reached.is_set, "rows are delivered")
+            assert delete(app, lambda _: crm.goes_on.set()).remarks == ()
+            assert is_gone(app)
+            assert server.stop() == 0, server.said
+        finally:
+            server.kill()
+    assert 0 < len(crm.sent) < 30_000
+    assert "Traceback" not in server.said
+    assert "bug" not in server.said
+
+
 def test_a_sync_whose_plan_is_at_work_when_its_process_dies_has_its_job_cancelled(
     installation: Installation, app: App, people: People, crm: Crm
 ) -> None:

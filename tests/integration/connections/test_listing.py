@@ -11,6 +11,7 @@ from tests.schedules import make
 from tests.syncs import Crm, People, prepare
 
 from tidemill.store.tables import connections
+from tidemill.store.tables_sync import destinations
 
 
 def names(installation: Installation, *words: str) -> set[str]:
@@ -35,6 +36,10 @@ def test_connections_are_found_by_what_uses_them(installation: Installation, peo
     assert names(installation, "--used-by", "sync") == {CONNECTION}
     assert names(installation, "--used-by", "import") == set()
     assert names(installation, "--used-by", "nothing") == {"unused"}
+    with installation.app() as app, app.database.begin() as session:
+        session.execute(sa.update(destinations).values(kind="tidemill"))
+    assert names(installation, "--used-by", "import") == {CONNECTION}
+    assert names(installation, "--used-by", "sync") == set()
     assert names(installation, "--connected-on", "2026-01-01..2026-01-31") == {"unused"}
     assert names(installation, "--connected-on", "2026-01-31", "--connected-by", "ana") == {"unused"}
     assert names(installation, "--connected-on", "2026-02-01") == set()
@@ -42,7 +47,7 @@ def test_connections_are_found_by_what_uses_them(installation: Installation, peo
     assert CONNECTION in names(installation, "--connected-on", f"2026-02-01..{today}")
     shown = installation.run("connection", "list").stdout
     (row,) = [line for line in shown.splitlines() if line.startswith(CONNECTION)]
-    assert "1 export, 1 sync, 1 model" in row
+    assert "1 export, 1 import, 1 model" in row
     assert installation.run("connection", "list", "--connected-on", "soon").returncode == 2
 
 
