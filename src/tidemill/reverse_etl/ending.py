@@ -90,10 +90,16 @@ class Ending:
             return remarks
 
     def _removed(self, sync: Sync, connection: Connection, source: Source, *, force: bool) -> list[str]:
+        remarks = []
         try:
             with self._parts.client(connection, source) as client:
                 client.policy = Policy(deadline=_ASKS_WITHIN_SECONDS)
-                self._settle(client, source, sync)
+                try:
+                    self._settle(client, source, sync)
+                except _LASTING as error:  # what is kept here can be removed all the same
+                    remarks.append(
+                        f"It could not be looked whether BigQuery is at jobs of {sync.name}: {error.message}"
+                    )
                 self._parts.planner(client, source, sync).remove()
         except TidemillError as error:
             if not (force or isinstance(error, _LASTING)):
@@ -102,8 +108,8 @@ class Ending:
                     f"BigQuery does not answer, so what {sync.name} has delivered is still there: {error.message}",
                     hint="Run the command again when it answers. To delete the connection all the same: --force",
                 ) from None
-            return [left(source, sync, error)]
-        return []
+            remarks.append(left(source, sync, error))
+        return remarks
 
     def _settle(self, client: Client, source: Source, sync: Sync) -> None:
         """See that nothing that a dead process has begun is at work in BigQuery."""

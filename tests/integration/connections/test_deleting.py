@@ -453,15 +453,18 @@ def test_two_who_delete_it_are_not_in_each_others_way(installation: Installation
     assert app.connections.get(CONNECTION).deleting_at is None
 
 
+@pytest.mark.parametrize("access", ["full", "read-only"])
 def test_with_a_credential_that_is_of_no_use_any_more_it_says_what_is_left(
-    installation: Installation, app: App, people: People, crm: Crm
+    installation: Installation, app: App, people: People, crm: Crm, access: str
 ) -> None:
-    prepare(app, installation, people, crm)
+    """What is kept here goes, for that nobody need be asked."""
+    prepare(app, installation, people, crm, access=access)
     app.reverse_etl.syncs.run(SYNC, quiet(), by="tester")
     sync = app.reverse_etl.syncs.get(SYNC)
     installation.local.key("tidemill", deny=["bigquery.tables.delete", "bigquery.jobs.create", "bigquery.datasets.get"])
-    (remark,) = delete(app).remarks
-    assert f"state_{sync.id.hex}" in remark
+    remarks = delete(app).remarks
+    assert [f"state_{sync.id.hex}" in remark for remark in remarks] == ([True] if access == "full" else [])
+    assert not [path for path in (installation.home / "events").rglob(f"*{sync.id.hex}*/*") if path.is_file()]
     assert is_gone(app)
 
 
