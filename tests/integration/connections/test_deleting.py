@@ -6,15 +6,13 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.api import Asked
-from tests.dbt_syncs import SHOP, Shop
+from tests.deleting import OTHER, SLOW, delete, fired, is_gone, jobs
 from tests.installation import CONNECTION, Installation, kill_when, write_events
-from tests.kill_syncs import ALLOWED, Many
 from tests.schedules import NAME, load, make, now, queue
 from tests.served import Server
 from tests.streams import NAME as STREAM
@@ -23,47 +21,10 @@ from tests.syncs import NAME as SYNC
 from tests.syncs import Crm, Killed, People, prepare, quiet
 
 from tidemill.app import App
-from tidemill.connection_users import Deleted, Use
+from tidemill.connection_users import Use
 from tidemill.errors import ConflictError, NotFoundError
 from tidemill.exports import ending as exports_ending
 from tidemill.reverse_etl.ending import Ending
-
-JOBS = "^/bigquery/v2/projects/[^/]+/jobs$"
-SLOW: list[dict[str, Any]] = [{"path": JOBS, "method": "POST", "fault": "slow_job", "seconds": 600, "times": 99}]
-OTHER = "elsewhere"
-
-
-def delete(app: App, say: Callable[[str], None] = lambda _: None, seconds: float = 100.0, **how: Any) -> Deleted:
-    """Delete the connection."""
-    return app.connection_users.delete(CONNECTION, by="ana", say=say, wait_seconds=seconds, **how)
-
-
-def is_gone(app: App) -> bool:
-    """Whether there is nothing of the connection any more."""
-    names = [one.name for one in app.connections.find()]
-    left = [export.name for export in app.exports.find()]
-    left += [model.name for model in app.reverse_etl.models.find()]
-    left += [sync.name for sync in app.reverse_etl.syncs.find()]
-    return CONNECTION not in names and set(left) <= {OTHER}
-
-
-def fired(installation: Installation) -> bool:
-    """Whether what is to go wrong has gone wrong."""
-    return any(fault["fired"] for fault in installation.local.faults())
-
-
-def jobs(installation: Installation) -> list[str]:
-    """Jobs that wait or run in BigQuery, of all accounts."""
-    with contextlib.closing(installation.client()) as client:
-        states = [client.google().list_jobs(state_filter=state, all_users=True) for state in ("pending", "running")]
-        return [str(job.job_id) for found in states for job in found]
-
-
-@pytest.fixture
-def app(installation: Installation) -> Iterator[App]:
-    """Small batches; the webhook may be reached."""
-    with installation.app(outbound_allow="127.0.0.1", retry_deadline_seconds=20) as opened:
-        yield opened
 
 
 def test_all_that_uses_it_is_shown_and_nothing_is_done_before_it_is_confirmed(
@@ -238,79 +199,6 @@ def test_a_stream_whose_process_is_frozen_is_cut_off(installation: Installation,
     assert installation.uuids() == wanted
 
 
-class Stuck(Crm):
-    """A server that answers nobody from the second request on, until it is told to."""
-
-    def __init__(self) -> None:
-        self.reached, self.goes_on, self._requests = threading.Event(), threading.Event(), 0
-        super().__init__()
-
-    def handle(self, asked: Asked) -> Any:
-        """See Api."""
-        self._requests += 1
-        if self._requests > 1:
-            self.reached.set()
-            self.goes_on.wait()
-        return super().handle(asked)
-
-
-@pytest.mark.parametrize("access", ["full", "read-only"])
-def test_a_sync_in_the_middle_of_a_delivery_is_stopped(installation: Installation, app: App, access: str) -> None:
-    """What was remembered of its rows goes, too; no further row is sent."""
-    crm, people = Stuck(), Many(installation, 30_000)
-    with contextlib.closing(crm):
-        prepare(app, installation, people, crm, access=access)
-        sync = app.reverse_etl.syncs.get(SYNC)
-        process = installation.start("sync", "run", SYNC, **ALLOWED)
-        eventually(crm.reached.is_set, "rows are delivered")
-        assert app.connection_users.uses(CONNECTION)[0].at_work == ("run 1",)
-        assert delete(app, lambda _: crm.goes_on.set()).remarks == ()
-        assert process.wait(60) != 0
-        process.communicate()
-        assert is_gone(app)
-        assert 0 < len(crm.sent) < 30_000
-    assert not [path for path in (installation.home / "events").rglob(f"*{sync.id.hex}*/*") if path.is_file()]
-    if access == "full":
-        with contextlib.closing(installation.client()) as client:
-            assert client.get_table(f"{installation.dataset}_state", f"state_{sync.id.hex}") is None
-
-
-def test_a_worker_that_delivers_goes_on_with_what_is_left_to_do(
-    installation: Installation, app: App, tmp_path: Path
-) -> None:
-    """The sync that it had is gone when it has stopped."""
-    crm, people = Stuck(), Many(installation, 30_000)
-    server = Server(installation, tmp_path / "log")
-    with contextlib.closing(crm):
-        prepare(app, installation, people, crm, interval="day")
-        try:
-            server.start(**ALLOWED)
-            book = app._sync_books.syncs
-            book.settle(app.reverse_etl.syncs.get(SYNC).id, next_at=book.now())
-            eventually(crm.reached.is_set, "rows are delivered")
-            assert delete(app, lambda _: crm.goes_on.set()).remarks == ()
-            assert is_gone(app)
-            assert server.stop() == 0, server.said
-        finally:
-            server.kill()
-    assert 0 < len(crm.sent) < 30_000
-    assert "Traceback" not in server.said
-    assert "bug" not in server.said
-
-
-def test_a_sync_whose_plan_is_at_work_when_its_process_dies_has_its_job_cancelled(
-    installation: Installation, app: App, people: People, crm: Crm
-) -> None:
-    prepare(app, installation, people, crm)
-    installation.local.set_faults(SLOW)
-    process = installation.start("sync", "run", SYNC, **ALLOWED)
-    assert kill_when(process, lambda: fired(installation) and bool(jobs(installation)))
-    assert delete(app).remarks == ()
-    assert jobs(installation) == []
-    assert is_gone(app)
-    assert not crm.sent
-
-
 def test_broken_off_half_way_it_is_gone_on_with_and_nothing_begins_meanwhile(
     installation: Installation, app: App, people: People, crm: Crm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -401,25 +289,6 @@ def test_what_is_made_at_the_last_moment_goes_too(
     assert is_gone(app)
 
 
-def test_a_dbt_project_goes_too_unless_models_of_others_are_made_of_it(
-    installation: Installation, app: App, shop: Shop
-) -> None:
-    """It is read by the connection, and so is one of its models."""
-    assert shop.folder
-    key = json.dumps(installation.local.key("other"))
-    app.connections.add(app.connections.draft(name=OTHER, dataset=installation.dataset, key=key), by="tester")
-    app.dbt.add({"name": "read", "folder": str(shop.folder), "connection": OTHER}, by="tester")
-    app.reverse_etl.models.add(CONNECTION, app.dbt_models.fields("read/people", {"name": "mine"}), by="tester")
-    with pytest.raises(ConflictError, match="models of others are made of it: mine") as refused:
-        app.connection_users.delete(OTHER, by="ana", say=lambda _: None, wait_seconds=9)
-    assert refused.value.code == "dbt_project_in_use"
-    assert app.connections.get(OTHER).deleting_at is None
-    app.reverse_etl.models.delete("mine")
-    deleted = app.connection_users.delete(OTHER, by="ana", say=lambda _: None, wait_seconds=9)
-    assert deleted.uses == (Use("dbt project", "read", ()),)
-    assert [project.name for project in app.dbt.find()] == [SHOP]
-
-
 @pytest.mark.torture
 def test_a_process_that_is_frozen_is_cut_off(installation: Installation, app: App, tmp_path: Path) -> None:
     """After a minute and a quarter. When it wakes, it does nothing any more."""
@@ -451,21 +320,6 @@ def test_two_who_delete_it_are_not_in_each_others_way(installation: Installation
             delete(other)
     assert refused.value.code == "connection_deleting_elsewhere"
     assert app.connections.get(CONNECTION).deleting_at is None
-
-
-@pytest.mark.parametrize("access", ["full", "read-only"])
-def test_with_a_credential_that_is_of_no_use_any_more_it_says_what_is_left(
-    installation: Installation, app: App, people: People, crm: Crm, access: str
-) -> None:
-    """What is kept here goes, for that nobody need be asked."""
-    prepare(app, installation, people, crm, access=access)
-    app.reverse_etl.syncs.run(SYNC, quiet(), by="tester")
-    sync = app.reverse_etl.syncs.get(SYNC)
-    installation.local.key("tidemill", deny=["bigquery.tables.delete", "bigquery.jobs.create", "bigquery.datasets.get"])
-    remarks = delete(app).remarks
-    assert [f"state_{sync.id.hex}" in remark for remark in remarks] == ([True] if access == "full" else [])
-    assert not [path for path in (installation.home / "events").rglob(f"*{sync.id.hex}*/*") if path.is_file()]
-    assert is_gone(app)
 
 
 def test_as_long_as_bigquery_does_not_answer_it_waits_for_a_word(
