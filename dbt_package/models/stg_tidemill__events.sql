@@ -1,7 +1,8 @@
 {{ config(enabled=var('tidemill_use_events', true)) }}
 
 -- Each event once. An imported row that changed is there as it is now, and one that was deleted is not there: events of
--- such a row have the same $import_row, and the newest run of the import counts.
+-- such a row have the same $import_row, and the newest run of the import counts. Rows are those of one import: its id is
+-- known to nobody who only sends events.
 with events as (
     select
         uuid,
@@ -27,7 +28,7 @@ newest as (
     from events
     where true
     qualify row_number() over (
-        partition by team_id, coalesce(import_row, uuid)
+        partition by team_id, import_id, coalesce(import_row, uuid)
         order by coalesce(import_run, 0) desc, bq_ingested_timestamp desc, uuid desc
     ) = 1
 )

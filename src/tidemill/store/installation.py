@@ -11,6 +11,7 @@ from tidemill.errors import ConfigError
 from tidemill.store.database import Database
 from tidemill.store.secrets import GIVE_ANEW, Secrets
 from tidemill.store.tables import connections
+from tidemill.store.tables_dbt import dbt_projects
 from tidemill.store.tables_installation import installation as table
 from tidemill.store.tables_notify import channels
 from tidemill.store.tables_sync import destinations
@@ -98,6 +99,7 @@ class Installation:
             sa.select(table.c.access_key).where(table.c.access_key.is_not(None)),
             sa.select(channels.c.secret).where(channels.c.secret.is_not(None)),
             sa.select(destinations.c.secret).where(destinations.c.secret.is_not(None)),
+            sa.select(dbt_projects.c.secret).where(dbt_projects.c.secret.is_not(None)),
         ).limit(1)
         with self._database.begin() as connection:
             token: bytes | None = connection.scalar(found)

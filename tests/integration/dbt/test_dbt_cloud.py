@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gzip
 import hashlib
 import hmac
 import http.server
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import sqlalchemy as sa
 from tests.capture_server import until
@@ -29,9 +31,12 @@ from tidemill.api.v1.application import application
 from tidemill.app import App
 from tidemill.dbt import cloud
 from tidemill.errors import ConfigError
+from tidemill.settings import Settings
+from tidemill.store.postgres import Postgres
 
 SECRET, TOKEN = "s3cret-of-the-webhook", "dbtc_s3cret-token"
 HERE = f"/api/v1/dbt/{SHOP}/webhook"
+MANIFESTS = Path(__file__).parents[2] / "data" / "dbt"
 RUN = "/api/v2/accounts/1/runs/77/"
 
 
@@ -393,3 +398,16 @@ def test_a_server_sees_to_it_by_itself_and_a_project_that_is_due_is_read_beside(
     finally:
         stopping.set()
         reading.join()
+
+
+def test_a_key_that_is_lost_is_not_replaced_while_a_project_has_a_secret(postgres: Postgres, tmp_path: Path) -> None:
+    found = psycopg.conninfo.conninfo_to_dict(postgres.dsn)
+    url = f"postgresql://postgres@/{found['dbname']}?host={found['host']}&port={found['port']}"
+    settings, file = Settings(home=tmp_path / "home", database_url=url), tmp_path / "manifest.json"
+    file.write_bytes(gzip.decompress((MANIFESTS / "v12_manifest_1.9.json.gz").read_bytes()))
+    with App(settings) as app:
+        app.dbt.add({"name": SHOP, "manifest": str(file)}, by="me")
+        app.dbt.edit(SHOP, {"webhook_secret": SECRET})
+    (settings.home_path / "secret.key").unlink()
+    with App(settings):
+        assert not (settings.home_path / "secret.key").exists()
