@@ -6,9 +6,11 @@ journal, the commit is found by its jobs' ids. Nothing but the run's row says wh
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +20,7 @@ from tidemill.destinations.port import Mode
 from tidemill.errors import ConflictError, NotFoundError, TidemillError, UnavailableError
 from tidemill.reverse_etl import brake, journal, kept, outward, told, write_back
 from tidemill.reverse_etl.journal import Journal, Way
-from tidemill.reverse_etl.plan.port import MOST_INVALID, Counts, Piece, Planner, PlanRows, Unacknowledged
+from tidemill.reverse_etl.plan.port import MOST_INVALID, READS_AHEAD, Counts, Piece, Planner, PlanRows, Unacknowledged
 from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Parts
@@ -322,14 +324,23 @@ def pieces_of(run: SyncRun) -> list[Piece]:
 
 
 def _read_ahead(planner: Planner, job: Job, pieces: list[Piece]) -> Iterator[tuple[Piece, PlanRows]]:
-    """The pieces with their rows: the next one is read while one is delivered."""
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        reading = [pool.submit(logbook.carried(planner.rows), job.wanted, piece) for piece in pieces[:1]]
-        for number, piece in enumerate(pieces):
-            rows = reading.pop().result()
-            if number + 1 < len(pieces):
-                reading.append(pool.submit(logbook.carried(planner.rows), job.wanted, pieces[number + 1]))
-            yield piece, rows
+    """The pieces with their rows, in order: the next ones are read, side by side, while one is delivered."""
+    waiting = iter(pieces)
+    with concurrent.futures.ThreadPoolExecutor(READS_AHEAD) as pool:
+
+        def read(piece: Piece) -> tuple[Piece, concurrent.futures.Future[PlanRows]]:
+            return piece, pool.submit(logbook.carried(planner.rows), job.wanted, piece)
+
+        reading = collections.deque(map(read, itertools.islice(waiting, READS_AHEAD)))
+        try:
+            while reading:
+                piece, rows = reading.popleft()
+                found = rows.result()
+                reading.extend(map(read, itertools.islice(waiting, 1)))
+                yield piece, found
+        finally:
+            for _, rows in reading:
+                rows.cancel()
 
 
 def _assert_remembered(job: Job, planner: Planner) -> None:

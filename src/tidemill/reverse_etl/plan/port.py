@@ -12,9 +12,9 @@ from typing import Any, Protocol, overload
 from tidemill.destinations.port import Op
 from tidemill.reverse_etl.spec import Extraction
 
-#: Rows of a piece, or bytes of rows that are large, roughly: it is read and kept in memory as a whole, and the next one
-#: beside it.
-PIECE_ROWS, PIECE_BYTES = 20_000, 32 * 1024 * 1024
+#: Rows of a piece, or bytes of rows that are large, roughly: it is read and kept in memory as a whole, and so many more
+#: beside it, each by a stream of its own: to begin one takes as long as some thousand rows.
+PIECE_ROWS, PIECE_BYTES, READS_AHEAD = 20_000, 16 * 1024 * 1024, 3
 #: Rows that cannot be delivered, of which that many are kept.
 MOST_INVALID = 1_000
 
