@@ -30,13 +30,17 @@ def kinds(as_json: bool = output.JSON_OPTION) -> None:
 @app.command("show-kind", epilog="Example: tidemill destination show-kind webhook")
 def show_kind(
     kind: str = typer.Argument(help="The tool; see tidemill destination kinds."),
+    schema: bool = typer.Option(False, "--schema", help="As JSON Schema: settings, and rows of each action."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Show a tool: the settings of an account, its pace, and what can be done with rows: modes, limits, fields."""
     from tidemill import documents
-    from tidemill.destinations import described, registry
+    from tidemill.destinations import described, registry, schemas
 
     found = registry.get(kind)
+    if schema:
+        output.print_json(schemas.described(found))
+        return
     if as_json:
         output.print_json(destination_options.described(found))
         return

@@ -238,7 +238,8 @@ def test_the_description_is_true(
     described = answer.json()
     of_syncs = ("/api/v1/syncs/{name}/trigger", "/api/v1/syncs/{name}/runs/{number}")
     of_dbt = {f"/api/v1/dbt/{{name}}/{what}" for what in ("in-use", "readable", "webhook")}
-    assert set(described["paths"]) == {*of_syncs, *of_dbt}
+    of_kinds = ("/api/v1/destination-kinds", "/api/v1/destination-kinds/{name}")
+    assert set(described["paths"]) == {*of_syncs, *of_dbt, *of_kinds}
     assert client.ask("GET", "/api/v1/openapi.json").json() == described
     token = client.token()
 
@@ -256,6 +257,9 @@ def test_the_description_is_true(
     check(client.trigger(token, content=b"x"), trigger, "post")
     for number in (1, 2):
         check(client.ask("GET", f"/api/v1/syncs/{NAME}/runs/{number}", token), run, "get")
+    reader = client.token(Permission.DESTINATIONS_READ)
+    for path in of_kinds:
+        check(client.ask("GET", path.replace("{name}", "hubspot"), reader), path, "get")
     work(app)
     check(client.ask("GET", f"/api/v1/syncs/{NAME}/runs/1", token), run, "get")
 
@@ -306,3 +310,16 @@ def test_the_command_line_does_the_same(installation: Installation, app: App, pe
     assert made.stdout.strip() not in installation.run("token", "list").stdout
     assert installation.run("token", "revoke", "CI").returncode == 0
     assert app.tokens.holder(made.stdout.strip()) is None
+
+
+def test_what_destinations_take_is_told_to_who_may_see_it(client: Client) -> None:
+    token = client.token(Permission.DESTINATIONS_READ)
+    every = client.ask("GET", "/api/v1/destination-kinds", token).json()
+    assert {"webhook", "hubspot"} <= {one["name"] for one in every}
+    assert "tidemill" not in {one["name"] for one in every}
+    found = client.ask("GET", "/api/v1/destination-kinds/webhook", token).json()
+    assert found["settings"]["properties"]["token"]["anyOf"][0]["writeOnly"]
+    assert [action["name"] for action in found["actions"]] == ["send"]
+    assert client.ask("GET", "/api/v1/destination-kinds/none", token).status_code == 404
+    assert client.ask("GET", "/api/v1/destination-kinds", client.token(Permission.SYNCS_READ)).status_code == 403
+    assert client.ask("GET", "/api/v1/destination-kinds").status_code == 401

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tidemill import __version__
-from tidemill.api.v1 import dbt, problems, syncs
+from tidemill.api.v1 import dbt, kinds, problems, syncs
 from tidemill.api.v1.access import CHALLENGE
 from tidemill.api.v1.bodies import BUG, Guarded
 from tidemill.api.v1.problems import Problem, Wrong, problem
@@ -46,6 +46,7 @@ def application(app: App) -> Guarded:
     made.state.opened = app
     made.include_router(syncs.router, prefix=_PREFIX)
     made.include_router(dbt.router, prefix=_PREFIX)
+    made.include_router(kinds.router, prefix=_PREFIX)
     made.add_exception_handler(TidemillError, _of_ours)
     made.add_exception_handler(RequestValidationError, _invalid)
     made.add_exception_handler(StarletteHTTPException, _refused)
