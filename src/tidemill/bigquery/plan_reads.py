@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tidemill.bigquery import plan_orders
 from tidemill.bigquery.names import quoted
 from tidemill.bigquery.plan_sql import COUNTED, DROPPED, DUPLICATE, INVALID, UNCHANGED, Dialect, Plan, texts
 from tidemill.bigquery.sql import Place
@@ -23,15 +24,20 @@ def overview(plan: Plan, made: str, rows: int, size: int, dialect: Dialect) -> s
     upto = _upto(plan, dialect)
     piece = dialect.divided("passed", size)
     weight = f"GREATEST(row_bytes, {max(1, size // rows)})"
+    buckets = (
+        f"SELECT bucket, COUNT(*) AS bucket_rows, SUM({weight}) AS weight\n"
+        f"            FROM {made} WHERE deliver GROUP BY bucket"
+    )
+    passed = f"SELECT bucket, bucket_rows, SUM(weight) OVER (ORDER BY bucket) AS passed\n      FROM ({buckets})"
+    if plan.order is not None:
+        passed = plan_orders.passed(buckets, dialect.divided)
     return (
         f"SELECT kind, SUM(row_count) AS row_count, SUM({met}) AS met, COUNTIF(deliver AND retried) AS retried,\n"
         f"       CAST({upto} AS STRING) AS upto, 0 AS first_bucket, 0 AS last_bucket\n"
         f"FROM {made} GROUP BY kind\n"
         "UNION ALL\n"
         f"SELECT '{PIECE}', SUM(bucket_rows), 0, 0, NULL, MIN(bucket), MAX(bucket)\n"
-        "FROM (SELECT bucket, bucket_rows, SUM(weight) OVER (ORDER BY bucket) AS passed\n"
-        f"      FROM (SELECT bucket, COUNT(*) AS bucket_rows, SUM({weight}) AS weight\n"
-        f"            FROM {made} WHERE deliver GROUP BY bucket))\n"
+        f"FROM ({passed})\n"
         f"GROUP BY {piece}"
     )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from tidemill.bigquery import plan_cursors, plan_texts
+from tidemill.bigquery import plan_cursors, plan_orders, plan_texts
 from tidemill.bigquery.names import quoted
 from tidemill.bigquery.sql import Place, literal
 from tidemill.bigquery.tables import Field
@@ -38,8 +38,8 @@ class Plan:
 
     `fields`: of the model, those that go into the plan; `columns`: names of those that are hashed; `key`: of those by
     which a row is known. `state`: None, if all rows are to be delivered. `looked`: a table that has the model's rows
-    that are looked at, made before; `keys`: theirs, if they are few. `unit`, `overlap`: of the cursor. For the rest,
-    see `Wanted`.
+    that are looked at, made before; `keys`: theirs, if they are few. `unit`, `overlap`: of the cursor. `order`: what
+    tells the time of a row, if the oldest come first (plan_orders). For the rest, see `Wanted`.
     """
 
     sql: str
@@ -59,6 +59,7 @@ class Plan:
     only: Collection[str] | None = None
     looked: Place | None = None
     keys: tuple[str, ...] | None = None
+    order: str | None = None
 
     @property
     def looks_at_all(self) -> bool:
@@ -74,8 +75,8 @@ class Plan:
 @dataclasses.dataclass(frozen=True)
 class Dialect:
     """Where BigQuery's SQL and DuckDB's differ. `bucket`: one of 1,048,576 parts that keys fall into; a piece is a
-    range of them. One has a thousand of a thousand million rows. `size`: about how many bytes a column has as text;
-    `struct`: columns as one value."""
+    range of them, or of those of plan_orders. One has a thousand of a thousand million rows. `size`: about how many
+    bytes a column has as text; `struct`: columns as one value."""
 
     bucket: Callable[[str], str]
     divided: Callable[[str, int], str]
@@ -194,19 +195,30 @@ def select(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> str:
         kept = f"IF({is_kept}, content, NULL) AS kept"
         columns = "".join(f", kept.{name} AS {name}" for name in plan.names)
     row_bytes = _row_bytes(plan, "" if is_wide else "kept.", dialect)
+    order = ", MAX(order_value) AS order_value" if plan.order else ""
     return (
         f"SELECT {heads},\n       IF(kept IS NULL, NULL, {row_bytes}) AS row_bytes{columns}\n"
-        f"FROM (SELECT {dialect.bucket('row_key')} AS bucket, IF({several}, '{DUPLICATE}', kind) AS kind,\n"
+        f"FROM (SELECT {_bucket(plan, dialect)} AS bucket, IF({several}, '{DUPLICATE}', kind) AS kind,\n"
         f"             {deliver} AS deliver, known, retried, IF(kind = '{NULL}', NULL, row_key) AS row_key, row_hash,\n"
         f"             since, row_count, cursor_value, {kept}\n"
         f"      FROM (SELECT kind, {group} AS row_key, COUNT(*) AS row_count,\n"
         "                   ANY_VALUE(known) AS known, ANY_VALUE(retried) AS retried,\n"
         f"                   ANY_VALUE(row_hash) AS row_hash, {since} AS since,\n"
         f"                   IF(kind = '{DUPLICATE}', MIN(cursor_value), MAX(cursor_value))\n"
-        f"                       AS cursor_value{contents}\n"
+        f"                       AS cursor_value{order}{contents}\n"
         f"            FROM ({_told_apart(plan, rows, state, dialect)})\n"
         "            GROUP BY kind, row_key))\n"
     ) + _counting(plan, state)
+
+
+def _bucket(plan: Plan, dialect: Dialect) -> str:
+    of_key = dialect.bucket("row_key")
+    return plan_orders.bucket(of_key, "order_value", dialect.divided) if plan.order else of_key
+
+
+def _names(plan: Plan, where: str = "") -> str:
+    """The columns of the model that go into the plan, and the time of a row, if there is one."""
+    return "".join(f", {where}{name}" for name in (["order_value"] if plan.order else []) + plan.names)
 
 
 #: Bytes that a value takes in memory beside those of its text; and how much more what is no text takes than as text.
@@ -239,7 +251,7 @@ def _counting(plan: Plan, state: str | None) -> str:
 
 def _told_apart(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> str:
     """Each row of the model, and each of the state that the model has not, with what became of it."""
-    names = "".join(f", {name}" for name in plan.names)
+    names = _names(plan)
     if state is None:
         return (
             f"SELECT IF(model_key IS NULL, '{NULL}', 'added') AS kind, model_key AS found_key, FALSE AS known,\n"
@@ -256,7 +268,7 @@ def _told_apart(plan: Plan, rows: str, state: str | None, dialect: Dialect) -> s
 
 
 def _joined(plan: Plan, rows: str, state: str, dialect: Dialect) -> str:
-    names = "".join(f", model.{name}" for name in plan.names)
+    names = _names(plan, "model.")
     join = "LEFT" if plan.cursor else "FULL OUTER"
     known = state if plan.keys is None else f"({all_of(state)} WHERE key IN ({literals(plan.keys)}))"
     return (
@@ -320,8 +332,9 @@ def model(plan: Plan) -> str:
     if plan.cursor:
         cursor_value = f"{plan_cursors.value(plan.cursor, plan.unit)} AS cursor_value"
         cursor_value += f", {plan_cursors.is_ahead(plan.cursor, plan.unit)} AS cursor_ahead"
+    order = f", {plan.order} AS order_value" if plan.order else ""
     made = (
-        f"SELECT {_key(plan)} AS model_key, {_hash(plan)} AS model_hash, {cursor_value}{columns}\n"
+        f"SELECT {_key(plan)} AS model_key, {_hash(plan)} AS model_hash, {cursor_value}{order}{columns}\n"
         f"FROM (\n{plan.sql}\n) AS source"
     )
     return counted(made) if plan.exact else made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
@@ -11,10 +11,18 @@ from tidemill import invalid
 from tidemill.bigquery import ga4
 from tidemill.destinations.port import Mode
 from tidemill.errors import ConfigError
-from tidemill.imports.spec import ImportSpec, Kind, Taken
+from tidemill.imports.spec import ImportSpec, Kind, Taken, TimeFormat
 from tidemill.reverse_etl.service import SyncView
-from tidemill.reverse_etl.spec import Extraction
+from tidemill.reverse_etl.spec import Extraction, Order
 from tidemill.schedules import telling
+
+_UNITS: dict[TimeFormat, Literal["seconds", "milliseconds", "microseconds"]] = {
+    TimeFormat.SECONDS: "seconds",
+    TimeFormat.MILLISECONDS: "milliseconds",
+    TimeFormat.MICROSECONDS: "microseconds",
+}
+#: What stands in a format for a part of a time, and in those of SQL. The longer ones come first.
+_PARTS = (("yyyy", "%Y"), ("MMM", "%b"), ("MM", "%m"), ("dd", "%d"), ("HH", "%H"), ("mm", "%M"), ("ss", "%S"))
 
 
 def cursor(of_ga4: Any) -> dict[str, Any]:
@@ -80,6 +88,18 @@ def assert_known(spec: ImportSpec, mode: Mode, key: Sequence[str]) -> None:
             f"Of a row that is gone only its key is known, and {identity} is not in it: who was it?",
             hint=f"Take {identity} into the key of the rows (--key), or --mode upsert.",
         )
+
+
+def order(spec: ImportSpec) -> Order | None:
+    """In which order rows are taken: events from the oldest on."""
+    if spec.time is None:
+        return None
+    unit, pattern = _UNITS.get(spec.time_format), None
+    if unit is None and spec.time_format is not TimeFormat.AUTO:
+        pattern = spec.time_format.value
+        for part, directive in _PARTS:
+            pattern = pattern.replace(part, directive)
+    return Order(column=spec.time, unit=unit, pattern=pattern)
 
 
 def assert_whole(spec: ImportSpec, names: Sequence[str]) -> None:

@@ -147,7 +147,8 @@ class ImportService:
         drafts.assert_whole(spec, [column.name for column in found.columns])
         mode = Mode(of_sync.get("mode", drafts.mode(sync, taken, spec)))
         drafts.assert_known(spec, mode, found.key)
-        changed = taken.model_copy(update={"spec": spec, "columns": tuple(sorted(columns))})
+        said = {"spec": spec, "columns": tuple(sorted(columns)), "order": drafts.order(spec)}
+        changed = taken.model_copy(update=said)
         action = {"action": spec.kind.value, "mode": mode.value, **of_sync}
         return self._change(sync, {**action, "taken": changed.model_dump(mode="json")}, reset)
 

@@ -9,6 +9,7 @@ import pydantic
 from pydantic import Field
 
 from tidemill.errors import ConfigError
+from tidemill.reverse_etl.spec import Order
 
 
 class Kind(enum.StrEnum):
@@ -118,9 +119,10 @@ class ImportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 class Taken(pydantic.BaseModel, frozen=True, extra="forbid"):
     """What the sync of an import keeps of it. `spec`: None of a draft; `columns`: those of the model that it reads;
-    `own_model`: whether the source model was made for it, and goes with it."""
+    `own_model`: whether the source model was made for it, and goes with it; `order`: in which rows are taken."""
 
     spec: ImportSpec | None = None
     columns: tuple[str, ...] = ()
     own_model: bool = False
+    order: Order | None = None
     once: bool = Field(default=False, description="It is run once.")

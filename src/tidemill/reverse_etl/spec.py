@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -47,6 +47,17 @@ class CursorUnit(enum.StrEnum):
     NONE = "none"  # it is no time
     SECONDS = "seconds"
     MILLISECONDS = "milliseconds"
+
+
+class Order(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """By which time rows are delivered, the oldest first; those without one come last. It is a DATE, a DATETIME, a
+    TIMESTAMP, or a text in ISO 8601; or else `unit` or `pattern` says how it is written."""
+
+    column: str = Field(min_length=1, max_length=300, description="Column with the time.")
+    unit: Literal["seconds", "milliseconds", "microseconds"] | None = Field(
+        default=None, description="What it counts since 1970."
+    )
+    pattern: str | None = Field(default=None, pattern=r"^[%A-Za-z:/ ]+$", description="Of a text: as PARSE_TIMESTAMP.")
 
 
 class SourceSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -141,6 +152,12 @@ class SyncSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     def makes(self) -> tuple[Any, ...]:
         """What is made of a row: if it changes, what was delivered would be others."""
         return (self.mapping, self.taken and self.taken["spec"])
+
+    @property
+    def order(self) -> Order | None:
+        """In which order rows are delivered; None: in any."""
+        given = (self.taken or {}).get("order")
+        return None if given is None else Order.model_validate(given)
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> SyncSpec:

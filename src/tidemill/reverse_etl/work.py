@@ -118,6 +118,7 @@ class Job:
             written=self.writes_back,
             since=self.run.spec.get("since"),
             only=tuple(map(key_of, self.run.spec["only"])) if self.is_of_some else None,
+            order=self.spec.order,
         )
 
 

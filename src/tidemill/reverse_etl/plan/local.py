@@ -146,7 +146,7 @@ class LocalPlanner:
         if wanted.extraction is Extraction.FULL or (newest and newest[0] >= wanted.number):
             return
         self._said(wanted)
-        covered = ranges.joined((piece.first, piece.last) for piece in pieces)
+        covered = ranges.of_pieces(pieces)
         with self._duck() as (cursor, folder), unacknowledged_rows.file(unacknowledged) as (path, rows, _):
             self._open_heads(cursor, folder, wanted)
             self._open_state(cursor, folder)
@@ -217,6 +217,7 @@ class LocalPlanner:
             unit=wanted.cursor_unit,
             overlap=wanted.cursor_overlap,
             only=wanted.only,
+            order=model.order,
         )
 
     def _fetch(self, wanted: Wanted, plan: plan_sql.Plan, path: Path) -> None:
@@ -225,6 +226,7 @@ class LocalPlanner:
 
         cursors = [dataclasses.replace(plan.cursor or Field("", "INT64"), name="cursor_value")]
         cursors += [Field("cursor_ahead", "BOOL")] if plan.cursor else []
+        cursors += [Field("order_value", "INT64")] if plan.order else []
         columns = [dataclasses.replace(field, name=f"c{number}") for number, field in enumerate(plan.fields)]
         fields = [Field("model_key", "STRING"), Field("model_hash", "STRING"), *cursors, *columns]
         result = result_rows.run(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, overload
 
 from tidemill.destinations.port import Op
-from tidemill.reverse_etl.spec import Extraction
+from tidemill.reverse_etl.spec import Extraction, Order
 
 #: Rows of a piece, or bytes of rows that are large, roughly: it is read and kept in memory as a whole, and so many more
 #: beside it, each by a stream of its own: to begin one takes as long as some thousand rows.
@@ -31,7 +31,7 @@ class Wanted:
     time; `cursor_unit`: what a number of it counts since 1970, seconds or milliseconds; None: it is no time;
     `cursor_overlap`: so far back from the position rows are looked at, see SyncSpec. `written`: what became of the rows
     is written down in the warehouse, which needs those that were not acknowledged there. `only`: keys of the rows that
-    are looked at, wherever their cursors are; None: all.
+    are looked at, wherever their cursors are; None: all. `order`: the pieces are in order of that time; None: in any.
     """
 
     sync: uuid.UUID
@@ -53,6 +53,7 @@ class Wanted:
     written: bool = False
     since: int | None = None
     only: tuple[str, ...] | None = None
+    order: Order | None = None
 
     @property
     def first_tried(self) -> int:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tidemill.reverse_etl.plan.port import Piece
 
-def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """In order, those together that follow each other."""
+
+def of_pieces(pieces: Iterable[Piece]) -> list[tuple[int, int]]:
+    """Those of pieces, in order. Between pieces that follow each other there is no row that is to be delivered, so
+    theirs are one: of very many pieces there would be more ranges than a statement may name."""
     made: list[tuple[int, int]] = []
-    for first, last in sorted(ranges):
-        if made and first <= made[-1][1] + 1:
-            made[-1] = (made[-1][0], max(last, made[-1][1]))
+    before = None
+    for piece in sorted(pieces, key=lambda piece: piece.number):
+        if made and piece.number - 1 == before:
+            made[-1] = (made[-1][0], piece.last)
         else:
-            made.append((first, last))
+            made.append((piece.first, piece.last))
+        before = piece.number
     return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from tidemill.bigquery import plan_cursors, plan_texts
+from tidemill.bigquery import plan_cursors, plan_orders, plan_texts
 from tidemill.bigquery.tables import Field
 from tidemill.errors import ConfigError
 from tidemill.reverse_etl.plan.port import Wanted
@@ -17,12 +17,14 @@ _CURSORS = {"INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64", "STRING", "DATE", "DATE
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Of a model. `fields`: those that are read, in order; of them, `columns` are hashed, and `key` names a row."""
+    """Of a model. `fields`: those that are read, in order; of them, `columns` are hashed, and `key` names a row.
+    `order`: what tells the time of a row, see plan_orders."""
 
     fields: tuple[Field, ...]
     key: tuple[str, ...]
     columns: tuple[str, ...]
     cursor: Field | None
+    order: str | None = None
 
     @property
     def key_fields(self) -> list[Field]:
@@ -53,7 +55,10 @@ def of_model(wanted: Wanted, fields: Sequence[Field]) -> Shape:
                 hint="Choose a column that grows with each change: a TIMESTAMP, say, or a number.",
             )
         _check_options(wanted, cursor)
-    return Shape(tuple(found.values()), wanted.key, tuple(sorted(set(wanted.columns))), cursor)
+    order = None
+    if wanted.order is not None:
+        order = plan_orders.value(known, wanted.order.column, wanted.order.unit, wanted.order.pattern)
+    return Shape(tuple(found.values()), wanted.key, tuple(sorted(set(wanted.columns))), cursor, order)
 
 
 def _check_options(wanted: Wanted, cursor: Field) -> None:

@@ -91,7 +91,7 @@ class WarehousePlanner:
 
     def _commit(self, wanted: Wanted, results: Place | None, pieces: Iterable[Piece]) -> str:
         plan, keys = self._of_run("plan", wanted.run), None
-        covered = ranges.joined((piece.first, piece.last) for piece in pieces)
+        covered = ranges.of_pieces(pieces)
         if wanted.extraction is Extraction.CURSOR:
             keys = self._few(plan_reads.changed_keys(plan, state_sql.CHANGES, _KEYS + 1), None)
         return state_sql.commit(plan, self._state, results, covered, wanted.number, keys)
@@ -219,6 +219,7 @@ class WarehousePlanner:
             unit=wanted.cursor_unit,
             overlap=wanted.cursor_overlap,
             only=wanted.only,
+            order=model.order,
         )
 
     def _overview(self, plan: plan_sql.Plan, wanted: Wanted) -> summary.Summary:
