@@ -62,7 +62,7 @@ class DbtConsumers:
             if _unique_id(model) == broken.model
             for sync in self._books.syncs.of_model(model.id)
             if sync.name in broken.syncs
-            and self._books.syncs.pause(sync.id, BY, reason, alarms.model_changed(sync.name, reason))
+            and self._books.syncs.pause(sync.id, BY, reason, alarms.model_changed(sync, reason))
         ]
 
     def move(self, project_id: uuid.UUID, unique_id: str, relation: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tidemill.errors import TidemillError
+from tidemill.schedules import telling
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -178,17 +179,22 @@ def _worth_knowing(export: ExportView, name: str) -> Check | None:
 
 def _syncs(app: App) -> list[Check]:
     """How many there are, and each of which something is to be said."""
-    syncs = app.reverse_etl.syncs.find()
-    return [Check("syncs", "ok", _number(len(syncs), "sync")), *filter(None, map(_sync, syncs))]
+    found = []
+    for group, imports in (("sync", False), ("import", True)):
+        syncs = app.reverse_etl.syncs.find(imports=imports)
+        found += [Check(f"{group}s", "ok", _number(len(syncs), group)), *filter(None, map(_sync, syncs))]
+    return found
 
 
 def _sync(sync: SyncView) -> Check | None:
-    name, last = f"sync {sync.name}", sync.last
+    name, last = f"{sync.group} {sync.name}", sync.last
     if sync.status == "paused":
         reason = sync.pause_reason
+        if reason is not None and reason.get("code") == "stopped":
+            return Check(name, "warning", reason["message"], telling.of(sync, "unpause"))
         if reason is None:
-            return Check(name, "warning", f"It is paused by {sync.paused_by}.", f"tidemill sync unpause {sync.name}")
-        how = f"{reason.get('hint', '')} Then: tidemill sync unpause {sync.name}".strip()
+            return Check(name, "warning", f"It is paused by {sync.paused_by}.", telling.of(sync, "unpause"))
+        how = f"{reason.get('hint', '')} Then: {telling.of(sync, 'unpause')}".strip()
         return Check(name, "wrong", f"It is paused: {reason['message']}", how)
     for trouble in sync.troubles:
         status = "wrong" if trouble.cause == "failed" else "warning"
@@ -197,11 +203,11 @@ def _sync(sync: SyncView) -> Check | None:
         return Check(name, "wrong", f"The last run failed: {last.error['message']}", last.error.get("hint", ""))
     if sync.overdue_since:
         said = f"A run should have begun at {sync.overdue_since:%Y-%m-%d %H:%M} UTC, and has not."
-        by_hand = f"tidemill sync edit {sync.name} --interval none"
+        by_hand = f"{telling.of(sync, 'edit' if sync.group == 'sync' else 'schedule')} --interval none"
         return Check(name, "warning", said, f"tidemill serve runs it. By hand alone: {by_hand}")
     if number := sum(sync.rejects.values()):
         said = f"{_number(number, 'row')} not delivered"
-        return Check(name, "warning", said, f"tidemill sync rejects list {sync.name}")
+        return Check(name, "warning", said, telling.of(sync, "rejects list"))
     return None
 
 

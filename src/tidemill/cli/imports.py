@@ -11,6 +11,7 @@ from tidemill.cli import (
     asking,
     export_schedule,
     imports_view,
+    named,
     output,
     session,
     sync,
@@ -86,7 +87,7 @@ def preview(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Show the first rows. Nothing is imported; the statement is billed."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         found = opened.imports.preview(name, rows)
     imports_view.print_preview(found, as_json=as_json)
 
@@ -102,7 +103,7 @@ def dry_run(
 
     Nothing is stored, without --write. Ends with code 6 if rows would be refused.
     """
-    with session.app() as opened:
+    with named.app(name) as opened:
         found = sync_view.follow(name, lambda watch: opened.imports.dry_run(name, watch, number=rows, write=write))
     imports_view.print_dry_run(name, found, as_json=as_json)
 
@@ -124,7 +125,7 @@ def schedule(
     """Say when an import runs by itself. People come before events of the same connection."""
     changes = {"interval": "none" if once and interval is None else interval, "time_zone": time_zone}
     changes |= {"offset": offset, "jitter": jitter, "pause_after": pause_after}
-    with session.app() as opened:
+    with named.app(name) as opened:
         made = opened.imports.edit(name, changes, once=once)
     if as_json:
         output.print_json(made)
@@ -144,7 +145,9 @@ def edit(
     most_rejects: int = typer.Option(None, help="A run in which more rows are refused stops. Default: 100,000."),
     reject_share: str = typer.Option(None, help="People are told if a larger share is refused: 1%, none."),
     deviation: str = typer.Option(None, help="People are told of a run whose rows differ from the usual: 50%, none."),
-    max_bytes_billed: str = typer.Option(None, help="A run that would be billed for more does not start; or none."),
+    max_bytes_billed: str = typer.Option(
+        None, help="A run that would be billed for more does not start: 20GB; or none."
+    ),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Change the name or the limits of an import. What it makes of rows: import map; when it runs: import schedule."""
@@ -152,7 +155,7 @@ def edit(
     changes["delete_brake"] = sync.share(delete_brake)
     for field, text in (("reject_share", reject_share), ("deviation", deviation)):
         changes[field] = text if text == "none" else sync.share(text)
-    with session.app() as opened:
+    with named.app(name) as opened:
         made = opened.imports.edit(name, changes)
     if as_json:
         output.print_json(made)
@@ -170,13 +173,30 @@ def start(
 ) -> None:
     """Run an import now, or go on with its run that was interrupted, and wait for its end.
 
-    Ends with code 6 if rows were refused. To have tidemill serve do it: tidemill sync trigger NAME.
+    Ends with code 6 if rows were refused. While another process is at it, it ends with code 5: wait for that. To have
+    tidemill serve do it: tidemill import trigger NAME.
     """
-    with session.app() as opened:
+    with named.app(name) as opened:
         imports = opened.imports
         asked = {"force": force, "deletes": allow_deletes}
         over = sync_view.follow(name, lambda watch: imports.run(name, watch, by=session.user(), again=again, **asked))
-    sync_view.print_run(over, as_json=as_json, group="import")
+    sync_view.print_run(over, as_json=as_json)
+
+
+@app.command(epilog="Example: tidemill import trigger signups --wait")
+def trigger(
+    name: str = _NAME,
+    wait: bool = typer.Option(False, "--wait", help="Wait for its end; Ctrl-C leaves it at work."),
+    force: bool = typer.Option(False, "--force", help="Also if no table has changed."),
+    as_json: bool = output.JSON_OPTION,
+) -> None:
+    """Have a worker (tidemill serve, on any machine) run an import, whether or not it has a schedule.
+
+    If a run of it is at work, or waits, nothing more is begun.
+    """
+    with named.app(name) as opened:
+        opened.imports.assert_may_run(name)
+        sync_view.triggered(opened, name, wait=wait, force=force, as_json=as_json)
 
 
 run_app.command("show", epilog="Example: tidemill import run show signups 3")(sync.run_show)
@@ -206,7 +226,7 @@ def list_(
 @app.command(epilog="Example: tidemill import show signups")
 def show(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
     """Show one import, with its mapping."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         found = opened.imports.get(name)
     imports_view.print_import(found, as_json=as_json)
 
@@ -218,8 +238,7 @@ def runs(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """List runs of an import: what each found, and what became of it."""
-    with session.app() as opened:
-        opened.imports.get(name)
+    with named.app(name) as opened:
         found = opened.reverse_etl.syncs.runs(name, limit)
     sync_view.print_runs(found, as_json=as_json, of_all=False)
 
@@ -230,8 +249,7 @@ app.command("logs", epilog="Example: tidemill import logs signups 12 --level war
 @app.command(epilog="Example: tidemill import pause signups")
 def pause(name: str = _NAME) -> None:
     """Begin no run by itself any more. One that runs, ends; by hand it can be run."""
-    with session.app() as opened:
-        opened.imports.get(name)
+    with named.app(name) as opened:
         opened.reverse_etl.syncs.pause(name, session.user())
     output.done(f"{name} is paused. Go on: {output.command('import unpause', name)}")
 
@@ -239,8 +257,7 @@ def pause(name: str = _NAME) -> None:
 @app.command(epilog="Example: tidemill import unpause signups")
 def unpause(name: str = _NAME) -> None:
     """Have an import that was paused or stopped run by itself again."""
-    with session.app() as opened:
-        opened.imports.get(name)
+    with named.app(name) as opened:
         opened.reverse_etl.syncs.unpause(name)
     output.done(f"{name} runs again.")
 
@@ -248,7 +265,7 @@ def unpause(name: str = _NAME) -> None:
 @app.command(epilog="Example: tidemill import stop signups")
 def stop(name: str = _NAME) -> None:
     """End an import: it begins nothing any more, and its run is cancelled. What it took stays."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         opened.imports.stop(name, session.user())
     output.done(f"{name} is stopped. Go on: {output.command('import unpause', name)}")
 
@@ -256,8 +273,7 @@ def stop(name: str = _NAME) -> None:
 @app.command(epilog="Example: tidemill import cancel signups")
 def cancel(name: str = _NAME) -> None:
     """Ask the run of an import to stop. What it has taken stays, and is not taken again."""
-    with session.app() as opened:
-        opened.imports.get(name)
+    with named.app(name) as opened:
         found, at_work = opened.reverse_etl.syncs.cancel(name)
     output.done(f"Run {found.number} of {name} is asked to stop.")
     if not at_work:
@@ -265,12 +281,22 @@ def cancel(name: str = _NAME) -> None:
 
 
 @app.command(epilog="Example: tidemill import reset signups")
-def reset(name: str = _NAME) -> None:
+def reset(
+    name: str = _NAME,
+    resend: bool = typer.Option(False, "--resend", help="The next run takes all rows anew. This is the default."),
+    leave: bool = typer.Option(False, "--leave", help="It leaves rows that were taken as they are, and takes others."),
+    adopt: bool = typer.Option(False, "--adopt", help="It counts all rows as taken, also such as never were."),
+) -> None:
     """Have the next run take all rows anew. Events that are here already are not added twice."""
-    with session.app() as opened:
-        opened.imports.get(name)
-        opened.reverse_etl.syncs.reset(name, "resend")
-    output.done(f"The next run of {name} takes all rows anew.")
+    from tidemill.errors import ConfigError
+
+    chosen = [how for how, wanted in (("resend", resend), ("leave", leave), ("adopt", adopt)) if wanted] or ["resend"]
+    if len(chosen) > 1:
+        raise ConfigError("reset", "More than one way is named.", hint="One of --resend, --leave and --adopt.")
+    with named.app(name) as opened:
+        opened.reverse_etl.syncs.reset(name, chosen[0])
+    said = {"resend": "takes all rows anew", "leave": "leaves what was taken", "adopt": "counts all rows as taken"}
+    output.done(f"The next run of {name} {said[chosen[0]]}.")
 
 
 @app.command(epilog="Example: tidemill import undo signups --yes")
@@ -280,7 +306,7 @@ def undo(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", help=
     People who came by it alone are deleted; others are as if it had never been. May be repeated, if a table could not
     be reached.
     """
-    with session.app() as opened:
+    with named.app(name) as opened:
         found = opened.imports.get(name)
         if not yes:
             asking.confirm(f"Take back all that {found.name} has brought?")
@@ -291,8 +317,7 @@ def undo(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", help=
 @app.command(epilog="Example: tidemill import delete signups --yes")
 def delete(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask.")) -> None:
     """Delete an import, with its runs. What it has brought stays: tidemill import undo takes that back first."""
-    with session.app() as opened:
-        opened.imports.get(name)
+    with named.app(name) as opened:
         if not yes:
             asking.confirm(f"Delete the import {name}? What it has brought stays.")
         remark = opened.imports.delete(name)
@@ -312,7 +337,7 @@ def repair(
     They are not tried again until their rows change in BigQuery. Ends with code 6 if some are refused still.
     """
     rows = imports_view.read_rows(file)
-    with session.app() as opened:
+    with named.app(name) as opened:
         number, errors = sync_view.follow(name, lambda watch: opened.imports.repair(name, rows, watch))
     imports_view.print_repaired(number, errors, as_json=as_json)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import imports_view, output, session, sync
+from tidemill.cli import imports_view, named, output, sync
 
 if TYPE_CHECKING:
     from tidemill.imports.service import ImportService
@@ -24,6 +24,7 @@ _PAIR = re.compile(
     r"(?P<column>[^=:]+)(?:=(?P<name>.+?))?"
     rf"(?::(?P<type>{_TYPES.replace(', ', '|')})(?::(?P<format>.+))?)?"
 )
+_KNOWN_FORMATS = {one.strip(" '") for one in _FORMATS.split(",")}
 _NAME = typer.Argument(help="Name of the import.")
 
 
@@ -66,7 +67,7 @@ def map_(
     """Say what becomes of the rows: people, events or deletions. Each column is mapped or skipped."""
     given = dict(locals())
     kind = _kind(people=people, events=events, deletions=deletions)
-    with session.app() as opened:
+    with named.app(name) as opened:
         imports = opened.imports
         fields = _fields(given)
         if suggest:
@@ -129,12 +130,19 @@ def _columns(
         if field in fields
     }
     suggested = [one for one in fields.get("properties", ()) if one["column"] not in named | used]
-    taken = named | used | {one["column"] for one in suggested} | {one.partition(".")[0] for one in named}
+    taken = (
+        named
+        | used
+        | set(fields.get("skipped", ()))
+        | {one["column"] for one in suggested}
+        | {one.partition(".")[0] for one in named}
+    )
     left = []
     if given["map_others"] or given["skip_others"]:
         left = [column.name for column in imports.look(name).columns if column.name not in taken]
     others = [{"column": column, "name": column} for column in left] if given["map_others"] else []
-    skipped = [*given["skip"], *(left if given["skip_others"] and not given["map_others"] else [])]
+    skipped = [*given["skip"], *(one for one in fields.get("skipped", ()) if one not in named | used)]
+    skipped = [*skipped, *(left if given["skip_others"] and not given["map_others"] else [])]
     return {"properties": [*properties, *suggested, *others], "skipped": skipped}
 
 
@@ -147,4 +155,10 @@ def _pair(text: str) -> dict[str, Any]:
             "mapping_pair", f"{text!r} is no COLUMN=PROPERTY:TYPE.", hint="Write --map amount=price:float"
         )
     said = {field: value for field, value in found.groupdict().items() if value is not None}
+    name, colon, kind = said.get("name", "").rpartition(":")
+    if colon and "type" not in said:
+        hint = f"Types: {_TYPES}. If the property is called so: --map {said['column']}={name}:{kind}:auto"
+        raise ConfigError("mapping_pair", f"{text!r}: {kind!r} is no type.", hint=hint)
+    if "format" in said and said["format"] not in _KNOWN_FORMATS:
+        raise ConfigError("mapping_pair", f"{text!r}: {said['format']!r} is no format.", hint=f"Formats: {_FORMATS}.")
     return {"name": said["column"], **said}

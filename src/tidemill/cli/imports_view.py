@@ -21,6 +21,10 @@ _KINDS = ("people", "events", "deletions")
 _COLORS = {"green": "green", "yellow": "yellow", "red": "red"}
 _REFUSED = 6
 _ERRORS = 20
+#: Characters of a cell of a table that shows rows; --json has all.
+_WIDEST = 40
+#: What is counted of places that are no tables, and what was done to it.
+_UNDONE = {"events": ("event", "deleted"), "persons": ("person", "changed")}
 
 
 def assert_choices(status: Sequence[str], kind: str | None) -> None:
@@ -61,15 +65,20 @@ def print_preview(found: Preview, *, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
-    rows = [[_cell(row.get(column)) for column in found.columns] for row in found.rows]
+    rows = [[_cut(_cell(row.get(column))) for column in found.columns] for row in found.rows]
     output.print_table(found.columns, rows, empty="There are no rows.")
     output.note(f"Billed for {output.size(found.bytes_billed)}.")
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any) -> str:
     if value is None:
         return "NULL"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _cut(text: str) -> str:
+    """As much of it as a table can have beside other columns."""
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
 def say_mapped(made: ImportView) -> None:
@@ -112,8 +121,9 @@ def print_dry_run(name: str, found: DryRun, *, as_json: bool) -> None:
 def _say_dry_run(name: str, found: DryRun) -> None:
     counts = found.counts
     output.say(
-        f"A run would take {counts['extracted']:,} rows: {counts['added']:,} added, {counts['updated']:,} updated, "
-        f"{counts['deleted']:,} deleted; {counts['invalid']:,} cannot be taken for their keys."
+        f"A run would take {output.number(counts['extracted'], 'row')}: {counts['added']:,} added, "
+        f"{counts['updated']:,} updated, {counts['deleted']:,} deleted; "
+        f"{counts['invalid']:,} cannot be taken for their keys."
     )
     marks = {True: "[green]✓[/]", False: "[red]✗[/]"}
     rows = [
@@ -123,21 +133,20 @@ def _say_dry_run(name: str, found: DryRun) -> None:
             one.target,
             one.kind,
             f"{one.rows - one.bad:,} of {one.rows:,}",
-            _cell(one.read),
-            _cell(one.stored),
+            _cut(_cell(one.read)),
+            "-" if one.bad == one.rows else _cut(_cell(one.stored)),
         )
         for one in found.verdicts
     ]
     output.print_table(("", "COLUMN", "BECOMES", "TYPE", "FIT", "READ", "STORED"), rows, empty="No row was tried.")
     for error in found.errors[:_ERRORS]:
-        column = f", {error.column}" if error.column else ""
-        output.say(f"{marks[False]} row {output.safe(error.key)}{output.safe(column)}: {output.safe(error.message)}")
+        output.say(f"{marks[False]} row {output.safe(error.key)}: {output.safe(error.message)}")
     if len(found.errors) > _ERRORS:
         output.say(f"… and {len(found.errors) - _ERRORS:,} more (--json shows all).")
     mark = marks[found.good == found.rows]
     output.say(f"{mark} {found.good:,} of {output.number(found.rows, 'random row')} would be taken.")
-    if found.written:
-        output.done("They are in.")
+    if found.written and found.good:
+        output.done(f"{output.number(found.good, 'row')} taken in.")
     output.note(f"Billed for {output.size(found.bytes_billed)} (about ${found.dollars:.4f}).")
     if not found.written and found.good:
         output.note(f"Run it: {output.command('import run', name)}")
@@ -184,8 +193,10 @@ def print_import(found: ImportView, *, as_json: bool) -> None:
             "connection": found.connection,
             "rows of": found.model,
             "mode": found.mode,
-            "extraction": found.extraction + (f" by {found.cursor}" if found.cursor else ""),
-            "every": found.interval,
+            "extraction": _extraction(found),
+            "people": "those who are known alone" if found.spec and found.spec.existing_only else "all",
+            "every": "once" if found.once else found.interval,
+            "max bytes billed": output.size(found.max_bytes_billed) if found.max_bytes_billed else "no limit",
             "next run": found.next_at,
             "why": (found.pause_reason or {}).get("message"),
             "last run": _last(found),
@@ -196,6 +207,12 @@ def print_import(found: ImportView, *, as_json: bool) -> None:
     )
     if found.spec is not None:
         _mapping(found)
+
+
+def _extraction(found: ImportView) -> str:
+    by = f" by {found.cursor}" if found.cursor else ""
+    overlap = f", {found.cursor_overlap} looked back" if found.cursor_overlap else ""
+    return f"{found.extraction}{by}{overlap}"
 
 
 def _last(found: ImportView) -> str | None:
@@ -248,4 +265,5 @@ def say_undone(place: Any) -> None:
     if place.error is not None:
         output.say(f"[red]✗[/] {output.safe(place.place)}: {output.safe(place.error.message)}")
     else:
-        output.done(f"{place.place}: {place.rows:,}")
+        thing, done = _UNDONE.get(place.place, ("row", "deleted"))
+        output.done(f"{place.place}: {output.number(place.rows, thing)} {done}")

@@ -27,6 +27,7 @@ from tidemill.cli import (
     key,
     local,
     model,
+    named,
     notify,
     persons,
     reverse_etl,
@@ -83,6 +84,8 @@ def _main(
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+        return
+    named.begin(context.invoked_subcommand)
 
 
 def run(arguments: list[str] | None = None) -> None:

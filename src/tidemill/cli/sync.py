@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import asking, export_schedule, files, output, session, sync_logs, sync_rejects, sync_view
+from tidemill.cli import asking, export_schedule, files, named, output, session, sync_logs, sync_rejects, sync_view
 from tidemill.cli.export import INTERVALS
 from tidemill.cli.groups import StartGroup
 
@@ -183,7 +183,7 @@ def edit(
     changes: dict[str, Any] = {name: given[name] for name in (*_FIELDS, "interval", "time_zone", "offset", "jitter")}
     changes |= {"name": rename, "pause_after": pause_after}
     changes |= {"write_back_days": write_back, **_sizes(given)}
-    with session.app() as opened:
+    with named.app(name) as opened:
         syncs = opened.reverse_etl.syncs
         if map_ or mapping is not None:
             kept: dict[str, Any] = {} if mapping is not None else syncs.get(name).spec.mapping
@@ -212,7 +212,7 @@ def start(
     A run that was cancelled while nobody was at it is ended first. Ends with code 6 if rows were rejected, or are to be
     tried again.
     """
-    with session.app() as opened:
+    with named.app(name) as opened:
         syncs = opened.reverse_etl.syncs
         over = sync_view.follow(
             name,
@@ -244,14 +244,8 @@ def trigger(
     if after_dbt is not None:
         sync_view.print_after_dbt(_after_dbt(after_dbt, project), as_json=as_json)
         return
-    with session.app() as opened:
-        found = opened.sync_triggers.trigger(name, by=session.user(), force=force)
-        if not as_json:
-            sync_view.say_triggered(found, waits=wait)
-        elif not wait:
-            output.print_json(found)
-        if wait:
-            sync_view.print_state(opened.sync_triggers.wait(name, found.number), as_json=as_json)
+    with named.app(name) as opened:
+        sync_view.triggered(opened, name, wait=wait, force=force, as_json=as_json)
 
 
 def _after_dbt(file: str, project: str | None) -> list[AfterRun]:
@@ -262,7 +256,7 @@ def _after_dbt(file: str, project: str | None) -> list[AfterRun]:
 @app.command(epilog="Example: tidemill sync preview crm")
 def preview(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
     """A dry run: what would be sent, how many rows, and what the plan costs. Nothing is sent or remembered."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         found = sync_view.follow(name, lambda watch: opened.reverse_etl.trials.estimate(name, watch))
     sync_view.print_estimate(found, as_json=as_json)
 
@@ -274,7 +268,7 @@ def try_(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Send one row, and show the request and the answer. The next run that gets so far sends it again, as the same."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         tried = sync_view.follow(name, lambda watch: opened.reverse_etl.trials.send_one(name, watch, key))
     sync_view.print_tried(tried, as_json=as_json)
 
@@ -290,7 +284,7 @@ def list_(as_json: bool = output.JSON_OPTION) -> None:
 @app.command(epilog="Example: tidemill sync show crm")
 def show(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
     """Show one sync."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         found = opened.reverse_etl.syncs.get(name)
     sync_view.print_sync(found, as_json=as_json)
 
@@ -302,7 +296,7 @@ def runs(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """List runs: what each found, and what became of it."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         found = opened.reverse_etl.syncs.runs(name, limit)
     sync_view.print_runs(found, as_json=as_json, of_all=name is None)
 
@@ -317,7 +311,7 @@ def run_show(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Show one run."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         found = opened.reverse_etl.syncs.show_run(name, number)
     sync_view.print_run(found, as_json=as_json, whole=True)
 
@@ -325,7 +319,7 @@ def run_show(
 @app.command(epilog="Example: tidemill sync pause crm")
 def pause(name: str = _NAME) -> None:
     """Begin no run by itself any more. One that runs, ends; by hand it can be run."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         opened.reverse_etl.syncs.pause(name, session.user())
     output.done(f"Sync {name} is paused. Go on: {output.command('sync unpause', name)}")
 
@@ -333,7 +327,7 @@ def pause(name: str = _NAME) -> None:
 @app.command(epilog="Example: tidemill sync unpause crm")
 def unpause(name: str = _NAME) -> None:
     """Have runs begin by themselves again."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         opened.reverse_etl.syncs.unpause(name)
     output.done(f"Sync {name} runs again.")
 
@@ -357,7 +351,7 @@ def reset(
     chosen = [how for how, wanted in hows if wanted]
     if len(chosen) != 1:
         raise ConfigError("reset", "Say how.", hint="One of --resend, --leave, --adopt and --forget.")
-    with session.app() as opened:
+    with named.app(name) as opened:
         opened.reverse_etl.syncs.reset(name, chosen[0])
     output.done(f"The next run of {name} begins anew ({chosen[0]}).")
 
@@ -365,7 +359,7 @@ def reset(
 @app.command(epilog="Example: tidemill sync cancel crm")
 def cancel(name: str = _NAME) -> None:
     """Ask the run of a sync to stop. What it has delivered is remembered."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         found, at_work = opened.reverse_etl.syncs.cancel(name)
     output.done(f"Run {found.number} of {name} is asked to stop.")
     if not at_work:
@@ -375,7 +369,7 @@ def cancel(name: str = _NAME) -> None:
 @app.command(epilog="Example: tidemill sync delete crm --yes")
 def delete(name: str = _NAME, yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask.")) -> None:
     """Delete a sync, with its runs and what is remembered of its rows. Nothing is deleted in the destination."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         opened.reverse_etl.syncs.get(name)
         if not yes:
             asking.confirm(f"Delete the sync {name}?")

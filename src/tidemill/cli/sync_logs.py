@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tidemill.cli import log_lines, output, session
+from tidemill.cli import log_lines, named, output
 
 _STEP = typer.Option(None, help="Only of this step: plan, deliver, commit, write, end, schedule.")
 
@@ -27,7 +27,7 @@ def of_sync(
     Followed, it ends with the run, or goes on with those that come if none is named; with --json a line is an object.
     """
     wanted = {"level": level, "step": step, "search": search, "since": since, "limit": limit}
-    with session.app() as opened:
+    with named.app(name) as opened:
         logs = opened.reverse_etl.logs
         if follow:
             log_lines.follow(logs.follow(name, number, **wanted), as_json, runs=number is None)

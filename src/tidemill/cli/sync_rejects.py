@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from tidemill.cli import asking, output, session, sync_view
+from tidemill.cli import asking, named, output, session, sync_view
 
 app = typer.Typer(no_args_is_help=True, help="Rows that could not be delivered, each with its reason.")
 
@@ -25,7 +25,7 @@ def list_(
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """List rows that were not delivered. Each comes again with the next run, as it is then."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         found = list(opened.reverse_etl.rejects.find(name, text=text, code=code, limit=limit))
         missing = opened.reverse_etl.rejects.missing(name)
     if as_json:
@@ -46,7 +46,7 @@ def export(
     text: str = _TEXT,
 ) -> None:
     """Write rows that were not delivered to a file, with their reasons."""
-    with session.app() as opened:
+    with named.app(name) as opened:
         number = opened.reverse_etl.rejects.export(name, out, text=text, code=code)
         missing = opened.reverse_etl.rejects.missing(name)
     output.done(f"{output.number(number, 'row')} written to {out}.")
@@ -67,7 +67,7 @@ def retry(
     Others stay as they are, and so does what has changed since: sync run has it all. Ends with code 6 if some are
     not delivered again.
     """
-    with session.app() as opened:
+    with named.app(name) as opened:
         rejects = opened.reverse_etl.rejects
         over = sync_view.follow(
             name, lambda watch: rejects.retry(name, watch, by=session.user(), keys=key, text=text, code=code)
@@ -92,7 +92,7 @@ def drop(
 ) -> None:
     """Give rows up, as they are: they are sent when they have changed."""
     chosen = "" if everything and text is None else text
-    with session.app() as opened:
+    with named.app(name) as opened:
         rejects = opened.reverse_etl.rejects
         rejects.assert_chosen(keys=key, text=chosen, code=code)
         number = rejects.number(name, keys=key, text=chosen, code=code)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from tidemill.cli import output, progress
+from tidemill.cli import named, output, progress, session
 
 if TYPE_CHECKING:
+    from tidemill.app import App
     from tidemill.dbt_models import AfterRun
     from tidemill.reverse_etl.service import Estimate, RunState, RunView, SyncView, Tried, Triggered, Watch
 
@@ -45,20 +46,31 @@ def follow(name: str, work: Callable[[Watch], Result]) -> Result:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def print_run(run: RunView, *, as_json: bool, whole: bool = False, group: str = "sync") -> None:
-    """A run that is over, of what has its commands in this group. Raises Exit with the code that says how it ended."""
+def print_run(run: RunView, *, as_json: bool, whole: bool = False) -> None:
+    """A run that is over. Raises Exit with the code that says how it ended."""
     if as_json:
         output.print_json(run)
     elif whole:
         output.print_fields(_fields(run))
     else:
-        _say(run, group)
+        _say(run)
     if whole:
         return
     if code := _FAILED.get(run.status):
         raise typer.Exit(code)
     if run.rejected or run.to_retry:  # those with an invalid key are said in each run alike, also in a skipped one
         raise typer.Exit(_REFUSED)
+
+
+def triggered(opened: App, name: str, *, wait: bool, force: bool, as_json: bool) -> None:
+    """Have a worker run it. Raises as `print_state`, if its end is waited for."""
+    found = opened.sync_triggers.trigger(name, by=session.user(), force=force)
+    if not as_json:
+        say_triggered(found, waits=wait)
+    elif not wait:
+        output.print_json(found)
+    if wait:
+        print_state(opened.sync_triggers.wait(name, found.number), as_json=as_json)
 
 
 def say_triggered(found: Triggered, *, waits: bool) -> None:
@@ -69,9 +81,8 @@ def say_triggered(found: Triggered, *, waits: bool) -> None:
     else:
         output.done(f"A worker is to do {number}.")
     if not waits:
-        output.note(
-            f"tidemill serve does it. How it stands: {output.command('sync run show', found.sync)} {found.number}"
-        )
+        shown = output.command(f"{named.group()} run show", found.sync)
+        output.note(f"tidemill serve does it. How it stands: {shown} {found.number}")
 
 
 def print_state(state: RunState, *, as_json: bool) -> None:
@@ -84,7 +95,7 @@ def print_state(state: RunState, *, as_json: bool) -> None:
         raise TidemillError(state.error["code"], state.error["message"], hint=state.error["hint"])
 
 
-def _say(run: RunView, group: str) -> None:
+def _say(run: RunView) -> None:
     changed = f"{run.added:,} added, {run.updated:,} updated, {run.deleted:,} deleted, {run.retried:,} retried"
     became = f"{run.written:,} written, {run.rejected:,} rejected, {run.to_retry:,} to retry"
     became += f", {run.unsent:,} not sent" if run.unsent else ""
@@ -105,7 +116,7 @@ def _say(run: RunView, group: str) -> None:
     for remark in run.notes:
         output.note(remark)
     if why := _not_taken(run):
-        output.note(f"{why} See why: {output.command(f'{group} rejects list', run.sync)}")
+        output.note(f"{why} See why: {output.command(f'{named.group()} rejects list', run.sync)}")
 
 
 def _not_taken(run: RunView) -> str:
@@ -123,7 +134,7 @@ def _not_taken(run: RunView) -> str:
 def _fields(run: RunView) -> dict[str, Any]:
     hidden = {"error", "notes", "step"} if run.finished_at else {"error", "notes"}
     known = {**vars(run), "chosen": "all rows" if run.chosen is None else f"{output.number(run.chosen, 'row')} alone"}
-    labels = {"chosen": "looked at"}
+    labels = {"chosen": "looked at", "sync": named.group()}
     shown = {labels.get(name, name.replace("_", " ")): value for name, value in known.items() if name not in hidden}
     shown["bytes billed"] = output.size(run.bytes_billed)
     if run.status == "skipped":  # nothing was counted
@@ -154,7 +165,7 @@ def print_runs(found: Sequence[RunView], *, as_json: bool, of_all: bool) -> None
         (*((r.sync,) if of_all else ()), r.number, r.status, *(getattr(r, name) for name in counts), r.began_at)
         for r in found
     ]
-    output.print_table(columns, rows, empty="No runs. Begin one: tidemill sync run NAME")
+    output.print_table(columns, rows, empty=f"No runs. Begin one: tidemill {named.group()} run NAME")
 
 
 def print_syncs(found: Sequence[SyncView], *, as_json: bool) -> None:

@@ -6,11 +6,14 @@ those of syncs. Here is what is said of it in the words of imports, and what onl
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
+from tidemill import sizes
+from tidemill.bigquery import ga4
 from tidemill.bigquery.tables import Field
 from tidemill.destinations.port import Mode, Op, Status
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
@@ -88,7 +91,9 @@ class ImportService:
         ConflictError
             The name is taken.
         """
-        self._books.syncs.assert_free(name)
+        with contextlib.suppress(NotFoundError):
+            what = "an import" if self._reverse_etl.syncs.get(name).group == "import" else "a sync"
+            raise ConflictError("import_exists", f"There is {what} {name!r} already.", hint="Choose another name.")
         if (model is None) == (connection is None):
             raise ConfigError(
                 "import_source",
@@ -125,8 +130,10 @@ class ImportService:
         found = self.look(name)
         fields = [Field(column.name, column.type, column.mode, fields=column.fields) for column in found.columns]
         suggested: dict[str, Any] = suggestions.suggest(fields, kind, found.key)
-        properties = [one.model_dump(mode="json") for one in suggested.get("properties", ())]
-        return {**suggested, "properties": properties}
+        of_ga4 = {ga4.CURSOR, *ga4.KEY} <= {field.name for field in fields}  # they are ours, and tell nobody anything
+        ours = {ga4.CURSOR, *ga4.KEY} if of_ga4 else set()
+        properties = [one.model_dump(mode="json") for one in suggested.get("properties", ()) if one.column not in ours]
+        return {**suggested, "properties": properties, "skipped": tuple(sorted(ours))}
 
     def map(self, name: str, kind: Kind, fields: Mapping[str, Any], *, reset: str | None = None) -> ImportView:
         """Say what becomes of the rows. `fields`: those of ImportSpec, and of a sync (mode, extraction, cursor …). Each
@@ -155,11 +162,16 @@ class ImportService:
     def edit(self, name: str, changes: Mapping[str, Any], *, once: bool | None = None) -> ImportView:
         """Change what its sync is: name, schedule, limits. `once`: whether it is run once."""
         sync = self._sync(name)
+        taken = Taken.model_validate(sync.spec.taken)
         given = {field: value for field, value in changes.items() if value is not None}
         if once is not None:
-            taken = Taken.model_validate(sync.spec.taken).model_copy(update={"once": once})
-            given["taken"] = taken.model_dump(mode="json")
-        if Taken.model_validate(sync.spec.taken).spec is None and given.get("interval") not in {None, "none"}:
+            given["taken"] = taken.model_copy(update={"once": once}).model_dump(mode="json")
+        if taken.own_model and "max_bytes_billed" in given:  # preview and dry run keep to that of the model
+            size = sizes.parse_bytes(str(given.pop("max_bytes_billed")))
+            self._reverse_etl.models.edit(sync.model, {"max_bytes_billed": size})
+            if not given:
+                return self.get(name)
+        if taken.spec is None and given.get("interval") not in {None, "none"}:
             raise drafts.is_draft(sync.name)
         return self._change(sync, given, None)
 
@@ -220,14 +232,19 @@ class ImportService:
 
     def run(self, name: str, watch: Watch, *, by: str, again: bool = False, **asked: Any) -> RunView:
         """Run it now and wait for its end; see SyncService.run. `again`: though it is to be run once, and was."""
+        if not again:
+            self.assert_may_run(name)
+        return self._reverse_etl.syncs.run(self._sync(name).name, watch, by=by, **asked)
+
+    def assert_may_run(self, name: str) -> None:
+        """Raise ConflictError if it is to be run once, and was."""
         sync = self._sync(name)
-        if is_through(sync, Taken.model_validate(sync.spec.taken)) and not again:
+        if is_through(sync, Taken.model_validate(sync.spec.taken)):
             raise ConflictError(
                 "import_completed",
                 f"{sync.name} is to be run once, and was.",
                 hint=f"{telling.command('import run', sync.name)} --again",
             )
-        return self._reverse_etl.syncs.run(name, watch, by=by, **asked)
 
     def stop(self, name: str, by: str) -> ImportView:
         """End it: it begins nothing by itself any more, and its run is cancelled. What it took stays."""
@@ -344,19 +361,14 @@ class ImportService:
         return len(good), errors
 
     def _sync(self, name: str) -> SyncView:
-        found = self._reverse_etl.syncs.get(name)
-        if found.spec.taken is None:
-            raise NotFoundError(
-                "import_unknown",
-                f"{found.name} is no import, but a sync to {found.destination}.",
-                hint=telling.command("sync show", found.name),
-            )
-        return found
+        self._reverse_etl.syncs.assert_of(name, "import")
+        return self._reverse_etl.syncs.get(name)
 
     def _view(self, sync: SyncView) -> ImportView:
         told = self._books.runs.last_telling(sync.id)
-        connection = self._reverse_etl.models.get(sync.model).connection
-        return ImportView.of(sync, connection, RunView.of(told, sync.name) if told else None)
+        model = self._reverse_etl.models.get(sync.model)
+        last = RunView.of(told, sync.name) if told else None
+        return ImportView.of(sync, model.connection, last, model.max_bytes_billed)
 
 
 def _stored(events: Mapping[str, Any], place: int) -> dict[str, Any]:

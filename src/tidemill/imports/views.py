@@ -30,7 +30,10 @@ class ImportView:
     extraction: str
     mode: str
     cursor: str | None
+    cursor_overlap: int
     interval: str
+    once: bool
+    max_bytes_billed: int | None
     status: str
     health: str | None
     succeeded: float | None
@@ -42,8 +45,11 @@ class ImportView:
     made_by: str
 
     @classmethod
-    def of(cls, sync: SyncView, connection: str, told: RunView | None) -> ImportView:
-        """The view of a sync that is an import. `told`: its last run that looked at rows."""
+    def of(
+        cls, sync: SyncView, connection: str, told: RunView | None, max_bytes_billed: int | None = None
+    ) -> ImportView:
+        """The view of a sync that is an import. `told`: its last run that looked at rows; `max_bytes_billed`: the limit
+        of its model."""
         taken = Taken.model_validate(sync.spec.taken)
         share = succeeded(told)
         schedule = sync.spec.schedule
@@ -57,6 +63,9 @@ class ImportView:
             extraction=sync.spec.extraction.value,
             mode=sync.spec.mode.value,
             cursor=sync.spec.cursor,
+            cursor_overlap=sync.spec.cursor_overlap,
+            once=taken.once,
+            max_bytes_billed=min(filter(None, (sync.spec.max_bytes_billed, max_bytes_billed)), default=None),
             interval=schedule.cron or (schedule.interval.value if schedule.interval else "none"),
             status=_status(sync, taken),
             health=None if share is None else next(name for least, name in _HEALTH if share >= least),

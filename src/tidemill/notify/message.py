@@ -38,8 +38,9 @@ _OVER_OF_SYNCS = _OVER | {Cause.REJECTS: "Too many rows were refused"}
 @dataclasses.dataclass(frozen=True)
 class Message:
     """`kind`: a cause, ``recovered`` or ``test``; `export` with its `table`, or `sync` with its `model` and
-    `destination`: what it is about; `at`: when it was written; `since`: when the trouble began; `then`: what happens
-    next by itself; `hint`: what to do; `over`: causes that are over, with since when they had lasted."""
+    `destination`: what it is about; `group`: import, if the sync is one; `at`: when it was written; `since`: when the
+    trouble began; `then`: what happens next by itself; `hint`: what to do; `over`: causes that are over, with since
+    when they had lasted."""
 
     id: str
     kind: str
@@ -49,6 +50,7 @@ class Message:
     sync: str | None = None
     model: str | None = None
     destination: str | None = None
+    group: str = "sync"
     code: str = ""
     message: str = ""
     hint: str = ""
@@ -65,11 +67,14 @@ class Message:
             return "This is a test"
         if self.kind == RECOVERED:
             if self.sync is not None:
-                return f"Sync {self.sync} is well again"
+                return f"{self.group.capitalize()} {self.sync} is well again"
             goes_on = "Stream {} goes on" if self._causes == {Cause.STREAM} else "Export {} is well again"
             return goes_on.format(self.export)
-        titles = _TITLES if self.sync is None else _TITLES_OF_SYNCS
-        return titles[Cause(self.kind)].format(self.export if self.sync is None else self.sync)
+        if self.sync is None:
+            return _TITLES[Cause(self.kind)].format(self.export)
+        title = _TITLES_OF_SYNCS[Cause(self.kind)]
+        named = title if self.group == "sync" else title.replace("Sync", "Import").replace("sync", "import")
+        return named.format(self.sync)
 
     @property
     def _causes(self) -> set[str]:

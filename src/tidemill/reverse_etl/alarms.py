@@ -18,34 +18,34 @@ _KEPT = "What was not delivered comes with the next run."
 
 
 def failed(
-    name: str, error: Mapping[str, str], again_at: dt.datetime | None, number: int, pause_after: int | None
+    sync: telling.About, error: Mapping[str, str], again_at: dt.datetime | None, number: int, pause_after: int | None
 ) -> Alarm:
     """A run by itself, for the `number`th time in a row, so that somebody has to do something."""
     then = telling.until_pause(f"{_again(again_at)} {_KEPT}", number, pause_after)
-    commands = (telling.command("sync show", name), telling.command("sync run", name))
+    commands = (telling.of(sync, "show"), telling.of(sync, "run"))
     return _of_error(Cause.FAILED, error, then, commands)
 
 
-def waits(name: str, error: Mapping[str, str], again_at: dt.datetime) -> Alarm:
+def waits(sync: telling.About, error: Mapping[str, str], again_at: dt.datetime) -> Alarm:
     """A run by itself, for a reason that should pass."""
     then = f"It should pass by itself. {_again(again_at)} {_KEPT}"
-    commands = (telling.command("sync show", name), "tidemill doctor")
+    commands = (telling.of(sync, "show"), "tidemill doctor")
     return _of_error(Cause.FAILED, error, then, commands, telling.PASSES_WITHIN)
 
 
-def paused(name: str, error: Mapping[str, str] | None, failures: int) -> Alarm:
+def paused(sync: telling.About, error: Mapping[str, str] | None, failures: int) -> Alarm:
     """A sync, after so many failures in a row."""
     said = dict(error or {})
     said["message"] = f"It failed {telling.times(failures)}. {said.get('message', '')}".strip()
     then = "It does not run by itself until somebody unpauses it. What changes meanwhile is delivered then."
-    commands = (telling.command("sync show", name), telling.command("sync unpause", name))
+    commands = (telling.of(sync, "show"), telling.of(sync, "unpause"))
     return _of_error(Cause.PAUSED, said, then, commands)
 
 
-def model_changed(name: str, error: Mapping[str, str]) -> Alarm:
+def model_changed(sync: telling.About, error: Mapping[str, str]) -> Alarm:
     """A sync was paused, for its model is not what it was any more."""
     then = "It does not run until somebody unpauses it. Nothing was sent of what changed."
-    commands = (telling.command("sync show", name), telling.command("sync unpause", name))
+    commands = (telling.of(sync, "show"), telling.of(sync, "unpause"))
     return _of_error(Cause.PAUSED, error, then, commands)
 
 
@@ -61,7 +61,7 @@ def _of_error(
     return Alarm(cause, code, message, error.get("hint", ""), then, commands, permission, patience)
 
 
-def overdue(name: str, since: dt.datetime) -> Alarm:
+def overdue(sync: telling.About, since: dt.datetime) -> Alarm:
     """Nobody has begun a run that was due then."""
     return Alarm(
         Cause.OVERDUE,
@@ -69,11 +69,11 @@ def overdue(name: str, since: dt.datetime) -> Alarm:
         f"A run should have begun at {telling.at(since)}, and nobody has begun it.",
         telling.OVERDUE_HINT,
         "It begins when a worker is free. Nothing is left out.",
-        ("tidemill doctor", telling.command("sync show", name)),
+        ("tidemill doctor", telling.of(sync, "show")),
     )
 
 
-def rejects(name: str, rows: int, share: float, reasons: Sequence[tuple[str, str, int]]) -> Alarm | None:
+def rejects(sync: telling.About, rows: int, share: float, reasons: Sequence[tuple[str, str, int]]) -> Alarm | None:
     """Of so many rows that were to be delivered for the first time, some were refused; None if that is not more than
     the share. `reasons`: codes, each with a message and how many rows."""
     refused = sum(number for *_, number in reasons)
@@ -88,14 +88,14 @@ def rejects(name: str, rows: int, share: float, reasons: Sequence[tuple[str, str
         "Look at them and their reasons. Mend them in the model or the mapping, or what the destination does not take.",
         "They are not delivered. Each comes again with the next run, as it is then. Other rows go on.",
         (
-            telling.command("sync rejects list", name),
-            telling.command("sync rejects retry", name),
-            f"{telling.command('sync edit', name)} --reject-share 5%",
+            telling.of(sync, "rejects list"),
+            telling.of(sync, "rejects retry"),
+            f"{telling.of(sync, 'edit')} --reject-share 5%",
         ),
     )
 
 
-def deviation(name: str, rows: int, usual: Sequence[int], share: float) -> Alarm | None:
+def deviation(sync: telling.About, rows: int, usual: Sequence[int], share: float) -> Alarm | None:
     """A run had so many rows to deliver; None if that is not further from the median of the last ones than the share of
     it, or if they are too few to say."""
     if len(usual) < LEAST_RUNS:
@@ -112,9 +112,9 @@ def deviation(name: str, rows: int, usual: Sequence[int], share: float) -> Alarm
         "Look whether the model gives what it should: a table may be empty, loaded twice, or changed as a whole.",
         "The rows are delivered. The next run is held against the last ones again.",
         (
-            telling.command("sync runs", name),
-            telling.command("sync preview", name),
-            f"{telling.command('sync edit', name)} --deviation none",
+            telling.of(sync, "runs"),
+            telling.of(sync, "preview"),
+            f"{telling.of(sync, 'edit')} --deviation none",
         ),
     )
 

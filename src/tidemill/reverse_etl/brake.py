@@ -23,5 +23,5 @@ def of(job: Job, planned: Planned) -> ConflictError | None:
         "delete_brake",
         f"The run would {does} {planned.counts.deleted:,} of {planned.known:,} rows ({share:.0%}); "
         f"more than {job.spec.delete_brake:.0%} stop it.",
-        hint=f"If that is meant: {telling.command('sync run', job.sync.name)} --allow-deletes",
+        hint=f"If that is meant: {telling.of(job.sync, 'run')} --allow-deletes",
     )

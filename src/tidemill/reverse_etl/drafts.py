@@ -16,7 +16,7 @@ from tidemill.reverse_etl import spec as specs
 from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.schedules import said
 from tidemill.schedules.calendar import Schedule
-from tidemill.store.records_sync import Account
+from tidemill.store.records_sync import Account, group_of
 
 _EDITABLE = {
     *(
@@ -93,7 +93,9 @@ def changed(
     """
     given = {name: value for name, value in changes.items() if value is not None}
     if not given:
-        raise ConfigError("nothing_to_change", "Nothing to change was named.", hint="tidemill sync edit --help")
+        raise ConfigError(
+            "nothing_to_change", "Nothing to change was named.", hint=f"tidemill {group_of(vars(before))} edit --help"
+        )
     fixed = sorted(set(given) - _EDITABLE)
     if fixed:
         raise ConfigError(

@@ -113,8 +113,8 @@ class Journal:
             raise ConfigError(
                 "too_many_rejects",
                 f"More than {most:,} rows were refused: the others are not tried.",
-                hint=f"Look at them: {telling.command('sync rejects list', job.sync.name)}. Then mend the mapping, or "
-                f"the model; or allow more: {telling.command('sync edit', job.sync.name)} --most-rejects N",
+                hint=f"Look at them: {telling.of(job.sync, 'rejects list')}. Then mend the mapping, or "
+                f"the model; or allow more: {telling.of(job.sync, 'edit')} --most-rejects N",
             )
 
 

@@ -21,7 +21,7 @@ def ended(books: SyncBooks, sync: Sync, run: SyncRun, following: dt.datetime | N
     """Of a run that began by itself. `following`: when the next one does."""
     if run.status == "failed":
         after = SyncSpec.model_validate(sync.spec).schedule.pause_after
-        return Verdict(alarms=(alarms.failed(sync.name, run.error or {}, following, sync.failures + 1, after),))
+        return Verdict(alarms=(alarms.failed(sync, run.error or {}, following, sync.failures + 1, after),))
     if run.status == "cancelled":
         return Verdict()
     verdict = _rows(books, sync, run)
@@ -46,7 +46,7 @@ def _rows(books: SyncBooks, sync: Sync, run: SyncRun) -> Verdict:
     refused = books.rejects.refused(sync.id, run.number)
     rows = view.extracted - view.retried + sum(number for code, _, number in refused if code.startswith(_INVALID))
     if rows or not books.rejects.count(sync.id):
-        alarm = alarms.rejects(sync.name, rows, spec.reject_share, refused)
+        alarm = alarms.rejects(sync, rows, spec.reject_share, refused)
         found += [alarm] if alarm else []
         over += [] if alarm else [Cause.REJECTS]
     if view.chosen is not None:  # it says nothing of how many rows there are to deliver
@@ -54,7 +54,7 @@ def _rows(books: SyncBooks, sync: Sync, run: SyncRun) -> Verdict:
     alarm = None
     if spec.deviation is not None:
         usual = books.runs.planned(sync.id, run.number, alarms.RUNS)
-        alarm = alarms.deviation(sync.name, view.extracted, usual, spec.deviation)
+        alarm = alarms.deviation(sync, view.extracted, usual, spec.deviation)
     found += [alarm] if alarm else []
     over += [] if alarm else [Cause.DEVIATION]
     return Verdict(tuple(over), tuple(found))

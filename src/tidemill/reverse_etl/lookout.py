@@ -45,7 +45,7 @@ class SyncLookout:
         told = {one.export_id for one in lasting if one.told_at and moment - one.told_at < ONCE_WITHIN}
         for sync in found.values():
             if sync.id not in told and sync.next_at is not None:
-                self._troubles.seen(sync.id, alarms.overdue(sync.name, sync.next_at), now)
+                self._troubles.seen(sync.id, alarms.overdue(sync, sync.next_at), now)
         for trouble in lasting:
             if trouble.export_id not in found:
                 quietly = self._is_idle(trouble)

@@ -78,7 +78,7 @@ class SourceModelService:
         ConfigError
             The dataset has no tables of one; or the connection is no source.
         """
-        connected = self._books.connections.get(connection)
+        connected = self._books.connections.usable(connection)
         with self._sources.client(connected, self._books.sources.of(connected)) as client:
             columns = ga4.columns_of(client, dataset)
         sql, key = ga4.model(connected.project, dataset, since, columns)
@@ -164,7 +164,7 @@ class SourceModelService:
                 raise ConflictError(
                     "source_model_in_use",
                     f"The sync {sync.name} delivers {', '.join(gone)}, which the statement does not give any more.",
-                    hint=f"Change its mapping first: tidemill sync edit {sync.name}",
+                    hint=f"Change its mapping first: {telling.of(sync, 'edit' if sync.group == 'sync' else 'map')}",
                 )
 
     def get(self, name: str) -> SourceModelView:

@@ -100,7 +100,7 @@ class SyncQueue:
             if isinstance(error, RetryableError | UnavailableError) or error.code in _ELSEWHERE:
                 seconds = min(_FIRST_SECONDS * 2 ** min(sync.tries - 1, 20), _MOST_SECONDS)
                 again_at = now + dt.timedelta(seconds=seconds * random.uniform(0.5, 1))  # noqa: S311
-                waits = () if error.code in _ELSEWHERE else (alarms.waits(sync.name, said, again_at),)
+                waits = () if error.code in _ELSEWHERE else (alarms.waits(sync, said, again_at),)
                 self._settle(sync, again_at, Verdict(alarms=waits))
                 told.again(self._syncs().parts, sync, error, again_at)
             elif isinstance(error, Cancelled):
@@ -113,7 +113,7 @@ class SyncQueue:
         """It fails without a run that says so; who has triggered it is told by that."""
         self._books.triggers.fail(sync.id, error)
         following = due.following(sync, now)
-        alarm = alarms.failed(sync.name, error, following, sync.failures + 1, _pause_after(sync))
+        alarm = alarms.failed(sync, error, following, sync.failures + 1, _pause_after(sync))
         self._count(sync, following, error, Verdict(alarms=(alarm,)))
 
     def _count(self, sync: Sync, following: dt.datetime | None, error: dict[str, str], verdict: Verdict) -> None:
@@ -122,7 +122,7 @@ class SyncQueue:
         self._settle(sync, following, verdict, tries=0, failures=failures)
         if most is None or failures < most:
             return
-        if self._book.pause(sync.id, BY, error, alarms.paused(sync.name, error, failures)):
+        if self._book.pause(sync.id, BY, error, alarms.paused(sync, error, failures)):
             told.paused(self._syncs().parts, sync, error, failures)
             _log.error("sync %s is paused after %d failures", sync.name, failures)
 

@@ -15,7 +15,7 @@ from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Parts
 from tidemill.schedules import telling
 from tidemill.settings import private_file
-from tidemill.store.records_sync import Reject
+from tidemill.store.records_sync import Reject, Sync
 from tidemill.store.sync_rejects import key_of
 
 _AT_ONCE = 1_000
@@ -71,13 +71,14 @@ class SyncRejectService:
         ConfigError
             They are too many; or those that were chosen have no key.
         """
+        sync = self._books.syncs.get(name)
         found = self._chosen(name, keys, text, code, lambda one: one.code == _NO_KEY)
         chosen = list(itertools.islice(found, _MOST_KEYS + 1))
         if len(chosen) > _MOST_KEYS or sum(map(len, chosen)) > _MOST_TEXT:
             raise ConfigError(
                 "rejects_too_many",
                 f"A run can be asked for {_MOST_KEYS:,} rows, with {_MOST_TEXT:,} characters in their keys.",
-                hint=f"Have all tried again, with what has changed: {telling.command('sync run', name)}. Or choose "
+                hint=f"Have all tried again, with what has changed: {telling.of(sync, 'run')}. Or choose "
                 "less: --key, --code, --text.",
             )
         return self._syncs.run(name, watch, by=by, only=chosen) if chosen else None
@@ -146,11 +147,11 @@ class SyncRejectService:
                 number += 1
                 yield one.key
             elif keys:
-                raise _cannot(name, one)
+                raise _cannot(self._books.syncs.get(name), one)
             else:
                 left_out = one
         if left_out is not None and not number and (text or code):
-            raise _cannot(name, left_out)
+            raise _cannot(self._books.syncs.get(name), left_out)
 
     def _named(self, name: str, keys: Sequence[str], text: str | None, code: str | None) -> Iterator[Reject]:
         if not keys:
@@ -162,18 +163,18 @@ class SyncRejectService:
             raise NotFoundError(
                 "row_unknown",
                 f"No row that was not delivered has the key {', '.join(map(repr, missing[:3]))}.",
-                hint=f"See which there are: {telling.command('sync rejects list', sync.name)}",
+                hint=f"See which there are: {telling.of(sync, 'rejects list')}",
             )
         found = self.find(sync.name, text=text or None, code=code) if text is not None or code is not None else None
         among = None if found is None else {one.key for one in found}
         yield from (one for key, one in known.items() if among is None or key in among)
 
 
-def _cannot(name: str, one: Reject) -> ConfigError:
+def _cannot(sync: Sync, one: Reject) -> ConfigError:
     return ConfigError(
         "row_key",
         f"The row {one.key!r} cannot be delivered for its key ({one.code}): it is neither tried again nor given up.",
-        hint=f"Mend the model: {telling.command('sync run', name)} then delivers it.",
+        hint=f"Mend the model: {telling.of(sync, 'run')} then delivers it.",
     )
 
 

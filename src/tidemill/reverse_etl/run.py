@@ -52,8 +52,8 @@ class Runner:
             if not held:
                 raise ConflictError(
                     "sync_running",
-                    "Another process is at work on this sync.",
-                    hint=f"Wait for it, or cancel its run: {telling.command('sync cancel', sync.name)}",
+                    f"Another process is at work on {sync.name}.",
+                    hint=f"Wait for it, or cancel its run: {telling.of(sync, 'cancel')}",
                 )
             sync = self._parts.books.syncs.by_id(sync.id)
             unfinished = self._parts.books.runs.running(sync.id)
@@ -350,8 +350,7 @@ def _assert_remembered(job: Job, planner: Planner) -> None:
     raise ConflictError(
         "state_gone",
         "What was delivered is not known any more: the state of the sync is gone.",
-        hint=f"Send all again: {telling.command('sync reset', job.sync.name)} --resend. Or have them count as "
-        "delivered: --adopt.",
+        hint=f"Send all again: {telling.of(job.sync, 'reset')} --resend. Or have them count as delivered: --adopt.",
     )
 
 

@@ -51,6 +51,7 @@ class SyncService:
         """
         self._books.syncs.assert_free(str(fields["name"]))
         source, account = self._books.models.get(model), self._books.accounts.get(destination)
+        self._books.connections.usable(self._books.connections.by_id(source.connection_id).name)
         key = ModelSpec.model_validate(source.spec).key
         made = drafts.new(account, self._columns(source), key, fields)
         self._assert_possible(made, source)
@@ -161,7 +162,7 @@ class SyncService:
             raise ConflictError(
                 "columns_changed",
                 "The columns that the mapping reads are others than before: all rows would count as changed.",
-                hint=f"Say what is to be done: {telling.command('sync reset', sync.name)} --resend, or --leave",
+                hint=f"Say what is to be done: {telling.of(sync, 'reset')} --resend, or --leave",
             )
         last = self._books.runs.find(sync.id, limit=1)
         asked: dict[str, Any] = {"pending": sync.pending, "forced": force, "deletes": deletes}
@@ -171,7 +172,7 @@ class SyncService:
                 raise ConflictError(
                     "sync_pending",
                     f"The next run of {sync.name} is to begin anew with all rows ({sync.pending}).",
-                    hint=f"Run that first: {telling.command('sync run', sync.name)}",
+                    hint=f"Run that first: {telling.of(sync, 'run')}",
                 )
         return self._books.runs.begin(sync.id, {**spec, **asked, "since": since(last[0] if last else None)}, by)
 
@@ -187,6 +188,20 @@ class SyncService:
         columns = drafts.hashed(SyncSpec.model_validate(sync.spec), self._columns(source))
         adopts = {"adopts": sync.pending} if sync.pending in {"adopt", "leave"} else {}
         return {"sync": sync.spec, "model": source.spec, "columns": columns, **adopts}
+
+    def assert_of(self, name: str, group: str) -> None:
+        """Raise NotFoundError if there is nothing of that name that commands of this group (sync, import) are about."""
+        try:
+            found = self._books.syncs.get(name)
+        except NotFoundError:
+            names = [sync.name for sync in self._books.syncs.find() if sync.group == group]
+            hint = (
+                f"{group.capitalize()}s: {', '.join(names)}." if names else f"Make one: tidemill {group} create --help"
+            )
+            raise NotFoundError(f"{group}_unknown", f"There is no {group} {name!r}.", hint=hint) from None
+        if found.group != group:
+            known = "an import" if group == "sync" else "a sync to another tool"
+            raise NotFoundError(f"{group}_unknown", f"{found.name} is {known}.", hint=telling.of(found, "show"))
 
     def get(self, name: str) -> SyncView:
         """The sync of that name."""
@@ -214,23 +229,21 @@ class SyncService:
             return RunView.of(self._books.runs.numbered(sync.id, number), sync.name)
         found = self._books.runs.find(sync.id, limit=1)
         if not found:
-            raise NotFoundError(
-                "sync_run_unknown", f"{sync.name} was never run.", hint=telling.command("sync run", sync.name)
-            )
+            raise NotFoundError("sync_run_unknown", f"{sync.name} was never run.", hint=telling.of(sync, "run"))
         return RunView.of(found[0], sync.name)
 
     def pause(self, name: str, by: str) -> None:
         """Begin no run by itself any more."""
         sync = self._books.syncs.get(name)
         if not self._books.syncs.pause(sync.id, by, None):
-            hint = telling.command("sync unpause", sync.name)
+            hint = telling.of(sync, "unpause")
             raise ConflictError("sync_paused", f"{sync.name} is paused already.", hint=hint)
 
     def unpause(self, name: str) -> None:
         """Have runs begin by themselves again; the first one at once, if it is due."""
         sync = self._books.syncs.get(name)
         if sync.paused_at is None:
-            hint = telling.command("sync show", sync.name)
+            hint = telling.of(sync, "show")
             raise ConflictError("sync_not_paused", f"{sync.name} is not paused.", hint=hint)
         self._books.syncs.settle(sync.id, paused_at=None, paused_by=None, pause_reason=None, failures=0, tries=0)
 
@@ -256,7 +269,7 @@ class SyncService:
         sync = self._books.syncs.get(name)
         run = self._books.runs.running(sync.id)
         if run is None:
-            hint = telling.command("sync runs", sync.name)
+            hint = telling.of(sync, "runs")
             raise NotFoundError("sync_not_running", f"{sync.name} is not running.", hint=hint)
         self._books.runs.request_cancel(run.id)
         with self.parts.locks.attempt(f"sync:{sync.id}") as held:
@@ -270,8 +283,8 @@ class SyncService:
             if not held:
                 raise ConflictError(
                     "sync_running",
-                    "A run of this sync is running.",
-                    hint=f"First: {telling.command('sync cancel', sync.name)}",
+                    f"A run of {sync.name} is running.",
+                    hint=f"First: {telling.of(sync, 'cancel')}",
                 )
             source = self._books.models.by_id(sync.model_id)
             connection = self._books.connections.by_id(source.connection_id)

@@ -110,7 +110,7 @@ class Trials:
             f"No row with the key {key!r} is to be sent: it is delivered as it is, or the model has no such row."
             if key is not None
             else "No row is to be sent: none has changed.",
-            hint=f"{telling.command('sync preview', job.sync.name)} says what is.",
+            hint=f"{telling.of(job.sync, 'preview')} says what is.",
         )
 
     def _sent(self, job: Job, record: Record, watch: Watch, exchanges: list[Seen]) -> Outcome:

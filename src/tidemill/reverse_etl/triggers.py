@@ -112,5 +112,5 @@ class TriggerService:
 def _held_up(sync: Sync) -> dict[str, str] | None:
     if sync.paused_at is None:
         return None
-    hint = f"Go on: {telling.command('sync unpause', sync.name)}"
+    hint = f"Go on: {telling.of(sync, 'unpause')}"
     return {"code": "sync_paused", "message": f"{sync.name} was paused before the run began.", "hint": hint}

@@ -11,7 +11,7 @@ from typing import Any
 
 from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.store.records_notify import Trouble
-from tidemill.store.records_sync import SyncRun
+from tidemill.store.records_sync import SyncRun, group_of
 
 
 def counted(plan: Mapping[str, Any]) -> dict[str, int]:
@@ -134,6 +134,11 @@ class SyncView:
     troubles: tuple[TroubleView, ...]
     made_at: dt.datetime
     made_by: str
+
+    @property
+    def group(self) -> str:
+        """Which commands are about it."""
+        return group_of(vars(self.spec))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 import shlex
 from collections.abc import Sequence
+from typing import Protocol
 
 from tidemill.store.records_notify import Cause
 
@@ -21,6 +22,18 @@ OVERDUE_HINT = (
 )
 _PERMISSION = re.compile(r"\b(?:bigquery|iam)\.[A-Za-z]+\.[A-Za-z]+\b")
 _MISSING = "permission_missing"
+
+
+class About(Protocol):
+    """Something that runs by itself: its name, and the group of commands that are about it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def group(self) -> str:
+        """sync, import."""
 
 
 def permission(code: str, message: str) -> str | None:
@@ -57,6 +70,11 @@ def at(moment: dt.datetime) -> str:
 def command(words: str, name: str) -> str:
     """A command about something of that name."""
     return f"tidemill {words} {shlex.quote(name)}"
+
+
+def of(about: About, words: str) -> str:
+    """A command about it, of its group."""
+    return command(f"{about.group} {words}", about.name)
 
 
 def commands(words: str, names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -74,6 +75,16 @@ class Sync:
     made_at: dt.datetime
     made_by: str
     updated_at: dt.datetime
+
+    @property
+    def group(self) -> str:
+        """Which commands are about it."""
+        return group_of(self.spec)
+
+
+def group_of(spec: Mapping[str, Any]) -> str:
+    """Which commands are about a sync with this spec: those of imports, if it goes to this installation."""
+    return "sync" if spec.get("taken") is None else "import"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import Range
 from tidemill.errors import ConflictError, NotFoundError
 from tidemill.store import connections, sync_totals
 from tidemill.store.database import Database
-from tidemill.store.records_sync import SyncRun
+from tidemill.store.records_sync import SyncRun, group_of
 from tidemill.store.tables_sync import sync_calls as calls
 from tidemill.store.tables_sync import sync_runs as table
 from tidemill.store.tables_sync import syncs
@@ -65,7 +65,7 @@ class SyncRuns:
             raise ConflictError(
                 "sync_running",
                 "A run of this sync is running.",
-                hint="Wait for it, or cancel it: tidemill sync cancel NAME",
+                hint=f"Wait for it, or cancel it: tidemill {group_of(spec.get('sync', {}))} cancel NAME",
             ) from None
 
     def running(self, sync_id: uuid.UUID) -> SyncRun | None:

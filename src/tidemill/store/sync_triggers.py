@@ -17,6 +17,7 @@ from sqlalchemy import exc
 
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
 from tidemill.store.database import Database
+from tidemill.store.records_sync import group_of
 from tidemill.store.tables_api import sync_triggers as table
 from tidemill.store.tables_sync import sync_runs, syncs
 
@@ -129,10 +130,11 @@ def _added(
     connection: sa.Connection, sync: Any, by: str, *, forced: bool, at_hand: Callable[[], bool], once: Once | None
 ) -> Trigger:
     if sync.paused_at is not None:
+        group = group_of(sync.spec)
         raise ConflictError(
             "sync_paused",
             f"{sync.name} is paused.",
-            hint=f"See why: tidemill sync show {sync.name}. Go on: tidemill sync unpause {sync.name}",
+            hint=f"See why: tidemill {group} show {sync.name}. Go on: tidemill {group} unpause {sync.name}",
         )
     at_work = (sync_runs.c.sync_id == sync.id, sync_runs.c.status == "running")
     running: int | None = connection.scalar(sa.select(sync_runs.c.number).where(*at_work))

@@ -32,7 +32,12 @@ _PLACE = sa.func.concat_ws(".", exports.c.project, exports.c.dataset, exports.c.
 _EXPORT = sa.select(exports.c.name.label("export"), _PLACE.label("table"))
 _MODEL, _DESTINATION, _SYNCS = tables_sync.source_models, tables_sync.destinations, tables_sync.syncs
 _SYNC = (
-    sa.select(_SYNCS.c.name.label("sync"), _MODEL.c.name.label("model"), _DESTINATION.c.name.label("destination"))
+    sa.select(
+        _SYNCS.c.name.label("sync"),
+        _MODEL.c.name.label("model"),
+        _DESTINATION.c.name.label("destination"),
+        sa.case((_SYNCS.c.spec["taken"]["spec"].is_not(None), "import"), else_="sync").label("group"),
+    )
     .join(_MODEL, _MODEL.c.id == _SYNCS.c.model_id)
     .join(_DESTINATION, _DESTINATION.c.id == _SYNCS.c.destination_id)
 )

@@ -85,8 +85,8 @@ class WarehousePlanner:
                 "bytes_billed_limit",
                 f"To remember what is delivered, the run would read {size:,} bytes, and "
                 f"{wanted.max_bytes_billed:,} may be billed.",
-                hint="Nothing was sent. Raise the limit: tidemill sync edit NAME --max-bytes-billed 20GB (or none), or "
-                "that of its model.",
+                hint="Nothing was sent. Raise the limit: --max-bytes-billed 20GB (or none) of sync edit or import "
+                "edit, or that of its model.",
             )
 
     def _commit(self, wanted: Wanted, results: Place | None, pieces: Iterable[Piece]) -> str:
