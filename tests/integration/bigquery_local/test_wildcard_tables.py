@@ -41,6 +41,21 @@ def test_rows_are_chosen_by_the_rest_of_the_name(client: bigquery.Client, shards
     assert ask(client, f"SELECT COUNT(*) FROM `{shards}` WHERE _TABLE_SUFFIX > 'z'") == [(0,)]
 
 
+def test_the_rest_of_the_name_is_in_no_row_as_a_whole(
+    client: bigquery.Client, warehouse: Warehouse, shards: str
+) -> None:
+    table = warehouse.name("events_20260102")
+    assert ask(client, f"SELECT TO_JSON_STRING(e) FROM `{shards}` AS e WHERE _TABLE_SUFFIX = '20260102'") == [
+        ('{"c":"x","b":"2","a":1}',)
+    ]
+    mine = client.query_and_wait(f"SELECT E.* FROM `{shards}` AS e JOIN `{table}` AS t ON t.b = e.b")
+    assert [field.name for field in mine.schema] == ["c", "b", "a"]
+    other = f"SELECT t.*, e.b AS mine FROM `{shards}` AS e JOIN `{table}` AS t ON t.b = e.b"
+    assert ask(client, other) == [("x", "2", 1, "2")]
+    both = f"SELECT e.*, f.* FROM `{shards}` AS e JOIN `{shards}` AS f ON f.b = e.b WHERE e._TABLE_SUFFIX = '20260102'"
+    assert ask(client, f"SELECT COUNT(*) FROM ({both})") == [(1,)]
+
+
 def test_tables_are_joined_as_any_others(client: bigquery.Client, warehouse: Warehouse, shards: str) -> None:
     table = warehouse.name("events_20260101")
     joined = (
