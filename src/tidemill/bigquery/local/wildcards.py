@@ -2,7 +2,8 @@
 using a wildcard table").
 
 The emulator puts the tables one below the other by the places of their columns, has `SELECT *` and whole rows give
-`_TABLE_SUFFIX`, and takes the first condition on it for one that holds for all rows, also if it is one side of an OR. Here columns are
+`_TABLE_SUFFIX`, and takes the first condition on it for one that holds for all rows, also if it is one side of an OR.
+Here columns are
 those of the table that was made last, by name, and rows are chosen by the statement alone.
 """
 
