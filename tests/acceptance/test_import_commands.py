@@ -106,7 +106,6 @@ def test_an_import_is_scheduled_changed_and_run_once(shop: Installation) -> None
     changed = said(shop, "import", "map", "users", "--people", "--identity", "user_id", "--skip-others", code=2)
     assert "--resend" in changed
     assert "--leave" in changed
-    assert "imports" in said(shop, "doctor")
 
 
 def test_what_is_wrong_is_said_with_what_to_do(shop: Installation, tmp_path: Path) -> None:
@@ -149,18 +148,19 @@ def test_a_sync_to_another_tool_is_no_import(shop: Installation, tmp_path: Path)
     people = ("--connection", CONNECTION, "--table", f"{shop.dataset}.users", "--key", "user_id")
     create(shop, "users", "users", "user_id")
     mapped = ("--map", 'folder="customers"', "--map", "columns=*", "--interval", "none")
-    for words in (
+    made: tuple[tuple[str, ...], ...] = (
         ("model", "add", "customers", *people),
         ("destination", "add", "files", "out", "--place", f"file://{tmp_path}/out"),
         ("sync", "create", "out", "--model", "customers", "--destination", "out", "--action", "jsonl", *mapped),
-    ):
+    )
+    for words in made:
         done = shop.run(*words, **folder)
         assert done.returncode == 0, done.stderr
     assert [one["name"] for one in found(shop, "sync", "list")] == ["out"]
     assert [one["name"] for one in found(shop, "import", "list")] == ["users"]
-    for words in (("import", "run", "out"), ("import", "logs", "out"), ("import", "undo", "out", "--yes")):
-        assert "out is a sync to another tool." in said(shop, *words, code=4)
-    words = ("sync", "create", "home", "--model", "customers", "--destination", "tidemill", "--action", "people")
-    assert "tidemill import create --help" in said(shop, *words, "--map", "email=email", code=2)
+    for other in (("run", "out"), ("logs", "out"), ("undo", "out", "--yes")):
+        assert "out is a sync to another tool." in said(shop, "import", *other, code=4)
+    home = ("sync", "create", "home", "--model", "customers", "--destination", "tidemill", "--action", "people")
+    assert "tidemill import create --help" in said(shop, *home, "--map", "email=email", code=2)
     taken = ("import", "create", "out", "--connection", CONNECTION, "--key", "user_id", "--table", "x.y")
     assert "There is a sync 'out' already." in said(shop, *taken, code=5)
