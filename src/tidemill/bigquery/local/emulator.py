@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -27,6 +28,9 @@ from tidemill.bigquery.local import wildcards
 from tidemill.bigquery.local.answers import Refusal
 from tidemill.bigquery.local.permissions import Place
 
+#: The emulator goes through SQL by calls within calls, one for each text that is joined, and leaves the names of tables
+#: as they are if these are too many: of a table with twenty columns of text no plan could be made.
+sys.setrecursionlimit(10_000)
 #: The emulator would have DECIMAL(76, 38), and DuckDB has no more than 38 digits: no such table could be made.
 type_map._BQ_TO_DUCKDB["BIGNUMERIC"] = type_map._BQ_TO_DUCKDB["NUMERIC"]
 
