@@ -39,6 +39,10 @@ _MONTHS = {name: number for number, name in enumerate(_NAMES, 1)}
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?")
 #: The longest text that says a day and no time of it: 2024-12-31.
 _DAY = 10
+#: A time as it is kept.
+_UTC = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
+#: Days are few, and come often: so many are remembered.
+_DAYS = 4_096
 
 
 @functools.cache
@@ -55,10 +59,22 @@ def reader(form: TimeFormat) -> Reader:
 def texts(form: TimeFormat) -> Callable[[Any], str]:
     """What makes ISO 8601 in UTC of times of a format; of days without a time, days."""
     read = reader(form)
-    if form is TimeFormat.AUTO:
-        return lambda value: _text(read(value), is_day=len(value.strip()) <= _DAY)
-    is_day = form not in _UNITS and "HH" not in form
-    return lambda value: _text(read(value), is_day=is_day)
+    is_auto, is_day = form is TimeFormat.AUTO, form not in _UNITS and form is not TimeFormat.AUTO and "HH" not in form
+
+    @functools.lru_cache(_DAYS)
+    def of_day(value: str) -> str:
+        return _text(read(value), is_day=True)
+
+    def convert(value: Any) -> str:
+        if type(value) is str:
+            if is_day or (is_auto and len(value.strip()) <= _DAY):
+                return of_day(value)
+            if is_auto and _UTC.fullmatch(value):
+                read(value)  # it may be no day of the calendar
+                return value
+        return _text(read(value), is_day=is_day)
+
+    return convert
 
 
 def moment(micros: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
+import random
 from decimal import Decimal
 from typing import Any
 
@@ -95,3 +97,31 @@ def test_a_deleted_row_has_the_columns_of_its_key(kind: str, text: str, expected
 def test_a_key_of_several_columns() -> None:
     fields = [Field("a", "STRING"), Field("b", "INT64")]
     assert values.of_keys('["x,\\"y", "7"]', fields) == {"a": 'x,"y', "b": 7}
+
+
+def _some_moments(draw: random.Random, *, whole: bool) -> list[dt.datetime | None]:
+    found: list[dt.datetime | None] = []
+    for _ in range(60):
+        year, micros = draw.choice([1, 999, 1969, 1970, 2026, 9999]), draw.choice([0, 1, 100_000, 999_999])
+        parts = (draw.randint(1, 12), draw.randint(1, 28), draw.randint(0, 23), draw.randint(0, 59))
+        made = dt.datetime(year, *parts, draw.randint(0, 59), 0 if whole else micros)  # noqa: DTZ001 - some are without
+        found.append(draw.choice([None, made, made]))
+    return found
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("rows", [0, 60])
+def test_columns_of_arrow_are_read_as_their_values_one_by_one(whole: bool, rows: int) -> None:
+    moments = _some_moments(random.Random(7), whole=whole)[:rows]
+    aware = [None if one is None else one.replace(tzinfo=dt.UTC) for one in moments]
+    numbers = [None, 1.5, -0.0, 1e300, *([] if whole else [math.nan, math.inf])] * 3
+    given: list[tuple[Field, pa.Array]] = [
+        (Field("c", "TIMESTAMP"), pa.array(aware, pa.timestamp("us", "UTC"))),
+        (Field("c", "DATETIME"), pa.array(moments, pa.timestamp("us"))),
+        (Field("c", "DATE"), pa.array([one and one.date() for one in moments], pa.date32())),
+        (Field("c", "FLOAT64"), pa.array(numbers[:rows], pa.float64())),
+        (Field("c", "TIMESTAMP", "REPEATED"), pa.array([aware, []], pa.list_(pa.timestamp("us", "UTC")))),
+    ]
+    for field, column in given:
+        many = pa.chunked_array([column[: len(column) // 2], column[len(column) // 2 :]])
+        assert values.of_arrow(many, field) == values.of_column(column.to_pylist(), field)

@@ -102,10 +102,7 @@ class LocalPlanner:
             path = folder / "piece.parquet"
             self._files.get_piece(wanted.run, piece.number, path)
             table = pq.read_table(path)
-        heads = list(zip(*(table.column(name).to_pylist() for name in plan_reads.ROW), strict=True))
-        columns = [
-            values.of_column(table.column(f"c{number}").to_pylist(), field) for number, field in enumerate(fields)
-        ]
+        heads, columns = read.of_arrow(table, fields)
         return read.plan_rows(heads, columns, fields, wanted.key)
 
     def samples(self, wanted: Wanted, op: Op, limit: int, *, at_random: bool = False) -> Sequence[PlanRow]:

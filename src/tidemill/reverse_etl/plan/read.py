@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidemill.bigquery import plan_reads
 from tidemill.bigquery.tables import Field
 from tidemill.destinations.port import Op
 from tidemill.reverse_etl.plan import values
 from tidemill.reverse_etl.plan.port import InvalidRow, PlanRows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def plan_rows(
@@ -20,17 +23,29 @@ def plan_rows(
 ) -> PlanRows:
     """Rows that are to be delivered, by key. `heads`: see `plan_reads.ROW`; `columns`: as JSON has their values."""
     key_fields = [next(field for field in fields if field.name == name) for name in key]
-    keys, hashes, kinds, since = zip(*heads, strict=True) if heads else ((), (), (), ())
-    order = sorted(range(len(keys)), key=keys.__getitem__)
+    parts: list[Sequence[Any]] = list(zip(*heads, strict=True)) or [()] * len(plan_reads.ROW)
+    order = sorted(range(len(heads)), key=parts[0].__getitem__)
+    if order != list(range(len(heads))):
+        parts = [[part[place] for place in order] for part in parts]
+        columns = [[column[place] for place in order] for column in columns]
+    keys, hashes, kinds, since = parts
     ops = {kind: Op(kind) for kind in set(kinds)}
     return PlanRows(
-        keys=[keys[place] for place in order],
-        hashes=[hashes[place] for place in order],
-        ops=[ops[kinds[place]] for place in order],
-        since=[since[place] for place in order],
-        columns={field.name: [column[at] for at in order] for field, column in zip(fields, columns, strict=True)},
+        keys=keys,
+        hashes=hashes,
+        ops=[ops[kind] for kind in kinds],
+        since=since,
+        columns={field.name: column for field, column in zip(fields, columns, strict=True)},
         of_key=lambda row_key: values.of_keys(row_key, key_fields),
     )
+
+
+def of_arrow(table: pa.Table, fields: Sequence[Field]) -> tuple[list[tuple[Any, ...]], list[list[Any]]]:
+    """Of each row what it is, and the columns. By key already: Arrow sorts faster, and UTF-8 as Python does texts."""
+    table = table.sort_by("row_key")
+    heads = [table.column(name).to_pylist() for name in plan_reads.ROW]
+    columns = [values.of_arrow(table.column(f"c{number}"), field) for number, field in enumerate(fields)]
+    return list(zip(*heads, strict=True)), columns
 
 
 def invalid_rows(

@@ -26,9 +26,34 @@ _LARGEST = 2**63
 _MOMENT = re.compile(r"(\d{1,4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,6})?)(?:\+00(?::00)?|Z| UTC)?")
 
 
-def of_table(table: pa.Table, fields: Sequence[Field]) -> list[list[Any]]:
-    """Columns of Arrow, in the order of `fields`."""
-    return [of_column(table.column(number).to_pylist(), field) for number, field in enumerate(fields)]
+def of_arrow(column: pa.ChunkedArray, field: Field) -> list[Any]:
+    """The values of a column of Arrow: as `of_column` has them, several times faster for numbers and times."""
+    import pyarrow as pa  # 50 ms
+    import pyarrow.compute as pc
+
+    if field.mode != "REPEATED":
+        if field.type == "FLOAT64" and pc.all(pc.is_finite(column)).as_py() is not False:
+            return column.to_pylist()  # type: ignore[no-any-return]
+        if field.type in ("TIMESTAMP", "DATETIME") and pa.types.is_timestamp(column.type):
+            return _moments(column, "Z" if field.type == "TIMESTAMP" else "")
+        if field.type == "DATE" and pa.types.is_date32(column.type):
+            return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
+    return of_column(column.to_pylist(), field)
+
+
+def _moments(column: pa.ChunkedArray, ending: str) -> list[str | None]:
+    """Times as ISO 8601, with a fraction only of those that have one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    exact = column.cast(pa.timestamp("us"))
+    whole = pc.floor_temporal(exact, unit="second")
+    said = whole.cast(pa.timestamp("s")).cast(pa.string())
+    is_whole = pc.equal(exact, whole)
+    if pc.all(is_whole).as_py() is False:
+        said = pc.if_else(is_whole, said, exact.cast(pa.string()))
+    said = pc.replace_substring(said, " ", "T")
+    return pc.binary_join_element_wise(said, ending, "").to_pylist()  # type: ignore[no-any-return]
 
 
 def of_column(values: list[Any], field: Field, *, parsed: bool = False) -> list[Any]:

@@ -17,7 +17,7 @@ from tidemill.bigquery.tables import Field, Layout
 from tidemill.destinations.port import Op
 from tidemill.errors import AccessError, ConfigError, NotFoundError
 from tidemill.reverse_etl import freshness
-from tidemill.reverse_etl.plan import ranges, read, shape, summary, values
+from tidemill.reverse_etl.plan import ranges, read, shape, summary
 from tidemill.reverse_etl.plan import unacknowledged as unacknowledged_rows
 from tidemill.reverse_etl.plan.port import InvalidRow, Piece, Planned, PlanRow, PlanRows, Unacknowledged, Wanted
 from tidemill.reverse_etl.plan.shape import Shape
@@ -259,10 +259,7 @@ class WarehousePlanner:
                     raise
                 self._reads_rows = False
             else:
-                heads = [table.column(name).to_pylist() for name in plan_reads.ROW]
-                columns = [table.column(name).to_pylist() for name in names[len(heads) :]]
-                made = [values.of_column(column, field) for column, field in zip(columns, fields, strict=True)]
-                return list(zip(*heads, strict=True)), made
+                return read.of_arrow(table, fields)
         found = self._ask(plan_reads.rows(place, piece.first, piece.last, fields))
         return read.heads(found), read.of_query(found, fields)
 
