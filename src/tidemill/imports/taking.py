@@ -63,6 +63,7 @@ class Taking:
         rows, unknown = self._with_ids(spec, with_keys(rows, of_key))
         made = convert.made(spec, source_of(job), rows)
         outcomes = {place: rejected(why.code, why.message) for place, why in {**made.refused, **unknown}.items()}
+        outcomes |= {place: WRITTEN for place in unknown if rows.ops[place] is Op.DELETED}  # they are gone already
         left_out = self._commit(job, spec, made)
         outcomes |= dict.fromkeys([*made.positions, *(place for place, _ in made.deleted)], WRITTEN)
         return outcomes, left_out
@@ -81,10 +82,10 @@ class Taking:
     def _commit(self, job: Job, spec: ImportSpec, made: Made) -> int:
         """Keep what was made. How many were left out."""
         if spec.kind is Kind.DELETIONS:
-            self._identity().delete_all(spec.team_id, set(made.events["distinct_id"]))
+            self._identity().delete_all(spec.team_id, set(made.events.get("distinct_id", ())))
             return 0
         wanted: Sequence[int] = range(len(made.positions))
-        if spec.existing_only:
+        if spec.existing_only and made.positions:
             wanted = self._known(spec.team_id, made.events["distinct_id"])
         if wanted:
             self._append(job, spec, made, _order(made, wanted))

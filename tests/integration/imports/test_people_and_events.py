@@ -229,6 +229,29 @@ def test_people_are_found_by_their_id_in_tidemill(app: App, shop: Shop, tmp_path
     assert [one.code for one in app.reverse_etl.rejects.find("people")] == ["person_unknown"]
 
 
+def test_who_is_gone_from_a_mirror_and_is_not_known_is_no_trouble(app: App, shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    write_events(file, 2)
+    app.events.load(str(file))
+    known = app.identity.show(1, "user-1").id
+    people_table(shop, {known: ("one@x.org", 1)})
+    fields = {**PEOPLE, "identity": None, "person_id": "id", "mode": "mirror", "delete_brake": 1.0}
+    make(app, shop, "people", "people", Kind.PEOPLE, fields)
+    run(app, "people")
+    app.identity.delete(1, "user-1")
+    people_table(shop, {})
+    over = run(app, "people")
+    assert (over.deleted, over.written, over.rejected) == (1, 1, 0)
+
+
+def test_rows_that_name_nobody_are_refused_whatever_they_are_for(app: App, shop: Shop) -> None:
+    people_table(shop, {"null": ("one@x.org", 1)})
+    make(app, shop, "people", "people", Kind.PEOPLE, {**PEOPLE, "existing_only": True})
+    make(app, shop, "gone", "people", Kind.DELETIONS, {"identity": "id", "skipped": ["email", "age"]})
+    for name in ("people", "gone"):
+        assert (run(app, name).written, run(app, name, force=True).rejected) == (0, 1)
+
+
 def test_who_is_named_by_a_row_of_deletions_is_deleted(app: App, shop: Shop, tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     write_events(file, 3)
