@@ -162,8 +162,18 @@ class PeopleSession:
         )
         return self._fetched(query, devices)
 
+    def switches_of(self, ids: Sequence[Key]) -> list[Row]:
+        """As SWITCH, all of the devices that one of these ids (team and id) is, or has used."""
+        query = (
+            f"WITH wanted AS (SELECT k_team, k_name FROM {_KEYS}) "
+            f"SELECT {', '.join(SWITCH)} FROM {SCHEMA}.device_users WHERE (team_id, device_id) IN (TABLE wanted "
+            f"UNION SELECT team_id, device_id FROM {SCHEMA}.device_users "
+            "WHERE (team_id, user_id) IN (TABLE wanted)) ORDER BY snapshot, n"
+        )
+        return self._fetched(query, ids)
+
     def formers(self, ids: Sequence[Key]) -> list[Row]:
-        """Up to which place (snapshot and number in it) these ids (team and distinct_id) were somebody else's."""
+        """Before which place (snapshot and number in it) these ids (team and distinct_id) were somebody else's."""
         query = (
             f"SELECT DISTINCT ON (team_id, distinct_id) team_id, distinct_id, snapshot, n FROM {SCHEMA}.former_numbers "
             f"JOIN {_KEYS} ON team_id = k_team AND distinct_id = k_name "

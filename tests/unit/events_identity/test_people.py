@@ -82,6 +82,9 @@ class Memory:
     def formers(self, ids: Sequence[Key]) -> list[service.Row]:
         raise NotImplementedError
 
+    def switches_of(self, ids: Sequence[Key]) -> list[service.Row]:
+        raise NotImplementedError
+
     def erase(self, persons: Sequence[Key], ids: Sequence[Key]) -> None:  # noqa: ARG002
         for key in persons:
             del self.kept_persons[key]

@@ -7,7 +7,7 @@ are looked into for PostHog's calls and for what was imported, the envelope for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -75,13 +75,21 @@ def actions(lake: Lake, after: int, upto: int) -> Iterator[Action]:
             yield from map(_action, *(column.to_pylist() for column in batch.columns))
 
 
-def actions_of(lake: Lake, team_id: int, ids: Sequence[str], upto: int) -> Iterator[Action]:
-    """What all events of these distinct_ids up to a snapshot say, in the order of their commits."""
+def actions_of(lake: Lake, team_id: int, ids: Mapping[str, tuple[int, int]], upto: int) -> Iterator[Action]:
+    """What the events of these distinct_ids up to a snapshot say, in the order of their commits: of each id from a
+    place on (snapshot and number in it), but for those of devices, whose users are others."""
     import pyarrow as pa  # 50 ms
 
-    which = f"team_id = {team_id:d} AND snapshot_id <= {upto:d} AND distinct_id IN (SELECT name FROM asked)"
+    which = (
+        f"team_id = {team_id:d} AND snapshot_id <= {upto:d} AND distinct_id IN (SELECT name FROM asked) AND "
+        "EXISTS (SELECT 1 FROM asked WHERE name = distinct_id AND ((snapshot_id, n) >= (from_snapshot, from_number) "
+        """OR kind NOT IN ('capture', 'import') AND contains(envelope, '"device_id"')))"""
+    )
+    names, snapshots, numbers = list(ids), *([place[at] for place in ids.values()] for at in (0, 1))
     with lake.cursor() as cursor:
-        cursor.register("asked", pa.table({"name": pa.array(list(ids), pa.string())}))
+        asked = {"name": pa.array(names, pa.string())}
+        asked |= {"from_snapshot": pa.array(snapshots, pa.int64()), "from_number": pa.array(numbers, pa.int64())}
+        cursor.register("asked", pa.table(asked))
         for batch in cursor.execute(_QUERY.format(which)).to_arrow_reader(20_000):
             yield from map(_action, *(column.to_pylist() for column in batch.columns))
 

@@ -91,8 +91,11 @@ class Session(Protocol):
     def users(self, devices: Sequence[Key]) -> list[Row]:
         """team_id, device_id and the user who was last seen on it, of those of these devices that are known."""
 
+    def switches_of(self, ids: Sequence[Key]) -> list[Row]:
+        """team_id, device_id, snapshot, n, user: all of the devices that one of these ids is, or has used."""
+
     def formers(self, ids: Sequence[Key]) -> list[Row]:
-        """team_id, distinct_id, snapshot, n: up to where these ids were somebody else's, the last time."""
+        """team_id, distinct_id, snapshot, n: before which place these ids were somebody else's, the last time."""
 
     def erase(self, persons: Sequence[Key], ids: Sequence[Key]) -> None:
         """These persons, which are deleted, are not exported any more; what was refused of their ids is forgotten."""
