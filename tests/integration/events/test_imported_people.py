@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.events.test_identity import persons
+from tests.integration.events.test_identity import load, persons
 
 from tidemill.app import App
 from tidemill.destinations.port import Op
@@ -66,3 +66,24 @@ def test_an_imported_event_makes_a_person_and_a_tombstone_makes_none(app: App) -
         app.identity.catch_up()
         found = persons(app)
     assert {name: properties for name, (_, properties, _, _) in found.items()} == {"u1": {}}
+
+
+def test_an_import_that_is_taken_back_leaves_what_came_from_a_device_to_who_used_it(app: App, tmp_path: Path) -> None:
+    calls: list[dict[str, Any]] = [
+        {"device_id": "b1", "user_id": "u1"},
+        {"device_id": "b1", "user_id": "u2", "user_properties": {"$set": {"plan": "pro"}}},
+        {"device_id": "b1", "user_properties": {"$set": {"city": "Graz"}}},
+    ]
+    lines = [
+        {"uuid": f"e{n}", "event_type": "hit", "time": 1_700_000_000_000 + n, **one} for n, one in enumerate(calls)
+    ]
+    with app:
+        load(app, tmp_path / "events.jsonl", lines, "amplitude")
+        bring(app, PEOPLE, 1, [{"id": "u1", "plan": "x"}, {"id": "u2", "plan": "y"}, {"id": "u3", "plan": "z"}])
+        app.identity.catch_up()
+        with app.lake.cursor() as cursor, app.lake.alone(), app.lake.changing(cursor):
+            cursor.execute("DELETE FROM lake.events WHERE kind = 'import'")
+        assert app.identity.recompute(1, ["u1", "u2", "u3"]) == 3
+        found = persons(app)
+        assert app.identity.living(1, ["u1", "u2", "u3"]).keys() == {"u1", "u2"}
+    assert (found["u1"][1], found["u2"][1]) == ({}, {"plan": "pro", "city": "Graz"})
