@@ -220,7 +220,11 @@ def row(name: str, **values: int) -> list[Event]:
         ],
         [row("a", p=1), hit("a", p=1), merge("$identify", "b", "a"), row("b", q=1), hit("c", q=2)],
     ],
-    ids=str,
+    ids=[
+        *("made by it alone", "made again by what is kept", "made again plainly", "made again later"),
+        *("of the second user", "of the first user", "a device of somebody who was deleted"),
+        *("a merge that was refused", "a merge that was refused first", "a merge with its person"),
+    ],
 )
 def test_whatever_has_happened_beside_it(steps: list[list[Event] | str]) -> None:
     check(steps)
