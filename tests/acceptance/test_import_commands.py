@@ -85,7 +85,6 @@ def test_rows_become_events_what_is_refused_is_repaired_and_all_is_taken_back(
     assert "events: 3 events deleted" in said(shop, "import", "undo", "orders", "--yes")
     assert found(shop, "events", "show") == []
     assert found(shop, "import", "list", "--status", "stopped")[0]["name"] == "orders"
-    said(shop, "import", "delete", "orders", "--yes")
 
 
 def test_an_import_is_scheduled_changed_and_run_once(shop: Installation) -> None:
@@ -95,7 +94,6 @@ def test_an_import_is_scheduled_changed_and_run_once(shop: Installation) -> None
     said(shop, "import", "map", "users", "--people", "--suggest")
     assert found(shop, "import", "schedule", "users", "--interval", "hour")["status"] == "scheduled"
     assert found(shop, "import", "edit", "users", "--max-bytes-billed", "1GB")["max_bytes_billed"] == 1_000_000_000
-    assert found(shop, "import", "edit", "users", "--max-bytes-billed", "none")["max_bytes_billed"] is None
     assert "tidemill import edit --help" in said(shop, "import", "edit", "users", code=2)
     assert "tidemill import unpause users" in said(shop, "import", "pause", "users")
     said(shop, "import", "unpause", "users")
@@ -117,7 +115,6 @@ def test_what_is_wrong_is_said_with_what_to_do(shop: Installation, tmp_path: Pat
     cases: list[tuple[tuple[str, ...], int, str]] = [
         (("import", "create", "more", *table), 2, "--key id"),
         (("import", "create", "orders", *table, "--key", "id"), 5, "There is an import 'orders' already."),
-        (("import", "create", "more", *table, "--key", "nope"), 2, "It gives: id, user_id"),
         (("import", "create", "more", "--key", "id", "--sql", "SELECT 1 AS id"), 2, "--connection NAME"),
         (("import", "create", "more", "--connection", CONNECTION, "--ga4", shop.dataset), 2, "ga4_tables"),
         (("import", "create", "more", "--connection", CONNECTION, "--ga4", "x", "--since", "today"), 2, "2026-01-31"),
@@ -135,7 +132,6 @@ def test_what_is_wrong_is_said_with_what_to_do(shop: Installation, tmp_path: Pat
         (("import", "show", "nobody"), 4, "Imports: orders."),
         (("import", "reset", "orders", "--leave", "--adopt"), 2, "One of --resend, --leave and --adopt."),
         (("sync", "run", "orders"), 4, "orders is an import."),
-        (("sync", "rejects", "list", "orders"), 4, "tidemill import show orders"),
         (("sync", "delete", "orders", "--yes"), 4, "tidemill import show orders"),
     ]
     for words, code, expected in cases:

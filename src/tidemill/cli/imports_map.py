@@ -129,14 +129,9 @@ def _columns(
         for field in ("identity", "person_id", "event_column", "time", "insert_id")
         if field in fields
     }
-    suggested = [one for one in fields.get("properties", ()) if one["column"] not in named | used]
-    taken = (
-        named
-        | used
-        | set(fields.get("skipped", ()))
-        | {one["column"] for one in suggested}
-        | {one.partition(".")[0] for one in named}
-    )
+    roots = {one.partition(".")[0] for one in named}  # of a STRUCT whose fields are named, these alone are meant
+    suggested = [one for one in fields.get("properties", ()) if one["column"] not in named | used | roots]
+    taken = named | used | set(fields.get("skipped", ())) | {one["column"] for one in suggested} | roots
     left = []
     if given["map_others"] or given["skip_others"]:
         left = [column.name for column in imports.look(name).columns if column.name not in taken]
