@@ -11,7 +11,7 @@ import hypothesis
 from hypothesis import strategies as st
 from tests.people_reference import plain
 
-from tidemill.events.identity import rules, service
+from tidemill.events.identity import port, rules, service
 from tidemill.events.identity.people import Action, Key, Link, from_json
 
 PROPERTY = st.sampled_from(["plan", "city", "$browser", "utm_source"])
@@ -51,13 +51,13 @@ class Memory:
     """Keeps people in memory, as the database does: only what was saved is found."""
 
     kept_links: dict[Key, Link] = dataclasses.field(default_factory=dict)
-    kept_persons: dict[Key, service.Row] = dataclasses.field(default_factory=dict)
-    warnings: list[service.Row] = dataclasses.field(default_factory=list)
-    merges: list[service.Row] = dataclasses.field(default_factory=list)
-    switches: list[service.Row] = dataclasses.field(default_factory=list)
-    reached: service.Reached = dataclasses.field(default_factory=lambda: Reached(0, 0, 0, 0))
+    kept_persons: dict[Key, port.Row] = dataclasses.field(default_factory=dict)
+    warnings: list[port.Row] = dataclasses.field(default_factory=list)
+    merges: list[port.Row] = dataclasses.field(default_factory=list)
+    switches: list[port.Row] = dataclasses.field(default_factory=list)
+    reached: port.Reached = dataclasses.field(default_factory=lambda: Reached(0, 0, 0, 0))
 
-    def links(self, ids: Sequence[Key]) -> list[service.Row]:
+    def links(self, ids: Sequence[Key]) -> list[port.Row]:
         return [dataclasses.astuple(self.kept_links[key]) for key in ids if key in self.kept_links]
 
     def without_person(self, ids: Sequence[Key]) -> list[Key]:
@@ -65,31 +65,31 @@ class Memory:
         living = {(row[0], row[1]) for row in self.kept_persons.values() if not row[6]}
         return [key for key in ids if key not in links or (key[0], links[key].person_id) not in living]
 
-    def links_of(self, persons: Sequence[Key]) -> list[service.Row]:
+    def links_of(self, persons: Sequence[Key]) -> list[port.Row]:
         return [dataclasses.astuple(x) for x in self.kept_links.values() if (x.team_id, x.person_id) in persons]
 
-    def persons(self, persons: Sequence[Key], most: int | None = None) -> list[service.Row] | None:
+    def persons(self, persons: Sequence[Key], most: int | None = None) -> list[port.Row] | None:
         found = [self.kept_persons[key] for key in persons if key in self.kept_persons]
         return None if most is not None and sum(len(row[3]) for row in found) > most else found
 
-    def users(self, devices: Sequence[Key]) -> list[service.Row]:
+    def users(self, devices: Sequence[Key]) -> list[port.Row]:
         last = {row[:2]: row[4] for row in self.switches}
         return [(*key, last[key]) for key in devices if key in last]
 
     def forget(self, ids: Sequence[Key]) -> None:
         raise NotImplementedError
 
-    def formers(self, ids: Sequence[Key]) -> list[service.Row]:
+    def formers(self, ids: Sequence[Key]) -> list[port.Row]:
         raise NotImplementedError
 
-    def switches_of(self, ids: Sequence[Key]) -> list[service.Row]:
+    def switches_of(self, ids: Sequence[Key]) -> list[port.Row]:
         raise NotImplementedError
 
     def erase(self, persons: Sequence[Key], ids: Sequence[Key]) -> None:  # noqa: ARG002
         for key in persons:
             del self.kept_persons[key]
 
-    def save(self, changed: service.Changed, snapshot: int, numbers: int) -> service.Reached:
+    def save(self, changed: port.Changed, snapshot: int, numbers: int) -> port.Reached:
         self.kept_links |= {row[:2]: Link(*row) for row in changed.links}
         self.kept_persons |= {row[:2]: row for row in changed.persons}
         self.warnings += changed.refusals

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.events_identity.test_people import Memory
 
-from tidemill.events.identity import reading, remaking, service
+from tidemill.events.identity import port, reading, remaking, service
 from tidemill.events.identity.people import Key, from_json
 
 _ID = st.sampled_from(["a", "a", "b", "b", "c"])
@@ -80,15 +80,15 @@ class Keeps(Memory):
         super().__init__()
         self.kept_formers: dict[Key, tuple[int, int]] = {}
 
-    def save(self, changed: service.Changed, snapshot: int, numbers: int) -> service.Reached:
+    def save(self, changed: port.Changed, snapshot: int, numbers: int) -> port.Reached:
         for team_id, name, *place, _ in changed.formers:
             self.kept_formers[team_id, name] = (place[0], place[1])
         return super().save(changed, snapshot, numbers)
 
-    def formers(self, ids: Sequence[Key]) -> list[service.Row]:
+    def formers(self, ids: Sequence[Key]) -> list[port.Row]:
         return [(*key, *self.kept_formers[key]) for key in ids if key in self.kept_formers]
 
-    def switches_of(self, ids: Sequence[Key]) -> list[service.Row]:
+    def switches_of(self, ids: Sequence[Key]) -> list[port.Row]:
         """See Session.switches."""
         found = {row[:2] for row in self.switches if row[:2] in ids or (row[0], row[4]) in ids}
         return [row for row in self.switches if row[:2] in found]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from tidemill.events.identity import reading
 from tidemill.events.identity.people import Action, Link, People, Person
-from tidemill.events.identity.service import Session, keep, known
+from tidemill.events.identity.port import Session
+from tidemill.events.identity.service import keep, known
 
 if TYPE_CHECKING:
     from tidemill.events.lake import Lake
