@@ -58,7 +58,7 @@ lint: install
 	@$(BIN)/lint-imports
 
 # Hundreds of kills, and a soak of an hour: TIDEMILL_SOAK_SECONDS=300 make torture has a shorter one.
-# TIDEMILL_SYNC_KILL_TURNS=20 kills fewer commands that run syncs.
+# TIDEMILL_SYNC_KILL_TURNS=20 kills fewer commands that run syncs, TIDEMILL_IMPORT_KILL_TURNS=20 such as run imports.
 torture: install
 	@$(BIN)/pytest -m torture
 
@@ -78,6 +78,7 @@ bench: install
 	@$(BIN)/python benchmarks/mapping.py
 	@$(BIN)/python benchmarks/delivery.py
 	@$(BIN)/python benchmarks/dbt_manifest.py
+	@$(BIN)/python benchmarks/import_runs.py
 
 clean:
 	rm -rf $(VENV) $(DBT_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

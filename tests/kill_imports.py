@@ -114,6 +114,7 @@ def made(installation: Installation, number: int) -> Iterator[tuple[App, Market]
         market = Market(shop, number)
         for name, (kind, fields, key) in IMPORTS.items():
             make(app, shop, name, TABLE, kind, fields, key=(key,))
+        app.lake.position()  # the store is made when it is first looked at, and a gate needs its tables
         yield app, market
 
 

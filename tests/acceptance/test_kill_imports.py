@@ -37,6 +37,7 @@ from tidemill.app import App
 from tidemill.errors import NotFoundError
 
 TURNS = int(os.environ.get("TIDEMILL_IMPORT_KILL_TURNS", "100"))
+MILLION = int(os.environ.get("TIDEMILL_IMPORT_ROWS", "1000000"))
 LONG = {"seconds": 600}
 AT_WORK = {**JOBS, "fault": "slow_job", **LONG}
 UNHEARD = {**JOBS, "fault": "delay_response", **LONG}
@@ -195,7 +196,7 @@ def test_imports_that_are_killed_anywhere_for_long(installation: Installation) -
 @pytest.mark.torture
 def test_a_million_rows(installation: Installation) -> None:
     """Killed at many of its pieces, gone on with, run again, and by two processes at once."""
-    rows = 1_000_000
+    rows = MILLION
     draw = random.Random(time.time_ns())
     with made(installation, rows) as (app, _), gate(installation) as opened:
         for _ in range(8):
@@ -210,9 +211,9 @@ def test_a_million_rows(installation: Installation) -> None:
         good = [n for n in range(rows) if n % BAD != 1]
         with app.lake.cursor() as cursor:
             asked = (
-                "SELECT count(*), count(DISTINCT uuid), count(DISTINCT n), sum(n), "
-                "count(*) FILTER (distinct_id = 'b' || n % 50 AND epoch(timestamp) = ? + n) "
-                "FROM (SELECT *, (properties->>'number')::BIGINT AS n FROM lake.events)"
+                "SELECT count(*), count(DISTINCT uuid), count(DISTINCT number), sum(number), "
+                "count(*) FILTER (distinct_id = 'b' || number % 50 AND epoch(timestamp) = ? + number) "
+                "FROM (SELECT *, (properties->>'number')::BIGINT AS number FROM lake.events)"
             )
             [found] = cursor.execute(asked, [int(FIRST.timestamp())]).fetchall()
         assert found == (len(good), len(good), len(good), sum(good), len(good))
