@@ -55,6 +55,7 @@ _PATTERNS = (
     r"test_deleting\.py::test_(a_run_of_a_worker_is_stopped|what_does_not_stop_in_time|a_load_that_takes_long)",
     r"test_deleting_syncs\.py::test_(a_worker_that_delivers|a_sync_in_the_middle_of_a_delivery_is_stopped\[read-only\])",
     r"test_dbt_cloud\.py::test_(syncs_of_what_it_did_not_build.*steps1|the_command_line_shows|a_token_that_is_refused)",
+    r"test_kill_imports\.py::test_imports_of_several_processes_at_once",
     r"test_imports\.py::",
     r"test_power_cut\.py::test_a_power_cut_at_any_step\[load-after-3",
     r"test_source_commands\.py::test_(what_is_wrong_with_a_model_is_said|a_models_rows_are_shown)",

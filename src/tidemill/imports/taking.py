@@ -27,6 +27,7 @@ from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job
 from tidemill.store.sync_books import SyncBooks
 
+_NOBODY: Mapping[int, Refusal] = {}
 _UNKNOWN = Refusal("person_unknown", "There is no person with this id.")
 
 
@@ -42,21 +43,11 @@ class Taking:
         import pyarrow as pa  # 50 ms
 
         pa.set_memory_pool(pa.system_memory_pool())  # its own one keeps more of what was freed
-        left_out = 0
-
-        def way(pages: Journal, rows: PlanRows) -> None:
-            nonlocal left_out
-            positions = pages.left()
-            watch.check()
-            if positions:
-                outcomes, unknown = self.take(job, _chosen(rows, positions, job.run.began_at), rows.of_key)
-                left_out += unknown
-                pages.settled((positions[place], outcome) for place, outcome in outcomes.items())
-
+        way = _Inward(self, job, watch)
         yield way
-        if left_out:
-            some = "1 row is" if left_out == 1 else f"{left_out:,} rows are"
-            said = f"{some} of people who are not known, and {'was' if left_out == 1 else 'were'} left out."
+        if way.left_out:
+            some = "1 row is" if way.left_out == 1 else f"{way.left_out:,} rows are"
+            said = f"{some} of people who are not known, and {'was' if way.left_out == 1 else 'were'} left out."
             self._books.runs.note(job.run.id, notes=[*self._books.runs.get(job.run.id).notes, said])
 
     def take(self, job: Job, rows: Rows, of_key: Callable[[str], dict[str, Any]]) -> tuple[dict[int, Outcome], int]:
@@ -64,10 +55,16 @@ class Taking:
         `of_key`: the columns of the key of a row that is gone."""
         spec = spec_of(job)
         rows, unknown = self._with_ids(spec, with_keys(rows, of_key))
-        made = convert.made(spec, source_of(job), rows)
+        return self.keep(job, rows, convert.made(spec, source_of(job), rows), unknown)
+
+    def keep(
+        self, job: Job, rows: Rows, made: Made, unknown: Mapping[int, Refusal] = _NOBODY
+    ) -> tuple[dict[int, Outcome], int]:
+        """Commit what was made of rows. `unknown`: those of people by whose ids nobody is known. Gives what `take`
+        does."""
         outcomes = {place: rejected(why.code, why.message) for place, why in {**made.refused, **unknown}.items()}
         outcomes |= {place: WRITTEN for place in unknown if rows.ops[place] is Op.DELETED}  # they are gone already
-        left_out = self._commit(job, spec, made)
+        left_out = self._commit(job, spec_of(job), made)
         outcomes |= dict.fromkeys([*made.positions, *(place for place, _ in made.deleted)], WRITTEN)
         return outcomes, left_out
 
@@ -108,6 +105,36 @@ class Taking:
         lake = self._lake()
         prepared = lake.prepare([batch if order is None else batch.take(list(order))])
         lake.append(prepared, Place(file_key(job.sync.id), job.run.number))
+
+
+class _Inward:
+    """See Way. `left_out`: rows of people who are not known."""
+
+    def __init__(self, taking: Taking, job: Job, watch: Watch) -> None:
+        self._taking, self._job, self._watch = taking, job, watch
+        self._ready: dict[int, tuple[Rows, Made]] = {}
+        self.left_out = 0
+
+    def ahead(self, rows: PlanRows) -> None:
+        """Make events of rows, if nothing else must be known for that: the store commits others meanwhile."""
+        spec = spec_of(self._job)
+        if spec.person_id is None and spec.kind is not Kind.DELETIONS:
+            whole = with_keys(_chosen(rows, range(len(rows)), self._job.run.began_at), rows.of_key)
+            self._ready[id(rows)] = whole, convert.made(spec, source_of(self._job), whole)
+
+    def take(self, pages: Journal, rows: PlanRows) -> None:
+        """See Way."""
+        ready, positions = self._ready.pop(id(rows), None), pages.left()
+        self._watch.check()
+        if not positions:
+            return
+        if ready is not None and len(positions) == len(rows):
+            outcomes, unknown = self._taking.keep(self._job, *ready)
+        else:
+            some = _chosen(rows, positions, self._job.run.began_at)
+            outcomes, unknown = self._taking.take(self._job, some, rows.of_key)
+        self.left_out += unknown
+        pages.settled((positions[place], outcome) for place, outcome in outcomes.items())
 
 
 def _order(made: Made, wanted: Sequence[int]) -> Sequence[int] | None:

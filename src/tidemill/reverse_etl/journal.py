@@ -30,10 +30,13 @@ _KEPT_AT_ONCE = 100
 
 
 class Way(Protocol):
-    """By which the rows of a piece get where they go. Each that has no outcome yet has one then, in the journal."""
+    """By which the rows of a piece get where they go."""
 
-    def __call__(self, pages: Journal, rows: PlanRows, /) -> None:
-        """Take them there."""
+    def ahead(self, rows: PlanRows, /) -> None:
+        """Do what can be done with the rows of a piece while others are taken. Called by threads that read."""
+
+    def take(self, pages: Journal, rows: PlanRows, /) -> None:
+        """Take them there. Each that had no outcome yet has one then, in the journal."""
 
 
 class Journal:

@@ -20,20 +20,30 @@ from tidemill.reverse_etl.work import Job, Parts
 def opened(parts: Parts, job: Job, watch: Watch, tally: told.Tally) -> Iterator[Way]:
     """The way to the destination of a sync, for the time of the block."""
     with line.opened(parts, job, watch, tally=tally) as open_line:
+        yield _Outward(open_line, job, watch)
 
-        def way(pages: Journal, _: PlanRows) -> None:
-            def records() -> Iterator[Record]:
-                for position, row in pages.pending():
-                    watch.check()
-                    made = record_of(job, row)
-                    if isinstance(made, Outcome):
-                        pages.refused(position, made)
-                    else:
-                        yield made
 
-            deliver.deliver(open_line, records(), pages.told)
+class _Outward:
+    """See Way."""
 
-        yield way
+    def __init__(self, open_line: deliver.Line, job: Job, watch: Watch) -> None:
+        self._line, self._job, self._watch = open_line, job, watch
+
+    def ahead(self, _: PlanRows) -> None:
+        """See Way. To map rows is Python's work: it would take from the delivery what it gives."""
+
+    def take(self, pages: Journal, _: PlanRows) -> None:
+        """See Way."""
+        deliver.deliver(self._line, self._records(pages), pages.told)
+
+    def _records(self, pages: Journal) -> Iterator[Record]:
+        for position, row in pages.pending():
+            self._watch.check()
+            made = record_of(self._job, row)
+            if isinstance(made, Outcome):
+                pages.refused(position, made)
+            else:
+                yield made
 
 
 def record_of(job: Job, row: PlanRow) -> Record | Outcome:

@@ -189,7 +189,7 @@ class Runner:
             return
         done, tally = total - waiting, told.Tally()
         with self._way(job, watch, tally) as way:
-            for piece, rows in _read_ahead(planner, job, pieces):
+            for piece, rows in _read_ahead(planner, job, pieces, way):
                 watch.check()
                 self._piece(job, piece, rows, way, tally)
                 done += piece.rows
@@ -210,7 +210,7 @@ class Runner:
         pages = Journal(self._parts, job, piece, rows)
         try:
             with pages.open():
-                way(pages, rows)
+                way.take(pages, rows)
         finally:
             tally.delivered(piece, pages.outcomes)
 
@@ -323,13 +323,18 @@ def pieces_of(run: SyncRun) -> list[Piece]:
     return [Piece(**piece) for piece in (run.plan or {}).get("pieces", ())]
 
 
-def _read_ahead(planner: Planner, job: Job, pieces: list[Piece]) -> Iterator[tuple[Piece, PlanRows]]:
+def _read_ahead(planner: Planner, job: Job, pieces: list[Piece], way: Way) -> Iterator[tuple[Piece, PlanRows]]:
     """The pieces with their rows, in order: the next ones are read, side by side, while one is delivered."""
     waiting = iter(pieces)
     with concurrent.futures.ThreadPoolExecutor(READS_AHEAD) as pool:
 
+        def rows_of(piece: Piece) -> PlanRows:
+            found = planner.rows(job.wanted, piece)
+            way.ahead(found)
+            return found
+
         def read(piece: Piece) -> tuple[Piece, concurrent.futures.Future[PlanRows]]:
-            return piece, pool.submit(logbook.carried(planner.rows), job.wanted, piece)
+            return piece, pool.submit(logbook.carried(rows_of), piece)
 
         reading = collections.deque(map(read, itertools.islice(waiting, READS_AHEAD)))
         try:

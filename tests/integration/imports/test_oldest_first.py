@@ -239,7 +239,7 @@ def test_events_are_committed_oldest_first(
         make(app, shop, "orders", "orders", Kind.EVENTS, ORDERS)
         if dies_after is not None:
             calls: list[int] = []
-            take = Taking.take
+            take = Taking.keep
 
             def dies(self: Taking, *arguments: Any) -> Any:
                 calls.append(0)
@@ -249,7 +249,7 @@ def test_events_are_committed_oldest_first(
                 return done
 
             with monkeypatch.context() as patched, pytest.raises(Killed):
-                patched.setattr(Taking, "take", dies)
+                patched.setattr(Taking, "keep", dies)
                 run(app, "orders")
         over = run(app, "orders")
         assert (over.status, over.rejected) == ("completed", 0)

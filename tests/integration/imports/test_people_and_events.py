@@ -148,11 +148,11 @@ def test_an_import_that_is_killed_anywhere_and_gone_on_with_is_as_one_that_was_n
     signups(shop, 40)
     make(app, shop, "signups", "signups", Kind.EVENTS, EVENTS)
     small_pieces(monkeypatch)
-    take = Taking.take
+    take = Taking.keep
     for after, committed in ((0, True), (1, False), (1, True), (0, False), (1, True)):
         patch = dying(take, after, committed=committed)
         with monkeypatch.context() as patched, pytest.raises(Killed):
-            patched.setattr(Taking, "take", patch)
+            patched.setattr(Taking, "keep", patch)
             run(app, "signups")
     over = run(app, "signups")
     assert (over.number, over.status, over.written) == (1, "completed", 40)
