@@ -215,7 +215,7 @@ than those of cores.
 ## From a table to the event store
 
 `tidemill import run` of a table of 20 columns, 16 of which are kept as properties, of all types: the first run, in which all rows are new. The seconds are those of the
-process, from its begin to its end. People are known a moment later, in which no process need wait; it is counted here (*known*).
+process, from its begin to its end. Then it takes until people are what the rows say (*known*): the import does not wait for that, but it is counted here.
 *share*: of the rows a second that the bare reading of the same table by the Storage Read API gives, as Arrow, with nothing made of them: {bare:,.0f}.
 Seconds of cores are those of the process (of people, of knowing them, too; not PostgreSQL's), and of BigQuery, which is elsewhere in life.
 
@@ -223,7 +223,7 @@ Seconds of cores are those of the process (of people, of knowing them, too; not 
 |---|---|---|---|---|---|---|---|---|---|
 {chr(10).join(lines)}
 
-Memory at most: {most:,.0f} MB (goal: {MOST_MB}, {"met" if most <= MOST_MB else "**missed**"}). By step, in seconds (seen ten times in each):
+Memory at most: {most:,.0f} MB (goal: {MOST_MB}, {"met" if most <= MOST_MB else "**missed**"}). By step, in seconds (looked at ten times a second):
 
 | | {" | ".join(next(iter(found.values())).steps)} |
 |{"---|" * (1 + len(next(iter(found.values())).steps))}
