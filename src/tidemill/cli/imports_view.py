@@ -114,7 +114,7 @@ def print_dry_run(name: str, found: DryRun, *, as_json: bool) -> None:
         output.print_json(found)
     else:
         _say_dry_run(name, found)
-    if found.good < found.rows:
+    if found.good + found.left_out < found.rows:
         raise typer.Exit(_REFUSED)
 
 

@@ -112,16 +112,30 @@ class Eraser:
         TidemillError
             A table could not be reached, or a run may bring rows back. The others were done.
         """
-        while brought := self._events.brought(file_key, said, _MOST_BROUGHT) or self._begun(file_key):
+        failed: TidemillError | None = None
+        for team_id in self._erasures.teams(file_key):
+            failed = (
+                self._tried(team_id, file_key, Brought(), self._erasures.open(team_id, file_key), by, told) or failed
+            )
+        while brought := self._events.brought(file_key, said, _MOST_BROUGHT):
             for team_id, sent in brought.items():
-                self._take_back(team_id, file_key, sent, by, told)
+                failed = self._tried(team_id, file_key, sent, {}, by, told) or failed
+        if failed:
+            raise failed
 
-    def _begun(self, mark: str) -> dict[int, Brought]:
-        """Teams in which something is left to do of what was begun."""
-        return {team_id: Brought() for team_id in self._erasures.teams(mark)}
+    def _tried(
+        self, team_id: int, mark: str, sent: Brought, earlier: dict[int, dict[str, list[str]]], by: str, told: Told
+    ) -> TidemillError | None:
+        """Take some events back, and what is left to do of `earlier` ones. Gives what was wrong with a table."""
+        try:
+            self._take_back(team_id, mark, sent, earlier, by, told)
+        except TidemillError as error:
+            return error
+        return None
 
-    def _take_back(self, team_id: int, mark: str, sent: Brought, by: str, told: Told) -> None:
-        earlier = self._erasures.open(team_id, mark)
+    def _take_back(
+        self, team_id: int, mark: str, sent: Brought, earlier: dict[int, dict[str, list[str]]], by: str, told: Told
+    ) -> None:
         wanted: Wanted = {
             IDS: {mark},
             _JOBS: set(),

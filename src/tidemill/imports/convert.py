@@ -200,7 +200,7 @@ def _tombstones(source: Source, rows: Rows, gone: Sequence[int], whose: list[str
     count, apart = len(gone), only(rows, gone)
     return {
         "uuid": _version_ids(source.id, apart),
-        "event": ["$deleted"] * count,
+        "event": [names.DELETED] * count,
         "distinct_id": [who or NOBODY for who in whose],
         "timestamp": [rows.now] * count,
         "properties": [_of_row(origin, row) for row in map(ids.namer(source.id), apart.keys)],

@@ -79,14 +79,25 @@ def mode(sync: SyncView, taken: Taken, spec: ImportSpec) -> str:
     return Mode.UPSERT.value if spec.kind is Kind.PEOPLE else Mode.INSERT.value
 
 
+def mode_of(text: str) -> Mode:
+    """The mode of that name; ConfigError if there is none."""
+    try:
+        return Mode(text)
+    except ValueError:
+        known = ", ".join(one.value for one in Mode)
+        raise ConfigError("sync_mode", f"There is no mode {text!r}.", hint=f"One of: {known}.") from None
+
+
 def assert_known(spec: ImportSpec, mode: Mode, key: Sequence[str]) -> None:
-    """Raise ConfigError if of people who vanish from the rows it could not be told who they are."""
+    """Raise ConfigError if of people who vanish from the rows it could not be told who they are, or whether another row
+    is of them."""
     identity = spec.identity or spec.person_id
-    if mode is Mode.MIRROR and spec.kind is Kind.PEOPLE and identity not in key:
+    if mode is Mode.MIRROR and spec.kind is Kind.PEOPLE and list(key) != [identity]:
         raise ConfigError(
             "import_mirror_key",
-            f"Of a row that is gone only its key is known, and {identity} is not in it: who was it?",
-            hint=f"Take {identity} into the key of the rows (--key), or --mode upsert.",
+            "Who is gone from the rows is deleted, so a mirror of people has one row for each: its key must be "
+            f"{identity} alone, and is {', '.join(key)}.",
+            hint=f"Make the import with --key {identity}; or take --mode upsert.",
         )
 
 

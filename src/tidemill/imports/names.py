@@ -10,7 +10,9 @@ from tidemill.imports.unfit import Unfit
 #: Characters.
 LONGEST = 400
 #: These change people, or say that a row is gone: they are not events that happened.
-RESERVED = frozenset({"$set", "$identify", "$create_alias", "$merge_dangerously", "$deleted"})
+#: What says that the row of an event is gone.
+DELETED = "$deleted"
+RESERVED = frozenset({"$set", "$identify", "$create_alias", "$merge_dangerously", DELETED})
 
 
 def event_name(value: Any) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from tidemill import sizes
 from tidemill.bigquery import ga4
 from tidemill.bigquery.tables import Field
-from tidemill.destinations.port import Mode, Op, Status
+from tidemill.destinations.port import Op, Status
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
 from tidemill.imports import convert, drafts, suggestions, taking, verdicts
 from tidemill.imports.spec import Kind, Taken
@@ -23,7 +23,9 @@ from tidemill.imports.taking import Taking
 from tidemill.imports.verdicts import Wrong
 from tidemill.imports.views import STOPPED, DryRun, ImportView, is_through
 from tidemill.reverse_etl import costs
+from tidemill.reverse_etl import spec as specs
 from tidemill.reverse_etl.service import Inspection, Preview, ReverseEtl, RunView, SyncView, Watch, counted
+from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.schedules import telling
 from tidemill.settings import Settings
 from tidemill.store.sync_books import SyncBooks
@@ -31,6 +33,7 @@ from tidemill.store.sync_books import SyncBooks
 __all__ = ["DryRun", "ImportService", "ImportView", "Kind", "Wrong"]
 
 _SAMPLE = 100
+_UNDONE = {"code": "cancelled", "message": "What it had taken was taken back.", "hint": ""}
 _STORED = 5
 #: What is said of the sync of an import, and not of what it makes.
 OF_SYNC = (
@@ -152,7 +155,7 @@ class ImportService:
         found = self.look(name)
         columns = drafts.columns(spec, [column.name for column in found.columns])
         drafts.assert_whole(spec, [column.name for column in found.columns])
-        mode = Mode(of_sync.get("mode", drafts.mode(sync, taken, spec)))
+        mode = drafts.mode_of(of_sync.get("mode", drafts.mode(sync, taken, spec)))
         drafts.assert_known(spec, mode, found.key)
         said = {"spec": spec, "columns": tuple(sorted(columns)), "order": drafts.order(spec)}
         changed = taken.model_copy(update=said)
@@ -173,6 +176,14 @@ class ImportService:
                 return self.get(name)
         if taken.spec is None and given.get("interval") not in {None, "none"}:
             raise drafts.is_draft(sync.name)
+        if (taken.once if once is None else once) and given.get("interval") not in {None, "none"}:
+            raise ConfigError(
+                "import_once",
+                f"{sync.name} is to be run once, so it has no interval.",
+                hint="Leave --interval out; or give --repeat with it, and not --once.",
+            )
+        if once:
+            given["interval"] = "none"
         return self._change(sync, given, None)
 
     def _change(self, sync: SyncView, changes: dict[str, Any], reset: str | None) -> ImportView:
@@ -186,9 +197,16 @@ class ImportService:
                 f"{', '.join(sorted(differs))} cannot be changed: runs of {sync.name} have begun.",
                 hint="Undo and delete it, or make another import.",
             )
-        if differs:
-            self._books.syncs.change(saved.id, spec={**saved.spec, **differs})
-        return self._view(self._reverse_etl.syncs.edit(sync.name, changes, reset=reset))
+        if not differs:
+            return self._view(self._reverse_etl.syncs.edit(sync.name, changes, reset=reset))
+        kept = {name: getattr(sync.spec, name) for name in SyncSpec.model_fields}
+        made: SyncSpec = specs.make(SyncSpec, "import", {**kept, **differs})
+        self._books.syncs.change(saved.id, spec=made.model_dump(mode="json"))
+        try:
+            return self._view(self._reverse_etl.syncs.edit(sync.name, changes, reset=reset))
+        except Exception:
+            self._books.syncs.change(saved.id, spec=saved.spec)
+            raise
 
     # Try
 
@@ -207,20 +225,23 @@ class ImportService:
         with self._reverse_etl.trials.planned(name, watch) as (job, planner):
             planned = planner.plan(job.wanted)
             ops = [op for op in (Op.ADDED, Op.UPDATED) if planned.pieces and getattr(planned.counts, op.value)]
-            sampled = [row for op in ops for row in planner.samples(job.wanted, op, number, at_random=True)][:number]
+            each = -(-number // max(1, len(ops)))
+            sampled = [row for op in ops for row in planner.samples(job.wanted, op, each, at_random=True)][:number]
             billed = planned.bytes_billed + planner.billed()
         spec, source = taking.spec_of(job), taking.source_of(job)
-        rows = taking.of_rows(sampled, job.run.began_at)
+        rows, unknown = self._taking.with_ids(spec, taking.of_rows(sampled, job.run.began_at))
         made = convert.made(spec, source, rows)
+        refused = {**made.refused, **unknown}
+        good = made.positions if not spec.existing_only or not made.positions else self._taking.known(spec, made)
         if write and sampled:
-            self._taking.take(job, rows, lambda _: {})
+            with self._alone(sync):
+                self._taking.keep(job, rows, made, unknown)
         return DryRun(
             rows=len(sampled),
-            good=len(made.positions),
+            good=len(good),
+            left_out=len(made.positions) - len(good),
             verdicts=tuple(verdicts.verdicts(spec, source, rows)),
-            errors=tuple(
-                Wrong(rows.keys[at], why.column or "", why.code, why.message) for at, why in made.refused.items()
-            ),
+            errors=tuple(Wrong(rows.keys[at], why.column or "", why.code, why.message) for at, why in refused.items()),
             stored=tuple(_stored(made.events, place) for place in range(min(_STORED, len(made.positions)))),
             counts=counted(dataclasses.asdict(planned)),
             bytes_billed=billed,
@@ -274,22 +295,25 @@ class ImportService:
             A table could not be reached, or a run may bring rows back. The others were done.
         """
         sync = self._sync(name)
+        with self._alone(sync):
+            self.stop(name, by)
+            left = self._books.runs.running(sync.id)
+            if left is not None:  # nobody is at it, and what it has taken is taken back
+                self._books.runs.finish(left.id, "cancelled", _UNDONE)
+            self._reverse_etl.syncs.reset(name, "forget")
+            self._take_back(taking.file_key(sync.id), f'"$import_id":"{sync.id}"', by=by, told=told)
+
+    @contextlib.contextmanager
+    def _alone(self, sync: SyncView) -> Iterator[None]:
+        """Nobody else takes rows of it in; ConflictError if somebody does."""
         with self._reverse_etl.syncs.parts.locks.attempt(f"sync:{sync.id}") as held:
             if not held:
                 raise ConflictError(
                     "sync_running",
                     f"{sync.name} is running.",
-                    hint=f"First: {telling.command('import stop', sync.name)}",
+                    hint=f"Wait for it, or stop it: {telling.command('import stop', sync.name)}",
                 )
-            self.stop(name, by)
-            if self._books.runs.running(sync.id) is not None:
-                raise ConflictError(
-                    "import_interrupted",
-                    f"A run of {sync.name} was interrupted, and is not over.",
-                    hint=f"{telling.command('import run', sync.name)} ends it; then undo it.",
-                )
-            self._reverse_etl.syncs.reset(name, "forget")
-            self._take_back(taking.file_key(sync.id), f'"$import_id":"{sync.id}"', by=by, told=told)
+            yield
 
     # See
 
@@ -322,7 +346,7 @@ class ImportService:
         """Delete it. What it took stays; `undo` takes that back first. Gives a remark, as SyncService.delete."""
         sync = self._sync(name)
         remark = self._reverse_etl.syncs.delete(sync.name)
-        if Taken.model_validate(sync.spec.taken).own_model:
+        if Taken.model_validate(sync.spec.taken).own_model and not self._reverse_etl.models.get(sync.model).syncs:
             self._reverse_etl.models.delete(sync.model)
         return remark
 

@@ -18,7 +18,8 @@ from tidemill.destinations.port import WRITTEN, Mode, Op, Outcome, rejected
 from tidemill.events.identity.service import IdentityService
 from tidemill.events.lake import Lake, Place
 from tidemill.events.parse import to_arrow
-from tidemill.imports import convert
+from tidemill.imports import convert, names
+from tidemill.imports.columns import values
 from tidemill.imports.made import Made, Refusal, Rows, Source
 from tidemill.imports.spec import ImportSpec, Kind, Taken
 from tidemill.reverse_etl.journal import Journal, Way
@@ -54,7 +55,7 @@ class Taking:
         """Take rows in. Gives what became of each, by its place, and how many were left out as of unknown people.
         `of_key`: the columns of the key of a row that is gone."""
         spec = spec_of(job)
-        rows, unknown = self._with_ids(spec, with_keys(rows, of_key))
+        rows, unknown = self.with_ids(spec, with_keys(rows, of_key))
         return self.keep(job, rows, convert.made(spec, source_of(job), rows), unknown)
 
     def keep(
@@ -68,11 +69,11 @@ class Taking:
         outcomes |= dict.fromkeys([*made.positions, *(place for place, _ in made.deleted)], WRITTEN)
         return outcomes, left_out
 
-    def _with_ids(self, spec: ImportSpec, rows: Rows) -> tuple[Rows, dict[int, Refusal]]:
+    def with_ids(self, spec: ImportSpec, rows: Rows) -> tuple[Rows, dict[int, Refusal]]:
         """The rows with a distinct_id in place of each person's id."""
         if spec.person_id is None:
             return rows, {}
-        given = [None if value is None else str(value).lower() for value in rows.columns[spec.person_id]]
+        given = [None if value is None else str(value).lower() for value in values(rows.columns, spec.person_id)]
         known = self._identity().distinct_ids(spec.team_id, {value for value in given if value is not None})
         found = [known.get(value) if value is not None else None for value in given]
         columns = {**rows.columns, spec.person_id: found}
@@ -86,19 +87,21 @@ class Taking:
             return 0
         wanted: Sequence[int] = range(len(made.positions))
         if spec.existing_only and made.positions:
-            wanted = self._known(spec.team_id, made.events["distinct_id"])
+            wanted = self.known(spec, made)
         if wanted:
             self._append(job, spec, made, _order(made, wanted))
         if made.deleted:
             self._identity().delete_all(spec.team_id, {name for _, name in made.deleted})
         return len(made.positions) - len(wanted)
 
-    def _known(self, team_id: int, ids: Sequence[str]) -> list[int]:
-        """The places of those who have a person."""
+    def known(self, spec: ImportSpec, made: Made) -> list[int]:
+        """Places of what was made of people who are known; what says that a row is gone is of nobody."""
         identity = self._identity()
         identity.catch_up()
-        living = identity.living(team_id, set(ids))
-        return [place for place, name in enumerate(ids) if name in living]
+        ids: Sequence[str] = made.events["distinct_id"]
+        living = identity.living(spec.team_id, set(ids))
+        events: Sequence[str] = made.events["event"]
+        return [at for at, name in enumerate(ids) if name in living or events[at] == names.DELETED]
 
     def _append(self, job: Job, spec: ImportSpec, made: Made, order: Sequence[int] | None) -> None:
         batch = to_arrow(made.events, len(made.positions), spec.team_id)
@@ -183,7 +186,8 @@ def of_rows(rows: Collection[PlanRow], now: dt.datetime) -> Rows:
     """Rows as columns."""
     names = dict.fromkeys(name for row in rows for name in row.row)
     columns = {name: [row.row.get(name) for row in rows] for name in names}
-    return Rows([row.key for row in rows], [row.hash for row in rows], [row.op for row in rows], columns, moment(now))
+    versions = [f"{row.since}:{row.hash}" for row in rows]
+    return Rows([row.key for row in rows], versions, [row.op for row in rows], columns, moment(now))
 
 
 def repaired(given: Sequence[Mapping[str, Any]], now: dt.datetime) -> Rows:

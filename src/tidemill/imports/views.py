@@ -112,11 +112,13 @@ def succeeded(run: RunView | None) -> float | None:
 
 @dataclasses.dataclass(frozen=True)
 class DryRun:
-    """What a run would do, by random rows: `rows` of them, `good` that would be taken; a verdict for each mapped
+    """What a run would do, by random rows: `rows` of them, `good` that would be taken, and `left_out` as of people who
+    are not known; a verdict for each mapped
     column; errors by row; some of what would be stored. `written`: whether these rows were taken in."""
 
     rows: int
     good: int
+    left_out: int
     verdicts: tuple[Verdict, ...]
     errors: tuple[Wrong, ...]
     stored: tuple[dict[str, Any], ...]

@@ -356,7 +356,7 @@ def test_what_is_wrong_with_an_import_is_said(app: App, shop: Shop) -> None:
         app.imports.map("signups", Kind.EVENTS, {**EVENTS, "time": "nothing"})
     with pytest.raises(ConfigError, match="what the events are called"):
         app.imports.map("signups", Kind.EVENTS, {**EVENTS, "event": None})
-    with pytest.raises(ConfigError, match="Of a row that is gone only its key is known"):
+    with pytest.raises(ConfigError, match="its key must be user_id alone"):
         app.imports.map(
             "signups",
             Kind.PEOPLE,
@@ -418,3 +418,82 @@ def test_people_of_a_connection_come_before_its_events(app: App, shop: Shop) -> 
     assert not books.syncs.any_due()
     books.syncs.done(first, None)
     assert [sync.name for sync in books.syncs.take("worker", 5)] == ["signups"]
+
+
+def test_rows_of_a_dry_run_that_were_taken_in_are_not_doubled(app: App, shop: Shop) -> None:
+    signups(shop, 5)
+    make(app, shop, "signups", "signups", Kind.EVENTS, {**EVENTS, "mode": "mirror"})
+    people_table(shop, {"ana": ("a@x.org", 1), "bo": ("b@x.org", 2)})
+    make(app, shop, "people", "people", Kind.PEOPLE, PEOPLE)
+    for name in ("signups", "people"):
+        app.imports.dry_run(name, quiet(), write=True)
+        run(app, name)
+    assert found(app) == expected(range(5))
+    assert len(stored(app, "$set")) == 2
+
+
+def test_a_dry_run_knows_who_is_known(app: App, shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    write_events(file, 2)
+    app.events.load(str(file))
+    known = app.identity.show(1, "user-1").id
+    people_table(shop, {"user-1": ("one@x.org", 1), "nobody": ("no@x.org", 2)})
+    make(app, shop, "people", "people", Kind.PEOPLE, {**PEOPLE, "existing_only": True})
+    tried = app.imports.dry_run("people", quiet())
+    assert (tried.rows, tried.good, tried.left_out, tried.errors) == (2, 1, 1, ())
+    shop.ask(
+        f"CREATE OR REPLACE TABLE `{{d}}.ids` AS SELECT n AS id, STRUCT(IF(n = 1, '{known}', 'none') AS pid) AS who "
+        "FROM UNNEST([1, 2]) AS n"
+    )
+    make(app, shop, "ids", "ids", Kind.PEOPLE, {"person_id": "who.pid", "skipped": ["id"]})
+    tried = app.imports.dry_run("ids", quiet())
+    assert (tried.rows, tried.good, [one.code for one in tried.errors]) == (2, 1, ["person_unknown"])
+    assert (run(app, "ids").written, run(app, "ids", force=True).rejected) == (1, 1)
+
+
+def test_a_mapping_that_is_wrong_leaves_the_import_as_it_was(app: App, shop: Shop) -> None:
+    signups(shop, 3)
+    make(app, shop, "signups", "signups", Kind.EVENTS, EVENTS)
+    for wrong in ({"mode": "mirror", "extraction": "cursor", "cursor": "created_at"}, {"mode": "bogus"}):
+        with pytest.raises(ConfigError):
+            app.imports.map("signups", Kind.EVENTS, {**EVENTS, **wrong})
+    with pytest.raises(ConfigError):
+        app.imports.map("signups", Kind.EVENTS, {**EVENTS, "extraction": "cursor", "cursor": "nothing"})
+    [view] = app.imports.find()
+    assert (view.mode, view.extraction, view.cursor) == ("insert", "diff", None)
+    with pytest.raises(ConfigError, match="run once"):
+        app.imports.edit("signups", {"interval": "hour"}, once=True)
+    assert run(app, "signups").written == 3
+
+
+def test_events_that_are_gone_leave_a_tombstone_also_where_only_known_people_count(
+    app: App, shop: Shop, tmp_path: Path
+) -> None:
+    file = tmp_path / "events.jsonl"
+    write_events(file, 10)
+    app.events.load(str(file))
+    signups(shop, 3)
+    fields = {**EVENTS, "mode": "mirror", "delete_brake": 1.0, "existing_only": True}
+    make(app, shop, "signups", "signups", Kind.EVENTS, fields)
+    run(app, "signups")
+    shop.ask("DELETE FROM `{d}.signups` WHERE id = 2")
+    run(app, "signups")
+    assert len(stored(app, "$deleted")) == 1
+
+
+def test_an_import_that_was_interrupted_is_taken_back_as_it_is(
+    app: App, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signups(shop, 40)
+    make(app, shop, "signups", "signups", Kind.EVENTS, EVENTS)
+    small_pieces(monkeypatch)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Taking, "keep", dying(Taking.keep, 1, committed=True))
+        run(app, "signups")
+    assert stored(app)
+    app.imports.undo("signups", by="tester", told=lambda _: None)
+    assert stored(app) == []
+    assert app.imports.get("signups").last is not None
+    app.reverse_etl.syncs.unpause("signups")
+    run(app, "signups")
+    assert found(app) == expected(range(40))
