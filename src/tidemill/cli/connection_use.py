@@ -103,6 +103,10 @@ def delete(
             _show(connection.name, uses)
         if connection.deleting_at is not None:
             output.note(f"Its deletion was begun at {output.text(connection.deleting_at)}; it is gone on with.")
+        if any(use.kind == "import" for use in uses) and not as_json:
+            output.note(
+                "What imports have brought stays, and cannot be taken back then: tidemill import undo does that."
+            )
         if not yes:
             _confirm(connection.name, uses)
         deleted = opened.connection_users.delete(name, by=session.user(), say=_progress, wait_seconds=wait, force=force)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from typing import Any
 
 import pydantic
@@ -66,6 +67,13 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 "What a run of dbt Cloud did is asked of its host, with a token: both are needed.",
                 hint="Give --cloud-host and --cloud-token-file.",
             )
+        for place in (self.git, self.manifest, self.catalog):
+            if place and _has_password(place):
+                raise ConfigError(
+                    "dbt_place_secret",
+                    "The address holds a password, and addresses are shown.",
+                    hint="Leave it out of the address; give a token by --token-file.",
+                )
         for place in (self.manifest, self.catalog):
             if place and place.startswith("gs://") and not self.connection:
                 raise ConfigError(
@@ -86,6 +94,13 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         """What is neither secret nor kept beside it, for JSON."""
         beside = {"name", "connection", "token", "ssh_key", "webhook_secret", "cloud_token"}
         return self.model_dump(mode="json", exclude=beside, exclude_none=True, exclude_defaults=True)
+
+
+def _has_password(address: str) -> bool:
+    try:
+        return urllib.parse.urlsplit(address).password is not None
+    except ValueError:
+        return False
 
 
 def make(fields: dict[str, Any]) -> ProjectSpec:
