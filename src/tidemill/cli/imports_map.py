@@ -60,7 +60,9 @@ def map_(
     cursor: str = typer.Option(None, help="Column that grows with each change (Updated On): extraction by cursor."),
     cursor_unit: str = sync.CURSOR_UNIT,
     cursor_overlap: int = sync.CURSOR_OVERLAP,
-    resend: bool = typer.Option(False, "--resend", help="If it changes: take all rows anew."),
+    resend: bool = typer.Option(
+        False, "--resend", help="If it changes: take all rows anew; not of events that are not mirrored."
+    ),
     leave: bool = typer.Option(False, "--leave", help="If it changes: leave what was taken as it is."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:

@@ -82,7 +82,7 @@ def event(body: bytes) -> Event | None:
         found = msgspec.json.decode(body, type=Event)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError("dbt_event", f"That is no event of dbt Cloud: {error}", hint="Send what it sends.") from None
-    if not (str(found.account_id).isdecimal() and str(found.data.run_id).isdecimal()):
+    if not all(_NUMBER.fullmatch(str(one)) for one in (found.account_id, found.data.run_id)):
         raise ConfigError("dbt_event", "The ids of account and run are no numbers.", hint="Send what dbt Cloud sends.")
     return found
 

@@ -222,6 +222,12 @@ class ImportService:
         sync = self._sync(name)
         if Taken.model_validate(sync.spec.taken).spec is None:
             raise drafts.is_draft(sync.name)
+        if write and sync.pending is not None:
+            raise ConflictError(
+                "sync_pending",
+                f"The next run of {sync.name} is to begin anew with all rows ({sync.pending}).",
+                hint=f"Run it first: {telling.command('import run', sync.name)}; or leave --write out.",
+            )
         with self._reverse_etl.trials.planned(name, watch) as (job, planner):
             planned = planner.plan(job.wanted)
             ops = [op for op in (Op.ADDED, Op.UPDATED) if planned.pieces and getattr(planned.counts, op.value)]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tidemill.destinations import deliver
-from tidemill.destinations.port import Op, Outcome, Record
+from tidemill.destinations.port import Mode, Op, Outcome, Record
 from tidemill.errors import Cancelled, NotFoundError, TidemillError
 from tidemill.outbound import network
 from tidemill.outbound.client import Seen
@@ -31,6 +31,8 @@ from tidemill.store.records_sync import Sync, SyncRun
 #: A plan and a state.
 _COMMIT_TABLES = 2
 _SAMPLES = 5
+#: Of a sync whose next run begins anew.
+_ALL = {"extraction": Extraction.FULL.value, "cursor": None, "cursor_unit": "none", "cursor_overlap": 0}
 #: Characters of a request and an answer that are shown.
 _SHOWN = 20_000
 
@@ -133,9 +135,13 @@ class Trials:
                     planner.clean(job.wanted)
 
     def job(self, sync: Sync, key: str | None = None) -> Job:
-        """Such a job."""
+        """Such a job. If the next run of an import is to begin anew, it is one of all rows."""
         runs = self._parts.books.runs.find(sync.id, limit=1)
         spec = {**self._syncs.spec_of(sync), "since": since(runs[0] if runs else None)}
+        if sync.pending in {"resend", "forget"} and spec["sync"]["taken"] is not None:
+            spec["sync"] = {**spec["sync"], **_ALL}
+            if spec["sync"]["mode"] in {Mode.MIRROR, Mode.DELETE}:
+                spec["sync"]["mode"] = Mode.UPSERT.value
         if key is not None and spec["sync"]["extraction"] != Extraction.CURSOR:
             spec["only"] = [key]
         number = runs[0].number + (runs[0].status != "running") if runs else 1

@@ -372,6 +372,8 @@ def test_what_is_wrong_with_an_import_is_said(app: App, shop: Shop) -> None:
     run(app, "signups")
     with pytest.raises(ConfigError, match="The mapping changes"):
         app.imports.map("signups", Kind.EVENTS, {**EVENTS, "event": "Other"})
+    with pytest.raises(ConfigError, match="stay as they are"):
+        app.imports.map("signups", Kind.EVENTS, {**EVENTS, "event": "Other"}, reset="resend")
 
 
 def test_an_import_is_run_once_if_that_is_wanted(app: App, shop: Shop) -> None:
@@ -493,6 +495,7 @@ def test_an_import_that_was_interrupted_is_taken_back_as_it_is(
     assert stored(app)
     app.imports.undo("signups", by="tester", told=lambda _: None)
     assert stored(app) == []
+    assert app.imports.dry_run("signups", quiet()).rows == 40, "as the next run would take them"
     assert app.imports.get("signups").last is not None
     app.reverse_etl.syncs.unpause("signups")
     run(app, "signups")
