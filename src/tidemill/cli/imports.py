@@ -10,6 +10,7 @@ import typer
 from tidemill.cli import (
     asking,
     export_schedule,
+    imports_source,
     imports_view,
     named,
     output,
@@ -22,7 +23,6 @@ from tidemill.cli import (
 from tidemill.cli.export import INTERVALS
 from tidemill.cli.groups import StartGroup
 from tidemill.cli.imports_map import map_
-from tidemill.cli.model_source import rows_of, size_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,22 +47,15 @@ def create(
     table: str = typer.Option(None, help="A table or view instead: dataset.table, or project.dataset.table."),
     ga4: str = typer.Option(None, metavar="DATASET", help="The tables of a GA4 export instead: analytics_123456."),
     since: str = typer.Option(None, metavar="DAY", help="With --ga4: the first day: 2026-01-31. Default: all."),
+    no_intraday: bool = typer.Option(False, "--no-intraday", help="With --ga4: leave out days that are not over."),
     key: list[str] = typer.Option(None, help="A column by which a row is known. Repeated, if several are needed."),
     model: str = typer.Option(None, help="Instead of all these: a source model that there is (also of dbt)."),
     max_bytes_billed: str = typer.Option(None, help="A run that would be billed for more does not start: 20GB."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
     """Make a draft of an import: whose rows it takes. Nothing is read yet."""
-    from tidemill.errors import ConfigError
-
-    source: dict[str, Any] = {}
-    if model is None and ga4 is None:
-        if not key:
-            hint = "Name the columns by which a row is known: --key id; repeat it, if several are needed."
-            raise ConfigError("model_key", "No key is named.", hint=hint)
-        source = {**rows_of(sql, sql_file, table), "key": tuple(key), "max_bytes_billed": size_of(max_bytes_billed)}
+    source, of_ga4 = imports_source.of(dict(locals()))
     with session.app() as opened:
-        of_ga4 = None if ga4 is None else (ga4, imports_view.day(since))
         made = opened.imports.create(
             name, model=model, connection=connection, source=source, ga4=of_ga4, by=session.user()
         )

@@ -80,12 +80,12 @@ class ImportService:
         model: str | None = None,
         connection: str | None = None,
         source: Mapping[str, Any] | None = None,
-        ga4: tuple[str, dt.date | None] | None = None,
+        ga4: tuple[str, dt.date | None, bool] | None = None,
         by: str,
     ) -> ImportView:
         """Make a draft: of rows of a source model that there is, or of one that is made for it: the rows of a
         connection (`source`: sql or table, key, max_bytes_billed; or `ga4`: the dataset of an export of Google
-        Analytics 4, and the first day that is wanted), which goes with it.
+        Analytics 4, the first day that is wanted, and whether days that are not over are), which goes with it.
 
         Raises
         ------
@@ -129,14 +129,15 @@ class ImportService:
         return self._reverse_etl.models.preview(self._sync(name).model, number)
 
     def suggested(self, name: str, kind: Kind) -> dict[str, Any]:
-        """Fields of an ImportSpec, by the names and types of the columns."""
+        """Fields of an ImportSpec, by the names and types of the columns; and `cursor`, a column that may be one."""
         found = self.look(name)
         fields = [Field(column.name, column.type, column.mode, fields=column.fields) for column in found.columns]
         suggested: dict[str, Any] = suggestions.suggest(fields, kind, found.key)
         of_ga4 = {ga4.CURSOR, *ga4.KEY} <= {field.name for field in fields}  # they are ours, and tell nobody anything
         ours = {ga4.CURSOR, *ga4.KEY} if of_ga4 else set()
         properties = [one.model_dump(mode="json") for one in suggested.get("properties", ()) if one.column not in ours]
-        return {**suggested, "properties": properties, "skipped": tuple(sorted(ours))}
+        told = {"properties": properties, "skipped": tuple(sorted(ours)), "cursor": suggestions.cursor(fields)}
+        return {**suggested, **told}
 
     def map(self, name: str, kind: Kind, fields: Mapping[str, Any], *, reset: str | None = None) -> ImportView:
         """Say what becomes of the rows. `fields`: those of ImportSpec, and of a sync (mode, extraction, cursor …). Each

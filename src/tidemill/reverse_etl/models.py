@@ -70,8 +70,8 @@ class SourceModelService:
     def __init__(self, settings: Settings, books: SyncBooks, sources: SourceService) -> None:
         self._settings, self._books, self._sources = settings, books, sources
 
-    def of_ga4(self, connection: str, dataset: str, since: dt.date | None) -> dict[str, Any]:
-        """Fields of a source model of an export of Google Analytics 4.
+    def of_ga4(self, connection: str, dataset: str, since: dt.date | None, intraday: bool = True) -> dict[str, Any]:
+        """Fields of a source model of an export of Google Analytics 4. `intraday`: also of days that are not over.
 
         Raises
         ------
@@ -80,9 +80,10 @@ class SourceModelService:
         """
         connected = self._books.connections.usable(connection)
         with self._sources.client(connected, self._books.sources.of(connected)) as client:
-            columns = ga4.columns_of(client, dataset)
-        sql, key = ga4.model(connected.project, dataset, since, columns)
-        return {"sql": sql, "key": key, "ga4": {"dataset": dataset, "columns": tuple(columns), "since": since}}
+            columns = ga4.columns_of(client, dataset, intraday=intraday)
+        sql, key = ga4.model(connected.project, dataset, since, columns, intraday=intraday)
+        origin = {"dataset": dataset, "columns": tuple(columns), "since": since, "intraday": intraday}
+        return {"sql": sql, "key": key, "ga4": origin}
 
     def add(self, connection: str, fields: Mapping[str, Any], *, by: str) -> tuple[SourceModelView, Inspection]:
         """Save a new one, after BigQuery has looked at it.

@@ -77,12 +77,14 @@ class DbtOrigin(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class Ga4Origin(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Of which export of Google Analytics 4 the rows are: its dataset, the columns that it had, and the first day that
-    is wanted. The statement is made anew for each run, so that days that are through are not read (bigquery.ga4)."""
+    """Of which export of Google Analytics 4 the rows are: its dataset, the columns that it had, the first day that is
+    wanted, and whether tables of days that are not over are read. The statement is made anew for each run, so that days
+    that are through are not read (bigquery.ga4)."""
 
     dataset: str = Field(min_length=1, max_length=1024)
     columns: tuple[str, ...]
     since: dt.date | None = None
+    intraday: bool = True
 
 
 class ModelSpec(pydantic.BaseModel, frozen=True, extra="forbid"):

@@ -107,7 +107,8 @@ def of_model(model: ModelSpec, project: str, position: str | None = None) -> str
     `position`: how far a cursor is; of an export of Google Analytics 4 earlier days are not read."""
     if model.ga4 is not None:
         since = ga4.first_day(position, model.ga4.since)
-        return ga4.model(project, model.ga4.dataset, since, model.ga4.columns)[0] + "\n"
+        found, _ = ga4.model(project, model.ga4.dataset, since, model.ga4.columns, intraday=model.ga4.intraday)
+        return f"{found}\n"
     if model.sql is None:
         return of_table(str(model.table), project)
     before = model.sql[: len(model.sql) - len(model.sql.lstrip())]

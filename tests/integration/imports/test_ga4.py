@@ -41,18 +41,23 @@ class Export:
         """Delete the table of a day."""
         self._people.ask(f"DROP TABLE `{self.dataset}.events_{shard}`")
 
-    def model(self, since: dt.date | None = None) -> str:
+    def model(self, since: dt.date | None = None, *, intraday: bool = True) -> str:
         """The statement."""
         client = self._installation.client()
-        sql, key = ga4.model(DEFAULT_PROJECT, self.dataset, since, ga4.columns_of(client, self.dataset))
+        columns = ga4.columns_of(client, self.dataset, intraday=intraday)
+        sql, key = ga4.model(DEFAULT_PROJECT, self.dataset, since, columns, intraday=intraday)
         client.close()
         assert key == ga4.KEY
         return sql
 
-    def found(self, since: dt.date | None = None) -> list[tuple[Any, ...]]:
+    def found(self, since: dt.date | None = None, *, intraday: bool = True) -> list[tuple[Any, ...]]:
         """What the statement gives: names, times and days of events."""
-        asked = f"SELECT event_name, event_timestamp, table_date FROM ({self.model(since)})"
+        asked = f"SELECT event_name, event_timestamp, table_date FROM ({self.model(since, intraday=intraday)})"
         return sorted(tuple(map(str, row)) for row in self._people.ask(asked))
+
+    def keys(self) -> set[str]:
+        """The keys that the statement gives."""
+        return {str(row[0]) for row in self._people.ask(f"SELECT ga4_key FROM ({self.model()})")}
 
     def prepare(self, app: App, **access: Any) -> None:
         """A sync of it."""
@@ -125,6 +130,52 @@ def test_an_event_that_moves_to_another_day_is_the_same(export: Export) -> None:
     assert export.found() == [
         *(("click", "2", f"{day}2"), ("open", "1", f"{day}1"), ("open", "11", f"{day}2"), ("open", "21", f"{day}3"))
     ]
+
+
+def placed(name: str, at: int, page: str, index: str | int = 1) -> str:
+    """An event as newer exports have it: with its place in the batch that it was sent in, or `index`: NULL, without."""
+    index = f"CAST({index} AS INT64)"
+    return event(name, at, page, more=f", 5 AS batch_page_id, 6 AS batch_ordering_id, {index} AS batch_event_index")
+
+
+def test_an_event_that_has_a_place_in_a_batch_is_the_same_with_other_parameters(export: Export) -> None:
+    first = (placed("open", 11, "/"), placed("open", 11, "/", 2), placed("open", 12, "/", "NULL"))
+    export.save("intraday_20240102", *first)
+    before = export.keys()
+    export.save("20240102", placed("open", 11, "/a"), placed("open", 11, "/b", 2), placed("open", 12, "/c", "NULL"))
+    after = export.keys()
+    assert (len(before), len(after), len(before & after)) == (3, 3, 2), "without a place, parameters tell it apart"
+
+
+def test_a_column_more_leaves_keys_as_they_are(export: Export) -> None:
+    export.save("20240102", event("open", 11, "/"), event("open", 11, "/a"))
+    before = export.keys()
+    more = ", CAST(NULL AS INT64) AS batch_page_id, CAST(NULL AS INT64) AS batch_ordering_id"
+    more += ", CAST(NULL AS INT64) AS batch_event_index"
+    export.save("20240102", event("open", 11, "/", more=more), event("open", 11, "/a", more=more))
+    assert export.keys() == before
+
+
+def test_days_that_are_not_over_may_be_left_out(installation: Installation, export: Export) -> None:
+    export.save("20240101", event("open", 1))
+    export.save("intraday_20240102", event("open", 11))
+    assert export.found(intraday=False) == [("open", "1", "2024-01-01")]
+    with installation.app() as app:
+        installation.connect(app)
+        list(app.reverse_etl.sources.enable(CONNECTION, {"access": "read-only"}, by="me"))
+        for name, intraday, found in (("whole", False, 1), ("all", True, 2)):
+            of = (export.dataset, None, intraday)
+            made = app.imports.create(name, connection=CONNECTION, source={"max_bytes_billed": 10**9}, ga4=of, by="me")
+            assert made.max_bytes_billed == 10**9
+            assert len(app.imports.preview(name, 10).rows) == found
+
+
+def test_an_export_whose_first_day_is_not_over_has_nothing_else(export: Export) -> None:
+    export.save("intraday_20240102", event("open", 11))
+    assert export.found() == [("open", "11", "2024-01-02")]
+    with pytest.raises(ConfigError) as caught:
+        export.found(intraday=False)
+    assert caught.value.code == "ga4_tables"
 
 
 def test_other_tables_and_earlier_days_are_left_out(export: Export) -> None:

@@ -27,15 +27,19 @@ NEW = {**OLD, "batch_event_index": "INT64", "batch_page_id": "INT64", "batch_ord
 
 @pytest.mark.parametrize("columns", [OLD, NEW], ids=["old", "new"])
 @pytest.mark.parametrize("since", [None, dt.date(2026, 1, 2)])
-def test_it_is_a_statement_for_exports_of_any_age(columns: dict[str, str], since: dt.date | None) -> None:
-    sql, key = ga4.model("project-1", "analytics_1", since, columns)
+@pytest.mark.parametrize("intraday", [True, False])
+def test_it_is_a_statement_for_exports_of_any_age(
+    columns: dict[str, str], since: dt.date | None, intraday: bool
+) -> None:
+    sql, key = ga4.model("project-1", "analytics_1", since, columns, intraday=intraday)
     given = ", ".join(
         f"CAST(NULL AS {kind}) AS {name}" for name, kind in {**columns, "_TABLE_SUFFIX": "STRING"}.items()
     )
     analyze(sql.replace("`project-1.analytics_1.events_*`", f"(SELECT {given})"), {})
     assert key == ("ga4_key",)
     if since is not None:
-        assert "BETWEEN '20260102' AND" in sql and "BETWEEN 'intraday_20260102' AND" in sql
+        assert "BETWEEN '20260102' AND" in sql
+        assert ("BETWEEN 'intraday_20260102' AND" in sql) == intraday
 
 
 def test_what_is_no_export_is_told() -> None:
@@ -55,6 +59,8 @@ def test_columns_are_those_of_the_newest_day() -> None:
     ]
     assert ga4.newest(names) == "events_20260102"
     assert ga4.newest([*names, "events_intraday_20260103"]) == "events_intraday_20260103"
+    assert ga4.newest([*names, "events_intraday_20260103"], intraday=False) == "events_20260102"
+    assert ga4.newest(["events_intraday_20260103"], intraday=False) is None
     assert ga4.newest(["people"]) is None
 
 
