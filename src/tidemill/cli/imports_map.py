@@ -11,7 +11,7 @@ import typer
 from tidemill.cli import imports_view, named, output, sync
 
 if TYPE_CHECKING:
-    from tidemill.imports.service import ImportService
+    from tidemill.imports.service import ImportService, ImportView
 
 _TYPES = "auto, string, integer, float, boolean, date, json, key-values"
 _FORMATS = (
@@ -72,14 +72,17 @@ def map_(
     with named.app(name) as opened:
         imports = opened.imports
         fields = _fields(given)
+        growing = None
         if suggest:
-            fields = _suggested(imports, name, kind, fields)
+            growing, fields = _suggested(imports, name, kind, fields)
         fields |= _columns(imports, name, fields, pairs, given)
         made = imports.map(name, kind, fields, reset="resend" if resend else "leave" if leave else None)
     if as_json:
         output.print_json(made)
         return
     imports_view.say_mapped(made)
+    if growing is not None and "extraction" not in fields and _may_have_cursor(made):
+        output.note(f"{growing} may be a cursor: --cursor {growing}")
     output.note(f"Try it: {output.command('import dry-run', name)}")
 
 
@@ -96,7 +99,6 @@ def _kind(**wanted: bool) -> Any:
 
 
 _NAMED = ("identity", "person_id", "event", "event_column", "time", "time_format", "insert_id", "existing_only", "mode")
-_COLUMNS = ("identity", "person_id", "event_column", "time", "insert_id")
 _CURSOR = ("extraction", "cursor", "cursor_unit", "cursor_overlap")
 
 
@@ -110,27 +112,33 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _suggested(imports: ImportService, name: str, kind: Any, fields: dict[str, Any]) -> dict[str, Any]:
-    """What was said, and what the columns suggest of the rest."""
-    found = {field: value for field, value in imports.suggested(name, kind).items() if field != "cursor"}
+def _may_have_cursor(made: ImportView) -> bool:
+    """Whether a cursor may be named still. By one it is not noticed which rows are gone."""
+    return made.extraction == "diff" and made.mode != "mirror" and made.last is None
+
+
+def _suggested(
+    imports: ImportService, name: str, kind: Any, fields: dict[str, Any]
+) -> tuple[str | None, dict[str, Any]]:
+    """A column that may be a cursor, which is only told; and what was said, with what columns suggest of the rest."""
+    found = imports.suggested(name, kind)
+    growing = found.pop("cursor")
     for one, other in (("identity", "person_id"), ("event", "event_column")):
         if one in fields or other in fields:
             found.pop(one, None)
             found.pop(other, None)
-    return {**found, **fields}
+    return growing, {**found, **fields}
 
 
 def _columns(
     imports: ImportService, name: str, fields: dict[str, Any], pairs: Sequence[str], given: dict[str, Any]
 ) -> dict[str, Any]:
     """Properties and skipped columns."""
+    from tidemill.imports.spec import COLUMNS
+
     properties = [_pair(pair) for pair in pairs]
     named = {one["column"] for one in properties} | set(given["skip"])
-    used = {
-        str(fields[field])
-        for field in ("identity", "person_id", "event_column", "time", "insert_id")
-        if field in fields
-    }
+    used = {str(fields[field]) for field in COLUMNS if field in fields}
     roots = {one.partition(".")[0] for one in named}  # of a STRUCT whose fields are named, these alone are meant
     suggested = [one for one in fields.get("properties", ()) if one["column"] not in named | used | roots]
     taken = named | used | set(fields.get("skipped", ())) | {one["column"] for one in suggested} | roots

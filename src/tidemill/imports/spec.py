@@ -69,6 +69,10 @@ class Property(pydantic.BaseModel, frozen=True, extra="forbid"):
         return self
 
 
+#: The fields of an ImportSpec that name one column.
+COLUMNS = ("identity", "person_id", "event_column", "time", "insert_id")
+
+
 class ImportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     """What is made of rows."""
 
@@ -112,8 +116,7 @@ class ImportSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     @property
     def read(self) -> Iterator[str]:
         """The columns that it reads; some perhaps more than once."""
-        named = (self.identity, self.person_id, self.event_column, self.time, self.insert_id)
-        yield from (name for name in named if name is not None)
+        yield from (name for name in (getattr(self, field) for field in COLUMNS) if name is not None)
         yield from (one.column for one in self.properties)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tidemill.imports.spec import Kind, Property, TimeFormat, Type
+from tidemill.imports.spec import COLUMNS, Kind, Property, TimeFormat, Type
 
 if TYPE_CHECKING:
     from tidemill.bigquery.tables import Field
@@ -16,7 +16,7 @@ _IDENTITY = ("distinctid", "userpseudoid", "userid", "externalid", "customerid",
 _TIME = ("createdat", "eventtime", "timestamp", "eventtimestamp", "time", "occurredat", "partitiontime")
 _EVENT = ("event", "eventname", "eventtype", "name")
 _INSERT_ID = ("insertid", "$insertid", "uuid", "messageid", "eventid")
-_CURSOR = ("updatedat", "modifiedat", "serveruploadtime", "insertedat")
+_CURSOR = ("updatedat", "updatedon", "modifiedat", "modifiedon", "serveruploadtime", "insertedat")
 #: Of these the first that a table has is all that is known of an event: its members become properties by their names.
 _PROPERTIES = ("eventproperties", "eventparams", "properties")
 _PERSON = ("userproperties", "personproperties", "traits", "properties")
@@ -43,7 +43,7 @@ def suggest(fields: Sequence[Field], kind: Kind, key: Sequence[str] = ()) -> dic
     if kind is Kind.EVENTS:
         # Amplitude's event_id is a number that counts the events of a device: as an id it would make one event of many.
         found |= _of_event(single, [field for field in ids if field.type == "STRING" or field.name in key])
-    used = {found.get(name) for name in ("identity", "event_column", "time", "insert_id")}
+    used = {found.get(name) for name in COLUMNS}
     found["properties"] = tuple(_properties([field for field in fields if field.name not in used], kind))
     return found
 

@@ -117,4 +117,5 @@ def test_a_column_that_holds_several_values_is_no_id_and_no_time() -> None:
 
 def test_newer_rows_are_told_by_a_time_or_a_number() -> None:
     assert suggestions.cursor(columns(inserted_at="TIMESTAMP", _updated_at="INT64")) == "_updated_at"
+    assert suggestions.cursor(columns(updated_on="TIMESTAMP")) == "updated_on"
     assert suggestions.cursor(columns(updated_at="STRING", x="TIMESTAMP")) is None
