@@ -157,6 +157,13 @@ class Reference:
             if known.acknowledged is not None:
                 known.acknowledged = ("resent",)
 
+    def adopt(self, keys: Iterable[str]) -> int:
+        """What was not taken was brought otherwise."""
+        found = [(key, known.failed) for key in set(keys) if (known := self.rows.get(key)) and known.failed]
+        brought = {key: version for key, (version, op) in found if op is not Op.DELETED}
+        self.rows |= {key: Remembered(acknowledged=version) for key, version in brought.items()}
+        return len(brought)
+
     def drop(self, keys: Iterable[str]) -> int:
         """Give up what was not taken."""
         found = [known for key in set(keys) if (known := self.rows.get(key)) and known.failed and not known.dropped]

@@ -37,6 +37,11 @@ UNACKNOWLEDGED = (
 #: Rows that are not in the model any more; and all that change the state.
 GONE = ("deleted", FORGOTTEN)
 CHANGES = ("added", "updated", *GONE)
+#: Nothing is left of what was not acknowledged.
+_ACKNOWLEDGED = (
+    "failed_hash = NULL, failed_key = NULL, failed_op = NULL, failed_code = NULL, failed_run = NULL, tries = 0,\n"
+    "  unsure = FALSE"
+)
 
 
 def commit(
@@ -51,10 +56,6 @@ def commit(
     that was to be noted alone. A row that was not sent stays as it was. `keys`: of all these rows, if they are few:
     then no more of the state is read than has them."""
     gone = _kinds(GONE)
-    acknowledged = (
-        "failed_hash = NULL, failed_key = NULL, failed_op = NULL, failed_code = NULL, failed_run = NULL, tries = 0,\n"
-        "  unsure = FALSE"
-    )
     noted = f"dropped_hash = NULL, run = {number}, changed_at = CURRENT_TIMESTAMP()"
     among = "" if keys is None else f" AND state.key IN ({literals(keys)})"
     again = "state.failed_hash = change.row_hash AND state.failed_op = change.kind"
@@ -63,7 +64,7 @@ def commit(
         f"USING ({changes(quoted(*plan), None if given is None else quoted(*given), ranges)}) AS change\n"
         f"ON state.key = change.row_key{among}\n"
         f"WHEN MATCHED AND NOT change.failed AND change.kind IN ({gone}) THEN DELETE\n"
-        f"WHEN MATCHED AND NOT change.failed THEN UPDATE SET `hash` = change.row_hash, {acknowledged}, {noted}\n"
+        f"WHEN MATCHED AND NOT change.failed THEN UPDATE SET `hash` = change.row_hash, {_ACKNOWLEDGED}, {noted}\n"
         "WHEN MATCHED THEN UPDATE SET failed_hash = change.row_hash, failed_key = change.row_key,\n"
         "  failed_op = change.kind, failed_code = change.code, failed_run = change.since,\n"
         f"  tries = IF({again}, state.tries + 1, 1), unsure = (state.unsure OR change.unsure), {noted}\n"
@@ -108,6 +109,15 @@ def drop(state: Place, keys: Sequence[str]) -> str:
     return (
         f"UPDATE {quoted(*state)} SET dropped_hash = failed_hash\n"
         f"WHERE key IN ({_texts(keys)}) AND failed_hash IS NOT NULL AND dropped_hash IS NULL"
+    )
+
+
+def adopt(state: Place, keys: Sequence[str]) -> str:
+    """Rows count as delivered as they were when they were not taken; those that are gone stay as they are."""
+    return (
+        f"UPDATE {quoted(*state)} SET `hash` = failed_hash, {_ACKNOWLEDGED}, dropped_hash = NULL,\n"
+        "  changed_at = CURRENT_TIMESTAMP()\n"
+        f"WHERE key IN ({_texts(keys)}) AND failed_hash IS NOT NULL AND failed_op != 'deleted'"
     )
 
 

@@ -329,8 +329,7 @@ def repair(
 
     They are not tried again until their rows change in BigQuery. Ends with code 6 if some are refused still.
     """
-    rows = imports_view.read_rows(file)
-    with named.app(name) as opened:
+    with imports_view.read_rows(file) as rows, named.app(name) as opened:
         number, errors = sync_view.follow(name, lambda watch: opened.imports.repair(name, rows, watch))
     imports_view.print_repaired(number, errors, as_json=as_json)
 

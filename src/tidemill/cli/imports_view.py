@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
@@ -220,32 +221,43 @@ def _last(found: ImportView) -> str | None:
     return f"{last.number}: {last.status}, {last.written:,} of {last.extracted:,} rows taken" if last else None
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file, each with key and row.
+@contextlib.contextmanager
+def read_rows(path: Path) -> Iterator[Iterator[dict[str, Any]]]:
+    """Rows of a file, each with key and row, for the time of the block. All are looked at before the first is given.
 
     Raises
     ------
     ConfigError
         A line is none.
     """
+    with files.opened(str(path)) as file:
+        for _ in _rows(path, file):
+            pass
+        file.seek(0)
+        yield _rows(path, file)
+
+
+def _rows(path: Path, file: IO[bytes]) -> Iterator[dict[str, Any]]:
     from tidemill.errors import ConfigError
 
-    rows = []
-    for number, line in enumerate(files.read(str(path)).decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(file, 1):  # by "\n" alone: a text may have other ends of lines
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
+            found = json.loads(line.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             found = None
-        if not isinstance(found, dict) or not isinstance(found.get("row"), dict) or "key" not in found:
+        if not isinstance(found, dict) or not {"key", "row"} <= found.keys() or not _is_row(found["row"]):
             raise ConfigError(
                 "rejects_file",
                 f"{path}, line {number}: it is no JSON object with key and row.",
                 hint="Repair the file that import rejects export writes.",
             )
-        rows.append(found)
-    return rows
+        yield {"key": found["key"], "row": found["row"]}
+
+
+def _is_row(row: Any) -> bool:
+    return row is None or isinstance(row, dict)  # export writes null where no columns are kept
 
 
 def print_repaired(number: int, errors: Sequence[Wrong], *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+import re
 import urllib.parse
 from typing import Any
 
@@ -22,6 +23,8 @@ from tidemill.outbound.client import Answer, Http
 #: The event that is meant: a run is over, and what it wrote can be read.
 COMPLETED = "job.run.completed"
 _SUCCESS, _SUCCESS_CODE = "success", 10
+#: An id of dbt Cloud's.
+_NUMBER = re.compile("[0-9]{1,30}")
 #: A job of more steps is not looked at further.
 _MOST_STEPS = 100
 _MOST_BYTES = 100_000_000

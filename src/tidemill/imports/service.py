@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from tidemill import sizes
 from tidemill.bigquery import ga4
 from tidemill.bigquery.tables import Field
-from tidemill.destinations.port import Op, Status
+from tidemill.destinations.port import Op
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
-from tidemill.imports import convert, drafts, suggestions, taking, verdicts
+from tidemill.imports import convert, drafts, repairs, suggestions, taking, verdicts
 from tidemill.imports.spec import Kind, Taken
 from tidemill.imports.taking import Taking
 from tidemill.imports.verdicts import Wrong
@@ -361,35 +361,23 @@ class ImportService:
 
     def repair(self, name: str, rows: Iterable[Mapping[str, Any]], watch: Watch) -> tuple[int, list[Wrong]]:
         """Take in rows that were refused, repaired: each with its key as it is listed, and its columns. Those that are
-        taken are not tried again until they change. Gives how many, and what is wrong with the others.
+        taken count as delivered, as they were refused. Gives how many, and what is wrong with the others.
 
         Raises
         ------
-        NotFoundError
-            No row with such a key was refused.
+        ConflictError
+            It is running.
         """
         sync = self._books.syncs.get(self._sync(name).name)
-        given = list(rows)
-        known = {one.key: one for one in self._books.rejects.known(sync.id, [str(row["key"]) for row in given])}
-        if missing := [str(row["key"]) for row in given if str(row["key"]) not in known]:
-            raise NotFoundError(
-                "row_unknown",
-                f"No row that was refused has the key {missing[0]!r}.",
-                hint=f"See which there are: {telling.command('import rejects list', sync.name)}",
-            )
-        job = self._reverse_etl.trials.job(sync)
-        made = taking.repaired(given, job.run.began_at)
-        outcomes, _ = self._taking.take(job, made, lambda _: {})
-        good = [made.keys[place] for place, outcome in outcomes.items() if outcome.status is Status.WRITTEN]
-        errors = [
-            Wrong(made.keys[place], "", outcome.code, outcome.message)
-            for place, outcome in sorted(outcomes.items())
-            if outcome.status is not Status.WRITTEN
-        ]
-        if good:
-            self._reverse_etl.rejects.drop(sync.name, keys=good)
-        watch.check()
-        return len(good), errors
+        with self._reverse_etl.syncs.parts.locks.attempt(f"sync:{sync.id}") as held:
+            if not held:
+                raise ConflictError(
+                    "sync_running",
+                    f"{sync.name} is running.",
+                    hint=f"First: {telling.command('import stop', sync.name)}",
+                )
+            job = self._reverse_etl.trials.job(sync)
+            return repairs.repair(self._taking, self._reverse_etl.rejects, self._books.rejects, job, rows, watch)
 
     def _sync(self, name: str) -> SyncView:
         self._reverse_etl.syncs.assert_of(name, "import")

@@ -27,6 +27,7 @@ from tidemill.reverse_etl.plan.port import PlanRow, PlanRows
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job
 from tidemill.store.sync_books import SyncBooks
+from tidemill.store.sync_rejects import key_of
 
 _NOBODY: Mapping[int, Refusal] = {}
 _UNKNOWN = Refusal("person_unknown", "There is no person with this id.")
@@ -190,11 +191,12 @@ def of_rows(rows: Collection[PlanRow], now: dt.datetime) -> Rows:
     return Rows([row.key for row in rows], versions, [row.op for row in rows], columns, moment(now))
 
 
-def repaired(given: Sequence[Mapping[str, Any]], now: dt.datetime) -> Rows:
-    """Rows that somebody has repaired: objects with key and row."""
-    names = dict.fromkeys(name for one in given for name in one["row"])
+def repaired(given: Sequence[Mapping[str, Any]], mapped: Sequence[str], now: dt.datetime) -> Rows:
+    """Rows that somebody has repaired: objects with key, as it is listed, and row. `mapped`: columns that all of them
+    have, NULL where it is not said."""
+    names = dict.fromkeys([*mapped, *(name for one in given for name in one["row"])])
     columns = {name: [one["row"].get(name) for one in given] for name in names}
-    keys = [str(one["key"]) for one in given]
+    keys = [key_of(one["key"]) for one in given]  # ids of events are made of it
     versions = [hashlib.sha256(json.dumps(one["row"], sort_keys=True).encode()).hexdigest() for one in given]
     return Rows(keys, versions, [Op.ADDED] * len(keys), columns, moment(now))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from tidemill.errors import ConfigError, NotFoundError
-from tidemill.reverse_etl.plan.port import MOST_INVALID
+from tidemill.reverse_etl.plan.port import MOST_INVALID, Planner
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.views import RunView
 from tidemill.reverse_etl.watch import Watch
@@ -113,17 +114,30 @@ class SyncRejectService:
         """
         self.assert_chosen(keys=keys, text=text, code=code)
         sync = self._books.syncs.get(name)
-        model = self._books.models.by_id(sync.model_id)
-        connection = self._books.connections.by_id(model.connection_id)
-        source = self._books.sources.of(connection)
         number = 0
-        with self._parts.client(connection, source) as client:
-            planner = self._parts.planner(client, source, sync)
+        with self._planner(sync) as planner:
             chosen = self._chosen(sync.name, keys, text, code, _has_no_key_of_its_own)
             for batch in _batches(list(chosen)):
                 planner.drop(map(key_of, batch))
                 number += self._books.rejects.forget(sync.id, batch)
         return number
+
+    def adopt(self, name: str, keys: Collection[str]) -> None:
+        """Rows of these keys, as they are listed, were brought otherwise: as they were refused, they count as
+        delivered. They are updated when they change, and deleted when they go. May be repeated."""
+        sync = self._books.syncs.get(name)
+        with self._planner(sync) as planner:
+            planner.adopt(map(key_of, keys))
+        self._books.rejects.forget(sync.id, keys)
+
+    @contextlib.contextmanager
+    def _planner(self, sync: Sync) -> Iterator[Planner]:
+        """What keeps the state of its rows."""
+        model = self._books.models.by_id(sync.model_id)
+        connection = self._books.connections.by_id(model.connection_id)
+        source = self._books.sources.of(connection)
+        with self._parts.client(connection, source) as client:
+            yield self._parts.planner(client, source, sync)
 
     @staticmethod
     def assert_chosen(*, keys: Sequence[str] = (), text: str | None = None, code: str | None = None) -> None:

@@ -180,8 +180,8 @@ def test_rows_that_do_not_fit_are_told_repaired_and_imported_once(app: App, shop
     assert found(app) == expected(range(20))
     assert list(app.reverse_etl.rejects.find("signups")) == []
     assert app.imports.get("signups").health == "green"
-    with pytest.raises(NotFoundError):
-        app.imports.repair("signups", [{"key": "5", "row": {}}], quiet())
+    number, [error] = app.imports.repair("signups", [{"key": "5", "row": {}}], quiet())
+    assert (number, error.key, error.code) == (0, "5", "row_unknown")
 
 
 def test_people_are_set_changed_and_deleted_as_their_rows_are(app: App, shop: Shop) -> None:

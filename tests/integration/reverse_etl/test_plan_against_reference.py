@@ -102,10 +102,10 @@ class Sync:
 
     def between(self, data: st.DataObject) -> None:
         """What people do between runs."""
-        what = data.draw(st.sampled_from(["nothing", "nothing", "drop", "resend", "forget"]), "between")
-        if what == "drop":
-            keys = data.draw(st.lists(st.sampled_from([key for key in KEYS if key is not None])), "dropped")
-            assert self.planner.drop(keys) == self.reference.drop(keys)
+        what = data.draw(st.sampled_from(["nothing", "nothing", "drop", "adopt", "resend", "forget"]), "between")
+        if what in {"drop", "adopt"}:
+            keys = data.draw(st.lists(st.sampled_from([key for key in KEYS if key is not None])), "keys")
+            assert getattr(self.planner, what)(keys) == getattr(self.reference, what)(keys)
         elif what == "resend":
             self.planner.resend()
             self.reference.resend()

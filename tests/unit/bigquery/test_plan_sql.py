@@ -133,6 +133,7 @@ def test_a_model_of_a_thousand_columns() -> None:
         plan_reads.changed_keys(PLAN.plan, state_sql.CHANGES, 5_001),
         state_sql.resend(("p", "d", "state")),
         state_sql.drop(("p", "d", "state"), ["a", 'quote " and \\ and\nline']),
+        state_sql.adopt(("p", "d", "state"), ["a", 'quote " and \\ and\nline']),
     ],
 )
 def test_what_else_is_asked(statement: str) -> None:

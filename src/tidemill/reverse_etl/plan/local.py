@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,12 +174,21 @@ class LocalPlanner:
 
     def drop(self, keys: Iterable[str]) -> int:
         """See `Planner`."""
+        return self._change_all("dropped_hash IS NULL", {"dropped_hash": "failed_hash"}, keys)
+
+    def adopt(self, keys: Iterable[str]) -> int:
+        """See `Planner`."""
+        return self._change_all("failed_op != 'deleted'", local_sql.ADOPTED, keys)
+
+    def _change_all(self, condition: str, values_of: Mapping[str, str], keys: Iterable[str]) -> int:
+        """Change columns of the state of rows that were not taken. How many it were."""
         import pyarrow as pa  # 50 ms
 
         given = pa.table({"key": pa.array(sorted(set(keys)), pa.string())})
-        dropping = "failed_hash IS NOT NULL AND dropped_hash IS NULL AND key IN (SELECT key FROM given)"
-        which = f"SELECT * REPLACE (IF({dropping}, failed_hash, dropped_hash) AS dropped_hash) FROM state"
-        return self._change(which, given, f"SELECT count(*) FROM state WHERE {dropping}")
+        which = f"failed_hash IS NOT NULL AND {condition} AND key IN (SELECT key FROM given)"
+        changed = ", ".join(f'IF({which}, {value}, "{name}") AS "{name}"' for name, value in values_of.items())
+        counting = f"SELECT count(*) FROM state WHERE {which}"
+        return self._change(f"SELECT * REPLACE ({changed}) FROM state", given, counting)
 
     def _change(self, statement: str, given: Any = None, counting: str = "") -> int:
         """Change the state between runs, if there is one. How many rows are counted."""

@@ -43,6 +43,16 @@ DUCKDB = plan_sql.Dialect(
 _KINDS = {"STRING": "VARCHAR", "INT64": "BIGINT", "BOOL": "BOOLEAN", "TIMESTAMP": "TIMESTAMPTZ"}
 
 
+#: Columns of a row that was not taken, and counts as delivered as it was then. See state_sql.adopt.
+ADOPTED = {
+    "hash": "failed_hash",
+    **dict.fromkeys(("failed_hash", "failed_key", "failed_op", "failed_code", "failed_run", "dropped_hash"), "NULL"),
+    "tries": "0",
+    "unsure": "FALSE",
+    "changed_at": "now()",
+}
+
+
 def model(path: Path, plan: plan_sql.Plan) -> str:
     """The model's rows, from the file that they were brought in."""
     cast = f"* REPLACE (CAST(cursor_value AS {_TYPES['BIGNUMERIC']}) AS cursor_value)"

@@ -234,3 +234,7 @@ class Planner(Protocol):
     def drop(self, keys: Iterable[str]) -> int:
         """Give up rows that were not taken, as they are now: they are planned again when they change. How many it
         were."""
+
+    def adopt(self, keys: Iterable[str]) -> int:
+        """Rows that were not taken count as delivered, as they were then: somebody has brought them otherwise. Those
+        that are gone stay as they are. How many it were."""

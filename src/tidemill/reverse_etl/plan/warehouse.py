@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,11 +171,19 @@ class WarehousePlanner:
 
     def drop(self, keys: Iterable[str]) -> int:
         """See `Planner`."""
+        return self._change_all(state_sql.drop, keys)
+
+    def adopt(self, keys: Iterable[str]) -> int:
+        """See `Planner`."""
+        return self._change_all(state_sql.adopt, keys)
+
+    def _change_all(self, statement: Callable[[Place, Sequence[str]], str], keys: Iterable[str]) -> int:
+        """Change the state of rows. How many it were."""
         wanted = sorted(set(keys))
         if not self.remembers():
             return 0
         parts = [wanted[start : start + _KEYS] for start in range(0, len(wanted), _KEYS)]
-        return sum(self._change(state_sql.drop(self._state, part)) for part in parts)
+        return sum(self._change(statement(self._state, part)) for part in parts)
 
     def _look(self, plan: plan_sql.Plan, wanted: Wanted) -> plan_sql.Plan:
         """A plan of the rows that a cursor has not passed, which are few: so that not all of the state is read."""
