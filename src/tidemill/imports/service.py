@@ -191,6 +191,8 @@ class ImportService:
         """Change the sync. What is fixed of one that has run may be changed of one that has not."""
         fixed = {field: changes.pop(field) for field in ("action", *_FIXED) if field in changes}
         differs = {field: value for field, value in fixed.items() if str(getattr(sync.spec, field)) != str(value)}
+        if differs.get("extraction", "cursor") != "cursor":
+            differs |= {"cursor": None, "cursor_unit": "none", "cursor_overlap": 0}
         saved = self._books.syncs.get(sync.name)
         if differs and (saved.columns is not None or self._books.runs.find(saved.id, limit=1)):
             raise ConfigError(
@@ -369,13 +371,7 @@ class ImportService:
             It is running.
         """
         sync = self._books.syncs.get(self._sync(name).name)
-        with self._reverse_etl.syncs.parts.locks.attempt(f"sync:{sync.id}") as held:
-            if not held:
-                raise ConflictError(
-                    "sync_running",
-                    f"{sync.name} is running.",
-                    hint=f"First: {telling.command('import stop', sync.name)}",
-                )
+        with self._alone(self._sync(name)):
             job = self._reverse_etl.trials.job(sync)
             return repairs.repair(self._taking, self._reverse_etl.rejects, self._books.rejects, job, rows, watch)
 
