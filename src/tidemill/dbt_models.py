@@ -93,7 +93,8 @@ class DbtConsumers:
 
 @dataclasses.dataclass(frozen=True)
 class AfterRun:
-    """What a run of dbt means for a sync. `number`: of the run that it was triggered for; `reason`: why it was not."""
+    """What a run of dbt means for a sync. `number`: of the run that it was triggered for; `reason`: why it was not, or
+    which run that one waits for."""
 
     sync: str
     model: str
@@ -108,8 +109,9 @@ class DbtModels:
         self._projects, self._webhooks, self._books, self._triggers = projects, webhooks, books, triggers
 
     def after(self, text: bytes, *, what: str, project: str | None, by: str) -> list[AfterRun]:
-        """Have the syncs run whose models a run of dbt has built, and whose tests hold. `text`: its run_results.json;
-        `project`: the one that is meant, if not all that have such models.
+        """Have the syncs run whose models a run of dbt has built, and whose tests hold. One that is at work has perhaps
+        read what was there before, and runs once more. `text`: its run_results.json; `project`: the one that is meant,
+        if not all that have such models.
 
         Raises
         ------
@@ -118,7 +120,7 @@ class DbtModels:
         NotFoundError
             There is no such project.
         """
-        return self._after_run(runs.read(text, what=what), project, by)
+        return self._after_run(runs.read(text, what=what), project, by, anew=True)
 
     def after_cloud(self) -> bool:
         """Have the syncs run whose models a run of dbt Cloud has built, that a webhook has told of; whether there was
@@ -160,11 +162,13 @@ class DbtModels:
         run = self._triggers.state(one.sync, one.number).run if one.number is not None else None
         return run is not None and run.began_at < moment
 
-    def _after_run(self, run: DbtRun | None, project: str | None, by: str, done: Container[str] = ()) -> list[AfterRun]:
+    def _after_run(
+        self, run: DbtRun | None, project: str | None, by: str, done: Container[str] = (), *, anew: bool = False
+    ) -> list[AfterRun]:
         """`run`: None if it is not known what was built; so it may be everything. `done`: names of syncs that have been
-        triggered for it."""
+        triggered for it; `anew`: by a run that begins from now on."""
         return [
-            self._after(run or _ANYTHING, known.models.get(_unique_id(model)), model, sync, by)
+            self._after(run or _ANYTHING, known.models.get(_unique_id(model)), model, sync, by, anew=anew)
             for project_id, known in self._projects.known(project)
             for model in self._books.models.of_dbt(project_id)
             if run is None or _unique_id(model) in run.built | run.failed
@@ -172,7 +176,9 @@ class DbtModels:
             if sync.name not in done
         ]
 
-    def _after(self, run: DbtRun, known: Model | None, model: SourceModel, sync: Sync, by: str) -> AfterRun:
+    def _after(
+        self, run: DbtRun, known: Model | None, model: SourceModel, sync: Sync, by: str, *, anew: bool
+    ) -> AfterRun:
         name = _unique_id(model)
         broken = sorted(known.tests & run.failed) if known else []
         if name in run.failed:
@@ -180,9 +186,12 @@ class DbtModels:
         if broken:
             return AfterRun(sync.name, name, None, f"Tests do not hold: {', '.join(broken)}.")
         try:
-            return AfterRun(sync.name, name, self._triggers.trigger(sync.name, by=by).number, "")
+            number = self._triggers.trigger(sync.name, by=by, anew=anew).number
         except ConflictError as error:
             return AfterRun(sync.name, name, None, error.message)
+        at_work = self._books.runs.running(sync.id)
+        waits = at_work is not None and at_work.number < number
+        return AfterRun(sync.name, name, number, _once_more(at_work.number) if at_work and waits else "")
 
     def fields(self, named: str, given: dict[str, Any]) -> dict[str, Any]:
         """Fields of a source model. `named`: PROJECT/MODEL. What is `given` counts more than what the project says of
@@ -208,10 +217,15 @@ class DbtModels:
         return {**given, "table": str(model.relation), "key": tuple(key), "description": described, "dbt": origin}
 
 
+def _once_more(number: int) -> str:
+    return f"Run {number} is at work since before: once more after it."
+
+
 def _delivered(sync: Sync) -> list[str]:
-    """Columns that a sync needs. One that delivers whole rows needs those that it has delivered."""
+    """Columns that a sync needs. One that delivers whole rows needs those that it has delivered; an import has no
+    mapping, and says itself what it reads."""
     spec = SyncSpec.model_validate(sync.spec)
-    read = mapping.compile(spec.mapping).columns
+    read = mapping.compile(spec.mapping).columns if spec.taken is None else set(spec.taken["columns"])
     found = sorted(read) if read is not None else list(sync.columns or ())
     return [*found, spec.cursor] if spec.cursor else found
 

@@ -327,4 +327,4 @@ def print_after_dbt(found: list[AfterRun], *, as_json: bool) -> None:
         output.print_json(found)
         return
     rows = [(one.sync, one.model, f"run {one.number}" if one.number else "not triggered", one.reason) for one in found]
-    output.print_table(("SYNC", "DBT MODEL", "", "WHY NOT"), rows, empty="No sync delivers a model of that run.")
+    output.print_table(("SYNC", "DBT MODEL", "", "NOTE"), rows, empty="No sync delivers a model of that run.")

@@ -55,12 +55,19 @@ class TriggerService:
         self._books, self._locks = books, locks
 
     def trigger(
-        self, name: str, *, by: str, force: bool = False, once: tuple[uuid.UUID, str] | None = None
+        self,
+        name: str,
+        *,
+        by: str,
+        force: bool = False,
+        anew: bool = False,
+        once: tuple[uuid.UUID, str] | None = None,
     ) -> Triggered:
         """Have a worker run a sync, whether or not it has a schedule. If a run of it is at work, or waits, it is that.
 
-        `force`: also if no table of the model has changed; `once`: a token and a key: the same within a day is the same
-        call, and is answered the same.
+        `force`: also if no table of the model has changed; `anew`: a run that is at work may have read too early, so it
+        is the one after it; `once`: a token and a key: the same within a day is the same call, and is answered the
+        same.
 
         Raises
         ------
@@ -73,7 +80,9 @@ class TriggerService:
         """
         sync = self._books.syncs.get(name)
         known = Once(once[0], digest(once[1])) if once else None
-        found = self._books.triggers.add(sync.id, by, forced=force, at_hand=lambda: self._is_held(sync), once=known)
+        found = self._books.triggers.add(
+            sync.id, by, forced=force, anew=anew, at_hand=lambda: self._is_held(sync), once=known
+        )
         return Triggered(sync.name, found.number, found.already)
 
     def _is_held(self, sync: Sync) -> bool:

@@ -1,7 +1,7 @@
 """Runs of syncs that somebody wants beside their schedule. The queue is that of syncs: what is wanted is due.
 
-A trigger names a run by its number: the one that is not over, or the next one. It waits as long as there is no run of
-that number, and nothing says why there is none.
+A trigger names a run by its number: the one that is not over, or the next one; of those that want a run anew it is
+always the next one. It waits as long as there is no run of that number, and nothing says why there is none.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ class SyncTriggers:
         self._database = database
 
     def add(
-        self, sync_id: uuid.UUID, by: str, *, forced: bool, at_hand: Callable[[], bool], once: Once | None
+        self, sync_id: uuid.UUID, by: str, *, forced: bool, anew: bool, at_hand: Callable[[], bool], once: Once | None
     ) -> Trigger:
-        """Have a sync run as soon as a worker can; or say which run it has already.
+        """Have a sync run as soon as a worker can; or say which run it has already. `anew`: a run that is at work
+        does not count: another one comes after it.
 
         `at_hand`: tells of a run that no worker has whether somebody is at it: nobody is to begin one beside that.
 
@@ -94,7 +95,7 @@ class SyncTriggers:
                     if (before.sync_id, before.forced) != (sync_id, forced):
                         raise _reused()
                     return before
-                return _added(connection, sync, by, forced=forced, at_hand=at_hand, once=once)
+                return _added(connection, sync, by, forced=forced, anew=anew, at_hand=at_hand, once=once)
         except exc.IntegrityError:  # at this moment, of another sync
             raise _reused() from None
 
@@ -127,7 +128,14 @@ def _before(connection: sa.Connection, once: Once) -> Trigger | None:
 
 
 def _added(
-    connection: sa.Connection, sync: Any, by: str, *, forced: bool, at_hand: Callable[[], bool], once: Once | None
+    connection: sa.Connection,
+    sync: Any,
+    by: str,
+    *,
+    forced: bool,
+    anew: bool,
+    at_hand: Callable[[], bool],
+    once: Once | None,
 ) -> Trigger:
     if sync.paused_at is not None:
         group = group_of(sync.spec)
@@ -140,8 +148,10 @@ def _added(
     running: int | None = connection.scalar(sa.select(sync_runs.c.number).where(*at_work))
     waits = connection.execute(waiting(sync.id)).all()
     due = bool(connection.scalar(sa.select(syncs.c.next_at <= sa.func.now()).where(syncs.c.id == sync.id)))
-    already = running is not None or sync.worker is not None or bool(waits) or due
-    if sync.worker is None and (running is None or not at_hand()):
+    after = anew and running is not None
+    already = bool(waits) or (not after and (running is not None or sync.worker is not None or due))
+    # Of one that is at work by hand a worker finds that out, and tries it again.
+    if sync.worker is None and (after or running is None or not at_hand()):
         connection.execute(
             sa.update(syncs)
             .where(syncs.c.id == sync.id, sa.func.coalesce(syncs.c.next_at > sa.func.now(), sa.true()))
@@ -151,7 +161,7 @@ def _added(
     values = {
         "id": uuid.uuid4(),
         "sync_id": sync.id,
-        "number": running if running is not None else last_number(sync.id) + 1,
+        "number": running if running is not None and not after else last_number(sync.id) + 1,
         "already": already,
         "forced": forced,
         "by": by,

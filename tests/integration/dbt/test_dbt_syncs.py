@@ -15,6 +15,7 @@ from tests.syncs import NAME, Crm, People, run
 from tidemill.app import App
 from tidemill.dbt.changes import Weight
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
+from tidemill.imports.spec import Kind
 
 
 @pytest.fixture
@@ -54,6 +55,47 @@ def test_a_harmless_change_pauses_nothing(app: App, shop: Shop) -> None:
     assert found.paused == ()
     assert app.reverse_etl.syncs.get(NAME).pause_reason is None
     assert found.project.models == 2
+
+
+@pytest.fixture
+def imported(app: App, shop: Shop) -> str:
+    """An import of the model `people`, which has no other sync. It leaves `plan` out."""
+    assert shop.dataset
+    app.reverse_etl.syncs.delete(NAME)
+    app.imports.create("signups", model="people", by="me")
+    properties = ({"column": "email", "name": "mail"},)
+    app.imports.map("signups", Kind.PEOPLE, {"identity": "id", "properties": properties, "skipped": ("plan",)})
+    return "signups"
+
+
+def test_a_column_that_an_import_reads_is_missed_when_it_is_gone(app: App, shop: Shop, imported: str) -> None:
+    changed = shop.project.copy()
+    del changed.of("people")["columns"]["email"]
+    (broken,) = app.dbt.check(SHOP, changed.text()).breaking
+    assert (broken.code, broken.column, broken.syncs) == ("column_removed", "email", (imported,))
+    del shop.columns()["email"]
+    shop.save()
+    assert app.dbt.refresh(SHOP).paused == (imported,)
+    reason = app.imports.get(imported).pause_reason
+    assert reason is not None
+    assert "has no column email any more" in reason["message"]
+
+
+def test_a_column_that_an_import_reads_keeps_its_type_or_it_is_paused(app: App, shop: Shop, imported: str) -> None:
+    shop.columns()["email"]["data_type"] = "INT64"
+    shop.save()
+    found = app.dbt.refresh(SHOP)
+    assert [change.code for change in found.changes] == ["column_retyped"]
+    assert found.paused == (imported,)
+
+
+def test_a_column_that_an_import_leaves_out_may_go(app: App, shop: Shop, imported: str) -> None:
+    del shop.columns()["plan"]
+    shop.save()
+    found = app.dbt.refresh(SHOP)
+    assert [change.weight for change in found.changes] == [Weight.HARMLESS]
+    assert found.paused == ()
+    assert app.imports.get(imported).pause_reason is None
 
 
 def test_a_model_that_stands_elsewhere_is_read_there(app: App, shop: Shop, people: People, crm: Crm) -> None:
@@ -189,6 +231,12 @@ def test_what_cannot_be_a_source_model(
     assert said in f"{caught.value.message} {caught.value.hint}"
 
 
+def work(app: App) -> None:
+    """A worker does what is due."""
+    while app.worker.look():
+        app.worker.drain()
+
+
 def results(**statuses: str) -> bytes:
     """A run_results.json: people="success", unique_people_id="fail"."""
     head = {"dbt_schema_version": "https://schemas.getdbt.com/dbt/run-results/v6.json"}
@@ -220,6 +268,54 @@ def test_after_a_run_of_dbt_the_syncs_of_what_it_built_run(app: App, shop: Shop)
     app.reverse_etl.syncs.pause(NAME, "me")
     ((_, triggered, reason),) = after(people="success")
     assert (triggered, "paused" in reason) == (False, True)
+
+
+def test_a_sync_that_is_at_work_when_dbt_is_done_runs_once_more(app: App, shop: Shop, people: People, crm: Crm) -> None:
+    """By a worker; the run that is at work has read what was there before."""
+    assert shop.dataset
+    plan, told = crm.handle, []
+
+    def meanwhile(asked: Any) -> Any:
+        crm.handle = plan  # type: ignore[method-assign]
+        people.rows[3] = ("new@example.com", "pro")
+        people.save()
+        for _ in range(2):
+            told.extend(app.dbt_models.after(results(people="success"), what="x", project=SHOP, by="me"))
+        return plan(asked)
+
+    crm.handle = meanwhile  # type: ignore[method-assign]
+    people.rows[4] = ("first@example.com", "pro")
+    people.save()
+    app.sync_triggers.trigger(NAME, by="me")
+    work(app)
+    assert [(one.number, one.reason) for one in told] == [(3, "Run 2 is at work since before: once more after it.")] * 2
+    assert [one.number for one in app.reverse_etl.syncs.runs(NAME)] == [3, 2, 1], "once more, and no oftener"
+    assert crm.people == people.expected()
+    assert app.reverse_etl.syncs.get(NAME).next_at is None
+
+
+def test_a_sync_that_is_at_work_by_hand_runs_once_more_by_a_worker(
+    app: App, shop: Shop, people: People, crm: Crm
+) -> None:
+    assert shop.dataset
+    plan, told = crm.handle, []
+
+    def meanwhile(asked: Any) -> Any:
+        crm.handle = plan  # type: ignore[method-assign]
+        people.rows[3] = ("new@example.com", "pro")
+        people.save()
+        told.extend(app.dbt_models.after(results(people="success"), what="x", project=SHOP, by="me"))
+        return plan(asked)
+
+    crm.handle = meanwhile  # type: ignore[method-assign]
+    people.rows[4] = ("first@example.com", "pro")
+    people.save()
+    assert run(app).number == 2
+    assert [one.number for one in told] == [3]
+    assert app.sync_triggers.state(NAME, 3).status == "waiting"
+    work(app)
+    assert app.sync_triggers.state(NAME, 3).status == "completed"
+    assert crm.people == people.expected()
 
 
 @pytest.mark.parametrize(
