@@ -122,3 +122,14 @@ def assert_whole(spec: ImportSpec, names: Sequence[str]) -> None:
             f"It is not said what becomes of {', '.join(left)}.",
             hint=f"Map each, --map {left[0]}, or leave it out: --skip {left[0]}; --skip-others leaves out all.",
         )
+
+
+def assert_resent(name: str, taken: Taken, spec: ImportSpec, mode: Mode) -> None:
+    """Raise ConfigError if rows that are taken anew would change nothing: an event is known by its id."""
+    if taken.spec is None or spec.kind is not Kind.EVENTS or mode is Mode.MIRROR:
+        return
+    raise ConfigError(
+        "import_events_stay",
+        "Events that are here already stay as they are, however their rows are mapped.",
+        hint=f"Take them back first, {telling.command('import undo', name)}; or --leave: what comes is mapped anew.",
+    )

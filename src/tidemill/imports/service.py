@@ -158,6 +158,8 @@ class ImportService:
         drafts.assert_whole(spec, [column.name for column in found.columns])
         mode = drafts.mode_of(of_sync.get("mode", drafts.mode(sync, taken, spec)))
         drafts.assert_known(spec, mode, found.key)
+        if reset == "resend" and sync.pending != "forget":
+            drafts.assert_resent(sync.name, taken, spec, mode)
         said = {"spec": spec, "columns": tuple(sorted(columns)), "order": drafts.order(spec)}
         changed = taken.model_copy(update=said)
         action = {"action": spec.kind.value, "mode": mode.value, **of_sync}
