@@ -19,6 +19,7 @@ from tests.installation import Installation
 from tests.kill_workers import SILENT, come, exact, make_exports, settled
 from tests.s3_server import KEY, REGION, SECRET, S3Server
 from tests.stream_kills import kill_postgres
+from tests.streams import eventually
 
 from tidemill.bigquery.local.service import LocalBigQuery
 from tidemill.store.postgres import open_postgres
@@ -35,6 +36,7 @@ HARMS = (
     "stop postgres",
 )
 TURNS = int(os.environ.get("TIDEMILL_MACHINE_TURNS", "60"))
+AT_WORK = "At work as"
 WORDS = ("serve", "--role", "worker", "--role", "scheduler")
 
 pytestmark = pytest.mark.skipif(not possible(), reason="this machine lets us make no network namespaces")
@@ -67,6 +69,13 @@ class Machine:
     def start(self) -> None:
         """Begin."""
         self.host.start([sys.executable, "-m", "tidemill", *WORDS], self.environment, self._log)
+
+    def restart(self) -> None:
+        """Stop, as for an upgrade, and begin again; it is at work then."""
+        assert self.host.stop() == 0, self.said
+        before = self.said.count(AT_WORK)
+        self.start()
+        eventually(lambda: self.said.count(AT_WORK) > before, "it is at work")
 
     def background(self) -> psutil.Process | None:
         """The process that does the work, if there is one."""
@@ -152,8 +161,7 @@ def rounds(installation: Installation, folder: Path, machines: list[Machine], tu
         harm(installation, draw.choice(machines), draw.choice(HARMS), draw)
     with installation.app() as app:
         for machine in machines:  # an upgrade: one after the other
-            assert machine.host.stop() == 0, machine.said
-            machine.start()
+            machine.restart()
         settled(app)
         for machine in machines:
             assert machine.host.stop() == 0, machine.said

@@ -241,3 +241,12 @@ def test_a_server_whose_password_is_wrong_does_not_wait(
     assert server.process is not None
     assert server.process.wait(30) == 2
     assert 'database "nobody" does not exist' in server.said
+
+
+def test_a_server_that_is_stopped_while_it_waits_for_its_database_ends_well(
+    serving: tuple[App, Server, list[str]],
+) -> None:
+    _, server, _ = serving
+    server.start(TIDEMILL_DATABASE_URL=f"postgresql://postgres@127.0.0.1:{free_port()}/none?sslmode=disable")
+    eventually(lambda: "It is waited for." in server.said, "it waits")
+    assert server.stop() == 0

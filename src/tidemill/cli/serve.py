@@ -40,11 +40,15 @@ def serve(
     GET /health answers 200 while the server lives; /ready, while it can keep events, else 503; /metrics tells
     Prometheus what was taken and how far streams are, if asked from this machine or with TIDEMILL_METRICS_TOKEN.
     """
+    import signal
+    import sys
+
     from tidemill import tracing
     from tidemill.api import serve as serving
     from tidemill.api import spares
     from tidemill.foundation import STARTING_SECONDS
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until it serves: nothing is begun yet
     tracing.assert_usable()
     spares.prepare(serving.beside(set(role), session.settings()))
     listener = serving.bind(host, port) if HTTP.intersection(role) else None
