@@ -36,13 +36,17 @@ def local_bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBi
     local.start()
     yield local
     local.stop()
-    unknown = {
+    assert not unknown(local), "Google would not know these requests"
+
+
+def unknown(local: LocalBigQuery) -> set[str]:
+    """Requests that Google would not know. What dbt asks is not ours."""
+    return {
         f"{request['method']} {request['path']}: {said}"
         for request in local.requests()
-        if not str(request.get("agent")).startswith("dbt-")  # what dbt says is not ours
+        if not str(request.get("agent")).startswith("dbt-")
         for said in problems(request)
     }
-    assert not unknown, "Google would not know these requests"
 
 
 @dataclasses.dataclass

@@ -113,16 +113,6 @@ def test_a_run_whose_process_is_gone_is_interrupted(installation: Installation, 
         assert check.hint == "Make room.\nThen: tidemill export run daily"
 
 
-def test_a_connection_that_is_used_is_not_asked_about(installation: Installation) -> None:
-    with installation.app() as app:
-        installation.connect(app)
-        app.exports.create(CONNECTION, {"name": "daily"}, by="tester")
-    done = installation.run("connection", "delete", CONNECTION)
-    assert done.returncode == 5
-    assert "is used by 1 export: daily." in done.stderr
-    assert "credential?" not in done.stdout + done.stderr
-
-
 def test_a_port_that_is_taken_is_said_with_another() -> None:
     with contextlib.closing(serve.bind("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
