@@ -67,6 +67,7 @@ class S3Server:
 
         class Handler(WSGIRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def log_request(self, *_: object) -> None:
                 return None
