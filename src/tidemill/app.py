@@ -15,7 +15,9 @@ from tidemill.health import Check
 from tidemill.settings import Settings
 
 if TYPE_CHECKING:
+    from tidemill.access.audit import AuditService
     from tidemill.access.service import TokenService
+    from tidemill.access.users import UserService
     from tidemill.bigquery.client import Client
     from tidemill.bigquery.local.service import LocalBigQuery
     from tidemill.capture.service import KeyService
@@ -325,6 +327,22 @@ class App(Foundation):
         from tidemill.store.tokens import Tokens
 
         return TokenService(Tokens(self.database))
+
+    @part
+    def users(self) -> UserService:
+        """People who use the web app."""
+        from tidemill.access.users import UserService
+        from tidemill.store.users import Users
+
+        return UserService(Users(self.database), self.audit)
+
+    @part
+    def audit(self) -> AuditService:
+        """Who did what."""
+        from tidemill.access.audit import AuditService
+        from tidemill.store.audit import AuditBook
+
+        return AuditService(AuditBook(self.database))
 
     def _client(self, connection: Connection, project: str) -> Client:
         return self.connections.client(connection, project)

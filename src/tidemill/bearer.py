@@ -30,8 +30,9 @@ class Kind:
         return len(text) == len(self.prefix) + _LENGTH and text.startswith(self.prefix)
 
 
-#: Of SDKs that send events; and of programs that use the API.
-KEY, TOKEN = Kind("tm_"), Kind("tma_")
+#: Of SDKs that send events; of programs that use the API; of browsers of who is signed in; and of who makes the first
+#: account.
+KEY, TOKEN, SESSION, SETUP = Kind("tm_"), Kind("tma_"), Kind("tms_"), Kind("tmu_")
 
 
 def digest(text: str) -> bytes:

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import pydantic
 
 from tidemill import invalid
+from tidemill.access.actor import Actor
 from tidemill.access.permissions import Permission
 from tidemill.access.spec import TokenSpec
 from tidemill.bearer import TOKEN, digest
-from tidemill.errors import AccessError
 
 
 class Tokens(Protocol):
@@ -46,6 +46,15 @@ class TokenView:
     created_at: dt.datetime
     created_by: str
     revoked_at: dt.datetime | None
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What it may do, of what there is to do now."""
+        return frozenset(one for one in Permission if one in self.scopes)
+
+    def actor(self, address: str) -> Actor:
+        """As whom its holder does things."""
+        return Actor(self.name, "token", self.permissions, address)
 
 
 class TokenService:
@@ -107,16 +116,6 @@ class TokenService:
         if found.expires_at is not None and found.expires_at <= dt.datetime.now(dt.UTC):
             return None
         return _view(found)
-
-
-def assert_may(token: TokenView, permission: Permission) -> None:
-    """Raise AccessError, if a token may not do that."""
-    if permission not in token.scopes:
-        raise AccessError(
-            "scope_missing",
-            f"The token {token.name} may not do this: it lacks the scope {permission}.",
-            hint=f"Make another one: tidemill token create NAME --scope {permission}",
-        )
 
 
 def _view(token: Any) -> TokenView:

@@ -16,6 +16,7 @@ import traceback
 import typer
 
 from tidemill.cli import (
+    audit,
     connection,
     copies,
     dbt,
@@ -36,6 +37,7 @@ from tidemill.cli import (
     setup,
     sync,
     token,
+    user,
 )
 from tidemill.documents import page
 
@@ -70,6 +72,8 @@ app.add_typer(reverse_etl.app, name="reverse-etl")
 app.add_typer(dbt.app, name="dbt")
 app.add_typer(notify.app, name="notify")
 app.add_typer(token.app, name="token")
+app.add_typer(user.app, name="user")
+app.add_typer(audit.app, name="audit")
 
 
 @app.callback(invoke_without_command=True)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def app(*, threads: int | None = None, patience: float = 0) -> Iterator[App]:
     """The installation in the home directory; made if there is none. `threads`: see Settings.with_threads; `patience`:
     see Foundation."""
-    from tidemill.app import App  # the command line's --help must not pay for it
+    from tidemill.access.actor import shell
+    from tidemill.acting import acting  # the command line's --help must not pay for it
+    from tidemill.app import App
     from tidemill.cli import output
     from tidemill.settings import current
 
@@ -28,7 +30,7 @@ def app(*, threads: int | None = None, patience: float = 0) -> Iterator[App]:
     if not settings.home_path.exists():
         output.note(f"Making a new installation in {settings.home_path} (tidemill init does only that).")
     with App(settings.with_threads(threads) if threads else settings, patience=patience) as opened:
-        yield opened
+        yield acting(opened, shell(user()))
 
 
 def settings() -> Settings:

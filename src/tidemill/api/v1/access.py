@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from tidemill.access.guard import refusal
 from tidemill.access.permissions import Permission
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ def may(permission: Permission) -> Callable[..., TokenView]:
     """A dependency: the token of the request, which may do that."""
 
     def holder(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> TokenView:
-        from tidemill.access.service import assert_may
-
         app: App = request.app.state.opened
         if given is None:
             raise HTTPException(401, headers={"www-authenticate": CHALLENGE})
@@ -32,7 +31,8 @@ def may(permission: Permission) -> Callable[..., TokenView]:
         if token is None:
             raise HTTPException(401, headers={"www-authenticate": f'{CHALLENGE}, error="invalid_token"'})
         request.state.permission = permission
-        assert_may(token, permission)
+        if permission not in token.permissions:
+            raise refusal(token.actor(""), permission)
         return token
 
     return holder

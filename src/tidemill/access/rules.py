@@ -1,0 +1,297 @@
+"""Who may call what: each public method of the parts that the command line, the API and the web app use.
+
+What changes something says how it is called in the audit log, and which argument tells what is changed. A method that
+is not here cannot be called from outside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tidemill.access.permissions import Permission as P  # noqa: N817 - a table of them
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What the audit log says of a call.
+
+    `action`: as ``export.edit``; `target`: the argument that names what is changed, as ``name`` or ``draft.name``;
+    `details`: arguments that are written down; `compares`: how it stood before and stands after is written, too;
+    `rename`: the argument with a new name.
+    """
+
+    action: str
+    target: str = "name"
+    details: tuple[str, ...] = ()
+    compares: bool = False
+    rename: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Of what is changed: export, connection."""
+        return self.action.partition(".")[0]
+
+    def name_of(self, given: Mapping[str, Any]) -> str:
+        """The name of what is changed, by the arguments of the call."""
+        return _at(given, self.target) if self.target else ""
+
+    def renamed(self, given: Mapping[str, Any]) -> str:
+        """The name that it has afterwards; empty: as before."""
+        return _at(given, self.rename) if self.rename else ""
+
+
+def _at(given: Any, path: str) -> str:
+    for name in path.split("."):
+        given = given.get(name) if isinstance(given, Mapping) else getattr(given, name, None)
+    return "" if given is None else str(given)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Of a method. `permission`: None if everybody who is known may call it; `change`: None if it changes nothing."""
+
+    permission: P | None
+    change: Change | None = None
+
+
+def _reads(part: str, permission: P, names: str) -> Iterator[tuple[str, Rule]]:
+    for name in names.split():
+        yield f"{part}.{name}", Rule(permission)
+
+
+def _edits(action: str, target: str = "name", rename: str = "", details: tuple[str, ...] = ()) -> Change:
+    return Change(action, target, details, compares=True, rename=rename)
+
+
+def _of(part: str, permission: P, **changes: Change) -> Iterator[tuple[str, Rule]]:
+    for name, change in changes.items():
+        yield f"{part}.{name}", Rule(permission, change)
+
+
+def _rules() -> Iterator[tuple[str, Rule]]:
+    yield from _reads(
+        "connections",
+        P.CONNECTIONS_READ,
+        "find get test test_draft datasets grants allow_list differs draft changed assert_free",
+    )
+    yield from _of(
+        "connections",
+        P.CONNECTIONS_WRITE,
+        add=_edits("connection.create", "draft.name"),
+        save=_edits("connection.edit", rename="draft.name"),
+        create_dataset=Change("connection.create_dataset", "draft.name", ("location",)),
+        delete=_edits("connection.delete"),
+    )
+    yield from _reads("connection_users", P.CONNECTIONS_READ, "counts uses")
+    yield from _of("connection_users", P.CONNECTIONS_WRITE, delete=_edits("connection.delete", details=("force",)))
+    yield from _of_exports()
+    yield from _of_reverse_etl()
+    yield from _of_imports()
+    yield from _of_dbt()
+    yield from _of_events()
+    yield from _of_access()
+
+
+def _of_exports() -> Iterator[tuple[str, Rule]]:
+    read, write = P.EXPORTS_READ, P.EXPORTS_WRITE
+    yield from _reads("exports", read, "find get using")
+    yield from _of(
+        "exports",
+        write,
+        create=_edits("export.create", "fields.name", details=("connection_name",)),
+        edit=_edits("export.edit", rename="changes.name"),
+        delete=_edits("export.delete"),
+        run=Change("export.run"),
+    )
+    yield from _of(
+        "exports", P.PERSONS_DELETE, erase_person=Change("person.delete", "distinct_id", ("team_id", "events"))
+    )
+    yield from _reads("exports.runs", read, "find get")
+    yield from _of(
+        "exports.runs",
+        write,
+        again=Change("run.again", "run_id"),
+        cancel=Change("run.cancel", "run_id"),
+        retry=Change("run.retry", "run_id", ("arrived",)),
+        interrupt=Change("run.interrupt", ""),
+    )
+    yield from _reads("exports.backfills", read, "find estimate")
+    yield from _of(
+        "exports.backfills",
+        write,
+        begin=Change("backfill.begin", "export", ("estimate", "parallel")),
+        resume=Change("backfill.resume", "export", ("parallel",)),
+        stop=Change("backfill.stop", "export", ("cancel",)),
+    )
+    yield from _reads("exports.tables", read, "check example")
+    yield from _of(
+        "exports.tables",
+        write,
+        repair=Change("export.repair", "export"),
+        settle=_edits("export.settle", "export"),
+        verify=Change("export.verify", "export", ("days",)),
+        verify_daily=Change("export.verify", "export"),
+    )
+    yield from _reads("exports.logs", read, "of_export of_run follow_export follow_run")
+    yield from _reads("exports.set_aside", read, "find export")
+    yield from _of(
+        "exports.set_aside",
+        write,
+        dismiss=Change("rejects.dismiss", details=("run_id", "code")),
+        retry=Change("rejects.retry", details=("run_id", "code")),
+    )
+    yield from _reads("exports.schedules", read, "due queue")
+    yield from _of(
+        "exports.schedules", write, pause=_edits("export.pause"), unpause=_edits("export.unpause", details=("skip",))
+    )
+    yield from _reads("exports.streaming", read, "is_at_work is_moved standings status")
+    yield from _of("exports.streaming", write, run=Change("export.stream"), stop_now=Change("export.stop_stream", ""))
+
+
+def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
+    yield from _reads("reverse_etl.sources", P.CONNECTIONS_READ, "find get of test grants")
+    yield from _of(
+        "reverse_etl.sources",
+        P.CONNECTIONS_WRITE,
+        enable=_edits("source.enable", details=("fields",)),
+        disable=_edits("source.disable"),
+    )
+    yield from _reads("reverse_etl.models", P.MODELS_READ, "find get check columns look of_ga4 preview")
+    yield from _of(
+        "reverse_etl.models",
+        P.MODELS_WRITE,
+        add=_edits("model.create", "fields.name"),
+        edit=_edits("model.edit", rename="fields.name"),
+        delete=_edits("model.delete"),
+    )
+    account = "reverse_etl.destinations"
+    yield from _reads(account, P.DESTINATIONS_READ, "find get test_saved changed make assert_free home")
+    yield from _of(
+        account,
+        P.DESTINATIONS_WRITE,
+        add=_edits("destination.create"),
+        save=_edits("destination.edit", rename="rename"),
+        delete=_edits("destination.delete"),
+        test=Change("destination.test", "kind"),
+    )
+    yield from _reads("reverse_etl.syncs", P.SYNCS_READ, "find get runs show_run suggested assert_of spec_of")
+    yield from _of(
+        "reverse_etl.syncs",
+        P.SYNCS_WRITE,
+        create=_edits("sync.create", "fields.name", details=("model", "destination")),
+        edit=_edits("sync.edit", rename="changes.name", details=("reset",)),
+        delete=_edits("sync.delete"),
+        pause=_edits("sync.pause"),
+        unpause=_edits("sync.unpause"),
+        reset=Change("sync.reset", details=("how",)),
+    )
+    yield from _of(
+        "reverse_etl.syncs",
+        P.SYNCS_TRIGGER,
+        run=Change("sync.run", details=("force", "deletes", "only")),
+        cancel=Change("sync.cancel"),
+    )
+    yield from _reads("reverse_etl.trials", P.SYNCS_READ, "estimate planned job")
+    yield from _of("reverse_etl.trials", P.SYNCS_TRIGGER, send_one=Change("sync.test", details=("key",)))
+    yield from _reads("reverse_etl.rejects", P.SYNCS_READ, "find export number missing assert_chosen")
+    yield from _of(
+        "reverse_etl.rejects",
+        P.SYNCS_TRIGGER,
+        retry=Change("sync_rejects.retry", details=("text", "code")),
+        drop=Change("sync_rejects.drop", details=("text", "code")),
+        adopt=Change("sync_rejects.adopt"),
+    )
+    yield from _reads("reverse_etl.logs", P.SYNCS_READ, "of follow")
+    yield from _reads("sync_triggers", P.SYNCS_READ, "state wait")
+    yield from _of("sync_triggers", P.SYNCS_TRIGGER, trigger=Change("sync.trigger", details=("force", "anew")))
+
+
+def _of_imports() -> Iterator[tuple[str, Rule]]:
+    yield from _reads("imports", P.IMPORTS_READ, "find get look preview suggested assert_may_run")
+    yield from _of(
+        "imports",
+        P.IMPORTS_WRITE,
+        create=_edits("import.create", details=("model", "connection")),
+        edit=_edits("import.edit", rename="changes.name"),
+        map=_edits("import.map", details=("kind",)),
+        delete=_edits("import.delete"),
+        stop=_edits("import.stop"),
+        run=Change("import.run", details=("again",)),
+        dry_run=Change("import.dry_run", details=("number", "write")),
+        repair=Change("import.repair"),
+        undo=Change("import.undo"),
+    )
+
+
+def _of_dbt() -> Iterator[tuple[str, Rule]]:
+    yield from _reads("dbt", P.DBT_READ, "find get models known pick")
+    yield from _reads("dbt", P.DBT_CHECK, "check in_use readable")
+    yield from _of(
+        "dbt",
+        P.DBT_WRITE,
+        add=_edits("dbt.create", "fields.name"),
+        edit=_edits("dbt.edit", rename="fields.name"),
+        delete=_edits("dbt.delete"),
+        refresh=Change("dbt.refresh"),
+    )
+    yield from _reads("dbt_models", P.DBT_READ, "fields")
+    yield from _of("dbt_models", P.SYNCS_TRIGGER, after=Change("dbt.after", "project"))
+
+
+def _of_events() -> Iterator[tuple[str, Rule]]:
+    yield from _reads("events", P.EVENTS_READ, "count show rejects export_rejects")
+    yield from _of(
+        "events",
+        P.EVENTS_WRITE,
+        load=Change("events.load", "file", ("format_name", "team_id")),
+        compact=Change("events.compact", ""),
+        retry_rejects=Change("events.retry", "", ("code",)),
+        dismiss_rejects=Change("events.dismiss", "", ("code", "ids")),
+    )
+    yield from _reads("identity", P.PERSONS_READ, "show ids refusals reached catch_up unknown")
+
+
+def _of_access() -> Iterator[tuple[str, Rule]]:
+    yield from _reads("keys", P.KEYS_READ, "find")
+    yield from _of(
+        "keys",
+        P.KEYS_WRITE,
+        create=Change("key.create", details=("team_id", "events_per_second")),
+        revoke=Change("key.revoke"),
+    )
+    yield from _reads("notify", P.CHANNELS_READ, "find get messages assert_free")
+    yield from _of(
+        "notify",
+        P.CHANNELS_WRITE,
+        add=_edits("channel.create"),
+        edit=_edits("channel.edit", rename="rename"),
+        remove=_edits("channel.delete"),
+        test=Change("channel.test"),
+    )
+    yield from _reads("tokens", P.TOKENS_READ, "find")
+    yield from _of(
+        "tokens",
+        P.TOKENS_WRITE,
+        create=Change("token.create", details=("scopes", "expires_seconds")),
+        revoke=Change("token.revoke"),
+    )
+    yield from _reads("users", P.USERS_READ, "find get")
+    yield from _of(
+        "users",
+        P.USERS_WRITE,
+        create=_edits("user.create", details=("role",)),
+        edit=_edits("user.edit", rename="rename"),
+        delete=_edits("user.delete"),
+        set_password=Change("user.set_password"),
+        unlock=_edits("user.unlock"),
+        setup_token=Change("user.setup", ""),
+    )
+    yield "users.any", Rule(None)
+    yield "users.change_password", Rule(None, Change("user.change_password"))
+    yield from _reads("audit", P.AUDIT_READ, "find export")
+
+
+#: By the path of each method: exports.runs.cancel.
+RULES: Mapping[str, Rule] = dict(_rules())
