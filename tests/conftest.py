@@ -13,6 +13,7 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from tests import memory_disk
 from tests.rare import is_rare
 
 pytest_plugins = [
@@ -27,6 +28,8 @@ pytest_plugins = [
     "tests.sdks.node_senders",
     "tests.sdks.browser",
 ]
+
+memory_disk.prepare()
 
 # The embedded BigQuery has no such quota, and tests cut what is small into many pieces.
 os.environ.setdefault("TIDEMILL_TABLE_CHANGES_BURST", "100000")
@@ -63,10 +66,12 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_server_is_left() -> Iterator[None]:
+def no_server_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """The PostgreSQL of a home is that of one test: hundreds of them would be left at the end."""
     from tidemill.store import embedded
 
+    if "tmp_path" in request.fixturenames:
+        request.getfixturevalue("tmp_path")  # it is removed after the server has ended
     before = embedded.used()
     yield
     for folder in embedded.used() - before:
