@@ -110,6 +110,7 @@ def ours(kind: str, workers: int, seconds: int, argument: str, home: Path) -> di
     """One measurement of `tidemill serve`, with a store of its own; what was acknowledged must be in it."""
     port = free_port()
     command = [sys.executable, "-m", "tidemill", "serve", "--port", str(port), "--workers", str(workers)]
+    command += [word for role in ("capture", "api", "worker", "scheduler") for word in ("--role", role)]
     with running(command, port, TIDEMILL_HOME=str(home)):
         found = load(kind, port, argument, seconds)
     events = said(home, "events", "count")

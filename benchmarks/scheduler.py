@@ -71,6 +71,7 @@ def make(home: Path, url: str, count: int, jitter: str) -> None:
 def served(home: Path, *, busy: bool = True) -> Iterator[subprocess.Popen[bytes]]:
     """A server, for the time of the block."""
     words = [str(TIDEMILL), "serve", "--port", "0"]
+    words += [word for role in ("capture", "api", "worker", "scheduler") for word in ("--role", role)]
     with (home / "serve.log").open("wb") as log:
         process = subprocess.Popen(words, env=os.environ | settings(home, busy=busy), stdout=log, stderr=log)
         try:

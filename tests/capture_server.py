@@ -67,7 +67,7 @@ class CaptureServer:
         home = self.app.settings.home_path
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tidemill", "serve", "--port", str(self.port), *self.words],
+                [sys.executable, "-m", "tidemill", "serve", "--port", str(self.port), *self._roles(), *self.words],
                 env={**os.environ, "TIDEMILL_HOME": str(home)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -76,6 +76,11 @@ class CaptureServer:
             )
         until(lambda: self.ended() or self.is_ready(), f"the server is ready; see {self.log}")
         assert not self.ended(), self.log.read_text()
+
+    def _roles(self) -> list[str]:
+        """All but the web app, which would want a port that is free, unless it is said which."""
+        all_others = ("capture", "api", "worker", "scheduler")
+        return [] if "--role" in self.words else [word for one in all_others for word in ("--role", one)]
 
     def ended(self) -> bool:
         """Whether its first process is gone."""

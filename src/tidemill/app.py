@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.seeing import Seeing
     from tidemill.exports.service import ExportService
+    from tidemill.health import Health
     from tidemill.imports.service import ImportService
     from tidemill.imports.taking import Taking
     from tidemill.notify.service import NotifyService
+    from tidemill.overview import OverviewService
     from tidemill.reverse_etl.figures import SyncMetrics
     from tidemill.reverse_etl.lookout import SyncLookout
     from tidemill.reverse_etl.service import ReverseEtl
@@ -351,6 +353,21 @@ class App(Foundation):
     def local(self) -> LocalBigQuery:
         """The embedded BigQuery."""
         return local_bigquery(self.settings)
+
+    @part
+    def overview(self) -> OverviewService:
+        """How all stands, for the first page of the web app."""
+        from tidemill.overview import OverviewService
+        from tidemill.store.overview import Overview
+
+        return OverviewService(Overview(self.database))
+
+    @part
+    def health(self) -> Health:
+        """How the installation is."""
+        from tidemill.health import Health
+
+        return Health(self)
 
     def doctor(self) -> list[Check]:
         """Look at every part and say how it is."""

@@ -32,6 +32,17 @@ class Check:
     hint: str = ""
 
 
+class Health:
+    """How an installation is, for who may see it."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def examine(self) -> list[Check]:
+        """Look at every part."""
+        return examine(self._app)
+
+
 def examine(app: App) -> list[Check]:
     """Look at every part. A part that fails does not hide the others."""
     checks: list[tuple[str, Callable[[App], Check | list[Check]]]] = [

@@ -12,6 +12,7 @@ import functools
 import io
 import ipaddress
 import os
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
@@ -160,6 +161,29 @@ class Settings(pydantic_settings.BaseSettings):
         description="Who asks for /metrics with this bearer token gets them. Unset: who asks from this machine.",
     )
 
+    web_address: str | None = Field(
+        default=None,
+        description="Address at which people open the web app, https://tidemill.example.com. Set: requests for other "
+        "hosts are refused, and messages and sign-in elsewhere lead there.",
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="Provider of OpenID Connect by which people sign in, as it calls itself: https://…"
+    )
+    oidc_client_id: str = Field(default="", description="What Tidemill is called at that provider.")
+    oidc_client_secret: str | None = Field(
+        default=None, repr=False, description="Its secret there. Unset: the provider takes PKCE alone."
+    )
+    oidc_name: str = Field(default="single sign-on", description="What the button of the sign-in page calls it.")
+    oidc_scopes: str = Field(default="openid email profile", description="What the provider is asked for.")
+    oidc_allowed_domains: str = Field(
+        default="", description="Comma-separated domains of mail addresses that may sign in; without it, each."
+    )
+    oidc_role_claim: str = Field(
+        default="",
+        description="Claim that holds a role (admin, editor or viewer), or a list with one. Unset: who comes first is "
+        "a viewer, until an administrator says otherwise.",
+    )
+
     logs_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="What runs tell of themselves, of so much weight or more, is kept."
     )
@@ -187,6 +211,17 @@ class Settings(pydantic_settings.BaseSettings):
             except ValueError as error:
                 raise ValueError(f"{part} is no address or network ({error})") from None
         return value
+
+    @pydantic.field_validator("web_address")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        """A scheme and a host, and no more: pages are at its top."""
+        if not value:
+            return None
+        parts = urllib.parse.urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
+            raise ValueError(f"{value} is no address such as https://tidemill.example.com")
+        return value.rstrip("/")
 
     @property
     def egress_networks(self) -> tuple[str, ...]:

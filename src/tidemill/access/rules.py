@@ -291,6 +291,8 @@ def _of_access() -> Iterator[tuple[str, Rule]]:
     yield "users.any", Rule(None)
     yield "users.change_password", Rule(None, Change("user.change_password"))
     yield from _reads("audit", P.AUDIT_READ, "find export")
+    yield from _reads("health", P.HEALTH_READ, "examine")
+    yield from _reads("overview", P.EXPORTS_READ, "look")
 
 
 #: By the path of each method: exports.runs.cancel.

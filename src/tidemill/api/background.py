@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.api import child, folders, upkeep
 from tidemill.api.child import Child
-from tidemill.api.roles import HTTP, Role
+from tidemill.api.roles import BACKGROUND, Role
 from tidemill.api.stream import Streams
 from tidemill.errors import TidemillError, UnavailableError
 from tidemill.settings import Settings, current
@@ -150,7 +150,7 @@ def _patience(app: App) -> Iterator[None]:
 
 def processes(roles: Collection[Role], settings: Settings) -> int:
     """How many processes a server of these roles has for what is done in the background."""
-    return (settings.worker_processes if Role.WORKER in roles else 1) if not HTTP.issuperset(roles) else 0
+    return (settings.worker_processes if Role.WORKER in roles else 1) if BACKGROUND.intersection(roles) else 0
 
 
 @contextlib.contextmanager

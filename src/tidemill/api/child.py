@@ -30,10 +30,17 @@ _STOP_SECONDS = 60.0
 
 class Child:
     """Keeps ``python -m MODULE ARGUMENTS`` running. `title`: what people call it; `patience`: so many seconds more it
-    has to end."""
+    has to end; `inherits`: numbers of files, or sockets, that it shares with this process."""
 
-    def __init__(self, title: str, module: str, arguments: Sequence[str] = (), patience: float = 0) -> None:
-        self._title, self._command = title, [sys.executable, "-m", module, *arguments]
+    def __init__(
+        self,
+        title: str,
+        module: str,
+        arguments: Sequence[str] = (),
+        patience: float = 0,
+        inherits: Sequence[int] = (),
+    ) -> None:
+        self._title, self._command, self._inherits = title, [sys.executable, "-m", module, *arguments], tuple(inherits)
         self._stop_seconds = _STOP_SECONDS + patience
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | Spare | None = None
@@ -87,9 +94,10 @@ class Child:
         return bool(process.stdout and process.stdout.readline())
 
     def _begun(self) -> subprocess.Popen[bytes] | Spare:
-        spare = spares.take()
+        spare = None if self._inherits else spares.take()  # which was forked before there was anything to share
         if spare is None:
-            return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
+            pipe = subprocess.PIPE
+            return subprocess.Popen(self._command, stdin=pipe, stdout=pipe, pass_fds=self._inherits)  # noqa: S603 - ours
         spare.begin(self._command)
         return spare
 

@@ -12,7 +12,10 @@ class Role(enum.StrEnum):
     API = "api"  # the HTTP API; tells how things stand
     WORKER = "worker"  # moves runs and streams
     SCHEDULER = "scheduler"  # says which runs are due
+    WEB = "web"  # the web app
 
 
-#: Those that answer by HTTP.
+#: Those that answer by HTTP, in the server's first process.
 HTTP = frozenset({Role.CAPTURE, Role.API})
+#: Those that have a process of their own, which does what nobody asked for.
+BACKGROUND = frozenset({Role.WORKER, Role.SCHEDULER})

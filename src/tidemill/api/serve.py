@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import gc
+import json
 import multiprocessing
 import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Collection, Iterator
@@ -17,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.api import background, child, folders, spares, write
-from tidemill.api.roles import HTTP, Role
-from tidemill.errors import ConflictError
+from tidemill.api.child import Child
+from tidemill.api.roles import BACKGROUND, Role
+from tidemill.errors import ConfigError, ConflictError
 from tidemill.settings import Settings, current
 
 if TYPE_CHECKING:
@@ -86,8 +90,27 @@ def _allow_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket for the server; of port 0 a free one.
+@dataclasses.dataclass(frozen=True)
+class Tls:
+    """Files by which the server speaks TLS itself: its certificate (with those above it), and its private key."""
+
+    certificate: Path
+    key: Path
+
+    def assert_usable(self) -> None:
+        """Raise ConfigError, if they are none, or do not belong together."""
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key, password="")
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                "tls_unusable",
+                f"{self.certificate} and {self.key} cannot be used for TLS: {error.strerror or error}.",
+                hint="Give a certificate and its private key, without a passphrase, as PEM files.",
+            ) from None
+
+
+def bind(host: str, port: int, option: str = "--port") -> socket.socket:
+    """A socket for the server; of port 0 a free one. `option`: by which another port is chosen.
 
     Raises
     ------
@@ -102,18 +125,18 @@ def bind(host: str, port: int) -> socket.socket:
         found.listen(_BACKLOG)  # who comes before the server has begun waits for it
     except (OSError, OverflowError) as error:
         found.close()
-        raise _unusable(host, port, error) from None
+        raise _unusable(host, port, option, error) from None
     return found
 
 
-def _unusable(host: str, port: int, error: Exception) -> ConflictError:
+def _unusable(host: str, port: int, option: str, error: Exception) -> ConflictError:
     """Why the server cannot listen there."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        another = f"Choose another port: --port {port + 1}, or " if port < 65_535 else "Choose a free port: "
+        another = f"Choose another port: {option} {port + 1}, or " if port < 65_535 else "Choose a free port: "
         return ConflictError(
             "address_taken",
             f"The server cannot listen at {host}, port {port}: the port is taken.",
-            hint=f"Does another tidemill serve run here? {another}--port 0 for a free one.",
+            hint=f"Does another tidemill serve run here? {another}{option} 0 for a free one.",
         )
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return ConflictError(
@@ -129,17 +152,26 @@ def beside(roles: Collection[Role], settings: Settings) -> int:
 
 
 def run(
-    settings: Settings, listener: socket.socket | None, processes: int, proxies: str, roles: Collection[Role]
+    settings: Settings,
+    listener: socket.socket | None,
+    processes: int,
+    proxies: str,
+    roles: Collection[Role],
+    *,
+    web: socket.socket | None = None,
+    tls: Tls | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; what was begun is finished then.
 
     `listener`: of a server that answers by HTTP; `proxies`: addresses of those who are believed about whom they ask
-    for.
+    for; `web`: where the web app listens, if it is to.
     """
     with contextlib.ExitStack() as stack:
         stack.callback(spares.dismiss)
-        if others := {role for role in roles if role not in HTTP}:
+        if others := BACKGROUND.intersection(roles):
             stack.enter_context(background.working(others, settings))
+        if web is not None:
+            stack.enter_context(_web_app(web, proxies, tls))
         if listener is None:
             _until_told()
             return
@@ -151,7 +183,24 @@ def run(
             os.environ[_API] = "1"
         else:
             os.environ.pop(_API, None)
-        _answer(settings, listener, processes, proxies)
+        _answer(settings, listener, processes, proxies, tls)
+
+
+@contextlib.contextmanager
+def _web_app(listener: socket.socket, proxies: str, tls: Tls | None) -> Iterator[None]:
+    """The web app, for the time of the block. Who comes while its process is begun anew waits at the socket."""
+    told = {
+        "listener": listener.fileno(),
+        "proxies": proxies,
+        "certificate": str(tls.certificate) if tls else None,
+        "key": str(tls.key) if tls else None,
+    }
+    process = Child("web app", "tidemill.web.process", [json.dumps(told)], inherits=[listener.fileno()])
+    process.start()
+    try:
+        yield
+    finally:
+        process.stop()
 
 
 def _until_told() -> None:
@@ -162,7 +211,7 @@ def _until_told() -> None:
     told.wait()
 
 
-def _answer(settings: Settings, listener: socket.socket, processes: int, proxies: str) -> None:
+def _answer(settings: Settings, listener: socket.socket, processes: int, proxies: str, tls: Tls | None) -> None:
     """Answer by HTTP, until SIGTERM or SIGINT."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
@@ -195,6 +244,8 @@ def _answer(settings: Settings, listener: socket.socket, processes: int, proxies
         timeout_graceful_shutdown=_STOP_SECONDS,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies or None,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
         log_level="warning",
     )
     if processes > 1:

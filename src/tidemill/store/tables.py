@@ -126,6 +126,7 @@ sa.Index(
     runs.c.finished_at,
     postgresql_where=(runs.c.status == "completed") & runs.c.backfill_id.is_(None),
 )
+sa.Index("runs_at_work", runs.c.created_at, postgresql_where=runs.c.status == "running")
 sa.Index("runs_interval_once", runs.c.export_id, runs.c.interval_end, unique=True, postgresql_where=runs.c.scheduled)
 
 chunks = sa.Table(

@@ -28,8 +28,10 @@ from tidemill.exports.service import ExportService
 from tidemill.exports.set_aside import SetAside
 from tidemill.exports.stream.streaming import Streaming
 from tidemill.exports.tables import TableService
+from tidemill.health import Health
 from tidemill.imports.service import ImportService
 from tidemill.notify.service import NotifyService
+from tidemill.overview import OverviewService
 from tidemill.reverse_etl.accounts import AccountService
 from tidemill.reverse_etl.logs import SyncLogs
 from tidemill.reverse_etl.models import SourceModelService
@@ -54,10 +56,12 @@ PARTS: dict[str, type[Any]] = {
     "exports.set_aside": SetAside,
     "exports.streaming": Streaming,
     "exports.tables": TableService,
+    "health": Health,
     "identity": IdentityService,
     "imports": ImportService,
     "keys": KeyService,
     "notify": NotifyService,
+    "overview": OverviewService,
     "reverse_etl.destinations": AccountService,
     "reverse_etl.logs": SyncLogs,
     "reverse_etl.models": SourceModelService,

@@ -1,0 +1,148 @@
+"""Puts the web app together: the doors, our static files, NiceGUI with our pages, and the guard before all of it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import nicegui
+from fastapi import FastAPI
+from nicegui import Client, core, ui
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from tidemill.errors import TidemillError
+from tidemill.web import guard, plain, visit
+from tidemill.web.doors import Doors
+from tidemill.web.guard import Guard
+from tidemill.web.oidc import Oidc
+from tidemill.web.places import PLACES
+from tidemill.web.sessions import Sessions
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+
+_log = logging.getLogger(__name__)
+STATIC = Path(__file__).parent / "static"
+#: How long a page that has lost its connection is kept for it.
+_RECONNECTS_SECONDS = 10.0
+_HEAD = """
+<meta name="theme-color" content="#0e6b74">
+<link rel="stylesheet" href="/static/theme.css">
+<link rel="stylesheet" href="/static/parts.css">
+<link rel="stylesheet" href="/static/frame.css">
+<script src="/static/theme.js"></script>
+<script src="/static/app.js" defer></script>
+"""
+#: How NiceGUI begins Quasar: dark or light as `theme.js` has settled it.
+_QUASAR = """
+    app.use(Quasar, {config: vue_config});
+    applyColors(vue_config.brand);
+    Quasar.lang.set(Quasar.lang[language.replace('-', '')]);
+    darkSetter = () => tidemillTheme.settle();
+    tidemillTheme.settle();
+"""
+
+
+def application(app: App) -> ASGIApp:
+    """All that the process answers."""
+    sessions = Sessions(app.users.session)
+    visit.begin(app, sessions)
+    oidc = Oidc(app)
+    doors = Doors(app, sessions, oidc.invitation())
+    oidc.entered = doors.entered
+    outer = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        routes=[*doors.routes(), *oidc.routes(), Route("/health", _health)],
+        exception_handlers={TidemillError: _told},
+    )
+    outer.mount("/static", StaticFiles(directory=STATIC))
+    _begin_nicegui(outer)
+    addresses = [app.settings.web_address] if app.settings.web_address else []
+    return Guard(outer, sessions, addresses)
+
+
+async def _health(_: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    """An error of a plain page, as a page."""
+    if not isinstance(error, TidemillError):
+        raise error
+    return plain.document("This did not work", plain.problem(error), 403 if error.exit_code == 3 else 422)
+
+
+def _begin_nicegui(outer: FastAPI) -> None:
+    _allow_own_scripts_alone()
+    core.app.config.socket_io_js_transports = ["websocket"]
+    core.app.config.vue_config_script = _QUASAR
+    core.sio.eio.cors_allowed_origins = []  # the guard has looked at the origin
+    for place in PLACES:
+        importlib.import_module(f"tidemill.web.pages.{place.module}")
+    ui.add_head_html(_HEAD, shared=True)
+    ui.run_with(
+        outer,
+        title="Tidemill",
+        favicon=STATIC / "icon.svg",
+        dark=None,
+        language="en-US",
+        binding_refresh_interval=None,
+        reconnect_timeout=_RECONNECTS_SECONDS,
+        tailwind=False,
+        show_welcome_message=False,
+    )
+    _keep_to_own_pages()
+    nicegui.app._exception_handlers[:] = [_log_bug]
+
+
+def _allow_own_scripts_alone() -> None:
+    """Give each script of NiceGUI's page the nonce of its request. The template alone is changed: what pages put into
+    it gets none."""
+    environment = nicegui.client.templates.env
+    name = "index.html"
+    source = (Path(nicegui.__file__).parent / "templates" / name).read_text("utf-8")
+    changed = source.replace("<script", f"<script nonce=\"{{{{ request.scope['{guard.NONCE}'] }}}}\"")
+    environment.loader = jinja2.DictLoader({name: changed})
+
+
+def _keep_to_own_pages() -> None:
+    """A websocket may speak for pages of its own session alone, whatever id it names."""
+    handlers = core.sio.handlers["/"]
+
+    def own(session_id: str, message: dict[str, Any]) -> bool:
+        client = Client.instances.get(str(message.get("client_id")))
+        environ = core.sio.get_environ(session_id) or {}
+        text = environ.get("asgi.scope", {}).get(guard.TEXT)
+        return client is not None and bool(text) and client.request.scope.get(guard.TEXT) == text
+
+    shaken, told = handlers["handshake"], {name: handlers[name] for name in ("event", "javascript_response", "ack")}
+
+    async def handshake(session_id: str, data: dict[str, Any]) -> bool:
+        return own(session_id, data) and bool(await shaken(session_id, data))
+
+    # It is called by its name when a socket connects with what is needed for it.
+    nicegui.nicegui._on_handshake = handshake
+    handlers["handshake"] = handshake
+    for name, handler in told.items():
+
+        def kept(session_id: str, message: dict[str, Any], handler: Any = handler) -> None:
+            if own(session_id, message):
+                handler(session_id, message)
+
+        handlers[name] = kept
+    handlers["log"] = lambda _session_id, _message: None  # nobody writes into our log
+
+
+def _log_bug(error: Exception) -> None:
+    """What a user can meet is told to the user."""
+    if not isinstance(error, TidemillError):
+        _log.error("a page failed", exc_info=error)

@@ -1,0 +1,340 @@
+"""Tables that sort, filter and page on the server. How a table stands is in the page's URL, so it can be shared."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import urllib.parse
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from markupsafe import Markup
+from nicegui import ui
+
+from tidemill.web import live as following
+from tidemill.web import visit
+from tidemill.web.icons import icon
+from tidemill.web.marks import empty as nothing
+from tidemill.web.marks import join
+from tidemill.web.region import Act, Region
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+
+Row = TypeVar("Row")
+
+#: Rows on a page of a table.
+LIMIT = 50
+_MOST_TEXT = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Column(Generic[Row]):
+    """A column. `cell`: what stands in it, a mark or a text; `sort`: it can be sorted by; `end`: numbers stand at the
+    end; `wide`: on a narrow screen it is left out."""
+
+    key: str
+    title: str
+    cell: Callable[[Row], str | Markup]
+    sort: bool = False
+    end: bool = False
+    wide: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Filter:
+    """A choice above a table. `choices`: values and what they are called; none: a text is searched for."""
+
+    key: str
+    title: str
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What of a table is wanted. `cursor`: where the page begins, as `Page.next` had it; empty: at the beginning."""
+
+    sort: str = ""
+    descending: bool = False
+    filters: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    cursor: str = ""
+    limit: int = LIMIT
+
+    def __getitem__(self, key: str) -> str:
+        """A filter's value; empty if there is none."""
+        return self.filters.get(key, "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Page(Generic[Row]):
+    """Rows of a table. `next`: the cursor of the next page; `total`: how many there are, where that is known."""
+
+    rows: Sequence[Row]
+    next: str = ""
+    total: int | None = None
+
+
+def paged(
+    rows: Sequence[Row],
+    asked: Asked,
+    *,
+    keys: Mapping[str, Callable[[Row], Any]] | None = None,
+    texts: Callable[[Row], str] | None = None,
+    passes: Callable[[Row, Asked], bool] | None = None,
+) -> Page[Row]:
+    """A page of what a service gives whole. `keys`: by what columns sort, if not by the attribute of their name;
+    `texts`: in what the filter `search` searches; `passes`: what the other filters let through."""
+    wanted = asked["search"].casefold()
+    found = [
+        row
+        for row in rows
+        if (not wanted or texts is None or wanted in texts(row).casefold()) and (passes is None or passes(row, asked))
+    ]
+    if asked.sort:
+        key = (keys or {}).get(asked.sort) or operator.attrgetter(asked.sort)
+        found.sort(key=lambda row: _order(key(row)), reverse=asked.descending)
+    start = int(asked.cursor) if asked.cursor.isdigit() else 0
+    end = start + asked.limit
+    return Page(found[start:end], str(end) if end < len(found) else "", len(found))
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    """Nothing comes first; texts are compared without regard to case."""
+    return value is not None, value.casefold() if isinstance(value, str) else value if value is not None else 0
+
+
+class Table(Generic[Row]):
+    """A table on a page; see `table`."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column[Row]],
+        fetch: Callable[[App, Asked], Page[Row]],
+        *,
+        caption: str,
+        filters: Sequence[Filter] = (),
+        empty: Markup | None = None,
+        row_key: Callable[[Row], object] | None = None,
+        on_act: Act | None = None,
+        sort: str = "",
+        limit: int = LIMIT,
+        name: str = "",
+    ) -> None:
+        self._columns, self._fetch, self._caption, self._filters = columns, fetch, caption, filters
+        self._empty = nothing("Nothing here yet", "") if empty is None else empty
+        self._row_key, self._on_act, self._limit, self._name = row_key, on_act, limit, name
+        self._before: list[str] = []
+        self._sort = sort
+        self.asked = self._from_url(dict(ui.context.client.request.query_params))
+        self.page: Page[Row] = Page(())
+        self._region = Region(on_act=self._acted).classes("table")
+
+    def _from_url(self, found: Mapping[str, str]) -> Asked:
+        """How the page's URL has it; what is not known there counts for nothing."""
+        sort = found.get(f"{self._name}sort", self._sort)
+        key = sort.removeprefix("-")
+        if key not in {column.key for column in self._columns if column.sort}:
+            key, sort = "", ""
+        given = {one.key: found.get(self._name + one.key, "")[:_MOST_TEXT] for one in self._filters}
+        filters = {
+            one.key: given[one.key]
+            for one in self._filters
+            if given[one.key] and (not one.choices or given[one.key] in dict(one.choices))
+        }
+        cursor = found.get(f"{self._name}from", "")[:1_000]
+        return Asked(key, sort.startswith("-"), filters, cursor, self._limit)
+
+    async def refresh(self) -> None:
+        """Ask anew, and show it."""
+        asked = self.asked
+        self.show(await visit.call(lambda app: self._fetch(app, asked)))
+
+    async def follow(self, key: Hashable, every: float = 2.0) -> None:
+        """Show what changes by itself. Who looks at the same part of the same table shares the look."""
+        self._following = (key, every)
+        asked = self.asked
+        whole = (key, asked.sort, asked.descending, tuple(sorted(asked.filters.items())), asked.cursor)
+
+        def show(page: Page[Row]) -> None:
+            if self.asked == asked:
+                self.show(page)
+
+        await following.live(whole, lambda app: self._fetch(app, asked), show, every=every)
+
+    def show(self, page: Page[Row]) -> None:
+        """Show these rows."""
+        self.page = page
+        self._region.show(self._rendered())
+
+    async def _acted(self, act: str, value: str) -> None:
+        asked = self.asked
+        if act.startswith("field:") and (key := act.removeprefix("field:")) in {one.key for one in self._filters}:
+            filters = {**asked.filters, key: value[:_MOST_TEXT]}
+            self.asked = self._from_url(self._params(dataclasses.replace(asked, filters=filters, cursor="")))
+            self._before.clear()
+        elif act == "sort":
+            self.asked = self._from_url(
+                {**self._params(dataclasses.replace(asked, cursor="")), self._name + "sort": value}
+            )
+            self._before.clear()
+        elif act == "next" and self.page.next:
+            self._before.append(asked.cursor)
+            self.asked = dataclasses.replace(asked, cursor=self.page.next)
+        elif act == "back":
+            self.asked = dataclasses.replace(asked, cursor=self._before.pop() if self._before else "")
+        elif act == "clear":
+            self.asked = dataclasses.replace(asked, filters={}, cursor="")
+        else:
+            if self._on_act is not None:
+                done = self._on_act(act, value)
+                if done is not None:
+                    await done
+            return
+        url = json_text(self._url(self.asked))
+        ui.run_javascript(f"history.replaceState(history.state, '', {url})")
+        if hasattr(self, "_following"):
+            await self.follow(*self._following)
+        else:
+            await self.refresh()
+
+    def _params(self, asked: Asked) -> dict[str, str]:
+        """What the URL has of a table."""
+        found = {self._name + key: value for key, value in asked.filters.items() if value}
+        if asked.sort:
+            found[f"{self._name}sort"] = ("-" if asked.descending else "") + asked.sort
+        if asked.cursor:
+            found[f"{self._name}from"] = asked.cursor
+        return found
+
+    def _url(self, asked: Asked) -> str:
+        params = self._params(asked)
+        return "?" + urllib.parse.urlencode(params) if params else visit.current().path
+
+    def _rendered(self) -> Markup:
+        bar = self._bar()
+        if not self.page.rows and not self.asked.filters and not self.asked.cursor:
+            return self._empty
+        if not self.page.rows:
+            clear = Markup('<button type="button" class="button button-plain" data-act="clear">Show all</button>')
+            return bar + nothing("Nothing matches", "No row is as the filters want it.", clear, "search")
+        head = join(map(self._head, self._columns))
+        body = join(map(self._row, self.page.rows))
+        return bar + Markup(
+            '<div class="table-scroll" tabindex="0" role="region" aria-label="{}"><table><caption class="unseen">{}'
+            "</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}"
+        ).format(self._caption, self._caption, head, body, self._foot())
+
+    def _bar(self) -> Markup:
+        return (
+            Markup('<div class="table-bar">{}</div>').format(join(map(self._field, self._filters)))
+            if (self._filters)
+            else Markup()
+        )
+
+    def _field(self, one: Filter) -> Markup:
+        value, name = self.asked[one.key], f"{self._name}filter-{one.key}"
+        if not one.choices:
+            return Markup(
+                '<label class="search">{}<span class="unseen">{}</span><input id="{}" type="search" data-field="{}" '
+                'placeholder="{}" value="{}" autocomplete="off" spellcheck="false"></label>'
+            ).format(icon("search", 16), one.title, name, one.key, one.title, value)
+        options = join(
+            Markup('<option value="{}"{}>{}</option>').format(each, Markup(" selected") if each == value else "", title)
+            for each, title in (("", f"{one.title}: all"), *one.choices)
+        )
+        return Markup(
+            '<label><span class="unseen">{}</span><select id="{}" data-field="{}">{}</select></label>'
+        ).format(one.title, name, one.key, options)
+
+    def _head(self, column: Column[Row]) -> Markup:
+        classes = _classes(column)
+        if not column.sort:
+            return Markup('<th scope="col"{}>{}</th>').format(classes, column.title)
+        is_by, down = self.asked.sort == column.key, self.asked.descending
+        wanted = column.key if not is_by or down else f"-{column.key}"
+        order = Markup(' aria-sort="{}"').format("descending" if down else "ascending") if is_by else Markup()
+        sign = icon("down" if down else "up", 14) if is_by else Markup()
+        return Markup(
+            '<th scope="col"{}{}><button type="button" data-act="sort" data-value="{}">{}{}</button></th>'
+        ).format(classes, order, wanted, column.title, sign)
+
+    def _row(self, row: Row) -> Markup:
+        cells = join(
+            Markup('<td{} data-title="{}">{}</td>').format(_classes(column), column.title, column.cell(row))
+            for column in self._columns
+        )
+        key = Markup(' data-key="{}"').format(self._row_key(row)) if self._row_key else Markup()
+        return Markup("<tr{}>{}</tr>").format(key, cells)
+
+    def _foot(self) -> Markup:
+        total = self.page.total
+        start = int(self.asked.cursor) if self.asked.cursor.isdigit() and total is not None else 0
+        shown = len(self.page.rows)
+        said = f"{shown:,} shown" if total is None else f"{start + 1:,}–{start + shown:,} of {total:,}"
+        if not self.page.next and not self.asked.cursor:
+            return Markup('<div class="table-foot"><span class="muted">{}</span></div>').format(
+                said if total is None or total > 1 else "1 row"
+            )
+        buttons = Markup(
+            '<span class="pager"><button type="button" class="button button-plain" data-act="back"{}>{}Back</button>'
+            '<button type="button" class="button button-plain" data-act="next"{}>Next{}</button></span>'
+        ).format(
+            Markup("") if self.asked.cursor else Markup(" disabled"),
+            icon("left", 16),
+            Markup("") if self.page.next else Markup(" disabled"),
+            icon("right", 16),
+        )
+        return Markup('<div class="table-foot"><span class="muted">{}</span>{}</div>').format(said, buttons)
+
+
+def json_text(text: str) -> str:
+    """A text, as a script has it."""
+    import json
+
+    return json.dumps(text)
+
+
+def _classes(column: Column[Any]) -> Markup:
+    names = [name for name, on in (("end", column.end), ("wide", column.wide)) if on]
+    return Markup(' class="{}"').format(" ".join(names)) if names else Markup()
+
+
+async def table(
+    columns: Sequence[Column[Row]],
+    fetch: Callable[[App, Asked], Page[Row]],
+    *,
+    caption: str,
+    filters: Sequence[Filter] = (),
+    empty: Markup | None = None,
+    row_key: Callable[[Row], object] | None = None,
+    on_act: Act | None = None,
+    sort: str = "",
+    limit: int = LIMIT,
+    name: str = "",
+    every: float | None = None,
+) -> Table[Row]:
+    """Show a table here.
+
+    `fetch` is asked for each page, in a thread, with what is wanted of it: a service that pages, or `paged`.
+    `caption`: what it is, for who does not see it; `empty`: shown if there is no row at all (`marks.empty`); `row_key`:
+    what a row is known by when it changes; `on_act`: told of ``data-act`` buttons in cells; `sort`: a column's key,
+    with ``-`` before it for downwards; `name`: of one of several tables on a page; `every`: it is asked again after so
+    many seconds.
+    """
+    made = Table(
+        columns, fetch, caption=caption, filters=filters, empty=empty, row_key=row_key, on_act=on_act, sort=sort,
+        limit=limit, name=name,
+    )  # fmt: skip
+    if every is None:
+        await made.refresh()
+    else:
+        await made.follow((visit.current().path, name, caption), every)
+    return made
+
+
+def row_button(text: str, act: str, value: object, *, kind: str = "quiet", sign: str = "", label: str = "") -> Markup:
+    """A button in a cell: `on_act` of the table is told `act` and `value`."""
+    return Markup(
+        '<button type="button" class="button button-{} small" data-act="{}" data-value="{}" aria-label="{}">{}'
+        "{}</button>"
+    ).format(kind, act, value, label or text, icon(sign, 14) if sign else "", text)
