@@ -34,24 +34,25 @@ def missing() -> str | None:
     return None
 
 
-def installed() -> Path:
-    """The folder with `node_modules`; of each version of the lock file one, beside the Python that runs the tests."""
-    lock = hashlib.sha256((SCRIPTS / "package-lock.json").read_bytes()).hexdigest()[:16]
+def installed(place: Path = SCRIPTS) -> Path:
+    """The folder with `node_modules` for the packages that are named in a place; of each version of the lock file one,
+    beside the Python that runs the tests."""
+    lock = hashlib.sha256((place / "package-lock.json").read_bytes()).hexdigest()[:16]
     folder = Path(sys.prefix, "tests-node", lock)
     folder.parent.mkdir(exist_ok=True)
     with (folder.parent / "lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not folder.exists():
-            _install(folder)
+            _install(folder, place)
     return folder / "node_modules"
 
 
-def _install(folder: Path) -> None:
+def _install(folder: Path, names: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
         made = Path(place, "made")
         made.mkdir()
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(SCRIPTS / name, made)
+            shutil.copy(names / name, made)
         words = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(words, cwd=made, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ import nicegui
 from fastapi import FastAPI
 from nicegui import Client, core, ui
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tidemill.app import App
 
 _log = logging.getLogger(__name__)
-STATIC = Path(__file__).parent / "static"
+STATIC, _OF_NICEGUI = Path(__file__).parent / "static", Path(nicegui.__file__).parent
 #: How long a page that has lost its connection is kept for it.
 _RECONNECTS_SECONDS = 10.0
 _HEAD = """
@@ -61,13 +61,19 @@ def application(app: App) -> ASGIApp:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        routes=[*doors.routes(), *oidc.routes(), Route("/health", _health)],
+        routes=[*doors.routes(), *oidc.routes(), Route("/health", _health), Route("/static/fonts.css", _fonts)],
         exception_handlers={TidemillError: _told},
     )
+    outer.mount("/static/fonts", StaticFiles(directory=_OF_NICEGUI / "static" / "fonts"))
     outer.mount("/static", StaticFiles(directory=STATIC))
     _begin_nicegui(outer)
     addresses = [app.settings.web_address] if app.settings.web_address else []
     return Guard(outer, sessions, addresses)
+
+
+async def _fonts(_: Request) -> Response:
+    """The typeface of NiceGUI's wheel, for who is not signed in yet."""
+    return FileResponse(_OF_NICEGUI / "static" / "fonts.css", media_type="text/css")
 
 
 async def _health(_: Request) -> Response:
@@ -109,7 +115,7 @@ def _allow_own_scripts_alone() -> None:
     it gets none."""
     environment = nicegui.client.templates.env
     name = "index.html"
-    source = (Path(nicegui.__file__).parent / "templates" / name).read_text("utf-8")
+    source = (_OF_NICEGUI / "templates" / name).read_text("utf-8")
     changed = source.replace("<script", f"<script nonce=\"{{{{ request.scope['{guard.NONCE}'] }}}}\"")
     environment.loader = jinja2.DictLoader({name: changed})
 

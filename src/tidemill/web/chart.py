@@ -45,7 +45,7 @@ class Chart:
 
     def show(self, times: Sequence[dt.datetime], series: Sequence[Series]) -> None:
         """Show these values. A text of others (a name of an event) may be a series' name: it is never run as code."""
-        options = _options(times, series, self._unit, self._kind, stacked=self._stacked)
+        options = _options(times, series, self._kind, stacked=self._stacked)
         if self._chart.options != options:
             self._chart.options.clear()
             self._chart.options.update(options)
@@ -73,9 +73,7 @@ def _said(value: float | None) -> str:
     return "–" if value is None else f"{value:,.6g}" if value % 1 else f"{value:,.0f}"
 
 
-def _options(
-    times: Sequence[dt.datetime], series: Sequence[Series], unit: str, kind: str, *, stacked: bool
-) -> dict[str, Any]:
+def _options(times: Sequence[dt.datetime], series: Sequence[Series], kind: str, *, stacked: bool) -> dict[str, Any]:
     label = {"color": "var(--text-muted)", "fontFamily": _FONT, "fontSize": 12}
     return {
         "animation": False,
@@ -99,8 +97,6 @@ def _options(
         },
         "yAxis": {
             "type": "value",
-            "name": unit,
-            "nameTextStyle": {**label, "align": "left"},
             "axisLabel": label,
             "splitNumber": 3,
             "splitLine": {"lineStyle": {"color": "var(--line-faint)"}},

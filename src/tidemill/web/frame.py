@@ -33,8 +33,8 @@ _THEME = Markup(
     '<button type="button" data-theme-choice="dark" aria-label="Dark" title="Dark">{moon}</button></div>'
 )
 _USER = Markup(
-    '<details class="menu"><summary aria-label="Account of {name}"><span class="avatar" aria-hidden="true">{initial}'
-    '</span><span class="user-name">{name}</span></summary><div class="menu-panel">'
+    '<details class="menu"><summary><span class="avatar" aria-hidden="true">{initial}</span>'
+    '<span class="unseen">Account of </span><span class="user-name">{name}</span></summary><div class="menu-panel">'
     '<p class="menu-head"><strong>{name}</strong><span class="muted">{role}</span></p>'
     '<a class="menu-item" href="/account/password">{lock}Change password</a>'
     '<form method="post" action="/sign-out"><input type="hidden" name="form_token" value="{token}">'

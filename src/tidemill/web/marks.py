@@ -32,7 +32,7 @@ def join(parts: Iterable[str | Markup], between: str | Markup = "") -> Markup:
 
 def badge(status: str | None, kind: str | None = None) -> Markup:
     """A status, in its colour and with its sign: ``badge(run.status)``. `kind`: GOOD, BAD, …, if it is no known one."""
-    text = status or "never ran"
+    text = {"ok": "OK", None: "never ran"}.get(status, status) or "never ran"
     kind = kind or _STATUSES.get(text.lower(), QUIET)
     sign = icon(_SIGNS[kind], 14) if _SIGNS[kind] else Markup()
     return Markup('<span class="badge badge-{}">{}{}</span>').format(kind, sign, text[:1].upper() + text[1:])

@@ -18,6 +18,7 @@ _DOCUMENT = Markup("""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="/static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/static/fonts.css">
 <link rel="stylesheet" href="/static/theme.css">
 <link rel="stylesheet" href="/static/parts.css">
 <script src="/static/theme.js"></script>

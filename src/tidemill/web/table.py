@@ -249,7 +249,8 @@ class Table(Generic[Row]):
     def _head(self, column: Column[Row]) -> Markup:
         classes = _classes(column)
         if not column.sort:
-            return Markup('<th scope="col"{}>{}</th>').format(classes, column.title)
+            title = column.title or Markup('<span class="unseen">Actions</span>')
+            return Markup('<th scope="col"{}>{}</th>').format(classes, title)
         is_by, down = self.asked.sort == column.key, self.asked.descending
         wanted = column.key if not is_by or down else f"-{column.key}"
         order = Markup(' aria-sort="{}"').format("descending" if down else "ascending") if is_by else Markup()

@@ -51,7 +51,10 @@ def _shown(checks: Sequence[Check]) -> Markup:
     )
     items = (
         Markup('<li><div class="decision-head">{}<strong>{}</strong></div><p>{}</p>{}</li>').format(
-            marks.badge(check.status, _KINDS.get(check.status)), check.name, check.detail, marks.hint(check.hint)
+            marks.badge(check.status, _KINDS.get(check.status)),
+            check.name[:1].upper() + check.name[1:],
+            check.detail,
+            marks.hint(check.hint),
         )
         for check in sorted(
             checks, key=lambda check: ("wrong", "warning").index(check.status) if check.status != "ok" else 2

@@ -1,0 +1,187 @@
+"""`tidemill serve --role web` as a process, and real Chromium that looks at it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.capture_server import until
+from tests.installation import copy_home
+from tests.sdks import node_senders
+
+from tidemill.access.roles import Role
+from tidemill.app import App
+from tidemill.settings import Settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+PASSWORD = "a tide that comes and goes"
+_AXE = Path(__file__).parent / "acceptance" / "web" / "axe"
+_WHO = {"address": "127.0.0.1", "agent": "tests"}
+
+
+@dataclasses.dataclass
+class Web:
+    """An installation whose web app is served. `app`: the same one, for the test."""
+
+    app: App
+    log: Path
+    words: tuple[str, ...] = ()
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    url: str = ""
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin, and wait until it answers."""
+        with self.log.open("ab") as log:
+            words = ["serve", "--role", "web", "--web-port", "0", *self.words]
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tidemill", *words],
+                env={**os.environ, "TIDEMILL_HOME": str(self.app.settings.home_path), **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        until(lambda: self.ended() or "The web app is at" in self.said, f"the web app begins; see {self.log}")
+        found = re.search(r"The web app is at (\S+)", self.said)
+        assert found is not None, self.said
+        self.url = found[1]
+
+    @property
+    def said(self) -> str:
+        """All that it has said."""
+        return self.log.read_text()
+
+    def ended(self) -> bool:
+        """Whether its first process is gone."""
+        return self.process is not None and self.process.poll() is not None
+
+    def stop(self) -> int:
+        """Tell it to stop, and wait. Gives its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(120)
+
+    def user(self, name: str = "anna", role: Role = Role.ADMIN) -> str:
+        """Somebody who is signed in: the text of their session."""
+        users = self.app.users
+        if not users.any():
+            users.begin(users.setup_token(), "root", PASSWORD, **_WHO)
+        if name not in {user.name for user in users.find()}:
+            users.create(name, role=role, password=PASSWORD, by="tests")
+        return users.sign_in(name, PASSWORD, **_WHO)
+
+
+def cookie(url: str, session: str) -> Any:
+    """The cookie of a session, for a browser."""
+    return {"name": "tidemill_session", "value": session, "url": url}
+
+
+@dataclasses.dataclass
+class Browsing:
+    """A browser, with what its pages did wrong."""
+
+    browser: Browser
+    url: str
+    wrong: list[str] = dataclasses.field(default_factory=list)
+
+    def context(self, session: str = "", **options: Any) -> BrowserContext:
+        """Somebody's browser; with a session they are signed in."""
+        made = self.browser.new_context(reduced_motion="reduce", **options)
+        if session:
+            made.add_cookies([cookie(self.url, session)])
+        made.on("page", self._watch)
+        return made
+
+    def page(self, session: str = "", **options: Any) -> Page:
+        """A page of theirs."""
+        return self.context(session, **options).new_page()
+
+    def _watch(self, page: Page) -> None:
+        def asked(address: str) -> None:
+            if not address.startswith((self.url, self.url.replace("http", "ws", 1), "data:", "blob:")):
+                self.wrong.append(f"it asks another host: {address}")
+
+        page.on("request", lambda request: asked(request.url))
+        page.on("websocket", lambda socket: asked(socket.url))
+        page.on("pageerror", lambda error: self.wrong.append(f"a script failed: {error}"))
+        page.on("console", lambda said: self._heard(said.type, said.text))
+
+    def _heard(self, kind: str, text: str) -> None:
+        if kind == "error" and "the server responded with a status of 4" not in text:
+            self.wrong.append(f"the console says: {text}")
+
+
+@pytest.fixture(scope="session")
+def chromium_of_playwright(chromium: str) -> Iterator[Browser]:
+    """The browser of this machine, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=options)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def serving_web(made_home: Path, folder: Path, *words: str, **environment: str) -> Iterator[Web]:
+    """The web app, of a home of its own."""
+    home = folder / "home"
+    copy_home(made_home, home)
+    with App(Settings(home=home)) as app:
+        server = Web(app, folder / "serve.log", words, environment)
+        server.start()
+        try:
+            yield server
+        finally:
+            if not server.ended():
+                server.stop()
+
+
+@pytest.fixture(scope="module")
+def web(made_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """The web app; the tests of a module share it."""
+    with serving_web(made_home, tmp_path_factory.mktemp("web")) as server:
+        yield server
+
+
+@pytest.fixture
+def browsing(web: Web, chromium_of_playwright: Browser) -> Iterator[Browsing]:
+    """A browser for the web app. At the end nothing may have gone wrong in it that the test did not want."""
+    found = Browsing(chromium_of_playwright, web.url)
+    before = len(chromium_of_playwright.contexts)
+    yield found
+    for context in chromium_of_playwright.contexts[before:]:
+        context.close()
+    assert found.wrong == []
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, which looks whether a page can be used by everybody."""
+    if why := node_senders.missing():
+        pytest.skip(why)
+    return (node_senders.installed(_AXE) / "axe-core" / "axe.min.js").read_text()
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    """What is wrong with a page by WCAG 2.2 AA, and by what is held to be good."""
+    page.evaluate(axe)  # a script of the page's own would be refused by its policy
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = page.evaluate("tags => axe.run(document, {runOnly: tags})", tags)
+    return [
+        f"{one['id']}: {one['help']}: "
+        + "; ".join(f"{node['target']} {node.get('failureSummary')}" for node in one["nodes"][:3])
+        for one in found["violations"]
+    ]
