@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jinja2
 import nicegui
 from fastapi import FastAPI
-from nicegui import Client, core, ui
+from nicegui import core, ui
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from tidemill.errors import TidemillError
-from tidemill.web import guard, plain, visit
+from tidemill.web import guard, plain, sockets, visit
 from tidemill.web.doors import Doors
 from tidemill.web.guard import Guard
 from tidemill.web.oidc import Oidc
@@ -66,7 +66,7 @@ def application(app: App) -> ASGIApp:
     )
     outer.mount("/static/fonts", StaticFiles(directory=_OF_NICEGUI / "static" / "fonts"))
     outer.mount("/static", StaticFiles(directory=STATIC))
-    _begin_nicegui(outer)
+    _begin_nicegui(outer, sessions)
     addresses = [app.settings.web_address] if app.settings.web_address else []
     return Guard(outer, sessions, addresses)
 
@@ -87,7 +87,7 @@ async def _told(_: Request, error: Exception) -> Response:
     return plain.document("This did not work", plain.problem(error), 403 if error.exit_code == 3 else 422)
 
 
-def _begin_nicegui(outer: FastAPI) -> None:
+def _begin_nicegui(outer: FastAPI, sessions: Sessions) -> None:
     _allow_own_scripts_alone()
     core.app.config.socket_io_js_transports = ["websocket"]
     core.app.config.vue_config_script = _QUASAR
@@ -106,7 +106,7 @@ def _begin_nicegui(outer: FastAPI) -> None:
         tailwind=False,
         show_welcome_message=False,
     )
-    _keep_to_own_pages()
+    sockets.keep_to_own_pages(sessions)
     nicegui.app._exception_handlers[:] = [_log_bug]
 
 
@@ -118,34 +118,6 @@ def _allow_own_scripts_alone() -> None:
     source = (_OF_NICEGUI / "templates" / name).read_text("utf-8")
     changed = source.replace("<script", f"<script nonce=\"{{{{ request.scope['{guard.NONCE}'] }}}}\"")
     environment.loader = jinja2.DictLoader({name: changed})
-
-
-def _keep_to_own_pages() -> None:
-    """A websocket may speak for pages of its own session alone, whatever id it names."""
-    handlers = core.sio.handlers["/"]
-
-    def own(session_id: str, message: dict[str, Any]) -> bool:
-        client = Client.instances.get(str(message.get("client_id")))
-        environ = core.sio.get_environ(session_id) or {}
-        text = environ.get("asgi.scope", {}).get(guard.TEXT)
-        return client is not None and bool(text) and client.request.scope.get(guard.TEXT) == text
-
-    shaken, told = handlers["handshake"], {name: handlers[name] for name in ("event", "javascript_response", "ack")}
-
-    async def handshake(session_id: str, data: dict[str, Any]) -> bool:
-        return own(session_id, data) and bool(await shaken(session_id, data))
-
-    # It is called by its name when a socket connects with what is needed for it.
-    nicegui.nicegui._on_handshake = handshake
-    handlers["handshake"] = handshake
-    for name, handler in told.items():
-
-        def kept(session_id: str, message: dict[str, Any], handler: Any = handler) -> None:
-            if own(session_id, message):
-                handler(session_id, message)
-
-        handlers[name] = kept
-    handlers["log"] = lambda _session_id, _message: None  # nobody writes into our log
 
 
 def _log_bug(error: Exception) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from markupsafe import Markup
 from nicegui import ui
@@ -17,11 +19,21 @@ from tidemill.web.region import Region
 @contextlib.contextmanager
 def dialog(title: str, *, wide: bool = False) -> Iterator[ui.dialog]:
     """A window over the page, for the content of the block: ``with dialog("…") as window: …``, then
-    ``await window``, which gives what was given to ``window.submit(…)``, or None if it was closed."""
+    ``await answer(window)``."""
     with ui.dialog() as window, ui.element("div").classes("dialog dialog-wide" if wide else "dialog"):
         window._props["aria-label"] = title
         Region(Markup("<h2>{}</h2>").format(title)).classes("dialog-title")
         yield window
+
+
+async def answer(window: ui.dialog) -> Any:
+    """What was given to ``window.submit(…)``; None if it was closed. If the page is gone meanwhile, what would be done
+    then is not done."""
+    found = await window
+    if window.is_deleted or window.client.is_deleted:
+        raise asyncio.CancelledError
+    window.delete()
+    return found
 
 
 async def confirm(
@@ -46,9 +58,7 @@ async def confirm(
         do = _buttons(window, action, kind, typed, name)
         if name:
             enable(do, on=False)
-    found = await window
-    window.delete()
-    return bool(found)
+    return bool(await answer(window))
 
 
 def _buttons(window: ui.dialog, action: str, kind: str, typed: list[str], name: str) -> Element:

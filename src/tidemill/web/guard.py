@@ -117,8 +117,9 @@ class Guard:
 
         async def sent(message: Message) -> None:
             nonlocal began
-            began = True
-            await send(message)
+            if began or taken <= most:  # else it is said that something failed, and it is known what
+                began = True
+                await send(message)
 
         try:
             await self._inner(scope, counted, sent)

@@ -164,5 +164,4 @@ async def _make(by: str) -> None:
 
         with box:
             Form(_FIELDS, "Add it", sent)
-    await window
-    window.delete()
+    await dialogs.answer(window)

@@ -114,8 +114,7 @@ async def _make(by: str) -> bool:
 
         with box:
             Form(_FIELDS, "Make the key", sent)
-    done = await window
-    window.delete()
+    done = await dialogs.answer(window)
     return bool(done) or len(box.default_slot.children) > 1
 
 

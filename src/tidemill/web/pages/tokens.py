@@ -140,5 +140,4 @@ async def _make(by: str) -> None:
 
         with box:
             Form(_FIELDS, "Make the token", sent)
-    await window
-    window.delete()
+    await dialogs.answer(window)

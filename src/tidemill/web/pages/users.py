@@ -64,8 +64,7 @@ class _Users:
 
         with dialogs.dialog("Add a user") as window:
             Form(_NEW, "Add", sent)
-        await window
-        window.delete()
+        await dialogs.answer(window)
         await self.table.refresh()
 
     async def _edit(self, name: str) -> None:
@@ -79,8 +78,7 @@ class _Users:
 
         with dialogs.dialog(f"Role of {name}") as window:
             Form([Field("role", "Role", "radio", options=_ROLES, value=str(user.role))], "Save", sent)
-        await window
-        window.delete()
+        await dialogs.answer(window)
 
     async def _password(self, name: str) -> None:
         async def sent(given: dict[str, Any], _act: str) -> None:
@@ -91,8 +89,7 @@ class _Users:
 
         with dialogs.dialog(f"New password for {name}") as window:
             Form([_PASSWORD], "Set it", sent)
-        await window
-        window.delete()
+        await dialogs.answer(window)
 
     async def _delete(self, name: str) -> None:
         does = ["They are signed out at once, and cannot sign in any more.", "What they did stays in the audit log."]
