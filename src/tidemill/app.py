@@ -16,6 +16,7 @@ from tidemill.settings import Settings
 
 if TYPE_CHECKING:
     from tidemill.access.audit import AuditService
+    from tidemill.access.calls import CallService
     from tidemill.access.service import TokenService
     from tidemill.access.users import UserService
     from tidemill.bigquery.client import Client
@@ -65,12 +66,14 @@ class App(Foundation):
     def connection_users(self) -> ConnectionUsers:
         """What uses connections, and is deleted with them."""
         from tidemill.connection_users import ConnectionUsers
+        from tidemill.store.connection_pages import ConnectionPages
         from tidemill.store.connections import Connections
         from tidemill.store.dbt_projects import DbtProjects
         from tidemill.store.exports import Exports
 
         return ConnectionUsers(
             Connections(self.database),
+            ConnectionPages(self.database),
             Exports(self.database),
             self._sync_books,
             DbtProjects(self.database),
@@ -170,7 +173,8 @@ class App(Foundation):
 
     def any_work(self) -> bool:
         """Whether there is something in the queues of workers."""
-        return self.books.tasks.any() or self.books.pieces.any() or self._sync_books.syncs.any()
+        books = self.books
+        return books.tasks.any() or books.pieces.any() or books.triggers.any() or self._sync_books.syncs.any()
 
     @part
     def worker(self) -> Worker:
@@ -345,6 +349,14 @@ class App(Foundation):
         from tidemill.store.audit import AuditBook
 
         return AuditService(AuditBook(self.database))
+
+    @part
+    def calls(self) -> CallService:
+        """Calls of the API that may be made again."""
+        from tidemill.access.calls import CallService
+        from tidemill.store.calls import Calls
+
+        return CallService(Calls(self.database), self.secrets)
 
     def _client(self, connection: Connection, project: str) -> Client:
         return self.connections.client(connection, project)

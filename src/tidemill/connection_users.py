@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from tidemill.errors import ConflictError
+from tidemill.errors import ConfigError, ConflictError
+from tidemill.paging import Page, Wanted
 from tidemill.schedules import telling
+from tidemill.store.connection_pages import (
+    EXPORT,
+    IMPORT,
+    MODEL,
+    PROJECT,
+    STREAM,
+    SYNC,
+    TIDEMILL,
+    Chosen,
+    ConnectionPages,
+)
 from tidemill.store.connections import Connections
 from tidemill.store.dbt_projects import DbtProjects
 from tidemill.store.exports import Exports
@@ -20,19 +33,16 @@ from tidemill.store.records import Export
 from tidemill.store.sync_books import SyncBooks
 
 if TYPE_CHECKING:
-    from tidemill.connections.service import ConnectionService
+    from tidemill.connections.service import Connection, ConnectionService
     from tidemill.exports.ending import Ending as ExportEnding
     from tidemill.reverse_etl.ending import Ending as SyncEnding
 
-#: What uses connections, as it is shown.
-EXPORT, STREAM, SYNC, IMPORT, MODEL, PROJECT = "export", "stream", "sync", "import", "model", "dbt project"
 #: By what connections are found: a stream is an export. NOTHING: of those that nothing uses.
 NOTHING = "nothing"
+KINDS = (EXPORT, SYNC, IMPORT, NOTHING)
 _LOOKS_EVERY_SECONDS = 0.2
 #: How often what somebody has made at the last moment is deleted, too.
 _ROUNDS = 5
-#: The kind of a destination that is Tidemill itself.
-_TIDEMILL = "tidemill"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +69,7 @@ class ConnectionUsers:
     def __init__(
         self,
         connections: Connections,
+        pages: ConnectionPages,
         exports: Exports,
         books: SyncBooks,
         projects: DbtProjects,
@@ -68,7 +79,7 @@ class ConnectionUsers:
         syncs_ending: Callable[[], SyncEnding],
     ) -> None:
         self._connections, self._exports, self._books, self._projects = connections, exports, books, projects
-        self._locks, self._service = locks, service
+        self._pages, self._locks, self._service = pages, locks, service
         self._exports_ending, self._syncs_ending = exports_ending, syncs_ending
 
     def counts(self) -> Mapping[uuid.UUID, Counter[str]]:
@@ -78,7 +89,7 @@ class ConnectionUsers:
         models = {model.id: model.connection_id for model in self._books.models.find()}
         used = [(export.connection_id, _kind(export)) for export in self._exports.find()]
         used += [
-            (models[sync.model_id], IMPORT if kinds.get(sync.destination_id) == _TIDEMILL else SYNC)
+            (models[sync.model_id], IMPORT if kinds.get(sync.destination_id) == TIDEMILL else SYNC)
             for sync in self._books.syncs.find()
             if sync.model_id in models
         ]
@@ -87,6 +98,30 @@ class ConnectionUsers:
         for owner, kind in used:
             found.setdefault(owner, Counter())[kind] += 1
         return found
+
+    def page(
+        self,
+        *,
+        after: dt.datetime | None = None,
+        before: dt.datetime | None = None,
+        by: str | None = None,
+        used_by: str | None = None,
+        wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
+    ) -> Page[tuple[Connection, Mapping[str, int]]]:
+        """Connections, oldest first, with how many of each kind use each. `used_by`: one of KINDS.
+
+        Raises
+        ------
+        ConfigError
+            There is no such kind.
+        """
+        if used_by is not None and used_by not in KINDS:
+            raise ConfigError("use_unknown", f"{used_by!r} uses no connections.", hint=f"One of: {', '.join(KINDS)}.")
+        from tidemill.connections.service import view
+
+        page = self._pages.find(Chosen(after, before, by, used_by), wanted)
+        counts = self._pages.counts([saved.id for saved in page.items])
+        return page.map(lambda saved: (view(saved), counts[saved.id]))
 
     def uses(self, name: str) -> list[Use]:
         """All that uses a connection, and what of it is at work now."""

@@ -84,7 +84,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         create_dataset=Change("connection.create_dataset", "draft.name", ("location",)),
         delete=_edits("connection.delete"),
     )
-    yield from _reads("connection_users", P.CONNECTIONS_READ, "counts uses")
+    yield from _reads("connection_users", P.CONNECTIONS_READ, "counts page uses")
     yield from _of("connection_users", P.CONNECTIONS_WRITE, delete=_edits("connection.delete", details=("force",)))
     yield from _of_exports()
     yield from _of_reverse_etl()
@@ -117,7 +117,17 @@ def _of_exports() -> Iterator[tuple[str, Rule]]:
         retry=Change("run.retry", "run_id", ("arrived",)),
         interrupt=Change("run.interrupt", ""),
     )
-    yield from _reads("exports.backfills", read, "find estimate")
+    yield from _reads("exports.listed", read, "backfills exports get progress run runs")
+    yield from _reads("exports.triggers", read, "get")
+    yield from _of(
+        "exports.triggers",
+        write,
+        run=Change("export.trigger"),
+        retry=Change("run.retry", "run_id", ("arrived",)),
+        again=Change("run.again", "run_id"),
+        rejects=Change("rejects.retry", details=("run_id", "code")),
+    )
+    yield from _reads("exports.backfills", read, "find get estimate")
     yield from _of(
         "exports.backfills",
         write,
@@ -134,8 +144,8 @@ def _of_exports() -> Iterator[tuple[str, Rule]]:
         verify=Change("export.verify", "export", ("days",)),
         verify_daily=Change("export.verify", "export"),
     )
-    yield from _reads("exports.logs", read, "of_export of_run follow_export follow_run")
-    yield from _reads("exports.set_aside", read, "find export")
+    yield from _reads("exports.logs", read, "of_export of_run page follow_export follow_run")
+    yield from _reads("exports.set_aside", read, "find page export")
     yield from _of(
         "exports.set_aside",
         write,

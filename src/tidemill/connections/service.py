@@ -136,12 +136,13 @@ class ConnectionService:
 
     def add(self, draft: Draft, *, by: str) -> Connection:
         """Save a new connection; ConflictError if its name is taken."""
-        return _view(self._connections.add(connected_by=by, **self._fields(draft.spec)))
+        return view(self._connections.add(connected_by=by, **self._fields(draft.spec)))
 
-    def save(self, name: str, draft: Draft) -> Connection:
-        """Save the changes to a connection."""
+    def save(self, name: str, draft: Draft, *, as_of: dt.datetime | None = None) -> Connection:
+        """Save the changes to a connection. `as_of`: its `updated_at` as it was seen; ConflictError if it was changed
+        since."""
         saved = self._connections.get(name)
-        return _view(self._connections.change(saved.id, **self._fields(draft.spec)))
+        return view(self._connections.change(saved.id, as_of=as_of, **self._fields(draft.spec)))
 
     def _fields(self, spec: ConnectionSpec) -> dict[str, Any]:
         key = spec.key.get_secret_value() if spec.key else None
@@ -180,17 +181,17 @@ class ConnectionService:
 
     def get(self, name: str) -> Connection:
         """The connection of that name; NotFoundError if there is none."""
-        return _view(self._connections.get(name))
+        return view(self._connections.get(name))
 
     def find(
         self, *, after: dt.datetime | None = None, before: dt.datetime | None = None, by: str | None = None
     ) -> list[Connection]:
         """Connections, all or by when and by whom they were made; oldest first."""
-        return [_view(saved) for saved in self._connections.find(after=after, before=before, by=by)]
+        return [view(saved) for saved in self._connections.find(after=after, before=before, by=by)]
 
-    def delete(self, name: str) -> None:
-        """Delete a connection and its credential; ConflictError while anything uses it."""
-        self._connections.delete(self._connections.get(name).id)
+    def delete(self, name: str, *, as_of: dt.datetime | None = None) -> None:
+        """Delete a connection and its credential; ConflictError while anything uses it, or as in `save`."""
+        self._connections.delete(self._connections.get(name).id, as_of=as_of)
 
     @contextlib.contextmanager
     def ending(self, name: str, by: str) -> Iterator[None]:
@@ -285,7 +286,8 @@ def _policy(settings: Settings) -> Any:
     return Policy(deadline=settings.retry_deadline_seconds)
 
 
-def _view(saved: records.Connection) -> Connection:
+def view(saved: records.Connection) -> Connection:
+    """A saved connection, without its secret."""
     own = "service account key" if saved.key else "application default credentials"
     return Connection(
         id=saved.id,

@@ -148,6 +148,10 @@ class Backfiller:
             return False
         return bool(found.parallel or (found.worker and not self._parts.engine.bury(found.worker)))
 
+    def by_id(self, backfill_id: uuid.UUID) -> Backfill:
+        """The one with that id; NotFoundError if there is none."""
+        return self._backfills.by_id(backfill_id)
+
     def unfinished(self, export: Export) -> Backfill:
         """The export's backfill that is not finished; NotFoundError if there is none."""
         found = self._backfills.unfinished(export.id)

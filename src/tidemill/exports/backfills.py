@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
+from tidemill.errors import ConflictError, NotFoundError
 from tidemill.exports.assembly import Assembly
 from tidemill.exports.backfill import BackfillProgress, BackfillView
 from tidemill.exports.estimate import Estimate
@@ -69,6 +71,25 @@ class BackfillService:
         """Pause the backfill: what is begun ends. Or cancel it, with its runs and their BigQuery jobs."""
         status = "cancelled" if cancel else "paused"
         return self._backfiller.view(self._backfiller.stop(self._exports.get(export), status))
+
+    def get(self, export: str, backfill_id: uuid.UUID, *, unfinished: bool = False) -> BackfillView:
+        """One of an export.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such backfill of it.
+        ConflictError
+            It is over, and is wanted to be `unfinished`.
+        """
+        owner, found = self._exports.get(export), self._backfiller.by_id(backfill_id)
+        if found.export_id != owner.id:
+            raise NotFoundError(
+                "backfill_unknown", f"{owner.name} has no such backfill.", hint="tidemill export backfill list"
+            )
+        if unfinished and found.status in {"completed", "cancelled"}:
+            raise ConflictError("backfill_over", f"The backfill is {found.status}.", hint="Begin another one.")
+        return self._backfiller.view(found)
 
     def find(self, export: str | None, *, limit: int) -> list[BackfillView]:
         """Backfills, newest first, of one export or of all."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tidemill import paging
+from tidemill.paging import Page
 from tidemill.schedules import lines as shown
 from tidemill.schedules.lines import Found, LineView
 from tidemill.store.exports import Exports
@@ -29,6 +31,11 @@ class Logs:
             A level, or a time, is none.
         """
         return [shown.view(line) for line in self._of_run(run_id).look(shown.wanted(**wanted))]
+
+    def page(self, run_id: str, place: paging.Wanted, **wanted: Any) -> Page[LineView]:
+        """Lines of a run by pages, in the order in which they were kept. Raises as `of_run`."""
+        run = self._runs.get(run_id)
+        return self._lines.page(run.id, shown.wanted(**wanted), place).map(shown.view)
 
     def of_export(self, name: str, **wanted: Any) -> list[LineView]:
         """Lines of the newest run of an export that had something to do; and of what happened since it began, and

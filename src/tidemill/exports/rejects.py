@@ -24,8 +24,9 @@ from tidemill.events.lake import Lake
 from tidemill.exports import cut, selection
 from tidemill.exports.views import RejectView
 from tidemill.exports.work import Parts, Work
+from tidemill.paging import Page, Wanted
 from tidemill.store.loads import Rejects
-from tidemill.store.records import Chunk, Reject, Run
+from tidemill.store.records import Chunk, Export, Reject, Run
 from tidemill.store.runs import Runs
 
 _PAGE = 500
@@ -72,7 +73,13 @@ class RunRejects:
         newest: collections.deque[Reject] = collections.deque(maxlen=limit)
         for page in _pages(self._rejects, set(known), code):
             newest.extend(page)
-        return [_view(reject, known[reject.source], names) for reject in reversed(newest)]
+        found = ((reject, known[reject.source]) for reject in reversed(newest))
+        return [_view(reject, run.id.hex[:8], names.get(run.export_id, reject.place)) for reject, run in found]
+
+    def page(self, export: Export, run_id: uuid.UUID | None, code: str | None, wanted: Wanted) -> Page[RejectView]:
+        """Those of an export, or of one run of it, by pages, newest first."""
+        found = self._rejects.page(export.id, run_id, code, wanted)
+        return found.map(lambda reject: _view(reject, uuid.UUID(reject.source).hex[:8], export.name))
 
     def write(self, runs: Sequence[Run], out: Path, *, code: str | None) -> int:
         """Write the events to a file, as JSON Lines that `events load` takes. Gives their number.
@@ -213,11 +220,11 @@ def _piece(number: int, chunk: Chunk, found: Sequence[selection.Found]) -> cut.C
     return cut.Chunk(number, min(snapshots) - 1, max(snapshots), len(found), first, end)
 
 
-def _view(reject: Reject, run: Run, names: dict[uuid.UUID, str]) -> RejectView:
+def _view(reject: Reject, run: str, export: str) -> RejectView:
     return RejectView(
         id=reject.id,
-        export=names.get(run.export_id, reject.place),
-        run=run.id.hex[:8],
+        export=export,
+        run=run,
         uuid=_uuid(reject),
         code=reject.code,
         message=reject.message,

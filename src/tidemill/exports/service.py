@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,13 @@ from tidemill.exports.assembly import Assembly
 from tidemill.exports.backfills import BackfillService
 from tidemill.exports.ending import Ending
 from tidemill.exports.erasure import Told
+from tidemill.exports.listing import Listing
 from tidemill.exports.logs import Logs
 from tidemill.exports.runs import RunService
+from tidemill.exports.schedules.wanted import Wanted
 from tidemill.exports.set_aside import SetAside
 from tidemill.exports.tables import TableService
+from tidemill.exports.triggers import TriggerService
 from tidemill.exports.views import ExportView, RejectView, RunProgress, RunView
 from tidemill.exports.watch import Report, untold
 from tidemill.schedules.worker import Queue
@@ -35,8 +39,10 @@ class ExportService:
         self.schedules, self.scheduler, self.streaming = made.schedules, made.scheduler, made.streaming
         #: For who deletes a connection.
         self.ending = Ending(made)
-        #: What workers do.
-        self.queues: Sequence[Queue[Any]] = made.queues
+        self.listed, self.triggers = Listing(made), TriggerService(books)
+        wanted = Wanted(made.parts.settings, books, made.dispatch, self.runs, self.set_aside)
+        #: What workers do: first, what somebody waits for.
+        self.queues: Sequence[Queue[Any]] = (wanted, *made.queues)
 
     def create(self, connection_name: str, fields: dict[str, Any], *, by: str) -> tuple[ExportView, list[str]]:
         """Save a new export. Gives it, with remarks on what was understood.
@@ -77,34 +83,37 @@ class ExportService:
         """The export of that name; NotFoundError if there is none."""
         return self._shown.export(self._exports.get(name))
 
-    def edit(self, name: str, changes: dict[str, Any]) -> ExportView:
-        """Change name, interval, delivery, event filters, run log or the limit of bytes; for runs from now on.
+    def edit(self, name: str, changes: dict[str, Any], *, as_of: dt.datetime | None = None) -> ExportView:
+        """Change name, interval, delivery, event filters, run log or the limit of bytes; for runs from now on. `as_of`:
+        when it was last changed, as far as whoever wants that knows.
 
         Raises
         ------
         ConfigError
             A field is wrong or fixed.
+        ConflictError
+            It was changed since it was seen.
         """
         export = self._exports.get(name)
         changed = drafts.changed(export, changes)
-        made = self._exports.change(export.id, name=changed.name, spec=changed.model_dump(mode="json"))
+        made = self._exports.change(export.id, as_of=as_of, name=changed.name, spec=changed.model_dump(mode="json"))
         self.schedules.changed(export, made)
         return self._shown.export(made)
 
-    def delete(self, name: str) -> None:
-        """Cancel the export's runs that nobody moves, and delete it. The table stays.
+    def delete(self, name: str, *, as_of: dt.datetime | None = None) -> None:
+        """Cancel the export's runs that nobody moves, and delete it. The table stays. `as_of`: as in `edit`.
 
         Raises
         ------
         ConflictError
-            A living process moves a run, or a backfill, of it.
+            A living process moves a run, or a backfill, of it; or it was changed since it was seen.
         """
         export = self._exports.get(name)
         with self.streaming.quiet(export, anyway=True):
             self._made.backfiller.assert_not_moving(export)
             self._made.dispatch.abandon(export)
             refusing = self._made.rejects.runs(export.id)
-            self._exports.delete(export.id)
+            self._exports.delete(export.id, as_of=as_of)
             self._made.rejects.dismiss(refusing, None)
 
     def run(self, name: str, *, by: str, progress: Report = untold) -> list[RunView]:

@@ -12,6 +12,7 @@ from tidemill.exports.shown import Shown
 from tidemill.exports.views import RejectView, RunView
 from tidemill.exports.watch import Report, untold
 from tidemill.exports.work import Parts, model_of
+from tidemill.paging import Page, Wanted
 from tidemill.store.records import Run
 
 
@@ -32,6 +33,19 @@ class SetAside:
         known = {export.id: export.name for export in exports}
         runs = [run for run in self._chosen(name, run_id) if run.export_id in known]
         return self._rejects.find(runs, known, code=code, limit=limit)
+
+    def page(
+        self,
+        name: str,
+        *,
+        run_id: str | None = None,
+        code: str | None = None,
+        wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
+    ) -> Page[RejectView]:
+        """The same of one export, or of one run of it, by pages, newest first."""
+        export = self._exports.get(name)
+        which = self._chosen(name, run_id)[0].id if run_id is not None else None
+        return self._rejects.page(export, which, code, wanted)
 
     def export(self, name: str, out: Path, *, run_id: str | None = None, code: str | None = None) -> int:
         """Write the events of those rows to a file, to be mended and loaded. Gives their number."""

@@ -148,7 +148,7 @@ class AccountService:
     def save(self, name: str, settings: Settings, *, rename: str | None = None) -> AccountView:
         """Save changes."""
         saved = self._books.accounts.get(name)
-        named = {"name": rename} if rename else {}
+        named: dict[str, Any] = {"name": rename} if rename else {}
         return self._view(self._books.accounts.change(saved.id, **self._fields(settings), **named))
 
     def settings(self, saved: Account) -> Settings:

@@ -8,6 +8,8 @@ from tidemill.store.backfills import Backfills
 from tidemill.store.connections import Connections
 from tidemill.store.database import Database
 from tidemill.store.erasures import Erasures
+from tidemill.store.export_pages import ExportPages
+from tidemill.store.export_triggers import ExportTriggers
 from tidemill.store.exports import Exports
 from tidemill.store.jobs import Jobs
 from tidemill.store.late import Late
@@ -32,12 +34,14 @@ class Books:
     jobs: Jobs
     late: Late
     modifications: Modifications
+    pages: ExportPages
     pieces: Pieces
     rejects: Rejects
     runs: Runs
     schedules: Schedules
     streams: Streams
     tasks: Tasks
+    triggers: ExportTriggers
     verifications: Verifications
 
     @classmethod
@@ -51,11 +55,13 @@ class Books:
             Jobs(database),
             Late(database),
             Modifications(database),
+            ExportPages(database),
             Pieces(database),
             Rejects(database),
             Runs(database),
             Schedules(database),
             Streams(database),
             Tasks(database),
+            ExportTriggers(database),
             Verifications(database),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from sqlalchemy import exc
 
 from tidemill.errors import ConflictError, NotFoundError, TidemillError
 from tidemill.store import run_lines
-from tidemill.store.named import Named
+from tidemill.store.named import Named, changed_since
 from tidemill.store.records import Export
 from tidemill.store.tables import exports as table
 from tidemill.store.tables import runs
@@ -77,16 +78,19 @@ class Exports(Named[Export]):
             if not connection.execute(change).rowcount:
                 raise ConflictError("run_running", "A run has exported some of it meanwhile.", hint="Try again.")
 
-    def delete(self, export_id: uuid.UUID) -> None:
+    def delete(self, thing_id: uuid.UUID, *, as_of: dt.datetime | None = None) -> None:
         """Delete one, with its runs.
 
         Raises
         ------
         ConflictError
-            If a run of it is running.
+            If a run of it is running; or it was changed since `as_of`, as in `change`.
         """
+        export_id = thing_id
         with self._database.begin() as connection:
-            connection.execute(sa.select(table.c.id).where(table.c.id == export_id).with_for_update())
+            changed = connection.scalar(sa.select(table.c.updated_at).where(table.c.id == export_id).with_for_update())
+            if as_of is not None and changed is not None and changed != as_of:
+                raise changed_since(self.what)
             running = connection.scalar(
                 sa.select(runs.c.id).where(runs.c.export_id == export_id, runs.c.status == "running")
             )

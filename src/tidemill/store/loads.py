@@ -10,7 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from tidemill.paging import Page, Wanted
+from tidemill.store import keyset
 from tidemill.store.database import Database
+from tidemill.store.keyset import Order
 from tidemill.store.records import Load, Reject
 from tidemill.store.tables import loads, rejects, runs
 
@@ -84,6 +87,20 @@ class Rejects:
             query = query.limit(limit)
         with self._database.begin() as connection:
             return [Reject(**row._mapping) for row in connection.execute(query)]
+
+    def page(self, export_id: uuid.UUID, run_id: uuid.UUID | None, code: str | None, wanted: Wanted) -> Page[Reject]:
+        """Unresolved ones of an export, or of one run of it, by pages, newest first."""
+        query = sa.select(rejects).where(rejects.c.kind == "run", rejects.c.resolved_at.is_(None))
+        if run_id is not None:
+            query = query.where(rejects.c.source == str(run_id))
+        else:
+            own = sa.select(sa.cast(runs.c.id, sa.Text)).where(runs.c.export_id == export_id)
+            query = query.where(rejects.c.source.in_(own))
+        if code is not None:
+            query = query.where(rejects.c.code == code)
+        which = f"rejects {export_id} {run_id} {code}"
+        order = Order([(rejects.c.id, int)], descending=True)
+        return keyset.page(self._database, query, order, which, wanted, lambda row: Reject(**row))
 
     def of_export(self, export_id: uuid.UUID) -> int:
         """How many rows that runs of an export set aside are unresolved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -12,6 +13,8 @@ from tidemill.errors import ConflictError, NotFoundError, TidemillError
 from tidemill.store.database import Database
 
 Record = TypeVar("Record")
+#: The code of the error that says that a thing is not as it was seen any more.
+CHANGED = "changed_meanwhile"
 
 
 class Named(Generic[Record]):
@@ -42,12 +45,22 @@ class Named(Generic[Record]):
         values = {"id": uuid.uuid4(), **fields}
         return self._written(sa.insert(self.table).values(values).returning(*self.table.c), fields["name"])
 
-    def change(self, thing_id: uuid.UUID, **fields: Any) -> Record:
-        """Change fields of one. Raises as `add`, and NotFoundError if it is gone."""
+    def change(self, thing_id: uuid.UUID, *, as_of: dt.datetime | None = None, **fields: Any) -> Record:
+        """Change fields of one. Raises as `add`, and NotFoundError if it is gone. `as_of`: its `updated_at` as whoever
+        wants that has seen it; ConflictError if it was changed since."""
         if "updated_at" in self.table.c:
-            fields.setdefault("updated_at", sa.func.now())
-        change = sa.update(self.table).where(self.table.c.id == thing_id).values(**fields)
-        return self._written(change.returning(*self.table.c), str(fields.get("name", "")))
+            fields.setdefault("updated_at", sa.func.clock_timestamp())
+        change = sa.update(self.table).where(self.table.c.id == thing_id, *self._unchanged(as_of)).values(**fields)
+        try:
+            return self._written(change.returning(*self.table.c), str(fields.get("name", "")))
+        except NotFoundError:
+            if as_of is None:
+                raise
+            self.by_id(thing_id)
+            raise changed_since(self.what) from None
+
+    def _unchanged(self, as_of: dt.datetime | None) -> list[sa.ColumnElement[bool]]:
+        return [self.table.c.updated_at == as_of] if as_of is not None else []
 
     def _written(self, statement: Any, name: str) -> Record:
         try:
@@ -91,19 +104,23 @@ class Named(Generic[Record]):
             found = connection.execute(sa.select(self.table).order_by(sa.func.lower(self.table.c.name)))
             return [self._made(row) for row in found]
 
-    def delete(self, thing_id: uuid.UUID) -> None:
+    def delete(self, thing_id: uuid.UUID, *, as_of: dt.datetime | None = None) -> None:
         """Delete one.
 
         Raises
         ------
         ConflictError
-            It is used.
+            It is used; or it was changed since `as_of`, as in `change`.
         """
+        gone = sa.delete(self.table).where(self.table.c.id == thing_id, *self._unchanged(as_of))
         try:
             with self._database.begin() as connection:
-                connection.execute(sa.delete(self.table).where(self.table.c.id == thing_id))
+                done = connection.execute(gone).rowcount
         except exc.IntegrityError as error:
             raise self._in_use(error) from None
+        if not done and as_of is not None:
+            self.by_id(thing_id)
+            raise changed_since(self.what)
 
     @property
     def _code(self) -> str:
@@ -138,3 +155,10 @@ class Named(Generic[Record]):
         return ConflictError(
             f"{self._code}_exists", f"There is a {self.what} {name!r} already.", hint="Choose another name."
         )
+
+
+def changed_since(what: str) -> ConflictError:
+    """That somebody has changed a thing since it was looked at by who wants to change it now."""
+    return ConflictError(
+        CHANGED, f"The {what} was changed since you looked at it.", hint="Look at it again, and decide anew."
+    )

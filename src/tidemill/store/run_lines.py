@@ -11,8 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tidemill import paging
 from tidemill.logbook import LEVELS, Line
+from tidemill.paging import Page
+from tidemill.store import keyset
 from tidemill.store.database import Database
+from tidemill.store.keyset import Order
 from tidemill.store.loads import storable
 from tidemill.store.records import RunLine
 from tidemill.store.tables import runs
@@ -63,16 +67,14 @@ class RunLines:
             own &= table.c.at >= begun
         return self._find(own | (table.c.run_id == run_id) if run_id else own, wanted)
 
+    def page(self, run_id: uuid.UUID, wanted: Wanted, place: paging.Wanted) -> Page[RunLine]:
+        """Those of a run by pages, in the order in which they were kept, whatever their `limit`."""
+        query, order = _chosen(table.c.run_id == run_id, wanted), Order([(table.c.id, int)])
+        which = f"run lines {run_id} {wanted.level} {wanted.step} {wanted.search}"
+        return keyset.page(self._database, query, order, which, place, _line)
+
     def _find(self, which: sa.ColumnElement[bool], wanted: Wanted) -> list[RunLine]:
-        query = sa.select(table).where(which, table.c.level >= LEVELS[wanted.level])
-        if wanted.step is not None:
-            query = query.where(table.c.step == wanted.step)
-        if wanted.since is not None:
-            query = query.where(table.c.at >= wanted.since)
-        if wanted.search:
-            told = table.c.message + " " + table.c.step + " " + sa.cast(table.c.fields, sa.Text)
-            query = query.where(sa.func.strpos(sa.func.lower(told), sa.func.lower(wanted.search)) > 0)
-        query = query.order_by(table.c.at.desc(), table.c.id.desc()).limit(wanted.limit)
+        query = _chosen(which, wanted).order_by(table.c.at.desc(), table.c.id.desc()).limit(wanted.limit)
         with self._database.begin() as connection:
             found = [_line(row._mapping) for row in connection.execute(query)]
         return found[::-1]
@@ -116,6 +118,18 @@ class RunLines:
             if gone < _PRUNED_AT_ONCE:
                 break
         return number
+
+
+def _chosen(which: sa.ColumnElement[bool], wanted: Wanted) -> sa.Select[Any]:
+    query = sa.select(table).where(which, table.c.level >= LEVELS[wanted.level])
+    if wanted.step is not None:
+        query = query.where(table.c.step == wanted.step)
+    if wanted.since is not None:
+        query = query.where(table.c.at >= wanted.since)
+    if wanted.search:
+        told = table.c.message + " " + table.c.step + " " + sa.cast(table.c.fields, sa.Text)
+        query = query.where(sa.func.strpos(sa.func.lower(told), sa.func.lower(wanted.search)) > 0)
+    return query
 
 
 def forget(connection: sa.Connection, export_id: uuid.UUID) -> None:

@@ -20,6 +20,8 @@ from tidemill.store.doubts import Doubts
 from tidemill.store.records import Chunk, Export, Run
 from tidemill.store.tables import backfills, chunks, exports, runs, streams
 
+_DIGITS = frozenset("0123456789abcdef")
+
 
 class Runs:
     """The repository of runs and chunks. `commits`: of their write streams; `doubts`: about tables."""
@@ -122,11 +124,13 @@ class Runs:
         ConfigError
             If there are several.
         """
-        plain = sa.func.replace(sa.cast(runs.c.id, sa.Text), "-", "")
-        begins = plain.startswith(run_id.lower().replace("-", ""), autoescape=True)
-        with self._database.begin() as connection:
-            found = connection.execute(sa.select(runs).where(begins).limit(2)).all()
-        if not found or not run_id:
+        plain = run_id.lower().replace("-", "")
+        found: Sequence[sa.Row[Any]] = ()
+        if 0 < len(plain) <= 32 and set(plain) <= _DIGITS:  # those between two ids: the index has them in that order
+            first, last = uuid.UUID(plain.ljust(32, "0")), uuid.UUID(plain.ljust(32, "f"))
+            with self._database.begin() as connection:
+                found = connection.execute(sa.select(runs).where(runs.c.id.between(first, last)).limit(2)).all()
+        if not found:
             raise NotFoundError("run_unknown", f"There is no run {run_id!r}.", hint="tidemill export runs lists them.")
         if len(found) > 1:
             raise ConfigError("run_ambiguous", f"Several runs begin with {run_id!r}.", hint="Give more of the id.")

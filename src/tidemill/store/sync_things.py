@@ -159,11 +159,14 @@ class Syncs(Named[Sync]):
         """Those that deliver to a destination."""
         return self._where(self.table.c.destination_id == destination_id)
 
-    def delete(self, thing_id: uuid.UUID) -> None:
+    def delete(self, thing_id: uuid.UUID, *, as_of: dt.datetime | None = None) -> None:
         """See Named. What its runs have told goes, too."""
         with self._database.begin() as connection:
-            run_lines.forget_sync(connection, thing_id)
-        super().delete(thing_id)
+            if connection.scalar(
+                sa.select(self.table.c.id).where(self.table.c.id == thing_id, *self._unchanged(as_of))
+            ):
+                run_lines.forget_sync(connection, thing_id)
+        super().delete(thing_id, as_of=as_of)
 
     def _where(self, condition: sa.ColumnElement[bool]) -> list[Sync]:
         with self._database.begin() as connection:

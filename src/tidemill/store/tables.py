@@ -55,6 +55,7 @@ exports = sa.Table(
 )
 sa.Index("exports_name", sa.func.lower(exports.c.name), unique=True)
 sa.Index("exports_target", exports.c.project, exports.c.dataset, exports.c.table_id, unique=True)
+sa.Index("exports_connection", exports.c.connection_id)
 
 backfills = sa.Table(
     "backfills",
@@ -77,6 +78,7 @@ UNFINISHED = ("running", "paused", "failed")
 sa.Index(
     "backfills_one_at_a_time", backfills.c.export_id, unique=True, postgresql_where=backfills.c.status.in_(UNFINISHED)
 )
+sa.Index("backfills_of_export", backfills.c.export_id, backfills.c.created_at, backfills.c.id)
 
 runs = sa.Table(
     "runs",
@@ -127,6 +129,11 @@ sa.Index(
     postgresql_where=(runs.c.status == "completed") & runs.c.backfill_id.is_(None),
 )
 sa.Index("runs_at_work", runs.c.created_at, postgresql_where=runs.c.status == "running")
+# Lists of them, by pages, newest first: all, or those of a status, of an export, or of both.
+sa.Index("runs_created", runs.c.created_at, runs.c.id)
+sa.Index("runs_status", runs.c.status, runs.c.created_at, runs.c.id)
+sa.Index("runs_of_export", runs.c.export_id, runs.c.created_at, runs.c.id)
+sa.Index("runs_of_export_status", runs.c.export_id, runs.c.status, runs.c.created_at, runs.c.id)
 sa.Index("runs_interval_once", runs.c.export_id, runs.c.interval_end, unique=True, postgresql_where=runs.c.scheduled)
 
 chunks = sa.Table(
@@ -226,6 +233,7 @@ rejects = sa.Table(
     sa.Column("resolved_at", MOMENT),
     sa.UniqueConstraint("source", "part"),
 )
+sa.Index("rejects_source", rejects.c.source, rejects.c.id, postgresql_where=rejects.c.resolved_at.is_(None))
 
 identity = sa.Table(
     "identity",  # one row

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from tidemill.store.tables import MOMENT, NOW, id_column, metadata
+from tidemill.store.tables import MOMENT, NOW, exports, id_column, metadata, runs
 from tidemill.store.tables_sync import syncs
 
 tokens = sa.Table(
@@ -39,3 +39,38 @@ sync_triggers = sa.Table(
 )
 sa.Index("sync_triggers_of_sync", sync_triggers.c.sync_id, sync_triggers.c.number)
 sa.Index("sync_triggers_once", sync_triggers.c.token_id, sync_triggers.c.key_hash, unique=True)
+
+calls = sa.Table(
+    "calls",  # that have an Idempotency-Key, for a day: made again, they are answered as before
+    metadata,
+    sa.Column("token_id", sa.ForeignKey(tokens.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("key_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("at", MOMENT, nullable=False, server_default=NOW),
+    sa.Column("told", sa.LargeBinary, nullable=False),  # what was asked for, by a hash, and answered: encrypted
+    sa.Column("is_over", sa.Boolean, nullable=False, server_default=sa.false()),  # it was answered
+)
+sa.Index("calls_age", calls.c.at)
+
+export_triggers = sa.Table(
+    "export_triggers",  # somebody wants a run of an export, beside its schedule: a queue of workers
+    metadata,
+    id_column(),
+    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("what", sa.Text, nullable=False),  # run, retry, again, rejects
+    sa.Column("run_id", sa.ForeignKey(runs.c.id, ondelete="CASCADE")),  # the one that is meant
+    sa.Column("code", sa.Text),  # of rejects: those that were set aside for this
+    sa.Column("arrived", sa.Boolean),  # of a retry: whether the rows of an unconfirmed commit are in the table
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("at", MOMENT, nullable=False, server_default=NOW),
+    sa.Column("due_at", MOMENT, nullable=False, server_default=NOW),  # not before
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("worker", sa.Text),  # who has it; null: nobody
+    sa.Column("taken_at", MOMENT),
+    sa.Column("finished_at", MOMENT),
+    sa.Column("error", pg.JSONB),  # code, message, hint: why it failed, or what it waits for
+    sa.Column("runs", pg.ARRAY(pg.UUID(as_uuid=True)), nullable=False, server_default="{}"),  # that were moved
+)
+_WAITS = export_triggers.c.worker.is_(None) & export_triggers.c.finished_at.is_(None)
+sa.Index("export_triggers_due", export_triggers.c.due_at, postgresql_where=_WAITS)
+sa.Index("export_triggers_taken", export_triggers.c.worker, postgresql_where=export_triggers.c.worker.is_not(None))
+sa.Index("export_triggers_of_export", export_triggers.c.export_id, export_triggers.c.at)

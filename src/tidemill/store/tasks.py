@@ -20,13 +20,14 @@ from tidemill.store.tables_queue import tasks as table
 
 #: Most intervals of an export in the queue. The others come as these are done.
 MOST_QUEUED = 100
-#: How many runs of each connection workers have, of schedules and of backfills.
+#: How many runs of each connection workers have: of schedules, of backfills, and such as somebody wants.
 BUSY = f"""
     SELECT e.connection_id, count(*) AS number
     FROM (
         SELECT export_id FROM {SCHEMA}.tasks WHERE worker IS NOT NULL
         UNION ALL SELECT b.export_id FROM {SCHEMA}.pieces p JOIN {SCHEMA}.backfills b ON b.id = p.backfill_id
             WHERE p.worker IS NOT NULL
+        UNION ALL SELECT export_id FROM {SCHEMA}.export_triggers WHERE worker IS NOT NULL
     ) AS had JOIN {SCHEMA}.exports e ON e.id = had.export_id GROUP BY 1
 """
 #: Those that may be taken now. Of an export its intervals go in order, one at a time. Of a connection so many run at

@@ -65,7 +65,8 @@ def test_no_two_exports_write_into_one_table(database: Database, connection: Con
     exports = Exports(database)
     export(database, connection, "a", "t1")
     second = export(database, connection, "b", "t2")
-    for change in ({"table_id": "t1"}, {"name": "A"}):
+    changes: list[dict[str, Any]] = [{"table_id": "t1"}, {"name": "A"}]
+    for change in changes:
         with pytest.raises(ConflictError) as taken:
             exports.change(second.id, **change)
         assert taken.value.code == ("table_taken" if "table_id" in change else "export_exists")

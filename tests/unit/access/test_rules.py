@@ -21,6 +21,7 @@ from tidemill.dbt_models import DbtModels
 from tidemill.events.identity.service import IdentityService
 from tidemill.events.service import EventService
 from tidemill.exports.backfills import BackfillService
+from tidemill.exports.listing import Listing
 from tidemill.exports.logs import Logs
 from tidemill.exports.runs import RunService
 from tidemill.exports.schedules.service import Scheduling
@@ -29,6 +30,7 @@ from tidemill.exports.set_aside import SetAside
 from tidemill.exports.stream.streaming import Streaming
 from tidemill.exports.tables import TableService
 from tidemill.health import Health
+from tidemill.exports.triggers import TriggerService as ExportTriggerService
 from tidemill.imports.service import ImportService
 from tidemill.notify.service import NotifyService
 from tidemill.overview import OverviewService
@@ -50,6 +52,7 @@ PARTS: dict[str, type[Any]] = {
     "events": EventService,
     "exports": ExportService,
     "exports.backfills": BackfillService,
+    "exports.listed": Listing,
     "exports.logs": Logs,
     "exports.runs": RunService,
     "exports.schedules": Scheduling,
@@ -57,6 +60,7 @@ PARTS: dict[str, type[Any]] = {
     "exports.streaming": Streaming,
     "exports.tables": TableService,
     "health": Health,
+    "exports.triggers": ExportTriggerService,
     "identity": IdentityService,
     "imports": ImportService,
     "keys": KeyService,
