@@ -16,6 +16,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: An extension in the scope of a request that comes by one connection too many.
 OVERLOADED = "tidemill.overloaded"
+#: In the scope of a request: the server is about to end. Who answers without an end is to end now.
+STOPPING = "tidemill.stopping"
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
 
 

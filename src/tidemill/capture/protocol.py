@@ -12,7 +12,7 @@ from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tidemill.capture.deadlines import Deadline, Deadlines
-from tidemill.capture.http import OVERLOADED
+from tidemill.capture.http import OVERLOADED, STOPPING
 
 HEAD_SECONDS = 15.0
 HEAD_BYTES = 64 * 1024
@@ -135,6 +135,12 @@ class Protocol(HttpToolsProtocol):
             self._is_again = False
         if rest:
             super().data_received(rest)
+
+    def shutdown(self) -> None:
+        """The server is about to end: an answer that has no end of its own is told."""
+        if self.cycle is not None:
+            self.cycle.scope[STOPPING] = True  # type: ignore[literal-required]
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""

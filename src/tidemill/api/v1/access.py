@@ -1,23 +1,33 @@
-"""Who asks: the token of a request, and whether it may do what is asked for."""
+"""Who asks: the token of a request, and the installation as far as it may use it."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tidemill.access.guard import refusal
 from tidemill.access.permissions import Permission
-
-if TYPE_CHECKING:
-    from tidemill.access.service import TokenView
-    from tidemill.app import App
+from tidemill.access.service import TokenView
+from tidemill.acting import acting
+from tidemill.app import App
 
 _BEARER = HTTPBearer(auto_error=False, description="A token: tidemill token create NAME --scope SCOPE")
 #: RFC 6750, section 3.
 CHALLENGE = 'Bearer realm="tidemill"'
+
+
+@dataclasses.dataclass(frozen=True)
+class Caller:
+    """Who asks. `app`: the installation, as far as they may use it; `by`: how they are called where something is
+    written down."""
+
+    token: TokenView
+    app: App
+    by: str
 
 
 def may(permission: Permission) -> Callable[..., TokenView]:
@@ -36,3 +46,15 @@ def may(permission: Permission) -> Callable[..., TokenView]:
         return token
 
     return holder
+
+
+def caller(permission: Permission) -> Callable[..., Caller]:
+    """A dependency: who asks, by a token that may do that."""
+
+    asks = Depends(may(permission))
+
+    def found(request: Request, token: TokenView = asks) -> Caller:
+        actor = token.actor(request.client.host if request.client else "")
+        return Caller(token, acting(request.app.state.opened, actor), actor.by)
+
+    return found

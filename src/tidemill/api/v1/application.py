@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tidemill import __version__
-from tidemill.api.v1 import dbt, kinds, problems, syncs
+from tidemill.api.v1 import backfills, connections, dbt, exports, kinds, models, once, problems, runs, syncs, tables
 from tidemill.api.v1.access import CHALLENGE
 from tidemill.api.v1.bodies import BUG, Guarded
-from tidemill.api.v1.problems import Problem, Wrong, problem
+from tidemill.api.v1.events import Watches
+from tidemill.api.v1.once import Once
+from tidemill.api.v1.problems import Problem, ProblemError, Wrong, problem
 from tidemill.errors import TidemillError
 
 if TYPE_CHECKING:
@@ -29,6 +32,22 @@ _SAID = {
     404: ("address_unknown", "There is nothing at this address.", "All addresses: /api/v1/openapi.json"),
     405: ("method_unknown", "This cannot be done here.", "All that can be done: /api/v1/openapi.json"),
 }
+#: What there is, in the order of the description.
+_ROUTERS = (
+    *(connections.router, exports.router, runs.router, backfills.router, tables.tables, tables.rejects, models.router),
+    *(syncs.router, dbt.router, kinds.router),
+)
+_TAGS = [
+    {"name": "connections", "description": "BigQuery projects and datasets, with the credential for each."},
+    {"name": "exports", "description": "What goes into BigQuery tables, and when."},
+    {"name": "runs", "description": "Runs of exports: what each moved, and how it stands."},
+    {"name": "backfills", "description": "Ranges of time that are exported again."},
+    {"name": "rejects", "description": "Rows that runs could not deliver, and set aside."},
+    {"name": "models", "description": "What can be exported: columns, keys and descriptions."},
+    {"name": "syncs", "description": "Rows of BigQuery that are delivered to other tools."},
+    {"name": "destinations", "description": "Tools that rows can be delivered to."},
+    {"name": "dbt", "description": "dbt projects, for their CI and for dbt Cloud."},
+]
 
 
 def application(app: App) -> Guarded:
@@ -41,17 +60,24 @@ def application(app: App) -> Guarded:
         docs_url=None,  # they would load scripts from somebody else's server
         redoc_url=None,
         redirect_slashes=False,
+        openapi_tags=_TAGS,
+        generate_unique_id_function=_operation,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are of runs
     )
-    made.state.opened = app
-    made.include_router(syncs.router, prefix=_PREFIX)
-    made.include_router(dbt.router, prefix=_PREFIX)
-    made.include_router(kinds.router, prefix=_PREFIX)
+    made.state.opened, made.state.watches = app, Watches(app)
+    for router in _ROUTERS:
+        made.include_router(router, prefix=_PREFIX)
     made.add_exception_handler(TidemillError, _of_ours)
+    made.add_exception_handler(ProblemError, _of_request)
     made.add_exception_handler(RequestValidationError, _invalid)
     made.add_exception_handler(StarletteHTTPException, _refused)
     made.add_exception_handler(Exception, _bug)
-    return Guarded(made, app.settings.capture_body_seconds)
+    return Guarded(Once(made, app), app.settings.capture_body_seconds)
+
+
+def _operation(route: APIRoute) -> str:
+    """The name of an operation, by which generated clients call it: exports_create."""
+    return f"{route.tags[0]}_{route.name}".strip("_")
 
 
 class _Described(FastAPI):
@@ -61,10 +87,13 @@ class _Described(FastAPI):
         """See FastAPI."""
         if self.openapi_schema is None:
             for path in super().openapi()["paths"].values():
-                for operation in path.values():
+                for method, operation in path.items():
                     for status, response in operation["responses"].items():
                         if int(status) >= 400:
                             response["content"] = {problems.KIND: response["content"].pop("application/json")}
+                    known = [one["name"].lower() for one in operation.get("parameters", ())]
+                    if method == "post" and once.HEADER.lower() not in known and "security" in operation:
+                        operation.setdefault("parameters", []).append(once.PARAMETER)
         assert self.openapi_schema is not None  # noqa: S101 - FastAPI keeps it
         return self.openapi_schema
 
@@ -85,6 +114,11 @@ def _of_ours(request: Request, error: Exception) -> Response:
         scope = request.state.permission
         headers["www-authenticate"] = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
     return _told(found, headers)
+
+
+def _of_request(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 - it is registered for that
+    return _told(error.problem, error.headers)
 
 
 def _invalid(_request: Request, error: Exception) -> Response:

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from fastapi import Depends, Request
+
 from tidemill.api.v1 import problems
 from tidemill.api.v1.problems import Problem, problem
 
@@ -19,8 +21,11 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = logging.getLogger(__name__)
 #: What is asked for here is short.
 MOST_BYTES = 64 * 1024
-#: Requests that are answered at once: each takes a connection to the database, of which others need some, too.
-_AT_ONCE = 4
+#: Requests that are answered at once: each takes a connection to the database, of which others need some, too; and, of
+#: these beside them, such as wait for others: for BigQuery, or for a worker.
+_AT_ONCE, _SLOW_AT_ONCE = 4, 2
+#: In the scope of a request: its turn.
+TURN = "tidemill.turn"
 BUG = problem(500, "bug", "The server failed; its log says why.", "Please report it.")
 _LARGE = problem(413, "body_too_large", f"The body is larger than {MOST_BYTES:,} bytes.", "Send less.")
 _SLOW = problem(408, "body_too_slow", "The body did not come in time.", "Send it again.")
@@ -29,12 +34,50 @@ _KIND = problem(
 )
 
 
+class Turn:
+    """That a request is one of those that are answered at once."""
+
+    def __init__(self, quick: asyncio.Semaphore, slow: asyncio.Semaphore) -> None:
+        self._quick, self._slow = quick, slow
+        self._held: asyncio.Semaphore | None = None
+
+    async def __aenter__(self) -> None:
+        """Wait for it."""
+        await self._quick.acquire()
+        self._held = self._quick
+
+    async def __aexit__(self, *_: object) -> None:
+        """It is another one's."""
+        self.leave()
+
+    def leave(self) -> None:
+        """It is another one's: this request goes on without, and asks the database nothing more."""
+        if self._held is not None:
+            self._held.release()
+            self._held = None
+
+    async def slow_down(self) -> None:
+        """This one waits for others: it is one of those that do, and quick ones need not wait for it."""
+        self.leave()
+        await self._slow.acquire()
+        self._held = self._slow
+
+
+async def _slowly(request: Request) -> None:
+    turn: Turn = request.scope[TURN]
+    await turn.slow_down()
+
+
+#: Of a route that waits for BigQuery, or for somebody else.
+SLOWLY = Depends(_slowly)
+
+
 class Guarded:
     """An ASGI application that is given whole bodies, of that many seconds at most."""
 
     def __init__(self, inner: Application, seconds: float) -> None:
         self._inner, self._seconds = inner, seconds
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns, self._slow = asyncio.Semaphore(_AT_ONCE), asyncio.Semaphore(_SLOW_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -56,7 +99,8 @@ class Guarded:
             await _refuse(sending, body)
             return
         try:
-            async with self._turns:
+            scope[TURN] = turn = Turn(self._turns, self._slow)
+            async with turn:
                 await self._inner(scope, _giving(body, receive), sending)
         except OSError:  # the sender went away
             return

@@ -31,9 +31,12 @@ _STATUSES: Mapping[type[TidemillError], int] = {
     RetryableError: 503,
     UnavailableError: 503,
 }
-#: Of this code alone the rights of the caller are meant; others that miss a right are ours. And settings of ours.
-_OF_CALLER, _OF_OURS = {"scope_missing"}, {"database_refused", "installation_gone"}
-_AGAIN_SECONDS = 5
+#: Of these codes alone the rights of the caller are meant; others that miss a right are ours. And settings of ours.
+_OF_CALLER, _OF_OURS = {"scope_missing", "not_allowed"}, {"database_refused", "installation_gone"}
+#: Codes with a status of their own; and those of what is over in a moment.
+_OF_CODES = {"changed_meanwhile": 412}
+_SOON = {"idempotency_key_busy"}
+_AGAIN_SECONDS, _SOON_SECONDS = 5, 1
 
 
 class Wrong(pydantic.BaseModel):
@@ -55,6 +58,14 @@ class Problem(pydantic.BaseModel):
     errors: list[Wrong] = Field(default_factory=list, description="Parts of the request that are wrong.")
 
 
+class ProblemError(Exception):
+    """A problem of the request itself, of which services know nothing. It is answered as it is."""
+
+    def __init__(self, found: Problem, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(found.detail)
+        self.problem, self.headers = found, dict(headers or {})
+
+
 def problem(status: int, code: str, detail: str, hint: str = "", errors: list[Wrong] | None = None) -> Problem:
     """A problem of that status."""
     title = http.HTTPStatus(status).phrase
@@ -69,9 +80,12 @@ def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def of(error: TidemillError) -> tuple[Problem, dict[str, str]]:
     """The problem that an error of ours is, and headers that go with it."""
     status = next((number for kind, number in _STATUSES.items() if isinstance(error, kind)), 500)
+    status = _OF_CODES.get(error.code, status)
     if (status == 403 and error.code not in _OF_CALLER) or error.code in _OF_OURS:
         status = 500
     headers = {"retry-after": str(_AGAIN_SECONDS)} if status == 503 else {}
+    if error.code in _SOON:
+        headers = {"retry-after": str(_SOON_SECONDS)}
     return problem(status, error.code, error.message, error.hint), headers
 
 

@@ -1,0 +1,141 @@
+"""How long lists of the API take in a large installation: 10,000 exports and 1,000,000 runs, asked one page at a time.
+
+    python benchmarks/api_lists.py [--exports 10000] [--runs 1000000] [--home FOLDER]
+
+Requests go through the whole application, within this process. Beside each stands how long the same page takes by OFFSET
+and LIMIT at the same place, and the limit: 50 ms at the 95th percentile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import sqlalchemy as sa
+
+from tidemill.access.permissions import Permission
+from tidemill.api.v1.application import application
+from tidemill.api.v1.bodies import Guarded
+from tidemill.app import App
+from tidemill.settings import Settings
+
+LIMIT_MS = 50.0
+_FILL = """
+    INSERT INTO tidemill.exports (id, name, connection_id, model, project, dataset, table_id, spec, created_by)
+    SELECT gen_random_uuid(), 'export ' || lpad(n::text, 6, '0'), c.id, 'events', 'p', 'd', 't' || n,
+        jsonb_set(:spec, '{name}', to_jsonb('export ' || lpad(n::text, 6, '0'))), 'me'
+    FROM generate_series(1, :exports) n, tidemill.connections c;
+    INSERT INTO tidemill.runs (id, export_id, number, status, mode, spec, snapshot_after, snapshot_upto, rows_planned,
+        created_by, created_at, started_at, finished_at, error_code, error_message, error_hint)
+    SELECT gen_random_uuid(), e.id, n, s.status, 'append', '{}', n, n + 1, 100, 'schedule', s.at, s.at, s.at,
+        CASE s.status WHEN 'failed' THEN 'permission_missing' END, 'It may not.', 'Grant it.'
+    FROM generate_series(1, :each) n, tidemill.exports e, LATERAL (
+        SELECT CASE WHEN n % 100 = 7 THEN 'failed' ELSE 'completed' END AS status,
+            now() - (:each - n) * interval '1 hour' - (abs(hashtext(e.id::text)) % 3600) * interval '1 second' AS at) s;
+    INSERT INTO tidemill.chunks (run_id, number, snapshot_after, snapshot_upto, rows_planned, status, rows_loaded, bytes)
+    SELECT id, 0, snapshot_after, snapshot_upto, 100, 'loaded', 100, 10000 FROM tidemill.runs;
+    INSERT INTO tidemill.run_totals (export_id, completed, last_status, last_finished_at, last_rows)
+    SELECT e.id, :each, 'completed', now(), 100 FROM tidemill.exports e;
+    INSERT INTO tidemill.schedules (export_id, next_start, next_end, expected_from)
+    SELECT e.id, now(), now() + interval '1 hour', now() FROM tidemill.exports e;
+"""
+
+
+def fill(app: App, exports: int, runs: int) -> None:
+    app.connections.add(app.connections.draft(name="warehouse", dataset="d", project="project-a", adc=True), by="me")
+    spec = json.dumps({"name": "x", "model": "events", "table": "t", "mode": "batch", "schedule": {"interval": "hour"}})
+    values = {"spec": spec, "exports": exports, "each": runs // exports}
+    with app.database.begin() as connection:
+        for statement in _FILL.split(";"):
+            text = statement.strip().replace(":spec", "CAST(:spec AS jsonb)").replace("::", r"\:\:")
+            if text:
+                connection.execute(sa.text(text), {k: v for k, v in values.items() if f":{k}" in text})
+    with app.database._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("VACUUM ANALYZE"))
+
+
+async def timed(client: httpx.AsyncClient, path: str, times: int) -> list[float]:
+    """Milliseconds of each of so many pages, one behind the other, from the beginning again at the end."""
+    found, cursor = [], None
+    for _ in range(times + 2):
+        params = {"cursor": cursor} if cursor else {}
+        began = time.perf_counter()
+        answer = await client.get(f"/api/v1{path}", params=params)
+        found.append((time.perf_counter() - began) * 1000)
+        assert answer.status_code == 200, answer.text
+        cursor = answer.json()["next"]
+    return found[2:]  # the first ones open what is needed
+
+
+def by_offset(app: App, table: str, order: str, where: int) -> float:
+    with app.database.begin() as connection:
+        began = time.perf_counter()
+        connection.execute(sa.text(f"SELECT * FROM tidemill.{table} ORDER BY {order} LIMIT 50 OFFSET {where}")).all()
+        return (time.perf_counter() - began) * 1000
+
+
+async def measure(app: App, times: int) -> bool:
+    token, _ = app.tokens.create(name="bench", scopes=tuple(Permission), expires_seconds=None, by="me")
+    api: Guarded = application(app)
+    headers = {"authorization": f"Bearer {token}"}
+    name = "export 005000"
+    paths = {
+        "exports": "/exports",
+        "exports, 200 a page": "/exports?limit=200",
+        "exports of a connection": "/exports?connection=warehouse",
+        "exports, search": "/exports?search=9",
+        "exports, failed (none)": "/exports?status=failed",
+        "runs of all": "/runs",
+        "runs of all, 200 a page": "/runs?limit=200",
+        "runs of all, failed": "/runs?status=failed",
+        "runs of all, cancelled (none)": "/runs?status=cancelled",
+        "runs of all, a while ago": "/runs?created_before=" + _days_ago(2),
+        "runs of an export": f"/exports/{name}/runs",
+        "runs of an export, failed": f"/exports/{name}/runs?status=failed",
+        "connections": "/connections",
+        "backfills": f"/exports/{name}/backfills",
+    }
+    good = True
+    transport = httpx.ASGITransport(api)
+    async with httpx.AsyncClient(transport=transport, base_url="http://here", headers=headers) as client:
+        for what, path in paths.items():
+            found = sorted(await timed(client, path, times))
+            p95 = found[int(len(found) * 0.95) - 1]
+            good &= p95 <= LIMIT_MS
+            said = f"p50 {statistics.median(found):6.1f} ms   p95 {p95:6.1f} ms   of {LIMIT_MS:g} ms: {p95 / LIMIT_MS:5.2f}"
+            print(f"{what:32} {said}", flush=True)
+    for table, order, where in (("runs", "created_at DESC, id DESC", 900_000), ("exports", "lower(name)", 9_000)):
+        print(f"{table} by OFFSET {where:<15,} {by_offset(app, table, order, where):6.1f} ms")
+    return good
+
+
+def _days_ago(days: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * 86_400))
+
+
+def main() -> int:
+    words = argparse.ArgumentParser()
+    words.add_argument("--exports", type=int, default=10_000)
+    words.add_argument("--runs", type=int, default=1_000_000)
+    words.add_argument("--times", type=int, default=60)
+    words.add_argument("--home", type=Path)
+    asked = words.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = asked.home or Path(folder) / "home"
+        with App(Settings(home=home)) as app:
+            if not app.connections.find():
+                began = time.perf_counter()
+                fill(app, asked.exports, asked.runs)
+                print(f"{asked.exports:,} exports and {asked.runs:,} runs: {time.perf_counter() - began:.0f} s to make")
+            return 0 if asyncio.run(measure(app, asked.times)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

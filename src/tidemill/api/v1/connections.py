@@ -1,0 +1,268 @@
+"""Connections: a BigQuery project and dataset, with the credential for it. What is secret goes in, and never out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import pydantic
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
+
+from tidemill.access.permissions import Permission
+from tidemill.api.v1 import pages, schemas, tags
+from tidemill.api.v1.access import Caller, caller
+from tidemill.api.v1.bodies import SLOWLY
+from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.problems import problems_of
+from tidemill.api.v1.schemas import Name
+from tidemill.api.v1.tags import HEADERS, TAGGED, Match
+from tidemill.connections.service import Connection, Draft
+from tidemill.connections.spec import ConnectionSpec
+
+router = APIRouter(prefix="/connections", tags=["connections"])
+Reader = Annotated[Caller, Depends(caller(Permission.CONNECTIONS_READ))]
+Writer = Annotated[Caller, Depends(caller(Permission.CONNECTIONS_WRITE))]
+Use = Literal["batch", "streaming"]
+_Use = Annotated[Use, Query(description="What it is for: exports by runs, or streams, which need other permissions.")]
+_WRITING = problems_of(400, 408, 409, 413, 415)
+_CHANGING = problems_of(400, 408, 409, 412, 413, 415, 428)
+_WAITS_SECONDS = 60
+_KEY = "The service account key: the JSON file's content, as an object or as a text. It is never answered."
+
+
+class ConnectionWanted(pydantic.BaseModel, extra="forbid"):
+    """A new connection: with a service account key, or with the credentials of the server's machine."""
+
+    name: str = schemas.of(ConnectionSpec, "name", examples=["warehouse"])
+    dataset: str = Field(
+        min_length=1, max_length=1_100, description="Dataset id; or project.dataset.", examples=["analytics"]
+    )
+    project: str | None = Field(default=None, max_length=100, description="Google Cloud project id; else the key's.")
+    location: str | None = schemas.of(ConnectionSpec, "location", None, max_length=100)
+    key: pydantic.SecretStr | dict[str, Any] | None = Field(
+        default=None, description=_KEY, json_schema_extra={"writeOnly": True}, repr=False
+    )
+    adc: pydantic.StrictBool = schemas.of(ConnectionSpec, "adc", default=False)
+    impersonate: str | None = schemas.of(ConnectionSpec, "impersonate", None)
+
+
+class ConnectionChanges(pydantic.BaseModel, extra="forbid"):
+    """What is to be changed of a connection; what is left out stays."""
+
+    name: str | None = schemas.of(ConnectionSpec, "name", None, description="A new name.")
+    dataset: str | None = Field(default=None, min_length=1, max_length=1_100, description="Another dataset.")
+    project: str | None = Field(default=None, max_length=100, description="Another project.")
+    location: str | None = schemas.of(ConnectionSpec, "location", None, max_length=100)
+    key: pydantic.SecretStr | dict[str, Any] | None = Field(
+        default=None, description=_KEY, json_schema_extra={"writeOnly": True}, repr=False
+    )
+    adc: pydantic.StrictBool | None = schemas.of(ConnectionSpec, "adc", None)
+    impersonate: str | None = schemas.of(ConnectionSpec, "impersonate", None)
+
+
+class ConnectionAnswer(pydantic.BaseModel, from_attributes=True):
+    """A connection, without its secret."""
+
+    id: uuid.UUID
+    name: str
+    project: str
+    dataset: str
+    location: str | None = Field(description="Where the dataset is; null: that could not be asked yet.")
+    credential: str = Field(description="In words, how it signs in.")
+    account: str | None = Field(description="The service account, by its e-mail address.")
+    connected_at: dt.datetime
+    connected_by: str
+    updated_at: dt.datetime
+    deleting_at: dt.datetime | None = Field(description="Since when it is being deleted: nothing new is begun on it.")
+    deleting_by: str | None
+
+
+class ConnectionItem(ConnectionAnswer):
+    """A connection in a list."""
+
+    used_by: dict[str, int] = Field(
+        description="How many of each kind use it: export, stream, sync, import, model, dbt project."
+    )
+
+
+class UseAnswer(pydantic.BaseModel, from_attributes=True):
+    """Something that uses a connection."""
+
+    kind: str
+    name: str
+    at_work: list[str] = Field(description="What of it runs now, or did when its process ended.")
+
+
+class DeletedAnswer(pydantic.BaseModel):
+    """What was deleted."""
+
+    connection: str
+    uses: list[UseAnswer] = Field(description="What was deleted with it.")
+    remarks: list[str] = Field(description="What is to be known of that.")
+
+
+class StepAnswer(pydantic.BaseModel, from_attributes=True):
+    """One step of a test."""
+
+    name: str
+    title: str
+    status: str = Field(description="passed, failed, skipped or warning.")
+    message: str
+    hint: str = Field(description="What to do, with the command that does it.")
+    seconds: float
+
+
+class TestAnswer(pydantic.BaseModel):
+    """What a test found."""
+
+    passed: bool
+    steps: list[StepAnswer]
+
+
+class DatasetAnswer(pydantic.BaseModel):
+    """A dataset that the account of a connection may see."""
+
+    name: str
+    location: str
+
+
+class SetUpAnswer(pydantic.BaseModel):
+    """What is to be granted on Google's side, and nothing else."""
+
+    commands: list[str] = Field(description="Commands, and statements for BigQuery, in order.")
+    allow_list: list[str] = Field(description="Commands that let this server through VPC Service Controls; if known.")
+
+
+@router.get("", responses=problems_of())
+def find(
+    by: Reader,
+    wanted: Wanted,
+    connected_after: Annotated[pydantic.AwareDatetime | None, Query(description="Made then, or later.")] = None,
+    connected_before: Annotated[pydantic.AwareDatetime | None, Query(description="Made before that.")] = None,
+    connected_by: Annotated[str | None, Query(max_length=200, description="Made by that user.")] = None,
+    used_by: Annotated[
+        Literal["export", "sync", "import", "nothing"] | None, Query(description="That such a thing uses.")
+    ] = None,
+) -> Listed[ConnectionItem]:
+    """Connections, oldest first."""
+    page = by.app.connection_users.page(
+        after=connected_after, before=connected_before, by=connected_by, used_by=used_by, wanted=wanted
+    )
+    return pages.of(page, _item)
+
+
+@router.post("", status_code=201, responses={201: {"headers": HEADERS}, **_WRITING}, dependencies=[SLOWLY])
+def create(wanted: ConnectionWanted, by: Writer, response: Response) -> ConnectionAnswer:
+    """Save a new connection. It is not tested: see the test."""
+    fields = wanted.model_dump(exclude={"key"})
+    draft = by.app.connections.draft(**fields, key=_text(wanted.key))
+    return _made(by.app.connections.add(draft, by=by.by), response)
+
+
+@router.post("/test", responses=problems_of(400, 408, 413, 415), dependencies=[SLOWLY])
+def test_draft(wanted: ConnectionWanted, by: Reader, use: _Use = "batch") -> TestAnswer:
+    """Test a connection that is not saved."""
+    draft = _draft(by, wanted)
+    return _tested(by.app.connections.test_draft(draft, use))
+
+
+@router.get("/{name}", response_model=ConnectionAnswer, responses={**TAGGED, **problems_of()})
+def show(name: Name, by: Reader, request: Request, response: Response) -> Any:
+    """One connection."""
+    return tags.answer(_answer(by.app.connections.get(name)), request, response)
+
+
+@router.patch("/{name}", responses={200: {"headers": HEADERS}, **_CHANGING}, dependencies=[SLOWLY])
+def edit(name: Name, changes: ConnectionChanges, by: Writer, match: Match, response: Response) -> ConnectionAnswer:
+    """Change a connection: for what is begun from now on."""
+    saved = by.app.connections.get(name)
+    match.check(_answer(saved))
+    given = {field: getattr(changes, field) for field in changes.model_fields_set - {"key", "name"}}
+    draft = by.app.connections.changed(name, rename=changes.name, key=_text(changes.key), **given)
+    return _made(by.app.connections.save(name, draft, as_of=saved.updated_at), response)
+
+
+@router.delete("/{name}", responses=_CHANGING, dependencies=[SLOWLY])
+def delete(
+    name: Name,
+    by: Writer,
+    match: Match,
+    with_uses: Annotated[bool, Query(description="Stop and delete all that uses it, too; else it is refused.")] = False,
+    wait_seconds: Annotated[
+        float, Query(ge=0, le=_WAITS_SECONDS, description="With uses: so long it is waited until they have stopped.")
+    ] = 30,
+    force: Annotated[bool, Query(description="With uses: also if BigQuery does not answer.")] = False,
+) -> DeletedAnswer:
+    """Delete a connection and its credential; the data in BigQuery stays."""
+    saved = by.app.connections.get(name)
+    match.check(_answer(saved))
+    if not with_uses:
+        by.app.connections.delete(name, as_of=saved.updated_at)
+        return DeletedAnswer(connection=saved.name, uses=[], remarks=[])
+    done = by.app.connection_users.delete(name, by=by.by, say=_silent, wait_seconds=wait_seconds, force=force)
+    uses = [UseAnswer.model_validate(use) for use in done.uses]
+    return DeletedAnswer(connection=done.connection, uses=uses, remarks=list(done.remarks))
+
+
+@router.get("/{name}/uses", responses=problems_of())
+def uses(name: Name, by: Reader) -> list[UseAnswer]:
+    """What uses a connection, and what of it is at work."""
+    return [UseAnswer.model_validate(use) for use in by.app.connection_users.uses(name)]
+
+
+@router.post("/{name}/test", responses=problems_of(408, 409, 413, 415), dependencies=[SLOWLY])
+def test(name: Name, by: Reader, use: _Use = "batch") -> TestAnswer:
+    """Test a connection, step by step: each that fails says what to do."""
+    return _tested(by.app.connections.test(name, use))
+
+
+@router.get("/{name}/datasets", responses=problems_of(409), dependencies=[SLOWLY])
+def datasets(name: Name, by: Reader) -> list[DatasetAnswer]:
+    """The datasets that its account may see."""
+    return [DatasetAnswer(name=found, location=place) for found, place in by.app.connections.datasets(name)]
+
+
+@router.get("/{name}/set-up", responses=problems_of())
+def set_up(name: Name, by: Reader, request: Request, use: _Use = "batch") -> SetUpAnswer:
+    """What is to be granted to its account, as commands."""
+    saved, settings = by.app.connections.get(name), request.app.state.opened.settings
+    commands = by.app.connections.grants(saved.project, saved.dataset, saved.account, use)
+    return SetUpAnswer(commands=commands, allow_list=by.app.connections.allow_list(settings))
+
+
+def _silent(_text: str) -> None:
+    """Nobody is told meanwhile."""
+
+
+def _draft(by: Caller, wanted: ConnectionWanted) -> Draft:
+    return by.app.connections.draft(**wanted.model_dump(exclude={"key"}), key=_text(wanted.key))
+
+
+def _text(key: pydantic.SecretStr | Mapping[str, Any] | None) -> str | None:
+    if key is None or isinstance(key, pydantic.SecretStr):
+        return key.get_secret_value() if key is not None else None
+    return json.dumps(key)
+
+
+def _answer(saved: Connection) -> ConnectionAnswer:
+    return ConnectionAnswer.model_validate(saved)
+
+
+def _made(saved: Connection, response: Response) -> ConnectionAnswer:
+    made = _answer(saved)
+    response.headers["etag"], response.headers["location"] = tags.tag(made), schemas.address("connections", made.name)
+    return made
+
+
+def _item(found: tuple[Connection, Mapping[str, int]]) -> ConnectionItem:
+    saved, counts = found
+    return ConnectionItem(**_answer(saved).model_dump(), used_by={kind: n for kind, n in counts.items() if n})
+
+
+def _tested(steps: Iterable[Any]) -> TestAnswer:
+    told = [StepAnswer.model_validate(step) for step in steps]
+    return TestAnswer(passed=all(step.status != "failed" for step in told), steps=told)

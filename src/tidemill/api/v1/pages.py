@@ -1,0 +1,42 @@
+"""Lists by pages: what is asked for in the query, and how a page is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Generic, TypeVar
+
+import pydantic
+from fastapi import Depends, Query
+from pydantic import Field
+
+from tidemill import paging
+from tidemill.paging import Page
+
+Row = TypeVar("Row")
+Item = TypeVar("Item")
+_MOST_LETTERS = 2_000
+
+
+class Listed(pydantic.BaseModel, Generic[Item]):
+    """A page of a list."""
+
+    items: list[Item] = Field(description="In the order of the list.")
+    next: str | None = Field(description="The cursor of the next page; null: this is the last one.")
+
+
+def _wanted(
+    cursor: Annotated[
+        str | None, Query(max_length=_MOST_LETTERS, description="What the page before named as `next`.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=paging.MOST, description="So many items at most.")] = paging.USUAL,
+) -> paging.Wanted:
+    return paging.Wanted(cursor, limit)
+
+
+#: Which page is asked for: a parameter of a route.
+Wanted = Annotated[paging.Wanted, Depends(_wanted)]
+
+
+def of(page: Page[Row], made: Callable[[Row], Item]) -> Listed[Item]:
+    """A page as it is answered."""
+    return Listed(items=[made(row) for row in page.items], next=page.next)
