@@ -76,6 +76,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         P.CONNECTIONS_READ,
         "find get test test_draft datasets grants allow_list differs draft changed assert_free",
     )
+    yield from _reads("connections", P.CONNECTIONS_WRITE, "differing")  # who asks could guess
     yield from _of(
         "connections",
         P.CONNECTIONS_WRITE,
@@ -96,7 +97,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
 
 def _of_exports() -> Iterator[tuple[str, Rule]]:
     read, write = P.EXPORTS_READ, P.EXPORTS_WRITE
-    yield from _reads("exports", read, "find get using")
+    yield from _reads("exports", read, "find get using defined draft")
     yield from _of(
         "exports",
         write,
@@ -178,6 +179,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
     )
     account = "reverse_etl.destinations"
     yield from _reads(account, P.DESTINATIONS_READ, "find get test_saved changed make assert_free home")
+    yield from _reads(account, P.DESTINATIONS_WRITE, "differing")
     yield from _of(
         account,
         P.DESTINATIONS_WRITE,
@@ -238,6 +240,7 @@ def _of_imports() -> Iterator[tuple[str, Rule]]:
 def _of_dbt() -> Iterator[tuple[str, Rule]]:
     yield from _reads("dbt", P.DBT_READ, "find get models known pick")
     yield from _reads("dbt", P.DBT_CHECK, "check in_use readable")
+    yield from _reads("dbt", P.DBT_WRITE, "differing")
     yield from _of(
         "dbt",
         P.DBT_WRITE,
@@ -272,6 +275,7 @@ def _of_access() -> Iterator[tuple[str, Rule]]:
         revoke=Change("key.revoke"),
     )
     yield from _reads("notify", P.CHANNELS_READ, "find get messages assert_free")
+    yield from _reads("notify", P.CHANNELS_WRITE, "differing")
     yield from _of(
         "notify",
         P.CHANNELS_WRITE,

@@ -17,6 +17,7 @@ import typer
 
 from tidemill.cli import (
     audit,
+    configuration,
     connection,
     copies,
     dbt,
@@ -58,6 +59,7 @@ serve.register(app)
 service.register(app)
 copies.register(app)
 egress.register(app)
+configuration.register(app)
 app.add_typer(local.app, name="local")
 app.add_typer(connection.app, name="connection")
 app.add_typer(events.app, name="events")

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pydantic
@@ -22,7 +22,7 @@ from tidemill.errors import ConfigError, TidemillError
 from tidemill.settings import Settings
 from tidemill.store import records
 from tidemill.store.connections import Connections, deleting
-from tidemill.store.secrets import Secrets
+from tidemill.store.secrets import Secrets, differing
 
 #: How long it is asked where a dataset lies, for a connection that is saved in any case.
 _ASKED_SECONDS = 10.0
@@ -188,6 +188,16 @@ class ConnectionService:
     ) -> list[Connection]:
         """Connections, all or by when and by whom they were made; oldest first."""
         return [view(saved) for saved in self._connections.find(after=after, before=before, by=by)]
+
+    def differing(self, name: str, given: Mapping[str, pydantic.SecretStr]) -> tuple[str, ...]:
+        """Names of secrets (`key`) that a connection has otherwise than they are given; of none, those that it has. One
+        that cannot be read any more is another."""
+        saved = self._connections.get(name)
+        try:
+            key = self._key(saved)
+        except ConfigError:  # the secret key is lost
+            return ("key",)
+        return differing({"key": key} if key is not None else {}, given)
 
     def delete(self, name: str, *, as_of: dt.datetime | None = None) -> None:
         """Delete a connection and its credential; ConflictError while anything uses it, or as in `save`."""

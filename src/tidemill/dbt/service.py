@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from pydantic import SecretStr
+
 from tidemill.dbt import changes, fetching, manifest, packing
 from tidemill.dbt import spec as specs
 from tidemill.dbt.changes import Change, Readable, Use, Weight
@@ -31,7 +33,7 @@ from tidemill.store.connections import Connections
 from tidemill.store.dbt_cloud_runs import CloudRun
 from tidemill.store.dbt_projects import DbtProject, DbtProjects
 from tidemill.store.records import Connection
-from tidemill.store.secrets import Secrets
+from tidemill.store.secrets import Secrets, differing
 
 __all__ = ["Change", "CloudRun", "DbtService", "Model", "ProjectView", "Refreshed", "Report", "Server", "read_in_use"]
 
@@ -252,6 +254,11 @@ class DbtService:
     def find(self) -> list[ProjectView]:
         """All, by name."""
         return [self._view(saved) for saved in self._projects.find()]
+
+    def differing(self, name: str, given: Mapping[str, SecretStr]) -> tuple[str, ...]:
+        """Names of secrets that a project has otherwise than they are given; of none, those that it has."""
+        saved = self._projects.get(name)
+        return differing(json.loads(self._secrets.decrypt(saved.secret)) if saved.secret else {}, given)
 
     def delete(self, name: str) -> None:
         """Delete one, and its secrets.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from tidemill import sizes
 from tidemill.bigquery import names
@@ -16,7 +16,7 @@ from tidemill.exports.spec import ExportSpec
 from tidemill.models import custom
 from tidemill.schedules import said
 from tidemill.schedules.calendar import Schedule
-from tidemill.store.records import Connection, Export
+from tidemill.store.records import Export
 
 EDITABLE = {
     *("name", "include_events", "exclude_events", "max_bytes_billed", "run_log", "verify_days", "reject_share"),
@@ -35,7 +35,19 @@ class Draft:
     remarks: list[str]
 
 
-def new(lake: Lake, connection: Connection, fields: dict[str, Any]) -> Draft:
+class Place(Protocol):
+    """Where tables are: a connection, mostly."""
+
+    @property
+    def project(self) -> str:
+        """Google Cloud project id."""
+
+    @property
+    def dataset(self) -> str:
+        """Dataset id."""
+
+
+def new(lake: Lake, connection: Place, fields: dict[str, Any]) -> Draft:
     """A new export of these fields.
 
     Raises

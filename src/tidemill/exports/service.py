@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +17,32 @@ from tidemill.exports.logs import Logs
 from tidemill.exports.runs import RunService
 from tidemill.exports.schedules.wanted import Wanted
 from tidemill.exports.set_aside import SetAside
+from tidemill.exports.spec import ExportSpec
 from tidemill.exports.tables import TableService
 from tidemill.exports.triggers import TriggerService
 from tidemill.exports.views import ExportView, RejectView, RunProgress, RunView
 from tidemill.exports.watch import Report, untold
 from tidemill.schedules.worker import Queue
+from tidemill.store.records import Export
 
-__all__ = ["ExportService", "ExportView", "RejectView", "RunProgress", "RunView"]
+__all__ = ["Defined", "ExportService", "ExportView", "RejectView", "RunProgress", "RunView"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Defined:
+    """An export as it was defined. `connection`: its name; `project`, `dataset`: where its table is."""
+
+    name: str
+    connection: str
+    project: str
+    dataset: str
+    spec: ExportSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    project: str
+    dataset: str
 
 
 class ExportService:
@@ -69,6 +89,18 @@ class ExportService:
         )
         self.scheduler.settle(export)
         return self._shown.export(export), draft.remarks
+
+    def draft(self, project: str, dataset: str, fields: dict[str, Any]) -> ExportSpec:
+        """A new export into such a dataset, as it would be made; nothing is saved. Raises ConfigError as `create`."""
+        return drafts.new(self._made.parts.lake, _Place(project, dataset), fields).spec
+
+    def defined(self) -> list[Defined]:
+        """All exports as they were defined, by name. How they stand is not looked at, unlike in `find`."""
+        connections = {saved.id: saved.name for saved in self._connections.find()}
+        return [
+            Defined(one.name, connections[one.connection_id], one.project, one.dataset, _spec(one))
+            for one in self._exports.find()
+        ]
 
     def find(self, connection: str | None = None) -> list[ExportView]:
         """Exports by name, all or those of one connection."""
@@ -136,3 +168,7 @@ class ExportService:
     def take_back(self, file_key: str, said: str, *, by: str, told: Told) -> None:
         """Delete what commits of this file key brought, here and in tables; see exports/erasure.py."""
         self._made.eraser.take_back(file_key, said, by=by, told=told)
+
+
+def _spec(export: Export) -> ExportSpec:
+    return ExportSpec.model_validate(export.spec)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from pydantic import SecretStr
 
 from tidemill.errors import ConfigError, NotFoundError, TidemillError
 from tidemill.notify import channel as channels
@@ -21,7 +24,7 @@ from tidemill.store.database import Database
 from tidemill.store.exports import Exports
 from tidemill.store.outbox import Outbox
 from tidemill.store.records_notify import Cause, Channel, Delivery
-from tidemill.store.secrets import Secrets
+from tidemill.store.secrets import Secrets, differing
 from tidemill.store.sync_things import Syncs
 
 _DELETED = "(deleted)"
@@ -216,6 +219,16 @@ class NotifyService:
     def get(self, name: str) -> ChannelView:
         """The one of that name; NotFoundError if there is none."""
         return self._view(self._channels.get(name))
+
+    def differing(self, name: str, given: Mapping[str, SecretStr]) -> tuple[str, ...]:
+        """Names of secrets that a channel has otherwise than they are given; of none, those that it has. If they cannot
+        be read any more, all are others."""
+        saved = self._channels.get(name)
+        try:
+            hidden = json.loads(self._secrets.decrypt(saved.secret)) if saved.secret else {}
+        except ConfigError:  # the secret key is lost
+            return tuple(given) or tuple(set(KINDS[saved.kind].model_fields) - set(saved.settings))
+        return differing(hidden, given)
 
     def messages(self, name: str, *, limit: int) -> list[MessageView]:
         """Messages of a channel, the newest first."""

@@ -26,7 +26,7 @@ from tidemill.reverse_etl.spec import NAME_RULE
 from tidemill.reverse_etl.work import opened_settings
 from tidemill.schedules import telling
 from tidemill.store.records_sync import Account
-from tidemill.store.secrets import Secrets
+from tidemill.store.secrets import Secrets, differing
 from tidemill.store.sync_books import SyncBooks
 
 
@@ -154,6 +154,16 @@ class AccountService:
     def settings(self, saved: Account) -> Settings:
         """Those of a saved one, with its secrets."""
         return opened_settings(saved, self._secrets)
+
+    def differing(self, name: str, given: Mapping[str, SecretStr]) -> tuple[str, ...]:
+        """Names of secrets that an account has otherwise than they are given; of none, those that it has. If they
+        cannot be read any more, all are others."""
+        saved = self._books.accounts.get(name)
+        try:
+            hidden = json.loads(self._secrets.decrypt(saved.secret)) if saved.secret else {}
+        except ConfigError:  # the secret key is lost
+            return tuple(given) or self._view(saved).secrets
+        return differing(hidden, given)
 
     def get(self, name: str) -> AccountView:
         """The one of that name; NotFoundError if there is none."""

@@ -16,7 +16,7 @@ from tidemill.models import registry
 from tidemill.reverse_etl import model_check, spec
 from tidemill.reverse_etl.model_check import Inspection, Keys
 from tidemill.reverse_etl.sources import SourceService
-from tidemill.reverse_etl.spec import ModelSpec
+from tidemill.reverse_etl.spec import Ga4Origin, ModelSpec
 from tidemill.schedules import telling
 from tidemill.settings import Settings
 from tidemill.store.records import Connection
@@ -28,8 +28,8 @@ PREVIEW_ROWS = 10
 
 @dataclasses.dataclass(frozen=True)
 class SourceModelView:
-    """A source model. `dbt`: the unique id of the model of a dbt project that it is made of; `syncs`: names of those
-    that deliver its rows."""
+    """A source model. `dbt`: the unique id of the model of a dbt project that it is made of; `ga4`: the export of
+    Google Analytics 4 that it reads; `syncs`: names of those that deliver its rows."""
 
     id: uuid.UUID
     name: str
@@ -44,6 +44,7 @@ class SourceModelView:
     made_at: dt.datetime
     made_by: str
     updated_at: dt.datetime
+    ga4: Ga4Origin | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,4 +260,5 @@ class SourceModelService:
             made_at=saved.made_at,
             made_by=saved.made_by,
             updated_at=saved.updated_at,
+            ga4=made.ga4,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from tidemill.errors import ConfigError
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
+    from pydantic import SecretStr
 
     from tidemill.settings import Settings
 
@@ -126,6 +129,19 @@ class Secrets:
         if self._settings.secret_keys:
             return self._settings.secret_keys
         return self.path.read_text() if self.path.exists() else None
+
+
+def differing(saved: Mapping[str, str], given: Mapping[str, SecretStr]) -> tuple[str, ...]:
+    """Names of secrets that are not the same in both: another one, or in one of them alone."""
+    texts = {name: value.get_secret_value() for name, value in given.items()}
+    return tuple(name for name in dict.fromkeys([*saved, *texts]) if not _same(saved.get(name), texts.get(name)))
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    """Whether two secrets are the same, but for the ends of lines that files have."""
+    if one is None or other is None:
+        return one is other
+    return hmac.compare_digest(one.strip().encode(), other.strip().encode())
 
 
 def _split(text: str) -> list[bytes]:

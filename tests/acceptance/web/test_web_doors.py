@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from tests.web_server import PASSWORD, Browsing, Web, cookie
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 NAMES = ("content-security-policy", "x-content-type-options", "referrer-policy", "permissions-policy", "cache-control")
 
@@ -163,7 +164,7 @@ def test_sign_in_leads_to_pages_of_ours_alone(web: Web, asking: httpx.Client, wa
 def socket(web: Web, session: str, origin: str | None = None) -> Any:
     address = web.url.replace("http", "ws", 1) + "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
     headers = {"Cookie": f"tidemill_session={session}"} if session else {}
-    return connect(address, additional_headers=headers, origin=origin or web.url)  # type: ignore[arg-type]
+    return connect(address, additional_headers=headers, origin=Origin(origin or web.url))
 
 
 def test_websockets_are_for_who_is_signed_in_and_for_pages_of_ours(web: Web) -> None:

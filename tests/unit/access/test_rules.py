@@ -29,8 +29,8 @@ from tidemill.exports.service import ExportService
 from tidemill.exports.set_aside import SetAside
 from tidemill.exports.stream.streaming import Streaming
 from tidemill.exports.tables import TableService
-from tidemill.health import Health
 from tidemill.exports.triggers import TriggerService as ExportTriggerService
+from tidemill.health import Health
 from tidemill.imports.service import ImportService
 from tidemill.notify.service import NotifyService
 from tidemill.overview import OverviewService

@@ -66,7 +66,7 @@ _MILLIS = st.none() | st.integers(plan_orders.EARLIEST, plan_orders.LATEST)
 
 @given(
     st.lists(
-        st.tuples(_MILLIS, st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))),
+        st.tuples(_MILLIS, st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))),
         min_size=1,
         max_size=20,
     )

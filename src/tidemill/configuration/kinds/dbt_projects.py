@@ -1,0 +1,88 @@
+"""dbt projects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from tidemill.configuration import documents
+from tidemill.configuration.documents import Document
+from tidemill.configuration.kinds.kind import KEPT, Change, Doing, Fields, Kind, Need, Secret, World, canonical, typed
+from tidemill.dbt import spec as specs
+from tidemill.dbt.spec import ProjectSpec
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+
+_SECRETS = tuple(documents.secrets(documents.PROJECT))
+#: If a project is elsewhere now, all is said that belongs to the place.
+_OF_PLACE = ("folder", "git", "manifest", "catalog", "branch", "subfolder", "host_key", "ssh_key", "token")
+_OF_CLOUD = ("cloud_host", "cloud_token")
+
+
+class DbtProjects(Kind):
+    """See the module."""
+
+    section, title = "dbt_projects", "dbt project"
+    essential = ("folder", "git", "manifest", *_SECRETS)
+
+    def document(self, given: Any) -> type[Document]:
+        """See Kind."""
+        return documents.PROJECT
+
+    def found(self, app: App) -> dict[str, Fields]:
+        """See Kind."""
+        found = {}
+        for view in app.dbt.find():
+            hidden = dict.fromkeys(view.secrets, KEPT)
+            stands_for = {name: SecretStr("a secret that is long enough") for name in hidden}
+            spec = specs.make({**view.spec, **stands_for, "name": view.name, "connection": view.connection})
+            found[view.name] = _fields(spec, hidden)
+        return found
+
+    def whole(self, world: World, name: str, given: Fields) -> Fields:
+        """See Kind."""
+        hidden = {field: given[field] for field in _SECRETS if given.get(field) is not None}
+        return _fields(specs.make({**_values(given), "name": name}), hidden)
+
+    def short(self, world: World, name: str, fields: Fields) -> Fields:
+        """See Kind."""
+        return {field: value for field, value in fields.items() if value not in (None, "")}
+
+    def needs(self, fields: Fields) -> Iterator[Need]:
+        """See Kind."""
+        if fields.get("connection") is not None:
+            yield Need("connection", "connections", fields["connection"])
+
+    def differing(self, app: App, name: str, given: Mapping[str, SecretStr]) -> Collection[str]:
+        """See Kind."""
+        return app.dbt.differing(name, given)
+
+    def create(self, doing: Doing, change: Change) -> None:
+        """See Kind. The project is read."""
+        doing.app.dbt.add({**_values(change.after), "name": change.name}, by=doing.by)
+
+    def change(self, doing: Doing, change: Change) -> None:
+        """See Kind. The project is read anew, if it is elsewhere now."""
+        named = set(change.fields)
+        for together in (_OF_PLACE, _OF_CLOUD):
+            named |= set(together) if change.touches(*together) else set()
+        values = _values(change.after)
+        doing.app.dbt.edit(change.name, {field: values.get(field) for field in named})
+
+    def delete(self, doing: Doing, name: str) -> None:
+        """See Kind."""
+        doing.app.dbt.delete(name)
+
+
+def _values(fields: Fields) -> dict[str, Any]:
+    """As the service has them."""
+    hidden = {name: value.value for name, value in fields.items() if isinstance(value, Secret)}
+    return {**typed(documents.PROJECT, fields), **hidden}
+
+
+def _fields(spec: ProjectSpec, hidden: Fields) -> Fields:
+    shown = {name: getattr(spec, name) for name in ProjectSpec.model_fields if name not in {*_SECRETS, "name"}}
+    return {**canonical(documents.PROJECT, shown), **dict.fromkeys(_SECRETS), **hidden}

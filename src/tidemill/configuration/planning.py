@@ -1,0 +1,285 @@
+"""Compares a configuration with an installation: what would be made, changed and deleted."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tidemill.configuration.checking import Entries, Entry
+from tidemill.configuration.kinds import KINDS
+from tidemill.configuration.kinds.kind import KEPT, Change, Fields, Kind, Need, Secret, World
+from tidemill.configuration.problems import Problems
+from tidemill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+
+
+class Act(enum.StrEnum):
+    """What is done with a thing."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    DELETE = "delete"
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A field that changes: its name, and what it was and will be. Of a secret it is said where it is, or that it
+    is one."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Something that would be done. `before`, `after`: all fields; None if it is not there."""
+
+    act: Act
+    section: str
+    name: str
+    fields: tuple[Field, ...]
+    before: Fields | None
+    after: Fields | None
+
+    @property
+    def title(self) -> str:
+        """What it is about, in words."""
+        return f"{KINDS[self.section].title} {self.name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What would be done, in the order in which it is. `unchanged`: things that are as the file has them; `others`:
+    things that it does not have, and that stay. `resets`: names of syncs and imports that have run, and whose mapping
+    changes: it is to be said what becomes of rows that were delivered."""
+
+    steps: tuple[Step, ...]
+    unchanged: int
+    others: int
+    resets: tuple[str, ...]
+    world: World
+
+    def count(self, act: Act) -> int:
+        """How many steps are so."""
+        return sum(step.act is act for step in self.steps)
+
+    @property
+    def id(self) -> str:
+        """By which a plan is known again: the same steps have the same."""
+        said = [[step.act, step.section, step.name, [vars(field) for field in step.fields]] for step in self.steps]
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def described(self) -> dict[str, Any]:
+        """As JSON has it. Secrets are not in it."""
+        steps = [
+            {"act": step.act, "kind": KINDS[step.section].title, "name": step.name, "fields": step.fields}
+            for step in self.steps
+        ]
+        counts = {act.value: self.count(act) for act in Act}
+        counts |= {"unchanged": self.unchanged, "others": self.others}
+        return {"id": self.id, "steps": steps, "counts": counts, "resets": self.resets}
+
+
+def plan(app: App, entries: Entries, problems: Problems, *, prune: bool) -> Plan:
+    """The plan of a configuration. `prune`: what it does not have is deleted, of the sections that it has.
+
+    Raises
+    ------
+    ConfigError
+        With all that is wrong.
+    """
+    return _Planner(app, entries, problems, prune=prune).plan()
+
+
+class _Planner:
+    """Makes one plan."""
+
+    def __init__(self, app: App, entries: Entries, problems: Problems, *, prune: bool) -> None:
+        self._app, self._entries, self._problems = app, entries, problems
+        found = {section: kind.found(app) for section, kind in KINDS.items()}
+        self._given: dict[str, dict[str, Fields]] = {section: {} for section in KINDS}
+        deleted = {
+            section: [name for name in found[section] if self._goes(section, name, prune=prune)] for section in KINDS
+        }
+        self._world = World(app, found, self._given, deleted)
+
+    def _goes(self, section: str, name: str, *, prune: bool) -> bool:
+        """Whether a thing of the installation is deleted. A connection whose file does not say that it is a source is
+        none."""
+        if section not in self._entries.named or name in self._entries.of(section):
+            return False
+        return prune or (section == "sources" and name in self._entries.of("connections"))
+
+    def plan(self) -> Plan:
+        """See the module."""
+        self._assert_names()
+        steps, unchanged = [], 0
+        for section, kind in KINDS.items():
+            for name, entry in sorted(self._entries.of(section).items()):
+                step = self._compared(kind, name, entry)
+                if step is None:
+                    continue
+                is_done = step.act is Act.CHANGE and not step.fields
+                steps += [] if is_done else [step]
+                unchanged += is_done
+        for section in reversed(list(KINDS)):
+            found = self._world.found[section]
+            gone = sorted(self._world.deleted[section])
+            steps += [Step(Act.DELETE, section, name, (), found[name], None) for name in gone]
+        self._assert_not_needed()
+        self._problems.settle()
+        known = sum(len(named) for named in self._world.found.values())
+        others = known - unchanged - sum(step.act is not Act.CREATE for step in steps)
+        return Plan(tuple(steps), unchanged, others, tuple(self._resets(steps)), self._world)
+
+    def _resets(self, steps: list[Step]) -> Iterator[str]:
+        for step in steps:
+            if step.act is not Act.CHANGE or step.section not in {"syncs", "imports"}:
+                continue
+            mapped = KINDS[step.section].mapped
+            has_run = self._app.reverse_etl.syncs.get(step.name).last is not None
+            if has_run and any(_outer(field) in mapped for field in step.fields):
+                yield step.name
+
+    def _compared(self, kind: Kind, name: str, entry: Entry) -> Step | None:
+        """What is to be done so that a thing is as it is written. None if something is wrong."""
+        if entry.given is None:
+            return None
+        self._given[kind.section][name] = entry.given  # others may refer to it, whatever comes of it
+        unmet = [need for need in kind.needs(entry.given) if not self._is_met(need, entry)]
+        if unmet:
+            return None
+        try:
+            after = kind.whole(self._world, name, entry.given)
+        except ConfigError as error:
+            self._problems.add_error(entry.at(), error)
+            return None
+        self._given[kind.section][name] = after
+        before = self._world.found[kind.section].get(name)
+        written = {field: value for field, value in after.items() if before is not None or field in entry.given}
+        fields = tuple(self._fields(kind, name, before, written))
+        act = Act.CREATE if before is None else Act.CHANGE
+        if before is not None:
+            self._assert_possible(kind, entry, before, after, fields)
+        return Step(act, kind.section, name, fields, before, after)
+
+    def _fields(self, kind: Kind, name: str, before: Fields | None, after: Fields) -> Iterator[Field]:
+        """Those that change; of a new thing, all that are something."""
+        secrets = {field: value.value for field, value in after.items() if isinstance(value, Secret)}
+        has_secrets = before is not None and (secrets or KEPT in before.values())
+        others = kind.differing(self._app, name, secrets) if has_secrets else ()
+        for field, value in after.items():
+            was = before.get(field) if before is not None else None
+            if isinstance(value, Secret) or was is KEPT:
+                if before is None or field in others:
+                    said = "(another secret)" if isinstance(value, Secret) and was is KEPT else _said(value)
+                    yield Field(field, _said(was), said)
+            elif before is None:
+                yield from (one for one in _inner(field, None, value) if one.after not in (None, [], "", {}))
+            elif not kind.same(field, was, value):
+                yield from _inner(field, was, value)
+
+    def _assert_possible(
+        self, kind: Kind, entry: Entry, before: Fields, after: Fields, fields: tuple[Field, ...]
+    ) -> None:
+        """That fields which change may be changed."""
+        change = Change(entry.name, before, after, {_outer(field) for field in fields})
+        refusal = kind.refusal(self._world, entry.name, before, change)
+        if refusal is not None:
+            self._problems.add(entry.at(), f"{entry.name}: {refusal}")
+            return
+        for field in fields:
+            if _outer(field) in kind.fixed:
+                said = f"{field.name} of {entry.name} cannot be changed: it is {_shown(field.before)}"
+                hint = f"Make another {kind.title}, of another name."
+                self._problems.add(entry.at(*field.name.split(".")), f"{said}, and not {_shown(field.after)}. {hint}")
+
+    def _is_met(self, need: Need, entry: Entry) -> bool:
+        """Whether there is what a thing refers to; it is told if not."""
+        sections = ("syncs", "imports") if need.section == "syncs" else (need.section,)
+        if any(self._world.get(section, need.name) is not None for section in sections):
+            return True
+        if any(need.name in self._entries.of(section) for section in sections):
+            return False  # what is wrong with it is told
+        title = KINDS[need.section].title
+        if need.section == "sources":
+            if self._world.get("connections", need.name) is not None:
+                said = f"The connection {need.name} is no source. Write source: {{access: full}} below it."
+                self._problems.add(entry.at(need.field), said)
+            return False
+        gone = any(need.name in self._world.deleted[section] for section in sections)
+        known = sorted({name for section in sections for name in self._world.all(section)})
+        there = (
+            f"{title.capitalize()}s: {', '.join(known)}."
+            if known
+            else f"There are none: write it below {need.section}."
+        )
+        said = f"The {title} {need.name} is to be deleted." if gone else f"There is no {title} {need.name!r}."
+        self._problems.add(entry.at(need.field), f"{said} {there}")
+        return False
+
+    def _assert_names(self) -> None:
+        """That names are written as they are, and that what shares names has different ones."""
+        for section, named in self._entries.named.items():
+            known = {name.lower(): name for name in self._world.found[section]}
+            for name, entry in named.items():
+                if (saved := known.get(name.lower(), name)) != name:
+                    said = f"There is {saved} already, which differs by its case alone. Write {saved}."
+                    self._problems.add(entry.at(), said)
+        for one, other in (("syncs", "imports"), ("models", "imports")):
+            taken = {name.lower() for name in self._world.all(one)} | {name.lower() for name in self._entries.of(one)}
+            for name, entry in self._entries.of(other).items():
+                has_model = entry.given is not None and entry.given.get("model") is not None
+                if name.lower() in taken and not (one == "models" and has_model):
+                    self._problems.add(
+                        entry.at(), f"There is a {KINDS[one].title} {name} already. Choose another name."
+                    )
+
+    def _assert_not_needed(self) -> None:
+        """That nothing stays which needs what is deleted."""
+        for section, kind in KINDS.items():
+            staying = {
+                name: fields
+                for name, fields in self._world.found[section].items()
+                if name not in self._world.deleted[section] and name not in self._entries.of(section)
+            }
+            for name, fields in staying.items():
+                for need in kind.needs(fields):
+                    if need.name in self._world.deleted[need.section]:
+                        self._tell_needed(need, f"{kind.title} {name}")
+
+    def _tell_needed(self, need: Need, by: str) -> None:
+        title = KINDS[need.section].title
+        said = f"The {title} {need.name} cannot be deleted: the {by} needs it, and stays."
+        self._problems.add(self._entries.places[need.section], said)
+
+
+def _inner(name: str, before: Any, after: Any) -> Iterator[Field]:
+    """A field that changes; of one that has fields itself, those."""
+    if not isinstance(before, dict | None) or not isinstance(after, dict | None) or (before is None and after is None):
+        yield Field(name, before, after)
+        return
+    was, will = before or {}, after or {}
+    for key in [*will, *(key for key in was if key not in will)]:
+        if was.get(key) != will.get(key):
+            yield Field(f"{name}.{key}", was.get(key), will.get(key))
+
+
+def _outer(field: Field) -> str:
+    return field.name.partition(".")[0]
+
+
+def _said(value: Any) -> Any:
+    """A value, for who may not see a secret."""
+    return str(value) if isinstance(value, Secret) else repr(value) if value is KEPT else value
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
