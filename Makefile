@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 DBT := dbt-core==1.11.16 dbt-bigquery==1.11.3
 DBT_VENV := .venv-dbt
 
-.PHONY: install demo test tools dbt lint check torture bench live clean
+.PHONY: install demo test tools dbt lint audit check torture bench live clean
 
 demo: install
 	@$(BIN)/tidemill demo
 
-test: install lint tools dbt
+test: install lint audit tools dbt
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 install: $(VENV)/installed
@@ -56,6 +56,15 @@ lint: install
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# What is known to be unsafe, in our code and in what we use. A package index that knows of no vulnerabilities ends no
+# tests; one that knows of some does.
+audit: install
+	@$(BIN)/bandit -q -r src -c pyproject.toml -ll
+	@found=$$($(BIN)/pip-audit --progress-spinner off --skip-editable 2>&1) || case "$$found" in \
+		*"known vulnerabilit"*) echo "$$found"; exit 1;; \
+		*) echo "What is known of our libraries could not be asked for: $$(echo "$$found" | tail -1)";; \
+	esac
 
 # Hundreds of kills, and a soak of an hour: TIDEMILL_SOAK_SECONDS=300 make torture has a shorter one.
 # TIDEMILL_SYNC_KILL_TURNS=20 kills fewer commands that run syncs, TIDEMILL_IMPORT_KILL_TURNS=20 such as run imports.

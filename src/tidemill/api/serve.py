@@ -76,7 +76,7 @@ def _counting_together() -> Iterator[None]:
     """The processes' counters lie in mapped files: in memory, if that may be. A full disk would end a process."""
     from tidemill.serving import share_metrics
 
-    in_memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
+    in_memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it  # nosec B108
     with folders.folder(in_memory if in_memory.is_dir() else None) as folder:
         share_metrics(folder)
         yield
