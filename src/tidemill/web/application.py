@@ -55,7 +55,7 @@ def application(app: App) -> ASGIApp:
     sessions = Sessions(app.users.session)
     visit.begin(app, sessions)
     oidc = Oidc(app)
-    doors = Doors(app, sessions, oidc.invitation())
+    doors = Doors(app, sessions, oidc.invitation)
     oidc.entered = doors.entered
     outer = FastAPI(
         openapi_url=None,

@@ -45,9 +45,9 @@ def who(request: Request) -> dict[str, str]:
 
 
 class Doors:
-    """See the module. `elsewhere`: what to show for sign-in by a provider, if there is one."""
+    """See the module. `elsewhere`: what to show for sign-in by a provider, if there is one, which leads to a page."""
 
-    def __init__(self, app: App, sessions: Sessions, elsewhere: Markup = Markup()) -> None:
+    def __init__(self, app: App, sessions: Sessions, elsewhere: Callable[[str], Markup]) -> None:
         self._app, self._sessions, self._elsewhere = app, sessions, elsewhere
 
     def routes(self) -> list[Route]:
@@ -97,7 +97,9 @@ class Doors:
         if request.query_params.get("out"):
             problem = plain.note("You are signed out.")
         hidden = then if then != "/" else ""
-        return self._shown(request, "Sign in", "/sign-in", fields, "Sign in", problem, hidden, self._elsewhere, error)
+        return self._shown(
+            request, "Sign in", "/sign-in", fields, "Sign in", problem, hidden, self._elsewhere(then), error
+        )
 
     async def set_up(self, request: Request) -> Response:
         """The first account, an administrator's: who has the token of the server's log makes it."""

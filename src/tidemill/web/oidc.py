@@ -46,13 +46,13 @@ class Oidc:
         self._app, self._settings = app, app.settings
         self._known: tuple[float, dict[str, Any]] | None = None
 
-    def invitation(self) -> Markup:
-        """What the sign-in page has for it; nothing, if there is no provider."""
+    def invitation(self, then: str) -> Markup:
+        """What the sign-in page has for it; nothing, if there is no provider. `then`: where to go afterwards."""
         if not self._settings.oidc_issuer:
             return Markup()
         return Markup(
             '<p class="door-or">or</p><a class="button button-plain button-wide" href="{}">Sign in with {}</a>'
-        ).format(_PATH, self._settings.oidc_name)
+        ).format(f"{_PATH}?{urllib.parse.urlencode({'next': then})}", self._settings.oidc_name)
 
     def routes(self) -> list[Route]:
         """What is answered."""
