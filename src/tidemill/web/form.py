@@ -192,7 +192,7 @@ def fields_of_schema(
     found = []
     for name, stated in schema.get("properties", {}).items():
         described = _resolved(stated, definitions)
-        kind, options = _kind(described)
+        kind, options = _kind(described, definitions)
         fields: dict[str, Any] = {
             "label": described.get("title") or name.replace("_", " ").capitalize(),
             "kind": kind,
@@ -218,7 +218,7 @@ def _resolved(stated: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapp
     return stated
 
 
-def _kind(described: Mapping[str, Any]) -> tuple[Kind, tuple[Option, ...]]:
+def _kind(described: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[Kind, tuple[Option, ...]]:
     if "enum" in described:
         return "select", tuple(Option(str(one), str(one).replace("_", " ")) for one in described["enum"])
     if described.get("writeOnly") or described.get("format") == "password":
@@ -227,7 +227,7 @@ def _kind(described: Mapping[str, Any]) -> tuple[Kind, tuple[Option, ...]]:
         return "switch", ()
     if described.get("type") in {"integer", "number"}:
         return "number", ()
-    items = described.get("items", {})
+    items = _resolved(described.get("items", {}), definitions)
     if described.get("type") == "array" and "enum" in items:
         return "choices", tuple(Option(str(one), str(one)) for one in items["enum"])
     return ("text", ()) if described.get("format") == "multiline" else ("line", ())

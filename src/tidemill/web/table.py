@@ -220,8 +220,9 @@ class Table(Generic[Row]):
         head = join(map(self._head, self._columns))
         body = join(map(self._row, self.page.rows))
         return bar + Markup(
-            '<div class="table-scroll" tabindex="0" role="region" aria-label="{}"><table><caption class="unseen">{}'
-            "</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}"
+            '<div class="table-scroll cards" tabindex="0" role="region" aria-label="{}"><table role="table">'
+            '<caption class="unseen">{}</caption><thead role="rowgroup"><tr role="row">{}</tr></thead>'
+            '<tbody role="rowgroup">{}</tbody></table></div>{}'
         ).format(self._caption, self._caption, head, body, self._foot())
 
     def _bar(self) -> Markup:
@@ -250,22 +251,23 @@ class Table(Generic[Row]):
         classes = _classes(column)
         if not column.sort:
             title = column.title or Markup('<span class="unseen">Actions</span>')
-            return Markup('<th scope="col"{}>{}</th>').format(classes, title)
+            return Markup('<th scope="col" role="columnheader"{}>{}</th>').format(classes, title)
         is_by, down = self.asked.sort == column.key, self.asked.descending
         wanted = column.key if not is_by or down else f"-{column.key}"
         order = Markup(' aria-sort="{}"').format("descending" if down else "ascending") if is_by else Markup()
         sign = icon("down" if down else "up", 14) if is_by else Markup()
         return Markup(
-            '<th scope="col"{}{}><button type="button" data-act="sort" data-value="{}">{}{}</button></th>'
+            '<th scope="col" role="columnheader"{}{}><button type="button" data-act="sort" data-value="{}">{}{}'
+            "</button></th>"
         ).format(classes, order, wanted, column.title, sign)
 
     def _row(self, row: Row) -> Markup:
         cells = join(
-            Markup('<td{} data-title="{}">{}</td>').format(_classes(column), column.title, column.cell(row))
+            Markup('<td role="cell"{} data-title="{}">{}</td>').format(_classes(column), column.title, column.cell(row))
             for column in self._columns
         )
         key = Markup(' data-key="{}"').format(self._row_key(row)) if self._row_key else Markup()
-        return Markup("<tr{}>{}</tr>").format(key, cells)
+        return Markup('<tr role="row"{}>{}</tr>').format(key, cells)
 
     def _foot(self) -> Markup:
         total = self.page.total

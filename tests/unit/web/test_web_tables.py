@@ -1,0 +1,54 @@
+"""Tables: what is asked of the rows, by what a page's address says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidemill.web.table import Asked, paged
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    size: int | None
+
+
+ROWS = [Row("b", 2), Row("A", None), Row("c", 1), Row("B2", 3)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        (Asked(), "b A c B2"),
+        (Asked("name"), "A b B2 c"),
+        (Asked("name", descending=True), "c B2 b A"),
+        (Asked("size"), "A c b B2"),
+        (Asked(filters={"search": "B"}), "b B2"),
+        (Asked("name", cursor="3"), "c"),
+        (Asked("name", cursor="nonsense"), "A b B2 c"),
+        (Asked("name", cursor="-1"), "A b B2 c"),
+    ],
+)
+def test_rows_are_sorted_searched_and_paged(asked: Asked, names: str) -> None:
+    page = paged(ROWS, asked, texts=lambda row: row.name)
+    assert " ".join(row.name for row in page.rows) == names
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(1, 5))
+def test_pages_follow_one_another_without_a_gap(sizes: list[int], limit: int) -> None:
+    rows = [Row(str(number), size) for number, size in enumerate(sizes)]
+    found: list[Row] = []
+    cursor = ""
+    while True:
+        page = paged(rows, Asked("size", cursor=cursor, limit=limit))
+        found += page.rows
+        assert page.total == len(rows)
+        if not page.next:
+            break
+        cursor = page.next
+    assert sorted(found, key=lambda row: int(row.name)) == rows
+    assert [row.size for row in found] == sorted(sizes)
