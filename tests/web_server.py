@@ -122,9 +122,9 @@ class Browsing:
             self.wrong.append(f"the console says: {text}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium_of_playwright(chromium: str) -> Iterator[Browser]:
-    """The browser of this machine, driven by Playwright."""
+    """The browser of this machine, driven by Playwright. As long as it is, no other test can have an event loop."""
     from playwright.sync_api import sync_playwright
 
     options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

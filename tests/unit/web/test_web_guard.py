@@ -28,7 +28,7 @@ class App:
 
 
 def asked(
-    app: App, path: str, method: str = "GET", addresses: tuple[str, ...] = (), **more: str
+    app: App, path: str, method: str = "GET", addresses: tuple[str, ...] = (), **more: Any
 ) -> tuple[int, dict[str, str]]:
     """The status and the headers of an answer."""
     named = {"host": "tide.example", **{name.replace("_", "-"): value for name, value in more.items()}}
@@ -98,7 +98,11 @@ def test_only_the_address_that_is_set_is_answered() -> None:
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
-    headers = {"origin": "http://tide.example", "cookie": KNOWN, "content_length": str(UPLOAD_BYTES + 1)}
+    headers: dict[str, Any] = {
+        "origin": "http://tide.example",
+        "cookie": KNOWN,
+        "content_length": str(UPLOAD_BYTES + 1),
+    }
     assert asked(App(), "/_nicegui/client/1/upload/2", "POST", **headers)[0] == 413
     assert asked(App(), "/sign-in", "POST", **headers | {"content_length": "many"})[0] == 413
 
