@@ -91,6 +91,7 @@ def _begin_nicegui(outer: FastAPI, sessions: Sessions) -> None:
     _allow_own_scripts_alone()
     core.app.config.socket_io_js_transports = ["websocket"]
     core.app.config.vue_config_script = _QUASAR
+    core.app.config.quasar_config["loadingBar"] = {"skipHijack": True}  # a bar for each request of a page
     core.sio.eio.cors_allowed_origins = []  # the guard has looked at the origin
     for place in PLACES:
         importlib.import_module(f"tidemill.web.pages.{place.module}")

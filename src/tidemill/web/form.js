@@ -4,7 +4,7 @@ export default {
     <form class="stack form" @submit.prevent="send" novalidate>
       <template v-for="field in fields" :key="field.name">
         <div v-if="shown(field)" :class="['field', field.kind === 'switch' && 'field-switch']">
-          <fieldset v-if="field.kind === 'choices'" :aria-describedby="described(field)">
+          <fieldset v-if="field.kind === 'choices'" class="choices" :aria-describedby="described(field)">
             <legend>{{ field.label }}</legend>
             <label v-for="option in field.options" :key="option.value" class="choice">
               <input type="checkbox" :value="option.value" v-model="values[field.name]" @change="tell(field)">

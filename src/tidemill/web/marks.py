@@ -184,7 +184,7 @@ def progress(done: int, total: int | None, *, rate: float | None = None, unit: s
 
 def empty(title: str, text: str | Markup, action: Markup = Markup(), sign: str = "info") -> Markup:
     """What stands where nothing is yet: what it is, and what to do next."""
-    return Markup('<div class="empty">{}<h3>{}</h3><p>{}</p>{}</div>').format(icon(sign, 28), title, text, action)
+    return Markup('<div class="empty">{}<h2>{}</h2><p>{}</p>{}</div>').format(icon(sign, 28), title, text, action)
 
 
 def panel(title: str, content: str | Markup, action: Markup = Markup()) -> Markup:

@@ -263,7 +263,9 @@ class Table(Generic[Row]):
 
     def _row(self, row: Row) -> Markup:
         cells = join(
-            Markup('<td role="cell"{} data-title="{}"><div>{}</div></td>').format(_classes(column), column.title, column.cell(row))
+            Markup('<td role="cell"{} data-title="{}"><div>{}</div></td>').format(
+                _classes(column), column.title, column.cell(row)
+            )
             for column in self._columns
         )
         key = Markup(' data-key="{}"').format(self._row_key(row)) if self._row_key else Markup()
