@@ -27,7 +27,6 @@ pytest_plugins = [
     "tests.object_store",
     "tests.sdks.node_senders",
     "tests.sdks.browser",
-    "tests.web_server",
 ]
 
 memory_disk.prepare()

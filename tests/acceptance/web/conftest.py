@@ -1,0 +1,7 @@
+"""The web app and a browser, for these tests: another `web` is what others send to."""
+
+from __future__ import annotations
+
+from tests.web_server import axe, browsing, chromium_of_playwright, web
+
+__all__ = ["axe", "browsing", "chromium_of_playwright", "web"]
