@@ -134,8 +134,8 @@ export default {
     },
     async read(field, file) {
       if (!file) return;
-      if (file.size > (field.most ?? 1_000_000)) {
-        this.local[field.name] = `This file is too large: at most ${(field.most ?? 1_000_000).toLocaleString()} bytes.`;
+      if (file.size > (field.most ?? 500_000)) {
+        this.local[field.name] = `This file is too large: at most ${(field.most ?? 500_000).toLocaleString()} bytes.`;
         return;
       }
       this.values[field.name] = await file.text();

@@ -50,7 +50,7 @@ class Field:
     told: bool = False
     rows: int = 5
     accept: str = ""
-    most: int = 1_000_000
+    most: int = 500_000
     mono: bool = False
     least: float | None = None
     greatest: float | None = None
