@@ -142,13 +142,21 @@ class UserService:
         Raises
         ------
         AccessError
-            Their account is disabled, or somebody else has their name.
+            Their account is disabled; or there is none at all yet: the first one is not theirs.
+        ConflictError
+            Somebody else has their name.
         """
         user = self._users.by_subject(subject)
         if user is None:
             with self._users.changing() as change:
-                first = Role.VIEWER if change.any() else Role.ADMIN
-                user = change.add(name=_named(name), role=role or first, subject=subject, created_by="OpenID Connect")
+                if not change.any():
+                    raise AccessError(
+                        "setup_first",
+                        "There is no account yet, so nobody can sign in.",
+                        hint="The first one is made with a set-up token: tidemill user setup",
+                    )
+                fields = {"role": role or Role.VIEWER, "subject": subject, "created_by": "OpenID Connect"}
+                user = change.add(name=_named(name), **fields)
             self._told("user.create", user.name, address, user.name)
         elif role is not None and role != user.role:
             with self._users.changing() as change:

@@ -204,7 +204,10 @@ def test_names_that_are_none_are_refused(people: UserService, name: str) -> None
 
 
 def test_who_signs_in_elsewhere(people: UserService) -> None:
-    first = people.session(people.sign_in_elsewhere("iss sub-1", "Anna", None, **FROM))
+    with pytest.raises(AccessError, match="no account yet"):  # whoever comes first is no administrator
+        people.sign_in_elsewhere("iss sub-1", "Anna", Role.ADMIN, **FROM)
+    people.begin(people.setup_token(), "root", PASSWORD, **FROM)
+    first = people.session(people.sign_in_elsewhere("iss sub-1", "Anna", Role.ADMIN, **FROM))
     second = people.session(people.sign_in_elsewhere("iss sub-2", "Bert", None, **FROM))
     assert first is not None
     assert second is not None
