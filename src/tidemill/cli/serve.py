@@ -29,6 +29,9 @@ def serve(
         help="Address to listen at; 0.0.0.0 for all of this machine: then by --tls-cert, or behind a TLS proxy.",
     ),
     port: int = typer.Option(8010, min=0, max=65535, help="Port; 0 for a free one."),
+    web_host: str = typer.Option(
+        "127.0.0.1", help="Address at which the web app listens: events may come from everywhere, people need not."
+    ),
     web_port: int = typer.Option(8020, "--web-port", min=0, max=65535, help="Port of the web app; 0 for a free one."),
     workers: int = typer.Option(1, min=1, max=64, help="Processes."),
     behind: str = typer.Option(
@@ -68,7 +71,7 @@ def serve(
     tls = _tls(tls_cert, tls_key)
     spares.prepare(serving.beside(set(role), session.settings()))
     listener = serving.bind(host, port) if HTTP.intersection(role) else None
-    web = serving.bind(host, web_port, "--web-port") if Role.WEB in role else None
+    web = serving.bind(web_host, web_port, "--web-port") if Role.WEB in role else None
     with session.app(patience=STARTING_SECONDS) as opened:
         scheme = "https" if tls else "http"
         if listener is not None:
@@ -77,7 +80,7 @@ def serve(
             if Role.CAPTURE in role and not opened.keys.find():
                 output.note("There is no key yet. Make one: tidemill key create --team 1")
         if web is not None:
-            _tell_web(opened, _address(scheme, host, web))
+            _tell_web(opened, _address(scheme, web_host, web))
         if others := [one for one in role if one in BACKGROUND]:
             output.done(f"At work as {' and '.join(sorted(set(others)))}.")
         serving.run(opened.settings, listener, workers, behind, set(role), web=web, tls=tls)

@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
 def install(
     host: str = typer.Option("127.0.0.1", help="As of tidemill serve."),
     port: int = typer.Option(8010, min=1, max=65535, help="As of tidemill serve."),
+    web_host: str = typer.Option("127.0.0.1", help="As of tidemill serve."),
     web_port: int = typer.Option(8020, "--web-port", min=1, max=65535, help="As of tidemill serve."),
     role: list[Role] = typer.Option(list(Role), help="As of tidemill serve."),
     user: str = typer.Option(None, help="Who the server runs as; a unit of the system. Default: you."),
@@ -38,7 +39,7 @@ def install(
     with session.app() as opened:
         settings = opened.settings
     home, system = settings.home_path, os.getuid() == 0
-    words = ["--host", host, "--port", str(port), "--web-port", str(web_port)]
+    words = ["--host", host, "--port", str(port), "--web-host", web_host, "--web-port", str(web_port)]
     words += [] if set(role) == set(Role) else [word for one in role for word in ("--role", one.value)]
     kept = home / "tidemill.env"
     text = unit.text(home, kept, words, settings.stop_seconds, user, system=system)
