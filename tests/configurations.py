@@ -35,7 +35,8 @@ def changes(plan: Plan) -> dict[str, tuple[Any, Any]]:
 def applied(app: App, text: str, *, prune: bool = False, **options: Any) -> Applied:
     """It is done, and nothing fails."""
     found = tried(app, text, prune=prune, **options)
-    assert found.error is None, (found.failed, found.error, found.error.hint)
+    if found.error is not None:
+        raise found.error
     return found
 
 

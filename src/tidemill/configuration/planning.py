@@ -157,7 +157,7 @@ class _Planner:
         if unmet:
             return None
         try:
-            after = kind.whole(self._world, name, entry.given)
+            after = kind.ordered(kind.whole(self._world, name, entry.given))
         except ConfigError as error:
             self._problems.add_error(entry.at(), error)
             return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.scalarstring import LiteralScalarString, SingleQuotedScalarString
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString, SingleQuotedScalarString
 
 from tidemill.configuration.checking import SECTIONS, VERSION
 from tidemill.configuration.kinds import KINDS
@@ -28,11 +28,11 @@ _SECRETS = """\
 """
 #: How things of a section are called in the names of variables.
 _WORDS = {"connections": "CONNECTION", "destinations": "DESTINATION", "channels": "CHANNEL", "dbt_projects": "DBT"}
+#: Characters that stand for the end of a line, or for nothing, to some: they are written by their numbers.
+_UNUSUAL = "\x00-\x08\x0b-\x1f\x7f-\xa0\u2028\u2029\ufeff\ud800-\udfff"
+_NUMBERED = re.compile(f"[{_UNUSUAL}]")
 #: Texts of several lines that YAML has as they are.
-_PLAIN_LINES = re.compile(
-    r"(?!\s)(?:[^\x00-\x1f\x7f-\xa0\u2028\u2029\ufeff\ud800-\udfff]*\n)+[^\x00-\x1f\x7f-\xa0\u2028\u2029\ufeff\ud800-\udfff]*"
-)
-
+_PLAIN_LINES = re.compile(rf"(?!\s)(?:[^{_UNUSUAL}\t\n]*\n)+[^{_UNUSUAL}\t\n]*")
 #: Texts that YAML 1.1, which other tools read, takes for true and false.
 _SWITCHES = {"y", "yes", "n", "no", "on", "off"}
 
@@ -51,7 +51,8 @@ def text(app: App) -> str:
 
 
 def _short(world: World, section: str, name: str, variables: _Variables) -> Fields:
-    fields = KINDS[section].short(world, name, world.found[section][name])
+    kind = KINDS[section]
+    fields = kind.ordered(kind.short(world, name, world.found[section][name]))
     fields = {
         field: {"env": variables.of(section, name, field)} if value is KEPT else value
         for field, value in fields.items()
@@ -101,12 +102,17 @@ def dumped(written: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """As it is written: statements as they are, line by line; short lists on one line."""
-    match value:
-        case dict():
-            return CommentedMap({str(key): _plain(item) for key, item in value.items()})
-        case str() if "\n" in value and _PLAIN_LINES.fullmatch(value) and not re.search(r"[ \t]\n|[ \t]$", value):
-            return LiteralScalarString(value)
-        case str() if value.lower() in _SWITCHES:
-            return SingleQuotedScalarString(value)
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    """As it is written: statements as they are, line by line."""
+    if isinstance(value, dict):
+        return CommentedMap({_text(str(key)): _plain(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(text: str) -> str:
+    if _NUMBERED.search(text):
+        return DoubleQuotedScalarString(text)
+    if _PLAIN_LINES.fullmatch(text) and not re.search(r" \n| $", text):
+        return LiteralScalarString(text)
+    return SingleQuotedScalarString(text) if text.lower() in _SWITCHES else text

@@ -133,5 +133,5 @@ def configured(
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
     text = WHOLE.format(project=DEFAULT_PROJECT, dataset=installation.dataset, folder=folder)
-    with installation.app() as app:
+    with installation.app(outbound_allow="127.0.0.1") as app:
         yield Configured(app, installation, text)

@@ -90,8 +90,8 @@ class Exports(Kind):
         return f"It goes into {before['table']}. Write table: {before['table']}, or make another export."
 
     def create(self, doing: Doing, change: Change) -> None:
-        """See Kind."""
-        fields = {**_flat(change.after), "name": change.name}
+        """See Kind. What is so by itself is not said: some of it may not be said of some models."""
+        fields = {**_flat(self.short(doing.world, change.name, change.after)), "name": change.name}
         doing.app.exports.create(change.after["connection"], fields, by=doing.by)
 
     def change(self, doing: Doing, change: Change) -> None:

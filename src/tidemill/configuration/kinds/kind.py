@@ -163,6 +163,11 @@ class Kind(abc.ABC):
             defaults = {}
         return shortened(fields, defaults, self.essential)
 
+    def ordered(self, fields: Fields) -> Fields:
+        """Fields in the order of the document."""
+        order = [*self.document(fields).model_fields, *fields]
+        return {field: fields[field] for field in dict.fromkeys(order) if field in fields}
+
     def needs(self, fields: Fields) -> Iterator[Need]:
         """What it refers to."""
         yield from ()

@@ -85,7 +85,7 @@ class Models(Kind):
 
     def create(self, doing: Doing, change: Change) -> None:
         """See Kind. BigQuery looks at it."""
-        fields = {"name": change.name, **_rows(doing, change.after), **_limits(change.after)}
+        fields = {"name": change.name, **_limits(change.after), **_rows(doing, change.after)}
         doing.app.reverse_etl.models.add(change.after["connection"], fields, by=doing.by)
 
     def change(self, doing: Doing, change: Change) -> None:
@@ -122,7 +122,7 @@ def _of_dbt(world: World, fields: Fields) -> Fields:
     project, slash, model = str(fields["dbt"]).partition("/")
     if not slash or not model:
         raise ConfigError("dbt_model", f"{fields['dbt']!r} names no model.", hint="Write dbt: PROJECT/MODEL.")
-    before, after = world.found["dbt_projects"].get(project), world.given["dbt_projects"].get(project)
+    before, after = (named.get("dbt_projects", {}).get(project) for named in (world.found, world.given))
     if before is None or (after is not None and _place(before) != _place(after)):
         return {}
     _, found = world.app.dbt.pick(project, model)
