@@ -22,6 +22,8 @@ def guided(installation: Installation, tmp_path: Path) -> Path:
     text = re.sub(r"file://\S+(?=})", f"file://{tmp_path}/crm", text)
     file = tmp_path / "tidemill.yaml"
     file.write_text(text)
+    (tmp_path / "crm").mkdir()
+    installation.environment["TIDEMILL_OUTBOUND_FOLDERS"] = str(tmp_path / "crm")
     (tmp_path / "key.json").write_text(json.dumps(installation.local.key("tidemill")))
     client = installation.client()
     rows = "SELECT 'ana' AS user_id, 'ana@example.com' AS email, 'pro' AS plan"
@@ -41,6 +43,7 @@ def test_the_example_of_the_guide(installation: Installation, guided: Path, tmp_
     file = str(guided)
     shown = said(installation, "plan", file)
     assert "8 to create, 0 to change, 0 to delete; 0 unchanged." in shown
+    assert "schedule.jitter" not in shown
     assert "+ daily" in shown
     assert "key: (secret, of key.json)" in shown
     said(installation, "plan", file, "--check", code=1)

@@ -57,7 +57,7 @@ def _text(value: Any) -> str:
 
 
 def _counts(plan: Plan) -> str:
-    said = [f"{plan.count(act)} to {act}" for act in ("create", "change", "delete")]  # type: ignore[arg-type]
+    said = [f"{plan.count(act):,} to {act}" for act in _MARKS]
     others = f" {output.number(plan.others, 'other')} not in the file." if plan.others else ""
     if not plan.steps:
         return f"Nothing would change: {plan.unchanged:,} as the file says.{others}"

@@ -66,9 +66,9 @@ class Plan:
     resets: tuple[str, ...]
     world: World
 
-    def count(self, act: Act) -> int:
+    def count(self, act: str) -> int:
         """How many steps are so."""
-        return sum(step.act is act for step in self.steps)
+        return sum(step.act == act for step in self.steps)
 
     @property
     def id(self) -> str:
@@ -163,7 +163,7 @@ class _Planner:
             return None
         self._given[kind.section][name] = after
         before = self._world.found[kind.section].get(name)
-        written = {field: value for field, value in after.items() if before is not None or field in entry.given}
+        written = after if before is not None else _written(after, entry.given)
         fields = tuple(self._fields(kind, name, before, written))
         act = Act.CREATE if before is None else Act.CHANGE
         if before is not None:
@@ -259,6 +259,13 @@ class _Planner:
         title = KINDS[need.section].title
         said = f"The {title} {need.name} cannot be deleted: the {by} needs it, and stays."
         self._problems.add(self._entries.places[need.section], said)
+
+
+def _written(fields: Fields, given: Fields) -> Fields:
+    """What a file says itself, of a new thing."""
+    found = {name: value for name, value in fields.items() if name in given}
+    inner = {name: value for name, value in found.items() if isinstance(value, dict) and isinstance(given[name], dict)}
+    return {**found, **{name: _written(value, given[name]) for name, value in inner.items()}}
 
 
 def _inner(name: str, before: Any, after: Any) -> Iterator[Field]:

@@ -112,7 +112,7 @@ def test_whatever_is_applied_is_so(configured: Configured) -> None:
     app, dataset = configured.app, configured.installation.dataset
     texts: list[str] = []
 
-    @settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(configurations(dataset))
     def each(data: dict[str, Any]) -> None:
         text = writing.dumped(data)
