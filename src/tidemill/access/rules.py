@@ -17,7 +17,7 @@ from tidemill.access.permissions import Permission as P  # noqa: N817 - a table 
 class Change:
     """What the audit log says of a call.
 
-    `action`: as ``export.edit``; `target`: the argument that names what is changed, as ``name`` or ``draft.name``;
+    `action`: as ``export.edit``; `target`: the argument that names what is changed, as ``name`` or ``draft.spec.name``;
     `details`: arguments that are written down; `compares`: how it stood before and stands after is written, too;
     `rename`: the argument with a new name.
     """
@@ -80,9 +80,9 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from _of(
         "connections",
         P.CONNECTIONS_WRITE,
-        add=_edits("connection.create", "draft.name"),
-        save=_edits("connection.edit", rename="draft.name"),
-        create_dataset=Change("connection.create_dataset", "draft.name", ("location",)),
+        add=_edits("connection.create", "draft.spec.name"),
+        save=_edits("connection.edit", rename="draft.spec.name"),
+        create_dataset=Change("connection.create_dataset", "draft.spec.name", ("location",)),
         delete=_edits("connection.delete"),
     )
     yield from _reads("connection_users", P.CONNECTIONS_READ, "counts page uses")

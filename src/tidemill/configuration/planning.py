@@ -133,6 +133,7 @@ class _Planner:
             found = self._world.found[section]
             gone = sorted(self._world.deleted[section])
             steps += [Step(Act.DELETE, section, name, (), found[name], None) for name in gone]
+        self._assert_alone()
         self._assert_not_needed()
         self._problems.settle()
         known = sum(len(named) for named in self._world.found.values())
@@ -241,6 +242,25 @@ class _Planner:
                     self._problems.add(
                         entry.at(), f"There is a {KINDS[one].title} {name} already. Choose another name."
                     )
+
+    def _assert_alone(self) -> None:
+        """That no two things have what only one may have, also for the moment until one of them is deleted."""
+        for section, kind in KINDS.items():
+            if kind.alone is None:
+                continue
+            found = self._world.found[section]
+            taken = {fields.get(kind.alone): name for name, fields in found.items() if name not in self._given[section]}
+            for name, fields in sorted(self._given[section].items()):
+                other = taken.setdefault(fields.get(kind.alone), name)
+                if other != name and fields.get(kind.alone) is not None:
+                    self._tell_taken(kind, self._entries.of(section)[name], fields[kind.alone], other)
+
+    def _tell_taken(self, kind: Kind, entry: Entry, value: str, other: str) -> None:
+        hint = "Choose another."
+        if other in self._world.deleted[kind.section]:
+            hint = f"{other} is deleted, but last: apply the file without {entry.name} before."
+        said = f"{value} is the {kind.alone} of the {kind.title} {other}. {hint}"
+        self._problems.add(entry.at(str(kind.alone)), said)
 
     def _assert_not_needed(self) -> None:
         """That nothing stays which needs what is deleted."""

@@ -144,6 +144,11 @@ def scheduled(given: dict[str, Any] | None, before: Schedule) -> Schedule:
     return schedule
 
 
+def told(schedule: dict[str, Any]) -> dict[str, str]:
+    """A schedule that is written whole, as options have it: each option says all of what it is about."""
+    return {name: str(value) for name, value in schedule.items()}
+
+
 def written_schedule(schedule: Schedule, fields: type[SyncScheduleDocument]) -> dict[str, Any]:
     """A schedule, as it is written whole."""
     moments = {name: getattr(schedule, name) for name in ("start_at", "end_at")}

@@ -30,6 +30,7 @@ class Exports(Kind):
     """See the module."""
 
     section, title = "exports", "export"
+    alone = "table"
     essential = ("connection", "model", "table", "mode", "team_id", *_OF_QUERY)
     fixed = tuple(name for name in documents.EXPORT.model_fields if name not in {*EDITABLE, "schedule"})
 
@@ -101,7 +102,7 @@ class Exports(Kind):
             if name in values and values[name] is None:
                 values[name] = _NONE
         if change.touches("schedule"):
-            values |= change.after["schedule"]
+            values |= words.told(change.after["schedule"])
         doing.app.exports.edit(change.name, values)
 
     def delete(self, doing: Doing, name: str) -> None:

@@ -31,6 +31,8 @@ _FOUND_BY = ("mode", "extraction", "cursor", "cursor_unit", "cursor_overlap")
 _MAPPED = tuple(ImportSpec.model_fields)
 _NONE = "none"
 _BY_HAND = Schedule(interval=None)
+#: How a column is read, if nothing is said.
+_AS_IT_IS = "auto"
 
 
 class Imports(Kind):
@@ -70,6 +72,17 @@ class Imports(Kind):
         if given["ga4"] is not None:
             rows["ga4"] = {"since": None, "intraday": True, **given["ga4"]}
         return _fields(made, spec, rows, once=bool(given["once"]), limit=made.max_bytes_billed)
+
+    def short(self, world: World, name: str, fields: Fields) -> Fields:
+        """See Kind. Nor is it written that a column is read as it is."""
+        found = super().short(world, name, fields)
+        if found.get("extraction") == "diff":
+            found.pop("extraction")
+        properties = [
+            {key: value for key, value in one.items() if key in {"column", "name"} or value != _AS_IT_IS}
+            for one in fields["properties"] or ()
+        ]
+        return {**found, **({"properties": properties} if properties else {})}
 
     def needs(self, fields: Fields) -> Iterator[Need]:
         """See Kind."""
@@ -136,7 +149,7 @@ class Imports(Kind):
         if {"schedule", "once"} & named:
             schedule = change.after["schedule"]
             is_draft = change.after["kind"] is None
-            values |= {} if is_draft and schedule["interval"] == BY_HAND else schedule
+            values |= {} if is_draft and schedule["interval"] == BY_HAND else words.told(schedule)
             once = change.after["once"]
         if any(value is not None for value in values.values()) or once is not None:
             doing.app.imports.edit(change.name, values, once=once)

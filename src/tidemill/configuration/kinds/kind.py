@@ -128,13 +128,15 @@ class Change:
 
 class Kind(abc.ABC):
     """A kind. `section`: where it is in a file, also what it is called; `fixed`: fields that cannot be changed;
-    `essential`: those that are always written; `mapped`: those that say what is made of rows."""
+    `essential`: those that are always written; `mapped`: those that say what is made of rows; `alone`: one
+    that no two may have the same of."""
 
     section: ClassVar[str]
     title: ClassVar[str]
     fixed: ClassVar[Collection[str]] = ()
     essential: ClassVar[Collection[str]] = ()
     mapped: ClassVar[Collection[str]] = ()
+    alone: ClassVar[str | None] = None
 
     @abc.abstractmethod
     def document(self, given: Any) -> type[Document]:

@@ -74,7 +74,7 @@ class Syncs(Kind):
         """See Kind."""
         values = typed(documents.SYNC, {name: change.after[name] for name in change.fields if name != "schedule"})
         none = {name: _NONE for name in _MAY_BE_NONE if name in values and values[name] is None}
-        schedule = change.after["schedule"] if change.touches("schedule") else {}
+        schedule = words.told(change.after["schedule"]) if change.touches("schedule") else {}
         doing.app.reverse_etl.syncs.edit(change.name, {**values, **none, **schedule}, reset=doing.reset)
 
     def delete(self, doing: Doing, name: str) -> None:
