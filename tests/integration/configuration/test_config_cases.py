@@ -135,3 +135,17 @@ def test_a_draft_of_an_import_is_mapped_and_what_cannot_be_mapped_is_not_left_be
     assert found.error.code == "column_unknown"
     assert [one.name for one in app.imports.find()] == ["members"]
     assert [one.name for one in app.reverse_etl.models.find()] == ["members"]
+
+
+def test_what_a_schedule_says_no_more_is_so_no_more(configured: Configured) -> None:
+    app = configured.app
+    before = (
+        "{interval: day, offset: 3h, jitter: 2m, time_zone: Europe/Berlin, start_at: 2026-01-31, pause_after: 10/2d}"
+    )
+    text = base(configured.installation, f"exports:\n  daily:\n    connection: warehouse\n    schedule: {before}\n")
+    applied(app, text, test=False)
+    assert said(planned(app, text)) == []
+    for after in ("{pause_after: 3}", "{interval: 0 6 * * 1-5}", before, "{interval: none, pause_after: none}", "{}"):
+        edited = text.replace(before, after)
+        applied(app, edited, test=False)
+        assert changes(planned(app, edited)) == {}
