@@ -8,9 +8,12 @@ from tests.installation import Installation
 from tests.integration.configuration.conftest import Configured
 from tests.syncs import People
 
+from tidemill.access.actor import Actor
+from tidemill.access.roles import PERMISSIONS, Role
+from tidemill.acting import acting
 from tidemill.bigquery.local.service import DEFAULT_PROJECT
 from tidemill.configuration.service import Configuration, Text
-from tidemill.errors import ConfigError
+from tidemill.errors import AccessError, ConfigError
 
 
 def base(installation: Installation, more: str = "", source: str = "{access: read-only}") -> str:
@@ -149,3 +152,20 @@ def test_what_a_schedule_says_no_more_is_so_no_more(configured: Configured) -> N
         edited = text.replace(before, after)
         applied(app, edited, test=False)
         assert changes(planned(app, edited)) == {}
+
+
+def test_who_applies_a_file_may_do_no_more_than_by_hand_and_all_is_in_the_audit_log(configured: Configured) -> None:
+    app = configured.app
+    admin, editor = (Actor(role.value, "user", PERMISSIONS[role], "") for role in (Role.ADMIN, Role.EDITOR))
+    text = base(configured.installation, "exports:\n  daily: {connection: warehouse}\n")
+    applied(acting(app, admin), text, test=False)
+    done = [(one.actor, one.action, one.name) for one in app.audit.find()]
+    assert ("admin", "export.create", "daily") in done
+    assert ("admin", "connection.create", "warehouse") in done
+    assert "PRIVATE KEY" not in repr(app.audit.find())
+    exports = text[text.index("exports:") :].replace(
+        "{connection: warehouse}", "{connection: warehouse, run_log: true}"
+    )
+    applied(acting(app, editor), exports)
+    with pytest.raises(AccessError, match="connections:write"):
+        planned(acting(app, editor), text)
