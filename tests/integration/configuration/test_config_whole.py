@@ -212,3 +212,26 @@ def test_what_cannot_be_is_told_before_anything_is_done(configured: Configured) 
     assert "There is counts already, which differs by its case alone." in text_of
     assert "There is a source model paying already" in text_of
     assert all(line.split(":")[0].isdecimal() for line in found)
+
+
+def test_what_is_fixed_by_what_was_delivered_is_told_before(configured: Configured) -> None:
+    app, text = configured.app, configured.text
+    applied(app, text)
+    app.imports.run("members", quiet(), by="tester")
+    dataset = configured.installation.dataset
+    edits = {
+        f"state_dataset: {dataset}_state": f"state_dataset: {dataset}_other",
+        "key: [id]\n    description": "key: [email]\n    description",
+        "kind: people\n    identity": "kind: people\n    mode: insert\n    identity",
+        "mode: mirror": "mode: upsert\n    extraction: full",
+    }
+    wrong = text
+    for before, after in edits.items():
+        assert before in wrong, before
+        wrong = wrong.replace(before, after)
+    found = "\n".join(problems(app, wrong))
+    assert f"What was delivered is kept in {dataset}_state, for crm, crm dbt, draft, members, signups." in found
+    assert "crm, members know its rows by id. Make another model with another key." in found
+    assert "mode cannot be changed: runs of it have begun." in found
+    assert "extraction of crm cannot be changed: it is diff, and not full." in found
+    assert app.reverse_etl.syncs.get("crm").spec.mode == "mirror"

@@ -102,6 +102,11 @@ class Imports(Kind):
         """See Kind."""
         if before["kind"] is not None and change.after["kind"] is None:
             return "It is mapped, and becomes no draft again. Write kind."
+        fixed = [field for field in _FOUND_BY if field in change.fields and field != "cursor_overlap"]
+        if fixed and world.app.reverse_etl.syncs.get(name).last is not None:
+            return (
+                f"{' and '.join(fixed)} cannot be changed: runs of it have begun. Make another import, of another name."
+            )
         return None
 
     def create(self, doing: Doing, change: Change) -> None:

@@ -83,6 +83,14 @@ class Models(Kind):
             return str(after) in {before, f"{project}/{model.rpartition('.')[2]}"}
         return super().same(field, before, after)
 
+    def refusal(self, world: World, name: str, before: Fields, change: Change) -> str | None:
+        """See Kind. Rows would be others than those that were delivered."""
+        both = [*world.found["syncs"].items(), *world.found["imports"].items()]
+        using = sorted(one for one, fields in both if fields["model"] == name)
+        if not change.touches("key") or not using:
+            return None
+        return f"{', '.join(using)} know its rows by {', '.join(before['key'])}. Make another model with another key."
+
     def create(self, doing: Doing, change: Change) -> None:
         """See Kind. BigQuery looks at it."""
         fields = {"name": change.name, **_limits(change.after), **_rows(doing, change.after)}

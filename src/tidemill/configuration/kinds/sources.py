@@ -43,6 +43,18 @@ class Sources(Kind):
             )
         return {"access": made.access.value, "state_dataset": None if is_read_only else made.state_dataset}
 
+    def refusal(self, world: World, name: str, before: Fields, change: Change) -> str | None:
+        """See Kind. What was delivered would be remembered elsewhere."""
+        if not change.touches("state_dataset"):
+            return None
+        models = {model for model, fields in world.found["models"].items() if fields["connection"] == name}
+        both = [*world.found["syncs"].items(), *world.found["imports"].items()]
+        using = sorted(one for one, fields in both if fields["model"] in models or fields.get("connection") == name)
+        if not using:
+            return None
+        where = before["state_dataset"] or "this installation"
+        return f"What was delivered is kept in {where}, for {', '.join(using)}. Delete these first, or leave it there."
+
     def create(self, doing: Doing, change: Change) -> None:
         """See Kind. It is tested in any case: the test makes its state dataset."""
         steps = doing.app.reverse_etl.sources.enable(change.name, change.after, by=doing.by)
