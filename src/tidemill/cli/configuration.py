@@ -11,7 +11,7 @@ import typer
 from tidemill.cli import asking, configuration_view, output, session
 
 if TYPE_CHECKING:
-    from tidemill.configuration.service import Text
+    from tidemill.configuration.service import Applied, Configuration, Plan, Step, Text
 
 #: With --check: something would change.
 WOULD_CHANGE = 1
@@ -103,7 +103,7 @@ def apply(
 
     It stops at the first that fails, and says what was done and what was not; applied again, it goes on there.
     """
-    from tidemill.configuration.service import Configuration, Telling
+    from tidemill.configuration.service import Configuration
 
     if resend and leave:
         raise typer.BadParameter("Give --resend, or --leave.")
@@ -112,17 +112,14 @@ def apply(
         configuration = Configuration(opened)
         shown = configuration.plan(texts, prune=prune)
         _assert_planned(shown.id, only)
-        if not as_json:
+        if not as_json or not yes:  # who is asked sees what about
             configuration_view.print_plan(shown, aside=True)
         if shown.steps and not yes:
             asking.confirm("Apply this?", err=True)
             now = configuration.plan(texts, prune=prune)
             configuration.assert_same(shown, now)
-        telling = (
-            Telling() if as_json else Telling(tested=configuration_view.say_tested, done=configuration_view.say_done)
-        )
         reset = "resend" if resend else "leave" if leave else None
-        applied = configuration.apply(shown, by=session.user(), test=test, reset=reset, telling=telling)
+        applied = _applied(configuration, shown, test=test, reset=reset, quiet=as_json)
     if as_json:
         output.print_json(applied.described())
     elif shown.steps:
@@ -130,6 +127,25 @@ def apply(
     if applied.error is not None:
         output.print_error(applied.error)
         raise typer.Exit(applied.error.exit_code)
+
+
+def _applied(configuration: Configuration, plan: Plan, *, test: bool, reset: str | None, quiet: bool) -> Applied:
+    """Do it, and say each step as it is done."""
+    from tidemill.configuration.service import Telling
+
+    done: list[Step] = []
+
+    def is_done(step: Step) -> None:
+        done.append(step)
+        if not quiet:
+            configuration_view.say_done(step)
+
+    telling = Telling(done=is_done) if quiet else Telling(tested=configuration_view.say_tested, done=is_done)
+    try:
+        return configuration.apply(plan, by=session.user(), test=test, reset=reset, telling=telling)
+    except KeyboardInterrupt:
+        output.say(f"{len(done)} of {output.number(len(plan.steps), 'step')} done. Apply it again to go on.")
+        raise
 
 
 def _assert_planned(found: str, wanted: str | None) -> None:
