@@ -263,6 +263,7 @@ def _of_events() -> Iterator[tuple[str, Rule]]:
         retry_rejects=Change("events.retry", "", ("code",)),
         dismiss_rejects=Change("events.dismiss", "", ("code", "ids")),
     )
+    yield from _of("identity", P.PERSONS_DELETE, delete=Change("person.delete", "distinct_id", ("team_id",)))
     yield from _reads("identity", P.PERSONS_READ, "show ids refusals reached catch_up unknown")
 
 

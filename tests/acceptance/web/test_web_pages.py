@@ -50,14 +50,3 @@ def test_a_door_can_be_used_by_everybody(web: Web, browsing: Browsing, axe: str,
     if PICTURES:
         page.screenshot(path=Path(PICTURES, f"{path.strip('/').replace('/', '-')}-{theme}.png"), full_page=True)
     assert violations(page, axe) == []
-
-
-def test_a_page_is_painted_within_a_second(web: Web, browsing: Browsing) -> None:
-    page = browsing.page(web.user())
-    painted = []
-    for _ in range(3):
-        page.goto(web.url)
-        page.wait_for_selector("main h1")
-        entries = "performance.getEntriesByName('first-contentful-paint').map(entry => entry.startTime)"
-        painted.append(page.evaluate(entries)[0])
-    assert min(painted) < 1_000, painted

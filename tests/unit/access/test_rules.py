@@ -88,10 +88,7 @@ INSIDE = {
     *(f"exports.schedules.{name}" for name in ("changed", "pause_failing")),
     *(f"exports.set_aside.{name}" for name in ("retry_these",)),
     *(f"exports.streaming.{name}" for name in ("cut_off", "quiet", "run_all")),
-    *(
-        f"identity.{name}"
-        for name in ("delete", "delete_all", "distinct_ids", "erase", "forget", "living", "recompute")
-    ),
+    *(f"identity.{name}" for name in ("delete_all", "distinct_ids", "erase", "forget", "living", "recompute")),
     *(f"notify.{name}" for name in ("of",)),
     *(f"reverse_etl.destinations.{name}" for name in ("settings",)),
     *(f"reverse_etl.sources.{name}" for name in ("client",)),
