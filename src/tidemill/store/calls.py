@@ -50,7 +50,7 @@ class Calls:
         change = sa.update(table).where(*_this(token_id, key_hash)).values(told=told, is_over=True)
         with self._database.begin() as connection:
             connection.execute(change)
-            connection.execute(sa.delete(table).where(table.c.token_id == token_id, table.c.at < sa.func.now() - _SAME))
+            connection.execute(sa.delete(table).where(table.c.at < sa.func.now() - _SAME))  # of all tokens
 
     def forget(self, token_id: uuid.UUID, key_hash: bytes) -> None:
         """A call has brought nothing about: it may be made anew."""

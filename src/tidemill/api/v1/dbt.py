@@ -9,9 +9,8 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import Field
 
 from tidemill.access.permissions import Permission
-from tidemill.access.service import TokenView
 from tidemill.api.v1 import problems
-from tidemill.api.v1.access import may
+from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.problems import problem, problems_of
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ router = APIRouter(prefix="/dbt", tags=["dbt"])
 _Name = Annotated[
     str, Path(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", description="Name of the project.")
 ]
-_Token = Annotated[TokenView, Depends(may(Permission.DBT_CHECK))]
+_Checker = Annotated[Caller, Depends(caller(Permission.DBT_CHECK))]
 _UNSIGNED = problem(
     401,
     "signature_invalid",
@@ -49,17 +48,15 @@ class ReadableAnswer(pydantic.BaseModel):
 
 
 @router.get("/{name}/in-use", response_class=Response, responses={200: _DOCUMENT, **problems_of()})
-def in_use(name: _Name, request: Request, token: _Token) -> Response:  # noqa: ARG001 - it has to be there
+def in_use(name: _Name, by: _Checker) -> Response:
     """The project as it is known, and its models in use: what `tidemill dbt check --server` compares with."""
-    app: App = request.app.state.opened
-    return Response(app.dbt.in_use(name).text(), media_type="application/json")
+    return Response(by.app.dbt.in_use(name).text(), media_type="application/json")
 
 
 @router.post("/{name}/readable", responses=problems_of(400, 408, 413, 415))
-def readable(name: _Name, asked: ReadableRequest, request: Request, token: _Token) -> ReadableAnswer:  # noqa: ARG001
+def readable(name: _Name, asked: ReadableRequest, by: _Checker) -> ReadableAnswer:
     """Whether a model in use could be read if it stood there."""
-    app: App = request.app.state.opened
-    return ReadableAnswer(readable=app.dbt.readable(name, asked.model, asked.relation))
+    return ReadableAnswer(readable=by.app.dbt.readable(name, asked.model, asked.relation))
 
 
 class WebhookAnswer(pydantic.BaseModel):

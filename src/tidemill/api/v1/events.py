@@ -33,11 +33,20 @@ _LOOKS_EVERY_SECONDS, _BEATS_EVERY_SECONDS, _LASTS_SECONDS = 1.0, 15.0, 600.0
 #: So many at once in a process.
 _MOST = 200
 KIND = "text/event-stream"
+_EVENT = {
+    "title": "Event",
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "For Last-Event-ID."},
+        "event": {"type": "string", "enum": ["progress", "over"]},
+        "data": {"type": "string", "description": "JSON."},
+    },
+}
 #: For the description of a route.
 DESCRIBED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events `progress`, and `over` at the end; their data is what GET of the run answers, in short.",
-        "content": {KIND: {"schema": {"type": "string"}}},
+        "content": {KIND: {"schema": _EVENT}},
     },
     204: {"description": "It is over, and the client knows: Last-Event-ID is that of the last event."},
 }

@@ -68,8 +68,8 @@ class Once:
         told: list[Message] = []
         try:
             await self._inner(scope, receive, _keeping(told))
-        except BaseException:
-            await asyncio.shield(asyncio.to_thread(self._app.calls.forget, *call[:2]))
+        except Exception:  # who was told to stop may have a thread that goes on: it is not known what it has done
+            await asyncio.to_thread(self._app.calls.forget, *call[:2])
             raise
         found = _answer(told)
         if 200 <= found.status < 300:

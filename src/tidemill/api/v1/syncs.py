@@ -7,16 +7,14 @@ import urllib.parse
 from typing import TYPE_CHECKING, Annotated
 
 import pydantic
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Response
 from pydantic import Field
 
 from tidemill.access.permissions import Permission
-from tidemill.access.service import TokenView
-from tidemill.api.v1.access import may
+from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.problems import problems_of
 
 if TYPE_CHECKING:
-    from tidemill.app import App
     from tidemill.reverse_etl.service import RunState
 
 router = APIRouter(prefix="/syncs", tags=["syncs"])
@@ -96,9 +94,8 @@ class RunAnswer(pydantic.BaseModel):
 @router.post("/{name}/trigger", status_code=202, responses=problems_of(400, 408, 409, 413, 415))
 def trigger(
     name: _Name,
-    request: Request,
     response: Response,
-    token: Annotated[TokenView, Depends(may(Permission.SYNCS_TRIGGER))],
+    by: Annotated[Caller, Depends(caller(Permission.SYNCS_TRIGGER))],
     wanted: TriggerRequest | None = None,
     idempotency_key: _Key = None,
 ) -> TriggerAnswer:
@@ -106,12 +103,11 @@ def trigger(
 
     If a run of it is at work, or waits, it is that one, and nothing more is begun.
     """
-    app: App = request.app.state.opened
-    found = app.sync_triggers.trigger(
+    found = by.app.sync_triggers.trigger(
         name,
-        by=f"token {token.name}",
+        by=by.by,
         force=wanted.force if wanted else False,
-        once=(token.id, idempotency_key) if idempotency_key is not None else None,
+        once=(by.token.id, idempotency_key) if idempotency_key is not None else None,
     )
     url = f"/api/v1/syncs/{urllib.parse.quote(found.sync, safe='')}/runs/{found.number}"
     response.headers["location"] = url
@@ -123,13 +119,11 @@ def trigger(
 def run(
     name: _Name,
     number: _Number,
-    request: Request,
     response: Response,
-    token: Annotated[TokenView, Depends(may(Permission.SYNCS_READ))],  # noqa: ARG001 - it has to be there
+    by: Annotated[Caller, Depends(caller(Permission.SYNCS_READ))],
 ) -> RunAnswer:
     """How a run stands. While it is not over, Retry-After says when to look again."""
-    app: App = request.app.state.opened
-    state = app.sync_triggers.state(name, number)
+    state = by.app.sync_triggers.state(name, number)
     if not state.is_over:
         response.headers["retry-after"] = _LOOK_AGAIN_SECONDS
     return _answer(state)
