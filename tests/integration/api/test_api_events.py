@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from tests.api_client import Client, streaming
+from tests.capture_server import free_port, until
 from tests.installation import CONNECTION, Installation
+from tests.served import Server
 
 from tidemill.api.v1 import events
 from tidemill.api.v1.bodies import Guarded
@@ -155,6 +160,39 @@ def test_streams_end(app: App, client: Client, monkeypatch: pytest.MonkeyPatch, 
 def _delete(app: App) -> None:
     with app.database.begin() as connection:
         connection.execute(sa.text("DELETE FROM tidemill.runs"))
+
+
+def test_a_server_that_is_to_stop_ends_its_streams_well(
+    installation: Installation, app: App, client: Client, tmp_path: Path
+) -> None:
+    token, run, port = client.token(), begin(app), free_port()
+    server, url = Server(installation, tmp_path / "log"), f"http://127.0.0.1:{port}"
+    server.start("--port", str(port), "--role", "api")
+    stopped: list[int] = []
+    stopping = threading.Thread(target=lambda: stopped.append(server.stop()))
+    try:
+        until(lambda: _answers(url), "the server is ready")
+        headers = {"authorization": f"Bearer {token}"}
+        path = f"{url}/api/v1/exports/daily/runs/{run}/events"
+        with httpx.stream("GET", path, headers=headers, timeout=60) as answer:
+            assert answer.status_code == 200
+            lines = answer.iter_lines()
+            assert next(lines).startswith("id: ")
+            stopping.start()
+            rest = list(lines)  # it ends; a connection that is cut is an error
+    finally:
+        if stopping.ident is None:
+            stopping.start()
+        stopping.join()
+    assert not [line for line in rest if line.startswith("event: over")]
+    assert stopped == [0]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/ready").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_who_waits_is_told_that_it_is_still_there(app: App, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
