@@ -23,7 +23,7 @@ from tidemill.exports.estimate import Estimate
 from tidemill.exports.plan import Planner
 from tidemill.exports.watch import untold
 from tidemill.exports.work import Parts
-from tidemill.store.backfills import Backfills
+from tidemill.store.backfills import Backfills, Sums
 from tidemill.store.records import Backfill, Export, Piece, Run
 
 _log = logging.getLogger(__name__)
@@ -256,10 +256,17 @@ class Backfiller:
         return [self.view(backfill) for backfill in self._backfills.newest(export.id if export else None, limit=limit)]
 
     def view(self, backfill: Backfill) -> BackfillView:
-        """How it stands."""
+        """How it stands, with its runs."""
         runs = self._parts.runs.of_backfill(backfill.id)
-        done = [number for number, run in runs.items() if run.status == "completed"]
-        status = backfill.status
+        done = tuple(number for number, run in runs.items() if run.status == "completed")
+        failed = sum(run.status in {"failed", "cancelled"} for run in runs.values())
+        hint = next((run.error_hint for run in runs.values() if run.status == "failed" and run.error_hint), "")
+        told = tuple(_told(backfill, number, runs[number]) for number in sorted(runs))
+        return dataclasses.replace(self.listed(backfill, Sums(done, failed, hint)), runs=told)
+
+    def listed(self, backfill: Backfill, sums: Sums) -> BackfillView:
+        """How it stands, as a list tells it: without its runs."""
+        done, status = sums.done, backfill.status
         if status == "running" and backfill.parallel is None and not self._is_moved(backfill):
             status = "interrupted"
         return BackfillView(
@@ -271,15 +278,15 @@ class Backfiller:
             every=backfill.every,
             intervals=len(backfill.intervals),
             intervals_done=len(done),
-            intervals_failed=sum(run.status in {"failed", "cancelled"} for run in runs.values()),
+            intervals_failed=sums.failed,
             percent=round(100 * len(done) / len(backfill.intervals), 1),
             rows=sum(int(interval["rows"]) for interval in backfill.intervals),
             rows_done=sum(int(backfill.intervals[number]["rows"]) for number in done),
             created_at=backfill.created_at,
             created_by=backfill.created_by,
             finished_at=backfill.finished_at,
-            runs=tuple(_told(backfill, number, runs[number]) for number in sorted(runs)),
-            hint=next((run.error_hint for run in runs.values() if run.status == "failed" and run.error_hint), ""),
+            runs=(),
+            hint=sums.hint,
         )
 
     def _is_moved(self, backfill: Backfill) -> bool:

@@ -20,7 +20,9 @@ from tidemill.exports.spec import ExportSpec
 from tidemill.exports.views import INTERRUPTED
 from tidemill.paging import Page, Wanted
 from tidemill.schedules.calendar import Schedule
-from tidemill.store.export_pages import Chosen, ChosenRuns, ExportRow, Sums
+from tidemill.store.backfills import Sums
+from tidemill.store.export_pages import Chosen, ChosenRuns, ExportRow
+from tidemill.store.export_pages import Sums as ChunkSums
 from tidemill.store.records import Run
 
 #: By what a list of runs, and one of exports, can be chosen.
@@ -179,15 +181,17 @@ class Listing:
     def backfills(self, export: str | None = None, *, wanted: Wanted = Wanted()) -> Page[BackfillView]:  # noqa: B008
         """Backfills, newest first, of one export or of all."""
         owner = self._books.exports.get(export).id if export is not None else None
-        return self._pages.backfills(owner, wanted).map(self._made.backfiller.view)
+        page = self._pages.backfills(owner, wanted)
+        sums = self._books.backfills.sums([backfill.id for backfill in page.items])
+        return page.map(lambda found: self._made.backfiller.listed(found, sums.get(found.id, Sums())))
 
     def _alive(self, found: Any) -> set[str]:
         """Workers of runs that are running, and live."""
         workers = {run.worker for run in found if run.status == "running" and run.worker and run.mode != "stream"}
         return {worker for worker in workers if self._made.parts.engine.alive(worker)}
 
-    def _run(self, run: Run, export: str, sums: Mapping[uuid.UUID, Sums], alive: Collection[str]) -> RunItem:
-        sent = sums.get(run.id, Sums())
+    def _run(self, run: Run, export: str, sums: Mapping[uuid.UUID, ChunkSums], alive: Collection[str]) -> RunItem:
+        sent = sums.get(run.id, ChunkSums())
         gone = run.status == "running" and run.mode != "stream" and run.worker is not None and run.worker not in alive
         error = Trouble(run.error_code, run.error_message or "", run.error_hint or "") if run.error_code else None
         return RunItem(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from tidemill.errors import ConflictError, NotFoundError
 from tidemill.store import connections
@@ -15,6 +18,16 @@ from tidemill.store.records import Backfill
 from tidemill.store.tables import UNFINISHED, runs
 from tidemill.store.tables import backfills as table
 from tidemill.store.tables_queue import pieces
+
+
+@dataclasses.dataclass(frozen=True)
+class Sums:
+    """What became of a backfill's intervals: numbers of those that are done, how many failed or were cancelled, and
+    what to do about the first that failed."""
+
+    done: tuple[int, ...] = ()
+    failed: int = 0
+    hint: str = ""
 
 
 class Backfills:
@@ -53,6 +66,18 @@ class Backfills:
         if row is None:
             raise NotFoundError("backfill_unknown", "The backfill is gone.", hint="tidemill export backfill list")
         return Backfill(**row._mapping)
+
+    def sums(self, ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Sums]:
+        """What became of the intervals of each of these."""
+        number, status = runs.c.backfill_interval, runs.c.status
+        done = sa.func.array_agg(number).filter(status == "completed")
+        failed = sa.func.count().filter(status.in_(("failed", "cancelled")))
+        hints = aggregate_order_by(runs.c.error_hint, number)
+        hint = sa.func.array_agg(hints).filter(status == "failed", runs.c.error_hint != "")
+        query = sa.select(runs.c.backfill_id, done, failed, hint).where(runs.c.backfill_id.in_(list(ids)))
+        with self._database.begin() as connection:
+            rows: list[Any] = list(connection.execute(query.group_by(runs.c.backfill_id))) if ids else []
+        return {which: Sums(tuple(d or ()), number, (h or [""])[0]) for which, d, number, h in rows}
 
     def newest(self, export_id: uuid.UUID | None = None, *, limit: int) -> list[Backfill]:
         """Backfills, newest first, of one export or of all."""

@@ -142,6 +142,18 @@ def test_an_export_runs_when_it_is_triggered(
     assert (checked["rows"], checked["missing"], checked["duplicated"]) == (50, 0, 0)
     assert client.ask("POST", "/exports/daily/table/example", token).json()["columns"]
     assert client.ask("POST", "/exports/daily/table/verify", token, json={"days": 400}).json()["different"] == []
+    repaired = client.ask("POST", "/exports/daily/table/repair", token)
+    assert (repaired.status_code, repaired.json()["backfill"]) == (202, None)
+    bigquery = installation.client()
+    bigquery.google().query_and_wait(f"DELETE FROM `{installation.dataset}.daily` WHERE event = 'event 1'")
+    bigquery.close()
+    repaired = client.ask("POST", "/exports/daily/table/repair", token)
+    assert repaired.json()["verified"]["different"]
+    work(app)
+    assert installation.uuids("daily") == uuids
+    over = client.ask("GET", f"/exports/daily/backfills/{repaired.json()['backfill']['id']}", token).json()
+    assert over["status"] == "completed"
+    assert_problem(client.ask("POST", "/exports/daily/table/settle", token), 409, "no_doubt")
 
 
 def test_what_cannot_be_done_is_told_by_who_was_to_do_it(
@@ -195,7 +207,7 @@ def test_backfills_by_workers(installation: Installation, app: App, client: Clie
     work(app)
     over = client.ask("GET", url, token).json()
     assert (over["status"], over["intervals_done"], over["percent"]) == ("completed", 5, 100)
-    assert [one["id"] for one in client.ask("GET", "/exports/daily/backfills", token).json()["items"]] == [over["id"]]
+    assert client.ask("GET", "/exports/daily/backfills", token).json()["items"] == [over]
     runs = client.all(f"/exports/daily/runs?backfill={over['id']}", token, limit=2)
     assert {run["kind"] for run in runs} == {"backfill"}
     assert len(runs) == 5
@@ -287,6 +299,7 @@ def test_the_same_key_is_the_same_call(installation: Installation, app: App, cli
     reads = client.token(Permission.EXPORTS_READ)
     assert_problem(client.ask("POST", "/exports", reads, json=wanted, headers=key), 403, "scope_missing")
     with app.database.begin() as connection:
+        assert "daily" not in str(connection.execute(sa.text("SELECT * FROM tidemill.calls")).all())
         connection.execute(sa.text("UPDATE tidemill.calls SET at = at - interval '25 hours'"))
     assert_problem(create(), 409, "export_exists")
 

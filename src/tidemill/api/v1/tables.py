@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from tidemill.api.v1 import pages
+from tidemill.api.v1.backfills import BackfillAnswer
 from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.exports import WRITING, Reader, TriggerAnswer, Writer, triggered
 from tidemill.api.v1.pages import Listed, Wanted
@@ -87,6 +88,13 @@ class VerifiedAnswer(pydantic.BaseModel, from_attributes=True):
     set_aside: int
 
 
+class RepairAnswer(pydantic.BaseModel):
+    """What was found, and what is done about it."""
+
+    verified: VerifiedAnswer
+    backfill: BackfillAnswer | None = Field(description="null: the table lacks nothing.")
+
+
 class RejectAnswer(pydantic.BaseModel, from_attributes=True):
     """A row that a run could not deliver."""
 
@@ -137,6 +145,25 @@ def verify(name: Name, by: Writer, wanted: VerifyWanted | None = None) -> Verifi
     """Hold the table against the event store day by day, by one cheap query in BigQuery."""
     days = wanted.days if wanted is not None else None
     return VerifiedAnswer.model_validate(by.app.exports.tables.verify(name, days=days, by=by.by))
+
+
+@tables.post("/repair", status_code=202, responses=_ASKING, dependencies=[SLOWLY])
+def repair(name: Name, by: Writer, wanted: VerifyWanted | None = None) -> RepairAnswer:
+    """Verify the table, and have workers bring in what it lacks, by a backfill of the days that differ."""
+    days = wanted.days if wanted is not None else None
+    verified = by.app.exports.tables.verify(name, days=days, by=by.by)
+    lacking = by.app.exports.tables.repair(name, verified)
+    begun = None
+    if lacking is not None:
+        begun = by.app.exports.backfills.begin(name, lacking, by=by.by, parallel=1, background=True)
+    backfill = BackfillAnswer.model_validate(begun) if begun is not None else None
+    return RepairAnswer(verified=VerifiedAnswer.model_validate(verified), backfill=backfill)
+
+
+@tables.post("/settle", status_code=204, responses=problems_of(408, 409, 413, 415))
+def settle(name: Name, by: Writer) -> None:
+    """The table of an export that is in doubt after a restore holds no row that comes again: somebody has looked."""
+    by.app.exports.tables.settle(name)
 
 
 @rejects.get("", responses=problems_of())
