@@ -59,7 +59,7 @@ class ExportService:
         self.schedules, self.scheduler, self.streaming = made.schedules, made.scheduler, made.streaming
         #: For who deletes a connection.
         self.ending = Ending(made)
-        self.listed, self.triggers = Listing(made), TriggerService(books)
+        self.listed, self.triggers = Listing(made), TriggerService(books, made.parts.engine)
         wanted = Wanted(made.parts.settings, books, made.dispatch, self.runs, self.set_aside)
         #: What workers do: first, what somebody waits for.
         self.queues: Sequence[Queue[Any]] = (wanted, *made.queues)

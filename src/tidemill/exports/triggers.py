@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import uuid
 
+from tidemill.engine.port import Engine
 from tidemill.errors import ConflictError, NotFoundError
 from tidemill.exports import draft
 from tidemill.store.books import Books
@@ -45,8 +46,9 @@ class TriggerView:
 class TriggerService:
     """See the module. It needs neither BigQuery nor the event store."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, engine: Engine) -> None:
         self._exports, self._runs, self._triggers = books.exports, books.runs, books.triggers
+        self._rejects, self._engine = books.rejects, engine
 
     def run(self, name: str, *, by: str) -> TriggerView:
         """Have a worker export what is new, whatever the schedule of the export says, also while that is paused.
@@ -63,8 +65,14 @@ class TriggerService:
 
     def retry(self, run_id: str, *, by: str, arrived: bool | None = None) -> TriggerView:
         """Have a worker go on with a run that failed, was cancelled or interrupted; or try again what it set aside. See
-        RunService.retry."""
-        run = self._over(run_id)
+        RunService.retry.
+
+        Raises
+        ------
+        ConflictError
+            A living process moves it; or it is completed, and nothing is left of it.
+        """
+        run = self._left(run_id)
         return self._added(self._exports.by_id(run.export_id), RETRY, by, run=run, arrived=arrived)
 
     def again(self, run_id: str, *, by: str) -> TriggerView:
@@ -103,12 +111,20 @@ class TriggerService:
             raise NotFoundError("trigger_unknown", "There is no such trigger.", hint="It is kept for a month.")
         return _view(export, found)
 
-    def _over(self, run_id: str) -> Run:
-        """A run that may be gone on with. Whether its worker lives, a worker looks."""
+    def _left(self, run_id: str) -> Run:
+        """A run of which something is left to do, as far as can be seen now."""
         run = self._runs.get(run_id)
-        if run.status == "running" and not run.worker:
+        if run.status == "running" and (run.worker is None or self._engine.alive(run.worker)):
             raise ConflictError(
-                "run_running", f"Run {run.id.hex[:8]} is about to begin.", hint="Wait for it, or cancel it."
+                "run_running",
+                f"Run {run.id.hex[:8]} is running, begun by {run.created_by}.",
+                hint=f"Wait for it, or stop it: tidemill export run cancel {run.id.hex[:8]}",
+            )
+        if run.status == "completed" and not self._rejects.find(kind="run", source=str(run.id), limit=1):
+            raise ConflictError(
+                "run_completed",
+                f"Run {run.id.hex[:8]} is completed: nothing is left to retry.",
+                hint=f"Export what is new: tidemill export run {self._exports.by_id(run.export_id).name}",
             )
         return run
 

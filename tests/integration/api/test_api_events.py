@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from tests.api_client import Client, streaming
+from tests.api_client import Client, assert_problem, streaming
 from tests.capture_server import free_port, until
 from tests.installation import CONNECTION, Installation
 from tests.served import Server
@@ -66,6 +66,7 @@ def moved(app: App, run: uuid.UUID, rows: int, status: str = "running") -> None:
 def test_a_run_is_told_until_it_is_over_and_no_longer(app: App, client: Client) -> None:
     token, run = client.token(), begin(app)
     path = f"/exports/daily/runs/{run}/events"
+    assert_problem(client.ask("POST", f"/exports/daily/runs/{run}/retry", token), 409, "run_running")
 
     async def watch() -> None:
         api = client.guarded

@@ -176,8 +176,8 @@ def test_what_cannot_be_done_is_told_by_who_was_to_do_it(
     work(app)
     assert client.ask("GET", retried["url"], token).json()["runs"] == [run["id"]]
     assert client.ask("GET", f"/exports/daily/runs/{run['id']}", token).json()["status"] == "completed"
-    answer = client.ask("POST", f"/exports/daily/runs/{run['id']}/cancel", token)
-    assert_problem(answer, 409, "run_over")
+    for what, code in (("cancel", "run_over"), ("retry", "run_completed")):
+        assert_problem(client.ask("POST", f"/exports/daily/runs/{run['id']}/{what}", token), 409, code)
     make(client, token, "other")
     for path in ("", "/logs", "/events"):
         of_other = client.ask("GET", f"/exports/other/runs/{run['id']}{path}", token)
