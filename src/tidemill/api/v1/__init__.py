@@ -26,5 +26,6 @@ what came of it; no SQL, and no rule of the business. What all of them need is h
 - **Errors** (`problems.py`). Raise those of `tidemill.errors`; their class says the status. ``problems_of(409)``
   describes what may come.
 - **Fields** (`schemas.py`). ``name: str = schemas.of(ExportSpec, "name", examples=["daily"])`` takes description and
-  bounds of a field from the spec that the command line and the forms use, too.
+  bounds of a field from the spec that the command line and the forms use, too. Models of requests and answers have
+  names that no other module has: they are the names of classes in generated clients.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -86,16 +88,28 @@ class _Described(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """See FastAPI."""
         if self.openapi_schema is None:
-            for path in super().openapi()["paths"].values():
+            made = super().openapi()
+            for path in made["paths"].values():
                 for method, operation in path.items():
-                    for status, response in operation["responses"].items():
-                        if int(status) >= 400:
-                            response["content"] = {problems.KIND: response["content"].pop("application/json")}
-                    known = [one["name"].lower() for one in operation.get("parameters", ())]
-                    if method == "post" and once.HEADER.lower() not in known and "security" in operation:
-                        operation.setdefault("parameters", []).append(once.PARAMETER)
-        assert self.openapi_schema is not None  # noqa: S101 - FastAPI keeps it
+                    _describe(method, operation)
+            # Names of classes in clients that are generated: BackfillAnswerPage.
+            self.openapi_schema = json.loads(_LISTED.sub(r"\1Page", json.dumps(made)))
+        assert self.openapi_schema is not None  # noqa: S101 - it was made
         return self.openapi_schema
+
+
+#: How pydantic calls a page of a list: by its name, and by its title.
+_LISTED = re.compile(r'\bListed(?:_|\[)(\w+?)(?:_|\])(?=")')
+
+
+def _describe(method: str, operation: dict[str, Any]) -> None:
+    """Say of an operation what is so of all."""
+    for status, response in operation["responses"].items():
+        if int(status) >= 400:
+            response["content"] = {problems.KIND: response["content"].pop("application/json")}
+    known = [one["name"].lower() for one in operation.get("parameters", ())]
+    if method == "post" and once.HEADER.lower() not in known and "security" in operation:
+        operation.setdefault("parameters", []).append(once.PARAMETER)
 
 
 def _bug(_request: Request, _error: Exception) -> Response:

@@ -211,7 +211,7 @@ class UnpausedAnswer(pydantic.BaseModel):
     rows_left_out: int
 
 
-class TriggerAnswer(pydantic.BaseModel, from_attributes=True):
+class ExportTriggerAnswer(pydantic.BaseModel, from_attributes=True):
     """Something that a worker does, or is to do."""
 
     id: uuid.UUID
@@ -301,24 +301,24 @@ def unpause(name: Name, by: Writer, wanted: UnpauseWanted | None = None) -> Unpa
 
 
 @router.post("/{name}/trigger", status_code=202, responses=problems_of(408, 409, 413, 415))
-def trigger(name: Name, by: Writer, response: Response) -> TriggerAnswer:
+def trigger(name: Name, by: Writer, response: Response) -> ExportTriggerAnswer:
     """Have a worker export what is new, whatever the schedule says. At most one such run waits."""
     return triggered(by.app.exports.triggers.run(name, by=by.by), response)
 
 
 @router.get("/{name}/triggers/{trigger}", responses=problems_of())
-def show_trigger(name: Name, trigger: uuid.UUID, by: Reader, response: Response) -> TriggerAnswer:
+def show_trigger(name: Name, trigger: uuid.UUID, by: Reader, response: Response) -> ExportTriggerAnswer:
     """How something stands that a worker is to do. Until it is over, Retry-After says when to look again."""
     return triggered(by.app.exports.triggers.get(name, trigger), response)
 
 
-def triggered(found: TriggerView, response: Response) -> TriggerAnswer:
+def triggered(found: TriggerView, response: Response) -> ExportTriggerAnswer:
     """How something stands, and where that can be seen."""
     url = schemas.address("exports", found.export, "triggers", str(found.id))
     if not found.is_over:
         response.headers["location"], response.headers["retry-after"] = url, "2"
-    fields = {name: getattr(found, name) for name in TriggerAnswer.model_fields if name not in {"url", "error"}}
-    return TriggerAnswer(**fields, error=TroubleAnswer(**found.error) if found.error else None, url=url)
+    fields = {name: getattr(found, name) for name in ExportTriggerAnswer.model_fields if name not in {"url", "error"}}
+    return ExportTriggerAnswer(**fields, error=TroubleAnswer(**found.error) if found.error else None, url=url)
 
 
 def _item(found: ExportItem) -> ExportItemAnswer:

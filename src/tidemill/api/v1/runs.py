@@ -14,7 +14,7 @@ from pydantic import Field
 from tidemill.api.v1 import events, pages
 from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.events import State
-from tidemill.api.v1.exports import Reader, TriggerAnswer, TroubleAnswer, Writer, triggered
+from tidemill.api.v1.exports import ExportTriggerAnswer, Reader, TroubleAnswer, Writer, triggered
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Id, Name
@@ -36,7 +36,7 @@ _Backfill = Annotated[uuid.UUID | None, Query(description="Of that backfill.")]
 _Level = Annotated[Literal["debug", "info", "warning", "error"] | None, Query(description="Of that weight, or more.")]
 
 
-class RunAnswer(pydantic.BaseModel, from_attributes=True):
+class ExportRunAnswer(pydantic.BaseModel, from_attributes=True):
     """A run of an export."""
 
     id: uuid.UUID
@@ -81,7 +81,7 @@ class ChunkAnswer(pydantic.BaseModel, from_attributes=True):
     job_id: str | None = Field(description="Of the load job in BigQuery, or the name of the write stream.")
 
 
-class RunDetail(RunAnswer):
+class ExportRunDetail(ExportRunAnswer):
     """A run, with its parts."""
 
     notes: list[str]
@@ -117,7 +117,7 @@ class LineAnswer(pydantic.BaseModel, from_attributes=True):
 @router.get("/runs", responses=problems_of())
 def find_all(
     by: Reader, wanted: Wanted, status: _Status = None, created_after: _After = None, created_before: _Before = None
-) -> Listed[RunAnswer]:
+) -> Listed[ExportRunAnswer]:
     """Runs of all exports, newest first."""
     page = by.app.exports.listed.runs(status=status, after=created_after, before=created_before, wanted=wanted)
     return pages.of(page, _answer)
@@ -132,7 +132,7 @@ def find(
     created_after: _After = None,
     created_before: _Before = None,
     backfill: _Backfill = None,
-) -> Listed[RunAnswer]:
+) -> Listed[ExportRunAnswer]:
     """Runs of an export, newest first."""
     page = by.app.exports.listed.runs(
         name, backfill=backfill, status=status, after=created_after, before=created_before, wanted=wanted
@@ -141,11 +141,11 @@ def find(
 
 
 @router.get(_RUN, responses=problems_of())
-def show(name: Name, run: Id, by: Reader) -> RunDetail:
+def show(name: Name, run: Id, by: Reader) -> ExportRunDetail:
     """One run, with its chunks."""
     item = by.app.exports.listed.run(name, run)
     view = by.app.exports.runs.get(str(item.id))
-    return RunDetail(
+    return ExportRunDetail(
         **_answer(item).model_dump(),
         notes=list(view.notes),
         merge_job_id=view.merge_job_id,
@@ -163,7 +163,7 @@ def progress(name: Name, run: Id, by: Reader, request: Request) -> Response:
 
 
 @router.post(f"{_RUN}/cancel", responses=problems_of(408, 409, 413, 415), dependencies=[SLOWLY])
-def cancel(name: Name, run: Id, by: Writer) -> RunAnswer:
+def cancel(name: Name, run: Id, by: Writer) -> ExportRunAnswer:
     """Stop a run, and its jobs in BigQuery. It is waited for that, a minute at most: the answer says how it stands."""
     item = by.app.exports.listed.run(name, run)
     by.app.exports.runs.cancel(str(item.id))
@@ -171,7 +171,9 @@ def cancel(name: Name, run: Id, by: Writer) -> RunAnswer:
 
 
 @router.post(f"{_RUN}/retry", status_code=202, responses=_ACTING)
-def retry(name: Name, run: Id, by: Writer, response: Response, wanted: RetryWanted | None = None) -> TriggerAnswer:
+def retry(
+    name: Name, run: Id, by: Writer, response: Response, wanted: RetryWanted | None = None
+) -> ExportTriggerAnswer:
     """Have a worker go on with a run that failed, was cancelled or interrupted; of a completed one, with what it set
     aside."""
     item = by.app.exports.listed.run(name, run)
@@ -180,7 +182,7 @@ def retry(name: Name, run: Id, by: Writer, response: Response, wanted: RetryWant
 
 
 @router.post(f"{_RUN}/again", status_code=202, responses=problems_of(408, 409, 413, 415))
-def again(name: Name, run: Id, by: Writer, response: Response) -> TriggerAnswer:
+def again(name: Name, run: Id, by: Writer, response: Response) -> ExportTriggerAnswer:
     """Have a worker send all rows of a completed run again, merged with what the table holds."""
     item = by.app.exports.listed.run(name, run)
     return triggered(by.app.exports.triggers.again(str(item.id), by=by.by), response)
@@ -212,8 +214,8 @@ def _state(item: RunItem) -> State:
     return State(_answer(item).model_dump(mode="json"), item.is_over)
 
 
-def _answer(item: RunItem) -> RunAnswer:
-    return RunAnswer.model_validate(item)
+def _answer(item: RunItem) -> ExportRunAnswer:
+    return ExportRunAnswer.model_validate(item)
 
 
 def _line(line: LineView) -> LineAnswer:

@@ -12,7 +12,7 @@ from pydantic import Field
 from tidemill.api.v1 import pages
 from tidemill.api.v1.backfills import BackfillAnswer
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.exports import WRITING, Reader, TriggerAnswer, Writer, triggered
+from tidemill.api.v1.exports import WRITING, ExportTriggerAnswer, Reader, Writer, triggered
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
@@ -174,7 +174,7 @@ def find(name: Name, by: Reader, wanted: Wanted, run: _RunQuery = None, code: _C
 
 
 @rejects.post("/retry", status_code=202, responses=WRITING)
-def retry(name: Name, by: Writer, response: Response, wanted: RejectsWanted | None = None) -> TriggerAnswer:
+def retry(name: Name, by: Writer, response: Response, wanted: RejectsWanted | None = None) -> ExportTriggerAnswer:
     """Have a worker try them again."""
     which = wanted or RejectsWanted()
     found = by.app.exports.triggers.rejects(name, run_id=which.run, code=which.code, by=by.by)
