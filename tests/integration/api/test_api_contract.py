@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     from schemathesis.specs.openapi import checks
 
 #: Requests for each of two ways, those that fit and those that do not, in all.
-_EXAMPLES = 500
+_EXAMPLES = 300
 _CHECKS = [
     schemathesis.checks.not_a_server_error,
     checks.status_code_conformance,
