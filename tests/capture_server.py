@@ -106,7 +106,7 @@ class CaptureServer:
         """Its processes, if it was told to be several."""
         assert self.process is not None
         children = psutil.Process(self.process.pid).children()
-        return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+        return [child for child in children if any("spawn_main" in word for word in " ".join(child.cmdline()))]
 
     def writer(self) -> psutil.Process:
         """Its process that writes, once there is one."""
@@ -115,7 +115,7 @@ class CaptureServer:
 
         def there() -> bool:
             with contextlib.suppress(psutil.Error):
-                found[:] = [child for child in first.children() if "tidemill.api.write" in child.cmdline()]
+                found[:] = [child for child in first.children() if "tidemill.api.write" in " ".join(child.cmdline())]
             return bool(found)
 
         until(there, "there is a writer")

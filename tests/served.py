@@ -37,7 +37,7 @@ class Server:
         assert self.process is not None
         with contextlib.suppress(psutil.Error):
             children = psutil.Process(self.process.pid).children()
-            return [child for child in children if "tidemill.api.background" in child.cmdline()]
+            return [child for child in children if "tidemill.api.background" in " ".join(child.cmdline())]
         return []
 
     def stop(self, number: int = signal.SIGTERM) -> int:

@@ -81,7 +81,7 @@ class Machine:
         """The process that does the work, if there is one."""
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(self.host.process.pid if self.host.process else 0).children(recursive=True):
-                if "tidemill.api.background" in child.cmdline():
+                if "tidemill.api.background" in " ".join(child.cmdline()):
                     return child
         return None
 

@@ -46,7 +46,7 @@ def stream_process(server: CaptureServer) -> psutil.Process | None:
     assert server.process is not None
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process(server.process.pid).children():
-            if "tidemill.api.background" in child.cmdline():
+            if "tidemill.api.background" in " ".join(child.cmdline()):
                 return child
     return None
 

@@ -164,6 +164,6 @@ def test_a_page_goes_on_when_the_web_app_was_killed(web: Web, browsing: Browsing
     page.evaluate("window.before = true")
     assert web.process is not None
     children = psutil.Process(web.process.pid).children()
-    next(child for child in children if "tidemill.web.process" in child.cmdline()).kill()
+    next(child for child in children if "tidemill.web.process" in " ".join(child.cmdline())).kill()
     page.wait_for_function("!window.before && document.querySelector('tbody tr')", timeout=60_000)  # loaded anew
     browsing.wrong.clear()  # it was away for a moment
