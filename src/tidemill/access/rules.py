@@ -254,7 +254,7 @@ def _of_dbt() -> Iterator[tuple[str, Rule]]:
 
 
 def _of_events() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("events", P.EVENTS_READ, "count show rejects export_rejects")
+    yield from _reads("events", P.EVENTS_READ, "count show page timeline rejects rejects_page export_rejects")
     yield from _of(
         "events",
         P.EVENTS_WRITE,
@@ -264,7 +264,7 @@ def _of_events() -> Iterator[tuple[str, Rule]]:
         dismiss_rejects=Change("events.dismiss", "", ("code", "ids")),
     )
     yield from _of("identity", P.PERSONS_DELETE, delete=Change("person.delete", "distinct_id", ("team_id",)))
-    yield from _reads("identity", P.PERSONS_READ, "show ids refusals reached catch_up unknown")
+    yield from _reads("identity", P.PERSONS_READ, "show ids history refusals reached catch_up unknown")
 
 
 def _of_access() -> Iterator[tuple[str, Rule]]:

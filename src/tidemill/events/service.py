@@ -18,6 +18,7 @@ from tidemill.events.formats.generic import Mapping
 from tidemill.events.lake import Lake, Place
 from tidemill.events.load import DEFAULT_TEAM, Loading, LoadProgress, Result
 from tidemill.events.parse import Refused, columns_of, row_of, to_arrow
+from tidemill.paging import Page, Wanted
 from tidemill.settings import Settings
 
 _PAGE = 500
@@ -51,6 +52,9 @@ class Rejects(Protocol):
         self, *, kind: str, code: str | None = None, source: str | None = None, limit: int | None = None, after: int = 0
     ) -> list[Any]:
         """Unresolved ones."""
+
+    def page_of_loads(self, code: str | None, wanted: Wanted) -> Page[Any]:
+        """Unresolved ones of files and SDKs, by pages, newest first."""
 
     def resolve(self, ids: Sequence[int]) -> None:
         """They were taken in, or are not wanted: list them no longer."""
@@ -140,6 +144,29 @@ class EventService:
     def show(self, *, limit: int = 10, **which: Any) -> list[dict[str, Any]]:
         """The newest events; `which`: fields of queries.Filter."""
         return queries.show(self._lake, queries.Filter(**which), limit)
+
+    def page(self, wanted: Wanted, **which: Any) -> Page[dict[str, Any]]:
+        """Events by pages, those that came last first; `which`: fields of queries.Filter."""
+        return queries.arrived(self._lake, queries.Filter(**which), wanted)
+
+    def timeline(
+        self, *, days: int, by: str = "day", names: int = 4, **which: Any
+    ) -> list[tuple[dt.datetime, str | None, int]]:
+        """Numbers of events of the last days by hour or day, and by name; see queries.timeline.
+
+        Raises
+        ------
+        ConfigError
+            `by` is neither.
+        """
+        if by not in {"hour", "day"}:
+            raise ConfigError("timeline_by", f"There is no timeline by {by!r}.", hint="By hour, or by day.")
+        after = dt.datetime.now(dt.UTC) - dt.timedelta(days=days)
+        return queries.timeline(self._lake, queries.Filter(**which), after, by, names)
+
+    def rejects_page(self, wanted: Wanted, *, code: str | None = None) -> Page[Any]:
+        """What was set aside by pages, newest first."""
+        return self._rejects.page_of_loads(code, wanted)
 
     def count(self, *, by: str | None = None, **which: Any) -> list[tuple[Any, int]]:
         """Numbers of events; see queries.count."""

@@ -88,6 +88,14 @@ class Rejects:
         with self._database.begin() as connection:
             return [Reject(**row._mapping) for row in connection.execute(query)]
 
+    def page_of_loads(self, code: str | None, wanted: Wanted) -> Page[Reject]:
+        """Unresolved ones of files and SDKs, by pages, newest first."""
+        query = sa.select(rejects).where(rejects.c.kind == "load", rejects.c.resolved_at.is_(None))
+        if code is not None:
+            query = query.where(rejects.c.code == code)
+        order = Order([(rejects.c.id, int)], descending=True)
+        return keyset.page(self._database, query, order, f"rejects of loads {code}", wanted, lambda row: Reject(**row))
+
     def page(self, export_id: uuid.UUID, run_id: uuid.UUID | None, code: str | None, wanted: Wanted) -> Page[Reject]:
         """Unresolved ones of an export, or of one run of it, by pages, newest first."""
         query = sa.select(rejects).where(rejects.c.kind == "run", rejects.c.resolved_at.is_(None))

@@ -52,3 +52,10 @@ def enable(found: Element, *, on: bool) -> None:
     else:
         found._props["disabled"] = True
     found.update()
+
+
+def say(found: Element, text: str) -> None:
+    """Have a button say something else."""
+    caption = found.default_slot.children[-1]
+    caption._text = text
+    caption.update()

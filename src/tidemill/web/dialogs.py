@@ -77,3 +77,8 @@ def _buttons(window: ui.dialog, action: str, kind: str, typed: list[str], name: 
         button("Cancel", lambda: window.submit(None))
         do = button(action, lambda: window.submit(not name or typed[0].strip() == name), kind=kind)
     return do
+
+
+def actions() -> Element:
+    """Where the buttons of a window go: ``with dialogs.actions(): button(…)``."""
+    return ui.element("div").classes("dialog-actions")

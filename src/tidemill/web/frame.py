@@ -108,3 +108,8 @@ def _head(title: str, parents: Sequence[tuple[str, str]]) -> Markup:
         items = [Markup('<li><a href="{}">{}</a></li>').format(path, name) for name, path in parents]
         crumbs = _CRUMBS.format(items=Markup().join([*items, Markup('<li aria-current="page">{}</li>').format(title)]))
     return crumbs + Markup("<h1>{}</h1>").format(title)
+
+
+def go(path: str) -> None:
+    """Lead to another page of ours."""
+    ui.navigate.to(path)

@@ -26,7 +26,14 @@ class Place:
 PLACES: tuple[Place, ...] = (
     Place("/", "Home", "home", None, "home"),
     # Move data: connections, exports, models, syncs, imports, destinations, dbt
-    # Look at data: events, people
+    Place("/imports", "Imports", "import", Permission.IMPORTS_READ, "imports", "Move data"),
+    Place("/dbt", "dbt projects", "branch", Permission.DBT_READ, "dbt", "Move data"),
+    Place("/events", "Events", "events", Permission.EVENTS_READ, "events", "Look at data"),
+    Place("/people", "People", "person", Permission.PERSONS_READ, "people", "Look at data"),
+    Place("/imports-new", "New import", "plus", Permission.IMPORTS_WRITE, "imports_new", listed=False),
+    Place("/imports/NAME", "Import", "import", Permission.IMPORTS_READ, "imports_one", listed=False),
+    Place("/imports/NAME/map", "Mapping", "import", Permission.IMPORTS_READ, "imports_map", listed=False),
+    Place("/dbt/NAME", "dbt project", "branch", Permission.DBT_READ, "dbt_one", listed=False),
     Place("/settings/users", "Users", "users", Permission.USERS_READ, "users", "Settings"),
     Place("/settings/tokens", "API tokens", "token", Permission.TOKENS_READ, "tokens", "Settings"),
     Place("/settings/keys", "SDK keys", "key", Permission.KEYS_READ, "keys", "Settings"),

@@ -125,6 +125,8 @@ class Table(Generic[Row]):
         self._row_key, self._on_act, self._limit, self._name = row_key, on_act, limit, name
         self._before: list[str] = []
         self._sort = sort
+        #: Nothing is shown that comes by itself.
+        self.paused = False
         self.asked = self._from_url(dict(ui.context.client.request.query_params))
         self.page: Page[Row] = Page(())
         self._region = Region(on_act=self._acted).classes("table")
@@ -156,7 +158,7 @@ class Table(Generic[Row]):
         whole = (key, asked.sort, asked.descending, tuple(sorted(asked.filters.items())), asked.cursor)
 
         def show(page: Page[Row]) -> None:
-            if self.asked == asked:
+            if self.asked == asked and not self.paused:
                 self.show(page)
 
         await following.live(whole, lambda app: self._fetch(app, asked), show, every=every)

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.errors import NotFoundError
-from tidemill.events.identity import people, reading
+from tidemill.events.identity import history, people, reading
+from tidemill.events.identity.history import History
 from tidemill.events.identity.people import Key, Link, People, Person
 from tidemill.events.identity.port import Book, Changed, Reached, Row, Session
 
@@ -111,6 +112,17 @@ class IdentityService:
         created = _EPOCH + dt.timedelta(microseconds=person.created_at)
         properties = people.as_json(person.properties).decode()
         return PersonView(person.id, team_id, ids, properties, created, person.identified, person.version)
+
+    def history(self, team_id: int, distinct_id: str) -> History:
+        """Since when each property of the person of this id is as it is, and which ids became one.
+
+        Raises
+        ------
+        NotFoundError
+            There is none, or it was deleted.
+        """
+        found = self.show(team_id, distinct_id)
+        return history.of(self._lake, team_id, found.distinct_ids, found.properties)
 
     def refusals(self, *, limit: int) -> list[RefusalView]:
         """Changes that events asked for and that were refused, newest first, as all events say."""

@@ -1,0 +1,165 @@
+"""Rows that an import refused: to look at, to take away, to mend, and to give up."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+from nicegui import ui
+
+from tidemill.access.permissions import Permission
+from tidemill.imports import repair_files
+from tidemill.web import dialogs, marks, notices, visit
+from tidemill.web.buttons import button
+from tidemill.web.form import Field, Form
+from tidemill.web.pages import data
+from tidemill.web.pages.telling import Progress
+from tidemill.web.region import Region, show
+from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
+
+if TYPE_CHECKING:
+    from tidemill.app import App
+    from tidemill.imports.service import ImportView, Wrong
+    from tidemill.store.records_sync import Reject
+
+#: Rows that a file may hold: it is put together in memory.
+_MOST_ROWS = 100_000
+_MOST_BYTES = 900_000
+_MOST_ERRORS = 20
+
+
+async def rejects(name: str, view: ImportView) -> None:
+    """Show them here."""
+    shown: list[Table[Reject]] = []
+    looks = visit.current()
+
+    def chosen() -> dict[str, Any]:
+        asked = shown[0].asked
+        return {"text": asked["search"] or None, "code": asked["code"] or None}
+
+    async def export(kind: str) -> None:
+        wanted = chosen()
+        text = await visit.call(lambda app: _file(app, name, wanted, kind))
+        ui.download.content(text.encode(), f"{name}-refused.{kind}", "text/plain")
+
+    async def retry() -> None:
+        by = visit.current().actor.by
+        found = await visit.call(lambda app: app.sync_triggers.trigger(name, by=by, force=True))
+        notices.notice(f"Run {found.number} tries them again.", detail="It takes them as they are in BigQuery now.")
+
+    async def act(what: str, key: str) -> None:
+        if what == "drop" and await dialogs.confirm(
+            "Give this row up?", "It is tried again only when it has changed in BigQuery.", action="Give up"
+        ):
+            await visit.call(lambda app: app.reverse_etl.rejects.drop(name, keys=[key]))
+            await shown[0].refresh()
+
+    async def mend() -> None:
+        if await _repair(name):
+            await shown[0].refresh()
+
+    may, may_run = looks.may(Permission.IMPORTS_WRITE), looks.may(Permission.SYNCS_TRIGGER)
+    missing = await visit.call(lambda app: app.reverse_etl.rejects.missing(name))
+    if missing:
+        show(Markup('<p class="muted">{}</p>').format(missing))
+    with ui.element("div").classes("page-actions"):
+        button("Export as JSON lines", lambda: export("jsonl"), sign="download")
+        button("Export as CSV", lambda: export("csv"), sign="download")
+        if may and view.spec is not None:
+            button("Upload repaired rows", mend, kind="primary")
+        if may_run and view.spec is not None:
+            button("Try them again", retry, sign="sync")
+    shown.append(
+        await table(
+            _columns(may=may_run), lambda app, asked: _fetch(app, name, asked), caption="Refused rows",
+            filters=(Filter("search", "Search keys and messages"), Filter("code", "Reason (its code)")),
+            empty=marks.empty("No row was refused", "Rows that do not fit are kept here, with the reason.", sign="check"),
+            row_key=lambda one: one.id, on_act=act,
+        )
+    )  # fmt: skip
+
+
+def _columns(*, may: bool) -> list[Column[Reject]]:
+    found: list[Column[Reject]] = [
+        Column("key", "Key", lambda one: marks.copy(one.key)),
+        Column("message", "Why", lambda one: Markup("{} <code>{}</code>").format(one.message, one.code)),
+        Column("status", "Status", lambda one: marks.badge(one.status), wide=True),
+        Column("tries", "Tries", lambda one: f"{one.tries:,}", end=True, wide=True),
+        Column("last_at", "Last", lambda one: marks.when(one.last_at)),
+        Column("row", "Row", _row),
+    ]
+    if may:
+        found.append(Column("act", "", lambda one: row_button("Give up", "drop", one.key), end=True))
+    return found
+
+
+def _row(one: Reject) -> Markup:
+    if one.row is None:
+        return marks.muted("not kept")
+    return Markup('<details class="changes"><summary><code>{}</code></summary>{}</details>').format(
+        data.brief(one.row, 50), data.as_json(one.row)
+    )
+
+
+def _fetch(app: App, name: str, asked: Asked) -> Page[Reject]:
+    """By places: they are by key, and few."""
+    start = int(asked.cursor) if asked.cursor.isdigit() else 0
+    end = min(start + asked.limit, _MOST_ROWS)
+    rows = app.reverse_etl.rejects.find(name, text=asked["search"] or None, code=asked["code"] or None, limit=end + 1)
+    found = list(itertools.islice(rows, start, end + 1))
+    return Page(found[: asked.limit], str(end) if len(found) > asked.limit else "")
+
+
+def _file(app: App, name: str, wanted: dict[str, Any], kind: str) -> str:
+    rows = app.reverse_etl.rejects.find(name, **wanted, limit=_MOST_ROWS)
+    return repair_files.as_lines(rows) if kind == "jsonl" else repair_files.as_csv(rows, app.imports.look(name).columns)
+
+
+async def _repair(name: str) -> bool:
+    """Ask for the file, take its rows in, and tell what came of it."""
+    with dialogs.dialog("Upload repaired rows", wide=True) as window:
+        show(
+            Markup(
+                "<p>Export the rows, mend them, and give the file here: JSON lines, or CSV. They are taken in now, and "
+                "are not tried again until they change in BigQuery. Rows that are wrong still stay refused.</p>"
+            )
+        )
+        place, result = ui.element("div"), Region()
+
+        async def sent(given: dict[str, Any], _act: str) -> None:
+            text = given["file"] or ""
+            with place:
+                progress = Progress()
+            try:
+                taken, wrong = await visit.call(lambda app: _repaired(app, name, text, progress))
+            finally:
+                progress.end()
+            notices.notice(f"{taken:,} rows are taken in.", "warning" if wrong else "good")
+            if wrong:
+                result.show(_wrong(taken, wrong))
+            else:
+                window.submit(True)
+
+        Form(
+            [Field("file", "Repaired rows", "file", accept=".jsonl,.json,.csv,.txt", most=_MOST_BYTES, rows=8, mono=True)],
+            "Take them in", sent,
+        )  # fmt: skip
+        with dialogs.actions():
+            button("Close", lambda: window.submit(True))
+    return bool(await dialogs.answer(window))
+
+
+def _repaired(app: App, name: str, text: str, progress: Progress) -> tuple[int, list[Wrong]]:
+    rows = repair_files.rows(text, app.imports.look(name).columns)
+    return app.imports.repair(name, rows, progress.watch)
+
+
+def _wrong(taken: int, wrong: list[Wrong]) -> Markup:
+    items = marks.join(
+        Markup("<li><code>{}</code> {}</li>").format(one.key, one.message) for one in wrong[:_MOST_ERRORS]
+    )
+    more = len(wrong) - _MOST_ERRORS
+    return Markup('<p>{}</p><ul class="list">{}</ul><p>{}</p>').format(
+        f"{taken:,} were taken in. Of the others:", items, f"and {more:,} more" if more > 0 else ""
+    )
