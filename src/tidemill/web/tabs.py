@@ -1,4 +1,4 @@
-"""Parts of a page, one of which is shown: which one is in the URL, so it can be shared and gone back to."""
+"""Tabs of a page: each has an address of its own, so it can be shared, and is gone back to."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from tidemill.web import visit
-from tidemill.web.marks import join
+from tidemill.web import marks, visit
 from tidemill.web.region import Region, show
 
 
-def tabs(label: str, found: Sequence[tuple[str, str]], chosen: str, **kept: str) -> str:
-    """Show them here, and give which one is to be shown: `chosen`, or the first. `found`: keys and titles; `kept`: what
-    of the query stays."""
-    known = dict(found)
-    current = chosen if chosen in known else found[0][0]
-    bar(label, found, current, **kept)
-    return current
+def tabs(label: str, found: Sequence[tuple[str, str]], current: str, *, key: str = "tab") -> str:
+    """Show tabs (value and title each) of this page. Gives the value of the one that is shown: the first, if there is
+    no such."""
+    values = [value for value, _ in found]
+    chosen = current if current in values else values[0]
+    bar(label, [(f"?{urllib.parse.urlencode({key: value})}", title, value == chosen) for value, title in found])
+    return chosen
 
 
-def bar(label: str, found: Sequence[tuple[str, str]], current: str, **kept: str) -> Region:
-    """The links of them."""
-    path = visit.current().path
-
-    def link(key: str, title: str) -> Markup:
-        query = urllib.parse.urlencode({"tab": key, **kept})
-        here = Markup(' aria-current="page"') if key == current else Markup()
-        return Markup('<li><a href="{}?{}"{}>{}</a></li>').format(urllib.parse.quote(path), query, here, title)
-
-    links = join(link(key, title) for key, title in found)
-    return show(Markup('<nav class="tabs" aria-label="{}"><ul>{}</ul></nav>').format(label, links))
+def bar(label: str, found: Sequence[tuple[str, str, bool]]) -> Region:
+    """Tabs that lead to addresses: each with its title, and whether it is the one that is shown."""
+    path = urllib.parse.quote(visit.current().path)
+    items = (
+        Markup('<li><a class="tab" href="{}"{}>{}</a></li>').format(
+            path + href if href.startswith("?") else href, Markup(' aria-current="page"') if here else Markup(), title
+        )
+        for href, title, here in found
+    )
+    return show(Markup('<nav class="tabs" aria-label="{}"><ul>{}</ul></nav>').format(label, marks.join(items)))

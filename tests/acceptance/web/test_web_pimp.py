@@ -68,7 +68,7 @@ def test_a_table_becomes_people_by_the_wizard_a_refused_row_is_repaired_and_all_
 ) -> None:
     _, shop, _ = served
     page = browsing.page(web.user(), accept_downloads=True)
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(40_000)
     go(page, f"{web.url}/imports")
     page.get_by_role("link", name="New import").first.click()
     page.get_by_label("Name", exact=True).fill("users")
@@ -133,7 +133,7 @@ def test_an_event_that_is_sent_appears_by_itself_and_hostile_texts_are_text(
     url = served[2]
     key, _ = web.app.keys.create(team_id=1, name="page", events_per_second=None, by="tests")
     page = browsing.page(web.user("carla", Role.VIEWER))
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(40_000)
     go(page, f"{web.url}/events")
     sent(url, key, {"event": EVIL, "distinct_id": EVIL, "properties": {EVIL: [EVIL], "$set": {EVIL: EVIL}}})
     page.get_by_text(EVIL).first.wait_for()
@@ -170,7 +170,7 @@ def test_a_person_is_looked_up_with_ids_and_changes_and_deleted_with_events(
     assert [(one.distinct_id, one.other) for one in history.merges] == [("dora@example.com", "device-1")]
     assert isinstance(history.merges[0], MergeView)
     page = browsing.page(web.user())
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(40_000)
     go(page, f"{web.url}/people")
     page.get_by_label("Distinct id").fill("device-1")
     page.get_by_role("button", name="Look up").click()
@@ -199,7 +199,9 @@ def paths(served: tuple[Web, Shop, str], tmp_path_factory: pytest.TempPathFactor
     fields = {"identity": "user_id", "event": "Ordered", "properties": properties, "skipped": ("id",)}
     make(web.app, shop, "orders", "orders", Kind.EVENTS, fields)
     run(web.app, "orders")
-    web.app.imports.create("draft", connection=CONNECTION, source={"table": shop.name("users"), "key": ("user_id",)}, by="me")
+    web.app.imports.create(
+        "draft", connection=CONNECTION, source={"table": shop.name("users"), "key": ("user_id",)}, by="me"
+    )
     folder = tmp_path_factory.mktemp("dbt")
     (folder / "manifest.json").write_text(json.dumps(_manifest()))
     web.app.dbt.add({"name": "shop", "manifest": str(folder / "manifest.json")}, by="tests")
@@ -222,7 +224,7 @@ def _manifest() -> dict[str, Any]:
     model = {
         "unique_id": "model.shop.customers", "name": "customers", "resource_type": "model", "package_name": "shop",
         "path": "customers.sql", "original_file_path": "models/customers.sql", "database": "acme", "schema": "shop",
-        "alias": "customers", "description": f"One row each. {EVIL}", "columns": {}, "config": {"materialized": "table"},
+        "alias": "customers", "description": EVIL, "columns": {}, "config": {"materialized": "table"},
         "relation_name": "`acme`.`shop`.`customers`", "depends_on": {"nodes": []}, "tags": [], "meta": {},
     }  # fmt: skip
     metadata = {

@@ -27,7 +27,7 @@ def as_json(value: Any) -> Markup:
 def pre(text: str) -> Markup:
     """A text as it is."""
     cut = text if len(text) <= _MOST else f"{text[:_MOST]}…"
-    return Markup('<pre class="data" tabindex="0">{}</pre>').format(cut)
+    return Markup('<pre class="json-text" tabindex="0">{}</pre>').format(cut)
 
 
 def brief(value: Any, most: int = 80) -> str:

@@ -130,7 +130,7 @@ async def _counts(days: str) -> None:
 
     def shown(found: tuple[list[tuple[dt.datetime, str | None, int]], list[tuple[Any, int]]]) -> None:
         rows, all_names = found
-        chart.show(*_series(rows, size))
+        chart.show(*_series(rows, size, int(days)))
         number = sum(row[2] for row in rows)
         figures = [marks.figure("Events", f"{number:,}", title.lower())]
         figures.append(marks.figure("All that are kept", f"{sum(one[1] for one in all_names):,}", "of all times"))
@@ -144,12 +144,15 @@ async def _counts(days: str) -> None:
     await live(("events", "counts", days), look, shown, every=10.0)
 
 
-def _series(rows: Sequence[tuple[dt.datetime, str | None, int]], size: str) -> tuple[list[dt.datetime], list[Series]]:
+def _series(
+    rows: Sequence[tuple[dt.datetime, str | None, int]], size: str, days: int
+) -> tuple[list[dt.datetime], list[Series]]:
     """Each hour or day from the first to the last, also those of which there is none."""
-    if not rows:
-        return [], []
     step = dt.timedelta(hours=1) if size == "hour" else dt.timedelta(days=1)
-    first, last = rows[0][0], max(rows[-1][0], dt.datetime.now(dt.UTC).replace(minute=0, second=0, microsecond=0))
+    now = dt.datetime.now(dt.UTC).replace(minute=0, second=0, microsecond=0)
+    now = now if size == "hour" else now.replace(hour=0)
+    first = min([now - dt.timedelta(days=days), *(row[0] for row in rows)])
+    last = max([now, *(row[0] for row in rows)])
     times = [first + step * number for number in range(min(1_000, (last - first) // step + 1))]
     sums: dict[str | None, int] = {}
     for _, name, number in rows:
@@ -232,7 +235,8 @@ async def _rejects() -> None:
         sign="check",
     )
     shown.append(
-        await table(columns, _fetch_rejects, caption="What could not be taken", filters=(Filter("code", "Reason (its code)"),),
+        await table(columns, _fetch_rejects, caption="What could not be taken",
+                    filters=(Filter("code", "Reason (its code)"),),
                     empty=empty, row_key=lambda one: one.id, on_act=act)
     )  # fmt: skip
 

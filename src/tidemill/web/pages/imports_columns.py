@@ -137,8 +137,9 @@ class Columns:
         body = marks.join(self._row(number, row) for number, row in enumerate(self.rows))
         self._region.show(
             Markup(
-                '<div class="table-scroll" tabindex="0" role="region" aria-label="Columns"><table><caption class="unseen">'
-                "What becomes of each column</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+                '<div class="table-scroll" tabindex="0" role="region" aria-label="Columns"><table>'
+                '<caption class="unseen">What becomes of each column</caption><thead><tr>{}</tr></thead>'
+                "<tbody>{}</tbody></table></div>"
             ).format(head, body)
         )
 
@@ -149,8 +150,8 @@ class Columns:
         name, read_as = Markup(), Markup()
         if row.role == "property":
             name = Markup(
-                '<input class="cell-field" data-field="name:{}" aria-label="Property of {}" value="{}" placeholder="{}" '
-                'autocomplete="off" spellcheck="false" maxlength="400">'
+                '<input class="cell-field" data-field="name:{}" aria-label="Property of {}" value="{}" '
+                'placeholder="{}" autocomplete="off" spellcheck="false" maxlength="400">'
             ).format(number, row.path, row.name, row.path)
             read_as = self._select(number, row, "kind", [(one.value, one.value) for one in Type], row.kind)
         if row.role == "time" or (row.role == "property" and row.kind == Type.DATE):

@@ -75,9 +75,9 @@ def _kinds(name: str, chosen: Kind) -> Markup:
         for kind, title, _ in _KINDS
     )
     said = next(text for kind, _, text in _KINDS if kind is chosen)
-    return Markup('<nav class="tabs" aria-label="What rows become"><ul>{}</ul></nav><p>{}.</p>').format(
-        items, said[:1].upper() + said[1:]
-    )
+    return Markup(
+        '<nav class="tabs" aria-label="What rows become"><ul>{}</ul></nav><p class="below-tabs">{}.</p>'
+    ).format(items, said[:1].upper() + said[1:])
 
 
 def _column_buttons(name: str, columns: Columns, inspected: Inspection, kind: Kind) -> None:
@@ -93,7 +93,7 @@ def _column_buttons(name: str, columns: Columns, inspected: Inspection, kind: Ki
         if kind is not Kind.DELETIONS:
             button("Map all others", lambda: columns.others("property"), kind="quiet")
             button("Leave all others out", lambda: columns.others("skip"), kind="quiet")
-    cost = Markup('<p class="muted">To see rows reads up to {} (about ${}), which BigQuery bills.</p>')
+    cost = Markup('<p class="muted">The first rows are read for up to {} (about ${}), which BigQuery bills.</p>')
     show(cost.format(marks.size(inspected.bytes), f"{inspected.dollars:.4f}"))
     rows.move(target_index=-1)
 
@@ -158,9 +158,10 @@ async def dry_run(name: str) -> None:
 def _tried(found: DryRun) -> Markup:
     counts = found.counts
     bad = found.rows - found.good - found.left_out
+    kind = marks.BAD if bad else marks.GOOD
     figures = [
-        marks.figure("Would be taken", f"{found.good:,}", f"of {found.rows:,} random rows", marks.BAD if bad else marks.GOOD),
-        marks.figure("Would be refused", f"{bad:,}", "see why below", marks.BAD if bad else marks.GOOD),
+        marks.figure("Would be taken", f"{found.good:,}", f"of {found.rows:,} random rows", kind),
+        marks.figure("Would be refused", f"{bad:,}", "see why below", kind),
         marks.figure("A run would take", f"{counts['extracted']:,}",
                      f"{counts['added']:,} added, {counts['updated']:,} updated, {counts['deleted']:,} deleted"),
         marks.figure("Billed", marks.size(found.bytes_billed), f"about ${found.dollars:.4f}"),
@@ -248,8 +249,8 @@ def schedule_fields(view: ImportView) -> list[Field]:
         Field("often", "How often", "select", options=_OFTEN, value=often),
         Field("cron", "Cron expression", when=("often", ("cron",)), mono=True, placeholder="0 6 * * 1-5",
               value=view.interval if often == "cron" else None),
-        Field("time_zone", "Time zone", required=False, placeholder="Europe/Berlin", help="Empty: as it is, at first UTC.",
-              when=("often", ("day", "week", "cron"))),
+        Field("time_zone", "Time zone", required=False, placeholder="Europe/Berlin",
+              help="Empty: as it is, at first UTC.",              when=("often", ("day", "week", "cron"))),
         Field("offset", "So long after it begins", required=False, placeholder="3h", when=timed,
               help="Empty: as it is, at first none."),
         Field("pause_after", "Paused after failed runs", "number", required=False, least=1,

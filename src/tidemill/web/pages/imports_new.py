@@ -38,7 +38,7 @@ async def new() -> None:
         show(
             marks.empty(
                 "There is no source yet",
-                "An import reads rows by a connection whose rows may be read: enable one as a source first.", go, "plug",
+                "An import reads rows by a connection that is a source: enable one first.", go, "plug",
             )
         )  # fmt: skip
         return

@@ -208,12 +208,14 @@ def _configuration(name: str, view: ImportView, *, may: bool) -> None:
 def _limits(view: ImportView) -> list[Field]:
     return [
         Field("name", "Name", value=view.name),
-        Field("most_rejects", "Refused rows at which a run stops", "number", required=False, least=1, help="Empty: as it is."),
+        Field("most_rejects", "Refused rows at which a run stops", "number", required=False, least=1,
+              help="Empty: as it is."),
         Field("delete_brake", "Share of rows in per cent whose deletion stops a run", "number", required=False,
               least=0, greatest=100, help="Empty: as it is, at first 20."),
         Field("reject_share", "Share of refused rows in per cent of which people are told", "number", required=False,
               least=0, greatest=100, help="Empty: as it is."),
-        Field("max_bytes_billed", "Bytes that may be billed", required=False, placeholder="20GB", help="Empty: as it is."),
+        Field("max_bytes_billed", "Bytes that may be billed", required=False, placeholder="20GB",
+              help="Empty: as it is."),
     ]  # fmt: skip
 
 
@@ -236,8 +238,8 @@ def _mapping(name: str, view: ImportView, *, may: bool) -> None:
         lines.append((each.column, target, f"{each.type.value} {each.format.value if each.type == 'date' else ''}"))
     lines += [(column, "left out", "") for column in spec.skipped]
     rows = marks.join(
-        Markup('<tr><th scope="row"><code>{}</code></th><td data-title="Becomes">{}</td><td data-title="Read as">{}</td>'
-               "</tr>").format(*line)
+        Markup('<tr><th scope="row"><code>{}</code></th><td data-title="Becomes">{}</td>'
+               '<td data-title="Read as">{}</td></tr>').format(*line)
         for line in lines
     )  # fmt: skip
     said = f"Each row is an event {spec.event}." if spec.event else f"Rows become {spec.kind.value}."
@@ -246,9 +248,9 @@ def _mapping(name: str, view: ImportView, *, may: bool) -> None:
         marks.panel(
             "Mapping",
             Markup(
-                '<p>{} Team {}.</p><div class="table-scroll plain" tabindex="0" role="region" aria-label="Mapping"><table>'
-                '<thead><tr><th scope="col">Column</th><th scope="col">Becomes</th><th scope="col">Read as</th></tr>'
-                "</thead><tbody>{}</tbody></table></div>"
+                '<p>{} Team {}.</p><div class="table-scroll plain" tabindex="0" role="region" aria-label="Mapping">'
+                '<table><thead><tr><th scope="col">Column</th><th scope="col">Becomes</th>'
+                '<th scope="col">Read as</th></tr></thead><tbody>{}</tbody></table></div>'
             ).format(said, spec.team_id, rows),
             change,
         )

@@ -27,56 +27,63 @@ if TYPE_CHECKING:
 _MOST_ROWS = 100_000
 _MOST_BYTES = 900_000
 _MOST_ERRORS = 20
+_FILE = Field("file", "Repaired rows", "file", accept=".jsonl,.json,.csv,.txt", most=_MOST_BYTES, rows=8, mono=True)
+
+
+class _Rejects:
+    """The part of the page, as long as it is open."""
+
+    table: Table[Reject]
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def export(self, kind: str) -> None:
+        """Have those that are shown as a file."""
+        name, asked = self._name, self.table.asked
+        wanted = {"text": asked["search"] or None, "code": asked["code"] or None}
+        text = await visit.call(lambda app: _file(app, name, wanted, kind))
+        ui.download.content(text.encode(), f"{name}-refused.{kind}", "text/plain")
+
+    async def retry(self) -> None:
+        """Have a worker try all again."""
+        name, by = self._name, visit.current().actor.by
+        found = await visit.call(lambda app: app.sync_triggers.trigger(name, by=by, force=True))
+        notices.notice(f"Run {found.number} tries them again.", detail="It takes them as they are in BigQuery now.")
+
+    async def act(self, what: str, key: str) -> None:
+        """A button of a row."""
+        if what == "drop" and await dialogs.confirm(
+            "Give this row up?", "It is tried again only when it has changed in BigQuery.", action="Give up"
+        ):
+            await visit.call(lambda app: app.reverse_etl.rejects.drop(self._name, keys=[key]))
+            await self.table.refresh()
+
+    async def mend(self) -> None:
+        """Take repaired rows in."""
+        if await _repair(self._name):
+            await self.table.refresh()
 
 
 async def rejects(name: str, view: ImportView) -> None:
     """Show them here."""
-    shown: list[Table[Reject]] = []
-    looks = visit.current()
-
-    def chosen() -> dict[str, Any]:
-        asked = shown[0].asked
-        return {"text": asked["search"] or None, "code": asked["code"] or None}
-
-    async def export(kind: str) -> None:
-        wanted = chosen()
-        text = await visit.call(lambda app: _file(app, name, wanted, kind))
-        ui.download.content(text.encode(), f"{name}-refused.{kind}", "text/plain")
-
-    async def retry() -> None:
-        by = visit.current().actor.by
-        found = await visit.call(lambda app: app.sync_triggers.trigger(name, by=by, force=True))
-        notices.notice(f"Run {found.number} tries them again.", detail="It takes them as they are in BigQuery now.")
-
-    async def act(what: str, key: str) -> None:
-        if what == "drop" and await dialogs.confirm(
-            "Give this row up?", "It is tried again only when it has changed in BigQuery.", action="Give up"
-        ):
-            await visit.call(lambda app: app.reverse_etl.rejects.drop(name, keys=[key]))
-            await shown[0].refresh()
-
-    async def mend() -> None:
-        if await _repair(name):
-            await shown[0].refresh()
-
-    may, may_run = looks.may(Permission.IMPORTS_WRITE), looks.may(Permission.SYNCS_TRIGGER)
+    shown, looks = _Rejects(name), visit.current()
+    is_mapped, may_run = view.spec is not None, looks.may(Permission.SYNCS_TRIGGER)
     missing = await visit.call(lambda app: app.reverse_etl.rejects.missing(name))
     if missing:
         show(Markup('<p class="muted">{}</p>').format(missing))
     with ui.element("div").classes("page-actions"):
-        button("Export as JSON lines", lambda: export("jsonl"), sign="download")
-        button("Export as CSV", lambda: export("csv"), sign="download")
-        if may and view.spec is not None:
-            button("Upload repaired rows", mend, kind="primary")
-        if may_run and view.spec is not None:
-            button("Try them again", retry, sign="sync")
-    shown.append(
-        await table(
-            _columns(may=may_run), lambda app, asked: _fetch(app, name, asked), caption="Refused rows",
-            filters=(Filter("search", "Search keys and messages"), Filter("code", "Reason (its code)")),
-            empty=marks.empty("No row was refused", "Rows that do not fit are kept here, with the reason.", sign="check"),
-            row_key=lambda one: one.id, on_act=act,
-        )
+        button("Export as JSON lines", lambda: shown.export("jsonl"), sign="download")
+        button("Export as CSV", lambda: shown.export("csv"), sign="download")
+        if is_mapped and looks.may(Permission.IMPORTS_WRITE):
+            button("Upload repaired rows", shown.mend)
+        if is_mapped and may_run:
+            button("Try them again", shown.retry, sign="sync")
+    filters = (Filter("search", "Search keys and messages"), Filter("code", "Reason (its code)"))
+    empty = marks.empty("No row was refused", "Rows that do not fit are kept here, with the reason.", sign="check")
+    shown.table = await table(
+        _columns(may=may_run), lambda app, asked: _fetch(app, name, asked), caption="Refused rows", filters=filters,
+        empty=empty, row_key=lambda one: one.id, on_act=shown.act,
     )  # fmt: skip
 
 
@@ -141,10 +148,7 @@ async def _repair(name: str) -> bool:
             else:
                 window.submit(True)
 
-        Form(
-            [Field("file", "Repaired rows", "file", accept=".jsonl,.json,.csv,.txt", most=_MOST_BYTES, rows=8, mono=True)],
-            "Take them in", sent,
-        )  # fmt: skip
+        Form([_FILE], "Take them in", sent)
         with dialogs.actions():
             button("Close", lambda: window.submit(True))
     return bool(await dialogs.answer(window))

@@ -34,7 +34,7 @@ def steps(current: str, name: str = "") -> Region:
         return Markup("<li{}>{}</li>").format(here, text)
 
     items = join(item(number, key, title) for number, (key, title) in enumerate(_STEPS, 1))
-    return show(Markup('<nav class="wizard" aria-label="Steps"><ol>{}</ol></nav>').format(items))
+    return show(Markup('<nav class="import-steps" aria-label="Steps"><ol>{}</ol></nav>').format(items))
 
 
 def run_now(app: App, name: str, by: str) -> Triggered:

@@ -18,7 +18,7 @@ from tidemill.web.pages import data
 from tidemill.web.pages.telling import Lines
 from tidemill.web.region import show
 from tidemill.web.table import Asked, Column, Page, paged, table
-from tidemill.web.tabs import tabs
+from tidemill.web.tabs import bar
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -89,7 +89,10 @@ async def _person(found: PersonView, distinct_id: str, tab: str) -> None:
         ("Version", f"{found.version:,}"),
     ]
     show(marks.facts(facts))
-    chosen = tabs("Person", _TABS, tab, id=distinct_id, team=str(found.team_id))
+    chosen = tab if tab in dict(_TABS) else "properties"
+    query = {"id": distinct_id, "team": found.team_id}
+    links = [("?" + urllib.parse.urlencode({**query, "tab": key}), title, key == chosen) for key, title in _TABS]
+    bar("Person", links)
     if chosen == "events":
         await _events(found)
         return
