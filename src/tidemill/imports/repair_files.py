@@ -62,7 +62,8 @@ def _of_lines(text: str) -> Iterator[dict[str, Any]]:
             found = json.loads(line)
         except (ValueError, RecursionError):
             found = None
-        if not isinstance(found, dict) or not {"key", "row"} <= found.keys() or not isinstance(found["row"], dict):
+        is_row = isinstance(found, dict) and {"key", "row"} <= found.keys()
+        if not is_row or not isinstance(found["row"], dict | None):  # of some rows no columns are kept
             raise _wrong(number, "it is no JSON object with key and row")
         yield {"key": str(found["key"]), "row": found["row"]}
 

@@ -46,7 +46,7 @@ def test_what_does_not_fit_its_column_stays_a_text_of_which_the_import_tells() -
     ("text", "line"),
     [
         ('{"key": "1", "row": {}}\n{"key": "2"}\n', 2),
-        ('{"key": "1", "row": null}\n', 1),
+        ('{"key": "1", "row": 5}\n', 1),
         ("id,plan\n1,a\n", 1),
         ("$key,id\n1,2,3\n", 2),
     ],

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from tidemill.access.permissions import Permission
 from tidemill.schedules.lines import LineView
 from tidemill.web import dialogs, frame, marks, notices, visit
-from tidemill.web.buttons import button
+from tidemill.web.buttons import button, enable
 from tidemill.web.form import Field, Form
 from tidemill.web.live import live
 from tidemill.web.page import page
@@ -113,7 +113,8 @@ async def _undo(name: str, view: ImportView) -> None:
     with dialogs.dialog(f"Taking back what {name} has brought") as window:
         lines = Lines()
         with dialogs.actions():
-            button("Close", lambda: window.submit(True), kind="primary")
+            done = button("Done", lambda: window.submit(True), kind="primary")
+    enable(done, on=False)
     window.open()
     try:
         await visit.call(
@@ -124,6 +125,7 @@ async def _undo(name: str, view: ImportView) -> None:
         notices.notice(f"What {name} has brought is taken back.")
     finally:
         lines.end()
+        enable(done, on=True)
     await dialogs.answer(window)
     frame.go(path_of(name))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from tidemill.access.permissions import Permission
 from tidemill.errors import NotFoundError
 from tidemill.paging import Wanted
 from tidemill.web import dialogs, frame, marks, notices, visit
-from tidemill.web.buttons import button
+from tidemill.web.buttons import button, enable
 from tidemill.web.page import page
 from tidemill.web.pages import data
 from tidemill.web.pages.telling import Lines
@@ -204,11 +203,11 @@ async def _delete_events(team: int, distinct_id: str) -> None:
 async def _erase(team: int, distinct_id: str, *, events: bool) -> None:
     """Do it, and tell of each place as it is done."""
     by = visit.current().actor.by
-    with contextlib.ExitStack() as stack:
-        window = stack.enter_context(dialogs.dialog("Deleting"))
+    with dialogs.dialog("Deleting") as window:
         lines = Lines()
         with dialogs.actions():
             done = button("Done", lambda: window.submit(True), kind="primary")
+    enable(done, on=False)
     window.open()
 
     def told(deleted: Deleted) -> None:
@@ -219,6 +218,6 @@ async def _erase(team: int, distinct_id: str, *, events: bool) -> None:
         notices.notice("The person is deleted.")
     finally:
         lines.end()
-        done.update()
+        enable(done, on=True)
     await dialogs.answer(window)
     frame.go(_path(team, distinct_id))
