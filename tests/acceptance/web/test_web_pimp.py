@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_an_event_that_is_sent_appears_by_itself_and_hostile_texts_are_text(
     page.get_by_text(EVIL).first.wait_for()
     page.locator("tbody details summary").first.click()
     page.locator("tbody pre", has_text="onerror").first.wait_for()
-    for path in ("/events?tab=counts", "/people", f"/people?team=1&id={urllib.request.quote(EVIL)}"):
+    for path in ("/events?tab=counts", "/people", f"/people?team=1&id={urllib.parse.quote(EVIL)}"):
         go(page, web.url + path)
         page.wait_for_timeout(300)
         assert page.locator("main img, #content img, #content script[src=x]").count() == 0

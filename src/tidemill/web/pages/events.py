@@ -268,4 +268,4 @@ def _send() -> None:
         Markup('<li class="way"><h2>{}</h2>{}</li>').format(title, marks.command(line.format(host=host)))
         for title, line in _SENDS
     )
-    show(Markup('<ul class="ways">{}</ul>').format(cards))
+    show(Markup('<ul class="ways ways-wide">{}</ul>').format(cards))

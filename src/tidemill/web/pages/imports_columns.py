@@ -131,15 +131,15 @@ class Columns:
 
     def _show(self) -> None:
         head = marks.join(
-            Markup('<th scope="col">{}</th>').format(title)
+            Markup('<th scope="col" role="columnheader">{}</th>').format(title)
             for title in ("Column", "For example", "Becomes", "Property", "Read as")
         )
         body = marks.join(self._row(number, row) for number, row in enumerate(self.rows))
         self._region.show(
             Markup(
-                '<div class="table-scroll" tabindex="0" role="region" aria-label="Columns"><table>'
-                '<caption class="unseen">What becomes of each column</caption><thead><tr>{}</tr></thead>'
-                "<tbody>{}</tbody></table></div>"
+                '<div class="table-scroll cards" tabindex="0" role="region" aria-label="Columns"><table role="table">'
+                '<caption class="unseen">What becomes of each column</caption><thead role="rowgroup"><tr role="row">{}</tr></thead>'
+                '<tbody role="rowgroup">{}</tbody></table></div>'
             ).format(head, body)
         )
 
@@ -159,10 +159,10 @@ class Columns:
         titles = ("Column", "For example", "Becomes", "Property", "Read as")
         example = Markup("<code>{}</code>").format(row.example) if row.example else marks.muted("–")
         cells = marks.join(
-            Markup('<td data-title="{}">{}</td>').format(title, cell or marks.muted("–"))
+            Markup('<td role="cell" data-title="{}"><div>{}</div></td>').format(title, cell or marks.muted("–"))
             for title, cell in zip(titles, (said, example, role, name, read_as), strict=True)
         )
-        return Markup('<tr data-key="{}">{}</tr>').format(number, cells)
+        return Markup('<tr role="row" data-key="{}">{}</tr>').format(number, cells)
 
     @staticmethod
     def _select(number: int, row: Row, name: str, choices: Sequence[tuple[str, str]], current: str) -> Markup:

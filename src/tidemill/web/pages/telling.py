@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from tidemill.reverse_etl.watch import Watch
+from tidemill.reverse_etl.service import Watch
 from tidemill.web import marks
 from tidemill.web.region import Region
 
