@@ -138,7 +138,8 @@ class Columns:
         self._region.show(
             Markup(
                 '<div class="table-scroll cards" tabindex="0" role="region" aria-label="Columns"><table role="table">'
-                '<caption class="unseen">What becomes of each column</caption><thead role="rowgroup"><tr role="row">{}</tr></thead>'
+                '<caption class="unseen">What becomes of each column</caption><thead role="rowgroup">'
+                '<tr role="row">{}</tr></thead>'
                 '<tbody role="rowgroup">{}</tbody></table></div>'
             ).format(head, body)
         )
