@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -131,7 +132,7 @@ async def _edit(found: ProjectView) -> None:
         changed = await visit.call(lambda app: app.dbt.edit(found.name, said))
         notices.notice(f"{changed.name} is changed.")
         if changed.name != found.name:
-            frame.go(f"/dbt/{changed.name}?tab=edit")
+            frame.go(f"/dbt/{urllib.parse.quote(changed.name, safe='')}?tab=edit")
 
     Form(fields(connections, found), "Save", sent)
 
