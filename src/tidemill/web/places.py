@@ -26,6 +26,20 @@ class Place:
 PLACES: tuple[Place, ...] = (
     Place("/", "Home", "home", None, "home"),
     # Move data: connections, exports, models, syncs, imports, destinations, dbt
+    Place("/models/_new", "Add a model", "model", Permission.MODELS_WRITE, "model_form", "Move data", listed=False),
+    Place("/models", "Models", "model", Permission.MODELS_READ, "models", "Move data"),
+    Place(
+        "/destinations/_new",
+        "Add a destination",
+        "target",
+        Permission.DESTINATIONS_WRITE,
+        "destination_form",
+        "Move data",
+        listed=False,
+    ),
+    Place("/destinations", "Destinations", "target", Permission.DESTINATIONS_READ, "destinations", "Move data"),
+    Place("/syncs/_new", "Make a sync", "sync", Permission.SYNCS_WRITE, "sync_new", "Move data", listed=False),
+    Place("/syncs", "Syncs", "sync", Permission.SYNCS_READ, "syncs", "Move data"),
     # Look at data: events, people
     Place("/settings/users", "Users", "users", Permission.USERS_READ, "users", "Settings"),
     Place("/settings/tokens", "API tokens", "token", Permission.TOKENS_READ, "tokens", "Settings"),
