@@ -13,6 +13,7 @@ from tidemill.web.chart import Chart, Series
 from tidemill.web.live import live
 from tidemill.web.page import page
 from tidemill.web.pages.model_marks import quoted
+from tidemill.web.pages.sync_acts import told
 from tidemill.web.region import Region, show
 from tidemill.web.table import Asked, Column, Filter, Page, table
 
