@@ -37,7 +37,9 @@ class Moving:
 
 
 @pytest.fixture(scope="module")
-def moving(made_home: Path, tmp_path_factory: pytest.TempPathFactory, local_bigquery: LocalBigQuery) -> Iterator[Moving]:
+def moving(
+    made_home: Path, tmp_path_factory: pytest.TempPathFactory, local_bigquery: LocalBigQuery
+) -> Iterator[Moving]:
     """Twenty people, of whom one is not taken: her plan is none that there is."""
     dataset = f"d_{os.urandom(6).hex()}"
     local_bigquery.set_faults([])

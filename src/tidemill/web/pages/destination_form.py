@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.destinations.port import Destination
 
-_PARENTS = (("/destinations", "Destinations"),)
+_PARENTS = (("Destinations", "/destinations"),)
 _TEST = (("test", "Test"),)
 _NAME = "account_name"
 _KIND = Markup('<li><a class="kind" href="?kind={}"><strong>{}</strong><span class="muted">{}</span></a></li>')

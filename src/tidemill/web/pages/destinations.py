@@ -57,7 +57,7 @@ def _fetch(app: App, asked: Asked) -> Page[AccountView]:
     return paged(app.reverse_etl.destinations.find(), asked, texts=lambda one: one.name, passes=passes)
 
 
-@page("{name}", Permission.DESTINATIONS_READ, "/destinations/{name}", parents=(("/destinations", "Destinations"),))
+@page("{name}", Permission.DESTINATIONS_READ, "/destinations/{name}", parents=(("Destinations", "/destinations"),))
 async def destination(name: str, added: str = "") -> None:
     """One."""
     found = await visit.call(lambda app: app.reverse_etl.destinations.get(name))

@@ -149,11 +149,11 @@ class MappingEditor:
                 'spellcheck="false">{}</textarea>'
             ).format(_ROWS_OF_CODE, name, title, ident, text)
         said = Markup('<p class="field-error">{}</p>').format(problem) if problem else Markup()
-        of = Markup(' <span class="muted">{}</span>').format(described.kind(field)) if field else Markup()
+        what = Markup("<code>{}</code>, {}. ").format(name, described.kind(field)) if field else Markup()
         return Markup(
             '<div class="map-row" id="row-{}"><div><label for="{}">{}{}</label><p class="field-help" id="{}-about">'
-            "<code>{}</code>{}. {}</p></div><div>{}</div>{}</div>"
-        ).format(name, ident, title, needed, ident, name, of, about, control, said)
+            "{}{}</p></div><div>{}</div>{}</div>"
+        ).format(name, ident, title, needed, ident, what, about, control, said)
 
     @staticmethod
     def _option(value: str, title: str, kind: str) -> Markup:

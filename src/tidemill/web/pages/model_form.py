@@ -39,7 +39,7 @@ class _Given:
     dbt: list[tuple[str, str]]
 
 
-@page("Add a model", Permission.MODELS_WRITE, "/models/_new", parents=(("/models", "Models"),))
+@page("Add a model", Permission.MODELS_WRITE, "/models/_new", parents=(("Models", "/models"),))
 async def add(way: str = "") -> None:
     """A new one."""
     given = await visit.call(_given)
@@ -58,7 +58,7 @@ async def add(way: str = "") -> None:
     await _Draft(chosen, given, None).build()
 
 
-@page("Edit {name}", Permission.MODELS_WRITE, "/models/{name}/edit", parents=(("/models", "Models"),))
+@page("Edit {name}", Permission.MODELS_WRITE, "/models/{name}/edit", parents=(("Models", "/models"),))
 async def edit(name: str) -> None:
     """Change one."""
     found = await visit.call(lambda app: app.reverse_etl.models.get(name))

@@ -58,7 +58,7 @@ def _fetch(app: App, asked: Asked) -> Page[SourceModelView]:
     return paged(app.reverse_etl.models.find(), asked, texts=lambda one: one.name, passes=passes)
 
 
-@page("{name}", Permission.MODELS_READ, "/models/{name}", parents=(("/models", "Models"),))
+@page("{name}", Permission.MODELS_READ, "/models/{name}", parents=(("Models", "/models"),))
 async def model(name: str, tab: str = "") -> None:
     """One."""
     found = await visit.call(lambda app: app.reverse_etl.models.get(name))

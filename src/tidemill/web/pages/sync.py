@@ -37,7 +37,7 @@ _OVERDUE = Markup(
 )
 
 
-@page("{name}", Permission.SYNCS_READ, "/syncs/{name}", parents=(("/syncs", "Syncs"),))
+@page("{name}", Permission.SYNCS_READ, "/syncs/{name}", parents=(("Syncs", "/syncs"),))
 async def sync(name: str, tab: str = "", run: str = "", level: str = "", search: str = "") -> None:
     """One."""
     found = await visit.call(lambda app: app.reverse_etl.syncs.get(name))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tidemill.reverse_etl.service import AccountView, SourceModelView
 
 
-@page("Make a sync", Permission.SYNCS_WRITE, "/syncs/_new", parents=(("/syncs", "Syncs"),))
+@page("Make a sync", Permission.SYNCS_WRITE, "/syncs/_new", parents=(("Syncs", "/syncs"),))
 async def make(model: str = "", destination: str = "", action: str = "") -> None:
     """A new one, step by step; what is chosen is in the address."""
     models, accounts = await visit.call(

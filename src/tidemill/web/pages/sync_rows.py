@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
+from nicegui import ui
 
 from tidemill.access.permissions import Permission
 from tidemill.web import dialogs, marks, notices, visit
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 async def rows(found: SyncView) -> None:
     """All of them, by key."""
-    await _Rows(found.name).build()
+    await _Rows(found.name, has_rows=any(found.rejects.values())).build()
 
 
 class _Rows:
@@ -32,8 +33,8 @@ class _Rows:
 
     table: Table[Reject]
 
-    def __init__(self, name: str) -> None:
-        self._name, self._may = name, visit.current().may(Permission.SYNCS_TRIGGER)
+    def __init__(self, name: str, *, has_rows: bool) -> None:
+        self._name, self._may, self._has_rows = name, visit.current().may(Permission.SYNCS_TRIGGER), has_rows
 
     async def build(self) -> None:
         """Show them."""
@@ -42,9 +43,7 @@ class _Rows:
         show(Markup('<p class="lead">Kept in their last version. Each run tries again what may be taken later.</p>'))
         if missing:
             show(Markup('<div class="notice notice-warning"><p>{}</p></div>').format(missing))
-        if self._may:
-            from nicegui import ui
-
+        if self._may and self._has_rows:
             with ui.element("div").classes("row-of"):
                 button("Try again all that are found", self._retry_all)
                 button("Give up all that are found", self._drop_all, kind="danger")

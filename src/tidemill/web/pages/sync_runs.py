@@ -73,7 +73,7 @@ def _took(run: RunView) -> Markup:
     return marks.duration((run.finished_at - run.began_at).total_seconds() if run.finished_at else None)
 
 
-@page("Run {number} of {name}", Permission.SYNCS_READ, "/syncs/{name}/runs/{number}", parents=(("/syncs", "Syncs"),))
+@page("Run {number} of {name}", Permission.SYNCS_READ, "/syncs/{name}/runs/{number}", parents=(("Syncs", "/syncs"),))
 async def run(name: str, number: int) -> None:
     """One, live while it goes on."""
     show(Markup("<p>{}</p>").format(marks.link(f"All of {name}", f"/syncs/{quoted(name)}")))

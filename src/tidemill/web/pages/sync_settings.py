@@ -57,7 +57,8 @@ async def mapping(found: SyncView) -> None:
         if changed:
             notices.notice("The mapping is saved.")
 
-    button("Save the mapping", save, kind="primary")
+    with ui.element("div").classes("row-of"):
+        button("Save the mapping", save, kind="primary")
 
 
 async def _saved(name: str, changes: dict[str, Any]) -> SyncView | None:
