@@ -91,9 +91,10 @@ async def _test(found: AccountView) -> None:
                     raise
                 place.show(notices.mark(error))
 
-        with ui.element("div").classes("row-of"):
+        with ui.element("div").classes("row-of") as row:
             button("Test the credential", test, sign="play")
             show(marks.muted("Asks the tool who the credential is. Nothing is changed there."))
+        row.move(target_index=0)
 
 
 def _settings(found: AccountView) -> Markup:
@@ -101,7 +102,7 @@ def _settings(found: AccountView) -> Markup:
     for setting in described.settings(registry.get(found.kind)):
         label = setting.name.replace("_", " ").capitalize()
         if setting.secret:
-            pairs.append((label, marks.muted("kept secret")))
+            pairs.append((label, marks.muted("secret: never shown")))
         elif found.settings.get(setting.name) is not None:
             pairs.append((label, str(found.settings[setting.name])))
     pairs.append(("Made", Markup("{} by {}").format(marks.when(found.made_at), found.made_by)))

@@ -13,6 +13,7 @@ from tidemill.web.buttons import button
 from tidemill.web.live import live
 from tidemill.web.page import page
 from tidemill.web.pages import sync_acts, sync_logs, sync_rows, sync_runs, sync_settings, sync_tries
+from tidemill.web.pages.sync_acts import told
 from tidemill.web.region import Region
 from tidemill.web.tabs import tabs
 
@@ -132,6 +133,8 @@ def _head(now: SyncView) -> Markup:
     parts += [
         _notice("bad", one.message, {"hint": one.what_to_do, "code": one.code}) for one in now.troubles if one.message
     ]
+    if now.last is not None and now.last.error and now.last.status != "running" and not now.troubles:
+        parts.append(told(now.last.error))
     if now.last is not None and now.last.status == "running":
         parts.append(running(now.last))
     return Markup('<div class="stack">{}</div>').format(marks.join(parts))

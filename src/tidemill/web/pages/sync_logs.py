@@ -46,7 +46,7 @@ async def logs(found: SyncView, run: int | None, level: str, search: str) -> Non
             place.show(marks.empty("No line", text, sign="list"))
             return
         items = marks.join(map(_line, lines))
-        place.show(Markup('<ol class="log" tabindex="0" aria-label="Log" role="log">{}</ol>').format(items))
+        place.show(Markup('<div class="log" tabindex="0" role="log" aria-label="Log"><ol>{}</ol></div>').format(items))
 
     await live(("sync log", name, run, level, search), look, renew, every=_EVERY_SECONDS)
 
