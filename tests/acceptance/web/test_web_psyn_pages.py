@@ -26,7 +26,8 @@ PATHS = {
         "/destinations/people to crm",
     ),
     "syncs": ("/syncs", "/syncs/_new?model=people+to+crm&destination=people+to+crm", "/syncs/people to crm/runs/1"),
-    "sync": tuple(f"/syncs/people to crm?tab={tab}" for tab in TABS),
+    "sync": tuple(f"/syncs/people to crm?tab={tab}" for tab in TABS[:4]),
+    "sync at work": tuple(f"/syncs/people to crm?tab={tab}" for tab in TABS[4:]),
 }
 
 

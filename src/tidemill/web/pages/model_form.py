@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +174,9 @@ class _Draft:
         self._seen.show(_LOOKING)
         connection = self._connection
         try:
-            found = await visit.call(lambda app: app.reverse_etl.unsaved.look(connection, _fields_of(app, reads)))
+            found, promised = await visit.call(
+                lambda app: (app.reverse_etl.unsaved.look(connection, _fields_of(app, reads)), _promised(app, reads))
+            )
         except TidemillError as error:
             if visit.is_signed_out(error):
                 raise
@@ -183,7 +186,8 @@ class _Draft:
             return
         if reads == self._reads:  # something else is typed meanwhile
             names = {column.name for column in found.columns}
-            self._key = [name for name in self._key if name in names] or self._proposed(found)
+            kept = [name for name in self._key if name in names]
+            self._key = kept or [name for name in promised if name in names] or self._proposed(found)
             self._found = found
             self._show()
 
@@ -250,6 +254,13 @@ class _Draft:
 
         name = await visit.call(save)
         ui.navigate.to(model_marks.path(name))
+
+
+def _promised(app: App, reads: dict[str, str]) -> tuple[str, ...]:
+    """The key that a dbt project promises; none, if it does not, or it is none."""
+    with contextlib.suppress(ConfigError):
+        return tuple(app.dbt_models.fields(reads["dbt"], {})["key"]) if "dbt" in reads else ()
+    return ()
 
 
 def _fields_of(app: App, reads: dict[str, str]) -> dict[str, Any]:

@@ -125,7 +125,7 @@ async def metrics(found: SyncView) -> None:
     place = Region()
     rows = Chart(f"Rows of the runs of {name}", unit="rows", stacked=True)
     show(Markup("<h2>Seconds</h2>"))
-    seconds = Chart(f"Seconds of the runs of {name}", unit="seconds", kind="line")
+    seconds = Chart(f"Seconds of the runs of {name}", unit="seconds")
 
     def renew(last: tuple[RunView, ...]) -> None:
         done = [one for one in reversed(last) if one.status not in {"running", "skipped"}]
