@@ -19,6 +19,7 @@ from tidemill.reverse_etl.models import Preview, SourceModelService, SourceModel
 from tidemill.reverse_etl.plan.port import Planner
 from tidemill.reverse_etl.rejects import SyncRejectService
 from tidemill.reverse_etl.sources import SourceService, SourceView
+from tidemill.reverse_etl.spec import CursorUnit, Extraction
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.trials import Trials
 from tidemill.reverse_etl.triggers import RunState, Triggered
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccountView",
+    "CursorUnit",
     "Estimate",
+    "Extraction",
     "Inspection",
     "Keys",
     "Preview",

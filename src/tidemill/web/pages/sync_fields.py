@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tidemill.reverse_etl.spec import CursorUnit, Extraction
+from tidemill.reverse_etl.service import CursorUnit, Extraction
 from tidemill.schedules.calendar import BY_HAND
 from tidemill.web.form import Field, Option
 
