@@ -123,3 +123,32 @@ def test_a_broken_destination_is_said_with_what_to_do(moving: Moving, browsing: 
     page.goto(f"{moving.web.url}/syncs/broken")
     expect(page.get_by_text("TIDEMILL_OUTBOUND_ALLOW").first).to_be_visible()
     expect(page.locator("tbody tr").first).to_contain_text("Failed")
+
+
+def test_a_sync_is_changed_paused_and_reset(moving: Moving, browsing: Browsing) -> None:
+    page, syncs = browsing.page(moving.web.user()), moving.web.app.reverse_etl.syncs
+    page.goto(f"{moving.web.url}/syncs/{NAME}?tab=configuration")
+    page.get_by_label("It runs").select_option(label="By a cron expression")
+    page.get_by_label("Cron expression").fill("0 6 * * 1-5")
+    page.get_by_label("Brake, %").fill("35")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The settings are saved.")).to_be_visible()
+    expect(page.get_by_label("Brake, %")).to_have_value("35")
+    expect(page.get_by_label("Cron expression")).to_have_value("0 6 * * 1-5")
+    assert syncs.get(NAME).spec.delete_brake == 0.35
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    page.get_by_role("button", name="Reset").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("radio", name="Take the model as delivered").check()
+    dialog.get_by_role("button", name="Reset").click()
+    expect(page.get_by_text("The next run takes all rows as delivered.")).to_be_visible()
+    page.goto(f"{moving.web.url}/syncs/{NAME}?tab=mapping")
+    page.get_by_role("button", name="All of it as JSON").click()
+    page.get_by_label("Mapping", exact=True).fill('{"n": ')
+    page.get_by_role("button", name="Fields").click()
+    expect(page.get_by_text("The mapping is no JSON")).to_be_visible()
+    page.get_by_label("Mapping", exact=True).fill('{"mine": {"@path": "$.id"}}')
+    page.get_by_role("button", name="Fields").click()
+    expect(page.get_by_label("mine", exact=True)).to_have_value(":id")

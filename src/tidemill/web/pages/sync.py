@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from tidemill.access.permissions import Permission
-from tidemill.web import frame, marks, visit
+from tidemill.web import frame, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.live import live
 from tidemill.web.page import page
@@ -39,9 +39,11 @@ _OVERDUE = Markup(
 
 
 @page("{name}", Permission.SYNCS_READ, "/syncs/{name}", parents=(("Syncs", "/syncs"),))
-async def sync(name: str, tab: str = "", run: str = "", level: str = "", search: str = "") -> None:
+async def sync(name: str, tab: str = "", run: str = "", level: str = "", search: str = "", saved: str = "") -> None:
     """One."""
     found = await visit.call(lambda app: app.reverse_etl.syncs.get(name))
+    if saved:
+        notices.notice("The settings are saved.")
     shown = _Shown(found)
     shown.buttons()
     head = Region()

@@ -132,7 +132,7 @@ async def configuration(found: SyncView) -> None:
         wanted = {key: value for key, value in given.items() if key in changed or key == "cron"}
         made = await _saved(name, sync_fields.understood(wanted, edits=changed))
         if made is not None:
-            ui.navigate.to(f"/syncs/{quoted(made.name)}?tab=configuration")
+            ui.navigate.to(f"/syncs/{quoted(made.name)}?tab=configuration&saved=1")
 
     with ui.element("section").classes("panel"):
         show(Markup('<div class="panel-head"><h2>Settings</h2></div>'))
