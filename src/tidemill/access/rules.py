@@ -177,6 +177,9 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         edit=_edits("model.edit", rename="fields.name"),
         delete=_edits("model.delete"),
     )
+    yield from _reads("reverse_etl.unsaved", P.MODELS_WRITE, "look preview check")  # any statement may be run by it
+    yield from _reads("reverse_etl.unsaved", P.SYNCS_READ, "problems")
+    yield from _reads("reverse_etl.listed", P.SYNCS_READ, "runs rejects")
     account = "reverse_etl.destinations"
     yield from _reads(account, P.DESTINATIONS_READ, "find get test_saved changed make assert_free home")
     yield from _reads(account, P.DESTINATIONS_WRITE, "differing")

@@ -35,6 +35,8 @@ _EDITABLE = {
     ),
     *("max_bytes_billed", *said.FIELDS),
 }
+#: How keys of a mapping begin that are no fields: directives around all of it.
+_OWN = ("@", "__segment_internal_")
 #: In place of a number: there is none any more.
 NONE = "none"
 
@@ -157,6 +159,30 @@ def check(made: SyncSpec, action: Action, columns: Sequence[str], key: Sequence[
         raise ConfigError("mapping_invalid", told, hint=hints)
 
 
+def problems(action: Action, mapping: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
+    """What is wrong with a mapping, by the field that it is wrong with; what is of no field, by an empty name."""
+    found: dict[str, str] = {}
+    names = {name: field.name for field in action.fields for name in (field.name, *field.also)}
+    for name, value in mapping.items():
+        try:
+            unknown = mappings.compile({name: value}, columns).unknown(columns)
+        except ConfigError as wrong:
+            found[names.get(name, name)] = wrong.message
+            continue
+        if unknown:
+            found[names.get(name, name)] = f"The model has no column {', '.join(sorted(unknown))}."
+        elif name not in names and not action.more and not name.startswith(_OWN):
+            found[name] = f"{action.title} has no field {name}."
+    given = set(mapping)
+    if not any(name.startswith(_OWN) for name in given):
+        for field in action.fields:
+            if field.required and not {field.name, *field.also} & given:
+                found[field.name] = f"{action.title} needs it."
+    if not found and not given:
+        found[""] = "Nothing is mapped yet."
+    return found
+
+
 def _wrong(made: SyncSpec, columns: Sequence[str]) -> list[ConfigError]:
     """What is wrong with a mapping in itself, and with the columns that it names."""
     try:
@@ -174,7 +200,7 @@ def _incomplete(made: SyncSpec, action: Action, columns: Sequence[str], key: Seq
     missing = [
         field.name for field in action.fields if field.required and not {field.name, *field.also} & set(made.mapping)
     ]
-    if not missing or any(name.startswith(("@", "__segment_internal_directive")) for name in made.mapping):
+    if not missing or any(name.startswith(_OWN) for name in made.mapping):
         return []
     examples = " ".join(_example(action, name) for name in missing)
     return [

@@ -13,14 +13,17 @@ from tidemill.bigquery.credentials import Auth
 from tidemill.reverse_etl.accounts import AccountService, AccountView, secret_field
 from tidemill.reverse_etl.drafts import mapping_of
 from tidemill.reverse_etl.ending import Ending
+from tidemill.reverse_etl.listed import Listed
 from tidemill.reverse_etl.model_check import Inspection, Keys
 from tidemill.reverse_etl.models import Preview, SourceModelService, SourceModelView
 from tidemill.reverse_etl.plan.port import Planner
 from tidemill.reverse_etl.rejects import SyncRejectService
 from tidemill.reverse_etl.sources import SourceService, SourceView
+from tidemill.reverse_etl.spec import CursorUnit, Extraction
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.trials import Trials
 from tidemill.reverse_etl.triggers import RunState, Triggered
+from tidemill.reverse_etl.unsaved import Unsaved
 from tidemill.reverse_etl.views import Estimate, RunView, SyncView, Tried, counted
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Job, Locks, Parts
@@ -41,7 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccountView",
+    "CursorUnit",
     "Estimate",
+    "Extraction",
     "Inspection",
     "Keys",
     "Preview",
@@ -88,6 +93,8 @@ class ReverseEtl:
         self.syncs = SyncService(parts, self.models.columns)
         self.trials = Trials(parts, self.syncs)
         self.rejects = SyncRejectService(parts, self.syncs)
+        self.listed = Listed(books)
+        self.unsaved = Unsaved(settings, books, self.sources)
 
     @property
     def logs(self) -> SyncLogs:

@@ -10,7 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from tidemill import paging
+from tidemill.paging import Page
+from tidemill.store import keyset
 from tidemill.store.database import Database
+from tidemill.store.keyset import Order
 from tidemill.store.loads import storable
 from tidemill.store.records_sync import Reject
 from tidemill.store.tables_sync import sync_rejects as table
@@ -137,6 +141,15 @@ class SyncRejects:
                 return
             after = found[-1].key
             left = None if left is None else left - len(found)
+
+    def page(self, sync_id: uuid.UUID, place: paging.Wanted, *, text: str | None = None) -> Page[Reject]:
+        """The same by pages."""
+        query = sa.select(table).where(table.c.sync_id == sync_id)
+        if text is not None:
+            query = query.where(sa.or_(table.c.key.contains(text, autoescape=True), _has(text)))
+        which = f"sync rejects {sync_id} {text}"
+        order = Order([(table.c.key, str)])
+        return keyset.page(self._database, query, order, which, place, lambda row: Reject(**row))
 
 
 def _has(text: str) -> sa.ColumnElement[bool]:

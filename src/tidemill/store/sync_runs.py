@@ -11,9 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects.postgresql import Range
 
+from tidemill import paging
 from tidemill.errors import ConflictError, NotFoundError
-from tidemill.store import connections, sync_totals
+from tidemill.paging import Page
+from tidemill.store import connections, keyset, sync_totals
 from tidemill.store.database import Database
+from tidemill.store.keyset import Order
 from tidemill.store.records_sync import SyncRun, group_of
 from tidemill.store.tables_sync import sync_calls as calls
 from tidemill.store.tables_sync import sync_runs as table
@@ -99,6 +102,15 @@ class SyncRuns:
             query = query.where(table.c.sync_id == sync_id)
         with self._database.begin() as connection:
             return [SyncRun(**row._mapping) for row in connection.execute(query)]
+
+    def page(self, sync_id: uuid.UUID, place: paging.Wanted, status: str | None = None) -> Page[SyncRun]:
+        """The runs of a sync by pages, the newest first; only those of that status."""
+        query = sa.select(table).where(table.c.sync_id == sync_id)
+        if status is not None:
+            query = query.where(table.c.status == status)
+        order = Order([(table.c.number, int)], descending=True)
+        which = f"sync runs {sync_id} {status}"
+        return keyset.page(self._database, query, order, which, place, lambda row: SyncRun(**row))
 
     def last_telling(self, sync_id: uuid.UUID) -> SyncRun | None:
         """The newest run of a sync that had something to do, for others tell nothing."""

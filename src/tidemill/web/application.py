@@ -37,6 +37,7 @@ _HEAD = """
 <link rel="stylesheet" href="/static/theme.css">
 <link rel="stylesheet" href="/static/parts.css">
 <link rel="stylesheet" href="/static/frame.css">
+<link rel="stylesheet" href="/static/syncs.css">
 <script src="/static/theme.js"></script>
 <script src="/static/app.js" defer></script>
 """

@@ -35,6 +35,7 @@ from tidemill.imports.service import ImportService
 from tidemill.notify.service import NotifyService
 from tidemill.overview import OverviewService
 from tidemill.reverse_etl.accounts import AccountService
+from tidemill.reverse_etl.listed import Listed
 from tidemill.reverse_etl.logs import SyncLogs
 from tidemill.reverse_etl.models import SourceModelService
 from tidemill.reverse_etl.rejects import SyncRejectService
@@ -42,6 +43,7 @@ from tidemill.reverse_etl.sources import SourceService
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.trials import Trials
 from tidemill.reverse_etl.triggers import TriggerService
+from tidemill.reverse_etl.unsaved import Unsaved
 
 PARTS: dict[str, type[Any]] = {
     "audit": AuditService,
@@ -67,12 +69,14 @@ PARTS: dict[str, type[Any]] = {
     "notify": NotifyService,
     "overview": OverviewService,
     "reverse_etl.destinations": AccountService,
+    "reverse_etl.listed": Listed,
     "reverse_etl.logs": SyncLogs,
     "reverse_etl.models": SourceModelService,
     "reverse_etl.rejects": SyncRejectService,
     "reverse_etl.sources": SourceService,
     "reverse_etl.syncs": SyncService,
     "reverse_etl.trials": Trials,
+    "reverse_etl.unsaved": Unsaved,
     "sync_triggers": TriggerService,
     "tokens": TokenService,
     "users": UserService,

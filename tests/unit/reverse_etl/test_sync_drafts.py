@@ -97,3 +97,20 @@ def test_a_unit_and_an_overlap_can_be_changed_and_a_cursor_cannot() -> None:
     assert off == before
     with pytest.raises(ConfigError, match="cannot be changed"):
         drafts.changed(before, account, COLUMNS, ("id",), {"cursor": "email"})
+
+
+def test_while_a_mapping_is_written_each_field_tells_what_is_wrong_with_it() -> None:
+    needed = next(field.name for field in ACTION.fields if field.required)
+    mapping = {needed: {"@path": "$.emial"}, "nowhere": {"@path": "$.email"}}
+    others = [field.name for field in ACTION.fields if field.required and field.name != needed]
+    assert drafts.problems(ACTION, mapping, COLUMNS) == {
+        needed: "The model has no column emial.",
+        "nowhere": f"{ACTION.title} has no field nowhere.",
+        **dict.fromkeys(others, f"{ACTION.title} needs it."),
+    }
+
+
+def test_where_any_field_will_do_a_mapping_of_none_is_still_said_to_be_empty() -> None:
+    action = registry.get("webhook").actions[0]
+    assert drafts.problems(action, {}, COLUMNS) == {"": "Nothing is mapped yet."}
+    assert drafts.problems(action, {"anything": {"@path": "$.id"}}, COLUMNS) == {}
