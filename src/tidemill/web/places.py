@@ -25,7 +25,11 @@ class Place:
 
 PLACES: tuple[Place, ...] = (
     Place("/", "Home", "home", None, "home"),
-    # Move data: connections, exports, models, syncs, imports, destinations, dbt
+    Place("/exports", "Exports", "export", Permission.EXPORTS_READ, "exports", "Move data"),
+    Place("/exports/new/data", "New export", "plus", Permission.EXPORTS_WRITE, "export_new", listed=False),
+    Place("/exports/{name}", "Export", "export", Permission.EXPORTS_READ, "export", listed=False),
+    Place("/jobs", "All jobs", "clock", Permission.EXPORTS_READ, "jobs", "Move data"),
+    # Move data: connections, models, syncs, imports, destinations, dbt
     # Look at data: events, people
     Place("/settings/users", "Users", "users", Permission.USERS_READ, "users", "Settings"),
     Place("/settings/tokens", "API tokens", "token", Permission.TOKENS_READ, "tokens", "Settings"),
