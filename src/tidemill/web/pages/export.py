@@ -33,25 +33,26 @@ _TABS = {
     "notifications": ("Notifications", export_rows.notifications),
     "verify": ("Verify", export_verify.tab),
 }
-_PARENTS = (("/exports", "Exports"),)
+_PARENTS = (("Exports", "/exports"),)
 
 
 @page("{name}", Permission.EXPORTS_READ, "/exports/{name}", parents=_PARENTS)
 async def export(name: str, made: str = "") -> None:
     """One of them."""
     found = await visit.call(lambda app: app.exports.listed.get(name))
-    streams = found.spec.streams
     if made:
         notices.notice(f"{found.name} is made.")
         ui.run_javascript("history.replaceState(history.state, '', location.pathname)")
-    if visit.current().may(Permission.EXPORTS_WRITE):
-        _actions(found.name, streams=streams)
-    standing = Region()
+    standing = Region().classes("stack")
+    first: list[ExportView] = []
 
     def shown(view: ExportView) -> None:
         standing.show(_standing(view))
+        first[:] = first or [view]
 
     await live.live(("export", name), functools.partial(_look, name=name), shown, every=_EVERY_SECONDS)
+    if visit.current().may(Permission.EXPORTS_WRITE) and not found.spec.streams:
+        _actions(found.name, is_paused=bool(first[0].paused))
     may_channels = visit.current().may(Permission.CHANNELS_READ)
     chosen = {key: one for key, one in _TABS.items() if key != "notifications" or may_channels}
     here = tabs(f"Of {found.name}", [(key, title) for key, (title, _) in chosen.items()])
@@ -62,21 +63,19 @@ def _look(app: App, *, name: str) -> ExportView:
     return app.exports.get(name)
 
 
-def _actions(name: str, *, streams: bool) -> None:
+def _actions(name: str, *, is_paused: bool) -> None:
     async def run() -> None:
         by = visit.current().actor.by
         wanted = await visit.call(lambda app: app.exports.triggers.run(name, by=by))
         ui.navigate.to(f"{marks.path('/exports', name)}?tab=runs&wanted={wanted.id}")
 
     async def turn() -> None:
-        paused = (await visit.call(lambda app: app.exports.get(name))).paused
-        await pause("unpause" if paused else "pause", name)
-        live.stale(("export", name))
+        await pause("unpause" if is_paused else "pause", name)
+        ui.navigate.reload()
 
     with frame.actions():
-        if not streams:
-            button("Pause or go on", turn, sign="pause")
-            button("Run now", run, kind="primary", sign="play")
+        button("Unpause" if is_paused else "Pause", turn, sign="play" if is_paused else "pause")
+        button("Run now", run, kind="primary", sign="export")
 
 
 def _standing(view: ExportView) -> Markup:

@@ -40,7 +40,7 @@ async def tab(export: ExportSettings) -> None:
     if not visit.current().may(Permission.EXPORTS_WRITE):
         show(marks.panel("What can be changed", marks.facts(_told(export.spec))))
         return
-    fields = _fields(export.spec)
+    fields = _fields(export.spec, export.name)
 
     async def sent(given: dict[str, Any], _act: str) -> None:
         changes = _changes(fields, given)
@@ -102,7 +102,7 @@ def _fixed(export: ExportSettings) -> list[tuple[str, Any]]:
 def _told(made: ExportSpec) -> list[tuple[str, Any]]:
     return [
         (field.label, str(field.value if field.value not in {None, ""} else "–"))
-        for field in _fields(made)
+        for field in _fields(made, made.name)
         if field.kind != "radio"
     ]
 
@@ -136,9 +136,9 @@ _NONE: dict[str, Any] = {"time_zone": "UTC", "offset": "0s", "jitter": "0s", "ma
                          "buffer_bytes": None, "buffer_seconds": None}  # fmt: skip
 
 
-def _fields(made: ExportSpec) -> list[Field]:
+def _fields(made: ExportSpec, name: str) -> list[Field]:
     """What can be changed, as it is now."""
-    found = [Field("name", "Name", value=made.name)]
+    found = [Field("name", "Name", value=name)]
     if made.definition.event_column:
         found += [
             Field("include_events", "Only these events", "text", rows=3, required=False, help="A name on each line.",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _TITLES = dict(STEPS)
 _ORDER = [key for key, _ in STEPS]
-_PARENTS = (("/exports", "Exports"),)
+_PARENTS = (("Exports", "/exports"),)
 
 
 @page("New export", Permission.EXPORTS_WRITE, "/exports/new/{step}", parents=_PARENTS)
@@ -89,7 +89,8 @@ def _keep(draft: Draft, step: str) -> None:
 def _back(draft: Draft, step: str) -> None:
     """The way to the step before: it asks nothing of what is typed."""
     if number := _ORDER.index(step):
-        button("Back", lambda: ui.navigate.to(draft.url(_ORDER[number - 1])), sign="left")
+        with ui.element("div").classes("form-actions"):
+            button("Back", lambda: ui.navigate.to(draft.url(_ORDER[number - 1])), sign="left")
 
 
 def _checked(app: App, draft: Draft, step: str) -> ExportSpec:
@@ -252,7 +253,6 @@ def _summary(draft: Draft, made: ExportSpec, target: str) -> Markup:
         ("Connection", draft["connection"]),
         ("Table", marks.copy(target)),
         ("Rows go", "as they come" if made.streams else f"by runs: {made.schedule}"),
-        ("Time zone", made.schedule.time_zone),
         ("Partitioned by", partition),
         ("Clustered by", ", ".join(made.cluster_by) or "none"),
         ("JSON columns", "JSON" if made.json_type else "STRING"),

@@ -141,7 +141,7 @@ async def do(what: str, name: str, run_id: str) -> None:
         ui.navigate.to(f"{marks.path('/exports', name)}?tab=runs&wanted={wanted.id}")
 
 
-@page("Run", Permission.EXPORTS_READ, "/exports/{name}/runs/{run_id}", parents=(("/exports", "Exports"),))
+@page("Run", Permission.EXPORTS_READ, "/exports/{name}/runs/{run_id}", parents=(("Exports", "/exports"),))
 async def run(name: str, run_id: str) -> None:
     """One run."""
     item = await visit.call(lambda app: app.exports.listed.run(name, run_id))

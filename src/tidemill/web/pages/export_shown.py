@@ -68,17 +68,17 @@ def how(run: RunItem) -> Markup:
     """A run's status, and why it failed."""
     said = marks.badge(run.status)
     if run.error is not None and run.status != "completed":
-        said += Markup('<p class="muted clip">{}</p>').format(run.error.message)
+        said += Markup('<p class="muted clip said">{}</p>').format(run.error.message)
     if run.rows_rejected:
         said += Markup(" ") + marks.badge(f"{run.rows_rejected:,} set aside", marks.WARNING)
-    return said
+    return Markup("<div>{}</div>").format(said)
 
 
 def columns(*, with_export: bool = False) -> list[Column[RunItem]]:
     """Those of a list of runs."""
     found: list[Column[RunItem]] = [
-        Column("interval", "Interval", lambda run: marks.link(interval(run.interval_start, run.interval_end),
-                                                              run_path(run))),
+        Column("number", "Run", lambda run: marks.link(f"Run {run.number:,}", run_path(run))),
+        Column("interval", "Interval", lambda run: interval(run.interval_start, run.interval_end)),
         Column("status", "Status", how),
         Column("rows", "Rows", far, end=True),
         Column("bytes", "Sent", lambda run: marks.size(run.bytes_done), end=True, wide=True),
