@@ -125,7 +125,11 @@ class Table(Generic[Row]):
         self._row_key, self._on_act, self._limit, self._name = row_key, on_act, limit, name
         self._before: list[str] = []
         self._sort = sort
-        self.asked = self._from_url(dict(ui.context.client.request.query_params))
+        found = dict(ui.context.client.request.query_params)
+        own = {name + key for key in ("sort", "from", *(one.key for one in filters))}
+        #: What else the URL has, such as the tab.
+        self._others = {key: value for key, value in found.items() if key not in own}
+        self.asked = self._from_url(found)
         self.page: Page[Row] = Page(())
         self._region = Region(on_act=self._acted).classes("table")
 
@@ -207,7 +211,7 @@ class Table(Generic[Row]):
         return found
 
     def _url(self, asked: Asked) -> str:
-        params = self._params(asked)
+        params = {**self._others, **self._params(asked)}
         return "?" + urllib.parse.urlencode(params) if params else visit.current().path
 
     def _rendered(self) -> Markup:

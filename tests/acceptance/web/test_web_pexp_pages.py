@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import urllib.parse
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import expect
@@ -13,7 +14,7 @@ from tests.web_server import Browsing, Web, violations
 
 from tidemill.access.roles import Role
 
-LOOKS = (("light", 360), ("dark", 1440))
+LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 360), ("dark", 1440))
 PICTURES = os.environ.get("TIDEMILL_TEST_PICTURES")
 _OF_ONE = "/exports/persons"
 _SAID = "model=events&name=daily&connection=warehouse&table=events&time_zone=Europe/Berlin"

@@ -1,9 +1,8 @@
-"""The whole path of an export, in a browser: made step by step, run by a worker, backfilled; with a server that dies."""
+"""The whole path of an export in a browser: made step by step, run by a worker, backfilled; and a server that dies."""
 
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,10 +84,11 @@ def test_an_export_is_made_run_and_backfilled(web: Web, browsing: Browsing, inst
     expect(page.get_by_role("rowheader", name="Attempt 1")).to_be_visible()
     page.goto(f"{web.url}/exports/daily%20events?tab=backfills")
     page.get_by_role("button", name="Begin a backfill").click()
+    page.get_by_label("Size of its intervals").select_option("week")
     page.get_by_role("button", name="Estimate").click()
     expect(page.get_by_text(f"It would move {len(rows):,} rows")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Begin it").click()
-    expect(page.get_by_role("region", name="Backfills")).to_contain_text("Completed", timeout=PATIENCE)
+    expect(page.locator("td[data-title=Status]")).to_contain_text("Completed", timeout=PATIENCE)
     assert len(installation.rows("from_web")) == len(rows), "no row is there twice"
     page.goto(f"{web.url}/exports/daily%20events?tab=verify")
     page.get_by_role("button", name="Verify").click()
@@ -104,7 +104,7 @@ def test_a_page_outlives_its_server(web: Web, browsing: Browsing) -> None:
     expect(page.get_by_text("It has not run yet")).to_be_visible()
     assert web.process is not None
     port = web.url.rpartition(":")[2]
-    web.process.send_signal(signal.SIGTERM)
+    web.process.kill()
     web.process.wait(60)
     expect(page.locator("#popup")).to_be_visible(timeout=PATIENCE)
     web.log.write_text("")

@@ -29,7 +29,7 @@ _RANGE = ("begin", ("range",))
 _FIELDS = (
     Field("begin", "What", "radio", options=_FROM, value="earliest"),
     Field("time_from", "From", when=_RANGE, placeholder="2026-01-31", help="A date; or a time."),
-    Field("time_to", "To", required=False, when=_RANGE, placeholder="2026-02-28", help="Not with it. Empty: up to now."),
+    Field("time_to", "To", required=False, when=_RANGE, placeholder="2026-02-28", help="Empty: up to now."),
     Field("every", "Size of its intervals", "select", value="day", options=tuple(Option(one, one) for one in _SIZES),
           help="A run for each interval that holds rows."),
     Field("parallel", "Intervals at once", "number", value=1, least=1, greatest=32),

@@ -67,6 +67,7 @@ class Draft:
 
     def say(self, given: Mapping[str, Any]) -> None:
         """Something more, or something else. ConfigError if it is too long for a URL."""
+        before = self.table, self.model.name
         for name, value in given.items():
             if name not in _SAID:
                 continue
@@ -80,6 +81,9 @@ class Draft:
             if text:
                 self.said[name] = text
             else:
+                self.said.pop(name, None)
+        if self.model.name != before[1]:  # what was proposed for another model is none of this one
+            for name in ("json_type", "mode", *_LAYOUT, *(["table"] if self["table"] == before[0] else [])):
                 self.said.pop(name, None)
 
     def __getitem__(self, name: str) -> str:

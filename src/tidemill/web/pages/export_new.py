@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -63,7 +63,7 @@ def _where(draft: Draft, step: str) -> None:
     show(Markup('<nav aria-label="Steps"><ol class="wizard">{}</ol></nav>').format(marks.join(items)))
 
 
-def _form(draft: Draft, step: str, fields: list[Any], *, submit: str = "Next") -> Form:
+def _form(draft: Draft, step: str, fields: list[Any], connections: Sequence[Option] = ()) -> Form:
     """The form of a step: what is typed is kept in the URL at once."""
 
     async def changed(name: str, value: Any) -> None:
@@ -71,13 +71,15 @@ def _form(draft: Draft, step: str, fields: list[Any], *, submit: str = "Next") -
         _keep(draft, step)
         if name in {"more", "mode"} and step == "schedule":
             form.set(export_fields.of_schedule(draft))
+        if name == "connection":
+            form.set(export_fields.of_destination(draft, connections, await _datasets(draft)))
 
     async def sent(given: dict[str, Any], _act: str) -> None:
         draft.say(given)
         await visit.call(lambda app: _checked(app, draft, step))
         ui.navigate.to(draft.url(_ORDER[_ORDER.index(step) + 1]))
 
-    form = Form(fields, submit, sent, on_change=changed)
+    form = Form(fields, "Next", sent, on_change=changed)
     _back(draft, step)
     return form
 
@@ -170,7 +172,7 @@ async def _destination(draft: Draft) -> None:
     options = [Option(one.name, f"{one.name} ({one.project}.{one.dataset})") for one in found]
     if not draft["connection"] and len(found) == 1:
         draft.say({"connection": found[0].name})
-    _form(draft, "destination", export_fields.of_destination(draft, options, await _datasets(draft)))
+    _form(draft, "destination", export_fields.of_destination(draft, options, await _datasets(draft)), options)
 
 
 async def _datasets(draft: Draft) -> list[Option]:

@@ -23,6 +23,8 @@ from tidemill.web.region import Region
 from tidemill.web.table import Asked, Column, Filter, Page, row_button, table
 
 if TYPE_CHECKING:
+    from nicegui.element import Element
+
     from tidemill.app import App
     from tidemill.exports.listing import ExportSettings, RunItem
     from tidemill.exports.triggers import TriggerView
@@ -144,16 +146,16 @@ async def do(what: str, name: str, run_id: str) -> None:
 @page("Run", Permission.EXPORTS_READ, "/exports/{name}/runs/{run_id}", parents=(("Exports", "/exports"),))
 async def run(name: str, run_id: str) -> None:
     """One run."""
-    item = await visit.call(lambda app: app.exports.listed.run(name, run_id))
     settings = await visit.call(lambda app: app.exports.listed.get(name))
     location = await _location(settings.connection)
-    if visit.current().may(Permission.EXPORTS_WRITE):
-        with frame.actions():
-            for text, act in choices(item):
-                button(text, functools.partial(do, act, name, run_id), kind="danger" if act == "cancel" else "primary")
+    buttons = frame.actions()
+    may, offered = visit.current().may(Permission.EXPORTS_WRITE), list[tuple[str, str]]()
     shown = Region().classes("stack")
 
     def show(found: tuple[RunItem, RunView, list[LineView]]) -> None:
+        if may and choices(found[0]) != offered:
+            offered[:] = choices(found[0])
+            _offer(buttons, offered, name, run_id)
         shown.show(_whole(*found, project=settings.target.split(".")[0], location=location))
 
     def look(app: App) -> tuple[RunItem, RunView, list[LineView]]:
@@ -165,6 +167,14 @@ async def run(name: str, run_id: str) -> None:
     await log_table(lambda app, asked: app.exports.logs.page(
         run_id, Wanted(asked.cursor or None, asked.limit), level=asked["level"] or None, search=asked["search"] or None
     ), f"Log of run {run_id}")  # fmt: skip
+
+
+def _offer(place: Element, offered: list[tuple[str, str]], name: str, run_id: str) -> None:
+    """Buttons for what can be done about a run now."""
+    place.clear()
+    with place:
+        for text, act in offered:
+            button(text, functools.partial(do, act, name, run_id), kind="danger" if act == "cancel" else "primary")
 
 
 async def _location(connection: str) -> str | None:

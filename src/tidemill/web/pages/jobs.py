@@ -12,6 +12,7 @@ from tidemill.paging import Wanted
 from tidemill.web import marks, visit
 from tidemill.web.page import page
 from tidemill.web.pages import export_shown
+from tidemill.web.places import has
 from tidemill.web.region import show
 from tidemill.web.table import Asked, Column, Filter, Page, paged, table
 from tidemill.web.tabs import tabs
@@ -56,9 +57,14 @@ def _syncs(app: App, asked: Asked) -> Page[Any]:
     return paged(app.reverse_etl.syncs.runs(limit=_SYNC_RUNS), asked, texts=lambda run: str(run.sync))
 
 
+def _sync(run: Any) -> Markup:
+    """The name of a sync, with the way to its page."""
+    return marks.thing("/syncs", run.sync) if has("/syncs") else Markup("<strong>{}</strong>").format(run.sync)
+
+
 def _sync_columns() -> list[Column[Any]]:
     return [
-        Column("sync", "Sync", lambda run: marks.thing("/syncs", run.sync)),
+        Column("sync", "Sync", _sync),
         Column("number", "Run", lambda run: marks.number(run.number), end=True),
         Column("status", "Status", lambda run: marks.badge(run.status)),
         Column("began", "Began", lambda run: marks.when(run.began_at)),
