@@ -13,6 +13,7 @@ from tests.acceptance.web.filled import EVIL, fill
 from tests.web_server import Browsing, Web, violations
 
 from tidemill.access.roles import Role
+from tidemill.paging import Wanted
 
 LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 360), ("dark", 1440))
 PICTURES = os.environ.get("TIDEMILL_TEST_PICTURES")
@@ -77,6 +78,18 @@ def test_a_viewer_sees_no_button_that_changes_something(web: Web, browsing: Brow
     expect(page.get_by_role("button", name="Retry")).to_have_count(0)
     page.goto(f"{web.url}/exports/new/data")
     expect(page.get_by_role("alert")).to_contain_text("may not see this page")
+
+
+def test_exports_come_in_the_wanted_order_page_by_page(web: Web) -> None:
+    find, found = web.app.exports.listed.exports, []
+    cursor: str | None = None
+    for _ in range(2):
+        page = find(sort="covered_until", descending=True, wanted=Wanted(cursor, 2))
+        found += [one.name for one in page.items]
+        cursor = page.next
+    assert found == ["events", "persons", "sessions", EVIL]
+    assert cursor is None
+    assert [one.name for one in find(sort="covered_until").items] == found[::-1]
 
 
 def test_the_list_sorts_and_filters_and_pauses_on_the_server(web: Web, browsing: Browsing) -> None:

@@ -125,7 +125,7 @@ async def _schema(draft: Draft) -> None:
     """Which columns the table gets."""
     made = await visit.call(lambda app: _checked(app, draft, "schema"))
     model = made.definition
-    shown = show("")
+    shown = show("", "stack")
 
     def tell() -> None:
         found = model.columns_for(json_type=draft.json_type)
