@@ -46,7 +46,7 @@ def filled(web: Web) -> None:
     fill(web.app)
 
 
-@pytest.mark.parametrize("names", [NAMES[start::3] for start in range(3)], ids=["first", "second", "third"])
+@pytest.mark.parametrize("names", [NAMES[start::6] for start in range(6)], ids=str)
 def test_a_page_of_exports_can_be_used_by_everybody(web: Web, browsing: Browsing, axe: str, names: list[str]) -> None:
     page = browsing.page(web.user())
     found = web.app.exports.listed.runs("persons").items[0]

@@ -113,3 +113,38 @@ def test_a_page_outlives_its_server(web: Web, browsing: Browsing) -> None:
     web.app.exports.triggers.run(made.name, by="tests")
     expect(page.get_by_role("region", name="Runs")).to_contain_text("Completed", timeout=2 * PATIENCE)
     browsing.wrong.clear()  # it has lost its connection meanwhile
+
+
+def test_an_export_is_changed_and_deleted(web: Web, browsing: Browsing) -> None:
+    web.app.exports.create("warehouse", {"name": "old", "table": "changed", "interval": "hour"}, by="tests")
+    web.app.exports.create("warehouse", {"name": "live", "table": "live", "mode": "stream"}, by="tests")
+    page = browsing.page(web.user())
+    page.goto(f"{web.url}/exports/old?tab=configuration")
+    page.get_by_label("Name").fill("new name")
+    page.get_by_label("When").select_option("day")
+    page.get_by_label("Offset").fill("1x")
+    page.get_by_label("Not these events").fill("event 3\nevent 4")
+    save, dialog = page.get_by_role("button", name="Save"), page.get_by_role("dialog")
+    save.click()
+    expect(dialog).to_contain_text("Rows that are in it stay")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("1x")
+    page.get_by_label("Offset").fill("3h")
+    save.click()
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="new name")).to_be_visible()
+    made = web.app.exports.listed.get("new name").spec
+    assert made.exclude_events == ("event 3", "event 4")
+    assert (str(made.schedule.interval), made.schedule.offset) == ("day", 10_800)
+    assert web.app.audit.find(kind="export", name="old")
+    page.goto(f"{web.url}/exports/live?tab=configuration")
+    expect(page.get_by_role("button", name="Run now")).to_have_count(0)
+    page.get_by_label("So many seconds are waited for more").fill("2.5")
+    save.click()
+    expect(page.get_by_text("The changes are saved")).to_be_visible()
+    assert web.app.exports.listed.get("live").spec.buffer_seconds == 2.5
+    page.get_by_role("button", name="Delete the export").click()
+    dialog.get_by_label("Type live to go on").fill("live")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="Exports")).to_be_visible()
+    assert [one.name for one in web.app.exports.listed.exports().items] == ["new name"]

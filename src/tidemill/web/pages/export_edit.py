@@ -176,8 +176,9 @@ def _of_runs(made: ExportSpec, schedule: Schedule) -> list[Field]:
         Field("interval", "When", "select", options=INTERVALS, value=interval),
         Field("cron", "Cron expression", when=("interval", ("cron",)), mono=True, value=schedule.cron or ""),
         Field("time_zone", "Time zone", value=schedule.time_zone),
-        Field("offset", "Begins so long after the interval's end", required=False, value=_span(schedule.offset),
-              help="30m, 3h, 1d6h; empty: at once."),
+        Field("offset", "Offset", required=False, value=_span(schedule.offset),
+              help="After the beginning of the hour, day or week (Monday): 30m, 3h, 1d6h. Another interval begins "
+              "without."),
         Field("jitter", "Begins up to so much later", required=False, value=_span(schedule.jitter)),
         Field("start_at", "No interval before", required=False, value=_moment(schedule.start_at)),
         Field("end_at", "No interval after", required=False, value=_moment(schedule.end_at)),

@@ -103,8 +103,8 @@ def of_schedule(draft: Draft) -> list[Field]:
         Field("cron", "Cron expression", when=_EXPRESSION, placeholder="0 6 * * 1-5", mono=True),
         Field("time_zone", "Time zone", required=False, options=zones, placeholder="UTC", when=_BATCH,
               help="Whose days and weeks; empty: UTC."),
-        Field("offset", "Begins so long after the interval's end", required=False, placeholder="30m", when=_BATCH,
-              help="30m, 3h, 1d6h; empty: at once."),
+        Field("offset", "Offset", required=False, placeholder="30m", when=_BATCH,
+              help="After the beginning of the hour, day or week (Monday): 30m, 3h, 1d6h."),
         Field("more", "All other options", "radio", required=False, options=_USUAL, value=""),
     ]  # fmt: skip
     fields += _more(draft) if draft["more"] == "choose" else []
