@@ -52,12 +52,12 @@ def test_a_page_of_exports_can_be_used_by_everybody(web: Web, browsing: Browsing
     found = web.app.exports.listed.runs("persons").items[0]
     for name in names:
         path = PATHS.get(name, f"/exports/persons/runs/{found.id}")
-        page.goto(web.url + path)
-        page.wait_for_selector("main h1")
-        page.wait_for_function("globalThis.did_handshake !== false")
         for theme, width in LOOKS:
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             page.set_viewport_size({"width": width, "height": 900})
+            page.goto(web.url + path)
+            page.wait_for_selector("main h1")
+            page.wait_for_function("globalThis.did_handshake !== false")
             if PICTURES:
                 page.wait_for_timeout(300)
                 page.screenshot(path=Path(PICTURES, f"{name}-{theme}-{width}.png"), full_page=True)
