@@ -42,7 +42,8 @@ class Trouble:
 @dataclasses.dataclass(frozen=True)
 class ExportItem:
     """An export in a list. `last_*`: of the newest run that is over, of those that export what is new; `trouble`: why
-    it was paused, or cannot run or stream at the moment."""
+    it was paused, or cannot run or stream at the moment; `covered_until`: all that was acknowledged before is in the
+    table."""
 
     id: uuid.UUID
     name: str
@@ -57,6 +58,7 @@ class ExportItem:
     last_status: str | None
     last_finished_at: dt.datetime | None
     last_rows: int | None
+    covered_until: dt.datetime | None
     last_sent_at: dt.datetime | None
     next_run_at: dt.datetime | None
     trouble: Trouble | None
@@ -127,11 +129,15 @@ class Listing:
         mode: str | None = None,
         search: str | None = None,
         status: str | None = None,
+        sort: str = "name",
+        descending: bool = False,
         wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
     ) -> Page[ExportItem]:
-        """Exports by name. `search`: it is in the name; `status`: one of EXPORT_STATUSES."""
+        """Exports by name, or by another one of SORTS. `search`: it is in the name; `status`: one of
+        EXPORT_STATUSES."""
         _assert_known(status, EXPORT_STATUSES)
-        return self._pages.exports(Chosen(connection, model, mode, search, status), wanted).map(_item)
+        chosen = Chosen(connection, model, mode, search, status, sort, descending)
+        return self._pages.exports(chosen, wanted).map(_item)
 
     def get(self, name: str) -> ExportSettings:
         """An export as it was said; NotFoundError if there is none of that name."""
@@ -240,5 +246,5 @@ def _item(row: ExportRow) -> ExportItem:
 
 _OF_ROW = (
     *("id", "name", "connection", "model", "is_running", "paused_at", "paused_by", "last_status", "last_finished_at"),
-    *("last_rows", "created_at", "created_by"),
+    *("last_rows", "covered_until", "created_at", "created_by"),
 )

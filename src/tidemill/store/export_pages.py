@@ -23,6 +23,14 @@ from tidemill.store.tables_queue import schedules, tasks
 from tidemill.store.tables_seeing import run_totals
 
 _NEWEST = True
+_NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+#: By what else than the name exports are ordered; what never was comes first.
+_SORTS: Mapping[str, tuple[sa.ColumnElement[Any], type]] = {
+    "last_finished_at": (sa.func.coalesce(run_totals.c.last_finished_at, _NEVER), dt.datetime),
+    "covered_until": (sa.func.coalesce(run_totals.c.covered_until, _NEVER), dt.datetime),
+    "last_rows": (sa.func.coalesce(run_totals.c.last_rows, -1), int),
+}
+SORTS = ("name", *_SORTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +52,7 @@ class ExportRow:
     last_status: str | None
     last_finished_at: dt.datetime | None
     last_rows: int | None
+    covered_until: dt.datetime | None
     next_end: dt.datetime | None
     paused_at: dt.datetime | None
     paused_by: str | None
@@ -70,13 +79,15 @@ class Sums:
 @dataclasses.dataclass(frozen=True)
 class Chosen:
     """Which exports. `search`: it is in the name, whatever its case; `status`: how the last run ended; or paused, or
-    running."""
+    running. `sort`: by what, one of SORTS, then by name."""
 
     connection: str | None = None
     model: str | None = None
     mode: str | None = None
     search: str | None = None
     status: str | None = None
+    sort: str = "name"
+    descending: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +108,7 @@ class ExportPages:
         self._database = database
 
     def exports(self, chosen: Chosen, wanted: Wanted) -> Page[ExportRow]:
-        """Exports by name."""
+        """Exports in that order."""
         query = _exports()
         if chosen.connection is not None:
             query = query.where(sa.func.lower(connections.c.name) == sa.func.lower(chosen.connection))
@@ -110,7 +121,8 @@ class ExportPages:
             query = query.where(found > 0)
         if chosen.status is not None:
             query = query.where(_is(chosen.status))
-        order = Order([(sa.func.lower(exports.c.name), str)])
+        by_name = (sa.func.lower(exports.c.name), str)
+        order = Order([*([_SORTS[chosen.sort]] if chosen.sort in _SORTS else []), by_name], chosen.descending)
         return keyset.page(self._database, query, order, f"exports {chosen}", wanted, lambda row: ExportRow(**row))
 
     def export(self, name: str) -> ExportRow | None:
@@ -166,7 +178,7 @@ def _exports() -> sa.Select[Any]:
     first = sa.select(tasks.c.due_at, tasks.c.error).where(tasks.c.export_id == exports.c.id)
     task = first.order_by(tasks.c.interval_end).limit(1).lateral("task")
     own = ("id", "name", "model", "project", "dataset", "table_id", "spec", "created_at", "created_by", "updated_at")
-    totals = ("last_status", "last_finished_at", "last_rows")
+    totals = ("last_status", "last_finished_at", "last_rows", "covered_until")
     return (
         sa.select(
             *(exports.c[name] for name in own),

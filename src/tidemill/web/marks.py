@@ -116,7 +116,12 @@ def link(text: str | Markup, path: str) -> Markup:
 
 def thing(place: str, name: str) -> Markup:
     """A link to the page of something with a name: ``thing("/exports", export.name)``."""
-    return link(Markup("<strong>{}</strong>").format(name), f"{place}/{urllib.parse.quote(name, safe='')}")
+    return link(Markup("<strong>{}</strong>").format(name), path(place, name))
+
+
+def path(place: str, *names: object) -> str:
+    """The path of something with a name: ``path("/exports", name, "runs", run.id)``."""
+    return "/".join((place, *(urllib.parse.quote(str(name), safe="") for name in names)))
 
 
 def hint(text: str) -> Markup:

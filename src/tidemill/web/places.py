@@ -48,6 +48,11 @@ PLACES: tuple[Place, ...] = (
     Place("/destinations", "Destinations", "target", Permission.DESTINATIONS_READ, "destinations", "Move data"),
     Place("/syncs/_new", "Make a sync", "sync", Permission.SYNCS_WRITE, "sync_new", "Move data", listed=False),
     Place("/syncs", "Syncs", "sync", Permission.SYNCS_READ, "syncs", "Move data"),
+    Place("/exports", "Exports", "export", Permission.EXPORTS_READ, "exports", "Move data"),
+    Place("/exports/new/data", "New export", "plus", Permission.EXPORTS_WRITE, "export_new", listed=False),
+    Place("/exports/{name}", "Export", "export", Permission.EXPORTS_READ, "export", listed=False),
+    Place("/jobs", "All jobs", "clock", Permission.EXPORTS_READ, "jobs", "Move data"),
+    # Move data: connections, models, syncs, imports, destinations, dbt
     # Look at data: events, people
     Place("/settings/users", "Users", "users", Permission.USERS_READ, "users", "Settings"),
     Place("/settings/tokens", "API tokens", "token", Permission.TOKENS_READ, "tokens", "Settings"),

@@ -127,7 +127,11 @@ class Table(Generic[Row]):
         self._sort = sort
         #: Nothing is shown that comes by itself.
         self.paused = False
-        self.asked = self._from_url(dict(ui.context.client.request.query_params))
+        found = dict(ui.context.client.request.query_params)
+        own = {name + key for key in ("sort", "from", *(one.key for one in filters))}
+        #: What else the URL has, such as the tab.
+        self._others = {key: value for key, value in found.items() if key not in own}
+        self.asked = self._from_url(found)
         self.page: Page[Row] = Page(())
         self._region = Region(on_act=self._acted).classes("table")
 
@@ -209,7 +213,7 @@ class Table(Generic[Row]):
         return found
 
     def _url(self, asked: Asked) -> str:
-        params = self._params(asked)
+        params = {**self._others, **self._params(asked)}
         return "?" + urllib.parse.urlencode(params) if params else visit.current().path
 
     def _rendered(self) -> Markup:

@@ -6,14 +6,17 @@ import urllib.parse
 from collections.abc import Sequence
 
 from markupsafe import Markup
+from nicegui import ui
 
 from tidemill.web import marks, visit
 from tidemill.web.region import Region, show
 
 
-def tabs(label: str, found: Sequence[tuple[str, str]], current: str, *, key: str = "tab") -> str:
-    """Show tabs (value and title each) of this page. Gives the value of the one that is shown: the first, if there is
-    no such."""
+def tabs(label: str, found: Sequence[tuple[str, str]], current: str | None = None, *, key: str = "tab") -> str:
+    """Show tabs (value and title each) of this page. Gives the value of the one that is shown: `current`, or what the
+    URL names by `key`; the first, if there is no such."""
+    if current is None:
+        current = str(ui.context.client.request.query_params.get(key, ""))
     values = [value for value, _ in found]
     chosen = current if current in values else values[0]
     bar(label, [(f"?{urllib.parse.urlencode({key: value})}", title, value == chosen) for value, title in found])

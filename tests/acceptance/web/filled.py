@@ -58,7 +58,13 @@ def _exports(session: psycopg.Connection[Any]) -> None:
         session.execute(
             "INSERT INTO tidemill.exports (id, name, connection_id, model, project, dataset, table_id, spec, "
             "created_by) VALUES (%s, %s, %s, 'events', 'acme', 'product', %s, %s, 'root')",
-            [export, name, connection, f"table_{number}", Jsonb({"mode": "append", "interval": "1h"})],
+            [
+                export,
+                name,
+                connection,
+                f"table_{number}",
+                Jsonb({"name": f"spec-{number}", "table": f"table_{number}"}),
+            ],
         )
         for run in range(1, 25):
             ended = now - run * _HOUR

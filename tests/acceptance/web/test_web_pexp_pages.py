@@ -1,0 +1,107 @@
+"""Each page of exports, in both themes and at two widths: it can be used by everybody, and names stay text."""
+
+from __future__ import annotations
+
+import os
+import urllib.parse
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import expect
+from tests.acceptance.web.filled import EVIL, fill
+from tests.web_server import Browsing, Web, violations
+
+from tidemill.access.roles import Role
+from tidemill.paging import Wanted
+
+LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 360), ("dark", 1440))
+PICTURES = os.environ.get("TIDEMILL_TEST_PICTURES")
+_OF_ONE = "/exports/persons"
+_SAID = "model=events&name=daily&connection=warehouse&table=events&time_zone=Europe/Berlin"
+PATHS = {
+    "exports": "/exports",
+    "jobs": "/jobs",
+    "jobs-syncs": "/jobs?tab=syncs",
+    "runs": _OF_ONE,
+    "evil": "/exports/" + urllib.parse.quote(EVIL, safe=""),
+    "configuration": f"{_OF_ONE}?tab=configuration",
+    "backfills": f"{_OF_ONE}?tab=backfills",
+    "metrics": f"{_OF_ONE}?tab=metrics",
+    "logs": f"{_OF_ONE}?tab=logs",
+    "rejects": f"{_OF_ONE}?tab=rejects",
+    "notifications": f"{_OF_ONE}?tab=notifications",
+    "verify": f"{_OF_ONE}?tab=verify",
+    "new-data": "/exports/new/data",
+    "new-schema": "/exports/new/schema?model=persons",
+    "new-destination": "/exports/new/destination?model=events&layout=choose",
+    "new-schedule": f"/exports/new/schedule?{_SAID}&more=choose",
+    "new-test": f"/exports/new/test?{_SAID}",
+}
+NAMES = [*PATHS, "run"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def filled(web: Web) -> None:
+    fill(web.app)
+
+
+@pytest.mark.parametrize("names", [NAMES[start::6] for start in range(6)], ids=str)
+def test_a_page_of_exports_can_be_used_by_everybody(web: Web, browsing: Browsing, axe: str, names: list[str]) -> None:
+    page = browsing.page(web.user())
+    found = web.app.exports.listed.runs("persons").items[0]
+    for name in names:
+        path = PATHS.get(name, f"/exports/persons/runs/{found.id}")
+        for theme, width in LOOKS:
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto(web.url + path)
+            page.wait_for_selector("main h1")
+            page.wait_for_function("globalThis.did_handshake !== false")
+            if PICTURES:
+                page.wait_for_timeout(300)
+                page.screenshot(path=Path(PICTURES, f"{name}-{theme}-{width}.png"), full_page=True)
+            assert violations(page, axe) == [], (name, theme, width)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name}: nothing sticks out"
+        expect(page.locator("main .notice-bad[role=alert]")).to_have_count(0)
+
+
+def test_a_viewer_sees_no_button_that_changes_something(web: Web, browsing: Browsing) -> None:
+    page = browsing.page(web.user("vera", Role.VIEWER))
+    page.goto(f"{web.url}/exports")
+    expect(page.get_by_role("link", name="persons", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="New export")).to_have_count(0)
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    page.goto(f"{web.url}/exports/persons")
+    expect(page.get_by_role("heading", name="persons")).to_be_visible()
+    expect(page.get_by_role("button", name="Run now")).to_have_count(0)
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+    page.goto(f"{web.url}/exports/new/data")
+    expect(page.get_by_role("alert")).to_contain_text("may not see this page")
+
+
+def test_exports_come_in_the_wanted_order_page_by_page(web: Web) -> None:
+    find, found = web.app.exports.listed.exports, []
+    cursor: str | None = None
+    for _ in range(2):
+        page = find(sort="covered_until", descending=True, wanted=Wanted(cursor, 2))
+        found += [one.name for one in page.items]
+        cursor = page.next
+    assert found == ["events", "persons", "sessions", EVIL]
+    assert cursor is None
+    assert [one.name for one in find(sort="covered_until").items] == found[::-1]
+
+
+def test_the_list_sorts_and_filters_and_pauses_on_the_server(web: Web, browsing: Browsing) -> None:
+    page = browsing.page(web.user())
+    page.goto(f"{web.url}/exports?status=failed&sort=-name")
+    rows = page.locator("main tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("persons")
+    page.get_by_role("button", name="Last run").click()
+    expect(page).to_have_url(f"{web.url}/exports?status=failed&sort=last_finished_at")
+    page.get_by_role("button", name="Pause persons").click()
+    page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Unpause persons")).to_be_visible()
+    page.get_by_role("button", name="Unpause persons").click()
+    expect(page.get_by_role("button", name="Pause persons", exact=True)).to_be_visible()
