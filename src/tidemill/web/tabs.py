@@ -1,4 +1,4 @@
-"""Tabs of a page: links, so that each has a URL, works by keyboard, and opens in a window of its own if it is wanted."""
+"""Tabs of a page: links, so that each has a URL, works by keyboard, and may be opened in a window of its own."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ _EVERY_SECONDS = 2.0
 _WAITS_SECONDS = 120.0
 
 
-@page("{name}", Permission.CONNECTIONS_READ, "/connections/{name}", parents=((PLACE, "Connections"),))
+@page("{name}", Permission.CONNECTIONS_READ, "/connections/{name}", parents=(("Connections", PLACE),))
 async def connection(name: str, done: str = "") -> None:
     """One of them."""
     found = await visit.call(lambda app: app.connections.get(name))

@@ -100,7 +100,7 @@ class ConnectionForm:
                 acts = [("test", "Test only"), ("untested", "Save without a test")]
                 self._form = Form(self._fields(), "Test and save", self._sent, others=acts, on_change=self._changed)
             with ui.element("div").classes("stack"):
-                with panel("Test"):
+                with panel("Test").props('id="connection-test"'):
                     self._before_test = Region(
                         Markup(
                             '<p class="muted">Each step is shown by doing it: sign-in, project, dataset, a table that '
@@ -181,9 +181,10 @@ class ConnectionForm:
         account = typed.get("impersonate") or (seen.account if seen else before.account if before else None)
         purpose = typed.get("use") if typed.get("use") in {option.value for option in USES} else None
         project = typed.get("project") or (seen.project if seen else None)
+        places = dict(seen.datasets) if seen else {}
         await self._set_up.of(
             purpose=purpose, project=project, dataset=typed.get("dataset"), account=account,
-            location=typed.get("location"),
+            location=typed.get("location") or places.get(typed.get("dataset", "")),
         )  # fmt: skip
 
     def _say(self, error: TidemillError) -> None:
@@ -211,6 +212,7 @@ class ConnectionForm:
             return
         if act != "untested":
             self._before_test.show("")
+            ui.run_javascript("document.getElementById('connection-test')?.scrollIntoView({block: 'nearest'})")
             good = await self._steps.run(lambda app: app.connections.test_draft(draft, given.use))
             if not good or act == "test":
                 self._outcome.show(_outcome(good=good, is_edit=self._before is not None))
@@ -282,7 +284,7 @@ def page_of(name: str) -> str:
 
 
 def _told(seen: Seen) -> Markup:
-    said = Markup("<p>The key is of {}.</p>").format(marks.copy(seen.account or ""))
+    said = Markup("<p>The key is of {}</p>").format(marks.copy(seen.account or ""))
     if seen.trouble:
         text = Markup('<p class="muted">What it can see could not be asked: {} You can type it.</p>')
         return said + text.format(seen.trouble.message)

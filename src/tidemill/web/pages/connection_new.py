@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tidemill.connections.service import Connection, Draft
 
 
-@page("Add a connection", Permission.CONNECTIONS_WRITE, NEW, parents=((PLACE, "Connections"),))
+@page("Add a connection", Permission.CONNECTIONS_WRITE, NEW, parents=(("Connections", PLACE),))
 async def connection_new() -> None:
     """A new one."""
     by = visit.current().actor.by
@@ -35,7 +35,7 @@ async def connection_new() -> None:
     await egress()
 
 
-@page("Change {name}", Permission.CONNECTIONS_WRITE, "/connections/{name}/edit", parents=((PLACE, "Connections"),))
+@page("Change {name}", Permission.CONNECTIONS_WRITE, "/connections/{name}/edit", parents=(("Connections", PLACE),))
 async def connection_edit(name: str) -> None:
     """One that there is. What is left empty of its credential stays."""
     before = await visit.call(lambda app: app.connections.get(name))
