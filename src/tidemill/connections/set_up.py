@@ -21,6 +21,11 @@ from tidemill.errors import ConfigError
 #: Where a source remembers what was delivered, if nothing else is said.
 STATE_DATASET = "__tidemill_reverse_etl"
 _EMAIL = re.compile(r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+")
+_TITLES = {
+    "roles/bigquery.jobUser": "BigQuery Job User",
+    "roles/bigquery.user": "BigQuery User",
+    "roles/bigquery.dataEditor": "BigQuery Data Editor",
+}
 _LOCATION = re.compile(r"[A-Za-z0-9\-]{1,40}")
 
 
@@ -179,9 +184,9 @@ def _console(wanted: Wanted) -> tuple[str, ...]:
             f"IAM & Admin, Service accounts, in the project {project}: Create service account, tidemill, with no role.",
             "Open it: Keys, Add key, Create new key, JSON. A file is downloaded: it is the key for this connection.",
         ]
-    where = f" in {wanted.location}" if wanted.location else ", in the location you choose: it cannot be changed later"
+    where = wanted.location or "the location you choose (it cannot be changed later)"
     steps.append(
-        f"BigQuery, Explorer, the project {project}: Create dataset {wanted.dataset}{where}, unless it is there."
+        f"BigQuery, Explorer, the project {project}: Create dataset {wanted.dataset}, in {where}, unless it is there."
     )
     if granted.own:
         steps.append(
@@ -194,7 +199,7 @@ def _console(wanted: Wanted) -> tuple[str, ...]:
 
 def _granting(wanted: Wanted) -> list[str]:
     granted, who = wanted.needs, wanted.who
-    on_project = [f"{_titled(role)} ({role})" for role in granted.on_project]
+    on_project = [_titled(role) for role in granted.on_project]
     if granted.own and not granted.is_on_dataset:
         on_project.append(f'"{granted.own.title}", under Custom')
     steps = []
@@ -216,12 +221,8 @@ def _granting(wanted: Wanted) -> list[str]:
 
 
 def _titled(role: str) -> str:
-    """A role, as the console names it."""
-    return {
-        "roles/bigquery.jobUser": "BigQuery Job User",
-        "roles/bigquery.user": "BigQuery User",
-        "roles/bigquery.dataEditor": "BigQuery Data Editor",
-    }.get(role, role)
+    """A role, as the console names it, and as it is called."""
+    return f"{_TITLES[role]} ({role})"
 
 
 def allow_list(networks: tuple[str, ...]) -> tuple[Part, ...]:
