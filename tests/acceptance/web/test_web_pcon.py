@@ -54,7 +54,9 @@ def usable(page: Page, axe: str, name: str) -> None:
         page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_function("!document.getAnimations().some(one => one instanceof CSSTransition)")
+            page.evaluate(
+                "document.getAnimations().filter(one => one instanceof CSSTransition).map(one => one.finish())"
+            )
             assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
             assert violations(page, axe) == []
 
@@ -159,12 +161,11 @@ def test_one_with_a_running_import_is_deleted_before_ones_eyes(
     window.get_by_role("searchbox").fill(CONNECTION)
     expect(delete).to_be_enabled()
     delete.click()
-    page.wait_for_timeout(300)
+    expect(page.get_by_text("It is being deleted")).to_be_visible()
     page.reload()  # it goes on meanwhile
     eventually(lambda: is_gone(web.app), "it is deleted")
-    expect(
-        page.get_by_text(f"There is no connection '{CONNECTION}'").or_(page.get_by_text("is deleted"))
-    ).to_be_visible()
+    gone = page.get_by_text(f"There is no connection '{CONNECTION}'").or_(page.get_by_text("is deleted"))
+    expect(gone.first).to_be_visible(timeout=15_000)
     assert process.wait(60) != 0
     process.communicate()
     assert jobs(installed) == []

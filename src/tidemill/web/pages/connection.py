@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -10,11 +9,12 @@ from nicegui import ui
 
 from tidemill.access.permissions import Permission
 from tidemill.errors import NotFoundError
-from tidemill.web import dialogs, frame, marks, notices, visit
+from tidemill.web import frame, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.form import Option
 from tidemill.web.live import live
 from tidemill.web.page import page
+from tidemill.web.pages.connection_delete import delete, topic
 from tidemill.web.pages.connection_form import USES, page_of
 from tidemill.web.pages.connection_set_up import SetUpText, egress, panel
 from tidemill.web.pages.connection_source import source_tab
@@ -26,7 +26,7 @@ from tidemill.web.tabs import tabs
 
 if TYPE_CHECKING:
     from tidemill.app import App
-    from tidemill.connection_users import Deleted, Use
+    from tidemill.connection_users import Use
     from tidemill.connections.service import Connection
 
     Looked = tuple[Connection, list[Use]] | None
@@ -38,8 +38,6 @@ _PLACES = {
     "dbt project": "/dbt",
 }  # fmt: skip
 _EVERY_SECONDS = 2.0
-#: So long is waited until all that runs has stopped; then it can be asked to go on.
-_WAITS_SECONDS = 120.0
 
 
 @page("{name}", Permission.CONNECTIONS_READ, "/connections/{name}", parents=(("Connections", PLACE),))
@@ -52,7 +50,7 @@ async def connection(name: str, done: str = "") -> None:
     if visit.current().may(Permission.CONNECTIONS_WRITE):
         with frame.actions():
             show(marks.goto("Change", page_of(found.name) + "/edit", "plain", "pencil"))
-            button("Delete", lambda: _delete(found.name, progress), kind="danger", sign="trash")
+            button("Delete", lambda: delete(found.name, progress), kind="danger", sign="trash")
     progress = Region().props('role="status" aria-live="polite"')
     match tabs(found.name, _TABS):
         case "test":
@@ -68,6 +66,8 @@ async def connection(name: str, done: str = "") -> None:
 async def _overview(found: Connection) -> None:
     with ui.element("div").classes("grid-2"):
         facts, uses = Region(), Region()
+    # The first look opens what runs exports and syncs; what takes long is looked at less often.
+    await visit.call(lambda app: app.connection_users.uses(found.name))
 
     def look(app: App) -> Looked:
         try:
@@ -84,7 +84,7 @@ async def _overview(found: Connection) -> None:
         facts.show(marks.panel("Connection", _facts(looked[0])))
         uses.show(marks.panel("Used by", _uses(looked[1])))
 
-    await live(("connection", found.name), look, shown, every=_EVERY_SECONDS)
+    await live(topic(found.name), look, shown, every=_EVERY_SECONDS)
 
 
 def _facts(one: Connection) -> Markup:
@@ -162,61 +162,3 @@ async def _set_up(found: Connection) -> None:
         text = SetUpText(chooses=True)
     await text.of(project=found.project, dataset=found.dataset, account=found.account, location=found.location)
     await egress()
-
-
-async def _delete(name: str, progress: Region) -> None:
-    """Show what uses it and what of that runs; ask; then stop it, and delete it, before one's eyes."""
-    uses = await visit.call(lambda app: app.connection_users.uses(name))
-    if not await dialogs.confirm(f"Delete the connection {name}?", _does(uses), name=name):
-        return
-    by, loop = visit.current().actor.by, asyncio.get_running_loop()
-    lines: list[str] = []
-
-    def say(text: str) -> None:
-        loop.call_soon_threadsafe(told, text)
-
-    def told(text: str) -> None:
-        lines.append(text)
-        if not progress.is_deleted:
-            progress.show(_going(lines))
-
-    def work(app: App) -> Deleted:
-        return app.connection_users.delete(name, by=by, say=say, wait_seconds=_WAITS_SECONDS)
-
-    progress.show(_going(["Stopping what is at work"]))
-    try:
-        deleted = await visit.call(work)
-    except Exception:
-        progress.show("")
-        raise
-    if progress.is_deleted:
-        return
-    remarks = marks.join(Markup("<li>{}</li>").format(one) for one in deleted.remarks)
-    if not remarks:
-        ui.navigate.to(f"{PLACE}?deleted=1")
-        return
-    done = Markup(
-        '<div class="notice notice-good"><p class="notice-title">The connection {} is deleted.</p><ul>{}</ul>{}</div>'
-    )
-    progress.show(done.format(deleted.connection, remarks, marks.link("All connections", PLACE)))
-
-
-def _does(uses: list[Use]) -> list[str | Markup]:
-    found: list[str | Markup] = ["Its credential is deleted. Data in BigQuery stays."]
-    found += [
-        Markup("<strong>{}</strong>, {}, is stopped and deleted{}").format(
-            use.name, use.kind, f": at work now: {', '.join(use.at_work)}." if use.at_work else "."
-        )
-        for use in uses
-    ]
-    if any(use.kind == "import" for use in uses):
-        found.append("What imports have brought stays, and cannot be taken back then: undo them before, for that.")
-    return found
-
-
-def _going(lines: list[str]) -> Markup:
-    items = marks.join(Markup("<li>{}</li>").format(line) for line in lines[-8:])
-    return Markup(
-        '<div class="notice notice-warning"><p class="notice-title"><span class="spinner"></span>'
-        "<span>It is being deleted</span></p><ul>{}</ul></div>"
-    ).format(items)
