@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
 #: A key has about 2,300.
-MOST_CHARACTERS = 50_000
+MOST_CHARACTERS = 200_000
 SCOPES = ("https://www.googleapis.com/auth/bigquery",)
 _FIELDS = ("client_email", "private_key", "private_key_id", "project_id", "token_uri")
 _HINT = (

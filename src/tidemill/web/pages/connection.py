@@ -128,7 +128,9 @@ def _named(use: Use) -> Markup:
 
 
 def _at_work(use: Use) -> Markup:
-    return marks.badge(f"at work: {', '.join(use.at_work)}", marks.ACTIVE) if use.at_work else Markup()
+    if not use.at_work:
+        return Markup()
+    return Markup("<p>{}</p>").format(marks.badge(f"at work: {', '.join(use.at_work)}", marks.ACTIVE))
 
 
 def _test(found: Connection) -> None:

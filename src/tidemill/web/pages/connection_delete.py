@@ -83,8 +83,10 @@ async def _done(name: str, progress: Region, *, force: bool) -> Deleted:
 def _does(uses: Sequence[Use]) -> list[str | Markup]:
     found: list[str | Markup] = ["Its credential is deleted. Data in BigQuery stays."]
     found += [
-        Markup("<strong>{}</strong>, {}, is stopped and deleted{}").format(
-            use.name, use.kind, f": at work now: {', '.join(use.at_work)}." if use.at_work else "."
+        Markup("<strong>{}</strong>, {}, is {}.").format(
+            use.name,
+            use.kind,
+            f"stopped and deleted: at work now: {', '.join(use.at_work)}" if use.at_work else "deleted",
         )
         for use in uses
     ]
