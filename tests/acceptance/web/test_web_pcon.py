@@ -39,7 +39,7 @@ def picture(page: Page, name: str) -> None:
     if PICTURES:
         page.wait_for_timeout(500)
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=theme)
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": 900})
                 page.wait_for_timeout(150)
@@ -51,7 +51,7 @@ def usable(page: Page, axe: str, name: str) -> None:
     """It can be used by everybody, in both themes, on a phone and on a desk."""
     picture(page, name)
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=theme)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.evaluate(

@@ -94,4 +94,4 @@ def test_terraform_is_written_as_its_formatter_would() -> None:
 def test_nothing_that_could_do_harm_comes_into_commands(changed: dict[str, str]) -> None:
     names = {"project": "acme-product", "dataset": "analytics", "account": ACCOUNT, "purpose": "limited"}
     with pytest.raises(ConfigError):
-        set_up.make(**{**names, **changed})  # type: ignore[arg-type]
+        set_up.make(**{**names, **changed})
