@@ -215,3 +215,23 @@ def test_a_source_is_enabled_and_disabled(web: Web, browsing: Browsing, installe
     page.get_by_role("dialog").get_by_role("button", name="Disable").click()
     expect(page.get_by_text("Disabled", exact=True)).to_be_visible()
     assert web.app.reverse_etl.sources.of(CONNECTION) is None
+
+
+def test_one_is_changed_without_its_key_and_a_dataset_is_created(
+    web: Web, browsing: Browsing, installed: Installation, axe: str
+) -> None:
+    installed.connect(web.app)
+    page = browsing.page(web.user())
+    page.goto(f"{web.url}/connections/{CONNECTION}")
+    page.get_by_role("link", name="Change").click()
+    expect(page.get_by_label("Dataset", exact=True)).to_have_value(installed.dataset)
+    page.get_by_label("Dataset", exact=True).fill(f"{installed.dataset}_new")
+    page.get_by_label("Create the dataset if it is not there").check()
+    page.get_by_role("button", name="Test and save").click()
+    expect(page.get_by_text("A new dataset needs a location")).to_be_visible()
+    usable(page, axe, "connection-edit")
+    page.get_by_label("Location", exact=False).first.fill("EU")
+    page.get_by_role("button", name="Test and save").click()
+    expect(page.get_by_text(f"The connection {CONNECTION} is saved.")).to_be_visible(timeout=20_000)
+    saved = web.app.connections.get(CONNECTION)
+    assert (saved.dataset, saved.location) == (f"{installed.dataset}_new", "EU")
