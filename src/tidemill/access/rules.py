@@ -74,7 +74,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from _reads(
         "connections",
         P.CONNECTIONS_READ,
-        "find get test test_draft datasets grants allow_list differs draft changed assert_free",
+        "find get test test_draft datasets seen grants set_up egress allow_list differs draft changed assert_free",
     )
     yield from _reads("connections", P.CONNECTIONS_WRITE, "differing")  # who asks could guess
     yield from _of(

@@ -143,6 +143,14 @@ class Client:
         target = self.target("bigquery.datasets.get")
         self._call(target, lambda: list(self.google().list_datasets(max_results=1, **ONCE)))
 
+    def list_projects(self, most: int) -> list[str]:
+        """Ids of projects that the account may see, so many at most."""
+
+        def ask() -> list[str]:
+            return [str(item.project_id) for item in self.google().list_projects(max_results=most, **ONCE)]
+
+        return self._call(self.target(), ask)
+
     def list_datasets(self) -> list[tuple[str, str]]:
         """The datasets that the account may see, each with its location."""
 

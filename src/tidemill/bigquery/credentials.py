@@ -13,6 +13,8 @@ from tidemill.errors import AccessError, ConfigError
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
+#: A key has about 2,300.
+MOST_CHARACTERS = 200_000
 SCOPES = ("https://www.googleapis.com/auth/bigquery",)
 _FIELDS = ("client_email", "private_key", "private_key_id", "project_id", "token_uri")
 _HINT = (
@@ -79,6 +81,8 @@ def _fields(text: str) -> dict[str, Any]:
             "There is no service account key: what was given is empty.",
             hint="Give --key FILE; or --adc, to sign in as this machine does. " + _HINT,
         )
+    if len(text) > MOST_CHARACTERS:
+        raise ConfigError("key_too_large", "This is no service account key: it is far too large.", hint=_HINT)
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):

@@ -47,14 +47,15 @@ class Use(enum.StrEnum):
 Purpose = Use | SourceUse
 
 #: The right to run jobs is in none of them: it can only be granted on the project.
-_CUSTOM_ROLES = {
+CUSTOM_ROLES = {
     Use.BATCH: Role(
         "tidemillBatchExport", "Tidemill batch export", tuple(sorted({*BATCH_EXPORT, *OPTIONAL} - {_RUN_JOBS}))
     ),
     Use.STREAMING: Role("tidemillStreamingExport", "Tidemill streaming export", STREAMING_EXPORT),
 }
+JOBS_ROLE = "roles/bigquery.jobUser"
 _PROJECT_ROLES = {
-    _RUN_JOBS: "roles/bigquery.jobUser",
+    _RUN_JOBS: JOBS_ROLE,
     "bigquery.jobs.get": "roles/bigquery.resourceViewer",  # another account's job; one's own need nothing
     "bigquery.datasets.create": "roles/bigquery.user",
     "bigquery.readsessions.create": "roles/bigquery.readSessionUser",
@@ -82,7 +83,7 @@ def hint(
         return f"Grant {role} on the project:\n{on_project(role, project, account)}"
     grant = on_dataset(_DATASET_ROLE, project, dataset, account)
     said = f"Grant {_DATASET_ROLE} on the dataset (it has {permission}), in BigQuery:\n{grant}"
-    if permission not in _CUSTOM_ROLES[use].permissions:
+    if permission not in CUSTOM_ROLES[use].permissions:
         return said
     own = "\n".join(_own_role(project, dataset, account, use))
     return f"{said}\nOr, with no permission that is not needed, make a role of your own:\n{own}"
@@ -93,10 +94,10 @@ def least(project: str, dataset: str, account: str | None, use: Use = Use.BATCH)
 
     The last two make a role and grant it on the dataset; before them is what has to be granted on the project.
     """
-    jobs = [on_project(_PROJECT_ROLES[_RUN_JOBS], project, account)] if use is Use.BATCH else []
+    jobs = [on_project(JOBS_ROLE, project, account)] if use is Use.BATCH else []
     return [*jobs, *_own_role(project, dataset, account, use)]
 
 
 def _own_role(project: str, dataset: str | None, account: str | None, use: Use) -> list[str]:
-    role = _CUSTOM_ROLES[use]
+    role = CUSTOM_ROLES[use]
     return [role.create(project), on_dataset(role.of(project), project, dataset, account)]

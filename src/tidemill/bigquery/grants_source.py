@@ -29,7 +29,7 @@ FAST = "bigquery.readsessions.create"
 
 ROLE = Role("tidemillReverseEtl", "Tidemill reverse ETL", READING)
 _OF_ACCOUNTS = ".iam.gserviceaccount.com"
-_USER, _EDITOR = "roles/bigquery.user", "roles/bigquery.dataEditor"
+USER, EDITOR = "roles/bigquery.user", "roles/bigquery.dataEditor"
 _OF_USER = {"bigquery.jobs.create", MAKING, FAST}
 _FAST_ROLE = "roles/bigquery.readSessionUser"
 _SEEING = {"bigquery.tables.get", "bigquery.tables.list"}
@@ -59,7 +59,7 @@ def project_of(account: str) -> str | None:
 def least(project: str, account: str | None, use: SourceUse, location: str | None) -> list[str]:
     """The set-up, as commands and statements for BigQuery, in order. `location`: of the data, for the state dataset."""
     if use.full:
-        return [on_project(role, project, account) for role in (_USER, _EDITOR)]
+        return [on_project(role, project, account) for role in (USER, EDITOR)]
     own = [ROLE.create(project), on_project(ROLE.of(project), project, account)]
     if use.state_dataset is None:
         return own
@@ -68,7 +68,7 @@ def least(project: str, account: str | None, use: SourceUse, location: str | Non
 
 def state(project: str, dataset: str, account: str | None, location: str | None) -> list[str]:
     """The statements that make a state dataset, and give it to the account."""
-    return [sql.create_dataset(project, dataset, location), on_dataset(_EDITOR, project, dataset, account)]
+    return [sql.create_dataset(project, dataset, location), on_dataset(EDITOR, project, dataset, account)]
 
 
 def faster(project: str, account: str | None) -> str:
@@ -79,17 +79,17 @@ def faster(project: str, account: str | None) -> str:
 def hint(permission: str, project: str, dataset: str | None, account: str | None, use: SourceUse) -> str:
     """What to do about a missing permission: the role that has it, and the command that gives it to the account."""
     if use.full:
-        role = _USER if permission in _OF_USER else _EDITOR
+        role = USER if permission in _OF_USER else EDITOR
         return f"Grant {role} on the project (it has {permission}):\n{on_project(role, project, account)}"
     if permission == FAST:
         return f"It is only needed for speed. Grant {_FAST_ROLE} on the project:\n{faster(project, account)}"
     if dataset is not None and dataset == use.state_dataset:
-        grant = on_dataset(_EDITOR, project, dataset, account)
-        return f"Grant {_EDITOR} on the state dataset (it has {permission}), in BigQuery:\n{grant}"
+        grant = on_dataset(EDITOR, project, dataset, account)
+        return f"Grant {EDITOR} on the state dataset (it has {permission}), in BigQuery:\n{grant}"
     if permission in READING:
         own = "\n".join([ROLE.create(project), on_project(ROLE.of(project), project, account)])
         added = f"gcloud iam roles update {ROLE.name} --project={project} --add-permissions={permission}"
         return f"Make a role of what is needed, and grant it on the project:\n{own}\nIf it is there already:\n{added}"
-    role = _SEEING_ROLE if permission in _SEEING else _EDITOR
+    role = _SEEING_ROLE if permission in _SEEING else EDITOR
     grant = on_dataset(role, project, dataset, account)
     return f"Grant {role} on the dataset (it has {permission}), in BigQuery:\n{grant}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from tidemill.cli import connection_use, egress, output, session, steps, texts
+from tidemill.cli import connection_set_up, connection_use, egress, output, session, steps, texts
 
 if TYPE_CHECKING:
     from tidemill.connections.service import Connection
@@ -196,6 +196,10 @@ def edit(
         _saved(saved, as_json)
 
 
+app.command(
+    "set-up",
+    epilog="Example: tidemill connection set-up --project my-project --dataset analytics --location EU --as terraform",
+)(connection_set_up.set_up)
 app.command(epilog="Example: tidemill connection delete warehouse --dry-run")(connection_use.delete)
 
 

@@ -17,6 +17,8 @@ from tidemill.bigquery.client import Client
 from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.grants import Use
 from tidemill.bigquery.retry import Policy
+from tidemill.connections import set_up
+from tidemill.connections.set_up import Part, SetUp
 from tidemill.connections.spec import ConnectionSpec
 from tidemill.errors import ConfigError, TidemillError
 from tidemill.settings import Settings
@@ -26,6 +28,8 @@ from tidemill.store.secrets import Secrets, differing
 
 #: How long it is asked where a dataset lies, for a connection that is saved in any case.
 _ASKED_SECONDS = 10.0
+#: So many projects, and datasets, are offered to choose from.
+_MOST_SEEN = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,26 @@ class Draft:
 
     spec: ConnectionSpec
     notes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What a credential can see, before there is a connection. `project`: the key's; `datasets`: of the project that
+    was asked, with their locations; `trouble`: why they could not be asked, if they could not."""
+
+    account: str | None
+    project: str | None
+    projects: tuple[str, ...] = ()
+    datasets: tuple[tuple[str, str], ...] = ()
+    trouble: TidemillError | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Egress:
+    """From where this installation reaches Google and others. `allowing`: what lets that through a perimeter."""
+
+    networks: tuple[str, ...]
+    allowing: tuple[Part, ...]
 
 
 class ConnectionService:
@@ -239,6 +263,36 @@ class ConnectionService:
         finally:
             client.close()
 
+    def seen(self, *, key: str | None = None, adc: bool = False, project: str | None = None) -> Seen:
+        """Projects that a credential may see, and the datasets of one: `project`, or the key's. Not all of them, if
+        there are very many.
+
+        Raises
+        ------
+        ConfigError
+            The key is none, or the project's name cannot be one.
+        """
+        auth = Auth(key, adc)
+        info = credentials.parse_key(key) if key is not None else None
+        own = info.project if info else None
+        if project:
+            names.check_project(project)
+        if not (asked := project or own):
+            return Seen(credentials.account(auth), own)
+        client = Client(auth, asked, policy=Policy(deadline=_ASKED_SECONDS))
+        try:
+            projects: list[str] = []
+            with contextlib.suppress(TidemillError):  # it is a help, and not every account may
+                projects = client.list_projects(_MOST_SEEN)
+            known = tuple(dict.fromkeys([*([own] if own else []), *projects]))
+            try:
+                datasets = tuple(client.list_datasets()[:_MOST_SEEN])
+            except TidemillError as error:
+                return Seen(client.account, own, known, trouble=error)
+            return Seen(client.account, own, known, datasets)
+        finally:
+            client.close()
+
     def create_dataset(self, draft: Draft, location: str | None) -> str:
         """Make the draft's dataset. Gives a sentence about it.
 
@@ -279,6 +333,24 @@ class ConnectionService:
         """The commands that let requests of this installation through a perimeter of VPC Service Controls; none if it
         is not said from where they come."""
         return grant_commands.access_level(settings.egress_networks) if settings.egress_networks else []
+
+    def egress(self) -> Egress:
+        """From which addresses this installation reaches others, if it is said."""
+        networks = tuple(self._settings.egress_networks)
+        return Egress(networks, set_up.allow_list(networks))
+
+    @staticmethod
+    def set_up(
+        project: str,
+        dataset: str,
+        account: str | None,
+        purpose: str = set_up.Purpose.BATCH,
+        *,
+        location: str | None = None,
+        state_dataset: str | None = None,
+    ) -> SetUp:
+        """What is to be set up on Google's side, in three ways; see `set_up.make`."""
+        return set_up.make(project, dataset, account, purpose, location=location, state_dataset=state_dataset)
 
     @staticmethod
     def grants(project: str, dataset: str, account: str | None, use: str = Use.BATCH) -> list[str]:

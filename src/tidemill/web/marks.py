@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import urllib.parse
 from collections.abc import Iterable, Sequence
 
@@ -20,8 +21,10 @@ _STATUSES = {
     "running": ACTIVE, "streaming": ACTIVE, "planned": ACTIVE, "queued": ACTIVE, "testing": ACTIVE,
 }  # fmt: skip
 _SIGNS = {GOOD: "check", BAD: "cross", WARNING: "warning", ACTIVE: "clock", QUIET: ""}
-#: A hint that begins so is a command.
-_COMMANDS = ("gcloud ", "tidemill ", "bq ", "chmod ", "pip ", "rm ")
+#: A line of a hint that begins so is a command, for a shell or for BigQuery.
+_COMMANDS = (
+    "gcloud ", "tidemill ", "bq ", "chmod ", "pip ", "rm ", "GRANT ", "CREATE SCHEMA ", "ALTER SCHEMA ", "DROP SCHEMA ",
+)  # fmt: skip
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -125,10 +128,12 @@ def path(place: str, *names: object) -> str:
 
 
 def hint(text: str) -> Markup:
-    """What to do: commands to copy, or a sentence."""
-    if not text:
-        return Markup()
-    return command(text) if text.startswith(_COMMANDS) else Markup('<p class="muted">{}</p>').format(text)
+    """What to do: sentences, and commands to copy; of each line it is seen which it is."""
+    parts = []
+    for is_command, lines in itertools.groupby(text.splitlines(), lambda line: line.startswith(_COMMANDS)):
+        shown = "\n".join(lines)
+        parts.append(command(shown) if is_command else Markup('<p class="muted">{}</p>').format(shown))
+    return join(parts)
 
 
 def muted(text: str | Markup) -> Markup:

@@ -25,6 +25,9 @@ class Place:
 
 PLACES: tuple[Place, ...] = (
     Place("/", "Home", "home", None, "home"),
+    Place("/connections", "Connections", "plug", Permission.CONNECTIONS_READ, "connections", "Move data"),
+    Place("/connections/new/bigquery", "Add", "plug", Permission.CONNECTIONS_WRITE, "connection_new", listed=False),
+    Place("/connections/{name}", "Connection", "plug", Permission.CONNECTIONS_READ, "connection", listed=False),
     # Move data: connections, exports, models, syncs, imports, destinations, dbt
     Place("/imports", "Imports", "import", Permission.IMPORTS_READ, "imports", "Move data"),
     Place("/dbt", "dbt projects", "branch", Permission.DBT_READ, "dbt", "Move data"),

@@ -43,11 +43,13 @@ class Column(Generic[Row]):
 
 @dataclasses.dataclass(frozen=True)
 class Filter:
-    """A choice above a table. `choices`: values and what they are called; none: a text is searched for."""
+    """A choice above a table. `choices`: values and what they are called; none: a text is searched for, or with `kind`
+    "date" a day."""
 
     key: str
     title: str
     choices: tuple[tuple[str, str], ...] = ()
+    kind: str = "search"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,6 +242,10 @@ class Table(Generic[Row]):
 
     def _field(self, one: Filter) -> Markup:
         value, name = self.asked[one.key], f"{self._name}filter-{one.key}"
+        if one.kind == "date":
+            return Markup(
+                '<label class="day"><span>{}</span><input id="{}" type="date" data-field="{}" value="{}"></label>'
+            ).format(one.title, name, one.key, value)
         if not one.choices:
             return Markup(
                 '<label class="search">{}<span class="unseen">{}</span><input id="{}" type="search" data-field="{}" '

@@ -113,3 +113,9 @@ def test_an_account_to_act_as_is_asked_for_where_the_key_is_from() -> None:
     key = _changed(token_uri="http://127.0.0.1:9050/token")
     made = credentials.build(Auth(key=key, impersonate="other@project-123.iam.gserviceaccount.com"))
     assert made._iam_endpoint_override.startswith("http://127.0.0.1:9050/v1/projects/-/serviceAccounts/other@")
+
+
+def test_what_is_far_too_large_is_no_key() -> None:
+    with pytest.raises(ConfigError) as refused:
+        credentials.parse_key("{" + " " * credentials.MOST_CHARACTERS + "}")
+    assert refused.value.code == "key_too_large"
