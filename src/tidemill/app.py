@@ -7,6 +7,7 @@ for what it uses.
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from tidemill.settings import Settings
 if TYPE_CHECKING:
     from tidemill.access.audit import AuditService
     from tidemill.access.calls import CallService
+    from tidemill.access.hooks import HookService
     from tidemill.access.service import TokenService
     from tidemill.access.users import UserService
     from tidemill.bigquery.client import Client
@@ -47,7 +49,8 @@ if TYPE_CHECKING:
     from tidemill.reverse_etl.triggers import TriggerService
     from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
-    from tidemill.store.records import Connection
+    from tidemill.store.records import Connection, Export
+    from tidemill.store.records_sync import Sync
     from tidemill.store.sync_books import SyncBooks
 
 
@@ -335,6 +338,24 @@ class App(Foundation):
         return TokenService(Tokens(self.database))
 
     @part
+    def export_hooks(self) -> HookService:
+        """Addresses by which exports are run."""
+        from tidemill.access.hooks import HookService
+        from tidemill.store.hooks import Hooks
+
+        exports = self.books.exports
+        return HookService(Hooks(self.database, "export"), lambda name: named(exports.get(name)))
+
+    @part
+    def sync_hooks(self) -> HookService:
+        """Addresses by which syncs, and imports, are run."""
+        from tidemill.access.hooks import HookService
+        from tidemill.store.hooks import Hooks
+
+        syncs = self._sync_books.syncs
+        return HookService(Hooks(self.database, "sync"), lambda name: named(syncs.get(name)))
+
+    @part
     def users(self) -> UserService:
         """People who use the web app."""
         from tidemill.access.users import UserService
@@ -386,6 +407,11 @@ class App(Foundation):
         from tidemill import health
 
         return health.examine(self)
+
+
+def named(saved: Export | Sync) -> tuple[uuid.UUID, str]:
+    """Id and name of what is saved."""
+    return saved.id, saved.name
 
 
 def local_bigquery(settings: Settings) -> LocalBigQuery:

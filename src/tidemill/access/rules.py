@@ -91,6 +91,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from _of_reverse_etl()
     yield from _of_imports()
     yield from _of_dbt()
+    yield from _of_hooks()
     yield from _of_events()
     yield from _of_access()
 
@@ -188,7 +189,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         delete=_edits("destination.delete"),
         test=Change("destination.test", "kind"),
     )
-    yield from _reads("reverse_etl.syncs", P.SYNCS_READ, "find get runs show_run suggested assert_of spec_of")
+    yield from _reads("reverse_etl.syncs", P.SYNCS_READ, "find get page runs show_run suggested assert_of spec_of")
     yield from _of(
         "reverse_etl.syncs",
         P.SYNCS_WRITE,
@@ -207,7 +208,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
     )
     yield from _reads("reverse_etl.trials", P.SYNCS_READ, "estimate planned job")
     yield from _of("reverse_etl.trials", P.SYNCS_TRIGGER, send_one=Change("sync.test", details=("key",)))
-    yield from _reads("reverse_etl.rejects", P.SYNCS_READ, "find export number missing assert_chosen")
+    yield from _reads("reverse_etl.rejects", P.SYNCS_READ, "find page export number missing assert_chosen")
     yield from _of(
         "reverse_etl.rejects",
         P.SYNCS_TRIGGER,
@@ -215,7 +216,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         drop=Change("sync_rejects.drop", details=("text", "code")),
         adopt=Change("sync_rejects.adopt"),
     )
-    yield from _reads("reverse_etl.logs", P.SYNCS_READ, "of follow")
+    yield from _reads("reverse_etl.logs", P.SYNCS_READ, "of follow page")
     yield from _reads("sync_triggers", P.SYNCS_READ, "state wait")
     yield from _of("sync_triggers", P.SYNCS_TRIGGER, trigger=Change("sync.trigger", details=("force", "anew")))
 
@@ -253,8 +254,18 @@ def _of_dbt() -> Iterator[tuple[str, Rule]]:
     yield from _of("dbt_models", P.SYNCS_TRIGGER, after=Change("dbt.after", "project"))
 
 
+def _of_hooks() -> Iterator[tuple[str, Rule]]:
+    for part, action, read, write in (
+        ("export_hooks", "export", P.EXPORTS_READ, P.EXPORTS_WRITE),
+        ("sync_hooks", "sync", P.SYNCS_READ, P.SYNCS_WRITE),
+    ):
+        yield from _reads(part, read, "find")
+        create, revoke = Change(f"{action}.hook"), Change(f"{action}.revoke_hook", details=("start",))
+        yield from _of(part, write, create=create, revoke=revoke)
+
+
 def _of_events() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("events", P.EVENTS_READ, "count show rejects export_rejects")
+    yield from _reads("events", P.EVENTS_READ, "count show rejects rejects_page export_rejects")
     yield from _of(
         "events",
         P.EVENTS_WRITE,
@@ -305,7 +316,7 @@ def _of_access() -> Iterator[tuple[str, Rule]]:
     )
     yield "users.any", Rule(None)
     yield "users.change_password", Rule(None, Change("user.change_password"))
-    yield from _reads("audit", P.AUDIT_READ, "find export")
+    yield from _reads("audit", P.AUDIT_READ, "find export page")
     yield from _reads("health", P.HEALTH_READ, "examine")
     yield from _reads("overview", P.EXPORTS_READ, "look")
 

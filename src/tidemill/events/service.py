@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from tidemill import paging
 from tidemill.errors import ConfigError, RowError
 from tidemill.events import joined, maintenance, opening, queries
 from tidemill.events.formats import registry
@@ -18,6 +19,7 @@ from tidemill.events.formats.generic import Mapping
 from tidemill.events.lake import Lake, Place
 from tidemill.events.load import DEFAULT_TEAM, Loading, LoadProgress, Result
 from tidemill.events.parse import Refused, columns_of, row_of, to_arrow
+from tidemill.paging import Page, Wanted
 from tidemill.settings import Settings
 
 _PAGE = 500
@@ -152,6 +154,14 @@ class EventService:
     def rejects(self, *, code: str | None = None, limit: int = 50) -> list[Any]:
         """What was set aside, newest first."""
         return self._rejects.find(kind="load", code=code, limit=limit)
+
+    def rejects_page(self, wanted: Wanted, *, code: str | None = None) -> Page[Any]:
+        """What was set aside, by pages, oldest first."""
+        which = f"event-rejects {code!r}"
+        after = paging.key(wanted.cursor, which, (int,))[0] if wanted.cursor is not None else -1
+        found = self._rejects.find(kind="load", code=code, limit=wanted.limit + 1, after=after)
+        more = paging.cursor(which, (found[wanted.limit - 1].id,)) if len(found) > wanted.limit else None
+        return Page(tuple(found[: wanted.limit]), more)
 
     def export_rejects(self, out: Path, *, code: str | None = None) -> int:
         """Write the texts that were set aside to a file, one a line. Gives their number."""

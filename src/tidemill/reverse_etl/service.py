@@ -18,7 +18,8 @@ from tidemill.reverse_etl.models import Preview, SourceModelService, SourceModel
 from tidemill.reverse_etl.plan.port import Planner
 from tidemill.reverse_etl.rejects import SyncRejectService
 from tidemill.reverse_etl.sources import SourceService, SourceView
-from tidemill.reverse_etl.syncs import SyncService
+from tidemill.reverse_etl.spec import NAME_RULE, ModelSpec, SourceSpec, SyncSpec
+from tidemill.reverse_etl.syncs import RESETS, SyncService
 from tidemill.reverse_etl.trials import Trials
 from tidemill.reverse_etl.triggers import RunState, Triggered
 from tidemill.reverse_etl.views import Estimate, RunView, SyncView, Tried, counted
@@ -40,17 +41,22 @@ if TYPE_CHECKING:
     from tidemill.store.run_lines import RunLines
 
 __all__ = [
+    "NAME_RULE",
+    "RESETS",
     "AccountView",
     "Estimate",
     "Inspection",
     "Keys",
+    "ModelSpec",
     "Preview",
     "ReverseEtl",
     "RunState",
     "RunView",
     "SourceModelView",
     "SourceService",
+    "SourceSpec",
     "SourceView",
+    "SyncSpec",
     "SyncView",
     "Tried",
     "Triggered",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tidemill.access.audit import AuditService
+from tidemill.access.hooks import HookService
 from tidemill.access.permissions import Permission
 from tidemill.access.roles import PERMISSIONS, Role
 from tidemill.access.rules import RULES
@@ -60,6 +61,8 @@ PARTS: dict[str, type[Any]] = {
     "exports.streaming": Streaming,
     "exports.tables": TableService,
     "health": Health,
+    "export_hooks": HookService,
+    "sync_hooks": HookService,
     "exports.triggers": ExportTriggerService,
     "identity": IdentityService,
     "imports": ImportService,
@@ -94,6 +97,7 @@ INSIDE = {
     *(f"reverse_etl.sources.{name}" for name in ("client",)),
     *(f"reverse_etl.syncs.{name}" for name in ("begin", "begin_due")),
     *(f"tokens.{name}" for name in ("holder",)),
+    *(f"{part}.holder" for part in ("export_hooks", "sync_hooks")),
     *(f"users.{name}" for name in ("begin", "sign_in", "sign_in_elsewhere", "session", "sign_out")),
     *(f"users.{name}" for name in ("forget_old_sessions",)),
 }
