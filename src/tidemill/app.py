@@ -7,7 +7,6 @@ for what it uses.
 from __future__ import annotations
 
 import functools
-import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -49,8 +48,7 @@ if TYPE_CHECKING:
     from tidemill.reverse_etl.triggers import TriggerService
     from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
-    from tidemill.store.records import Connection, Export
-    from tidemill.store.records_sync import Sync
+    from tidemill.store.records import Connection
     from tidemill.store.sync_books import SyncBooks
 
 
@@ -341,19 +339,15 @@ class App(Foundation):
     def export_hooks(self) -> HookService:
         """Addresses by which exports are run."""
         from tidemill.access.hooks import HookService
-        from tidemill.store.hooks import Hooks
 
-        exports = self.books.exports
-        return HookService(Hooks(self.database, "export"), lambda name: named(exports.get(name)))
+        return HookService.of(self.database, "export")
 
     @part
     def sync_hooks(self) -> HookService:
         """Addresses by which syncs, and imports, are run."""
         from tidemill.access.hooks import HookService
-        from tidemill.store.hooks import Hooks
 
-        syncs = self._sync_books.syncs
-        return HookService(Hooks(self.database, "sync"), lambda name: named(syncs.get(name)))
+        return HookService.of(self.database, "sync")
 
     @part
     def users(self) -> UserService:
@@ -407,11 +401,6 @@ class App(Foundation):
         from tidemill import health
 
         return health.examine(self)
-
-
-def named(saved: Export | Sync) -> tuple[uuid.UUID, str]:
-    """Id and name of what is saved."""
-    return saved.id, saved.name
 
 
 def local_bigquery(settings: Settings) -> LocalBigQuery:

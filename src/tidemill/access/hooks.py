@@ -17,7 +17,8 @@ from tidemill.access.permissions import Permission
 from tidemill.bearer import HOOK, digest
 
 if TYPE_CHECKING:
-    from tidemill.store.hooks import Hook, Hooks
+    from tidemill.store.database import Database
+    from tidemill.store.hooks import Hook, Hooks, Kind
 
 #: Of one hook, so many calls in so many seconds, in a process.
 MOST, SECONDS = 30, 60.0
@@ -46,6 +47,21 @@ class HookService:
     def __init__(self, hooks: Hooks, target: Callable[[str], tuple[uuid.UUID, str]]) -> None:
         """`target`: the id of what has that name, and how it is written; it raises if there is none."""
         self._hooks, self._target = hooks, target
+
+    @classmethod
+    def of(cls, database: Database, kind: Kind) -> HookService:
+        """Those of an installation."""
+        from tidemill.store.exports import Exports
+        from tidemill.store.hooks import Hooks
+        from tidemill.store.sync_things import Syncs
+
+        things = Exports(database) if kind == "export" else Syncs(database)
+
+        def target(name: str) -> tuple[uuid.UUID, str]:
+            found = things.get(name)
+            return found.id, found.name
+
+        return cls(Hooks(database, kind), target)
 
     def create(self, name: str, *, by: str) -> tuple[str, HookView]:
         """Make one; its secret is shown this once.

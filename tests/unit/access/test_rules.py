@@ -97,7 +97,7 @@ INSIDE = {
     *(f"reverse_etl.sources.{name}" for name in ("client",)),
     *(f"reverse_etl.syncs.{name}" for name in ("begin", "begin_due")),
     *(f"tokens.{name}" for name in ("holder",)),
-    *(f"{part}.holder" for part in ("export_hooks", "sync_hooks")),
+    *(f"{part}.{name}" for part in ("export_hooks", "sync_hooks") for name in ("holder", "of")),
     *(f"users.{name}" for name in ("begin", "sign_in", "sign_in_elsewhere", "session", "sign_out")),
     *(f"users.{name}" for name in ("forget_old_sessions",)),
 }
