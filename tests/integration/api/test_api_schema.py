@@ -17,7 +17,7 @@ from tidemill.app import App
 
 #: What begins a stream, or looks at all parts, is tested elsewhere.
 _LEFT_OUT = ("/events", "/health")
-_CALLS = 4
+_CALLS = 2
 
 
 @pytest.fixture

@@ -4,32 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Literal
-from uuid import UUID
 
 import pydantic
 
 from tidemill.client.core import Model, Wanted
-
-
-class BackfillAnswer(Model):
-    """A backfill, with what became of its intervals. Its runs are those of the export with its id."""
-
-    id: UUID
-    export: str
-    status: str = pydantic.Field(description="running, interrupted, paused, failed, completed, cancelled.")
-    time_from: datetime | None
-    time_to: datetime | None
-    every: str
-    intervals: int
-    intervals_done: int
-    intervals_failed: int
-    percent: float
-    rows: int
-    rows_done: int
-    created_at: datetime
-    created_by: str
-    finished_at: datetime | None
-    hint: str = pydantic.Field(description="What to do about the first interval that failed.")
 
 
 class BackfillWanted(Wanted):

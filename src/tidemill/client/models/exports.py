@@ -9,7 +9,7 @@ from uuid import UUID
 import pydantic
 
 from tidemill.client.core import Model, Wanted
-from tidemill.client.models.shared import Schedule, TroubleAnswer
+from tidemill.client.models.shared import BackfillAnswer, Schedule, TroubleAnswer
 
 
 class CheckAnswer(Model):
@@ -316,6 +316,13 @@ class QueryColumn(Model):
     type: str
     json_text: bool = pydantic.Field(default=False)
     repeated: bool = pydantic.Field(default=False)
+
+
+class RepairAnswer(Model):
+    """What was found, and what is done about it."""
+
+    verified: VerifiedAnswer
+    backfill: BackfillAnswer | None = pydantic.Field(description="null: the table lacks nothing.")
 
 
 class TotalsAnswer(Model):

@@ -199,9 +199,7 @@ class MappingWanted(Wanted):
         "ddMMMyyyy",
     ] = pydantic.Field(default="auto", description="How the time is written.")
     insert_id: str | None = pydantic.Field(default=None, description="Column with an id by which an event counts once.")
-    properties: list[PropertyGiven] = pydantic.Field(
-        default=[], description="Columns that are kept, each as a property."
-    )
+    properties: list[Property] = pydantic.Field(default=[], description="Columns that are kept, each as a property.")
     skipped: list[str] = pydantic.Field(default=[], description="Columns that are left out.")
     existing_only: bool = pydantic.Field(default=False, description="People that are not known are left out.")
     mode: Literal["insert", "update", "upsert", "mirror"] | None = pydantic.Field(
@@ -224,32 +222,6 @@ class MappingWanted(Wanted):
     reset: Literal["resend", "leave"] | None = pydantic.Field(
         default=None, description="What is done with rows that were taken, if their mapping changes."
     )
-
-
-class PropertyGiven(Wanted):
-    """A column that is kept as a property."""
-
-    column: str = pydantic.Field(description="Name of the column.")
-    name: str = pydantic.Field(description="Name of the property.")
-    type: Literal["auto", "string", "integer", "float", "boolean", "date", "json", "key-values"] = pydantic.Field(
-        default="auto", description="What its values are."
-    )
-    format: Literal[
-        "auto",
-        "epoch-seconds",
-        "epoch-milliseconds",
-        "epoch-microseconds",
-        "dd/MM/yyyy HH:mm:ss",
-        "MM/dd/yyyy HH:mm:ss",
-        "yyyy/dd/MM HH:mm:ss",
-        "yyyy/MM/dd HH:mm:ss",
-        "dd MMM yyyy HH:mm:ss",
-        "dd/MM/yyyy",
-        "MM/dd/yyyy",
-        "yyyy/dd/MM",
-        "yyyy/MM/dd",
-        "ddMMMyyyy",
-    ] = pydantic.Field(default="auto", description="How its dates are written.")
 
 
 class Property(Model):

@@ -23,16 +23,7 @@ class ChunkAnswer(Model):
     job_id: str | None = pydantic.Field(description="Of the load job in BigQuery, or the name of the write stream.")
 
 
-class RetryWanted(Wanted):
-    """How a run is gone on with."""
-
-    arrived: bool | None = pydantic.Field(
-        default=None,
-        description="Somebody has looked whether the rows of a commit that BigQuery did not confirm are in the table.",
-    )
-
-
-class RunAnswer(Model):
+class ExportRunAnswer(Model):
     """A run of an export."""
 
     id: UUID
@@ -66,7 +57,7 @@ class RunAnswer(Model):
     error: TroubleAnswer | None
 
 
-class RunDetail(Model):
+class ExportRunDetail(Model):
     """A run, with its parts."""
 
     id: UUID
@@ -103,3 +94,12 @@ class RunDetail(Model):
     snapshot_after: int
     snapshot_upto: int
     chunks_detail: list[ChunkAnswer]
+
+
+class RetryWanted(Wanted):
+    """How a run is gone on with."""
+
+    arrived: bool | None = pydantic.Field(
+        default=None,
+        description="Somebody has looked whether the rows of a commit that BigQuery did not confirm are in the table.",
+    )

@@ -11,6 +11,27 @@ import pydantic
 from tidemill.client.core import Model, Wanted
 
 
+class BackfillAnswer(Model):
+    """A backfill, with what became of its intervals. Its runs are those of the export with its id."""
+
+    id: UUID
+    export: str
+    status: str = pydantic.Field(description="running, interrupted, paused, failed, completed, cancelled.")
+    time_from: datetime | None
+    time_to: datetime | None
+    every: str
+    intervals: int
+    intervals_done: int
+    intervals_failed: int
+    percent: float
+    rows: int
+    rows_done: int
+    created_at: datetime
+    created_by: str
+    finished_at: datetime | None
+    hint: str = pydantic.Field(description="What to do about the first interval that failed.")
+
+
 class CancelledAnswer(Model):
     """A run that was asked to stop."""
 
@@ -36,6 +57,24 @@ class Counts(Model):
     rejected: int = pydantic.Field(description="The destination, the mapping or a check says no.")
     to_retry: int = pydantic.Field(description="The next run tries them again.")
     unsent: int = pydantic.Field(description="The run has not come to them; when it is over, the next one does.")
+
+
+class ExportTriggerAnswer(Model):
+    """Something that a worker does, or is to do."""
+
+    id: UUID
+    export: str
+    what: str = pydantic.Field(description="run, retry, again, rejects.")
+    run: UUID | None = pydantic.Field(description="The run that is meant.")
+    status: str
+    is_over: bool
+    already: bool = pydantic.Field(description="It waited before it was asked for; nothing more is begun.")
+    by: str
+    at: datetime
+    finished_at: datetime | None
+    runs: list[UUID] = pydantic.Field(description="Runs that were moved for it; none if nothing was new.")
+    error: TroubleAnswer | None = pydantic.Field(description="Why it failed, or what it waits for.")
+    url: str = pydantic.Field(description="Where to see how it stands: a path at this server.")
 
 
 class InspectionAnswer(Model):
@@ -202,24 +241,6 @@ class SyncTriggerAnswer(Model):
     sync: str = pydantic.Field(description="Name of the sync.")
     run: int = pydantic.Field(description="Number of the run.")
     already: bool = pydantic.Field(description="It was at work, or waited, before; nothing more is begun.")
-    url: str = pydantic.Field(description="Where to see how it stands: a path at this server.")
-
-
-class TriggerAnswer(Model):
-    """Something that a worker does, or is to do."""
-
-    id: UUID
-    export: str
-    what: str = pydantic.Field(description="run, retry, again, rejects.")
-    run: UUID | None = pydantic.Field(description="The run that is meant.")
-    status: str
-    is_over: bool
-    already: bool = pydantic.Field(description="It waited before it was asked for; nothing more is begun.")
-    by: str
-    at: datetime
-    finished_at: datetime | None
-    runs: list[UUID] = pydantic.Field(description="Runs that were moved for it; none if nothing was new.")
-    error: TroubleAnswer | None = pydantic.Field(description="Why it failed, or what it waits for.")
     url: str = pydantic.Field(description="Where to see how it stands: a path at this server.")
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from tidemill.client import core
 from tidemill.client.core import Core
-from tidemill.client.models.backfills import BackfillAnswer, BackfillWanted, EstimateAnswer, RangeWanted, ResumeWanted
+from tidemill.client.models.backfills import BackfillWanted, EstimateAnswer, RangeWanted, ResumeWanted
+from tidemill.client.models.shared import BackfillAnswer
 
 
 class Backfills:

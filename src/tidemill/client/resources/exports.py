@@ -17,12 +17,13 @@ from tidemill.client.models.exports import (
     ExportItemAnswer,
     ExportStatus,
     ExportWanted,
+    RepairAnswer,
     UnpausedAnswer,
     UnpauseWanted,
     VerifiedAnswer,
     VerifyWanted,
 )
-from tidemill.client.models.shared import TriggerAnswer
+from tidemill.client.models.shared import ExportTriggerAnswer
 
 
 class Exports:
@@ -88,15 +89,17 @@ class Exports:
             self._core.ask("POST", core.path("/api/v1/exports/{name}/unpause", name=name), body=wanted), UnpausedAnswer
         )
 
-    def trigger(self, name: str) -> TriggerAnswer:
+    def trigger(self, name: str) -> ExportTriggerAnswer:
         """Have a worker export what is new, whatever the schedule says. At most one such run waits."""
-        return core.made(self._core.ask("POST", core.path("/api/v1/exports/{name}/trigger", name=name)), TriggerAnswer)
+        return core.made(
+            self._core.ask("POST", core.path("/api/v1/exports/{name}/trigger", name=name)), ExportTriggerAnswer
+        )
 
-    def show_trigger(self, name: str, trigger: UUID) -> TriggerAnswer:
+    def show_trigger(self, name: str, trigger: UUID) -> ExportTriggerAnswer:
         """How something stands that a worker is to do. Until it is over, Retry-After says when to look again."""
         return core.made(
             self._core.ask("GET", core.path("/api/v1/exports/{name}/triggers/{trigger}", name=name, trigger=trigger)),
-            TriggerAnswer,
+            ExportTriggerAnswer,
         )
 
     def check(self, name: str) -> CheckAnswer:
@@ -118,3 +121,15 @@ class Exports:
             self._core.ask("POST", core.path("/api/v1/exports/{name}/table/verify", name=name), body=wanted),
             VerifiedAnswer,
         )
+
+    def repair(self, name: str, wanted: VerifyWanted | None = None) -> RepairAnswer:
+        """Verify the table, and have workers bring in what it lacks, by a backfill of the days that differ."""
+        return core.made(
+            self._core.ask("POST", core.path("/api/v1/exports/{name}/table/repair", name=name), body=wanted),
+            RepairAnswer,
+        )
+
+    def settle(self, name: str) -> None:
+        """The table of an export that is in doubt after a restore holds no row that comes again: somebody has
+        looked."""
+        self._core.ask("POST", core.path("/api/v1/exports/{name}/table/settle", name=name))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tidemill.client import core
 from tidemill.client.core import Core
 from tidemill.client.models.rejects import DismissedAnswer, RejectAnswer, RejectsWanted
-from tidemill.client.models.shared import TriggerAnswer
+from tidemill.client.models.shared import ExportTriggerAnswer
 
 
 class Rejects:
@@ -26,11 +26,11 @@ class Rejects:
             RejectAnswer,
         )
 
-    def retry(self, name: str, wanted: RejectsWanted | None = None) -> TriggerAnswer:
+    def retry(self, name: str, wanted: RejectsWanted | None = None) -> ExportTriggerAnswer:
         """Have a worker try them again."""
         return core.made(
             self._core.ask("POST", core.path("/api/v1/exports/{name}/rejects/retry", name=name), body=wanted),
-            TriggerAnswer,
+            ExportTriggerAnswer,
         )
 
     def dismiss(self, name: str, wanted: RejectsWanted | None = None) -> DismissedAnswer:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from tidemill.client import core
 from tidemill.client.core import Core, Event
-from tidemill.client.models.runs import RetryWanted, RunAnswer, RunDetail
-from tidemill.client.models.shared import LineAnswer, TriggerAnswer
+from tidemill.client.models.runs import ExportRunAnswer, ExportRunDetail, RetryWanted
+from tidemill.client.models.shared import ExportTriggerAnswer, LineAnswer
 
 
 class Runs:
@@ -26,12 +26,12 @@ class Runs:
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         limit: int = 50,
-    ) -> Iterator[RunAnswer]:
+    ) -> Iterator[ExportRunAnswer]:
         """Runs of all exports, newest first."""
         return self._core.pages(
             "/api/v1/runs",
             {"status": status, "created_after": created_after, "created_before": created_before, "limit": limit},
-            RunAnswer,
+            ExportRunAnswer,
         )
 
     def find(
@@ -43,7 +43,7 @@ class Runs:
         created_before: datetime | None = None,
         backfill: UUID | None = None,
         limit: int = 50,
-    ) -> Iterator[RunAnswer]:
+    ) -> Iterator[ExportRunAnswer]:
         """Runs of an export, newest first."""
         return self._core.pages(
             core.path("/api/v1/exports/{name}/runs", name=name),
@@ -54,41 +54,42 @@ class Runs:
                 "backfill": backfill,
                 "limit": limit,
             },
-            RunAnswer,
+            ExportRunAnswer,
         )
 
-    def show(self, name: str, run: str) -> RunDetail:
+    def show(self, name: str, run: str) -> ExportRunDetail:
         """One run, with its chunks."""
         return core.made(
-            self._core.ask("GET", core.path("/api/v1/exports/{name}/runs/{run}", name=name, run=run)), RunDetail
+            self._core.ask("GET", core.path("/api/v1/exports/{name}/runs/{run}", name=name, run=run)), ExportRunDetail
         )
 
     def progress(self, name: str, run: str) -> Iterator[Event]:
         """How a run goes on, as Server-Sent Events, until it is over."""
         return self._core.events(core.path("/api/v1/exports/{name}/runs/{run}/events", name=name, run=run))
 
-    def cancel(self, name: str, run: str) -> RunAnswer:
+    def cancel(self, name: str, run: str) -> ExportRunAnswer:
         """Stop a run, and its jobs in BigQuery. It is waited for that, a minute at most: the answer says how it
         stands."""
         return core.made(
-            self._core.ask("POST", core.path("/api/v1/exports/{name}/runs/{run}/cancel", name=name, run=run)), RunAnswer
+            self._core.ask("POST", core.path("/api/v1/exports/{name}/runs/{run}/cancel", name=name, run=run)),
+            ExportRunAnswer,
         )
 
-    def retry(self, name: str, run: str, wanted: RetryWanted | None = None) -> TriggerAnswer:
+    def retry(self, name: str, run: str, wanted: RetryWanted | None = None) -> ExportTriggerAnswer:
         """Have a worker go on with a run that failed, was cancelled or interrupted; of a completed one, with what
         it set aside."""
         return core.made(
             self._core.ask(
                 "POST", core.path("/api/v1/exports/{name}/runs/{run}/retry", name=name, run=run), body=wanted
             ),
-            TriggerAnswer,
+            ExportTriggerAnswer,
         )
 
-    def again(self, name: str, run: str) -> TriggerAnswer:
+    def again(self, name: str, run: str) -> ExportTriggerAnswer:
         """Have a worker send all rows of a completed run again, merged with what the table holds."""
         return core.made(
             self._core.ask("POST", core.path("/api/v1/exports/{name}/runs/{run}/again", name=name, run=run)),
-            TriggerAnswer,
+            ExportTriggerAnswer,
         )
 
     def logs(
