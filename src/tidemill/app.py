@@ -17,6 +17,7 @@ from tidemill.settings import Settings
 if TYPE_CHECKING:
     from tidemill.access.audit import AuditService
     from tidemill.access.calls import CallService
+    from tidemill.access.hooks import HookService
     from tidemill.access.service import TokenService
     from tidemill.access.users import UserService
     from tidemill.bigquery.client import Client
@@ -333,6 +334,20 @@ class App(Foundation):
         from tidemill.store.tokens import Tokens
 
         return TokenService(Tokens(self.database))
+
+    @part
+    def export_hooks(self) -> HookService:
+        """Addresses by which exports are run."""
+        from tidemill.access.hooks import HookService
+
+        return HookService.of(self.database, "export")
+
+    @part
+    def sync_hooks(self) -> HookService:
+        """Addresses by which syncs, and imports, are run."""
+        from tidemill.access.hooks import HookService
+
+        return HookService.of(self.database, "sync")
 
     @part
     def users(self) -> UserService:

@@ -30,9 +30,9 @@ class Kind:
         return len(text) == len(self.prefix) + _LENGTH and text.startswith(self.prefix)
 
 
-#: Of SDKs that send events; of programs that use the API; of browsers of who is signed in; and of who makes the first
-#: account.
-KEY, TOKEN, SESSION, SETUP = Kind("tm_"), Kind("tma_"), Kind("tms_"), Kind("tmu_")
+#: Of SDKs that send events; of programs that use the API; of browsers of who is signed in; of who makes the first
+#: account; and of addresses by which something is run.
+KEY, TOKEN, SESSION, SETUP, HOOK = Kind("tm_"), Kind("tma_"), Kind("tms_"), Kind("tmu_"), Kind("tmh_")
 
 
 def digest(text: str) -> bytes:

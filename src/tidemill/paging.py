@@ -13,7 +13,7 @@ import datetime as dt
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from tidemill.errors import ConfigError
@@ -48,6 +48,28 @@ class Wanted:
 
     cursor: str | None = None
     limit: int = USUAL
+
+
+def cut(items: Iterable[Item], name: Callable[[Item], str], which: str, wanted: Wanted) -> Page[Item]:
+    """A page of a list that is there as a whole, because it is short: ordered by the name of each, which is of one
+    alone. `which`: see `cursor`.
+
+    Raises
+    ------
+    ConfigError
+        The cursor is none of this list.
+    """
+    placed = sorted(((_place(name(item)), item) for item in items), key=lambda pair: pair[0])
+    if wanted.cursor is not None:
+        after = key(wanted.cursor, which, (str, str))
+        placed = [pair for pair in placed if pair[0] > after]
+    found = placed[: wanted.limit]
+    following = cursor(which, found[-1][0]) if len(placed) > wanted.limit else None
+    return Page(tuple(item for _, item in found), following)
+
+
+def _place(name: str) -> tuple[str, str]:
+    return name.lower(), name
 
 
 def cursor(which: str, key: Sequence[Any]) -> str:

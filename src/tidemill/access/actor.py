@@ -1,4 +1,4 @@
-"""Who does something: a user of the web app, the holder of a token, somebody at the command line."""
+"""Who does something: a user of the web app, the holder of a token or a hook, somebody at the command line."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Actor:
     """Somebody. `address`: from where; empty if that is this machine."""
 
     name: str
-    kind: Literal["user", "token", "shell"]
+    kind: Literal["user", "token", "hook", "shell"]
     permissions: frozenset[Permission]
     address: str = ""
 
     @property
     def by(self) -> str:
         """As whom services, and those who read what they have written, know them."""
-        return f"token {self.name}" if self.kind == "token" else self.name
+        return f"{self.kind} {self.name}" if self.kind in {"token", "hook"} else self.name
 
 
 def shell(name: str) -> Actor:

@@ -91,6 +91,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from _of_reverse_etl()
     yield from _of_imports()
     yield from _of_dbt()
+    yield from _of_hooks()
     yield from _of_events()
     yield from _of_access()
 
@@ -179,7 +180,6 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
     )
     yield from _reads("reverse_etl.unsaved", P.MODELS_WRITE, "look preview check")  # any statement may be run by it
     yield from _reads("reverse_etl.unsaved", P.SYNCS_READ, "problems")
-    yield from _reads("reverse_etl.listed", P.SYNCS_READ, "runs rejects")
     account = "reverse_etl.destinations"
     yield from _reads(account, P.DESTINATIONS_READ, "find get test_saved changed make assert_free home")
     yield from _reads(account, P.DESTINATIONS_WRITE, "differing")
@@ -191,7 +191,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         delete=_edits("destination.delete"),
         test=Change("destination.test", "kind"),
     )
-    yield from _reads("reverse_etl.syncs", P.SYNCS_READ, "find get runs show_run suggested assert_of spec_of")
+    yield from _reads("reverse_etl.syncs", P.SYNCS_READ, "find get page runs show_run suggested assert_of spec_of")
     yield from _of(
         "reverse_etl.syncs",
         P.SYNCS_WRITE,
@@ -210,7 +210,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
     )
     yield from _reads("reverse_etl.trials", P.SYNCS_READ, "estimate planned job")
     yield from _of("reverse_etl.trials", P.SYNCS_TRIGGER, send_one=Change("sync.test", details=("key",)))
-    yield from _reads("reverse_etl.rejects", P.SYNCS_READ, "find export number missing assert_chosen")
+    yield from _reads("reverse_etl.rejects", P.SYNCS_READ, "find page export number missing assert_chosen")
     yield from _of(
         "reverse_etl.rejects",
         P.SYNCS_TRIGGER,
@@ -218,7 +218,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         drop=Change("sync_rejects.drop", details=("text", "code")),
         adopt=Change("sync_rejects.adopt"),
     )
-    yield from _reads("reverse_etl.logs", P.SYNCS_READ, "of follow")
+    yield from _reads("reverse_etl.logs", P.SYNCS_READ, "of follow page")
     yield from _reads("sync_triggers", P.SYNCS_READ, "state wait")
     yield from _of("sync_triggers", P.SYNCS_TRIGGER, trigger=Change("sync.trigger", details=("force", "anew")))
 
@@ -254,6 +254,16 @@ def _of_dbt() -> Iterator[tuple[str, Rule]]:
     )
     yield from _reads("dbt_models", P.DBT_READ, "fields")
     yield from _of("dbt_models", P.SYNCS_TRIGGER, after=Change("dbt.after", "project"))
+
+
+def _of_hooks() -> Iterator[tuple[str, Rule]]:
+    for part, action, read, write in (
+        ("export_hooks", "export", P.EXPORTS_READ, P.EXPORTS_WRITE),
+        ("sync_hooks", "sync", P.SYNCS_READ, P.SYNCS_WRITE),
+    ):
+        yield from _reads(part, read, "find")
+        create, revoke = Change(f"{action}.hook"), Change(f"{action}.revoke_hook", details=("start",))
+        yield from _of(part, write, create=create, revoke=revoke)
 
 
 def _of_events() -> Iterator[tuple[str, Rule]]:
@@ -308,7 +318,7 @@ def _of_access() -> Iterator[tuple[str, Rule]]:
     )
     yield "users.any", Rule(None)
     yield "users.change_password", Rule(None, Change("user.change_password"))
-    yield from _reads("audit", P.AUDIT_READ, "find export")
+    yield from _reads("audit", P.AUDIT_READ, "find export page")
     yield from _reads("health", P.HEALTH_READ, "examine")
     yield from _reads("overview", P.EXPORTS_READ, "look")
 

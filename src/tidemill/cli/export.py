@@ -16,6 +16,7 @@ from tidemill.cli import (
     export_stream,
     export_verify,
     export_view,
+    hooks,
     output,
     runs_view,
     session,
@@ -238,6 +239,7 @@ run_app = typer.Typer(
 app.add_typer(run_app, name="run")
 app.add_typer(export_backfill.app, name="backfill")
 app.add_typer(export_rejects.app, name="rejects")
+app.add_typer(hooks.of("export"), name="hook")
 app.command("stream", epilog="Example: tidemill export stream live --once")(export_stream.stream)
 app.command(epilog="Example: tidemill export pause daily")(export_schedule.pause)
 app.command(epilog="Example: tidemill export unpause daily")(export_schedule.unpause)

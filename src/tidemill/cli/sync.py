@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tidemill.cli import asking, export_schedule, files, named, output, session, sync_logs, sync_rejects, sync_view
+from tidemill.cli import (
+    asking,
+    export_schedule,
+    files,
+    hooks,
+    named,
+    output,
+    session,
+    sync_logs,
+    sync_rejects,
+    sync_view,
+)
 from tidemill.cli.export import INTERVALS
 from tidemill.cli.groups import StartGroup
 
@@ -16,6 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Reverse ETL: rows of a source model into a destination, as they change.")
 app.add_typer(sync_rejects.app, name="rejects")
+app.add_typer(hooks.of("sync"), name="hook")
 run_app = typer.Typer(no_args_is_help=True, cls=StartGroup, help="Run a sync now; or show a run.")
 app.add_typer(run_app, name="run")
 

@@ -35,7 +35,18 @@ from tidemill.store.dbt_projects import DbtProject, DbtProjects
 from tidemill.store.records import Connection
 from tidemill.store.secrets import Secrets, differing
 
-__all__ = ["Change", "CloudRun", "DbtService", "Model", "ProjectView", "Refreshed", "Report", "Server", "read_in_use"]
+__all__ = [
+    "Change",
+    "CloudRun",
+    "DbtService",
+    "Model",
+    "ProjectSpec",
+    "ProjectView",
+    "Refreshed",
+    "Report",
+    "Server",
+    "read_in_use",
+]
 
 _log = logging.getLogger(__name__)
 #: What belongs to the place where a project was: a credential is not sent to another one.

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from tidemill import paging
+from tidemill.paging import Page
 from tidemill.schedules import lines as shown
 from tidemill.schedules.lines import Found, LineView
 from tidemill.store.records import RunLine
@@ -32,6 +34,12 @@ class SyncLogs:
         """
         found, run = self._found(name, number)
         return [_numbered(shown.view(line), run) for line in found.look(shown.wanted(**wanted))]
+
+    def page(self, name: str, number: int, place: paging.Wanted, **wanted: Any) -> Page[LineView]:
+        """Lines of a run by pages, in the order in which they were kept. Raises as `of`."""
+        run = self._books.runs.numbered(self._books.syncs.get(name).id, number)
+        lines = self._lines.page(run.id, shown.wanted(**wanted), place)
+        return lines.map(lambda line: _numbered(shown.view(line), number))
 
     def follow(self, name: str, number: int | None = None, **wanted: Any) -> Iterator[LineView]:
         """Lines of that run as they come, until it is over; without a number, of all that come. Raises as `of`."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from tidemill.errors import ConfigError, NotFoundError
+from tidemill.paging import Page, Wanted
 from tidemill.reverse_etl.plan.port import MOST_INVALID, Planner
 from tidemill.reverse_etl.syncs import SyncService
 from tidemill.reverse_etl.views import RunView
@@ -39,6 +40,10 @@ class SyncRejectService:
         """Those of a sync, by key; only with that text in key or message, or with that reason."""
         sync = self._books.syncs.get(name)
         return self._books.rejects.find(sync.id, text=text, code=code, limit=limit)
+
+    def page(self, name: str, wanted: Wanted, *, text: str | None = None, code: str | None = None) -> Page[Reject]:
+        """The same by pages."""
+        return self._books.rejects.page(self._books.syncs.get(name).id, text, code, wanted)
 
     def export(self, name: str, path: Path, *, text: str | None = None, code: str | None = None) -> int:
         """Write them to a file, as JSON, one a line. Gives how many."""

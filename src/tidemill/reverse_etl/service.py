@@ -13,14 +13,13 @@ from tidemill.bigquery.credentials import Auth
 from tidemill.reverse_etl.accounts import AccountService, AccountView, secret_field
 from tidemill.reverse_etl.drafts import mapping_of
 from tidemill.reverse_etl.ending import Ending
-from tidemill.reverse_etl.listed import Listed
 from tidemill.reverse_etl.model_check import Inspection, Keys
 from tidemill.reverse_etl.models import Preview, SourceModelService, SourceModelView
 from tidemill.reverse_etl.plan.port import Planner
 from tidemill.reverse_etl.rejects import SyncRejectService
 from tidemill.reverse_etl.sources import SourceService, SourceView
-from tidemill.reverse_etl.spec import CursorUnit, Extraction
-from tidemill.reverse_etl.syncs import SyncService
+from tidemill.reverse_etl.spec import NAME_RULE, CursorUnit, Extraction, ModelSpec, SourceSpec, SyncSpec
+from tidemill.reverse_etl.syncs import RESETS, SyncService
 from tidemill.reverse_etl.trials import Trials
 from tidemill.reverse_etl.triggers import RunState, Triggered
 from tidemill.reverse_etl.unsaved import Unsaved
@@ -43,19 +42,24 @@ if TYPE_CHECKING:
     from tidemill.store.run_lines import RunLines
 
 __all__ = [
+    "NAME_RULE",
+    "RESETS",
     "AccountView",
     "CursorUnit",
     "Estimate",
     "Extraction",
     "Inspection",
     "Keys",
+    "ModelSpec",
     "Preview",
     "ReverseEtl",
     "RunState",
     "RunView",
     "SourceModelView",
     "SourceService",
+    "SourceSpec",
     "SourceView",
+    "SyncSpec",
     "SyncView",
     "Tried",
     "Triggered",
@@ -93,7 +97,6 @@ class ReverseEtl:
         self.syncs = SyncService(parts, self.models.columns)
         self.trials = Trials(parts, self.syncs)
         self.rejects = SyncRejectService(parts, self.syncs)
-        self.listed = Listed(books)
         self.unsaved = Unsaved(settings, books, self.sources)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 from tidemill.destinations import registry
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
+from tidemill.paging import Page, Wanted
 from tidemill.reverse_etl import drafts, due, judging, write_back
 from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.ending import left
@@ -221,6 +222,12 @@ class SyncService:
         names = {sync.id: sync.name for sync in self._books.syncs.find()}
         of = self._books.syncs.get(name).id if name is not None else None
         return [RunView.of(run, names.get(run.sync_id, "")) for run in self._books.runs.find(of, limit=limit)]
+
+    def page(self, name: str | None, wanted: Wanted, *, status: str | None = None) -> Page[RunView]:
+        """Runs of all syncs or of one, by pages, the newest first; only those that stand like that."""
+        of = self._books.syncs.get(name).id if name is not None else None
+        names = {sync.id: sync.name for sync in self._books.syncs.find()}
+        return self._books.runs.page(of, status, wanted).map(lambda run: RunView.of(run, names.get(run.sync_id, "")))
 
     def show_run(self, name: str, number: int | None = None) -> RunView:
         """A run of a sync, by its number; the last one without."""

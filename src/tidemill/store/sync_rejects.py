@@ -10,8 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from tidemill import paging
-from tidemill.paging import Page
+from tidemill.paging import Page, Wanted
 from tidemill.store import keyset
 from tidemill.store.database import Database
 from tidemill.store.keyset import Order
@@ -142,14 +141,17 @@ class SyncRejects:
             after = found[-1].key
             left = None if left is None else left - len(found)
 
-    def page(self, sync_id: uuid.UUID, place: paging.Wanted, *, text: str | None = None) -> Page[Reject]:
+    def page(self, sync_id: uuid.UUID, text: str | None, code: str | None, wanted: Wanted) -> Page[Reject]:
         """The same by pages."""
         query = sa.select(table).where(table.c.sync_id == sync_id)
+        if code is not None:
+            query = query.where(table.c.code == code)
         if text is not None:
             query = query.where(sa.or_(table.c.key.contains(text, autoescape=True), _has(text)))
-        which = f"sync rejects {sync_id} {text}"
-        order = Order([(table.c.key, str)])
-        return keyset.page(self._database, query, order, which, place, lambda row: Reject(**row))
+        which = f"sync-rejects {sync_id} {text!r} {code!r}"
+        return keyset.page(
+            self._database, query, Order(((table.c.key, str),)), which, wanted, lambda row: Reject(**row)
+        )
 
 
 def _has(text: str) -> sa.ColumnElement[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,9 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects.postgresql import Range
 
-from tidemill import paging
 from tidemill.errors import ConflictError, NotFoundError
-from tidemill.paging import Page
+from tidemill.paging import Page, Wanted
 from tidemill.store import connections, keyset, sync_totals
 from tidemill.store.database import Database
 from tidemill.store.keyset import Order
@@ -103,14 +103,16 @@ class SyncRuns:
         with self._database.begin() as connection:
             return [SyncRun(**row._mapping) for row in connection.execute(query)]
 
-    def page(self, sync_id: uuid.UUID, place: paging.Wanted, status: str | None = None) -> Page[SyncRun]:
-        """The runs of a sync by pages, the newest first; only those of that status."""
-        query = sa.select(table).where(table.c.sync_id == sync_id)
+    def page(self, sync_id: uuid.UUID | None, status: str | None, wanted: Wanted) -> Page[SyncRun]:
+        """Runs of a sync, or of all, by pages, the newest first; only such that stand like that."""
+        query = sa.select(table)
+        if sync_id is not None:
+            query = query.where(table.c.sync_id == sync_id)
         if status is not None:
             query = query.where(table.c.status == status)
-        order = Order([(table.c.number, int)], descending=True)
-        which = f"sync runs {sync_id} {status}"
-        return keyset.page(self._database, query, order, which, place, lambda row: SyncRun(**row))
+        order = Order(((table.c.began_at, dt.datetime), (table.c.id, uuid.UUID)), descending=True)
+        which = f"sync-runs {sync_id} {status}"
+        return keyset.page(self._database, query, order, which, wanted, lambda row: SyncRun(**row))
 
     def last_telling(self, sync_id: uuid.UUID) -> SyncRun | None:
         """The newest run of a sync that had something to do, for others tell nothing."""

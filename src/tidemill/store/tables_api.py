@@ -74,3 +74,20 @@ _WAITS = export_triggers.c.worker.is_(None) & export_triggers.c.finished_at.is_(
 sa.Index("export_triggers_due", export_triggers.c.due_at, postgresql_where=_WAITS)
 sa.Index("export_triggers_taken", export_triggers.c.worker, postgresql_where=export_triggers.c.worker.is_not(None))
 sa.Index("export_triggers_of_export", export_triggers.c.export_id, export_triggers.c.at)
+
+hooks = sa.Table(
+    "hooks",  # addresses by which somebody outside has an export or a sync run
+    metadata,
+    id_column(),
+    sa.Column("export_id", sa.ForeignKey(exports.c.id, ondelete="CASCADE")),
+    sa.Column("sync_id", sa.ForeignKey(syncs.c.id, ondelete="CASCADE")),
+    sa.Column("hash", sa.LargeBinary, nullable=False, unique=True),  # the secret itself is kept nowhere
+    sa.Column("start", sa.Text, nullable=False),  # its first characters, by which people know it again
+    sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("last_used_at", MOMENT),
+    sa.Column("revoked_at", MOMENT),
+    sa.CheckConstraint("(export_id IS NULL) <> (sync_id IS NULL)", name="hooks_of_one"),
+)
+sa.Index("hooks_of_export", hooks.c.export_id)
+sa.Index("hooks_of_sync", hooks.c.sync_id)

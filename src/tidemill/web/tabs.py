@@ -27,7 +27,7 @@ def bar(label: str, found: Sequence[tuple[str, str, bool]]) -> Region:
     """Tabs that lead to addresses: each with its title, and whether it is the one that is shown."""
     path = urllib.parse.quote(visit.current().path)
     items = (
-        Markup('<li><a class="tab" href="{}"{}>{}</a></li>').format(
+        Markup('<li><a href="{}"{}>{}</a></li>').format(
             path + href if href.startswith("?") else href, Markup(' aria-current="page"') if here else Markup(), title
         )
         for href, title, here in found

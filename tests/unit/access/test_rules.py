@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tidemill.access.audit import AuditService
+from tidemill.access.hooks import HookService
 from tidemill.access.permissions import Permission
 from tidemill.access.roles import PERMISSIONS, Role
 from tidemill.access.rules import RULES
@@ -35,7 +36,6 @@ from tidemill.imports.service import ImportService
 from tidemill.notify.service import NotifyService
 from tidemill.overview import OverviewService
 from tidemill.reverse_etl.accounts import AccountService
-from tidemill.reverse_etl.listed import Listed
 from tidemill.reverse_etl.logs import SyncLogs
 from tidemill.reverse_etl.models import SourceModelService
 from tidemill.reverse_etl.rejects import SyncRejectService
@@ -62,6 +62,8 @@ PARTS: dict[str, type[Any]] = {
     "exports.streaming": Streaming,
     "exports.tables": TableService,
     "health": Health,
+    "export_hooks": HookService,
+    "sync_hooks": HookService,
     "exports.triggers": ExportTriggerService,
     "identity": IdentityService,
     "imports": ImportService,
@@ -69,7 +71,6 @@ PARTS: dict[str, type[Any]] = {
     "notify": NotifyService,
     "overview": OverviewService,
     "reverse_etl.destinations": AccountService,
-    "reverse_etl.listed": Listed,
     "reverse_etl.logs": SyncLogs,
     "reverse_etl.models": SourceModelService,
     "reverse_etl.rejects": SyncRejectService,
@@ -98,6 +99,7 @@ INSIDE = {
     *(f"reverse_etl.sources.{name}" for name in ("client",)),
     *(f"reverse_etl.syncs.{name}" for name in ("begin", "begin_due")),
     *(f"tokens.{name}" for name in ("holder",)),
+    *(f"{part}.{name}" for part in ("export_hooks", "sync_hooks") for name in ("holder", "of")),
     *(f"users.{name}" for name in ("begin", "sign_in", "sign_in_elsewhere", "session", "sign_out")),
     *(f"users.{name}" for name in ("forget_old_sessions",)),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
@@ -58,3 +58,9 @@ def caller(permission: Permission) -> Callable[..., Caller]:
         return Caller(token, acting(request.app.state.opened, actor), actor.by)
 
     return found
+
+
+def assert_within(by: Caller, permissions: Collection[Permission]) -> None:
+    """Raise AccessError if somebody would be given what the token itself may not do."""
+    for permission in sorted(set(permissions) - by.token.permissions):
+        raise refusal(by.token.actor(""), permission)

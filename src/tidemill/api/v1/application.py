@@ -12,7 +12,36 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tidemill import __version__
-from tidemill.api.v1 import backfills, connections, dbt, exports, kinds, models, once, problems, runs, syncs, tables
+from tidemill.access.hooks import Paces
+from tidemill.access.permissions import Permission
+from tidemill.api.v1 import (
+    audit,
+    backfills,
+    channels,
+    connections,
+    dbt,
+    dbt_projects,
+    destinations,
+    exports,
+    health,
+    hooks,
+    imports,
+    keys,
+    kinds,
+    models,
+    once,
+    persons,
+    problems,
+    runs,
+    source_models,
+    sources,
+    stored_events,
+    sync_runs,
+    syncs,
+    tables,
+    tokens,
+    users,
+)
 from tidemill.api.v1.access import CHALLENGE
 from tidemill.api.v1.bodies import BUG, Guarded
 from tidemill.api.v1.events import Watches
@@ -37,7 +66,12 @@ _SAID = {
 #: What there is, in the order of the description.
 _ROUTERS = (
     *(connections.router, exports.router, runs.router, backfills.router, tables.tables, tables.rejects, models.router),
-    *(syncs.router, dbt.router, kinds.router),
+    *(sources.router, source_models.router, destinations.router, kinds.router),
+    *(syncs.router, sync_runs.of("sync"), sync_runs.every, imports.router, sync_runs.of("import")),
+    *(dbt_projects.router, dbt.router, stored_events.router, persons.router),
+    *(keys.router, tokens.router, users.router, audit.router, channels.router, health.router),
+    *(hooks.router, hooks.of("export", Permission.EXPORTS_READ, Permission.EXPORTS_WRITE)),
+    hooks.of("sync", Permission.SYNCS_READ, Permission.SYNCS_WRITE),
 )
 _TAGS = [
     {"name": "connections", "description": "BigQuery projects and datasets, with the credential for each."},
@@ -46,9 +80,22 @@ _TAGS = [
     {"name": "backfills", "description": "Ranges of time that are exported again."},
     {"name": "rejects", "description": "Rows that runs could not deliver, and set aside."},
     {"name": "models", "description": "What can be exported: columns, keys and descriptions."},
+    {"name": "sources", "description": "Connections that rows are read from."},
+    {"name": "source_models", "description": "Statements and tables, by whose rows syncs and imports go."},
+    {"name": "destinations", "description": "Accounts of tools that rows are delivered to, and kinds of them."},
     {"name": "syncs", "description": "Rows of BigQuery that are delivered to other tools."},
-    {"name": "destinations", "description": "Tools that rows can be delivered to."},
+    {"name": "imports", "description": "Rows of BigQuery that become people and events here."},
+    {"name": "dbt_projects", "description": "dbt projects, whose models can be source models."},
     {"name": "dbt", "description": "dbt projects, for their CI and for dbt Cloud."},
+    {"name": "events", "description": "Events of the store, and lines that were set aside."},
+    {"name": "persons", "description": "Who is who."},
+    {"name": "keys", "description": "Keys by which SDKs send events."},
+    {"name": "tokens", "description": "Tokens by which programs use this API."},
+    {"name": "users", "description": "People who use the web app."},
+    {"name": "audit", "description": "Who did what."},
+    {"name": "channels", "description": "By which people are told what is wrong."},
+    {"name": "hooks", "description": "Addresses by which somebody outside has an export or a sync run."},
+    {"name": "health", "description": "How the installation is."},
 ]
 
 
@@ -62,11 +109,13 @@ def application(app: App) -> Guarded:
         docs_url=None,  # they would load scripts from somebody else's server
         redoc_url=None,
         redirect_slashes=False,
+        separate_input_output_schemas=False,
         openapi_tags=_TAGS,
         generate_unique_id_function=_operation,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are of runs
     )
     made.state.opened, made.state.watches = app, Watches(app)
+    made.state.paces = Paces()
     for router in _ROUTERS:
         made.include_router(router, prefix=_PREFIX)
     made.add_exception_handler(TidemillError, _of_ours)
@@ -93,13 +142,21 @@ class _Described(FastAPI):
                 for method, operation in path.items():
                     _describe(method, operation)
             # Names of classes in clients that are generated: BackfillAnswerPage.
-            self.openapi_schema = json.loads(_LISTED.sub(r"\1Page", json.dumps(made)))
+            text = _TWICE.sub(_of_module, _LISTED.sub(r"\1Page", json.dumps(made)))
+            self.openapi_schema = json.loads(text)
         assert self.openapi_schema is not None  # noqa: S101 - it was made
         return self.openapi_schema
 
 
 #: How pydantic calls a page of a list: by its name, and by its title.
 _LISTED = re.compile(r'\bListed(?:_|\[)(\w+?)(?:_|\])(?=")')
+#: How it calls those whose names are those of others, too: by their modules.
+_TWICE = re.compile(r"tidemill(?:__\w+?)*__(\w+?)__([A-Za-z0-9]+)\b")
+
+
+def _of_module(found: re.Match[str]) -> str:
+    """The name of one of these: PortMode."""
+    return f"{found[1].rpartition('__')[2].capitalize()}{found[2]}"
 
 
 def _describe(method: str, operation: dict[str, Any]) -> None:

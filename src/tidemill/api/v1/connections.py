@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -19,6 +19,7 @@ from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
+from tidemill.api.v1.shared import StepsAnswer, stepped
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
 from tidemill.connections.service import Connection, Draft
 from tidemill.connections.spec import ConnectionSpec
@@ -105,24 +106,6 @@ class DeletedAnswer(pydantic.BaseModel):
     remarks: list[str] = Field(description="What is to be known of that.")
 
 
-class StepAnswer(pydantic.BaseModel, from_attributes=True):
-    """One step of a test."""
-
-    name: str
-    title: str
-    status: str = Field(description="passed, failed, skipped or warning.")
-    message: str
-    hint: str = Field(description="What to do, with the command that does it.")
-    seconds: float
-
-
-class TestAnswer(pydantic.BaseModel):
-    """What a test found."""
-
-    passed: bool
-    steps: list[StepAnswer]
-
-
 class DatasetAnswer(pydantic.BaseModel):
     """A dataset that the account of a connection may see."""
 
@@ -164,10 +147,10 @@ def create(wanted: ConnectionWanted, by: Writer, response: Response) -> Connecti
 
 
 @router.post("/test", responses=problems_of(400, 408, 413, 415), dependencies=[SLOWLY])
-def test_draft(wanted: ConnectionWanted, by: Reader, use: _Use = "batch") -> TestAnswer:
+def test_draft(wanted: ConnectionWanted, by: Reader, use: _Use = "batch") -> StepsAnswer:
     """Test a connection that is not saved."""
     draft = _draft(by, wanted)
-    return _tested(by.app.connections.test_draft(draft, use))
+    return stepped(by.app.connections.test_draft(draft, use))
 
 
 @router.get("/{name}", response_model=ConnectionAnswer, responses={**TAGGED, **problems_of()})
@@ -215,9 +198,9 @@ def uses(name: Name, by: Reader) -> list[UseAnswer]:
 
 
 @router.post("/{name}/test", responses=problems_of(408, 409, 413, 415), dependencies=[SLOWLY])
-def test(name: Name, by: Reader, use: _Use = "batch") -> TestAnswer:
+def test(name: Name, by: Reader, use: _Use = "batch") -> StepsAnswer:
     """Test a connection, step by step: each that fails says what to do."""
-    return _tested(by.app.connections.test(name, use))
+    return stepped(by.app.connections.test(name, use))
 
 
 @router.get("/{name}/datasets", responses=problems_of(409), dependencies=[SLOWLY])
@@ -261,8 +244,3 @@ def _made(saved: Connection, response: Response) -> ConnectionAnswer:
 def _item(found: tuple[Connection, Mapping[str, int]]) -> ConnectionItem:
     saved, counts = found
     return ConnectionItem(**_answer(saved).model_dump(), used_by={kind: n for kind, n in counts.items() if n})
-
-
-def _tested(steps: Iterable[Any]) -> TestAnswer:
-    told = [StepAnswer.model_validate(step) for step in steps]
-    return TestAnswer(passed=all(step.status != "failed" for step in told), steps=told)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Generic, TypeVar
 
 import pydantic
 from fastapi import Depends, Query
@@ -40,3 +40,15 @@ Wanted = Annotated[paging.Wanted, Depends(_wanted)]
 def of(page: Page[Row], made: Callable[[Row], Item]) -> Listed[Item]:
     """A page as it is answered."""
     return Listed(items=[made(row) for row in page.items], next=page.next)
+
+
+def cut(
+    items: Iterable[Row], wanted: paging.Wanted, which: str, made: Callable[[Row], Item], *filters: Any
+) -> Listed[Item]:
+    """A page of a short list of what has names, by name. `which`: the list; `filters`: by what it was chosen."""
+
+    def name(row: Row) -> str:
+        found: str = row.name  # type: ignore[attr-defined]
+        return found
+
+    return of(paging.cut(items, name, f"{which} {filters}", wanted), made)

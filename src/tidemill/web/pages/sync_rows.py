@@ -66,7 +66,7 @@ class _Rows:
         )  # fmt: skip
 
     def _fetch(self, app: App, asked: Asked) -> Page[Reject]:
-        page = app.reverse_etl.listed.rejects(self._name, wanted(asked), text=asked["search"] or None)
+        page = app.reverse_etl.rejects.page(self._name, wanted(asked), text=asked["search"] or None)
         return Page(page.items, page.next or "")
 
     def _acts(self, one: Reject) -> Markup:

@@ -49,7 +49,7 @@ async def runs(found: SyncView) -> None:
     name = found.name
 
     def fetch(app: App, asked: Asked) -> Page[RunView]:
-        page = app.reverse_etl.listed.runs(name, wanted(asked), status=asked["status"] or None)
+        page = app.reverse_etl.syncs.page(name, wanted(asked), status=asked["status"] or None)
         return Page(page.items, page.next or "")
 
     empty = marks.empty("It never ran", "Run it now, or wait for its schedule. Try it first: what is sent is shown.",
@@ -148,6 +148,6 @@ async def metrics(found: SyncView) -> None:
         )
 
     def look(app: App) -> tuple[RunView, ...]:
-        return app.reverse_etl.listed.runs(name, paging.Wanted(None, _SHOWN)).items
+        return app.reverse_etl.syncs.page(name, paging.Wanted(None, _SHOWN)).items
 
     await live(("sync metrics", name), look, renew, every=_EVERY_SECONDS)

@@ -1,0 +1,71 @@
+"""What answers of more than one resource have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from tidemill.api.v1.problems import problems_of
+
+#: For the description of routes: what may come of one that makes something, and of one that changes what has an ETag.
+WRITING = problems_of(400, 408, 409, 413, 415)
+CHANGING = problems_of(400, 408, 409, 412, 413, 415, 428)
+ACTING = problems_of(408, 409, 413, 415)
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class StepAnswer(pydantic.BaseModel, from_attributes=True):
+    """One step of a test."""
+
+    name: str
+    title: str
+    status: str = Field(description="passed, failed, skipped or warning.")
+    message: str
+    hint: str = Field(description="What to do, with the command that does it.")
+    seconds: float
+
+
+class StepsAnswer(pydantic.BaseModel):
+    """What a test found."""
+
+    passed: bool
+    steps: list[StepAnswer]
+
+
+class ReasonAnswer(pydantic.BaseModel):
+    """Why something does not go on, or failed."""
+
+    code: str = Field(default="", description="For programs. It stays the same.")
+    message: str = ""
+    hint: str = Field(default="", description="What to do.")
+
+
+class RemarkAnswer(pydantic.BaseModel):
+    """What was done."""
+
+    remark: str | None = Field(description="What is to be known of it.")
+
+
+class NumberAnswer(pydantic.BaseModel):
+    """How many it were."""
+
+    number: int
+
+
+def stepped(steps: Iterable[Any]) -> StepsAnswer:
+    """All steps of a test."""
+    told = [StepAnswer.model_validate(step) for step in steps]
+    return StepsAnswer(passed=all(step.status != "failed" for step in told), steps=told)
+
+
+def reason(found: Mapping[str, str] | None) -> ReasonAnswer | None:
+    """Why something does not go on, as services tell it."""
+    return ReasonAnswer.model_validate(dict(found)) if found else None
+
+
+def given(wanted: pydantic.BaseModel, *without: str) -> dict[str, Any]:
+    """The fields that were given, as they were; of secrets, too."""
+    return {name: getattr(wanted, name) for name in wanted.model_fields_set - set(without)}

@@ -1,0 +1,20 @@
+"""What is sent and answered: dbt. Written by tests/client_writer.py."""
+
+from __future__ import annotations
+
+import pydantic
+
+from tidemill.client.core import Model, Wanted
+
+
+class ReadableAnswer(Model):
+    """Whether the connections that read the model may read it there."""
+
+    readable: bool | None = pydantic.Field(description="null: that is not known, for there is no such table yet.")
+
+
+class ReadableRequest(Wanted):
+    """A model in use, and where it would stand."""
+
+    model: str = pydantic.Field(description="Unique id of the model.")
+    relation: str = pydantic.Field(description="project.dataset.table")
