@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DBT := dbt-core==1.11.16 dbt-bigquery==1.11.3
 DBT_VENV := .venv-dbt
 
-.PHONY: install demo test tools dbt lint audit check torture bench live clean
+.PHONY: pictures install demo test tools dbt lint audit check torture bench live clean
 
 demo: install
 	@$(BIN)/tidemill demo
@@ -65,6 +65,10 @@ audit: install
 		*"known vulnerabilit"*) echo "$$found"; exit 1;; \
 		*) echo "What is known of our libraries could not be asked for: $$(echo "$$found" | tail -1)";; \
 	esac
+
+# Screenshots of the web app, for the documents.
+pictures: install
+	@$(BIN)/python -m docs.pictures.take
 
 # Hundreds of kills, and a soak of an hour: TIDEMILL_SOAK_SECONDS=300 make torture has a shorter one.
 # TIDEMILL_SYNC_KILL_TURNS=20 kills fewer commands that run syncs, TIDEMILL_IMPORT_KILL_TURNS=20 such as run imports.

@@ -19,12 +19,13 @@ PASSWORD = "correct horse battery staple"
 EVIL = "<img src=x onerror=alert(1)>"
 
 
-def fill(app: App) -> None:
-    """Make users, keys, tokens, channels, exports with runs, and troubles; names that are hostile, too."""
+def fill(app: App, *, hostile: bool = True) -> None:
+    """Make users, keys, tokens, channels, exports with runs, and troubles. `hostile`: some names try to be markup."""
+    evil = EVIL if hostile else "purchases"
     users = app.users
     if not users.any():
         users.begin(users.setup_token(), "root", PASSWORD, address="127.0.0.1", agent="tests")
-    for name, role in (("ben", Role.EDITOR), ("carla", Role.VIEWER), (EVIL, Role.VIEWER)):
+    for name, role in (("ben", Role.EDITOR), ("carla", Role.VIEWER), (evil, Role.VIEWER)):
         users.create(name, role=role, password=PASSWORD, by="root")
     users.edit("carla", disabled=True)
     for number in range(60):
@@ -36,14 +37,14 @@ def fill(app: App) -> None:
     app.notify.add("email", "on-call", mail, by="root")
     number = app.audit.begin(
         actor="ben", actor_kind="user", address="203.0.113.9", action="export.edit", kind="export", name="daily",
-        details={"interval": "1h"}, before={"interval": "1d", "note": EVIL}, after={"interval": "1h"},
+        details={"interval": "1h"}, before={"interval": "1d", "note": evil}, after={"interval": "1h"},
     )  # fmt: skip
     app.audit.end(number, outcome="done")
     with psycopg.connect(app.postgres.dsn, autocommit=True) as session:
-        _exports(session)
+        _exports(session, evil)
 
 
-def _exports(session: psycopg.Connection[Any]) -> None:
+def _exports(session: psycopg.Connection[Any], evil: str) -> None:
     now = dt.datetime.now(dt.UTC)
     connection = uuid.uuid4()
     session.execute(
@@ -52,7 +53,7 @@ def _exports(session: psycopg.Connection[Any]) -> None:
         [connection],
     )
     for number, (name, status) in enumerate(
-        (("events", "completed"), ("persons", "failed"), ("sessions", "running"), (EVIL, "failed"))
+        (("events", "completed"), ("persons", "failed"), ("sessions", "running"), (evil, "failed"))
     ):
         export = uuid.uuid4()
         session.execute(
