@@ -68,11 +68,13 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def no_server_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """The PostgreSQL of a home is that of one test: hundreds of them would be left at the end."""
+    from tests.postgres_fixture import LASTING
+
     from tidemill.store import embedded
 
     if "tmp_path" in request.fixturenames:
         request.getfixturevalue("tmp_path")  # it is removed after the server has ended
     before = embedded.used()
     yield
-    for folder in embedded.used() - before:
+    for folder in embedded.used() - before - LASTING:
         embedded.leave(folder)

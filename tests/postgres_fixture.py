@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from tidemill.settings import Settings
+from tidemill.store import embedded
 from tidemill.store.database import Database
 from tidemill.store.postgres import Postgres, open_postgres
 
 _TEMPLATE = "tidemill_template"
+#: Folders of servers that stay to the end of the test run, though a test may be the first to ask for one.
+LASTING: set[Path] = set()
 
 
 def named(server: Postgres, database: str) -> Postgres:
@@ -26,7 +30,9 @@ def named(server: Postgres, database: str) -> Postgres:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Postgres:
     """A server with a template database that holds the tables."""
+    before = embedded.used()
     server = open_postgres(Settings(home=tmp_path_factory.mktemp("server")))
+    LASTING.update(embedded.used() - before)
     with psycopg.connect(server.dsn, autocommit=True) as session:
         session.execute(f"CREATE DATABASE {_TEMPLATE}")
     database = Database(named(server, _TEMPLATE))

@@ -57,6 +57,10 @@ _BY_ITSELF = frozenset(
 )
 
 
+#: What of these kinds somebody has said, though it is called as what changes by itself elsewhere.
+_SAID = {"channel": frozenset({"syncs"})}
+
+
 def acting(app: App, actor: Actor) -> App:
     """What somebody may do with an installation that is open. Its parts look like those of the App.
 
@@ -86,7 +90,8 @@ class _Acting:
             found = _SNAPSHOTS[kind](self._app, name)
         if found is None:
             return None
-        return {field: value for field, value in vars(found).items() if field not in _BY_ITSELF}
+        hidden = _BY_ITSELF - _SAID.get(kind, frozenset())
+        return {field: value for field, value in vars(found).items() if field not in hidden}
 
 
 _SNAPSHOTS: dict[str, Callable[[App, str], Any]] = {

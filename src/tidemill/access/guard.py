@@ -55,6 +55,8 @@ class Guard:
         def asking(*arguments: Any, **named: Any) -> Any:
             given = _given(method, arguments, named) if rule.change else {}
             self._assert_may(rule, given)
+            if rule.check is not None and self._actor.kind != "shell":
+                rule.check(given)
             if rule.change is None:
                 return method(*arguments, **named)
             return self._recorded(rule.change, given, lambda: method(*arguments, **named))

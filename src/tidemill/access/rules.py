@@ -7,10 +7,13 @@ is not here cannot be called from outside.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tidemill.access.permissions import Permission as P  # noqa: N817 - a table of them
+from tidemill.errors import ConfigError
+
+_ELSEWHERE = ("https://", "http://", "gs://", "ssh://", "git@")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +53,12 @@ def _at(given: Any, path: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """Of a method. `permission`: None if everybody who is known may call it; `change`: None if it changes nothing."""
+    """Of a method. `permission`: None if everybody who is known may call it; `change`: None if it changes nothing;
+    `check`: raises if who is not at the command line may not call it with these arguments."""
 
     permission: P | None
     change: Change | None = None
+    check: Callable[[Mapping[str, Any]], None] | None = None
 
 
 def _reads(part: str, permission: P, names: str) -> Iterator[tuple[str, Rule]]:
@@ -74,12 +79,13 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from _reads(
         "connections",
         P.CONNECTIONS_READ,
-        "find get test test_draft datasets seen grants set_up egress allow_list differs draft changed assert_free",
+        "find get test datasets seen grants set_up egress allow_list differs draft changed assert_free",
     )
     yield from _reads("connections", P.CONNECTIONS_WRITE, "differing")  # who asks could guess
     yield from _of(
         "connections",
         P.CONNECTIONS_WRITE,
+        test_draft=Change("connection.test", "draft.spec.name"),
         add=_edits("connection.create", "draft.spec.name"),
         save=_edits("connection.edit", rename="draft.spec.name"),
         create_dataset=Change("connection.create_dataset", "draft.spec.name", ("location",)),
@@ -247,11 +253,11 @@ def _of_dbt() -> Iterator[tuple[str, Rule]]:
     yield from _of(
         "dbt",
         P.DBT_WRITE,
-        add=_edits("dbt.create", "fields.name"),
-        edit=_edits("dbt.edit", rename="fields.name"),
         delete=_edits("dbt.delete"),
         refresh=Change("dbt.refresh"),
     )
+    yield "dbt.add", Rule(P.DBT_WRITE, _edits("dbt.create", "fields.name"), _assert_elsewhere)
+    yield "dbt.edit", Rule(P.DBT_WRITE, _edits("dbt.edit", rename="fields.name"), _assert_elsewhere)
     yield from _reads("dbt_models", P.DBT_READ, "fields")
     yield from _of("dbt_models", P.SYNCS_TRIGGER, after=Change("dbt.after", "project"))
 
@@ -264,6 +270,19 @@ def _of_hooks() -> Iterator[tuple[str, Rule]]:
         yield from _reads(part, read, "find")
         create, revoke = Change(f"{action}.hook"), Change(f"{action}.revoke_hook", details=("start",))
         yield from _of(part, write, create=create, revoke=revoke)
+
+
+def _assert_elsewhere(given: Mapping[str, Any]) -> None:
+    """A path would be one of the server's machine, about whose files a role, or a token, says nothing."""
+    fields = given.get("fields") or {}
+    for name in ("manifest", "catalog", "git", "folder"):
+        place = str(fields.get(name) or "")
+        if place and (name == "folder" or not place.startswith(_ELSEWHERE)):
+            raise ConfigError(
+                "dbt_place",
+                "A project in a folder of the server is added, and changed, at its command line only.",
+                hint="Give an address: https://, ssh:// or gs://.",
+            )
 
 
 def _of_events() -> Iterator[tuple[str, Rule]]:

@@ -8,7 +8,8 @@ import hashlib
 import hmac
 import re
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from tidemill.access import passwords
 from tidemill.access.actor import Actor
@@ -159,8 +160,11 @@ class UserService:
                 user = change.add(name=_named(name), **fields)
             self._told("user.create", user.name, address, user.name)
         elif role is not None and role != user.role:
+            before = user.role
             with self._users.changing() as change:
                 user = change.edit(user.id, role=role)
+                _assert_administrated(change)
+            self._told("user.edit", user.name, address, "OpenID Connect", details={"role": [before, str(role)]})
         if user.disabled:
             self._told("user.sign_in", user.name, address, user.name, outcome="refused", code="sign_in_refused")
             raise AccessError("sign_in_refused", "This account is disabled.", hint="Ask an administrator.")
@@ -309,10 +313,20 @@ class UserService:
         self._users.open(digest(text), user.id, address, agent[:300])
         return text
 
-    def _told(self, action: str, name: str, address: str, actor: str, *, outcome: str = "done", code: str = "") -> None:
+    def _told(
+        self,
+        action: str,
+        name: str,
+        address: str,
+        actor: str,
+        *,
+        outcome: str = "done",
+        code: str = "",
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         self._audit.begin(
             actor=actor[:200], actor_kind="user", address=address, action=action, kind="user", name=name[:200],
-            outcome=outcome, code=code,
+            outcome=outcome, code=code, details=details or {},
         )  # fmt: skip
 
     def _view(self, user: User) -> UserView:

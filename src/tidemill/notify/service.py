@@ -167,6 +167,13 @@ class NotifyService:
         hidden = {name for name in KINDS[saved.kind].model_fields if name not in saved.settings}
         if hidden <= set(fields):
             return dict(saved.settings)
+        moved = [name for name in ("host", "port") if name in fields and fields[name] != saved.settings.get(name)]
+        if moved and saved.secret is not None:
+            raise ConfigError(
+                "secrets_again",
+                f"With another {', '.join(moved)} the secrets have to be given again: {', '.join(sorted(hidden))}.",
+                hint="They were given for the server of before, and are sent to no other one.",
+            )
         before = channels.opened(saved, self._secrets)
         return {name: getattr(before, name) for name in type(before).model_fields}
 

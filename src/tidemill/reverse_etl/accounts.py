@@ -9,7 +9,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pydantic
@@ -28,6 +28,9 @@ from tidemill.schedules import telling
 from tidemill.store.records_sync import Account
 from tidemill.store.secrets import Secrets, differing
 from tidemill.store.sync_books import SyncBooks
+
+#: Settings that say to which server requests go.
+_PLACE = re.compile(r"endpoint|host|port|url")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +145,11 @@ class AccountService:
                 "Nothing to change was named.",
                 hint=f"It has {options}, and --rename: {telling.command('destination edit', saved.name)} --help",
             )
-        kept = {field: getattr(self.settings(saved), field) for field in registry.get(saved.kind).settings.model_fields}
-        return self.make(saved.kind, {**kept, **given})
+        before = self.settings(saved)
+        kept = {field: getattr(before, field) for field in registry.get(saved.kind).settings.model_fields}
+        made = self.make(saved.kind, {**kept, **given})
+        _assert_not_moved(before, made, set(given))
+        return made
 
     def save(self, name: str, settings: Settings, *, rename: str | None = None) -> AccountView:
         """Save changes."""
@@ -234,3 +240,19 @@ def _said(error: pydantic.ValidationError, settings: type[Settings], kind: str) 
 
 def _is_secret(settings: type[Settings], name: Any) -> bool:
     return name in settings.model_fields and secret_field(settings, str(name))
+
+
+def _assert_not_moved(before: Settings, made: Settings, given: Collection[str]) -> None:
+    """Raise ConfigError, if what is kept secret would go to another server than that for which it was given.
+
+    Who may change an account is not shown its secrets; sent to a server of theirs, they would see them.
+    """
+    fields = type(made).model_fields
+    moved = [name for name in fields if _PLACE.search(name) and getattr(before, name) != getattr(made, name)]
+    kept = [name for name in fields if isinstance(getattr(before, name), SecretStr) and name not in given]
+    if any(not isinstance(getattr(made, name), SecretStr) for name in moved) and kept:
+        raise ConfigError(
+            "secrets_again",
+            f"With another {', '.join(moved)} the secrets have to be given again: {', '.join(kept)}.",
+            hint="They were given for the server of before, and are sent to no other one.",
+        )

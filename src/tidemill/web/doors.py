@@ -83,6 +83,7 @@ class Doors:
         """Let somebody in: with a session that is new, whatever the browser had before."""
         if before := request.scope.get(guard.TEXT):
             self._sessions.forget(before)
+            self._app.users.sign_out(before)
         response = RedirectResponse(then, 303)
         cookies.drop(response, request.scope, [cookies.FORM])
         cookies.put(response, request.scope, cookies.SESSION, text)

@@ -84,8 +84,9 @@ async def live(
     *,
     every: float = 2.0,
     changed: Callable[[App], Hashable] | None = None,
-) -> None:
-    """Show what `query` says, now and whenever that is another answer, as long as the page is open.
+) -> Callable[[], None]:
+    """Show what `query` says, now and whenever that is another answer, as long as the page is open, or until what this
+    gives is called.
 
     `key` names what is asked: pages of the same key share the answer, so it holds all that the query depends on, such
     as the name of an export. `every`: so many seconds. `changed`: a query that costs little, whose answer changes
@@ -95,7 +96,12 @@ async def live(
     shared = (key, frozenset(looks.actor.permissions))
     topic = _topics.setdefault(shared, _Topic(query, changed, every))
     viewer = _Viewer(client, show)
-    await topic.ask(looks)
+    try:
+        await topic.ask(looks)
+    except BaseException:
+        if not topic.viewers:
+            _topics.pop(shared, None)
+        raise
     _display(topic, viewer)
     topic.viewers.append(viewer)
     _topics[shared] = topic
@@ -109,6 +115,7 @@ async def live(
     client.on_delete(gone)
     if not _beating or _beating[0].done():
         _beating[:] = [background_tasks.create(_beat(), name="live")]
+    return gone
 
 
 def stale(key: Hashable) -> None:

@@ -126,6 +126,7 @@ class Table(Generic[Row]):
         self._empty = nothing("Nothing here yet", "") if empty is None else empty
         self._row_key, self._on_act, self._limit, self._name = row_key, on_act, limit, name
         self._before: list[str] = []
+        self._leave: Callable[[], None] | None = None
         self._sort = sort
         #: Nothing is shown that comes by itself.
         self.paused = False
@@ -167,7 +168,9 @@ class Table(Generic[Row]):
             if self.asked == asked and not self.paused:
                 self.show(page)
 
-        await following.live(whole, lambda app: self._fetch(app, asked), show, every=every)
+        if self._leave is not None:  # what was looked at before is not asked for any more
+            self._leave()
+        self._leave = await following.live(whole, lambda app: self._fetch(app, asked), show, every=every)
 
     def show(self, page: Page[Row]) -> None:
         """Show these rows."""

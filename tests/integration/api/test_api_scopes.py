@@ -44,6 +44,7 @@ _SCOPES = {
 _LOOKS = r"/(test|suggest|look|preview|check|example|estimate|dry-run)$"
 _OTHERS = {
     "POST /channels/{name}/test": "channels:write",
+    "POST /connections/test": "connections:write",
     "POST /destinations/test": "destinations:write",
     "POST /imports/{name}/dry-run": "imports:write",
     "POST /syncs/{name}/test": "syncs:trigger",

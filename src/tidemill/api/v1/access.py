@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Callable, Collection
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from tidemill.access.permissions import Permission
 from tidemill.access.service import TokenView
 from tidemill.acting import acting
 from tidemill.app import App
+from tidemill.errors import AccessError
 
 _BEARER = HTTPBearer(auto_error=False, description="A token: tidemill token create NAME --scope SCOPE")
 #: RFC 6750, section 3.
@@ -64,3 +66,14 @@ def assert_within(by: Caller, permissions: Collection[Permission]) -> None:
     """Raise AccessError if somebody would be given what the token itself may not do."""
     for permission in sorted(set(permissions) - by.token.permissions):
         raise refusal(by.token.actor(""), permission)
+
+
+def assert_not_longer(by: Caller, seconds: int | None) -> None:
+    """Raise AccessError if somebody would be given something that lives longer than the token itself."""
+    ends = by.token.expires_at
+    if ends is not None and (seconds is None or dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds) > ends):
+        raise AccessError(
+            "not_allowed",
+            f"The token {by.token.name} cannot make one that lives longer than itself.",
+            hint="Give expires_seconds, so that it ends earlier.",
+        )

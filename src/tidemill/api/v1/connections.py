@@ -147,7 +147,7 @@ def create(wanted: ConnectionWanted, by: Writer, response: Response) -> Connecti
 
 
 @router.post("/test", responses=problems_of(400, 408, 413, 415), dependencies=[SLOWLY])
-def test_draft(wanted: ConnectionWanted, by: Reader, use: _Use = "batch") -> StepsAnswer:
+def test_draft(wanted: ConnectionWanted, by: Writer, use: _Use = "batch") -> StepsAnswer:
     """Test a connection that is not saved."""
     draft = _draft(by, wanted)
     return stepped(by.app.connections.test_draft(draft, use))

@@ -21,7 +21,6 @@ from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING, ReasonAnswer, given, reason
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
 from tidemill.dbt.service import Model, ProjectSpec, ProjectView
-from tidemill.errors import ConfigError
 
 router = APIRouter(prefix="/dbt-projects", tags=["dbt_projects"])
 _Reader = Annotated[Caller, Depends(caller(Permission.DBT_READ))]
@@ -134,7 +133,6 @@ def find(by: _Reader, wanted: Wanted) -> Listed[DbtProjectItem]:
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING}, dependencies=[SLOWLY])
 def create(wanted: DbtProjectWanted, by: _Writer, response: Response) -> DbtProjectAnswer:
     """Save a dbt project. It is read first."""
-    _assert_elsewhere(wanted)
     made = _answer(by.app.dbt.add(given(wanted), by=by.by))
     response.headers["location"], response.headers["etag"] = schemas.address("dbt-projects", made.name), tags.tag(made)
     return made
@@ -156,7 +154,6 @@ def status(name: Name, by: _Reader) -> DbtProjectStatus:
 def edit(name: Name, changes: DbtProjectChanges, by: _Writer, match: Match, response: Response) -> DbtProjectAnswer:
     """Change a dbt project; it is read anew if it is elsewhere now."""
     match.check(_answer(by.app.dbt.get(name)))
-    _assert_elsewhere(changes)
     made = _answer(by.app.dbt.edit(name, given(changes)))
     response.headers["etag"] = tags.tag(made)
     return made
@@ -186,17 +183,6 @@ def refresh(name: Name, by: _Writer) -> RefreshedAnswer:
 
 def _same(one: DbtModelAnswer) -> DbtModelAnswer:
     return one
-
-
-def _assert_elsewhere(wanted: DbtProjectChanges) -> None:
-    """A path would be one of the server's machine, whose files a token says nothing about."""
-    for place in (wanted.manifest, wanted.catalog, wanted.git):
-        if place and not place.startswith(("https://", "http://", "gs://", "ssh://", "git@")):
-            raise ConfigError(
-                "dbt_place",
-                "By the API a project cannot be in a folder of the server.",
-                hint="Give an address: https://, ssh:// or gs://; or use the command line there.",
-            )
 
 
 def _answer(found: ProjectView) -> DbtProjectAnswer:

@@ -14,7 +14,7 @@ from tidemill.access.permissions import Permission
 from tidemill.access.service import TokenView
 from tidemill.access.spec import TokenSpec
 from tidemill.api.v1 import pages, schemas
-from tidemill.api.v1.access import Caller, assert_within, caller
+from tidemill.api.v1.access import Caller, assert_not_longer, assert_within, caller
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
@@ -65,6 +65,7 @@ def create(wanted: TokenWanted, by: _Writer) -> TokenCreated:
     """Make a token, of scopes that the asking one has, too. It is shown this once."""
     assert_within(by, wanted.scopes)
     seconds = wanted.expires_seconds
+    assert_not_longer(by, seconds)
     token, made = by.app.tokens.create(name=wanted.name, scopes=wanted.scopes, expires_seconds=seconds, by=by.by)
     return TokenCreated(**dict(_answer(made)), token=token)
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 _PLACES = (
     Option("git", "A Git repository", "https://… or ssh://…; read anew as often as you say"),
-    Option("manifest", "A manifest.json", "that something else writes: https://…, gs://… or a path"),
-    Option("folder", "A folder", "on the machine of the server"),
+    Option("manifest", "A manifest.json", "that something else writes: https://… or gs://…"),
 )
 SECRETS = ("token", "ssh_key", "webhook_secret", "cloud_token")
 
@@ -46,7 +45,7 @@ async def projects() -> None:
         Column("state", "State", _state),
     ]
     add = marks.goto("Add a project", "/dbt-new") if may else Markup()
-    empty = marks.empty("No dbt project yet", "Add a repository, a folder or a manifest.json.", add, "branch")
+    empty = marks.empty("No dbt project yet", "Add a repository or a manifest.json.", add, "branch")
     filters = (Filter("search", "Search names"), Filter("state", "State", (("ok", "OK"), ("error", "Not readable"))))
     await table(columns, _fetch, caption="dbt projects", filters=filters, empty=empty, sort="name", every=5.0)
 
@@ -105,7 +104,6 @@ def fields(connections: list[str], view: ProjectView | None = None) -> list[Fiel
         of("host_key", "Public key of the SSH server", when=git, help="A line of known_hosts.", mono=True),
         of("manifest", "manifest.json", when=manifest, mono=True),
         of("catalog", "catalog.json", when=manifest, help="It knows the columns and their types.", mono=True),
-        of("folder", "Folder", when=("place", ("folder",)), mono=True),
         Field(
             "connection", "Connection", "select", value=view.connection if view else None, required=False,
             options=tuple(Option(one, one) for one in connections), help="Whose models they are; it reads gs://, too.",
