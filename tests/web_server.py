@@ -177,6 +177,8 @@ def axe() -> str:
 
 def violations(page: Page, axe: str) -> list[str]:
     """What is wrong with a page by WCAG 2.2 AA, and by what is held to be good."""
+    # Colours that are on their way from one theme to the other are nobody's.
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.evaluate(axe)  # a script of the page's own would be refused by its policy
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = page.evaluate("tags => axe.run(document, {runOnly: tags})", tags)

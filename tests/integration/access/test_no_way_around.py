@@ -1,4 +1,4 @@
-"""Who may change something does not get at what is kept secret by it, nor at the machine's files, nor at more rights."""
+"""Who may change something gets by it neither at secrets, nor at the files of the machine, nor at more rights."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_events_and_persons(app: App, client: Client, token: str, tmp_path: Path
     (newest,) = done(client, "GET", "/events?limit=1", token)
     assert done(client, "GET", f"/events?uuid={newest['uuid']}", token) == [newest]
     lines = client.all("/events/rejects", token, limit=1)
-    assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
+    assert [line["id"] for line in lines] == sorted((line["id"] for line in lines), reverse=True)
     assert len(lines) > 1
     assert done(client, "POST", "/events/rejects/retry", token)["rejects"] == len(lines)
     assert_problem(client.ask("POST", "/events/rejects/dismiss", token, json={}), 422, "rejects_unclear")

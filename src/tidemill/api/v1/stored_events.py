@@ -125,7 +125,7 @@ def compact(by: _Writer) -> CompactedAnswer:
 
 @router.get("/rejects", responses=problems_of())
 def rejects(by: _Reader, wanted: Wanted, code: _Code = None) -> Listed[EventRejectAnswer]:
-    """Lines that were set aside, oldest first."""
+    """Lines that were set aside, newest first."""
     return pages.of(by.app.events.rejects_page(wanted, code=code), _reject)
 
 

@@ -58,7 +58,7 @@ class Events:
         return core.made(self._core.ask("POST", "/api/v1/events/compact"), CompactedAnswer)
 
     def rejects(self, *, code: str | None = None, limit: int = 50) -> Iterator[EventRejectAnswer]:
-        """Lines that were set aside, oldest first."""
+        """Lines that were set aside, newest first."""
         return self._core.pages("/api/v1/events/rejects", {"code": code, "limit": limit}, EventRejectAnswer)
 
     def retry_rejects(self, wanted: EventRetryWanted | None = None) -> EventRetriedAnswer:
