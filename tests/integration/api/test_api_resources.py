@@ -170,6 +170,8 @@ def test_an_import_from_its_draft_to_its_end(
     mapping["skipped"] = ["id"]
     assert done(client, "PUT", "/imports/signups/mapping", token, json=mapping, headers=ANY)["kind"] == "people"
     assert done(client, "POST", "/imports/signups/dry-run", token, json={"rows": 5})["good"] == 5
+    assert_problem(client.ask("POST", "/syncs/signups/dry-run", token), 404, "sync_unknown")
+    assert_problem(client.ask("POST", "/syncs/signups/test", token), 404, "sync_unknown")
     asked = done(client, "POST", "/imports/signups/trigger", token, 202)
     assert asked["url"] == "/api/v1/imports/signups/runs/1"
     work(app)

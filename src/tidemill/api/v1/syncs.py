@@ -258,7 +258,7 @@ def delete(name: Name, by: _Writer, match: Match) -> RemarkAnswer:
 @router.post("/{name}/dry-run", responses=ACTING, dependencies=[SLOWLY])
 def dry_run(name: Name, by: _Reader) -> SyncEstimateAnswer:
     """What a run would do now. The plan is made, and billed; nothing is sent or remembered."""
-    found = by.app.reverse_etl.trials.estimate(name, silent())
+    found = by.app.reverse_etl.trials.estimate(_found(by, name).name, silent())
     fields = {field: getattr(found, field) for field in SyncEstimateAnswer.model_fields if field != "stopped"}
     return SyncEstimateAnswer(**fields, stopped=reason(found.stopped))
 
@@ -266,7 +266,8 @@ def dry_run(name: Name, by: _Reader) -> SyncEstimateAnswer:
 @router.post("/{name}/test", responses=WRITING, dependencies=[SLOWLY])
 def test(name: Name, by: _Sender, wanted: TestRecordWanted | None = None) -> TestRecordAnswer:
     """Send one row, and see the request and the answer. The next run that gets so far sends it again, as the same."""
-    found = by.app.reverse_etl.trials.send_one(name, silent(), wanted.key if wanted is not None else None)
+    key = wanted.key if wanted is not None else None
+    found = by.app.reverse_etl.trials.send_one(_found(by, name).name, silent(), key)
     fields = {field: getattr(found, field) for field in TestRecordAnswer.model_fields if field != "error"}
     return TestRecordAnswer(**fields, error=reason(found.error))
 

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
+from nicegui import ui
 
 from tidemill.access.permissions import Permission
 from tidemill.web import frame, marks, notices, visit
@@ -42,6 +43,9 @@ _OVERDUE = Markup(
 async def sync(name: str, tab: str = "", run: str = "", level: str = "", search: str = "", saved: str = "") -> None:
     """One."""
     found = await visit.call(lambda app: app.reverse_etl.syncs.get(name))
+    if found.group == "import":  # it has a page, and permissions, of its own
+        ui.navigate.to(marks.path("/imports", found.name))
+        return
     if saved:
         notices.notice("The settings are saved.")
     shown = _Shown(found)
