@@ -72,7 +72,8 @@ class Child:
             except subprocess.TimeoutExpired:
                 _log.error("the %s does not end, and is killed", self._title)
                 self._process.kill()
-        self._watching.join()
+        if self._watching.ident is not None:  # it was begun
+            self._watching.join()
         self._ended()
 
     def _ended(self) -> None:

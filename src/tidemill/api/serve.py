@@ -7,9 +7,11 @@ import dataclasses
 import errno
 import gc
 import json
+import logging
 import multiprocessing
 import os
 import resource
+import selectors
 import signal
 import socket
 import ssl
@@ -22,13 +24,16 @@ from typing import TYPE_CHECKING
 from tidemill.api import background, child, folders, spares, write
 from tidemill.api.child import Child
 from tidemill.api.roles import BACKGROUND, Role
-from tidemill.errors import ConfigError, ConflictError
+from tidemill.errors import ConfigError, ConflictError, UnavailableError
 from tidemill.settings import Settings, current
 
 if TYPE_CHECKING:
     from tidemill.capture.server import Server
     from tidemill.serving import MakePart
 
+_log = logging.getLogger(__name__)
+#: If the web app does not begin, it is tried again after so long, if somebody is there still.
+_AGAIN_SECONDS = 5.0
 #: By which the server's first process tells the others how many there are, and where the writer is.
 _PROCESSES, _WRITER = "TIDEMILL_SERVE_PROCESSES", "TIDEMILL_SERVE_WRITER"
 #: By which it tells them that they have the API.
@@ -188,7 +193,10 @@ def run(
 
 @contextlib.contextmanager
 def _web_app(listener: socket.socket, proxies: str, tls: Tls | None) -> Iterator[None]:
-    """The web app, for the time of the block. Who comes while its process is begun anew waits at the socket."""
+    """The web app, for the time of the block. Who comes while its process is begun anew waits at the socket.
+
+    It is begun when the first visitor comes: it takes some 100 MB, and an idle server is to use little.
+    """
     told = {
         "listener": listener.fileno(),
         "proxies": proxies,
@@ -196,11 +204,32 @@ def _web_app(listener: socket.socket, proxies: str, tls: Tls | None) -> Iterator
         "key": str(tls.key) if tls else None,
     }
     process = Child("web app", "tidemill.web.process", [json.dumps(told)], inherits=[listener.fileno()])
-    process.start()
+    ended, end = socket.socketpair()
+    thread = threading.Thread(target=_at_first_visit, args=(process, listener, ended), daemon=True)
+    thread.start()
     try:
         yield
     finally:
+        end.close()
+        thread.join()
+        ended.close()
         process.stop()
+
+
+def _at_first_visit(process: Child, listener: socket.socket, ended: socket.socket) -> None:
+    """Begin the process as soon as somebody comes, unless the server ends before."""
+    with selectors.DefaultSelector() as waiting, selectors.DefaultSelector() as stopping:
+        for one in (listener, ended):
+            waiting.register(one, selectors.EVENT_READ)
+        stopping.register(ended, selectors.EVENT_READ)
+        while not any(key.fileobj is ended for key, _ in waiting.select()):
+            try:
+                process.start()
+                return
+            except (OSError, UnavailableError) as error:
+                _log.error("the web app does not begin: %s", error)
+            if stopping.select(_AGAIN_SECONDS):
+                return
 
 
 def _until_told() -> None:
