@@ -24,7 +24,7 @@ from duckdb_extensions import import_extension
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tidemill.bigquery.local import wildcards
+from tidemill.bigquery.local import parsing, wildcards
 from tidemill.bigquery.local.answers import Refusal
 from tidemill.bigquery.local.permissions import Place
 
@@ -59,6 +59,7 @@ def _told_type(field: Any, inner_type: Any) -> str:
 executor._resolve_bq_type = _told_type
 _rewriting: Any = inner_query
 _rewriting.expand_wildcard_tables = wildcards.expanded
+parsing.remember()
 
 
 class Emulator:
