@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from typing import Any
 
@@ -17,6 +18,10 @@ _BRANCH = r"^[A-Za-z0-9_][A-Za-z0-9_./\-]{0,199}$"
 
 #: A host, of which https is spoken; or the beginning of an address.
 _HOST = r"^(?:https?://)?[A-Za-z0-9.\-]{1,253}(?::[0-9]{1,5})?$"
+
+
+#: Names in the query of an address whose values let in.
+_SIGNED = re.compile(r"sig|token|secret|password|credential|api_?key|access_?key", re.I)
 
 
 class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -68,10 +73,10 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 hint="Give --cloud-host and --cloud-token-file.",
             )
         for place in (self.git, self.manifest, self.catalog):
-            if place and _has_password(place):
+            if place and _holds_secret(place):
                 raise ConfigError(
                     "dbt_place_secret",
-                    "The address holds a password, and addresses are shown.",
+                    "The address holds what looks like a secret, and addresses are shown.",
                     hint="Leave it out of the address; give a token by --token-file.",
                 )
         for place in (self.manifest, self.catalog):
@@ -96,11 +101,15 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         return self.model_dump(mode="json", exclude=beside, exclude_none=True, exclude_defaults=True)
 
 
-def _has_password(address: str) -> bool:
+def _holds_secret(address: str) -> bool:
+    """Whether there is a password in it; a token where https has a name; or a signature, as of a link to a bucket."""
     try:
-        return urllib.parse.urlsplit(address).password is not None
+        found = urllib.parse.urlsplit(address)
     except ValueError:
         return False
+    named = bool(found.username) and found.scheme in {"https", "http"}
+    signed = any(_SIGNED.search(name) for name in urllib.parse.parse_qs(found.query, keep_blank_values=True))
+    return found.password is not None or named or signed
 
 
 def make(fields: dict[str, Any]) -> ProjectSpec:
