@@ -39,6 +39,7 @@ class Guard:
     def __init__(self, inner: ASGIApp, sessions: Sessions, addresses: Sequence[str] = ()) -> None:
         self._inner, self._sessions = inner, sessions
         self._hosts = frozenset(urllib.parse.urlsplit(address).netloc.lower() for address in addresses)
+        self._tls = any(address.lower().startswith("https://") for address in addresses)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or have the web app do it."""
@@ -46,6 +47,8 @@ class Guard:
             await self._inner(scope, receive, send)
             return
         websocket = scope["type"] == "websocket"
+        if self._tls:  # people come by TLS, whatever the proxy says of itself
+            scope["scheme"] = "wss" if websocket else "https"
         nonce = scope[NONCE] = secrets.token_urlsafe(16)
         sent = send if websocket else self._safely(scope, send, nonce)
         refused = self._refused(scope, websocket=websocket) or await self._let_in(scope, websocket=websocket)

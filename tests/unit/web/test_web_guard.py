@@ -93,8 +93,16 @@ def test_what_changes_something_comes_from_a_page_of_ours(origin: str, status: i
 def test_only_the_address_that_is_set_is_answered() -> None:
     app = App()
     assert asked(app, "/", addresses=("https://other.example",), cookie=KNOWN)[0] == 421
-    assert asked(app, "/", addresses=("https://tide.example",), cookie=KNOWN)[0] == 200
+    assert asked(app, "/", addresses=("http://tide.example",), cookie=KNOWN)[0] == 200
     assert app.asked == ["/"]
+
+
+def test_where_people_come_by_tls_cookies_and_headers_say_so_though_the_proxy_does_not() -> None:
+    there = ("https://tide.example",)
+    assert asked(App(), "/", addresses=there, cookie=KNOWN)[0] == 303
+    status, headers = asked(App(), "/", addresses=there, cookie=f"__Host-{KNOWN}")
+    assert (status, "strict-transport-security" in headers) == (200, True)
+    assert asked(App(), "/x", "POST", there, origin="http://tide.example", cookie=f"__Host-{KNOWN}")[0] == 403
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
