@@ -7,9 +7,10 @@ of it: who kills the process is in the log, too.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from tidemill.access.actor import Actor
@@ -88,15 +89,32 @@ class Guard:
         name = record["name"]
         before = plain(self._snapshot(change.kind, name)) if change.compares else None
         number = self._log().begin(**record, before=before)
-        try:
+
+        def done() -> None:
+            after = plain(self._snapshot(change.kind, change.renamed(given) or name)) if change.compares else None
+            self._log().end(number, outcome="done", after=after)
+
+        with self._failing(number):
             result = call()
+        if inspect.isgenerator(result):  # nothing of it is done yet
+            return self._step_by_step(number, result, done)
+        done()
+        return result
+
+    @contextlib.contextmanager
+    def _failing(self, number: int) -> Iterator[None]:
+        try:
+            yield
         except BaseException as error:
             code = error.code if isinstance(error, TidemillError) else type(error).__name__
             self._log().end(number, outcome="failed", code=code)
             raise
-        after = plain(self._snapshot(change.kind, change.renamed(given) or name)) if change.compares else None
-        self._log().end(number, outcome="done", after=after)
-        return result
+
+    def _step_by_step(self, number: int, steps: Iterator[Any], done: Callable[[], None]) -> Iterator[Any]:
+        """What is done while somebody looks on. With its last step it is done; who leaves before has failed."""
+        with self._failing(number):
+            yield from steps
+        done()
 
 
 def refusal(actor: Actor, permission: str) -> AccessError:

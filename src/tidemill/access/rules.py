@@ -116,6 +116,18 @@ def _of_exports() -> Iterator[tuple[str, Rule]]:
     yield from _of(
         "exports", P.PERSONS_DELETE, erase_person=Change("person.delete", "distinct_id", ("team_id", "events"))
     )
+    yield from _reads("exports.schedules", read, "due queue")
+    yield from _of(
+        "exports.schedules", write, pause=_edits("export.pause"), unpause=_edits("export.unpause", details=("skip",))
+    )
+    yield from _reads("exports.streaming", read, "is_at_work is_moved standings status")
+    yield from _of("exports.streaming", write, run=Change("export.stream"), stop_now=Change("export.stop_stream", ""))
+    yield from _of_runs()
+
+
+def _of_runs() -> Iterator[tuple[str, Rule]]:
+    """Of runs of exports, and of what they have brought."""
+    read, write = P.EXPORTS_READ, P.EXPORTS_WRITE
     yield from _reads("exports.runs", read, "find get")
     yield from _of(
         "exports.runs",
@@ -160,12 +172,6 @@ def _of_exports() -> Iterator[tuple[str, Rule]]:
         dismiss=Change("rejects.dismiss", details=("run_id", "code")),
         retry=Change("rejects.retry", details=("run_id", "code")),
     )
-    yield from _reads("exports.schedules", read, "due queue")
-    yield from _of(
-        "exports.schedules", write, pause=_edits("export.pause"), unpause=_edits("export.unpause", details=("skip",))
-    )
-    yield from _reads("exports.streaming", read, "is_at_work is_moved standings status")
-    yield from _of("exports.streaming", write, run=Change("export.stream"), stop_now=Change("export.stop_stream", ""))
 
 
 def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
@@ -176,13 +182,16 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         enable=_edits("source.enable", details=("fields",)),
         disable=_edits("source.disable"),
     )
-    yield from _reads("reverse_etl.models", P.MODELS_READ, "find get check columns look of_ga4 preview")
+    yield from _reads("reverse_etl.models", P.MODELS_READ, "find get columns look of_ga4")
     yield from _of(
         "reverse_etl.models",
         P.MODELS_WRITE,
         add=_edits("model.create", "fields.name"),
         edit=_edits("model.edit", rename="fields.name"),
         delete=_edits("model.delete"),
+        # BigQuery bills what these read, and rows are shown.
+        preview=Change("model.preview", details=("number",)),
+        check=Change("model.check"),
     )
     yield from _reads("reverse_etl.unsaved", P.MODELS_WRITE, "look preview check")  # any statement may be run by it
     yield from _reads("reverse_etl.unsaved", P.SYNCS_READ, "problems")
@@ -195,7 +204,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         add=_edits("destination.create"),
         save=_edits("destination.edit", rename="rename"),
         delete=_edits("destination.delete"),
-        test=Change("destination.test", "kind"),
+        test=Change("destination.test", "kind", ("settings",)),
     )
     yield from _reads("reverse_etl.syncs", P.SYNCS_READ, "find get page runs show_run suggested assert_of spec_of")
     yield from _of(
@@ -214,8 +223,13 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         run=Change("sync.run", details=("force", "deletes", "only")),
         cancel=Change("sync.cancel"),
     )
-    yield from _reads("reverse_etl.trials", P.SYNCS_READ, "estimate planned job")
-    yield from _of("reverse_etl.trials", P.SYNCS_TRIGGER, send_one=Change("sync.test", details=("key",)))
+    yield from _reads("reverse_etl.trials", P.SYNCS_TRIGGER, "planned job")
+    yield from _of(
+        "reverse_etl.trials",
+        P.SYNCS_TRIGGER,
+        estimate=Change("sync.dry_run"),  # it is billed
+        send_one=Change("sync.test", details=("key",)),
+    )
     yield from _reads("reverse_etl.rejects", P.SYNCS_READ, "find page export number missing assert_chosen")
     yield from _of(
         "reverse_etl.rejects",
@@ -230,7 +244,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
 
 
 def _of_imports() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("imports", P.IMPORTS_READ, "find get look preview suggested assert_may_run")
+    yield from _reads("imports", P.IMPORTS_READ, "find get look suggested assert_may_run")
     yield from _of(
         "imports",
         P.IMPORTS_WRITE,
@@ -240,6 +254,7 @@ def _of_imports() -> Iterator[tuple[str, Rule]]:
         delete=_edits("import.delete"),
         stop=_edits("import.stop"),
         run=Change("import.run", details=("again",)),
+        preview=Change("import.preview", details=("number",)),  # it is billed
         dry_run=Change("import.dry_run", details=("number", "write")),
         repair=Change("import.repair"),
         undo=Change("import.undo"),

@@ -186,8 +186,9 @@ class UserService:
 
     def sign_out(self, text: str) -> None:
         """End a session."""
-        if SESSION.looks_like(text):
+        if SESSION.looks_like(text) and (found := self._users.session(digest(text))) is not None:
             self._users.close(digest(text))
+            self._told("user.sign_out", found.user.name, "", found.user.name)
 
     # Accounts
 

@@ -64,7 +64,7 @@ def test_two_first_visitors_at_once_make_one_account(people: UserService) -> Non
     assert len(people.find()) == 1
 
 
-def test_signing_in_and_out(people: UserService, anna: str) -> None:
+def test_signing_in_and_out(app: App, people: UserService, anna: str) -> None:
     session = people.sign_in("anna", PASSWORD, **FROM)
     assert session != anna
     found, before = people.session(session), people.session(anna)
@@ -74,6 +74,8 @@ def test_signing_in_and_out(people: UserService, anna: str) -> None:
     people.sign_out(session)
     assert people.session(session) is None
     assert people.session(anna) is not None
+    people.sign_out(session)  # again: nothing is to be done
+    assert [record.action for record in app.audit.find(limit=2)] == ["user.sign_out", "user.sign_in"]
 
 
 @pytest.mark.parametrize("name", ["anna", "nobody"])

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from tests.api_client import Client
-from tests.installation import Installation
 
 from tidemill.access.permissions import Permission
 from tidemill.app import App
@@ -47,18 +46,16 @@ _OTHERS = {
     "POST /connections/test": "connections:write",
     "POST /destinations/test": "destinations:write",
     "POST /imports/{name}/dry-run": "imports:write",
+    "POST /imports/{name}/preview": "imports:write",
+    "POST /source-models/{name}/preview": "models:write",
+    "POST /source-models/{name}/check": "models:write",
+    "POST /syncs/{name}/dry-run": "syncs:trigger",
     "POST /syncs/{name}/test": "syncs:trigger",
 }
 #: Runs of imports are those of syncs.
 _SENDS = r"^POST /(syncs|imports)/\{name\}/(trigger|cancel|rejects/retry|rejects/drop)$"
 _RUNS = r"^GET /imports/\{name\}/(runs.*|rejects)$"
 _STATES = r"^POST /imports/\{name\}/(pause|unpause|reset)$"
-
-
-@pytest.fixture
-def app(installation: Installation) -> Iterator[App]:
-    with installation.app() as opened:
-        yield opened
 
 
 def needed(method: str, path: str) -> str:
@@ -92,7 +89,7 @@ def filled(path: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: "7" if found[1] == "number" else "0" * 8, path)
 
 
-def test_each_route_needs_a_token_with_its_scope(client: Client) -> None:
+def test_each_route_needs_a_token_with_its_scope(app: App, client: Client) -> None:
     found = list(routes(client))
     assert len(found) > 150
     tokens = {scope: client.token(*(one for one in Permission if one != scope)) for scope in Permission}
@@ -104,6 +101,9 @@ def test_each_route_needs_a_token_with_its_scope(client: Client) -> None:
         refused = client.ask(method, address, tokens[Permission(scope)])
         assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing"), (method, path, refused.text)
         assert f'scope="{scope}"' in refused.headers["www-authenticate"], (method, path)
+        if not scope.endswith(":read"):
+            told = app.audit.find(limit=1)[0]
+            assert (told.outcome, told.code, told.name) == ("refused", "scope_missing", address)
 
 
 @pytest.fixture

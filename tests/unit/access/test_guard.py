@@ -150,3 +150,44 @@ def test_secrets_are_blotted_out_wherever_they_are(value: Any) -> None:
 def test_columns_are_no_secrets() -> None:
     assert plain({"key": ("id", "day")}) == {"key": ["id", "day"]}
     assert plain(Saved("warehouse", b"s3cr3t")) == {"name": "warehouse"}
+
+
+class Stepping:
+    def __init__(self) -> None:
+        self.stands: dict[str, Any] = {"size": 1}
+
+    def find(self, name: str, *, breaks: bool = False) -> Any:
+        yield f"begins with {name}"
+        self.stands = {"size": 2}
+        if breaks:
+            raise NotFoundError("thing_unknown", "There is none.")
+        yield "ends"
+
+
+def stepping() -> tuple[Any, Book]:
+    things, book = Stepping(), Book()
+    rules = {"things.find": Rule(Permission.EXPORTS_WRITE, Change("thing.find", compares=True))}
+    actor = Actor("anna", "user", frozenset(Permission))
+    return Guard(things, "things", rules, actor, lambda: book, lambda *_: things.stands), book
+
+
+def test_what_is_done_step_by_step_is_done_with_its_last_step() -> None:
+    found, book = stepping()
+    steps = found.find("a")
+    assert book.records[0]["outcome"] == "begun"
+    assert next(steps) == "begins with a"
+    assert book.records[0]["outcome"] == "begun"
+    assert list(steps) == ["ends"]
+    record = book.records[0]
+    assert (record["outcome"], record["before"], record["after"]) == ("done", {"size": 1}, {"size": 2})
+
+
+def test_a_step_that_fails_and_one_that_nobody_waits_for_are_written_too() -> None:
+    found, book = stepping()
+    with pytest.raises(NotFoundError):
+        list(found.find("a", breaks=True))
+    assert (book.records[0]["outcome"], book.records[0]["code"]) == ("failed", "thing_unknown")
+    steps = found.find("a")
+    next(steps)
+    steps.close()
+    assert (book.records[1]["outcome"], book.records[1]["code"]) == ("failed", "GeneratorExit")

@@ -44,10 +44,27 @@ def may(permission: Permission) -> Callable[..., TokenView]:
             raise HTTPException(401, headers={"www-authenticate": f'{CHALLENGE}, error="invalid_token"'})
         request.state.permission = permission
         if permission not in token.permissions:
+            _record(app, token, permission, request)
             raise refusal(token.actor(""), permission)
         return token
 
     return holder
+
+
+def _record(app: App, token: TokenView, permission: Permission, request: Request) -> None:
+    """Who tried to change something that the token may not is in the audit log, as of all others."""
+    if permission.endswith(":read"):
+        return
+    app.audit.begin(
+        actor=token.name,
+        actor_kind="token",
+        address=request.client.host if request.client else "",
+        action=f"api.{request.method.lower()}",
+        kind="api",
+        name=request.url.path[:300],
+        outcome="refused",
+        code="scope_missing",
+    )
 
 
 def caller(permission: Permission) -> Callable[..., Caller]:

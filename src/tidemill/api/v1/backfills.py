@@ -42,7 +42,9 @@ class BackfillWanted(RangeWanted):
 class ResumeWanted(pydantic.BaseModel, extra="forbid"):
     """How a backfill goes on."""
 
-    parallel: int = Field(default=1, ge=1, le=_MOST_AT_ONCE, description="So many intervals at once.")
+    parallel: int | None = Field(
+        default=None, ge=1, le=_MOST_AT_ONCE, description="So many intervals at once; null: as many as before."
+    )
 
 
 class EstimateAnswer(pydantic.BaseModel, from_attributes=True):
@@ -125,7 +127,7 @@ def cancel(name: Name, backfill: _Backfill, by: Writer) -> BackfillAnswer:
 def resume(name: Name, backfill: _Backfill, by: Writer, wanted: ResumeWanted | None = None) -> BackfillAnswer:
     """Have workers go on with it; failed intervals are tried again."""
     by.app.exports.backfills.get(name, backfill, unfinished=True)
-    parallel = wanted.parallel if wanted is not None else 1
+    parallel = wanted.parallel if wanted is not None else None
     return _answer(by.app.exports.backfills.resume(name, by=by.by, parallel=parallel, background=True))
 
 

@@ -283,7 +283,7 @@ def look(name: Name, by: _Reader) -> InspectionAnswer:
 
 @router.post("/{name}/preview", responses=ACTING, dependencies=[SLOWLY])
 def preview(
-    name: Name, by: _Reader, rows: Annotated[int, Query(ge=1, le=1_000, description="How many.")] = 10
+    name: Name, by: _Writer, rows: Annotated[int, Query(ge=1, le=1_000, description="How many.")] = 10
 ) -> PreviewAnswer:
     """The first rows; nothing is imported. The statement is billed."""
     return PreviewAnswer.model_validate(by.app.imports.preview(name, rows))

@@ -159,14 +159,14 @@ def look(name: Name, by: _Reader) -> InspectionAnswer:
 
 @router.post("/{name}/preview", responses=ACTING, dependencies=[SLOWLY])
 def preview(
-    name: Name, by: _Reader, rows: Annotated[int, Query(ge=1, le=100, description="How many.")] = 10
+    name: Name, by: _Writer, rows: Annotated[int, Query(ge=1, le=100, description="How many.")] = 10
 ) -> PreviewAnswer:
     """The first rows. The whole statement is run, and billed."""
     return PreviewAnswer.model_validate(by.app.reverse_etl.models.preview(name, rows))
 
 
 @router.post("/{name}/check", responses=ACTING, dependencies=[SLOWLY])
-def check(name: Name, by: _Reader) -> KeysAnswer:
+def check(name: Name, by: _Writer) -> KeysAnswer:
     """Count the rows, and those whose key is none, by a statement that reads the key, and is billed."""
     return KeysAnswer.model_validate(by.app.reverse_etl.models.check(name))
 

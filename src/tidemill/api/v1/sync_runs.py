@@ -201,6 +201,10 @@ def _runs(router: APIRouter, group: Group) -> None:
         found, at_work = by.app.reverse_etl.syncs.cancel(name)
         return CancelledAnswer(run=found.number, at_work=at_work)
 
+
+def _logs(router: APIRouter, group: Group) -> None:
+    reads = Depends(caller(Permission.SYNCS_READ))
+
     @router.get("/{name}/runs/{number}/logs", responses=problems_of())
     def logs(
         name: Name,
@@ -213,6 +217,7 @@ def _runs(router: APIRouter, group: Group) -> None:
         since: Annotated[str | None, Query(max_length=50, description="A time, or how long ago: 15m.")] = None,
     ) -> Listed[LineAnswer]:
         """What a run has told, oldest first."""
+        by.app.reverse_etl.syncs.assert_of(name, group)
         looked = {"level": level, "step": step, "search": search, "since": since}
         return pages.of(by.app.reverse_etl.logs.page(name, number, wanted, **looked), LineAnswer.model_validate)
 
@@ -268,7 +273,7 @@ def of(group: Group) -> APIRouter:
     also = [Depends(may(Permission.IMPORTS_READ))] if group == "import" else []
     router = APIRouter(prefix=f"/{group}s", tags=[f"{group}s"], dependencies=also)
     add: Callable[[APIRouter, Group], None]
-    for add in (_runs, _rejects):
+    for add in (_runs, _logs, _rejects):
         add(router, group)
     _pausing(router)
     return router

@@ -256,7 +256,7 @@ def delete(name: Name, by: _Writer, match: Match) -> RemarkAnswer:
 
 
 @router.post("/{name}/dry-run", responses=ACTING, dependencies=[SLOWLY])
-def dry_run(name: Name, by: _Reader) -> SyncEstimateAnswer:
+def dry_run(name: Name, by: _Sender) -> SyncEstimateAnswer:
     """What a run would do now. The plan is made, and billed; nothing is sent or remembered."""
     found = by.app.reverse_etl.trials.estimate(_found(by, name).name, silent())
     fields = {field: getattr(found, field) for field in SyncEstimateAnswer.model_fields if field != "stopped"}

@@ -46,4 +46,6 @@ class RangeWanted(Wanted):
 class ResumeWanted(Wanted):
     """How a backfill goes on."""
 
-    parallel: int = pydantic.Field(default=1, description="So many intervals at once.")
+    parallel: int | None = pydantic.Field(
+        default=None, description="So many intervals at once; null: as many as before."
+    )

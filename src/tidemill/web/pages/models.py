@@ -64,9 +64,10 @@ async def model(name: str, tab: str = "") -> None:
     found = await visit.call(lambda app: app.reverse_etl.models.get(name))
     if visit.current().may(_WRITE):
         with frame.actions():
-            show(marks.goto("Edit", f"{model_marks.path(found.name)}/edit", "plain", "pencil"))
+            show(marks.goto("Edit", marks.path("/models", found.name, "edit"), "plain", "pencil"))
             button("Delete", lambda: _delete(found), kind="danger", sign="trash")
-    several = (("definition", "Definition"), ("rows", "Rows"), ("key", "Key"), ("syncs", "Syncs"))
+    tries = (("rows", "Rows"), ("key", "Key")) if visit.current().may(_WRITE) else ()  # they are billed
+    several = (("definition", "Definition"), *tries, ("syncs", "Syncs"))
     match tabs("Parts of the model", several, tab):
         case "rows":
             _rows(found)
@@ -148,7 +149,7 @@ def _syncs(found: SourceModelView) -> None:
         show(marks.panel("Syncs", Markup('<ul class="list">{}</ul>').format(marks.join(items))))
         return
     may = visit.current().may(Permission.SYNCS_WRITE)
-    go = marks.goto("Make a sync", f"/syncs/_new?model={model_marks.quoted(found.name)}") if may else Markup()
+    go = marks.goto("Make a sync", marks.asking("/syncs/_new", model=found.name)) if may else Markup()
     show(marks.empty("No sync delivers it", "A sync brings its rows into a destination.", go, "sync"))
 
 

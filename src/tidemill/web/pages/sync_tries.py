@@ -13,7 +13,7 @@ from tidemill.errors import TidemillError
 from tidemill.web import marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.pages.model_marks import grid
-from tidemill.web.pages.sync_acts import told, watched
+from tidemill.web.pages.sync_acts import watched
 from tidemill.web.region import Region, show
 
 if TYPE_CHECKING:
@@ -27,15 +27,17 @@ _COUNTS = (
 
 def tries(found: SyncView) -> None:
     """Show both."""
+    if not visit.current().may(Permission.SYNCS_TRIGGER):
+        show(Markup('<p class="lead">What is tried is billed, or sent: it takes the right to have syncs run.</p>'))
+        return
     with ui.element("section").classes("panel"):
         show(Markup('<div class="panel-head"><h2>What a run would do</h2></div>'))
         with ui.element("div").classes("panel-body stack"):
             _estimate(found)
-    if visit.current().may(Permission.SYNCS_TRIGGER):
-        with ui.element("section").classes("panel"):
-            show(Markup('<div class="panel-head"><h2>Send one row</h2></div>'))
-            with ui.element("div").classes("panel-body stack"):
-                _one(found)
+    with ui.element("section").classes("panel"):
+        show(Markup('<div class="panel-head"><h2>Send one row</h2></div>'))
+        with ui.element("div").classes("panel-body stack"):
+            _one(found)
 
 
 def _estimate(found: SyncView) -> None:
@@ -64,7 +66,7 @@ def _estimated(seen: Estimate) -> Markup:
     if seen.resends:
         parts.append(Markup('<p class="notice notice-warning">It would send unchanged rows, too: it was asked to.</p>'))
     if seen.stopped:
-        parts.append(told(seen.stopped, "warning"))
+        parts.append(notices.kept(seen.stopped, "warning"))
     parts.append(
         Markup("<p>A run is billed for about {} (${:,.2f}). This look was billed for {}.</p>").format(
             marks.size(seen.run_bytes), seen.run_dollars, marks.size(seen.bytes_billed)
@@ -121,7 +123,7 @@ def _tried(seen: Tried) -> Markup:
         marks.badge("delivered" if seen.status == "written" else seen.status), seen.key, seen.message
     )]  # fmt: skip
     if seen.error:
-        parts.append(told(seen.error))
+        parts.append(notices.kept(seen.error))
     parts += [_exchange(one) for one in seen.requests]
     fields = json.dumps(seen.fields, ensure_ascii=False, indent=2, default=str)
     parts.append(Markup('<h3>What the mapping made</h3><pre tabindex="0">{}</pre>').format(fields))
