@@ -52,11 +52,13 @@ class BackfillService:
         export: str,
         *,
         by: str,
-        parallel: int,
+        parallel: int | None = None,
         progress: Callable[[BackfillProgress], None] = untold,
         background: bool = False,
     ) -> BackfillView:
-        """Go on with the backfill that was paused or interrupted; try its failed intervals again."""
+        """Go on with the backfill that was paused or interrupted; try its failed intervals again. `parallel`: so many
+        of its intervals at once; None: as many as before."""
+        parallel = parallel or self._backfiller.unfinished(self._exports.get(export)).parallel or 1
         resumed = self._backfiller.resume(self._exports.get(export), workers=parallel if background else None)
         return self._moved(resumed, by, parallel, progress)
 

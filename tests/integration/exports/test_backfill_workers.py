@@ -122,6 +122,12 @@ def test_it_is_paused_and_gone_on_with_here_and_cancelled(installation: Installa
     exported.exports.backfills.stop("hourly", cancel=False)
     assert work(exported) == 0
     assert state(exported) == ("paused", 0, 0)
+    gone_on = exported.exports.backfills.resume("hourly", by="t", background=True)
+    assert gone_on.status == "running"
+    unfinished = exported.books.backfills.unfinished(exported.books.exports.get("hourly").id)
+    assert unfinished is not None
+    assert unfinished.parallel == 2, "as many at once as before"
+    exported.exports.backfills.stop("hourly", cancel=False)
     exported.exports.backfills.resume("hourly", by="t", parallel=2)
     assert state(exported) == ("completed", DAYS, 0)
     assert work(exported) == 0

@@ -120,7 +120,7 @@ async def _do(what: str, name: str) -> None:
         await visit.call(lambda app: app.exports.backfills.stop(name, cancel=False))
         notices.notice("The backfill is paused: what is begun of it ends.")
     elif what == "resume":
-        await visit.call(lambda app: app.exports.backfills.resume(name, by=by, parallel=1, background=True))
+        await visit.call(lambda app: app.exports.backfills.resume(name, by=by, background=True))
         notices.notice("The backfill goes on, as soon as a worker has time.")
     elif what == "cancel" and await dialogs.confirm(
         "Cancel the backfill?",
@@ -158,5 +158,5 @@ async def _begin(name: str) -> None:
 def _said(found: Estimate) -> Markup:
     """What it would move."""
     text = f"{found.rows:,} rows in {len(found.intervals):,} intervals of {found.every}"
-    return Markup('<div class="notice notice-good" role="status"><p class="notice-title"><span>It would move {}, about '
-                  "{}.</span></p></div>").format(text, marks.size(found.bytes))  # fmt: skip
+    said = Markup("It would move {}, about {}.").format(text, marks.size(found.bytes))
+    return notices.box(said, "good", role="status")
