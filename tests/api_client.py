@@ -164,3 +164,12 @@ async def streaming(api: Guarded, path: str, token: str, last: str | None = None
     finally:
         found.leave()
         await asyncio.wait_for(found.task, 30)
+
+
+def work(app: App) -> None:
+    """A worker does what is due."""
+    for _ in range(20):
+        if not app.worker.look():
+            return
+        app.worker.drain()
+    raise AssertionError("there is no end of it")

@@ -100,7 +100,6 @@ _PATTERNS = (
     r"test_web_pimp\.py::test_each_page_can_be_used_by_everybody\[dark-",
     r"test_web_psyn_pages\.py::test_everybody_can_use_each_page\[(models|sync at work)\]",
     r"test_web_pexp_pages\.py::test_a_page_of_exports_can_be_used_by_everybody\[.*(new-data|new-schedule|new-test)",
-    r"test_api_schema\.py::test_what_is_made_of_the_description_is_answered_as_it_says",  # test_api_contract.py
     r"test_stream_faults\.py::test_each_event.*\[(rows that were taken are said to be too|it breaks, and every)",
     r"test_kill\.py::test_killed_half_a_dozen_times",  # test_many_machines.py, test_power_cut.py
     r"test_run_again\.py::test_a_finished_run_that_is_run_again_leaves_the_table_as_it_is\[persons",

@@ -6,14 +6,13 @@ import concurrent.futures
 import datetime as dt
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests import api_client
-from tests.api_client import assert_problem
+from tests.api_client import assert_problem, work
 from tests.capture_server import free_port, until
 from tests.installation import Installation
 from tests.served import Server
@@ -40,23 +39,8 @@ class Client(api_client.Client):
 
 
 @pytest.fixture
-def app(installation: Installation) -> Iterator[App]:
-    with installation.app(outbound_allow="127.0.0.1") as opened:
-        yield opened
-
-
-@pytest.fixture
 def client(app: App) -> Client:
     return Client(app)
-
-
-def work(app: App) -> None:
-    """A worker does what is due."""
-    for _ in range(10):
-        if not app.worker.look():
-            return
-        app.worker.drain()
-    raise AssertionError("there is no end of it")
 
 
 def test_a_run_is_triggered_and_seen_to_its_end(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -29,12 +28,6 @@ class Here(httpx.BaseTransport):
         path = request.url.raw_path.decode()
         answer = self._asking.ask(request.method, path, content=request.read(), headers=headers)
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content, request=request)
-
-
-@pytest.fixture
-def app(installation: Installation) -> Iterator[App]:
-    with installation.app() as opened:
-        yield opened
 
 
 def blocks() -> list[str]:

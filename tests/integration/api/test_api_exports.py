@@ -4,42 +4,16 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.api_client import Client, assert_problem
+from tests.api_client import Client, assert_problem, work
 from tests.installation import CONNECTION, Installation, write_events
 
 from tidemill.access.permissions import Permission
 from tidemill.app import App
-
-
-@pytest.fixture
-def app(installation: Installation) -> Iterator[App]:
-    with installation.app() as opened:
-        yield opened
-
-
-@pytest.fixture
-def client(app: App) -> Client:
-    return Client(app)
-
-
-@pytest.fixture
-def token(client: Client) -> str:
-    return client.token()
-
-
-def work(app: App) -> None:
-    """A worker does what is due."""
-    for _ in range(20):
-        if not app.worker.look():
-            return
-        app.worker.drain()
-    raise AssertionError("there is no end of it")
 
 
 def make(client: Client, token: str, name: str = "daily", **fields: Any) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from tests.api_client import Client, assert_problem
 from tests.installation import CONNECTION, Installation
@@ -12,17 +10,6 @@ from tests.syncs import Crm, People, prepare
 from tidemill.access import hooks
 from tidemill.access.permissions import Permission
 from tidemill.app import App
-
-
-@pytest.fixture
-def app(installation: Installation) -> Iterator[App]:
-    with installation.app(outbound_allow="127.0.0.1") as opened:
-        yield opened
-
-
-@pytest.fixture
-def client(app: App) -> Client:
-    return Client(app)
 
 
 def test_a_hook_has_an_export_run_until_it_is_revoked(installation: Installation, app: App, client: Client) -> None:

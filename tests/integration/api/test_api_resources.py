@@ -4,12 +4,10 @@ persons; and no secret in any answer."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from tests.api_client import Client, assert_problem
+from tests.api_client import Client, assert_problem, work
 from tests.installation import CONNECTION, Installation, write_events
 from tests.syncs import MAPPING, Crm, People
 
@@ -17,31 +15,6 @@ from tidemill.access.permissions import Permission
 from tidemill.app import App
 
 ANY = {"if-match": "*"}
-
-
-@pytest.fixture
-def app(installation: Installation) -> Iterator[App]:
-    with installation.app(outbound_allow="127.0.0.1") as opened:
-        yield opened
-
-
-@pytest.fixture
-def client(app: App) -> Client:
-    return Client(app)
-
-
-@pytest.fixture
-def token(client: Client) -> str:
-    return client.token()
-
-
-def work(app: App) -> None:
-    """A worker does what is due."""
-    for _ in range(20):
-        if not app.worker.look():
-            return
-        app.worker.drain()
-    raise AssertionError("there is no end of it")
 
 
 def done(client: Client, method: str, path: str, token: str, status: int = 200, **options: Any) -> Any:

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.api_client import work
 from tests.contract.api import Reply
 from tests.installation import Installation
 from tests.syncs import NAME, Crm, People, prepare, run
 
 from tidemill.app import App
 from tidemill.errors import ConflictError, NotFoundError
-
-
-@pytest.fixture
-def app(installation: Installation) -> Iterator[App]:
-    with installation.app(outbound_allow="127.0.0.1") as opened:
-        yield opened
-
-
-def work(app: App) -> None:
-    """A worker does what is due."""
-    for _ in range(10):
-        if not app.worker.look():
-            return
-        app.worker.drain()
-    raise AssertionError("there is no end of it")
 
 
 def trigger(app: App, **options: Any) -> tuple[int, bool]:
