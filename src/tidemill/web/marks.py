@@ -127,6 +127,11 @@ def path(place: str, *names: object) -> str:
     return "/".join((place, *(urllib.parse.quote(str(name), safe="") for name in names)))
 
 
+def asking(place: str, **query: str) -> str:
+    """A path with what is asked of it: ``asking("/syncs/_new", model=name)``."""
+    return f"{place}?{urllib.parse.urlencode(query)}"
+
+
 def hint(text: str) -> Markup:
     """What to do: sentences, and commands to copy; of each line it is seen which it is."""
     parts = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 
 from markupsafe import Markup
 from nicegui import ui
@@ -14,9 +15,10 @@ from tidemill.web.icons import icon
 from tidemill.web.region import Region
 
 _log = logging.getLogger(__name__)
-_PROBLEM = Markup(
-    '<div class="notice notice-{kind}" role="{role}"><p class="notice-title">{icon}<span>{message}</span></p>'
-    '{hint}<p class="notice-code">{code}</p></div>'
+_NOTHING = Markup()
+_BOX = Markup(
+    '<div class="notice notice-{kind}" role="{role}"><p class="notice-title">{icon}<span>{title}</span></p>'
+    "{body}{code}</div>"
 )
 
 
@@ -39,9 +41,31 @@ def tell(error: Exception) -> None:
 
 def mark(error: TidemillError, kind: str = "bad") -> Markup:
     """An error, as it stands on a page."""
-    role = "alert" if kind == "bad" else "note"
-    return _PROBLEM.format(
-        kind=kind, role=role, message=error.message, hint=marks.hint(error.hint), code=error.code, icon=icon("warning")
+    return box(error.message, kind, hint=error.hint, code=error.code, role="alert" if kind == "bad" else "note")
+
+
+def kept(error: Mapping[str, str], kind: str = "bad") -> Markup:
+    """An error that was kept: message, hint, code."""
+    return box(error.get("message", ""), kind, hint=error.get("hint", ""), code=error.get("code", ""))
+
+
+def box(
+    title: str | Markup,
+    kind: str = "bad",
+    *,
+    body: Markup = _NOTHING,
+    hint: str = "",
+    code: str = "",
+    role: str = "note",
+) -> Markup:
+    """What stands out on a page. kind: good, bad, warning; `hint`: what to do."""
+    return _BOX.format(
+        kind=kind,
+        role=role,
+        icon=_NOTHING if kind == "good" else icon("warning"),
+        title=title,
+        body=body + marks.hint(hint),
+        code=Markup('<p class="notice-code">{}</p>').format(code) if code else _NOTHING,
     )
 
 

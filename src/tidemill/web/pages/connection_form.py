@@ -278,9 +278,7 @@ def signing_changes(before: Connection, key: str | None, *, adc: bool, impersona
 
 def page_of(name: str) -> str:
     """The path of a connection's page."""
-    import urllib.parse
-
-    return f"/connections/{urllib.parse.quote(name, safe='')}"
+    return marks.path("/connections", name)
 
 
 def _told(seen: Seen) -> Markup:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +75,7 @@ async def add() -> None:
     async def sent(given: dict[str, Any], _act: str) -> None:
         by, said = visit.current().actor.by, fields_of(given)
         made = await visit.call(lambda app: app.dbt.add(said, by=by))
-        frame.go(f"/dbt/{urllib.parse.quote(made.name, safe='')}")
+        frame.go(marks.path("/dbt", made.name))
 
     Form(fields(connections), "Read it and save", sent)
 

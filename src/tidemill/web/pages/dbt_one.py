@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -48,10 +47,8 @@ async def project(name: str, tab: str = "") -> None:
             button("Read it anew", refresh, kind="primary", sign="sync")
             button("Delete", delete, kind="danger", sign="trash")
     if found.error:
-        show(
-            Markup('<div class="notice notice-bad" role="alert"><p class="notice-title">It could not be read the last '
-                   'time: {}</p><p>{}</p></div>').format(found.error["message"], found.error.get("hint", ""))
-        )  # fmt: skip
+        said = f"It could not be read the last time: {found.error['message']}"
+        show(notices.kept({**found.error, "message": said}))
     kept = tuple(one for one in _TABS if may or one[0] != "edit")
     match tabs("dbt project", kept, tab):
         case "state":
@@ -132,7 +129,7 @@ async def _edit(found: ProjectView) -> None:
         changed = await visit.call(lambda app: app.dbt.edit(found.name, said))
         notices.notice(f"{changed.name} is changed.")
         if changed.name != found.name:
-            frame.go(f"/dbt/{urllib.parse.quote(changed.name, safe='')}?tab=edit")
+            frame.go(marks.path("/dbt", changed.name) + "?tab=edit")
 
     Form(fields(connections, found), "Save", sent)
 

@@ -13,7 +13,6 @@ from tidemill.errors import TidemillError
 from tidemill.web import marks, notices, visit
 from tidemill.web.form import Field, Form, fields_of_schema
 from tidemill.web.page import page
-from tidemill.web.pages.model_marks import quoted
 from tidemill.web.region import Region, show
 
 if TYPE_CHECKING:
@@ -117,6 +116,6 @@ async def _tried(said: Region, found: Destination, act: str, work: Any) -> str:
 
 async def _done(result: str, act: str, said: Region) -> None:
     if act != "test":
-        ui.navigate.to(f"/destinations/{quoted(result)}?added=1")
+        ui.navigate.to(marks.path("/destinations", result) + "?added=1")
     elif result:
         said.show(Markup('<p role="status">{} {}</p>').format(marks.badge("passed"), result))

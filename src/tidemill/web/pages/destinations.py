@@ -13,7 +13,7 @@ from tidemill.errors import TidemillError
 from tidemill.web import dialogs, frame, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.page import page
-from tidemill.web.pages.model_marks import grid, quoted
+from tidemill.web.pages.model_marks import grid
 from tidemill.web.region import Region, show
 from tidemill.web.table import Asked, Column, Filter, Page, paged, table
 
@@ -64,7 +64,7 @@ async def destination(name: str, added: str = "") -> None:
     kind = registry.get(found.kind)
     if visit.current().may(_WRITE):
         with frame.actions():
-            show(marks.goto("Edit", f"/destinations/{quoted(found.name)}/edit", "plain", "pencil"))
+            show(marks.goto("Edit", marks.path("/destinations", found.name, "edit"), "plain", "pencil"))
             button("Delete", lambda: _delete(found), kind="danger", sign="trash")
     if added:
         notices.notice(f"{found.name} is saved.")
@@ -124,7 +124,7 @@ def _syncs(found: AccountView) -> Markup:
         items = (Markup("<li>{}</li>").format(marks.thing("/syncs", name)) for name in found.syncs)
         return Markup('<ul class="list">{}</ul>').format(marks.join(items))
     may = visit.current().may(Permission.SYNCS_WRITE)
-    go = marks.goto("Make a sync", f"/syncs/_new?destination={quoted(found.name)}") if may else Markup()
+    go = marks.goto("Make a sync", marks.asking("/syncs/_new", destination=found.name)) if may else Markup()
     return marks.empty("No sync delivers to it", "A sync brings rows of a model here.", go, "sync")
 
 

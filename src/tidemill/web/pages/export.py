@@ -101,10 +101,6 @@ def _standing(view: ExportView) -> Markup:
         )
     trouble = Markup()
     if view.trouble or view.what_to_do:
-        trouble = Markup(
-            '<div class="notice notice-{}" role="note"><p class="notice-title"><span>{}</span></p>{}</div>'
-        ).format(
-            "bad" if view.trouble else "warning", view.trouble or "Something is to be done.",
-            marks.join(map(marks.hint, (view.what_to_do or "").splitlines())),
-        )  # fmt: skip
+        kind = "bad" if view.trouble else "warning"
+        trouble = notices.box(view.trouble or "Something is to be done.", kind, hint=view.what_to_do or "")
     return marks.figures(figures) + nextly + trouble

@@ -199,8 +199,11 @@ async def _test(draft: Draft) -> None:
     connection = await visit.call(lambda app: app.connections.get(draft["connection"]))
     dataset = draft["dataset"] or connection.dataset
     show(marks.panel("The export", _summary(draft, made, f"{connection.project}.{dataset}.{made.table}")))
-    show(Markup('<p class="lead">The test makes a table of its own in the dataset, uploads rows into it as this export '
-                "does, reads them, and deletes it.</p>"))  # fmt: skip
+    said = (
+        "The test looks whether the connection may do all that this export needs. It makes a small table of its own in "
+        "the dataset, uploads a row into it, reads it, and deletes it."
+    )
+    show(Markup('<p class="lead">{}</p>').format(said))
     steps = Steps()
     with ui.element("div").classes("form-actions") as row:
         pass

@@ -97,9 +97,7 @@ def _told(found: TriggerView | None) -> Markup:
     else:
         kind, text = "warning", "It waits for a worker."
         hint = "Workers are part of tidemill serve. If none runs, start one."
-    return Markup('<div class="notice notice-{}"><p class="notice-title"><span>{}</span></p>{}</div>').format(
-        kind, text, marks.hint(hint)
-    )
+    return notices.box(text, kind, hint=hint)
 
 
 def _acts(run: RunItem) -> Markup:
@@ -205,13 +203,7 @@ def _whole(item: RunItem, view: RunView, lines: list[LineView], *, project: str,
         facts.append(("Job of the MERGE", export_shown.job(project, location, view.merge_job_id)))
     found = marks.facts(facts)
     if item.error is not None and item.status != "completed":
-        found = (
-            Markup(
-                '<div class="notice notice-bad" role="note"><p class="notice-title"><span>{}</span></p>{}'
-                '<p class="notice-code">{}</p></div>'
-            ).format(item.error.message, marks.hint(item.error.hint), item.error.code)
-            + found
-        )
+        found = notices.box(item.error.message, hint=item.error.hint, code=item.error.code) + found
     if view.notes:
         notes = marks.join(Markup("<li>{}</li>").format(note) for note in view.notes)
         found += marks.panel("Remarks", Markup('<ul class="list">{}</ul>').format(notes))

@@ -105,10 +105,8 @@ def _verified(found: Verified) -> Markup:
     good = not found.different
     said = f"{found.rows:,} rows of {found.expected:,} in {found.days:,} days"
     kind, title = ("good", "All rows are there, each once.") if good else ("bad", "Days differ.")
-    head = Markup(
-        '<div class="notice notice-{}" role="status"><p class="notice-title"><span>{}</span></p><p>{}, {} billed.</p>'
-        "</div>"
-    ).format(kind, title, said, marks.size(found.bytes_billed))
+    billed = Markup("<p>{}, {} billed.</p>").format(said, marks.size(found.bytes_billed))
+    head = notices.box(title, kind, body=billed, role="status")
     rows = marks.join(
         Markup('<tr><th scope="row">{}</th><td class="end">{}</td><td class="end">{}</td><td class="end">{}</td>'
                '<td class="end">{}</td></tr>').format(

@@ -152,7 +152,7 @@ def _head(view: ImportView) -> Markup:
     if view.last is not None and view.last.status == "running":
         parts.append(_far(view.last))
     elif view.last is not None and view.last.error:
-        parts.append(_failed(view.last.error))
+        parts.append(notices.kept(view.last.error))
     return Markup('<div class="stack">{}</div>').format(marks.join(parts))
 
 
@@ -164,12 +164,6 @@ def _far(run: RunView) -> Markup:
     return Markup("<div><p>Run {}: {}</p>{}</div>").format(
         run.number, run.step, marks.progress(done, run.extracted or None, rate=rate)
     )
-
-
-def _failed(error: dict[str, str]) -> Markup:
-    return Markup(
-        '<div class="notice notice-bad"><p class="notice-title">{}</p>{}<p class="notice-code">{}</p></div>'
-    ).format(error.get("message", ""), marks.hint(error.get("hint", "")), error.get("code", ""))
 
 
 def _configuration(name: str, view: ImportView, *, may: bool) -> None:

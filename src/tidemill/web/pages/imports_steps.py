@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from tidemill.web.marks import join
+from tidemill.web import marks
 from tidemill.web.region import Region, show
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _STEPS = (("source", "Rows"), ("map", "Mapping"), ("try", "Dry run"), ("schedule
 
 def path_of(name: str, step: str = "", **query: str) -> str:
     """The address of an import, or of a step of it."""
-    path = f"/imports/{urllib.parse.quote(name, safe='')}" + (f"/{step}" if step else "")
+    path = marks.path("/imports", name, *([step] if step else []))
     return f"{path}?{urllib.parse.urlencode(query)}" if query else path
 
 
@@ -33,7 +33,7 @@ def steps(current: str, name: str = "") -> Region:
             return Markup('<li><a href="{}">{}</a></li>').format(path_of(name, key), text)
         return Markup("<li{}>{}</li>").format(here, text)
 
-    items = join(item(number, key, title) for number, (key, title) in enumerate(_STEPS, 1))
+    items = marks.join(item(number, key, title) for number, (key, title) in enumerate(_STEPS, 1))
     return show(Markup('<nav class="import-steps" aria-label="Steps"><ol>{}</ol></nav>').format(items))
 
 

@@ -253,7 +253,7 @@ class _Draft:
             return app.reverse_etl.models.edit(saved.name, changes)[0].name
 
         name = await visit.call(save)
-        ui.navigate.to(model_marks.path(name))
+        ui.navigate.to(marks.path("/models", name))
 
 
 def _promised(app: App, reads: dict[str, str]) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.parse
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +19,6 @@ _SCROLL = Markup(
     "</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
 )
 _MOST_LETTERS = 500
-
-
-def quoted(name: str) -> str:
-    """A name in an address."""
-    return urllib.parse.quote(name, safe="")
-
-
-def path(name: str) -> str:
-    """The page of a model."""
-    return f"/models/{quoted(name)}"
 
 
 def kind_of(one: SourceModelView) -> str:

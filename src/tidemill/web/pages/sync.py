@@ -14,7 +14,6 @@ from tidemill.web.buttons import button
 from tidemill.web.live import live
 from tidemill.web.page import page
 from tidemill.web.pages import sync_acts, sync_logs, sync_rows, sync_runs, sync_settings, sync_tries
-from tidemill.web.pages.sync_acts import told
 from tidemill.web.region import Region
 from tidemill.web.tabs import tabs
 
@@ -140,7 +139,7 @@ def _head(now: SyncView) -> Markup:
         _notice("bad", one.message, {"hint": one.what_to_do, "code": one.code}) for one in now.troubles if one.message
     ]
     if now.last is not None and now.last.error and now.last.status != "running" and not now.troubles:
-        parts.append(told(now.last.error))
+        parts.append(notices.kept(now.last.error))
     if now.last is not None and now.last.status == "running":
         parts.append(running(now.last))
     return Markup('<div class="stack">{}</div>').format(marks.join(parts))
@@ -149,10 +148,7 @@ def _head(now: SyncView) -> Markup:
 def _notice(kind: str, text: str, reason: dict[str, str] | None) -> Markup:
     reason = reason or {}
     said = Markup("<p>{}</p>").format(reason["message"]) if reason.get("message") else Markup()
-    return Markup(
-        '<div class="notice notice-{}"><p class="notice-title"><span>{}</span></p>{}{}'
-        '<p class="notice-code">{}</p></div>'
-    ).format(kind, text, said, marks.hint(reason.get("hint", "")), reason.get("code", ""))
+    return notices.box(text, kind, body=said, hint=reason.get("hint", ""), code=reason.get("code", ""))
 
 
 def running(run: RunView) -> Markup:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from markupsafe import Markup
 from nicegui import ui
 
-from tidemill.errors import ConfigError
 from tidemill.reverse_etl.service import Watch
 from tidemill.web import dialogs, marks, notices, visit
 from tidemill.web.form import Field, Form, Option
@@ -60,12 +59,6 @@ async def watched(work: Callable[[App, Watch], T], place: Region, what: str, *, 
         await asyncio.sleep(0)  # what was reported last is shown before what comes of it
         if not place.is_deleted:
             place.show("")
-
-
-def told(error: Mapping[str, str], kind: str = "bad") -> Markup:
-    """An error that was kept: code, message, hint."""
-    made = ConfigError(error.get("code", ""), error.get("message", ""), hint=error.get("hint", ""))
-    return notices.mark(made, kind)
 
 
 async def trigger(found: SyncView) -> None:

@@ -17,7 +17,6 @@ from tidemill.web.form import Field, Form, Option
 from tidemill.web.page import page
 from tidemill.web.pages import sync_fields
 from tidemill.web.pages.mapping import MappingEditor
-from tidemill.web.pages.model_marks import quoted
 from tidemill.web.region import Region, show
 
 if TYPE_CHECKING:
@@ -146,4 +145,4 @@ class _New:
                 app.reverse_etl.syncs.pause(made, by)
             return made
 
-        ui.navigate.to(f"/syncs/{quoted(await visit.call(work))}?tab=try")
+        ui.navigate.to(marks.path("/syncs", await visit.call(work)) + "?tab=try")

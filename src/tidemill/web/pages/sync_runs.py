@@ -8,12 +8,10 @@ from markupsafe import Markup
 
 from tidemill import paging
 from tidemill.access.permissions import Permission
-from tidemill.web import marks
+from tidemill.web import marks, notices
 from tidemill.web.chart import Chart, Series
 from tidemill.web.live import live
 from tidemill.web.page import page
-from tidemill.web.pages.model_marks import quoted
-from tidemill.web.pages.sync_acts import told
 from tidemill.web.region import Region, show
 from tidemill.web.table import Asked, Column, Filter, Page, table
 
@@ -66,7 +64,7 @@ def wanted(asked: Asked) -> paging.Wanted:
 
 
 def _link(name: str, run: RunView) -> Markup:
-    return marks.link(Markup("<strong>{}</strong>").format(run.number), f"/syncs/{quoted(name)}/runs/{run.number}")
+    return marks.link(Markup("<strong>{}</strong>").format(run.number), marks.path("/syncs", name, "runs", run.number))
 
 
 def _took(run: RunView) -> Markup:
@@ -76,7 +74,7 @@ def _took(run: RunView) -> Markup:
 @page("Run {number} of {name}", Permission.SYNCS_READ, "/syncs/{name}/runs/{number}", parents=(("Syncs", "/syncs"),))
 async def run(name: str, number: int) -> None:
     """One, live while it goes on."""
-    show(Markup("<p>{}</p>").format(marks.link(f"All of {name}", f"/syncs/{quoted(name)}")))
+    show(Markup("<p>{}</p>").format(marks.link(f"All of {name}", marks.path("/syncs", name))))
     place = Region()
 
     def renew(found: RunView) -> None:
@@ -98,7 +96,7 @@ def _run(found: RunView) -> Markup:
     if found.status == "running":
         parts.append(running(found))
     if found.error:
-        parts.append(told(found.error))
+        parts.append(notices.kept(found.error))
     parts += [Markup('<p class="muted">{}</p>').format(note) for note in found.notes]
     became = marks.figures(
         [
@@ -110,7 +108,7 @@ def _run(found: RunView) -> Markup:
         ]
     )
     rows = marks.figures(marks.figure(title, f"{getattr(found, name):,}") for name, title in _COUNTS)
-    base = f"/syncs/{quoted(found.sync)}"
+    base = marks.path("/syncs", found.sync)
     links = Markup('<p class="row-of">{}{}</p>').format(
         marks.goto("Its log", f"{base}?tab=logs&run={found.number}", "plain"),
         marks.goto("Rows not delivered", f"{base}?tab=rows", "plain"),

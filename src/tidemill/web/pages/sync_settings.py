@@ -18,7 +18,6 @@ from tidemill.web.form import Field, Form
 from tidemill.web.live import stale
 from tidemill.web.pages import sync_fields
 from tidemill.web.pages.mapping import MappingEditor
-from tidemill.web.pages.model_marks import quoted
 from tidemill.web.region import Region, show
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ async def configuration(found: SyncView) -> None:
         wanted = {key: value for key, value in given.items() if key in changed or key == "cron"}
         made = await _saved(name, sync_fields.understood(wanted, edits=changed))
         if made is not None:
-            ui.navigate.to(f"/syncs/{quoted(made.name)}?tab=configuration&saved=1")
+            ui.navigate.to(marks.path("/syncs", made.name) + "?tab=configuration&saved=1")
 
     with ui.element("section").classes("panel"):
         show(Markup('<div class="panel-head"><h2>Settings</h2></div>'))
