@@ -92,6 +92,9 @@ bench: install
 	@$(BIN)/python benchmarks/delivery.py
 	@$(BIN)/python benchmarks/dbt_manifest.py
 	@$(BIN)/python benchmarks/import_runs.py
+	@$(BIN)/python benchmarks/api_lists.py
+	@$(BIN)/python benchmarks/web_paint.py
+	@$(BIN)/python benchmarks/web_pages.py
 
 clean:
 	rm -rf $(VENV) $(DBT_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
