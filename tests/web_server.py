@@ -125,8 +125,9 @@ class Browsing:
 @pytest.fixture(scope="module")
 def chromium_of_playwright(chromium: str) -> Iterator[Browser]:
     """The browser of this machine, driven by Playwright. As long as it is, no other test can have an event loop."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)  # the machine may be slow
     options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=options)
