@@ -336,11 +336,13 @@ def test_rejects_that_are_dismissed_are_listed_no_longer(app: App, tmp_path: Pat
 
 def test_a_home_that_was_moved_works_on(tmp_path: Path) -> None:
     from tidemill.settings import Settings
+    from tidemill.store import embedded
 
     write_events(tmp_path / "one.jsonl", 300)
     write_events(tmp_path / "two.jsonl", 300, first=200)
     with App(Settings(home=tmp_path / "old", commit_rows=100)) as app:
         app.events.load(str(tmp_path / "one.jsonl"))
+    embedded.leave(tmp_path / "old" / "postgres")  # as at the end of the process: nothing runs while it is moved
     (tmp_path / "old").rename(tmp_path / "new")
     with App(Settings(home=tmp_path / "new", commit_rows=100)) as app:
         assert app.events.load(str(tmp_path / "two.jsonl")).rows == 200

@@ -137,7 +137,7 @@ def test_a_run_that_was_cancelled_is_gone_on_with_by_the_next_interval(
 def test_a_run_that_takes_too_long_is_stopped_and_tried_again(
     installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = [{"path": LOADS, "fault": "delay_response", "seconds": 30.0}]
+    plan = [{"path": LOADS, "fault": "delay_response", "seconds": 4.0}]
     monkeypatch.setattr(Schedule, "run_limit", dt.timedelta(seconds=1))
     with due(installation, tmp_path, pause_after="2") as (app, uuids):
         installation.local.set_faults(plan)

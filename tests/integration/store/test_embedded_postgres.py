@@ -16,6 +16,7 @@ from tests.crash_harness import Child
 
 from tidemill.errors import ConfigError
 from tidemill.settings import Settings
+from tidemill.store import embedded
 from tidemill.store.postgres import Postgres, open_postgres
 
 USER = """
@@ -81,8 +82,9 @@ def test_a_server_on_its_way_down_is_waited_for(home: Path) -> None:
     child.end()
 
 
-def test_a_server_that_does_not_come_to_its_end_is_stopped_at_once(home: Path) -> None:
+def test_a_server_that_does_not_come_to_its_end_is_stopped_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one does not that has lost a process at the wrong moment."""
+    monkeypatch.setattr(embedded, "_STOPS_WITHIN_SECONDS", 2)
     postgres = open_postgres(Settings(home=home))
     with psycopg.connect(postgres.dsn, autocommit=True) as session:
         session.execute("CREATE TABLE kept AS SELECT 1 AS a")
