@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -63,6 +64,14 @@ def pytest_collection_finish() -> None:
     """Thousands of tests and all that they import stay to the end: Python need not look for cycles there."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys_are_checked_once() -> None:
+    """To see that the numbers of a private key are primes takes 80 ms, and hundreds of tests give the same key."""
+    from tidemill.bigquery import credentials
+
+    credentials._check_private_key = functools.cache(credentials._check_private_key)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from tests.installation import Installation, write_events
 from tests.web_server import Browsing, Web
 
 ROWS = 300
-PATIENCE = 20_000
+PATIENCE = 120_000
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def make(page: Page, web: Web) -> None:
     page.get_by_role("button", name="Back").click()
     expect(page.get_by_label("Not these events")).to_have_value("event 3")
     page.get_by_role("button", name="Next").click()
+    expect(page.get_by_role("switch")).to_be_checked()
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_label("Table", exact=True)).to_have_value("from_web")
     page.get_by_role("button", name="Next").click()

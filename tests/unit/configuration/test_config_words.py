@@ -98,3 +98,9 @@ def test_a_secret_that_stands_where_a_path_should_is_not_repeated(tmp_path: Path
     with pytest.raises(ConfigError) as caught:
         Reference(file="xoxb-s3cret").read(tmp_path)
     assert "s3cret" not in f"{caught.value.message}{caught.value.hint}{caught.value.raw}"
+
+
+@pytest.mark.parametrize("text", ["9223373TB", "9223372036854775808", "99999999999999999999"])
+def test_more_bytes_than_can_be_counted_are_refused(text: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match="9"):
+        pydantic.TypeAdapter(Bytes).validate_python(text)
