@@ -71,6 +71,7 @@ def test_an_export_is_made_run_and_backfilled(web: Web, browsing: Browsing, inst
     page = browsing.page(web.user())
     make(page, web)
     page.get_by_role("button", name="Run now").click()
+    expect(page).to_have_url(re.compile("wanted="))
     page.reload()
     expect(page.get_by_text("Done.", exact=True)).to_be_visible(timeout=PATIENCE)
     table = page.get_by_role("region", name="Runs")
