@@ -10,7 +10,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 from nicegui import ui
 
-from tidemill.web.marks import join
+from tidemill.web.marks import join, when
 from tidemill.web.region import Region
 
 #: Colours of series, variables of theme.css. They are told apart without colours, too: see the table below each.
@@ -56,7 +56,7 @@ class Chart:
         head = join(Markup('<th scope="col">{}</th>').format(one.name) for one in series)
         rows = join(
             Markup('<tr><th scope="row">{}</th>{}</tr>').format(
-                f"{time.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC",
+                when(time, plain=True),
                 join(Markup('<td class="end">{}</td>').format(_said(one.values[index])) for one in series),
             )
             for index, time in reversed(list(enumerate(times)))

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 from tests.capture_server import until
+from tests.web_looks import assert_usable
 from tests.web_server import PASSWORD, Browsing, Web, cookie
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -45,8 +46,15 @@ def fill(page: Page, **fields: str) -> None:
     page.click("button[type=submit]")
 
 
+def test_the_first_door_can_be_used_by_everybody(web: Web, browsing: Browsing, axe: str) -> None:
+    page = browsing.page()
+    page.goto(f"{web.url}/set-up")
+    expect(page.get_by_role("heading", name="Make the first account")).to_be_visible()
+    assert_usable(page, axe, "set-up")
+
+
 def test_the_first_account_is_made_by_who_has_the_token(web: Web, browsing: Browsing) -> None:
-    assert not web.app.users.any(), "this test comes first"
+    assert not web.app.users.any(), "before others make accounts"
     found = re.search(r"(http://\S+/set-up\?token=\S+)", web.said)
     assert found is not None
     page = browsing.page()
@@ -64,6 +72,22 @@ def test_the_first_account_is_made_by_who_has_the_token(web: Web, browsing: Brow
     expect(page.get_by_text("three ways to begin")).to_be_visible()
     page.goto(f"{web.url}/set-up")
     expect(page).to_have_url(f"{web.url}/")
+
+
+def test_what_is_empty_says_what_to_do_next(web: Web, browsing: Browsing) -> None:
+    page = browsing.page(web.user())
+    said = {
+        "/exports": "There is no export yet",
+        "/exports/new/destination?model=events": "There is no connection yet",
+        "/connections": "No connection yet",
+        "/syncs": "No sync yet",
+        "/events": "No event has come yet",
+    }
+    for path, text in said.items():
+        page.goto(web.url + path)
+        empty = page.locator("main .empty")
+        expect(empty).to_contain_text(text)
+        assert empty.get_by_role("link").count() == 1, path
 
 
 def test_sign_in_and_out(web: Web, browsing: Browsing) -> None:
@@ -88,7 +112,7 @@ def test_sign_in_and_out(web: Web, browsing: Browsing) -> None:
 
 
 def test_a_page_that_is_open_knows_that_its_session_has_ended(web: Web, browsing: Browsing) -> None:
-    session = web.user()
+    session = web.user(anew=True)
     page = browsing.page(session)
     page.goto(f"{web.url}/settings/keys")
     expect(page.get_by_role("heading", name="SDK keys")).to_be_visible()
@@ -109,7 +133,7 @@ def test_who_guesses_is_locked_out_and_told_so(web: Web, browsing: Browsing) -> 
 
 
 def test_one_changes_ones_own_password(web: Web, browsing: Browsing) -> None:
-    session, other = web.user("dora"), web.user("dora")
+    session, other = web.user("dora", anew=True), web.user("dora", anew=True)
     page = browsing.page(session)
     page.goto(f"{web.url}/account/password")
     fill(page, old="wrong", password=f"{PASSWORD} 2", again=f"{PASSWORD} 2")

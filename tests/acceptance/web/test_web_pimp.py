@@ -15,7 +15,8 @@ import pytest
 from tests.capture_server import free_port
 from tests.imports import Shop, make, prepare, run
 from tests.installation import CONNECTION, Installation
-from tests.web_server import Browsing, Web, serving_web, violations
+from tests.web_looks import OTHERS, USUAL, Look, assert_usable
+from tests.web_server import Browsing, Web, serving_web
 
 from tidemill.access.roles import Role
 from tidemill.bigquery.local.service import LocalBigQuery
@@ -23,7 +24,6 @@ from tidemill.events.identity.history import MergeView
 from tidemill.imports.spec import Kind
 
 EVIL = "<img src=x onerror=document.title='evil'><script>document.title='evil'</script>"
-PICTURES = os.environ.get("TIDEMILL_TEST_PICTURES")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_table_becomes_people_by_the_wizard_a_refused_row_is_repaired_and_all_
     served: tuple[Web, Shop, str], web: Web, browsing: Browsing, tmp_path: Path
 ) -> None:
     _, shop, _ = served
-    page = browsing.page(web.user(), accept_downloads=True)
+    page = browsing.page(web.user())
     page.set_default_timeout(40_000)
     go(page, f"{web.url}/imports")
     page.get_by_role("link", name="New import").first.click()
@@ -239,19 +239,13 @@ def _manifest() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("group", ["imports", "steps", "dbt", "events", "people"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("looks", [USUAL, OTHERS], ids=["usual", "others"])
 def test_each_page_can_be_used_by_everybody(
-    web: Web, browsing: Browsing, axe: str, paths: dict[str, list[str]], theme: str, group: str
+    web: Web, browsing: Browsing, axe: str, paths: dict[str, list[str]], looks: tuple[Look, ...], group: str
 ) -> None:
-    page = browsing.page(web.user(), color_scheme=theme)
+    page = browsing.page(web.user())
     for path in paths[group]:
-        for width in (360, 1440):
-            page.set_viewport_size({"width": width, "height": 900})
-            go(page, web.url + path)
-            if PICTURES:
-                page.wait_for_timeout(400)
-                name = re.sub(r"\W+", "-", path.strip("/"))
-                page.screenshot(path=Path(PICTURES, f"{name}-{theme}-{width}.png"), full_page=True)
-            assert page.locator(".notice-bad").count() == 0 or "draft" in path, (path, page.inner_text("#content"))
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path}: nothing sticks out"
-        assert violations(page, axe) == [], path
+        page.set_viewport_size({"width": 360, "height": 900})
+        go(page, web.url + path)
+        assert page.locator(".notice-bad").count() == 0 or "draft" in path, (path, page.inner_text("#content"))
+        assert_usable(page, axe, re.sub(r"\W+", "-", path.strip("/")), looks)

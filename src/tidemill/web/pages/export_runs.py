@@ -37,13 +37,17 @@ _LINES = 1_000
 
 
 async def tab(export: ExportSettings) -> None:
-    """Runs, newest first."""
+    """Runs, newest first: all of them, or those of the backfill that the URL names."""
     await _wanted(export.name)
+    backfill = _id("backfill")
+    if backfill is not None:
+        said = Markup('<p class="lead">Runs of one backfill. {}</p>')
+        Region(said.format(marks.link("Runs of all kinds", f"{marks.path('/exports', export.name)}?tab=runs")))
     may = visit.current().may(Permission.EXPORTS_WRITE)
 
     def fetch(app: App, asked: Asked) -> Page[RunItem]:
         wanted = Wanted(asked.cursor or None, asked.limit)
-        found = app.exports.listed.runs(export.name, status=asked["status"] or None, wanted=wanted)
+        found = app.exports.listed.runs(export.name, backfill=backfill, status=asked["status"] or None, wanted=wanted)
         return Page(found.items, found.next or "")
 
     columns = export_shown.columns()
@@ -57,16 +61,15 @@ async def tab(export: ExportSettings) -> None:
         "It has not run yet", "It runs by its schedule, while tidemill serve has a worker; or at once, by Run now.",
         sign="clock",
     )  # fmt: skip
-    await table(columns, fetch, caption="Runs", filters=_FILTERS, empty=nothing, row_key=lambda run: run.id,
+    caption = "Runs" if backfill is None else f"Runs of the backfill {backfill}"  # pages of the same one share a look
+    await table(columns, fetch, caption=caption, filters=_FILTERS, empty=nothing, row_key=lambda run: run.id,
                 on_act=act, every=_EVERY_SECONDS)  # fmt: skip
 
 
 async def _wanted(name: str) -> None:
     """How it stands with what was asked for a moment ago: its id is in the URL."""
-    text = ui.context.client.request.query_params.get("wanted", "")
-    try:
-        wanted = uuid.UUID(text)
-    except ValueError:
+    wanted = _id("wanted")
+    if wanted is None:
         return
     said = Region().props('role="status" aria-live="polite"')
 
@@ -80,6 +83,14 @@ async def _wanted(name: str) -> None:
         said.show(_told(found))
 
     await live(("wanted", wanted), look, shown, every=1.0)
+
+
+def _id(name: str) -> uuid.UUID | None:
+    """An id that the URL has; None, if what it has is none."""
+    try:
+        return uuid.UUID(ui.context.client.request.query_params.get(name, ""))
+    except ValueError:
+        return None
 
 
 def _told(found: TriggerView | None) -> Markup:

@@ -109,7 +109,7 @@ async def log_table(fetch: Callable[[App, Asked], Any], caption: str) -> None:
         return found if isinstance(found, Page) else Page(found.items, found.next or "")
 
     columns: list[Column[LineView]] = [
-        Column("at", "Time", lambda line: marks.when(line.at)),
+        Column("at", "Time", lambda line: marks.when(line.at, exact=True)),
         Column("level", "Level", lambda line: marks.badge(line.level, _KINDS.get(line.level, marks.QUIET))),
         Column("step", "Step", lambda line: marks.tag(line.step), wide=True),
         Column("message", "What", _message),

@@ -298,7 +298,7 @@ async def _logs(name: str, number: int | None) -> None:
         return paged(list(reversed(found)), asked)
 
     columns: list[Column[LineView]] = [
-        Column("at", "When", lambda line: marks.when(line.at, plain=True)),
+        Column("at", "When", lambda line: marks.when(line.at, exact=True)),
         Column("run", "Run", lambda line: line.run or "–", end=True, wide=True),
         Column("level", "Level", lambda line: marks.badge(line.level, _LEVELS.get(line.level))),
         Column("step", "Step", lambda line: line.step, wide=True),
@@ -308,8 +308,8 @@ async def _logs(name: str, number: int | None) -> None:
     show(Markup('<p class="muted">What {} has told, the newest first.</p>').format(which))
     filters = (Filter("search", "Search messages"), Filter("level", "From level", _FROM))
     empty = marks.empty("Nothing was told yet", "Lines come while a run is at work.", sign="list")
-    await table(columns, fetch, caption="Log", filters=filters, empty=empty, row_key=lambda line: line.id, limit=100,
-                every=_EVERY_SECONDS)  # fmt: skip
+    await table(columns, fetch, caption=f"Log of {which}", filters=filters, empty=empty, row_key=lambda line: line.id,
+                limit=100, every=_EVERY_SECONDS)  # fmt: skip
 
 
 _LEVELS = {"error": marks.BAD, "warning": marks.WARNING}

@@ -72,7 +72,7 @@ def _line(line: LineView) -> Markup:
     return Markup(
         '<li data-key="line-{}">{}<span>{}</span><span class="log-text">{}{} {}{}</span></li>'
     ).format(
-        line.id, marks.when(line.at, plain=True), marks.badge(line.level, _KINDS.get(line.level, marks.QUIET)),
+        line.id, marks.when(line.at, exact=True), marks.badge(line.level, _KINDS.get(line.level, marks.QUIET)),
         Markup("<strong>{}</strong> ").format(f"Run {line.run}:") if line.run else Markup(),
         line.message, marks.muted(more), hint,
     )  # fmt: skip

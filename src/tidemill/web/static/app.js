@@ -2,6 +2,7 @@
 (() => {
   const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
   const plain = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
   const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
   const utc = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium", timeZone: "UTC" });
   const steps = [
@@ -18,10 +19,12 @@
     return found ? words.format(Math.round(seconds / found[2]), found[1]) : plain.format(date);
   }
 
+  const as = { plain: (date) => plain.format(date), exact: (date) => exact.format(date) };
+
   function look(root) {
     for (const time of root.querySelectorAll("time[data-when]")) {
       const date = new Date(time.dateTime);
-      const text = time.dataset.when === "plain" ? plain.format(date) : relative(date);
+      const text = (as[time.dataset.when] ?? relative)(date);
       if (time.textContent !== text) time.textContent = text;
       const title = `${full.format(date)}\n${utc.format(date)} UTC`;
       if (time.title !== title) time.title = title;
@@ -79,6 +82,19 @@
       document.querySelector("[data-nav]").focus();
     }
   });
+
+  // A dialog gives the focus back to what it was opened by; the server takes it away before it could do that itself.
+  let opener = null;
+  document.addEventListener("focusin", (event) => {
+    if (!document.querySelector(".q-dialog")) opener = event.target;
+  });
+  new MutationObserver((changes) => {
+    const gone = changes.flatMap(({ removedNodes }) => [...removedNodes]);
+    if (!gone.some((node) => node.id?.startsWith("q-portal--dialog")) || document.activeElement !== document.body)
+      return;
+    const back = opener?.isConnected && opener.checkVisibility() ? opener : document.getElementById("content");
+    back?.focus({ preventScroll: back !== opener });
+  }).observe(document.body, { childList: true });
 
   function notice({ text, kind, detail, code }) {
     const place = document.getElementById("notices");
