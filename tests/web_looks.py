@@ -24,10 +24,10 @@ _PICTURES = os.environ.get("TIDEMILL_TEST_PICTURES")
 #: What is wider than the page, and what nobody can read at a glance: lines of far more than a hundred letters.
 _OUT_OF_PLACE = """(most) => {
   const found = [];
-  const root = document.documentElement, content = document.querySelector("#content, main");
+  const root = document.documentElement, content = document.querySelector("#content") ?? root;
   if (root.scrollWidth > root.clientWidth) found.push("something sticks out");
-  if (content.getBoundingClientRect().width > 1440) found.push("the content is too wide");
-  for (const one of content.querySelectorAll("p, dd, .list li")) {
+  if (content !== root && content.getBoundingClientRect().width > 1680) found.push("the content is too wide");
+  for (const one of content.querySelectorAll("p, dd, li:not(:has(p))")) {
     const range = document.createRange();
     range.selectNodeContents(one);
     if (one.querySelector("input, .table-scroll, .command, .progress")) continue;
@@ -40,8 +40,14 @@ _OUT_OF_PLACE = """(most) => {
 _MOST_EM = 56
 
 
-def assert_usable(page: Page, axe: str, name: str, looks: tuple[Look, ...] = USUAL) -> None:
+def assert_usable(page: Page, axe: str, name: str) -> None:
     """Everybody can use this page, as it is now, and it looks as it is meant to."""
+    found = wrong_with(page, axe, name)
+    assert not found, found
+
+
+def wrong_with(page: Page, axe: str, name: str, looks: tuple[Look, ...] = USUAL) -> dict[str, list[str]]:
+    """What of that is not so, by the look."""
     _picture(page, name)
     wrong = {}
     themes = {width: theme for theme, width in looks}
@@ -53,7 +59,7 @@ def assert_usable(page: Page, axe: str, name: str, looks: tuple[Look, ...] = USU
         if found:
             wrong[f"{name}, {themes.get(width, 'also')} at {width}"] = found
     _look(page, "light", 1280)
-    assert wrong == {}
+    return wrong
 
 
 def _look(page: Page, theme: Literal["light", "dark"] | None, width: int) -> None:

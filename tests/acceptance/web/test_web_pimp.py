@@ -15,7 +15,7 @@ import pytest
 from tests.capture_server import free_port
 from tests.imports import Shop, make, prepare, run
 from tests.installation import CONNECTION, Installation
-from tests.web_looks import OTHERS, USUAL, Look, assert_usable
+from tests.web_looks import OTHERS, USUAL, Look, wrong_with
 from tests.web_server import Browsing, Web, serving_web
 
 from tidemill.access.roles import Role
@@ -243,9 +243,10 @@ def _manifest() -> dict[str, Any]:
 def test_each_page_can_be_used_by_everybody(
     web: Web, browsing: Browsing, axe: str, paths: dict[str, list[str]], looks: tuple[Look, ...], group: str
 ) -> None:
-    page = browsing.page(web.user())
+    page, wrong = browsing.page(web.user()), dict[str, list[str]]()
     for path in paths[group]:
         page.set_viewport_size({"width": 360, "height": 900})
         go(page, web.url + path)
         assert page.locator(".notice-bad").count() == 0 or "draft" in path, (path, page.inner_text("#content"))
-        assert_usable(page, axe, re.sub(r"\W+", "-", path.strip("/")), looks)
+        wrong |= wrong_with(page, axe, re.sub(r"\W+", "-", path.strip("/")), looks)
+    assert wrong == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.web_looks import OTHERS, USUAL, Look, assert_usable
+from tests.web_looks import OTHERS, USUAL, Look, wrong_with
 from tests.web_server import Browsing
 from tests.web_syncs import NAME, Moving, moving, web
 
@@ -103,13 +103,14 @@ def filled(moving: Moving) -> None:
 def test_everybody_can_use_each_page(
     moving: Moving, browsing: Browsing, axe: str, part: str, looks: tuple[Look, ...]
 ) -> None:
-    page = browsing.page(moving.web.user())
+    page, wrong = browsing.page(moving.web.user()), dict[str, list[str]]()
     for path in PATHS[part]:
         page.set_viewport_size({"width": 360, "height": 900})
         page.goto(moving.web.url + path)
         expect(page.locator("main h1")).to_be_visible()
         expect(page.locator(".spinner")).to_have_count(0)
-        assert_usable(page, axe, path.strip("/").translate(str.maketrans("/?=&+ ", "------")), looks)
+        wrong |= wrong_with(page, axe, path.strip("/").translate(str.maketrans("/?=&+ ", "------")), looks)
+    assert wrong == {}
 
 
 @pytest.mark.usefixtures("filled")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 2.0
 _FILTERS = (Filter("status", "Status", tuple((status, status) for status in RUN_STATUSES)),)
 _LINES = 1_000
+_PARENTS = (("Exports", "/exports"), ("{name}", "/exports/{name}"))
 
 
 async def tab(export: ExportSettings) -> None:
@@ -152,7 +153,7 @@ async def do(what: str, name: str, run_id: str) -> None:
         ui.navigate.to(f"{marks.path('/exports', name)}?tab=runs&wanted={wanted.id}")
 
 
-@page("Run", Permission.EXPORTS_READ, "/exports/{name}/runs/{run_id}", parents=(("Exports", "/exports"),))
+@page("Run", Permission.EXPORTS_READ, "/exports/{name}/runs/{run_id}", parents=_PARENTS)
 async def run(name: str, run_id: str) -> None:
     """One run."""
     settings = await visit.call(lambda app: app.exports.listed.get(name))
@@ -264,7 +265,11 @@ _MOST_CHUNKS = 200
 def _panel(title: str, heads: tuple[str, ...], rows: list[Any]) -> Markup:
     if not rows:
         return Markup()
-    head = marks.join(Markup('<th scope="col">{}</th>').format(one) for one in heads)
+    ends = {"Took", "Rows", "Sent"}  # numbers stand at the end
+    head = marks.join(
+        Markup('<th scope="col"{}>{}</th>').format(Markup(' class="end"') if one in ends else Markup(), one)
+        for one in heads
+    )
     inner = Markup(
         '<div class="table-scroll plain" tabindex="0" role="region" aria-label="{}"><table><thead><tr>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>"
