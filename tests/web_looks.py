@@ -27,7 +27,7 @@ _OUT_OF_PLACE = """(most) => {
   const root = document.documentElement, content = document.querySelector("#content") ?? root;
   if (root.scrollWidth > root.clientWidth) found.push("something sticks out");
   if (content !== root && content.getBoundingClientRect().width > 1680) found.push("the content is too wide");
-  for (const one of content.querySelectorAll("p, dd, li:not(:has(p))")) {
+  for (const one of content.querySelectorAll("p, dd, li:not(:has(p), .log li)")) {
     const range = document.createRange();
     range.selectNodeContents(one);
     if (one.querySelector("input, .table-scroll, .command, .progress")) continue;

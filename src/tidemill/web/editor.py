@@ -7,23 +7,17 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from markupsafe import Markup
 from nicegui import ui
 from nicegui.events import GenericEventArguments, ValueChangeEventArguments
-
-from tidemill.web.region import show
 
 #: After the last letter, until what was typed is looked at.
 _REST_SECONDS = 0.6
 _THEMES = {"dark": "basicDark", "light": "basicLight"}
-_HELP = Markup('<p class="field-help" id="{}-help">Tab indents. Escape, then Tab, leaves the editor.</p>')
 #: Names the field for who does not see it, and tells of the theme, whenever it changes.
 _FOLLOW = """
 (() => {{
   const editor = getHtmlElement({id});
-  const content = editor.querySelector(".cm-content");
-  content?.setAttribute("aria-label", {label});
-  content?.setAttribute("aria-describedby", "{event}-help");
+  editor.querySelector(".cm-content")?.setAttribute("aria-label", {label});
   editor.querySelector(".cm-scroller")?.setAttribute("tabindex", "-1");
   const root = document.documentElement;
   const tell = () => {{ if (editor.isConnected) emitEvent("{event}", root.dataset.theme); }};
@@ -50,7 +44,6 @@ class Editor:
             value, language=language, theme="basicLight", indent="  ", line_wrapping=True, on_change=self._changed
         ).classes("editor")
         event = f"theme-{self._editor.id}"
-        show(_HELP.format(event))
         ui.on(event, self._settle)
         script = _FOLLOW.format(id=self._editor.id, label=json.dumps(label), event=event)
         ui.context.client.on_connect(lambda: self._editor.client.run_javascript(script))

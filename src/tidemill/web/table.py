@@ -195,6 +195,8 @@ class Table(Generic[Row]):
             self.asked = dataclasses.replace(asked, cursor=self.page.next)
         elif act == "back" and asked.cursor:
             self.asked = dataclasses.replace(asked, cursor=self._before.pop() if self._before else "")
+        elif act in {"next", "back"}:
+            return  # there is nothing more
         elif act == "clear":
             self.asked = dataclasses.replace(asked, filters={}, cursor="")
         else:
