@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 PASSWORD = "a tide that comes and goes"
+#: In milliseconds: the machine may be slow.
+_PATIENCE = 60_000
 _AXE = Path(__file__).parent / "acceptance" / "web" / "axe"
 _WHO = {"address": "127.0.0.1", "agent": "tests"}
 
@@ -108,6 +110,7 @@ class Browsing:
     def page(self, session: str = "", **options: Any) -> Page:
         """A page of somebody; with a session they are signed in. With options their browser is a new one."""
         context = self.browser.new_context(reduced_motion="reduce", **options) if options else self._emptied()
+        context.set_default_timeout(_PATIENCE)
         page = context.new_page()
         self._watch(page)
         if session:
@@ -143,7 +146,7 @@ def chromium_of_playwright(chromium: str) -> Iterator[Browser]:
     """The browser of this machine, driven by Playwright. As long as it is, no other test can have an event loop."""
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=60_000)  # the machine may be slow
+    expect.set_options(timeout=_PATIENCE)
     options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=options)

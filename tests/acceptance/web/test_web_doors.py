@@ -24,7 +24,7 @@ NAMES = ("content-security-policy", "x-content-type-options", "referrer-policy",
 def asking(web: Web) -> Iterator[httpx.Client]:
     """Somebody with a program instead of a browser."""
     web.user()  # there is an account
-    with httpx.Client(base_url=web.url) as client:
+    with httpx.Client(base_url=web.url, timeout=60) as client:
         yield client
 
 
@@ -117,7 +117,7 @@ def test_a_page_that_is_open_knows_that_its_session_has_ended(web: Web, browsing
     page.goto(f"{web.url}/settings/keys")
     expect(page.get_by_role("heading", name="SDK keys")).to_be_visible()
     web.app.users.sign_out(session)
-    with httpx.Client(base_url=web.url, cookies={"tidemill_session": session}) as other:
+    with httpx.Client(base_url=web.url, timeout=60, cookies={"tidemill_session": session}) as other:
         until(lambda: other.get("/account/password").status_code == 303, "it is not remembered any more")
     page.get_by_role("button", name="Make a key").click()
     expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Fsettings%2Fkeys"))
@@ -152,7 +152,7 @@ def test_each_sign_in_has_a_session_of_its_own(web: Web, asking: httpx.Client) -
     assert "chosen-by-somebody-else" not in answer.headers["set-cookie"]
     assert "secure" not in answer.headers["set-cookie"].lower(), "it would not be sent over plain HTTP"
     first = answer.headers["set-cookie"]
-    with httpx.Client(base_url=web.url) as again:
+    with httpx.Client(base_url=web.url, timeout=60) as again:
         assert sign_in(again, web, "anna", PASSWORD).headers["set-cookie"] != first
 
 

@@ -26,7 +26,7 @@ def test_home_shows_how_a_run_goes_on_and_keeps_the_focus(web: Web, browsing: Br
             "UPDATE tidemill.chunks SET rows_loaded = 3000 "
             "WHERE run_id IN (SELECT id FROM tidemill.runs WHERE status = 'running')"
         )
-    expect(page.get_by_text("3,000 of 4,000 rows")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("3,000 of 4,000 rows")).to_be_visible()
     assert page.evaluate("document.activeElement.textContent") == "As a table"
 
 

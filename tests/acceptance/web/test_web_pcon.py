@@ -48,7 +48,7 @@ def test_what_is_missing_is_said_with_the_command_and_a_reload_loses_only_the_ke
     expect(page.get_by_text('resource "google_project_iam_custom_role"')).to_be_visible()
     page.get_by_role("button", name="Test and save").click()
     failed = page.locator(".step-bad")
-    expect(failed).to_be_visible(timeout=20_000)
+    expect(failed).to_be_visible()
     expect(failed).to_contain_text("bigquery.tables.updateData")
     expect(failed.get_by_role("button", name="Copy the command").first).to_be_visible()
     expect(page.get_by_text("Not saved.")).to_be_visible()
@@ -92,6 +92,7 @@ def test_one_with_a_running_import_is_deleted_before_ones_eyes(
     expect(delete).to_be_disabled()
     assert_usable(page, axe, "connection-delete")
     window.get_by_role("button", name="Cancel").click()
+    expect(window).to_have_count(0)
     assert web.app.connections.get(CONNECTION).deleting_at is None
     page.get_by_role("button", name="Delete").click()
     window.get_by_role("searchbox").fill(CONNECTION)
@@ -101,7 +102,7 @@ def test_one_with_a_running_import_is_deleted_before_ones_eyes(
     page.reload()  # it goes on meanwhile
     eventually(lambda: is_gone(web.app), "it is deleted")
     gone = page.get_by_text(f"There is no connection '{CONNECTION}'").or_(page.get_by_text("is deleted"))
-    expect(gone.first).to_be_visible(timeout=15_000)
+    expect(gone.first).to_be_visible()
     assert process.wait(60) != 0
     process.communicate()
     assert jobs(installed) == []
@@ -144,7 +145,7 @@ def test_a_source_is_enabled_and_disabled(web: Web, browsing: Browsing, installe
     page.get_by_label("State in the warehouse, made for you").check()
     page.get_by_label("Dataset for the state").fill(f"{installed.dataset}_state")
     page.get_by_role("button", name="Test and enable").click()
-    expect(page.get_by_text("Enabled", exact=True)).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Enabled", exact=True)).to_be_visible()
     source = web.app.reverse_etl.sources.get(CONNECTION)
     assert (source.access, source.state_dataset) == ("full", f"{installed.dataset}_state")
     page.get_by_role("button", name="Disable").click()
@@ -168,6 +169,6 @@ def test_one_is_changed_without_its_key_and_a_dataset_is_created(
     assert_usable(page, axe, "connection-edit")
     page.get_by_label("Location", exact=False).first.fill("EU")
     page.get_by_role("button", name="Test and save").click()
-    expect(page.get_by_text(f"The connection {CONNECTION} is saved.")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text(f"The connection {CONNECTION} is saved.")).to_be_visible()
     saved = web.app.connections.get(CONNECTION)
     assert (saved.dataset, saved.location) == (f"{installed.dataset}_new", "EU")

@@ -69,7 +69,6 @@ def test_a_table_becomes_people_by_the_wizard_a_refused_row_is_repaired_and_all_
 ) -> None:
     _, shop, _ = served
     page = browsing.page(web.user())
-    page.set_default_timeout(40_000)
     go(page, f"{web.url}/imports")
     page.get_by_role("link", name="New import").first.click()
     page.get_by_label("Name", exact=True).fill("users")
@@ -137,7 +136,6 @@ def test_an_event_that_is_sent_appears_by_itself_and_hostile_texts_are_text(
     url = served[2]
     key, _ = web.app.keys.create(team_id=1, name="page", events_per_second=None, by="tests")
     page = browsing.page(web.user("carla", Role.VIEWER))
-    page.set_default_timeout(40_000)
     go(page, f"{web.url}/events")
     sent(url, key, {"event": EVIL, "distinct_id": EVIL, "properties": {EVIL: [EVIL], "$set": {EVIL: EVIL}}})
     page.get_by_text(EVIL).first.wait_for()
@@ -174,7 +172,6 @@ def test_a_person_is_looked_up_with_ids_and_changes_and_deleted_with_events(
     assert [(one.distinct_id, one.other) for one in history.merges] == [("dora@example.com", "device-1")]
     assert isinstance(history.merges[0], MergeView)
     page = browsing.page(web.user())
-    page.set_default_timeout(40_000)
     go(page, f"{web.url}/people")
     page.get_by_label("Distinct id").fill("device-1")
     page.get_by_role("button", name="Look up").click()

@@ -29,7 +29,6 @@ PATHS = {
 
 def test_rows_of_a_statement_arrive_at_a_webhook(moving: Moving, browsing: Browsing) -> None:
     page = browsing.page(moving.web.user())
-    page.set_default_timeout(15_000)
     _add_model(page, moving)
     _add_destination(page, moving)
     page.goto(f"{moving.web.url}/syncs/_new?model=paying&destination=hook")
@@ -50,7 +49,7 @@ def test_rows_of_a_statement_arrive_at_a_webhook(moving: Moving, browsing: Brows
     page.get_by_role("button", name="Run now").click()
     page.get_by_role("link", name="Runs", exact=True).click()
     row = page.locator("tbody tr").first
-    expect(row).to_contain_text("Completed", timeout=20_000)
+    expect(row).to_contain_text("Completed")
     expect(row.locator("td[data-title=Written]")).to_have_text("20")
     assert moving.crm.people == {str(n): {"id": n, "email": f"p{n}@example.com"} for n in range(20)}
 
@@ -143,7 +142,7 @@ def test_rows_are_found_by_their_reason_and_tried_again_when_they_are_mended(
     moving.people.rows[7] = ("p7@example.com", "free")
     moving.people.save()
     page.get_by_role("button", name="Retry: 7").click()
-    expect(page.get_by_text("is completed: 1 rows written, 0 refused.")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("is completed: 1 rows written, 0 refused.")).to_be_visible()
     assert moving.crm.people["7"]["plan"] == "free"
 
 
