@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 from tests.capture_server import until
@@ -267,3 +268,22 @@ def test_it_ends_well_when_it_is_told_to_with_a_page_open(web: Web, browsing: Br
     assert web.stop() == 0
     assert "Traceback" not in web.said, web.said
     browsing.wrong.clear()  # the page has lost its connection
+
+
+def test_who_has_no_visitors_has_no_process_for_them(web: Web) -> None:
+    if not web.ended():
+        web.stop()
+
+    def processes() -> list[psutil.Process]:
+        assert web.process is not None
+        found = psutil.Process(web.process.pid).children()
+        return [one for one in found if "tidemill.web.process" in " ".join(one.cmdline())]
+
+    for visits in (0, 2):
+        web.log.write_text("")
+        web.start()
+        assert processes() == []
+        for _ in range(visits):
+            assert httpx.get(f"{web.url}/sign-in", timeout=60).status_code == 200
+            assert len(processes()) == 1
+        assert web.stop() == 0

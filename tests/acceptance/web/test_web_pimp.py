@@ -64,7 +64,7 @@ def choose(page: Any, label: str, value: str) -> None:
     page.get_by_label(label, exact=True).select_option(value)
 
 
-def test_a_table_becomes_people_by_the_wizard_a_refused_row_is_repaired_and_all_is_undone(  # noqa: PLR0915 - one path
+def test_a_table_becomes_people_by_the_wizard_a_refused_row_is_repaired_and_all_is_undone(
     served: tuple[Web, Shop, str], web: Web, browsing: Browsing, tmp_path: Path
 ) -> None:
     _, shop, _ = served
