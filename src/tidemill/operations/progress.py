@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -45,7 +46,7 @@ class Progress:
         self._told: dict[str, Any] = copy.deepcopy(dict(kept))
         self._before: dict[str, int] = {name: one["rows"] for name, one in self._told.get("places", {}).items()}
         self._now: dict[str, int] = {}
-        self._write, self._lock, self._written_at = write, threading.Lock(), 0.0
+        self._write, self._lock, self._written_at = write, threading.Lock(), -math.inf
         for name in ("since", "first"):
             self._told.pop(name, None)
 
@@ -63,19 +64,17 @@ class Progress:
             self._told |= {"what": what, "done": done, "total": total or None}
         self._tell()
 
-    def place(self, one: Place) -> None:
-        """Something was done to a place."""
+    def place(self, one: Place, whole: int | None = None) -> None:
+        """Something was done to a place: that is written at once. `whole`: how many rows all tries have deleted there,
+        if that was counted."""
         with self._lock:
             self._now[one.place] = self._now.get(one.place, 0) + one.rows
             before, now = self._before.get(one.place, 0), self._now[one.place]
             rows = max(before, now) if one.place in _HERE else before + now
+            rows = rows if whole is None else whole
+            self._written_at = -math.inf
             self._told.setdefault("places", {})[one.place] = {"rows": rows, "error": said(one.error)}
         self._tell()
-
-    def number(self, place: str, rows: int) -> None:
-        """So many rows were deleted there by all tries: it was counted."""
-        with self._lock:
-            self._told.setdefault("places", {})[place] = {"rows": rows, "error": None}
 
     def run(self, number: int) -> None:
         """It is the run of that number."""

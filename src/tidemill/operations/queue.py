@@ -107,15 +107,13 @@ class OperationQueue:
         total = max(left, progress.told.get("total") or 0)  # that of the first try
 
         def told(one: Place) -> None:
-            progress.place(one)
-            if one.place == "events":
-                done = total - undoing.left(sync_id)
-                progress.number("events", done)
+            done = total - undoing.left(sync_id) if one.place == "events" else None
+            progress.place(one, done)
+            if done is not None:
                 progress.report("taking events back", done, total)
 
         progress.report("taking events back", total - left, total)
         undoing.undo(sync_id, by=item.by, told=told)
-        progress.number("events", total - undoing.left(sync_id))
 
     def _delete(self, item: Operation, progress: Progress) -> None:
         exports, wanted = self._exports(), item.wanted

@@ -27,6 +27,8 @@ _TITLES = {
 }
 #: What is counted, by its kind.
 _UNITS = {"import_undo": "events", "person_delete": "places"}
+#: How places of this installation are called.
+_HERE = {"events": "Events here", "persons": "People here"}
 _WAITS = "It waits for a worker: tidemill serve. This page may be closed; it is done when one is there."
 
 
@@ -71,13 +73,10 @@ def mark(found: OperationView) -> Markup:
         return notices.box(done, "good", body=places, role="status")
     if found.status == "failed":
         error = found.error or {}
-        return notices.box(
-            f"{going}: it has failed. {error.get('message', '')}",
-            body=places,
-            hint=f"{error.get('hint', '')} Then begin it again: it goes on.".strip(),
-            code=error.get("code", ""),
-        )
-    by = Markup('<p class="muted">{} by {}</p>').format(marks.when(found.at), found.by)
+        said = Markup("<p>{} When that is mended, begin it again: it goes on.</p>").format(error.get("message", ""))
+        hint, code = error.get("hint", ""), error.get("code", "")
+        return notices.box(f"{going}: it has failed", body=said + places, hint=hint, code=code)
+    by = Markup('<p class="muted">Asked for {} by {}</p>').format(marks.when(found.at), found.by)
     if found.error is not None:
         again = f"It is tried again by itself. {found.error.get('message', '')}"
         hint = found.error.get("hint", "")
@@ -96,7 +95,8 @@ def _far(found: OperationView) -> Markup:
     what = f"{found.what[:1].upper()}{found.what[1:]}" if found.what else "A worker is at it"
     if found.done is None or not found.total:
         return Markup('<p><span class="spinner"></span> {} …</p>').format(what)
-    bar = marks.progress(found.done, found.total, rate=found.rate, unit=_UNITS.get(found.kind, "rows"))
+    rate = None if found.kind == "person_delete" else found.rate  # places are few, and not alike
+    bar = marks.progress(found.done, found.total, rate=rate, unit=_UNITS.get(found.kind, "rows"))
     return Markup("<p>{}</p>{}").format(what, bar)
 
 
@@ -108,8 +108,8 @@ def _places(found: tuple[PlaceView, ...]) -> Markup:
 
 def _place(one: PlaceView) -> Markup:
     if one.error is not None:
-        return Markup("<li>{} <strong>{}</strong> {}</li>").format(
-            marks.badge("not yet", marks.WARNING), one.place, one.error.get("message", "")
-        )
-    rows = f"{one.rows:,} changed or deleted"
-    return Markup("<li>{} <strong>{}</strong> {}</li>").format(marks.badge("done", marks.GOOD), one.place, rows)
+        sign, said = marks.badge("not yet", marks.WARNING), one.error.get("message", "")
+    else:
+        sign, said = marks.badge("done", marks.GOOD), f"{one.rows:,} changed or deleted"
+    line = Markup('<li><span class="row-of">{} <strong>{}</strong> <span>{}</span></span></li>')
+    return line.format(sign, _HERE.get(one.place, one.place), said)
