@@ -91,7 +91,7 @@ def test_rows_are_found_by_their_reason_and_tried_again_when_they_are_mended(
     moving.people.save()
     page.get_by_role("button", name="Retry: 7").click()
     expect(page.get_by_text("The rows were tried again.")).to_be_visible()
-    expect(page.get_by_text("All rows are delivered")).to_be_visible()
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
     assert moving.crm.people["7"]["plan"] == "free"
 
 
