@@ -270,6 +270,7 @@ def _of_operations() -> Iterator[tuple[str, Rule]]:
     yield from _reads(part, P.IMPORTS_READ, "undo_of undo_by_id")
     yield from _reads(part, P.PERSONS_READ, "deletion deletions")
     yield from _reads(part, P.SYNCS_READ, "of_sync retry_by_id")
+    yield from _reads(part, P.HEALTH_READ, "waiting")
     yield from _of(part, P.IMPORTS_WRITE, undo=Change("import.undo", lasts=True))
     person = Change("person.delete", "distinct_id", ("team_id", "events"), lasts=True)
     yield from _of(part, P.PERSONS_DELETE, delete_person=person)

@@ -76,7 +76,12 @@ class OperationQueue:
 
     def perform(self, item: Operation) -> None:
         """See that it is done; or tried again, if it cannot be done yet; or written down why it cannot."""
-        progress = Progress(item.progress, lambda told: self._book.note(item, told))
+
+        def write(told: dict[str, Any]) -> None:
+            with contextlib.suppress(TidemillError):  # what is done does not fail because that cannot be written
+                self._book.note(item, told)
+
+        progress = Progress(item.progress, write)
         with contextlib.suppress(TidemillError):  # the database is away: it is released when it is back
             try:
                 error = self._do(item, progress)

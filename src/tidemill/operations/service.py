@@ -3,6 +3,7 @@ delete a person, try rows of a sync again. Who asks for it need not wait, and ma
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,7 @@ class OperationService:
 
     def undo_of(self, name: str) -> OperationView | None:
         """The last time that an import was taken back; None if it never was."""
-        return self._last(self._imports().get(name).id, UNDO)
+        return self._last(name, UNDO)
 
     def undo_by_id(self, name: str, operation_id: uuid.UUID) -> OperationView:
         """How that stands; also of an import that was deleted since."""
@@ -100,19 +101,25 @@ class OperationService:
         """How the deletion of a person stands."""
         return self._one(operation_id, None, PERSON)
 
+    def waiting(self) -> tuple[int, dt.datetime | None]:
+        """How many are not over, and since when the oldest waits that no worker has ever begun."""
+        return self._book.waiting()
+
     def deletions(self) -> list[OperationView]:
         """Deletions of persons that are not over, the oldest first."""
         return [OperationView.of(one) for one in self._book.open(PERSON, _MOST)]
 
     def of_sync(self, name: str) -> OperationView | None:
         """The last time that rows of a sync were tried again, or that it was run with its deletes."""
-        return self._last(self._reverse_etl().syncs.get(name).id, ROWS, DELETES)
+        return self._last(name, ROWS, DELETES)
 
     def retry_by_id(self, name: str, operation_id: uuid.UUID) -> OperationView:
         """How it stands with rows of a sync that are to be tried again."""
         return self._one(operation_id, name, ROWS)
 
-    def _last(self, sync_id: uuid.UUID, *kinds: str) -> OperationView | None:
+    def _last(self, name: str, *kinds: str) -> OperationView | None:
+        """By its id alone: pages ask once a second."""
+        sync_id = self._reverse_etl().syncs.parts.books.syncs.get(name).id
         found = self._book.last_of(_sync(sync_id), *kinds)
         return OperationView.of(found) if found is not None else None
 

@@ -119,6 +119,15 @@ class Operations(Leases[Operation]):
             rows = connection.execute(query.order_by(table.c.at, table.c.id).limit(limit)).all()
         return [Operation(**row._mapping) for row in rows]
 
+    def waiting(self) -> tuple[int, dt.datetime | None]:
+        """How many are not over, and since when the oldest of these waits that nobody has ever begun."""
+        never: sa.ColumnElement[Any] = sa.func.min(table.c.at).filter(table.c.tries == 0)
+        query = sa.select(sa.func.count(), never).where(table.c.finished_at.is_(None))
+        with self._database.begin() as connection:
+            found = connection.execute(query).one()
+        since: dt.datetime | None = found[1]
+        return int(found[0]), since
+
     def note(self, operation: Operation, progress: Mapping[str, Any]) -> None:
         """How far it is, if this worker still has it."""
         change = sa.update(table).where(*self._had(operation))

@@ -67,6 +67,17 @@ def test_what_a_dead_worker_had_is_taken_over_with_how_far_it_was(book: Operatio
     assert book.by_id(had.id).finished_at is None
 
 
+def test_since_when_somebody_waits_for_a_first_worker_is_known(book: Operations) -> None:
+    assert book.waiting() == (0, None)
+    first, _ = book.add("person_delete", "person:1:ana", "ana", {}, "anna")
+    second, _ = book.add("person_delete", "person:1:ben", "ben", {}, "anna")
+    assert book.waiting() == (2, first.at)
+    (had,) = book.take("w", 1, 1)
+    assert book.waiting() == (2, second.at), "one is at work"
+    book.done(had, {})
+    assert book.waiting() == (1, second.at)
+
+
 def test_its_record_ends_with_it(database: Database, book: Operations) -> None:
     audit = AuditBook(database)
     for error, outcome in ((None, "done"), (ERROR, "failed")):
