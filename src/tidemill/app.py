@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tidemill.imports.service import ImportService
     from tidemill.imports.taking import Taking
     from tidemill.notify.service import NotifyService
+    from tidemill.operations.service import OperationService
     from tidemill.overview import OverviewService
     from tidemill.reverse_etl.figures import SyncMetrics
     from tidemill.reverse_etl.lookout import SyncLookout
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from tidemill.reverse_etl.triggers import TriggerService
     from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
+    from tidemill.store.operations import Operations
     from tidemill.store.records import Connection
     from tidemill.store.sync_books import SyncBooks
 
@@ -170,16 +172,37 @@ class App(Entrances):
     def any_work(self) -> bool:
         """Whether there is something in the queues of workers."""
         books = self.books
-        return books.tasks.any() or books.pieces.any() or books.triggers.any() or self._sync_books.syncs.any()
+        queues = (books.tasks, books.pieces, books.triggers, self._operations, self._sync_books.syncs)
+        return any(queue.any() for queue in queues)
 
     @part
     def worker(self) -> Worker:
-        """Does what is in the queues: of schedules, of backfills, of syncs."""
+        """Does what is in the queues: of operations, of schedules, of backfills, of syncs."""
+        from tidemill.operations.queue import OperationQueue
         from tidemill.reverse_etl.queue import SyncQueue
         from tidemill.schedules.worker import Worker
 
-        syncs = SyncQueue(self._sync_books, lambda: self.reverse_etl.syncs, lambda: self.worker.stopping)
-        return Worker(self.settings, self.engine, [*self.exports.queues, syncs])
+        def stopping() -> bool:
+            return self.worker.stopping
+
+        services = (lambda: self.imports, lambda: self.exports, lambda: self.reverse_etl)
+        operations = OperationQueue(self._operations, *services, stopping)
+        syncs = SyncQueue(self._sync_books, lambda: self.reverse_etl.syncs, stopping)
+        return Worker(self.settings, self.engine, [operations, *self.exports.queues, syncs])
+
+    @part
+    def _operations(self) -> Operations:
+        from tidemill.store.operations import Operations
+
+        return Operations(self.database)
+
+    @part
+    def operations(self) -> OperationService:
+        """What takes long, and is done by workers to its end."""
+        from tidemill.operations.service import OperationService
+
+        services = (lambda: self.imports, lambda: self.exports, lambda: self.reverse_etl)
+        return OperationService(self._operations, *services)
 
     @part
     def _sync_books(self) -> SyncBooks:
@@ -215,7 +238,7 @@ class App(Entrances):
         """Imports: rows of BigQuery that become people and events here."""
         from tidemill.imports.service import ImportService
 
-        return ImportService(self.settings, self.reverse_etl, self._sync_books, self._taking, self.exports.take_back)
+        return ImportService(self.settings, self.reverse_etl, self._sync_books, self._taking, self.exports)
 
     @part
     def dbt(self) -> DbtService:

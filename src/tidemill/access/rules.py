@@ -22,7 +22,8 @@ class Change:
 
     `action`: as ``export.edit``; `target`: the argument that names what is changed, as ``name`` or ``draft.spec.name``;
     `details`: arguments that are written down; `compares`: how it stood before and stands after is written, too;
-    `rename`: the argument with a new name.
+    `rename`: the argument with a new name; `lasts`: it goes on after the call, whose answer says whether it was asked
+    for `already`: the record ends with what is done.
     """
 
     action: str
@@ -30,6 +31,7 @@ class Change:
     details: tuple[str, ...] = ()
     compares: bool = False
     rename: str = ""
+    lasts: bool = False
 
     @property
     def kind(self) -> str:
@@ -96,6 +98,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from _of_exports()
     yield from _of_reverse_etl()
     yield from _of_imports()
+    yield from _of_operations()
     yield from _of_dbt()
     yield from _of_hooks()
     yield from _of_events()
@@ -259,6 +262,21 @@ def _of_imports() -> Iterator[tuple[str, Rule]]:
         repair=Change("import.repair"),
         undo=Change("import.undo"),
     )
+
+
+def _of_operations() -> Iterator[tuple[str, Rule]]:
+    """What goes on after it was asked for."""
+    part = "operations"
+    yield from _reads(part, P.IMPORTS_READ, "undo_of undo_by_id")
+    yield from _reads(part, P.PERSONS_READ, "deletion deletions")
+    yield from _reads(part, P.SYNCS_READ, "of_sync retry_by_id")
+    yield from _reads(part, P.HEALTH_READ, "waiting")
+    yield from _of(part, P.IMPORTS_WRITE, undo=Change("import.undo", lasts=True))
+    person = Change("person.delete", "distinct_id", ("team_id", "events"), lasts=True)
+    yield from _of(part, P.PERSONS_DELETE, delete_person=person)
+    deletes = Change("sync.run_with_deletes", lasts=True)
+    retry = Change("sync_rejects.retry", details=("text", "code"), lasts=True)
+    yield from _of(part, P.SYNCS_TRIGGER, retry_rows=retry, run_with_deletes=deletes)
 
 
 def _of_dbt() -> Iterator[tuple[str, Rule]]:

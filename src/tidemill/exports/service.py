@@ -169,6 +169,18 @@ class ExportService:
         """Delete what commits of this file key brought, here and in tables; see exports/erasure.py."""
         self._made.eraser.take_back(file_key, said, by=by, told=told)
 
+    def brought(self, file_key: str, said: str) -> int:
+        """How many events `take_back` would delete."""
+        return self._made.eraser.brought(file_key, said)
+
+    def assert_known(self, team_id: int, distinct_id: str, *, events: bool) -> None:
+        """Raise NotFoundError if there is nothing that `erase_person` would delete."""
+        self._made.eraser.assert_known(team_id, distinct_id, events=events)
+
+    def places(self, team_id: int, *, events: bool) -> int:
+        """How many places `erase_person` would look at."""
+        return self._made.eraser.places(team_id, events=events)
+
 
 def _spec(export: Export) -> ExportSpec:
     return ExportSpec.model_validate(export.spec)

@@ -77,6 +77,13 @@ class SyncRejectService:
         ConfigError
             They are too many; or those that were chosen have no key.
         """
+        chosen = self.to_retry(name, keys=keys, text=text, code=code)
+        return self._syncs.run(name, watch, by=by, only=chosen) if chosen else None
+
+    def to_retry(
+        self, name: str, *, keys: Sequence[str] = (), text: str | None = None, code: str | None = None
+    ) -> list[str]:
+        """Keys of the rows that `retry` would try; it raises what that does."""
         sync = self._books.syncs.get(name)
         found = self._chosen(name, keys, text, code, lambda one: one.code == _NO_KEY)
         chosen = list(itertools.islice(found, _MOST_KEYS + 1))
@@ -87,7 +94,7 @@ class SyncRejectService:
                 hint=f"Have all tried again, with what has changed: {telling.of(sync, 'run')}. Or choose "
                 "less: --key, --code, --text.",
             )
-        return self._syncs.run(name, watch, by=by, only=chosen) if chosen else None
+        return chosen
 
     def missing(self, name: str) -> str | None:
         """What is to be said of rows that cannot be delivered and are not among these, if there are such."""

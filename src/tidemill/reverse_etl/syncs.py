@@ -142,6 +142,31 @@ class SyncService:
         self._books.syncs.tell(sync.id, judging.by_hand(self._books, sync, over))
         return RunView.of(over, sync.name)
 
+    def run_once(
+        self,
+        sync_id: uuid.UUID,
+        operation: str,
+        watch: Watch,
+        *,
+        by: str,
+        deletes: bool = False,
+        only: Callable[[str], Sequence[str]] | None = None,
+    ) -> RunView:
+        """The run of a sync that an operation is to do, over: as it ended, if it has; gone on with, if it was
+        interrupted; or a new one. What others have left is brought to its end before. `only`: gives keys of its rows,
+        by the sync's name, when it begins."""
+
+        def make(found: Sync) -> SyncRun:
+            chosen = only(found.name) if only is not None else None
+            return self.begin(found, by, deletes=deletes, only=chosen, operation=operation)
+
+        sync = self._books.syncs.by_id(sync_id)
+        over = self._books.runs.of_operation(sync_id, operation)
+        while over is None or over.status == "running" or over.spec.get("operation") != operation:
+            over = self.runner.execute(sync, make, watch.of_another())
+        self._books.syncs.tell(sync.id, judging.by_hand(self._books, sync, over))
+        return RunView.of(over, sync.name)
+
     def begin(
         self,
         sync: Sync,
@@ -150,8 +175,9 @@ class SyncService:
         force: bool = False,
         deletes: bool = False,
         only: Sequence[str] | None = None,
+        operation: str | None = None,
     ) -> SyncRun:
-        """A new run of a sync, with what is said of it and its model now."""
+        """A new run of a sync, with what is said of it and its model now. `operation`: by which it is known again."""
         spec = self.spec_of(sync)
         if (taken := spec["sync"]["taken"]) is not None and taken["spec"] is None:
             raise ConfigError(
@@ -167,6 +193,8 @@ class SyncService:
             )
         last = self._books.runs.find(sync.id, limit=1)
         asked: dict[str, Any] = {"pending": sync.pending, "forced": force, "deletes": deletes}
+        if operation is not None:
+            asked["operation"] = operation
         if only is not None:
             asked |= {"only": list(only), "forced": True}
             if sync.pending is not None:

@@ -89,6 +89,11 @@ class SyncRuns:
         run = self._first(sa.select(table).where(table.c.sync_id == sync_id, table.c.number == number))
         return self._known(run, f"There is no run {number}.")
 
+    def of_operation(self, sync_id: uuid.UUID, operation: str) -> SyncRun | None:
+        """The run of a sync that was begun for an operation; None if there is none."""
+        known = table.c.spec["operation"].astext == operation
+        return self._first(sa.select(table).where(table.c.sync_id == sync_id, known))
+
     @staticmethod
     def _known(run: SyncRun | None, said: str = "There is no such run.") -> SyncRun:
         if run is None:

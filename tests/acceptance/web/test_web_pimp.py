@@ -119,7 +119,7 @@ def test_a_table_becomes_people_by_the_wizard_a_refused_row_is_repaired_and_all_
     assert act.is_disabled(), "until its name is typed"
     page.get_by_label("Type users to go on").fill("users")
     act.click()
-    page.get_by_role("button", name="Done").click()
+    page.get_by_text("What it has brought is taken back.").wait_for()
     page.get_by_text("Stopped").first.wait_for()
     assert web.app.events.count(distinct_id="ana") == [(None, 0)]
 
@@ -187,7 +187,7 @@ def test_a_person_is_looked_up_with_ids_and_changes_and_deleted_with_events(
     page.get_by_role("button", name="With all events").click()
     page.get_by_label(re.compile("Type device-1")).fill("device-1")
     page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
-    page.get_by_role("button", name="Done").click()
+    page.get_by_text("The person is deleted.").wait_for()
     page.get_by_text("has no person").first.wait_for()
     assert web.app.events.count(distinct_id="device-1") == [(None, 0)]
 

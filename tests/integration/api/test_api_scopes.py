@@ -54,7 +54,7 @@ _OTHERS = {
 }
 #: Runs of imports are those of syncs.
 _SENDS = r"^POST /(syncs|imports)/\{name\}/(trigger|cancel|rejects/retry|rejects/drop)$"
-_RUNS = r"^GET /imports/\{name\}/(runs.*|rejects)$"
+_RUNS = r"^GET /imports/\{name\}/(runs.*|rejects.*)$"
 _STATES = r"^POST /imports/\{name\}/(pause|unpause|reset)$"
 
 

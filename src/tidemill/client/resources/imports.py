@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from tidemill.client import core
 from tidemill.client.core import Core, Event, Model
@@ -25,17 +26,16 @@ from tidemill.client.models.shared import (
     InspectionAnswer,
     LineAnswer,
     NumberAnswer,
+    OperationAnswer,
     PreviewAnswer,
     RejectsChosen,
     RejectsDropped,
     RemarkAnswer,
     ResetWanted,
-    RetriedAnswer,
     SyncRejectAnswer,
     SyncRunAnswer,
     SyncTriggerAnswer,
     TriggerRequest,
-    UndoneAnswer,
 )
 
 
@@ -131,13 +131,17 @@ class Imports:
         """End it: it begins nothing any more, and its run is cancelled. What it took stays."""
         return core.made(self._core.ask("POST", core.path("/api/v1/imports/{name}/stop", name=name)), ImportStatus)
 
-    def undo(self, name: str) -> list[UndoneAnswer]:
-        """Take back all that it has brought, here and in the tables of exports. May be repeated, if a table could
-        not be reached, or the answer was lost: then it goes on."""
-        return [
-            UndoneAnswer.model_validate(one)
-            for one in self._core.ask("POST", core.path("/api/v1/imports/{name}/undo", name=name)).json()
-        ]
+    def undo(self, name: str) -> OperationAnswer:
+        """Have a worker take back all that it has brought, here and in the tables of exports. Its run is stopped
+        first. It may be asked for again, if it has failed: then it goes on."""
+        return core.made(self._core.ask("POST", core.path("/api/v1/imports/{name}/undo", name=name)), OperationAnswer)
+
+    def show_undo(self, name: str, operation: UUID) -> OperationAnswer:
+        """How it stands with what is taken back. Until it is over, Retry-After says when to look again."""
+        return core.made(
+            self._core.ask("GET", core.path("/api/v1/imports/{name}/undo/{operation}", name=name, operation=operation)),
+            OperationAnswer,
+        )
 
     def repair(self, name: str, wanted: RepairWanted) -> RepairedAnswer:
         """Take in rows that were refused, repaired. Others stay refused."""
@@ -209,11 +213,21 @@ class Imports:
             SyncRejectAnswer,
         )
 
-    def retry_rejects(self, name: str, wanted: RejectsChosen | None = None) -> RetriedAnswer:
-        """Try rows again now, as they are now: 10,000 at most. The answer comes when the run is over."""
+    def retry_rejects(self, name: str, wanted: RejectsChosen | None = None) -> OperationAnswer:
+        """Have a worker try rows again, as they are now: 10,000 at most."""
         return core.made(
             self._core.ask("POST", core.path("/api/v1/imports/{name}/rejects/retry", name=name), body=wanted),
-            RetriedAnswer,
+            OperationAnswer,
+        )
+
+    def show_retry(self, name: str, operation: UUID) -> OperationAnswer:
+        """How it stands with rows that are to be tried again. Until it is over, Retry-After says when to look
+        again."""
+        return core.made(
+            self._core.ask(
+                "GET", core.path("/api/v1/imports/{name}/rejects/retry/{operation}", name=name, operation=operation)
+            ),
+            OperationAnswer,
         )
 
     def drop_rejects(self, name: str, wanted: RejectsDropped) -> NumberAnswer:

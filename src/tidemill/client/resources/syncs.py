@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Literal
+from uuid import UUID
 
 from tidemill.client import core
 from tidemill.client.core import Core, Event, Model
@@ -11,11 +12,11 @@ from tidemill.client.models.shared import (
     CancelledAnswer,
     LineAnswer,
     NumberAnswer,
+    OperationAnswer,
     RejectsChosen,
     RejectsDropped,
     RemarkAnswer,
     ResetWanted,
-    RetriedAnswer,
     SyncRejectAnswer,
     SyncRunAnswer,
     SyncTriggerAnswer,
@@ -157,11 +158,21 @@ class Syncs:
             SyncRejectAnswer,
         )
 
-    def retry_rejects(self, name: str, wanted: RejectsChosen | None = None) -> RetriedAnswer:
-        """Try rows again now, as they are now: 10,000 at most. The answer comes when the run is over."""
+    def retry_rejects(self, name: str, wanted: RejectsChosen | None = None) -> OperationAnswer:
+        """Have a worker try rows again, as they are now: 10,000 at most."""
         return core.made(
             self._core.ask("POST", core.path("/api/v1/syncs/{name}/rejects/retry", name=name), body=wanted),
-            RetriedAnswer,
+            OperationAnswer,
+        )
+
+    def show_retry(self, name: str, operation: UUID) -> OperationAnswer:
+        """How it stands with rows that are to be tried again. Until it is over, Retry-After says when to look
+        again."""
+        return core.made(
+            self._core.ask(
+                "GET", core.path("/api/v1/syncs/{name}/rejects/retry/{operation}", name=name, operation=operation)
+            ),
+            OperationAnswer,
         )
 
     def drop_rejects(self, name: str, wanted: RejectsDropped) -> NumberAnswer:

@@ -44,7 +44,7 @@ async def audit() -> None:
 
     async def export() -> None:
         wanted = _wanted(shown[0].asked)
-        content = await visit.call(lambda app: _exported(app, wanted))
+        content = await visit.slowly(lambda app: _exported(app, wanted))
         ui.download.content(content, f"tidemill-audit-{dt.datetime.now(dt.UTC):%Y-%m-%d}.csv", "text/csv")
 
     with frame.actions():

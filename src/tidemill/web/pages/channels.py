@@ -125,7 +125,7 @@ async def _test(name: str) -> None:
     def work(app: App) -> list[Tested]:
         return list(app.notify.test(name))
 
-    for one in await visit.call(work):
+    for one in await visit.slowly(work):
         if one.error:
             notices.notice(f"{one.channel}: {one.error.message}", "bad", one.error.hint, one.error.code)
         else:

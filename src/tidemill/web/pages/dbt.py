@@ -74,7 +74,7 @@ async def add() -> None:
 
     async def sent(given: dict[str, Any], _act: str) -> None:
         by, said = visit.current().actor.by, fields_of(given)
-        made = await visit.call(lambda app: app.dbt.add(said, by=by))
+        made = await visit.slowly(lambda app: app.dbt.add(said, by=by))
         frame.go(marks.path("/dbt", made.name))
 
     Form(fields(connections), "Read it and save", sent)

@@ -32,7 +32,7 @@ async def project(name: str, tab: str = "") -> None:
     may, changes = visit.current().may(Permission.DBT_WRITE), Region()
 
     async def refresh() -> None:
-        done = await visit.call(lambda app: app.dbt.refresh(name))
+        done = await visit.slowly(lambda app: app.dbt.refresh(name))
         changes.show(_changes(done))
         notices.notice(f"{name} is read anew: {done.project.models:,} models.")
 
@@ -126,7 +126,7 @@ async def _edit(found: ProjectView) -> None:
         if not said:
             notices.notice("Nothing was changed.")
             return
-        changed = await visit.call(lambda app: app.dbt.edit(found.name, said))
+        changed = await visit.slowly(lambda app: app.dbt.edit(found.name, said))
         notices.notice(f"{changed.name} is changed.")
         if changed.name != found.name:
             frame.go(marks.path("/dbt", changed.name) + "?tab=edit")

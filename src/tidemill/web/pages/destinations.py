@@ -84,7 +84,7 @@ async def _test(found: AccountView) -> None:
         async def test() -> None:
             place.show(Markup('<p class="muted"><span class="spinner"></span> {} is asked …</p>').format(found.title))
             try:
-                said = await visit.call(lambda app: app.reverse_etl.destinations.test_saved(name))
+                said = await visit.slowly(lambda app: app.reverse_etl.destinations.test_saved(name))
                 place.show(Markup("<p>{} {}</p>").format(marks.badge("passed"), said))
             except TidemillError as error:
                 if visit.is_signed_out(error):

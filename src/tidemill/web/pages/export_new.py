@@ -181,7 +181,7 @@ async def _datasets(draft: Draft) -> list[Option]:
     if not name:
         return []
     try:
-        found = await visit.call(lambda app: app.connections.datasets(name))
+        found = await visit.slowly(lambda app: app.connections.datasets(name))
     except TidemillError:
         return []
     return [Option(dataset, f"{dataset} ({location})") for dataset, location in found]

@@ -70,7 +70,7 @@ async def _do(what: str, name: str, code: str | None) -> None:
         [f"{which} are listed no longer, and not tried again.", "The events stay in the event store."],
         action="Dismiss", name=name,
     ):  # fmt: skip
-        number = await visit.call(lambda app: app.exports.set_aside.dismiss(name, code=code))
+        number = await visit.slowly(lambda app: app.exports.set_aside.dismiss(name, code=code))
         notices.notice(f"{number:,} rows are dismissed.")
 
 

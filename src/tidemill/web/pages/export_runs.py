@@ -134,7 +134,7 @@ async def do(what: str, name: str, run_id: str) -> None:
         action="Cancel the run",
     ):
         notices.notice("It is being cancelled.", "warning")
-        found = await visit.call(lambda app: app.exports.runs.cancel(run_id))
+        found = await visit.slowly(lambda app: app.exports.runs.cancel(run_id))
         notices.notice(f"Run {found.number} is {found.status}.")
         stale(("run", run_id))
     if wanted is not None:

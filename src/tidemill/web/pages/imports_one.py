@@ -10,14 +10,14 @@ from markupsafe import Markup
 from tidemill.access.permissions import Permission
 from tidemill.schedules.lines import LineView
 from tidemill.web import dialogs, frame, marks, notices, visit
-from tidemill.web.buttons import button, enable
+from tidemill.web.buttons import button
 from tidemill.web.form import Field, Form
-from tidemill.web.live import live
+from tidemill.web.live import live, stale
 from tidemill.web.page import page
+from tidemill.web.pages import operations
 from tidemill.web.pages.imports import health, status
 from tidemill.web.pages.imports_rejects import rejects
 from tidemill.web.pages.imports_steps import path_of, run_now
-from tidemill.web.pages.telling import Lines
 from tidemill.web.region import Region, show
 from tidemill.web.table import Asked, Column, Filter, Page, paged, table
 from tidemill.web.tabs import tabs
@@ -45,6 +45,8 @@ async def one(name: str, tab: str = "", run: str = "") -> None:
     looks = visit.current()
     with frame.actions():
         _actions(name, view, may=looks.may(Permission.IMPORTS_WRITE), may_run=looks.may(Permission.SYNCS_TRIGGER))
+    over = operations.over(lambda: frame.go(path_of(name)))
+    await operations.follow(("undo", name), lambda app: app.operations.undo_of(name), over)
     head = Region()
 
     def shown(found: ImportView) -> None:
@@ -110,30 +112,15 @@ async def _undo(name: str, view: ImportView) -> None:
     if not await dialogs.confirm(f"Take back what {name} has brought?", does, action="Take it back", name=name):
         return
     by = visit.current().actor.by
-    with dialogs.dialog(f"Taking back what {name} has brought") as window:
-        lines = Lines()
-        with dialogs.actions():
-            done = button("Done", lambda: window.submit(True), kind="primary")
-    enable(done, on=False)
-    window.open()
-    try:
-        await visit.call(
-            lambda app: app.imports.undo(
-                name, by=by, told=lambda place: lines.add(place.place, place.rows, place.error)
-            )
-        )
-        notices.notice(f"What {name} has brought is taken back.")
-    finally:
-        lines.end()
-        enable(done, on=True)
-    await dialogs.answer(window)
-    frame.go(path_of(name))
+    await visit.call(lambda app: app.operations.undo(name, by=by))
+    stale(("undo", name))
+    notices.notice(f"What {name} has brought is taken back by a worker.", detail="This page may be closed.")
 
 
 async def _delete(name: str) -> None:
     does = ["It is deleted with its runs and its rows that were refused.", "What it took stays: undo it first, if not."]
     if await dialogs.confirm(f"Delete the import {name}?", does, name=name):
-        remark = await visit.call(lambda app: app.imports.delete(name))
+        remark = await visit.slowly(lambda app: app.imports.delete(name))
         notices.notice(f"{name} is deleted.", detail=remark or "")
         frame.go("/imports")
 

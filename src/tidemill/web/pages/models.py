@@ -102,7 +102,7 @@ async def _definition(found: SourceModelView) -> None:
 
     async def look() -> None:
         try:
-            seen = await visit.call(lambda app: app.reverse_etl.models.look(name))
+            seen = await visit.slowly(lambda app: app.reverse_etl.models.look(name))
             place.show(marks.panel("Columns and cost", model_marks.inspected(seen)))
         except TidemillError as error:
             place.show(notices.mark(error))
@@ -117,7 +117,7 @@ def _rows(found: SourceModelView) -> None:
 
     async def preview() -> None:
         try:
-            seen = await visit.call(lambda app: app.reverse_etl.models.preview(name))
+            seen = await visit.slowly(lambda app: app.reverse_etl.models.preview(name))
             place.show(model_marks.preview(seen))
         except TidemillError as error:
             place.show(notices.mark(error))
@@ -134,7 +134,7 @@ def _key(found: SourceModelView) -> None:
 
     async def check() -> None:
         try:
-            seen = await visit.call(lambda app: app.reverse_etl.models.check(name))
+            seen = await visit.slowly(lambda app: app.reverse_etl.models.check(name))
             place.show(model_marks.keys(seen))
         except TidemillError as error:
             place.show(notices.mark(error))

@@ -13,7 +13,7 @@ from tidemill.web import frame, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.live import live
 from tidemill.web.page import page
-from tidemill.web.pages import sync_acts, sync_logs, sync_rows, sync_runs, sync_settings, sync_tries
+from tidemill.web.pages import operations, sync_acts, sync_logs, sync_rows, sync_runs, sync_settings, sync_tries
 from tidemill.web.region import Region
 from tidemill.web.tabs import tabs
 
@@ -49,6 +49,7 @@ async def sync(name: str, tab: str = "", run: str = "", level: str = "", search:
         notices.notice("The settings are saved.")
     shown = _Shown(found)
     shown.buttons()
+    await operations.follow(("operation", found.name), lambda app: app.operations.of_sync(found.name))
     head = Region()
 
     def renew(now: SyncView) -> None:
