@@ -55,10 +55,8 @@ def test_a_connection_from_its_key_to_its_end(installation: Installation, app: A
     assert any(key["client_email"] in command for command in commands)
     assert client.ask("GET", "/connections/warehouse/status", token).json()["test"]["steps"] == tested["steps"]
     upload = client.ask("POST", "/exports/test", token, json={"name": "daily", "connection": "warehouse"}).json()
-    assert (upload["passed"], upload["upload"]["target"]) == (
-        True,
-        f"{wanted['project']}.{installation.dataset}.events",
-    )
+    assert upload["passed"]
+    assert upload["upload"]["target"].endswith(f".{installation.dataset}.events")
     make(client, token)
     assert client.ask("POST", "/exports/daily/test", token).json()["upload"]["returned"] == upload["upload"]["rows"]
     found = client.ask("GET", "/connections", token).json()["items"]
