@@ -79,8 +79,10 @@ def test_the_newest_rows_go_there_and_back_and_nothing_stays(installation: Insta
         assert sent is not None
         assert {row[sent.columns.index("event")] for row in sent.first} == {"event 3"}
         assert (sent.rows, sent.returned) == (50, 50), "the filter is that of the export"
-        steps, sent = tried(app, model="sessions")
-        assert wrong(steps) == {}
+        for model, said in (("sessions", "row"), ("persons", "by the first run")):
+            steps, sent = tried(app, model=model)
+            assert wrong(steps) == {}, model
+            assert said in steps["rows"].message, model
         assert left(installation) == []
         assert kept(installation) == before
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill.errors import Cancelled, ConfigError
 from tidemill.events import chunks
 from tidemill.events.chunks import RejectedRow
+from tidemill.events.sources.metadata import MetadataSource
 from tidemill.events.sources.newest import Newest
 from tidemill.events.sources.source import Selection
 from tidemill.exports import selection
@@ -50,6 +51,8 @@ class Prepared:
     format: str = ""
     requests: tuple[Rows, ...] = ()
     is_late: bool = False
+    #: There are events, of which nothing was made yet: who is who is found out by the first run.
+    waits: bool = False
 
 
 def prepare(parts: Parts, export: Export, columns: Sequence[Column], path: Path, *, by_streams: bool) -> Prepared:
@@ -76,6 +79,7 @@ def prepare(parts: Parts, export: Export, columns: Sequence[Column], path: Path,
         raise ConfigError(error.code, error.message, hint=_MENDED, raw=error.raw) from None
     if found.sent:
         return found
+    found = dataclasses.replace(found, waits=isinstance(source, MetadataSource) and parts.lake.position() > 0)
     return _without_values(found, columns, path, by_streams=by_streams)
 
 

@@ -143,7 +143,8 @@ class Trial:
                 "What is set aside is kept, told, and can be sent again. All others go on.",
             )
         if not found.number:
-            return f"There is none yet: {_IN_PLACE}."
+            why = "who is who is found out by the first run. So" if found.waits else "so"
+            return f"There is none yet; {why} {_IN_PLACE}."
         return f"{found.number:,} row{'s' if found.number > 1 else ''}"
 
     def _create(self) -> str:

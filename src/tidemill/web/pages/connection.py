@@ -92,7 +92,6 @@ async def _overview(found: Connection) -> None:
 def _facts(one: Connection, how: Standing) -> Markup:
     facts: list[tuple[str, str | Markup]] = [
         ("Status", status(how)),
-        ("Because", _because(how)),
         ("Last tested", marks.when(how.test.at if how.test else None, otherwise="never")),
         ("Last used with success", marks.when(how.succeeded_at, otherwise="never")),
         ("Project", marks.copy(one.project)),
@@ -104,18 +103,20 @@ def _facts(one: Connection, how: Standing) -> Markup:
         ("Connected by", one.connected_by),
         ("Changed", marks.when(one.updated_at)),
     ]
-    text = Markup()
+    text = _because(how)
     if one.deleting_at is not None:
         text = Markup(
             '<p class="muted">It is being deleted: nothing new is begun on it. If that was broken off, Delete goes on '
             "with it.</p>"
         )
-    return marks.facts(facts) + text
+    return Markup('<div class="stack">{}{}</div>').format(text, marks.facts(facts))
 
 
 def _because(how: Standing) -> Markup:
     """By what it is known how it stands, and what to do."""
-    return Markup("<p>{}</p>{}").format(how.message, marks.hint(how.hint))
+    if how.state == "failing":
+        return notices.box(how.message, hint=how.hint)
+    return Markup('<p class="muted">{}</p>').format(how.message)
 
 
 def _uses(found: list[Use]) -> Markup:

@@ -68,15 +68,19 @@ def uploaded(found: Uploaded) -> Markup:
     parts = [marks.facts(facts)]
     if found.reasons:
         items = marks.join(
-            Markup("<li><code>{}</code>: {} {}</li>").format(one.id, one.message, marks.tag(one.code))
+            Markup('<li><div class="decision-head"><code>{}</code> {}</div><p>{}</p></li>').format(
+                one.id, marks.tag(one.code), one.message
+            )
             for one in found.reasons
         )
-        parts.append(Markup('<h3>What would be set aside</h3><ul class="list">{}</ul>').format(items))
+        parts.append(
+            Markup('<div class="stack"><h3>What would be set aside</h3><ul class="list">{}</ul></div>').format(items)
+        )
     if found.first:
         parts.append(_table(found))
     elif not found.rows:
         parts.append(Markup('<p class="muted">There is no row to show yet. The first come with the first events.</p>'))
-    return marks.panel("What was sent", marks.join(parts))
+    return marks.panel("What was sent", Markup('<div class="stack">{}</div>').format(marks.join(parts)))
 
 
 def _came_back(found: Uploaded) -> Markup:
@@ -92,12 +96,12 @@ def _table(found: Uploaded) -> Markup:
         for row in found.first
     )
     return Markup(
-        '<h3>Some of the rows</h3><div class="table-scroll" tabindex="0" role="region" aria-label="Some of the rows">'
-        "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+        '<div class="stack"><h3>Some of the rows</h3><div class="table-scroll rows-shown" tabindex="0" role="region" '
+        'aria-label="Some of the rows"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div></div>'
     ).format(head, rows)
 
 
 def _cell(text: str | None) -> Markup:
     if text is None:
         return marks.muted("NULL")
-    return Markup('<span class="clip" title="{}">{}</span>').format(text, text if len(text) <= 60 else f"{text[:60]}…")
+    return Markup('<span title="{}">{}</span>').format(text, text if len(text) <= 60 else f"{text[:60]}…")
