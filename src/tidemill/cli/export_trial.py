@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tidemill.exports.trial.views import Uploaded
 
 #: What is shown of a value, and how many columns of a row.
-_CHARACTERS, _COLUMNS = 24, 6
+_CHARACTERS, _COLUMNS = 36, 5
 
 
 def test(name: str = typer.Argument(help="Name of the export."), as_json: bool = output.JSON_OPTION) -> None:
