@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tidemill.bigquery import grants
 from tidemill.bigquery.access_steps import Step
 from tidemill.bigquery.tables import Layout
 from tidemill.errors import ConfigError
+from tidemill.exports.trial import rows
 from tidemill.exports.trial.views import Uploaded
 from tidemill.models.model import Column
 from tidemill.models.types import Type
@@ -65,6 +67,9 @@ def test_the_newest_rows_go_there_and_back_and_nothing_stays(installation: Insta
         write_events(tmp_path / "events.jsonl", 350)
         app.events.load(str(tmp_path / "events.jsonl"))
         before = kept(installation)
+        dead = installation.home / "exports" / "test-dead"
+        dead.mkdir()
+        os.utime(dead, (0, 0))
         for fields in ({}, {"json_type": True}, {"mode": "stream"}):
             steps, sent = tried(app, **fields)
             assert wrong(steps) == {}, fields
@@ -85,9 +90,12 @@ def test_the_newest_rows_go_there_and_back_and_nothing_stays(installation: Insta
             assert said in steps["rows"].message, model
         assert left(installation) == []
         assert kept(installation) == before
+        assert list((installation.home / "exports").iterdir()) == [], "nor is anything left here"
 
 
-def test_a_query_is_asked_and_what_would_be_set_aside_is_told(installation: Installation, tmp_path: Path) -> None:
+def test_a_query_is_asked_and_what_would_be_set_aside_is_told(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bounded = "WHERE inserted_at >= {data_interval_start} AND inserted_at < {data_interval_end}"
     with installation.app(commit_rows=50, max_row_bytes=2_000) as app:
         installation.connect(app)
@@ -116,6 +124,13 @@ def test_a_query_is_asked_and_what_would_be_set_aside_is_told(installation: Inst
         assert left(installation) == []
         with pytest.raises(ConfigError):
             tried(app, name="show")
+        monkeypatch.setattr(rows, "WITHIN_SECONDS", 0.1)
+        slow = "SELECT event, count(*) AS number FROM events, range(1000000000000) GROUP BY event"
+        steps, sent = tried(app, sql=slow, key=("event",))
+        assert wrong(steps) == {"rows": ("warning", steps["rows"].message)}
+        assert "0.1 seconds" in steps["rows"].message
+        assert sent is not None
+        assert (sent.rows, sent.returned) == (0, 0), "the table is tried nevertheless"
 
 
 def test_a_table_that_is_there_is_looked_at(installation: Installation, tmp_path: Path) -> None:

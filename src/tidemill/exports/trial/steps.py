@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -35,10 +36,20 @@ from tidemill.store.records import Export
 
 _NAME_LENGTH = 200  # characters of the target's name that are in that of the scratch table
 _MADE = ("tables.create",)
+#: How folders of tests begin. One that is so old was left by a process that died.
+_FOLDER, _LEFT_SECONDS = "test-", 86_400
 _IN_PLACE = "a row without values goes in their place"
 _STAYS = "The scratch table expires within the hour."
 #: What was sent is in a table that was made a moment ago: it may take BigQuery some seconds to tell of it.
 _COMES_WITHIN_SECONDS, _LOOKS_EVERY_SECONDS = 15.0, 1.0
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what tests left whose process died: it holds rows."""
+    for left in folder.glob(f"{_FOLDER}*"):
+        with contextlib.suppress(OSError):
+            if left.stat().st_mtime < time.time() - _LEFT_SECONDS:
+                shutil.rmtree(left)
 
 
 class Trial:
@@ -67,7 +78,8 @@ class Trial:
         with contextlib.ExitStack() as stack:
             stack.callback(self._scratch.clean)
             folder = private_folder(self._parts.settings.home_path / "exports")  # DuckDB may write there
-            self._path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="test-", dir=folder))) / "rows"
+            _tidy(folder)
+            self._path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_FOLDER, dir=folder))) / "rows"
             yield from access_steps.run(self._plans(), self._test.also)
             if self._prepared is not None:
                 told(self._uploaded(self._prepared, time.monotonic() - began))
