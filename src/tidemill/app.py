@@ -143,6 +143,7 @@ class App(Entrances):
             PersonEvents(self.lake, self._metadata),
             self._locks,
             self._client,
+            self.connections.auth,
         )
         return ExportService(made)
 

@@ -81,19 +81,21 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from _reads(
         "connections",
         P.CONNECTIONS_READ,
-        "find get test datasets seen grants set_up egress allow_list differs draft changed assert_free",
+        "find get datasets seen grants set_up egress allow_list differs draft changed assert_free",
     )
     yield from _reads("connections", P.CONNECTIONS_WRITE, "differing")  # who asks could guess
     yield from _of(
         "connections",
         P.CONNECTIONS_WRITE,
-        test_draft=Change("connection.test", "draft.spec.name"),
+        # What they make, they make in the customer's dataset.
+        test=Change("connection.test", details=("use",)),
+        test_draft=Change("connection.test", "draft.spec.name", ("use",)),
         add=_edits("connection.create", "draft.spec.name"),
         save=_edits("connection.edit", rename="draft.spec.name"),
         create_dataset=Change("connection.create_dataset", "draft.spec.name", ("location",)),
         delete=_edits("connection.delete"),
     )
-    yield from _reads("connection_users", P.CONNECTIONS_READ, "counts page uses")
+    yield from _reads("connection_users", P.CONNECTIONS_READ, "counts page standing standings uses")
     yield from _of("connection_users", P.CONNECTIONS_WRITE, delete=_edits("connection.delete", details=("force",)))
     yield from _of_exports()
     yield from _of_reverse_etl()
@@ -167,6 +169,12 @@ def _of_runs() -> Iterator[tuple[str, Rule]]:
         verify=Change("export.verify", "export", ("days",)),
         verify_daily=Change("export.verify", "export"),
     )
+    yield from _of(
+        "exports.trials",
+        write,
+        draft=Change("export.test", "fields.name", ("connection_name",)),
+        saved=Change("export.test", "export"),
+    )
     yield from _reads("exports.logs", read, "of_export of_run page follow_export follow_run")
     yield from _reads("exports.set_aside", read, "find page export")
     yield from _of(
@@ -178,12 +186,13 @@ def _of_runs() -> Iterator[tuple[str, Rule]]:
 
 
 def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("reverse_etl.sources", P.CONNECTIONS_READ, "find get of test grants")
+    yield from _reads("reverse_etl.sources", P.CONNECTIONS_READ, "find get of grants")
     yield from _of(
         "reverse_etl.sources",
         P.CONNECTIONS_WRITE,
         enable=_edits("source.enable", details=("fields",)),
         disable=_edits("source.disable"),
+        test=Change("source.test"),
     )
     yield from _reads("reverse_etl.models", P.MODELS_READ, "find get columns look of_ga4")
     yield from _of(

@@ -54,7 +54,7 @@ class ExportService:
         self.set_aside = SetAside(made.parts, made.rejects, made.dispatch, made.backfiller, made.shown)
         self.runs = RunService(made, self.set_aside)
         self.backfills = BackfillService(made)
-        self.tables = TableService(made)
+        self.tables, self.trials = TableService(made), made.trials
         self.logs = Logs(books.exports, books.runs, made.seeing.lines)
         self.schedules, self.scheduler, self.streaming = made.schedules, made.scheduler, made.streaming
         #: For who deletes a connection.

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from tidemill.paging import Page, Wanted
 from tidemill.store import keyset
+from tidemill.store.connection_uses import EXPORT, IMPORT, STREAM, SYNC, TIDEMILL, ConnectionUses
 from tidemill.store.database import Database
 from tidemill.store.keyset import Order
 from tidemill.store.records import Connection
@@ -20,10 +21,10 @@ from tidemill.store.tables import connections, exports
 from tidemill.store.tables_dbt import dbt_projects
 from tidemill.store.tables_sync import destinations, source_models, syncs
 
-#: Kinds of what uses connections.
-EXPORT, STREAM, SYNC, IMPORT, MODEL, PROJECT = "export", "stream", "sync", "import", "model", "dbt project"
-#: The kind of a destination that is Tidemill itself.
-TIDEMILL = "tidemill"
+__all__ = ["EXPORT", "IMPORT", "MODEL", "PROJECT", "STREAM", "SYNC", "TIDEMILL", "Chosen", "ConnectionPages"]
+
+#: Kinds of what uses connections, besides those of what runs.
+MODEL, PROJECT = "model", "dbt project"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,8 @@ class ConnectionPages:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        #: What became of what used them.
+        self.uses = ConnectionUses(database)
 
     def find(self, chosen: Chosen, wanted: Wanted) -> Page[Connection]:
         """Connections, oldest first."""

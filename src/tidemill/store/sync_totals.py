@@ -16,14 +16,15 @@ from tidemill.store.tables import SCHEMA
 
 _COUNT = sa.text(f"""
     INSERT INTO {SCHEMA}.sync_totals AS t (sync_id, completed, skipped, failed, cancelled, written, rejected, to_retry,
-        billed_bytes, seconds, last_status, last_finished_at, last_seconds, last_rows_left, last_success_at)
+        billed_bytes, seconds, last_status, last_finished_at, last_seconds, last_rows_left, last_success_at, last_error)
     SELECT r.sync_id, (r.status = 'completed')::int, (r.status = 'skipped')::int, (r.status = 'failed')::int,
         (r.status = 'cancelled')::int, r.written, r.rejected, r.to_retry, r.bytes_billed,
         CASE WHEN r.status = 'completed' THEN r.seconds ELSE 0 END,
         CASE WHEN r.status <> 'skipped' THEN r.status END, CASE WHEN r.status <> 'skipped' THEN r.finished_at END,
         CASE WHEN r.status <> 'skipped' THEN r.seconds END,
         CASE WHEN r.status = 'completed' AND NOT jsonb_exists(r.spec, 'only') THEN r.rejected + r.to_retry END,
-        CASE WHEN r.status IN ('completed', 'skipped') THEN r.finished_at END
+        CASE WHEN r.status IN ('completed', 'skipped') THEN r.finished_at END,
+        CASE WHEN jsonb_typeof(r.error) = 'object' THEN r.error END
     FROM (
         SELECT *, extract(epoch FROM finished_at - began_at)::float8 AS seconds FROM {SCHEMA}.sync_runs WHERE id = :run
     ) r
@@ -36,7 +37,8 @@ _COUNT = sa.text(f"""
         last_finished_at = coalesce(excluded.last_finished_at, t.last_finished_at),
         last_seconds = coalesce(excluded.last_seconds, t.last_seconds),
         last_rows_left = coalesce(excluded.last_rows_left, t.last_rows_left),
-        last_success_at = coalesce(excluded.last_success_at, t.last_success_at)
+        last_success_at = coalesce(excluded.last_success_at, t.last_success_at),
+        last_error = CASE WHEN excluded.last_status IS NULL THEN t.last_error ELSE excluded.last_error END
 """)
 _ALL = sa.text(f"""
     SELECT s.name, m.name AS model, d.name AS destination, s.paused_at IS NOT NULL AS paused, s.next_at,

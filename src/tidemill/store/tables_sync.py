@@ -108,6 +108,7 @@ sync_totals = sa.Table(
     sa.Column("last_seconds", sa.Double),
     sa.Column("last_rows_left", sa.BigInteger),  # rows that the last that was completed did not get across
     sa.Column("last_success_at", MOMENT),
+    sa.Column("last_error", pg.JSONB),  # code, message, hint: of the last that was not skipped; null: it went well
     postgresql_with={"fillfactor": "70"},
 )
 

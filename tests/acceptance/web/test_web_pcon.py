@@ -99,6 +99,8 @@ def test_from_the_set_up_token_to_a_connection_that_is_tested(
     page.goto(f"{web.url}/connections/first?tab=test")
     page.get_by_role("button", name="Test it now").click()
     expect(page.get_by_text("The test is passed.")).to_be_visible(timeout=20_000)
+    page.goto(f"{web.url}/connections")
+    expect(page.get_by_role("row", name=re.compile("first"))).to_contain_text("Ready")
 
 
 def test_what_is_missing_is_said_with_the_command_and_a_reload_loses_only_the_key(
@@ -197,6 +199,9 @@ def test_a_list_has_filters_in_its_url_and_a_viewer_only_looks(
         page.get_by_role("link", name=tab, exact=True).click()
         usable(page, axe, f"connection-{tab.split()[0].lower()}")
     expect(page.get_by_role("button", name="Test and enable")).to_have_count(0)
+    page.get_by_role("link", name="Test", exact=True).click()
+    expect(page.get_by_text("It was not tested yet.")).to_be_visible()
+    expect(page.get_by_role("button", name="Test it now")).to_have_count(0)
     page.goto(web.url + NEW)
     expect(page.get_by_text("you may not see this page")).to_be_visible()
 

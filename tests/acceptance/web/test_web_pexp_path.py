@@ -63,7 +63,10 @@ def make(page: Page, web: Web) -> None:
     page.get_by_label("When").select_option("none")
     page.get_by_role("button", name="Next").click()
     page.get_by_role("button", name="Test it").click()
-    page.get_by_role("button", name="Finish", exact=True).click(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Finish", exact=True)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="What was sent")).to_be_visible()
+    expect(page.get_by_role("region", name="Some of the rows")).to_contain_text("user-")
+    page.get_by_role("button", name="Finish", exact=True).click()
     expect(page.get_by_role("heading", name="daily events")).to_be_visible()
 
 

@@ -44,11 +44,15 @@ _LOOKS = r"/(test|suggest|look|preview|check|example|estimate|dry-run)$"
 _OTHERS = {
     "POST /channels/{name}/test": "channels:write",
     "POST /connections/test": "connections:write",
+    "POST /connections/{name}/test": "connections:write",
     "POST /destinations/test": "destinations:write",
+    "POST /exports/test": "exports:write",
+    "POST /exports/{name}/test": "exports:write",
     "POST /imports/{name}/dry-run": "imports:write",
     "POST /imports/{name}/preview": "imports:write",
     "POST /source-models/{name}/preview": "models:write",
     "POST /source-models/{name}/check": "models:write",
+    "POST /sources/{name}/test": "connections:write",
     "POST /syncs/{name}/dry-run": "syncs:trigger",
     "POST /syncs/{name}/test": "syncs:trigger",
 }

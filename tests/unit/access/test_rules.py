@@ -30,6 +30,7 @@ from tidemill.exports.service import ExportService
 from tidemill.exports.set_aside import SetAside
 from tidemill.exports.stream.streaming import Streaming
 from tidemill.exports.tables import TableService
+from tidemill.exports.trial.service import TrialService
 from tidemill.exports.triggers import TriggerService as ExportTriggerService
 from tidemill.health import Health
 from tidemill.imports.service import ImportService
@@ -65,6 +66,7 @@ PARTS: dict[str, type[Any]] = {
     "health": Health,
     "export_hooks": HookService,
     "sync_hooks": HookService,
+    "exports.trials": TrialService,
     "exports.triggers": ExportTriggerService,
     "identity": IdentityService,
     "imports": ImportService,

@@ -19,10 +19,11 @@ from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
-from tidemill.api.v1.shared import StepsAnswer, stepped
+from tidemill.api.v1.shared import StepAnswer, StepsAnswer, stepped
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
 from tidemill.connections.service import Connection, Draft
 from tidemill.connections.spec import ConnectionSpec
+from tidemill.connections.standing import Standing
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 Reader = Annotated[Caller, Depends(caller(Permission.CONNECTIONS_READ))]
@@ -32,6 +33,7 @@ _Use = Annotated[Use, Query(description="What it is for: exports by runs, or str
 _WRITING = problems_of(400, 408, 409, 413, 415)
 _CHANGING = problems_of(400, 408, 409, 412, 413, 415, 428)
 _WAITS_SECONDS = 60
+_State = Literal["ready", "failing", "untested", "being deleted"]
 _KEY = "The service account key: the JSON file's content, as an object or as a text. It is never answered."
 
 
@@ -82,9 +84,47 @@ class ConnectionAnswer(pydantic.BaseModel, from_attributes=True):
     deleting_by: str | None
 
 
+class StandingAnswer(pydantic.BaseModel, from_attributes=True):
+    """How a connection stands: by its last test, and by what used it since."""
+
+    state: _State = Field(description="untested: nothing is known since it was made, or became another one.")
+    at: dt.datetime | None = Field(description="When that was seen last.")
+    message: str = Field(description="By what; or what is wrong.")
+    hint: str = Field(description="What to do.")
+
+
+class ConnectionTestAnswer(pydantic.BaseModel, from_attributes=True):
+    """The last test of a connection."""
+
+    at: dt.datetime
+    use: Use
+    passed: bool
+    steps: list[StepAnswer]
+
+
+class FailureAnswer(pydantic.BaseModel, from_attributes=True):
+    """What used a connection, and failed because of it."""
+
+    kind: str = Field(description="export, stream, sync or import.")
+    name: str
+    at: dt.datetime
+    code: str
+    message: str
+    hint: str
+
+
+class ConnectionStatus(StandingAnswer):
+    """How a connection stands, and what is known of it."""
+
+    test: ConnectionTestAnswer | None = Field(description="The last; null: it was not tested.")
+    succeeded_at: dt.datetime | None = Field(description="When something that used it last went well.")
+    failure: FailureAnswer | None = Field(description="The newest of what has not gone well since.")
+
+
 class ConnectionItem(ConnectionAnswer):
     """A connection in a list."""
 
+    status: StandingAnswer
     used_by: dict[str, int] = Field(
         description="How many of each kind use it: export, stream, sync, import, model, dbt project."
     )
@@ -191,6 +231,12 @@ def delete(
     return DeletedAnswer(connection=done.connection, uses=uses, remarks=list(done.remarks))
 
 
+@router.get("/{name}/status", responses=problems_of())
+def status(name: Name, by: Reader) -> ConnectionStatus:
+    """How a connection stands: its last test, step by step, and what became of what used it since."""
+    return ConnectionStatus.model_validate(by.app.connection_users.standing(name))
+
+
 @router.get("/{name}/uses", responses=problems_of())
 def uses(name: Name, by: Reader) -> list[UseAnswer]:
     """What uses a connection, and what of it is at work."""
@@ -198,8 +244,9 @@ def uses(name: Name, by: Reader) -> list[UseAnswer]:
 
 
 @router.post("/{name}/test", responses=problems_of(408, 409, 413, 415), dependencies=[SLOWLY])
-def test(name: Name, by: Reader, use: _Use = "batch") -> StepsAnswer:
-    """Test a connection, step by step: each that fails says what to do."""
+def test(name: Name, by: Writer, use: _Use = "batch") -> StepsAnswer:
+    """Test a connection, step by step: each that fails says what to do. A small table is made in its dataset, filled,
+    and deleted. What was found is kept: see the status."""
     return stepped(by.app.connections.test(name, use))
 
 
@@ -241,6 +288,10 @@ def _made(saved: Connection, response: Response) -> ConnectionAnswer:
     return made
 
 
-def _item(found: tuple[Connection, Mapping[str, int]]) -> ConnectionItem:
-    saved, counts = found
-    return ConnectionItem(**_answer(saved).model_dump(), used_by={kind: n for kind, n in counts.items() if n})
+def _item(found: tuple[Connection, Mapping[str, int], Standing]) -> ConnectionItem:
+    saved, counts, standing = found
+    return ConnectionItem(
+        **_answer(saved).model_dump(),
+        status=StandingAnswer.model_validate(standing),
+        used_by={kind: n for kind, n in counts.items() if n},
+    )

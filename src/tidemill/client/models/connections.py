@@ -9,6 +9,7 @@ from uuid import UUID
 import pydantic
 
 from tidemill.client.core import Model, Wanted
+from tidemill.client.models.shared import StepAnswer
 
 
 class ConnectionAnswer(Model):
@@ -64,9 +65,31 @@ class ConnectionItem(Model):
         description="Since when it is being deleted: nothing new is begun on it."
     )
     deleting_by: str | None
+    status: StandingAnswer
     used_by: dict[str, int] = pydantic.Field(
         description="How many of each kind use it: export, stream, sync, import, model, dbt project."
     )
+
+
+class ConnectionStatus(Model):
+    """How a connection stands, and what is known of it."""
+
+    state: str = pydantic.Field(description="untested: nothing is known since it was made, or became another one.")
+    at: datetime | None = pydantic.Field(description="When that was seen last.")
+    message: str = pydantic.Field(description="By what; or what is wrong.")
+    hint: str = pydantic.Field(description="What to do.")
+    test: ConnectionTestAnswer | None = pydantic.Field(description="The last; null: it was not tested.")
+    succeeded_at: datetime | None = pydantic.Field(description="When something that used it last went well.")
+    failure: FailureAnswer | None = pydantic.Field(description="The newest of what has not gone well since.")
+
+
+class ConnectionTestAnswer(Model):
+    """The last test of a connection."""
+
+    at: datetime
+    use: str
+    passed: bool
+    steps: list[StepAnswer]
 
 
 class ConnectionWanted(Wanted):
@@ -101,6 +124,17 @@ class DeletedAnswer(Model):
     remarks: list[str] = pydantic.Field(description="What is to be known of that.")
 
 
+class FailureAnswer(Model):
+    """What used a connection, and failed because of it."""
+
+    kind: str = pydantic.Field(description="export, stream, sync or import.")
+    name: str
+    at: datetime
+    code: str
+    message: str
+    hint: str
+
+
 class SetUpAnswer(Model):
     """What is to be granted on Google's side, and nothing else."""
 
@@ -108,6 +142,15 @@ class SetUpAnswer(Model):
     allow_list: list[str] = pydantic.Field(
         description="Commands that let this server through VPC Service Controls; if known."
     )
+
+
+class StandingAnswer(Model):
+    """How a connection stands: by its last test, and by what used it since."""
+
+    state: str = pydantic.Field(description="untested: nothing is known since it was made, or became another one.")
+    at: datetime | None = pydantic.Field(description="When that was seen last.")
+    message: str = pydantic.Field(description="By what; or what is wrong.")
+    hint: str = pydantic.Field(description="What to do.")
 
 
 class UseAnswer(Model):

@@ -12,6 +12,7 @@ from tidemill.client.models.connections import (
     ConnectionAnswer,
     ConnectionChanges,
     ConnectionItem,
+    ConnectionStatus,
     ConnectionWanted,
     DatasetAnswer,
     DeletedAnswer,
@@ -84,6 +85,12 @@ class Connections:
             DeletedAnswer,
         )
 
+    def status(self, name: str) -> ConnectionStatus:
+        """How a connection stands: its last test, step by step, and what became of what used it since."""
+        return core.made(
+            self._core.ask("GET", core.path("/api/v1/connections/{name}/status", name=name)), ConnectionStatus
+        )
+
     def uses(self, name: str) -> list[UseAnswer]:
         """What uses a connection, and what of it is at work."""
         return [
@@ -92,7 +99,8 @@ class Connections:
         ]
 
     def test(self, name: str, *, use: Literal["batch", "streaming"] = "batch") -> StepsAnswer:
-        """Test a connection, step by step: each that fails says what to do."""
+        """Test a connection, step by step: each that fails says what to do. A small table is made in its dataset,
+        filled, and deleted. What was found is kept: see the status."""
         return core.made(
             self._core.ask("POST", core.path("/api/v1/connections/{name}/test", name=name), query={"use": use}),
             StepsAnswer,

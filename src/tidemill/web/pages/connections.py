@@ -19,8 +19,9 @@ from tidemill.web.table import Asked, Column, Filter, Page, table
 if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.connections.service import Connection
+    from tidemill.connections.standing import Standing
 
-    Row = tuple[Connection, Mapping[str, int]]
+    Row = tuple[Connection, Mapping[str, int], Standing]
 
 PLACE, NEW = "/connections", "/connections/new/bigquery"
 _USED_BY = (("export", "exports"), ("sync", "syncs"), ("import", "imports"), ("nothing", "nothing"))
@@ -62,7 +63,7 @@ def _columns() -> list[Column[Row]]:
     return [
         Column("name", "Name", lambda row: marks.thing(PLACE, row[0].name)),
         Column("dataset", "Dataset", lambda row: marks.copy(f"{row[0].project}.{row[0].dataset}")),
-        Column("status", "Status", lambda row: status(row[0])),
+        Column("status", "Status", lambda row: status(row[2])),
         Column("used", "Used by", lambda row: used(row[1])),
         Column("location", "Location", lambda row: row[0].location or marks.muted("not known"), wide=True),
         Column("connected_at", "Connected on", lambda row: marks.when(row[0].connected_at, plain=True)),
@@ -70,13 +71,13 @@ def _columns() -> list[Column[Row]]:
     ]
 
 
-def status(one: Connection) -> Markup:
-    """How a connection is."""
-    if one.deleting_at is not None:
-        return marks.badge("being deleted", marks.WARNING)
-    if one.location is None:
-        return marks.badge("not reached yet", marks.WARNING)
-    return marks.badge("ready", marks.GOOD)
+_KINDS = {"ready": marks.GOOD, "failing": marks.BAD, "being deleted": marks.WARNING}
+
+
+def status(how: Standing) -> Markup:
+    """How a connection stands, and when that was seen."""
+    seen = Markup(' <span class="muted">{}</span>').format(marks.when(how.at)) if how.at else Markup()
+    return marks.badge(how.state, _KINDS.get(how.state, marks.QUIET)) + seen
 
 
 def used(counts: Mapping[str, int]) -> str | Markup:

@@ -13,7 +13,15 @@ from tidemill.web import frame, live, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.marks import ACTIVE, BAD, GOOD, QUIET, WARNING
 from tidemill.web.page import page
-from tidemill.web.pages import export_backfills, export_edit, export_rows, export_runs, export_verify, export_watch
+from tidemill.web.pages import (
+    export_backfills,
+    export_edit,
+    export_rows,
+    export_runs,
+    export_trial,
+    export_verify,
+    export_watch,
+)
 from tidemill.web.pages.exports import pause
 from tidemill.web.region import Region
 from tidemill.web.tabs import tabs
@@ -32,7 +40,10 @@ _TABS = {
     "rejects": ("Rejects", export_rows.rejects),
     "notifications": ("Notifications", export_rows.notifications),
     "verify": ("Verify", export_verify.tab),
+    "test": ("Test", export_trial.tab),
 }
+#: What only who may change something has a use for, with what that takes.
+_FOR = {"notifications": Permission.CHANNELS_READ, "test": Permission.EXPORTS_WRITE}
 _PARENTS = (("Exports", "/exports"),)
 
 
@@ -53,8 +64,7 @@ async def export(name: str, made: str = "") -> None:
     await live.live(("export", name), functools.partial(_look, name=name), shown, every=_EVERY_SECONDS)
     if visit.current().may(Permission.EXPORTS_WRITE) and not found.spec.streams:
         _actions(found.name, is_paused=bool(first[0].paused))
-    may_channels = visit.current().may(Permission.CHANNELS_READ)
-    chosen = {key: one for key, one in _TABS.items() if key != "notifications" or may_channels}
+    chosen = {key: one for key, one in _TABS.items() if visit.current().may(_FOR.get(key))}
     here = tabs(f"Of {found.name}", [(key, title) for key, (title, _) in chosen.items()])
     await chosen[here][1](found)
 
