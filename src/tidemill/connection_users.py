@@ -19,6 +19,7 @@ from tidemill.store.connection_pages import (
     IMPORT,
     MODEL,
     PROJECT,
+    SORTS,
     STREAM,
     SYNC,
     TIDEMILL,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from tidemill.connections.service import Connection, ConnectionService
     from tidemill.exports.ending import Ending as ExportEnding
     from tidemill.reverse_etl.ending import Ending as SyncEnding
+
+__all__ = ["KINDS", "SORTS", "ConnectionUsers", "Deleted", "Use"]
 
 #: By what connections are found: a stream is an export. NOTHING: of those that nothing uses.
 NOTHING = "nothing"
@@ -106,9 +109,11 @@ class ConnectionUsers:
         before: dt.datetime | None = None,
         by: str | None = None,
         used_by: str | None = None,
+        search: str | None = None,
         wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
     ) -> Page[tuple[Connection, Mapping[str, int]]]:
-        """Connections, oldest first, with how many of each kind use each. `used_by`: one of KINDS.
+        """Connections, by one of SORTS, else oldest first, with how many of each kind use each. `used_by`: one of
+        KINDS; `search`: in the name.
 
         Raises
         ------
@@ -119,7 +124,7 @@ class ConnectionUsers:
             raise ConfigError("use_unknown", f"{used_by!r} uses no connections.", hint=f"One of: {', '.join(KINDS)}.")
         from tidemill.connections.service import view
 
-        page = self._pages.find(Chosen(after, before, by, used_by), wanted)
+        page = self._pages.find(Chosen(after, before, by, used_by, search), wanted)
         counts = self._pages.counts([saved.id for saved in page.items])
         return page.map(lambda saved: (view(saved), counts[saved.id]))
 

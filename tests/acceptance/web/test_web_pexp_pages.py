@@ -84,7 +84,7 @@ def test_exports_come_in_the_wanted_order_page_by_page(web: Web) -> None:
     find, found = web.app.exports.listed.exports, []
     cursor: str | None = None
     for _ in range(2):
-        page = find(sort="covered_until", descending=True, wanted=Wanted(cursor, 2))
+        page = find(wanted=Wanted(cursor, 2, "-covered_until"))
         found += [one.name for one in page.items]
         cursor = page.next
     assert found == ["events", "persons", "sessions", EVIL]
