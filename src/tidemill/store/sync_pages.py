@@ -10,7 +10,7 @@ import dataclasses
 import datetime as dt
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,7 +24,7 @@ from tidemill.store.records_notify import Trouble
 from tidemill.store.records_sync import Account, SourceModel, Sync, SyncRun
 from tidemill.store.tables import connections
 from tidemill.store.tables_notify import troubles
-from tidemill.store.tables_sync import destinations, source_models, sync_rejects, sync_runs, syncs
+from tidemill.store.tables_sync import destinations, source_models, sync_rejects, sync_runs, sync_totals, syncs
 
 _NAME = named(syncs.c.name)
 _OF_BOTH: Mapping[str, keyset.Column] = {
@@ -104,10 +104,13 @@ class SyncPages:
         self._database = database
 
     def syncs(self, chosen: Chosen, late: dt.timedelta, wanted: Wanted) -> Page[SyncRow]:
-        """Syncs to other tools, or imports. `late`: see SyncRow."""
-        query = _syncs(late).where(*_conditions(chosen, late))
+        """Syncs to other tools, or imports. `late`: see SyncRow. The rows of a page are read when it is known which
+        they are: to put ten thousand in order, little of each is needed."""
         sorts = _IMPORTS if chosen.imports else _SYNCS
-        return keyset.listed(self._database, query, sorts, f"syncs {chosen}", wanted, _row)
+        query = _joined(sa.select(syncs.c.id), wanted.sort).where(*_conditions(chosen, late))
+        page = keyset.listed(self._database, query, sorts, f"syncs {chosen}", wanted, lambda row: row["id"])
+        found = {row.id: _row(dict(row._mapping)) for row in self._rows(_whole(late).where(syncs.c.id.in_(page.items)))}
+        return Page(tuple(found[one] for one in page.items if one in found), page.next)
 
     def models(
         self, search: str | None, connection: str | None, kind: str | None, wanted: Wanted
@@ -198,7 +201,8 @@ class SyncPages:
             return list(connection.execute(query))
 
 
-def _syncs(late: dt.timedelta) -> sa.Select[Any]:
+def _whole(late: dt.timedelta) -> sa.Select[Any]:
+    """All that is told of syncs."""
     return (
         sa.select(
             syncs,
@@ -215,29 +219,72 @@ def _syncs(late: dt.timedelta) -> sa.Select[Any]:
     )
 
 
+def _joined(query: sa.Select[Any], sort: str) -> sa.Select[Any]:
+    """With the sums over its runs, and with what it is sorted by, if that is of something else than the sync."""
+    query = query.select_from(syncs).outerjoin(sync_totals, sync_totals.c.sync_id == syncs.c.id)
+    match sort.removeprefix("-"):
+        case "model":
+            return query.join(source_models, source_models.c.id == syncs.c.model_id)
+        case "destination":
+            return query.join(destinations, destinations.c.id == syncs.c.destination_id)
+        case "connection":
+            query = query.join(source_models, source_models.c.id == syncs.c.model_id)
+            return query.join(connections, connections.c.id == source_models.c.connection_id)
+    return query
+
+
+def _of_models(*which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Whether it delivers a source model that is so."""
+    return syncs.c.model_id.in_(sa.select(source_models.c.id).where(*which))
+
+
+def _to_destinations(which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Whether it delivers to a destination that is so."""
+    return syncs.c.destination_id.in_(sa.select(destinations.c.id).where(which))
+
+
+def _has(text: str) -> sa.ColumnElement[bool]:
+    """Whether a sync has that in its name, or its model, or its destination."""
+    others = (_of_models(has(text, source_models.c.name)), _to_destinations(has(text, destinations.c.name)))
+    return sa.or_(has(text, syncs.c.name), *others)
+
+
 def _conditions(chosen: Chosen, late: dt.timedelta) -> list[sa.ColumnElement[bool]]:
     found: list[sa.ColumnElement[bool]] = [sync_states.IS_IMPORT if chosen.imports else ~sync_states.IS_IMPORT]
     if chosen.search:
-        searched = () if chosen.imports else (source_models.c.name, destinations.c.name)
-        found.append(has(chosen.search, syncs.c.name, *searched))
-    names = (chosen.model, source_models), (chosen.destination, destinations), (chosen.connection, connections)
-    found += [called(name, table.c.name) for name, table in names if name is not None]
+        found.append(has(chosen.search, syncs.c.name) if chosen.imports else _has(chosen.search))
+    found += _connected(chosen)
     if chosen.status:
         found.append(sync_states.is_one(chosen.status, late, imports=chosen.imports))
     if chosen.kind is not None:
         found.append(sync_states.is_of(chosen.kind))
     if chosen.health is not None:
         found.append(sync_states.is_healthy(chosen.health))
+    return [*found, *_made(chosen)]
+
+
+def _connected(chosen: Chosen) -> Iterator[sa.ColumnElement[bool]]:
+    """By what they are made of."""
+    if chosen.model is not None:
+        yield _of_models(called(chosen.model, source_models.c.name))
+    if chosen.destination is not None:
+        yield _to_destinations(called(chosen.destination, destinations.c.name))
+    if chosen.connection is not None:
+        its = sa.select(connections.c.id).where(called(chosen.connection, connections.c.name))
+        yield _of_models(source_models.c.connection_id.in_(its))
+
+
+def _made(chosen: Chosen) -> Iterator[sa.ColumnElement[bool]]:
+    """By whom and when they were made."""
     made = syncs.c.made_at
     if chosen.made_by is not None:
-        found.append(syncs.c.made_by == chosen.made_by)
+        yield syncs.c.made_by == chosen.made_by
     if chosen.made_after is not None:
-        found.append(made >= chosen.made_after)
+        yield made >= chosen.made_after
     if chosen.made_before is not None:
-        found.append(made < chosen.made_before)
+        yield made < chosen.made_before
     if chosen.days is not None:
-        found.append(made >= sa.func.now() - dt.timedelta(days=chosen.days))
-    return found
+        yield made >= sa.func.now() - dt.timedelta(days=chosen.days)
 
 
 def _made_of() -> sa.ColumnElement[str]:

@@ -64,7 +64,9 @@ class SyncRuns:
         try:
             with self._database.begin() as connection:
                 connections.assert_kept(connection, connections.of_sync(sync_id))
-                return SyncRun(**connection.execute(statement).one()._mapping)
+                run = SyncRun(**connection.execute(statement).one()._mapping)
+                sync_totals.begun(connection, sync_id, run.began_at)
+                return run
         except exc.IntegrityError:
             raise ConflictError(
                 "sync_running",

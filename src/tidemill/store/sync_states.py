@@ -11,10 +11,9 @@ import sqlalchemy as sa
 
 from tidemill.store import keyset
 from tidemill.store.records_notify import Cause
-from tidemill.store.tables import SCHEMA
 from tidemill.store.tables_notify import troubles
 from tidemill.store.tables_queue import schedules
-from tidemill.store.tables_sync import sync_runs, syncs
+from tidemill.store.tables_sync import sync_runs, sync_totals, syncs
 
 #: Who begins the runs of syncs that are due.
 BY_SCHEDULE = "schedule"
@@ -37,7 +36,7 @@ def _last(column: sa.Column[Any]) -> sa.ScalarSelect[Any]:
 IS_IMPORT = keyset.holds(syncs.c.spec["taken"])
 #: What it imports; NULL of a draft, and of what is no import.
 KIND: sa.ColumnElement[Any] = syncs.c.spec["taken"]["spec"]["kind"].astext
-LAST_BEGAN = keyset.moment(_last(sync_runs.c.began_at))
+LAST_BEGAN = keyset.moment(sync_totals.c.last_began_at)
 OF_SYNC = sa.case((_PAUSED, "paused"), (_RUNNING, "running"), else_="ready")
 _THROUGH = sa.and_(syncs.c.spec["taken"]["once"].astext == "true", _last(sync_runs.c.status) == "completed")
 OF_IMPORT = sa.case(
@@ -51,23 +50,7 @@ OF_IMPORT = sa.case(
 )
 #: The share of rows that an import took in its last run that had something to do, in hundredths of a per cent, rounded
 #: down; NULL while it is not over, and if it failed before there was a row.
-TAKEN: sa.ColumnElement[Any] = sa.literal_column(
-    f"""(
-    SELECT CASE WHEN r.status = 'running' THEN NULL
-        WHEN r.planned > 0 THEN r.written * 10000 / r.planned
-        WHEN r.status = 'failed' THEN NULL ELSE 10000 END
-    FROM (
-        SELECT s.status, s.written,
-            (SELECT coalesce(sum((p->>'rows')::bigint), 0)::bigint FROM jsonb_array_elements(
-                CASE WHEN jsonb_typeof(s.plan->'pieces') = 'array' THEN s.plan->'pieces' ELSE '[]' END) p)
-            + (SELECT coalesce(sum(c.value::bigint), 0)::bigint FROM jsonb_each_text(
-                CASE WHEN jsonb_typeof(s.plan->'counts') = 'object' THEN s.plan->'counts' ELSE '{{}}' END) c
-                WHERE starts_with(c.key, 'invalid_')) AS planned
-        FROM {SCHEMA}.sync_runs s WHERE s.sync_id = {SCHEMA}.syncs.id AND s.status <> 'skipped'
-        ORDER BY s.number DESC LIMIT 1
-    ) r)""",
-    sa.BigInteger,
-)
+TAKEN = sa.case((_RUNNING, None), else_=sync_totals.c.last_taken)
 #: From how much on, and up to below how much.
 _HEALTH = {"green": (10_000, None), "yellow": (5_000, 10_000), "red": (0, 5_000)}
 HEALTHS = tuple(_HEALTH)

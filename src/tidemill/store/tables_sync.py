@@ -116,6 +116,10 @@ sync_totals = sa.Table(
     sa.Column("last_seconds", sa.Double),
     sa.Column("last_rows_left", sa.BigInteger),  # rows that the last that was completed did not get across
     sa.Column("last_success_at", MOMENT),
+    sa.Column("last_began_at", MOMENT),  # of the last that was begun, whatever became of it
+    sa.Column(
+        "last_taken", sa.BigInteger
+    ),  # share of rows that the last took, of those that were not skipped: sync_states
     postgresql_with={"fillfactor": "70"},
 )
 
