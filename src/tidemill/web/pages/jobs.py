@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 2.0
 _FILTERS = (
     Filter("search", "Search names"),
-    Filter("kind", "Of what", tuple((kind, f"{kind.capitalize()}s") for kind in KINDS)),
+    Filter("kind", "Kind", tuple((kind, f"{kind.capitalize()}s") for kind in KINDS)),
     Filter("status", "Status", tuple((status, status) for status in STATUSES)),
 )
 
@@ -37,7 +37,7 @@ async def jobs() -> None:
     )  # fmt: skip
     columns: list[Column[Job]] = [
         Column("name", "What", lambda job: marks.thing(f"/{job.kind}s", job.name)),
-        Column("kind", "Kind", lambda job: marks.tag(job.kind), wide=True),
+        Column("kind", "Kind", lambda job: marks.tag(job.kind)),
         Column("number", "Run", lambda job: marks.link(f"Run {job.number:,}", _path(job))),
         Column("status", "Status", _status),
         Column("rows", "Rows", _rows, end=True),

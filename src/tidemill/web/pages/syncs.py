@@ -38,7 +38,7 @@ async def syncs() -> None:
         Column("status", "Status", _status, sort=True),
         Column("model", "Model", lambda one: marks.thing("/models", one.model), sort=True, wide=True),
         Column("destination", "Destination", _destination, sort=True, wide=True),
-        Column("last", "Last run", _last),
+        Column("last", "Last run", _last, sort=True),
         Column("written", "Rows written", lambda one: marks.number(one.last.written if one.last else None), end=True),
         Column("rejects", "Not delivered", _rejects, end=True),
         Column("next_at", "Next", lambda one: marks.when(one.next_at, otherwise="by hand"), sort=True, wide=True),
