@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tidemill.health import Health
     from tidemill.imports.service import ImportService
     from tidemill.imports.taking import Taking
+    from tidemill.jobs import JobService
     from tidemill.notify.service import NotifyService
     from tidemill.operations.service import OperationService
     from tidemill.overview import OverviewService
@@ -353,6 +354,14 @@ class App(Entrances):
         from tidemill.store.overview import Overview
 
         return OverviewService(Overview(self.database))
+
+    @part
+    def jobs(self) -> JobService:
+        """Runs of everything."""
+        from tidemill.jobs import JobService
+        from tidemill.store.job_pages import JobPages
+
+        return JobService(JobPages(self.database), lambda: self.exports.listed)
 
     @part
     def health(self) -> Health:

@@ -19,6 +19,7 @@ from tidemill.store.connection_pages import (
     IMPORT,
     MODEL,
     PROJECT,
+    SORTS,
     STREAM,
     SYNC,
     TIDEMILL,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from tidemill.exports.ending import Ending as ExportEnding
     from tidemill.reverse_etl.ending import Ending as SyncEnding
     from tidemill.store import records
+
+__all__ = ["KINDS", "SORTS", "ConnectionUsers", "Deleted", "Use"]
 
 #: By what connections are found: a stream is an export. NOTHING: of those that nothing uses.
 NOTHING = "nothing"
@@ -108,9 +111,11 @@ class ConnectionUsers:
         before: dt.datetime | None = None,
         by: str | None = None,
         used_by: str | None = None,
+        search: str | None = None,
         wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
     ) -> Page[tuple[Connection, Mapping[str, int], Standing]]:
-        """Connections, oldest first, with how many of each kind use each, and how it stands. `used_by`: one of KINDS.
+        """Connections, by one of SORTS, else oldest first, with how many of each kind use each, and how it stands.
+        `used_by`: one of KINDS; `search`: in the name.
 
         Raises
         ------
@@ -121,7 +126,7 @@ class ConnectionUsers:
             raise ConfigError("use_unknown", f"{used_by!r} uses no connections.", hint=f"One of: {', '.join(KINDS)}.")
         from tidemill.connections.service import view
 
-        page = self._pages.find(Chosen(after, before, by, used_by), wanted)
+        page = self._pages.find(Chosen(after, before, by, used_by, search), wanted)
         counts, stand = self._pages.counts([saved.id for saved in page.items]), self._standings(page.items)
         return page.map(lambda saved: (view(saved), counts[saved.id], stand[saved.id]))
 

@@ -8,10 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from tidemill import paging
-from tidemill.paging import Page, Wanted
-
 if TYPE_CHECKING:
+    from tidemill.paging import Page, Wanted
     from tidemill.store.audit import AuditBook, Record
 
 _COLUMNS = (
@@ -44,12 +42,8 @@ class AuditService:
         return self._book.find(limit=limit, below=below, **wanted)
 
     def page(self, place: Wanted, **wanted: Any) -> Page[Record]:
-        """The same by pages."""
-        which = f"audit {sorted(wanted.items())}"
-        below = paging.key(place.cursor, which, (int,))[0] if place.cursor is not None else None
-        found = self._book.find(limit=place.limit + 1, below=below, **wanted)
-        more = paging.cursor(which, (found[place.limit - 1].id,)) if len(found) > place.limit else None
-        return Page(tuple(found[: place.limit]), more)
+        """The same by pages, the newest first, or by `at`. `wanted`: also `days`, before now."""
+        return self._book.page(place, **wanted)
 
     def export(self, form: Literal["json", "csv"], **wanted: Any) -> Iterator[str]:
         """All records, as lines of JSON or as CSV, the newest first; see `find`."""

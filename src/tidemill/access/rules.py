@@ -195,6 +195,9 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         test=Change("source.test"),
     )
     yield from _reads("reverse_etl.models", P.MODELS_READ, "find get columns look of_ga4")
+    yield "reverse_etl.listed.models", Rule(P.MODELS_READ)
+    yield "reverse_etl.listed.destinations", Rule(P.DESTINATIONS_READ)
+    yield from _reads("reverse_etl.listed", P.SYNCS_READ, "syncs imports")
     yield from _of(
         "reverse_etl.models",
         P.MODELS_WRITE,
@@ -257,6 +260,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
 
 def _of_imports() -> Iterator[tuple[str, Rule]]:
     yield from _reads("imports", P.IMPORTS_READ, "find get look suggested assert_may_run")
+    yield "imports.listed.imports", Rule(P.IMPORTS_READ)
     yield from _of(
         "imports",
         P.IMPORTS_WRITE,
@@ -289,7 +293,7 @@ def _of_operations() -> Iterator[tuple[str, Rule]]:
 
 
 def _of_dbt() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("dbt", P.DBT_READ, "find get models known pick")
+    yield from _reads("dbt", P.DBT_READ, "find page get models known pick")
     yield from _reads("dbt", P.DBT_CHECK, "check in_use readable")
     yield from _reads("dbt", P.DBT_WRITE, "differing")
     yield from _of(
@@ -309,7 +313,7 @@ def _of_hooks() -> Iterator[tuple[str, Rule]]:
         ("export_hooks", "export", P.EXPORTS_READ, P.EXPORTS_WRITE),
         ("sync_hooks", "sync", P.SYNCS_READ, P.SYNCS_WRITE),
     ):
-        yield from _reads(part, read, "find")
+        yield from _reads(part, read, "find page")
         create, revoke = Change(f"{action}.hook"), Change(f"{action}.revoke_hook", details=("start",))
         yield from _of(part, write, create=create, revoke=revoke)
 
@@ -342,14 +346,14 @@ def _of_events() -> Iterator[tuple[str, Rule]]:
 
 
 def _of_access() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("keys", P.KEYS_READ, "find")
+    yield from _reads("keys", P.KEYS_READ, "find page")
     yield from _of(
         "keys",
         P.KEYS_WRITE,
         create=Change("key.create", details=("team_id", "events_per_second")),
         revoke=Change("key.revoke"),
     )
-    yield from _reads("notify", P.CHANNELS_READ, "find get messages assert_free")
+    yield from _reads("notify", P.CHANNELS_READ, "find page get messages assert_free")
     yield from _reads("notify", P.CHANNELS_WRITE, "differing")
     yield from _of(
         "notify",
@@ -359,14 +363,14 @@ def _of_access() -> Iterator[tuple[str, Rule]]:
         remove=_edits("channel.delete"),
         test=Change("channel.test"),
     )
-    yield from _reads("tokens", P.TOKENS_READ, "find")
+    yield from _reads("tokens", P.TOKENS_READ, "find page")
     yield from _of(
         "tokens",
         P.TOKENS_WRITE,
         create=Change("token.create", details=("scopes", "expires_seconds")),
         revoke=Change("token.revoke"),
     )
-    yield from _reads("users", P.USERS_READ, "find get")
+    yield from _reads("users", P.USERS_READ, "find page get")
     yield from _of(
         "users",
         P.USERS_WRITE,
@@ -382,6 +386,7 @@ def _of_access() -> Iterator[tuple[str, Rule]]:
     yield from _reads("audit", P.AUDIT_READ, "find export page")
     yield from _reads("health", P.HEALTH_READ, "examine")
     yield from _reads("overview", P.EXPORTS_READ, "look")
+    yield from _reads("jobs", P.EXPORTS_READ, "page")
 
 
 #: By the path of each method: exports.runs.cancel.

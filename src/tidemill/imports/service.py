@@ -18,6 +18,7 @@ from tidemill.bigquery.tables import Field
 from tidemill.destinations.port import Op
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
 from tidemill.imports import convert, drafts, repairs, suggestions, taking, verdicts
+from tidemill.imports.listing import Listing
 from tidemill.imports.spec import Kind, Taken
 from tidemill.imports.taking import Taking
 from tidemill.imports.undoing import Erasing, Undoing, alone
@@ -63,6 +64,7 @@ class ImportService:
     ) -> None:
         self._settings, self._reverse_etl, self._books, self._taking = settings, reverse_etl, books, taking_in
         self.undoing = Undoing(books, reverse_etl, erasing, self._stopped)
+        self.listed = Listing(reverse_etl)
 
     # Make
 

@@ -9,7 +9,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import pydantic
@@ -48,6 +48,24 @@ class AccountView:
     syncs: tuple[str, ...]
     made_at: dt.datetime
     made_by: str
+
+    @classmethod
+    def of(cls, saved: Account, syncs: Iterable[str]) -> AccountView:
+        """The view of an account, to which these deliver."""
+        destination = registry.get(saved.kind)
+        hidden = tuple(name for name in destination.settings.model_fields if secret_field(destination.settings, name))
+        return cls(
+            id=saved.id,
+            name=saved.name,
+            kind=saved.kind,
+            title=destination.title,
+            account=saved.account,
+            settings=saved.settings,
+            secrets=hidden,
+            syncs=tuple(syncs),
+            made_at=saved.made_at,
+            made_by=saved.made_by,
+        )
 
 
 class AccountService:
@@ -200,20 +218,7 @@ class AccountService:
         }
 
     def _view(self, saved: Account) -> AccountView:
-        destination = registry.get(saved.kind)
-        hidden = tuple(name for name in destination.settings.model_fields if secret_field(destination.settings, name))
-        return AccountView(
-            id=saved.id,
-            name=saved.name,
-            kind=saved.kind,
-            title=destination.title,
-            account=saved.account,
-            settings=saved.settings,
-            secrets=hidden,
-            syncs=tuple(sync.name for sync in self._books.syncs.to_destination(saved.id)),
-            made_at=saved.made_at,
-            made_by=saved.made_by,
-        )
+        return AccountView.of(saved, [sync.name for sync in self._books.syncs.to_destination(saved.id)])
 
 
 def secret_field(settings: type[Settings], name: str) -> bool:

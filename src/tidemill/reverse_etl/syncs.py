@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from tidemill.destinations import registry
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
 from tidemill.paging import Page, Wanted
 from tidemill.reverse_etl import drafts, due, judging, write_back
@@ -15,18 +14,15 @@ from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.ending import left
 from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.spec import ModelSpec, SyncSpec
-from tidemill.reverse_etl.views import RunView, SyncView, TroubleView
+from tidemill.reverse_etl.views import RunView, SyncView
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Parts, since
 from tidemill.schedules import telling
-from tidemill.store.records_notify import Cause
 from tidemill.store.records_sync import SourceModel, Sync, SyncRun
-from tidemill.store.sync_things import BY_SCHEDULE
+from tidemill.store.sync_states import BY_SCHEDULE
 
 #: What is due so long ago, and is not begun, is shown as overdue.
-_LATE = dt.timedelta(minutes=5)
-#: What is shown by itself: `pause_reason`, and `overdue_since`, also where no server looks.
-_SHOWN = {Cause.PAUSED, Cause.OVERDUE}
+LATE = dt.timedelta(minutes=5)
 RESETS = ("resend", "leave", "adopt", "forget")
 #: The columns of a model, and what they are: by a dry run.
 Columns = Callable[[SourceModel], list[str]]
@@ -243,19 +239,21 @@ class SyncService:
         return [self._view(sync, overdue) for sync in found]
 
     def _overdue(self) -> set[uuid.UUID]:
-        return {sync.id for sync in self._books.syncs.overdue(_LATE)}
+        return {sync.id for sync in self._books.syncs.overdue(LATE)}
 
     def runs(self, name: str | None = None, limit: int = 20) -> list[RunView]:
         """The last runs, of all syncs or of one; the newest first."""
-        names = {sync.id: sync.name for sync in self._books.syncs.find()}
         of = self._books.syncs.get(name).id if name is not None else None
-        return [RunView.of(run, names.get(run.sync_id, "")) for run in self._books.runs.find(of, limit=limit)]
+        found = self._books.runs.find(of, limit=limit)
+        names = self._books.syncs.names({run.sync_id for run in found})
+        return [RunView.of(run, names.get(run.sync_id, "")) for run in found]
 
     def page(self, name: str | None, wanted: Wanted, *, status: str | None = None) -> Page[RunView]:
         """Runs of all syncs or of one, by pages, the newest first; only those that stand like that."""
         of = self._books.syncs.get(name).id if name is not None else None
-        names = {sync.id: sync.name for sync in self._books.syncs.find()}
-        return self._books.runs.page(of, status, wanted).map(lambda run: RunView.of(run, names.get(run.sync_id, "")))
+        page = self._books.runs.page(of, status, wanted)
+        names = self._books.syncs.names({run.sync_id for run in page.items})
+        return page.map(lambda run: RunView.of(run, names.get(run.sync_id, "")))
 
     def show_run(self, name: str, number: int | None = None) -> RunView:
         """A run of a sync, by its number; the last one without."""
@@ -335,29 +333,13 @@ class SyncService:
 
     def _view(self, sync: Sync, overdue: Collection[uuid.UUID] | None = None) -> SyncView:
         account = self._books.accounts.by_id(sync.destination_id)
-        runs = self._books.runs.find(sync.id, limit=1)
-        last = RunView.of(runs[0], sync.name) if runs else None
-        late = sync.id in (self._overdue() if overdue is None else overdue)
-        status = "paused" if sync.paused_at else "running" if last and last.status == "running" else "ready"
-        return SyncView(
-            id=sync.id,
-            name=sync.name,
+        return SyncView.of(
+            sync,
             model=self._books.models.by_id(sync.model_id).name,
             destination=account.name,
-            kind=registry.get(account.kind).title,
-            spec=SyncSpec.model_validate(sync.spec),
-            status=status,
-            next_at=None if sync.paused_at else sync.next_at,
-            overdue_since=sync.next_at if late else None,
-            paused_by=sync.paused_by,
-            pause_reason=sync.pause_reason,
-            pending=sync.pending,
-            position=sync.position,
+            kind=account.kind,
+            late=sync.id in (self._overdue() if overdue is None else overdue),
+            last=next(iter(self._books.runs.find(sync.id, limit=1)), None),
             rejects=self._books.rejects.count(sync.id),
-            last=last,
-            troubles=tuple(
-                TroubleView.of(trouble) for trouble in self._books.troubles.of(sync.id) if trouble.cause not in _SHOWN
-            ),
-            made_at=sync.made_at,
-            made_by=sync.made_by,
+            troubles=self._books.troubles.of(sync.id),
         )

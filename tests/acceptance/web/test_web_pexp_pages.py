@@ -22,7 +22,7 @@ _SAID = "model=events&name=daily&connection=warehouse&table=events&time_zone=Eur
 PATHS = {
     "exports": "/exports",
     "jobs": "/jobs",
-    "jobs-syncs": "/jobs?tab=syncs",
+    "jobs-failed": "/jobs?kind=export&status=failed",
     "runs": _OF_ONE,
     "evil": "/exports/" + urllib.parse.quote(EVIL, safe=""),
     "configuration": f"{_OF_ONE}?tab=configuration",
@@ -84,12 +84,12 @@ def test_exports_come_in_the_wanted_order_page_by_page(web: Web) -> None:
     find, found = web.app.exports.listed.exports, []
     cursor: str | None = None
     for _ in range(2):
-        page = find(sort="covered_until", descending=True, wanted=Wanted(cursor, 2))
+        page = find(wanted=Wanted(cursor, 2, "-covered_until"))
         found += [one.name for one in page.items]
         cursor = page.next
     assert found == ["events", "persons", "sessions", EVIL]
     assert cursor is None
-    assert [one.name for one in find(sort="covered_until").items] == found[::-1]
+    assert [one.name for one in find(wanted=Wanted(sort="covered_until")).items] == found[::-1]
 
 
 def test_the_list_sorts_and_filters_and_pauses_on_the_server(web: Web, browsing: Browsing) -> None:

@@ -99,7 +99,7 @@ def test_an_export_is_made_run_and_backfilled(web: Web, browsing: Browsing, inst
     page.get_by_role("button", name="Verify").click()
     expect(page.get_by_text("All rows are there, each once.")).to_be_visible(timeout=PATIENCE)
     page.goto(f"{web.url}/jobs")
-    expect(page.get_by_role("region", name="Runs of exports")).to_contain_text("daily events")
+    expect(page.get_by_role("region", name="All jobs")).to_contain_text("daily events")
 
 
 def test_a_page_outlives_its_server(web: Web, browsing: Browsing) -> None:

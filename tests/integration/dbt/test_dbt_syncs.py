@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from tests.dbt_projects import Project
 from tests.dbt_syncs import SHOP, Shop
 from tests.installation import Installation
@@ -16,6 +17,8 @@ from tidemill.app import App
 from tidemill.dbt.changes import Weight
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
 from tidemill.imports.spec import Kind
+from tidemill.paging import Wanted
+from tidemill.store.tables_dbt import dbt_projects
 
 
 @pytest.fixture
@@ -129,6 +132,14 @@ def test_a_project_that_cannot_be_read_keeps_what_was_known(app: App, shop: Shop
     assert view.models == 3
     shop.save()
     assert app.dbt.refresh(SHOP).project.error is None
+
+
+def test_a_list_tells_of_projects_as_they_are(app: App, shop: Shop) -> None:  # noqa: ARG001 - its project is there
+    assert list(app.dbt.page().items) == app.dbt.find()
+    assert list(app.reverse_etl.listed.syncs().items) == app.reverse_etl.syncs.find()
+    with app.database.begin() as connection:  # as a program of before has kept it
+        connection.execute(sa.update(dbt_projects).values(summary=None))
+    assert list(app.dbt.page(wanted=Wanted(sort="-models")).items) == app.dbt.find()
 
 
 def test_a_project_in_use_is_not_deleted(app: App, shop: Shop) -> None:

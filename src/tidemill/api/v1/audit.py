@@ -10,11 +10,12 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 
 router = APIRouter(prefix="/audit", tags=["audit"])
@@ -75,8 +76,10 @@ _Which = Annotated[_Filter, Depends(_filter)]
 
 
 @router.get("", responses=problems_of())
-def find(by: _Reader, wanted: Wanted, which: _Which) -> Listed[AuditRecord]:
-    """Records, newest first."""
+def find(
+    by: _Reader, wanted: Annotated[paging.Wanted, pages.sorted_by(("at",), "-at")], which: _Which
+) -> Listed[AuditRecord]:
+    """Records, newest first, or as it is asked for."""
     return pages.of(by.app.audit.page(wanted, **which.model_dump()), AuditRecord.model_validate)
 
 

@@ -12,15 +12,17 @@ import pydantic
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import StepAnswer, StepsAnswer, stepped
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
+from tidemill.connection_users import SORTS
 from tidemill.connections.service import Connection, Draft
 from tidemill.connections.spec import ConnectionSpec
 from tidemill.connections.standing import Standing
@@ -163,7 +165,8 @@ class SetUpAnswer(pydantic.BaseModel):
 @router.get("", responses=problems_of())
 def find(
     by: Reader,
-    wanted: Wanted,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(SORTS, "connected_at")],
+    search: pages.Search = None,
     connected_after: Annotated[pydantic.AwareDatetime | None, Query(description="Made then, or later.")] = None,
     connected_before: Annotated[pydantic.AwareDatetime | None, Query(description="Made before that.")] = None,
     connected_by: Annotated[str | None, Query(max_length=200, description="Made by that user.")] = None,
@@ -171,9 +174,9 @@ def find(
         Literal["export", "sync", "import", "nothing"] | None, Query(description="That such a thing uses.")
     ] = None,
 ) -> Listed[ConnectionItem]:
-    """Connections, oldest first."""
+    """Connections, oldest first, or as it is asked for."""
     page = by.app.connection_users.page(
-        after=connected_after, before=connected_before, by=connected_by, used_by=used_by, wanted=wanted
+        search=search, after=connected_after, before=connected_before, by=connected_by, used_by=used_by, wanted=wanted
     )
     return pages.of(page, _item)
 

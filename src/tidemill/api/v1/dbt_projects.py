@@ -7,7 +7,7 @@ import uuid
 from typing import Annotated, Any
 
 import pydantic
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, SecretStr
 
 from tidemill import paging
@@ -20,7 +20,7 @@ from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING, ReasonAnswer, given, reason
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
-from tidemill.dbt.service import Model, ProjectSpec, ProjectView
+from tidemill.dbt.service import PROJECT_SORTS, Model, ProjectSpec, ProjectView
 
 router = APIRouter(prefix="/dbt-projects", tags=["dbt_projects"])
 _Reader = Annotated[Caller, Depends(caller(Permission.DBT_READ))]
@@ -125,9 +125,16 @@ class RefreshedAnswer(pydantic.BaseModel):
 
 
 @router.get("", responses=problems_of())
-def find(by: _Reader, wanted: Wanted) -> Listed[DbtProjectItem]:
-    """dbt projects, by name."""
-    return pages.cut(by.app.dbt.find(), wanted, "dbt-projects", _item)
+def find(
+    by: _Reader,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(PROJECT_SORTS)],
+    search: pages.Search = None,
+    connection: Annotated[str | None, Query(max_length=100, description="Whose models that connection reads.")] = None,
+    failing: Annotated[bool | None, Query(description="Only such as cannot be read; or only the others.")] = None,
+) -> Listed[DbtProjectItem]:
+    """dbt projects, by name, or as it is asked for."""
+    page = by.app.dbt.page(search=search, connection=connection, failing=failing, wanted=wanted)
+    return pages.of(page, _item)
 
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING}, dependencies=[SLOWLY])

@@ -11,16 +11,17 @@ import pydantic
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import StepsAnswer, stepped
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
-from tidemill.exports.listing import ExportItem, ExportSettings
+from tidemill.exports.listing import SORTS, ExportItem, ExportSettings
 from tidemill.exports.spec import ExportSpec, Granularity, Mode
 from tidemill.exports.trial.views import Uploaded
 from tidemill.exports.triggers import TriggerView
@@ -31,6 +32,7 @@ Reader = Annotated[Caller, Depends(caller(Permission.EXPORTS_READ))]
 Writer = Annotated[Caller, Depends(caller(Permission.EXPORTS_WRITE))]
 WRITING = problems_of(400, 408, 409, 413, 415)
 _CHANGING = problems_of(400, 408, 409, 412, 413, 415, 428)
+_Wanted = Annotated[paging.Wanted, pages.sorted_by(SORTS)]
 _TEXT, _NAMES = 1_000, 1_000
 _Status = Literal["running", "completed", "failed", "cancelled", "paused"]
 
@@ -265,14 +267,14 @@ class ExportTestAnswer(StepsAnswer):
 @router.get("", responses=problems_of())
 def find(
     by: Reader,
-    wanted: Wanted,
+    wanted: _Wanted,
     connection: Annotated[str | None, Query(max_length=100, description="Into that connection.")] = None,
     model: Annotated[str | None, Query(max_length=100, description="Of that model.")] = None,
     mode: Annotated[Mode | None, Query(description="By runs, or as streams.")] = None,
     status: Annotated[_Status | None, Query(description="How the last run ended; or running, paused.")] = None,
-    search: Annotated[str | None, Query(max_length=100, description="That is in the name.")] = None,
+    search: pages.Search = None,
 ) -> Listed[ExportItemAnswer]:
-    """Exports, by name."""
+    """Exports, by name, or as it is asked for."""
     page = by.app.exports.listed.exports(
         connection=connection, model=model, mode=mode, status=status, search=search, wanted=wanted
     )

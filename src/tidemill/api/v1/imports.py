@@ -10,12 +10,13 @@ import pydantic
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import operations, pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.operations import OperationAnswer
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING, ReasonAnswer, RemarkAnswer, given, reason
@@ -23,6 +24,7 @@ from tidemill.api.v1.source_models import InspectionAnswer, PreviewAnswer, looke
 from tidemill.api.v1.sync_runs import SyncRunAnswer, run_answer, silent
 from tidemill.api.v1.syncs import LimitFields
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
+from tidemill.imports.listing import IMPORT_SORTS
 from tidemill.imports.service import DryRun, ImportView
 from tidemill.imports.spec import ImportSpec, Kind
 from tidemill.operations.service import OperationView
@@ -188,24 +190,29 @@ class RepairedAnswer(pydantic.BaseModel):
 @router.get("", responses=problems_of())
 def find(
     by: _Reader,
-    wanted: Wanted,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(IMPORT_SORTS)],
+    search: pages.Search = None,
     connection: Annotated[str | None, Query(max_length=100, description="Of that connection.")] = None,
     status: Annotated[list[_Status] | None, Query(max_length=10, description="That stand like one of these.")] = None,
     kind: Annotated[Kind | None, Query(description="What their rows become.")] = None,
+    health: Annotated[_Health | None, Query(description="By the share of rows that the last run took.")] = None,
     created_by: Annotated[str | None, Query(max_length=200, description="Made by that user.")] = None,
     created_after: Annotated[pydantic.AwareDatetime | None, Query(description="Made then, or later.")] = None,
     created_before: Annotated[pydantic.AwareDatetime | None, Query(description="Made before that.")] = None,
 ) -> Listed[ImportItem]:
-    """Imports, by name, each with how it stands."""
-    found = by.app.imports.find(connection=connection, status=status or (), kind=kind, created_by=created_by)
-    chosen = [
-        one
-        for one in found
-        if (created_after is None or one.made_at >= created_after)
-        and (created_before is None or one.made_at < created_before)
-    ]
-    which = (connection, status, kind, created_by, created_after, created_before)
-    return pages.cut(chosen, wanted, "imports", _item, *map(str, which))
+    """Imports, by name, or as it is asked for, each with how it stands."""
+    page = by.app.imports.listed.imports(
+        search=search,
+        connection=connection,
+        status=status or (),
+        kind=kind,
+        health=health,
+        created_by=created_by,
+        created_after=created_after,
+        created_before=created_before,
+        wanted=wanted,
+    )
+    return pages.of(page, _item)
 
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING}, dependencies=[SLOWLY])

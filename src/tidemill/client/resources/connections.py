@@ -31,20 +31,24 @@ class Connections:
     def find(
         self,
         *,
+        search: str | None = None,
         connected_after: datetime | None = None,
         connected_before: datetime | None = None,
         connected_by: str | None = None,
         used_by: Literal["export", "sync", "import", "nothing"] | None = None,
+        sort: str | None = None,
         limit: int = 50,
     ) -> Iterator[ConnectionItem]:
-        """Connections, oldest first."""
+        """Connections, oldest first, or as it is asked for."""
         return self._core.pages(
             "/api/v1/connections",
             {
+                "search": search,
                 "connected_after": connected_after,
                 "connected_before": connected_before,
                 "connected_by": connected_by,
                 "used_by": used_by,
+                "sort": sort,
                 "limit": limit,
             },
             ConnectionItem,

@@ -23,9 +23,21 @@ class DbtProjects:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def find(self, *, limit: int = 50) -> Iterator[DbtProjectItem]:
-        """dbt projects, by name."""
-        return self._core.pages("/api/v1/dbt-projects", {"limit": limit}, DbtProjectItem)
+    def find(
+        self,
+        *,
+        search: str | None = None,
+        connection: str | None = None,
+        failing: bool | None = None,
+        sort: str | None = None,
+        limit: int = 50,
+    ) -> Iterator[DbtProjectItem]:
+        """dbt projects, by name, or as it is asked for."""
+        return self._core.pages(
+            "/api/v1/dbt-projects",
+            {"search": search, "connection": connection, "failing": failing, "sort": sort, "limit": limit},
+            DbtProjectItem,
+        )
 
     def create(self, wanted: DbtProjectWanted) -> DbtProjectAnswer:
         """Save a dbt project. It is read first."""

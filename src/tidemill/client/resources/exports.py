@@ -41,9 +41,10 @@ class Exports:
         mode: Literal["batch", "stream"] | None = None,
         status: Literal["running", "completed", "failed", "cancelled", "paused"] | None = None,
         search: str | None = None,
+        sort: str | None = None,
         limit: int = 50,
     ) -> Iterator[ExportItemAnswer]:
-        """Exports, by name."""
+        """Exports, by name, or as it is asked for."""
         return self._core.pages(
             "/api/v1/exports",
             {
@@ -52,6 +53,7 @@ class Exports:
                 "mode": mode,
                 "status": status,
                 "search": search,
+                "sort": sort,
                 "limit": limit,
             },
             ExportItemAnswer,

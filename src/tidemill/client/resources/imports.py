@@ -48,24 +48,30 @@ class Imports:
     def find(
         self,
         *,
+        search: str | None = None,
         connection: str | None = None,
         status: list[Literal["draft", "ready", "scheduled", "running", "paused", "stopped", "completed"]] | None = None,
         kind: Literal["people", "events", "deletions"] | None = None,
+        health: Literal["green", "yellow", "red"] | None = None,
         created_by: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
+        sort: str | None = None,
         limit: int = 50,
     ) -> Iterator[ImportItem]:
-        """Imports, by name, each with how it stands."""
+        """Imports, by name, or as it is asked for, each with how it stands."""
         return self._core.pages(
             "/api/v1/imports",
             {
+                "search": search,
                 "connection": connection,
                 "status": status,
                 "kind": kind,
+                "health": health,
                 "created_by": created_by,
                 "created_after": created_after,
                 "created_before": created_before,
+                "sort": sort,
                 "limit": limit,
             },
             ImportItem,

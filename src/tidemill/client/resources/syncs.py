@@ -45,14 +45,27 @@ class Syncs:
     def find(
         self,
         *,
+        search: str | None = None,
         model: str | None = None,
         destination: str | None = None,
-        status: Literal["paused", "running", "ready"] | None = None,
+        connection: str | None = None,
+        status: Literal["paused", "running", "ready", "trouble"] | None = None,
+        sort: str | None = None,
         limit: int = 50,
     ) -> Iterator[SyncItem]:
-        """Syncs, by name, each with how it stands."""
+        """Syncs, by name, or as it is asked for, each with how it stands."""
         return self._core.pages(
-            "/api/v1/syncs", {"model": model, "destination": destination, "status": status, "limit": limit}, SyncItem
+            "/api/v1/syncs",
+            {
+                "search": search,
+                "model": model,
+                "destination": destination,
+                "connection": connection,
+                "status": status,
+                "sort": sort,
+                "limit": limit,
+            },
+            SyncItem,
         )
 
     def create(self, wanted: SyncWanted) -> SyncAnswer:

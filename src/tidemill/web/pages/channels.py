@@ -15,7 +15,7 @@ from tidemill.web.form import Field, Form, Option
 from tidemill.web.page import page
 from tidemill.web.pages.keys import shown_once
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Page, Table, paged, row_button, table
+from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -50,6 +50,11 @@ _FIELDS = (
     Field("webhook_url", "Address", "secret", when=_WEBHOOK, help="It is kept encrypted."),
     Field("causes", "Told of", "choices", options=_CAUSES, required=False, help="None chosen: of all."),
 )  # fmt: skip
+_FILTERS = (
+    Filter("search", "Search names"),
+    Filter("kind", "Kind", tuple((option.value, option.label) for option in _KINDS)),
+    Filter("state", "State", (("working", "Working"), ("failing", "Failing"))),
+)
 _HIDDEN = {"password", "url"}
 
 
@@ -84,7 +89,7 @@ async def channels() -> None:
     )
     shown.append(
         await table(_columns(may=may), _fetch, caption="Channels", empty=nothing, row_key=lambda one: one.id,
-                    on_act=act, sort="name")
+                    on_act=act, sort="name", filters=_FILTERS)
     )  # fmt: skip
 
 
@@ -116,7 +121,9 @@ def _acts(one: ChannelView) -> Markup:
 
 
 def _fetch(app: App, asked: Asked) -> Page[ChannelView]:
-    return paged(app.notify.find(), asked)
+    failing = asked["state"] == "failing" if asked["state"] else None
+    search, kind = asked["search"] or None, asked["kind"] or None
+    return Page.of(app.notify.page(search=search, kind=kind, failing=failing, wanted=asked.wanted))
 
 
 async def _test(name: str) -> None:

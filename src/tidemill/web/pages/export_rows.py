@@ -13,7 +13,7 @@ from tidemill.paging import Wanted
 from tidemill.web import dialogs, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Filter, Page, Table, paged, row_button, table
+from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -102,7 +102,7 @@ async def notifications(export: ExportSettings) -> None:
 
 
 def _channels(app: App, asked: Asked) -> Page[ChannelView]:
-    return paged(app.notify.find(), asked)
+    return Page.of(app.notify.page(wanted=asked.wanted))
 
 
 def _is_told(one: ChannelView, name: str) -> bool:

@@ -34,7 +34,7 @@ _TABS = (
     ("rejects", "Rejects"),
     ("logs", "Logs"),
 )
-_MOST_RUNS, _MOST_LINES = 1_000, 5_000
+_MOST_LINES = 5_000
 _EVERY_SECONDS = 2.0
 
 
@@ -242,28 +242,30 @@ def _mapping(name: str, view: ImportView, *, may: bool) -> None:
 
 async def _runs(name: str) -> None:
     def fetch(app: App, asked: Asked) -> Page[RunView]:
-        def passes(run: RunView, asked: Asked) -> bool:
-            return not asked["status"] or run.status == asked["status"]
-
-        return paged(app.reverse_etl.syncs.runs(name, _MOST_RUNS), asked, passes=passes)
+        return Page.of(app.reverse_etl.syncs.page(name, asked.wanted, status=asked["status"] or None))
 
     columns: list[Column[RunView]] = [
-        Column("number", "Run", lambda run: marks.link(str(run.number), path_of(name, tab="logs", run=str(run.number))),
-               sort=True),
+        Column("number", "Run", lambda run: _run_link(name, run.number)),
         Column("status", "Status", _run_status),
-        Column("began_at", "Began", lambda run: Markup("{} by {}").format(marks.when(run.began_at), run.began_by)),
+        Column("began_at", "Began", lambda run: Markup("{} by {}").format(marks.when(run.began_at), run.began_by),
+               sort=True),
         Column("took", "Took", lambda run: marks.duration(_took(run)), end=True, wide=True),
-        Column("extracted", "Rows", lambda run: marks.number(run.extracted), sort=True, end=True),
-        Column("written", "Taken", lambda run: marks.number(run.written), sort=True, end=True),
-        Column("rejected", "Refused", lambda run: marks.number(run.rejected + run.invalid), sort=True, end=True),
+        Column("extracted", "Rows", lambda run: marks.number(run.extracted), end=True),
+        Column("written", "Taken", lambda run: marks.number(run.written), end=True),
+        Column("rejected", "Refused", lambda run: marks.number(run.rejected + run.invalid), end=True),
         Column("bytes_billed", "Billed", lambda run: marks.size(run.bytes_billed), end=True, wide=True),
     ]  # fmt: skip
     states = tuple((one, one.capitalize()) for one in ("running", "completed", "failed", "cancelled", "skipped"))
     empty = marks.empty("It was never run", "Run it now, or give it a schedule.", sign="play")
     await table(
-        columns, fetch, caption="Runs", filters=(Filter("status", "Status", states),), empty=empty, sort="-number",
+        columns, fetch, caption="Runs", filters=(Filter("status", "Status", states),), empty=empty, sort="-began_at",
         row_key=lambda run: run.number, every=_EVERY_SECONDS,
     )  # fmt: skip
+
+
+def _run_link(name: str, number: int) -> Markup:
+    """A run, with the way to what it told."""
+    return marks.link(str(number), path_of(name, tab="logs", run=str(number)))
 
 
 def _took(run: RunView) -> float:

@@ -14,7 +14,7 @@ from tidemill.web.buttons import button
 from tidemill.web.page import page
 from tidemill.web.pages import model_marks
 from tidemill.web.region import Region, show
-from tidemill.web.table import Asked, Column, Filter, Page, paged, table
+from tidemill.web.table import Asked, Column, Filter, Page, table
 from tidemill.web.tabs import tabs
 
 if TYPE_CHECKING:
@@ -47,15 +47,19 @@ async def models() -> None:
     kinds = (("sql", "SQL"), ("table", "Table"), ("dbt", "dbt model"))
     await table(
         columns, _fetch, caption="Source models", empty=empty, sort="name", row_key=lambda one: one.id,
-        filters=(Filter("search", "Search names"), Filter("kind", "Reads", kinds)),
+        filters=(Filter("search", "Search names"), Filter("kind", "Reads", kinds),
+                 Filter("connection", "Connection (the whole name)")),
     )  # fmt: skip
 
 
 def _fetch(app: App, asked: Asked) -> Page[SourceModelView]:
-    def passes(one: SourceModelView, asked: Asked) -> bool:
-        return not asked["kind"] or model_marks.kind_of(one) == asked["kind"]
-
-    return paged(app.reverse_etl.models.find(), asked, texts=lambda one: one.name, passes=passes)
+    found = app.reverse_etl.listed.models(
+        search=asked["search"] or None,
+        kind=asked["kind"] or None,
+        connection=asked["connection"] or None,
+        wanted=asked.wanted,
+    )
+    return Page.of(found)
 
 
 @page("{name}", Permission.MODELS_READ, "/models/{name}", parents=(("Models", "/models"),))

@@ -12,7 +12,6 @@ from tidemill.access.permissions import Permission
 from tidemill.web import dialogs, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.live import stale
-from tidemill.web.pages.sync_runs import wanted
 from tidemill.web.region import Region, show
 from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
 
@@ -68,7 +67,7 @@ class _Rows:
         )  # fmt: skip
 
     def _fetch(self, app: App, asked: Asked) -> Page[Reject]:
-        page = app.reverse_etl.rejects.page(self._name, wanted(asked), text=asked["search"] or None)
+        page = app.reverse_etl.rejects.page(self._name, asked.wanted, text=asked["search"] or None)
         return Page(page.items, page.next or "")
 
     def _acts(self, one: Reject) -> Markup:

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql as pg
 
 revision = "0037"
-down_revision = "0035"
+down_revision = "0036"
 
 _MOMENT, _NOW = sa.DateTime(timezone=True), sa.text("now()")
 
