@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tidemill.app import App
 
 
+#: Addresses that are all of a machine's, at which nothing can be opened, and one at which it can.
+HERE = {"0.0.0.0": "localhost", "::": "localhost"}  # noqa: S104 - they are compared with
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog="Example: tidemill serve --host 0.0.0.0 --port 8010 --workers 2")(serve)
@@ -80,7 +84,10 @@ def serve(
             if Role.CAPTURE in role and not opened.keys.find():
                 output.note("There is no key yet. Make one: tidemill key create --team 1")
         if web is not None:
-            _tell_web(opened, _address(scheme, web_host, web))
+            _tell_web(opened, _address(scheme, HERE.get(web_host, web_host), web))
+            told = opened.settings.web_address or scheme
+            if web_host in HERE and not (behind or told.startswith("https")):
+                output.note("Passwords go over the network as they are: put a proxy with TLS before it, or --tls-cert.")
         if others := [one for one in role if one in BACKGROUND]:
             output.done(f"At work as {' and '.join(sorted(set(others)))}.")
         serving.run(opened.settings, listener, workers, behind, set(role), web=web, tls=tls)
