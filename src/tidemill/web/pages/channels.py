@@ -75,7 +75,9 @@ def state(one: ChannelView) -> Markup:
     if one.trouble:
         said = Markup('<p class="muted">{} {}</p>').format(one.trouble, one.what_to_do or "")
         return marks.badge("failing", marks.BAD) + said
-    return marks.badge(f"{one.waiting:,} on the way", marks.ACTIVE) if one.waiting else marks.badge("ok")
+    if one.waiting:
+        return marks.badge(f"{one.waiting:,} on the way", marks.ACTIVE)
+    return marks.badge("ok") if one.last_sent_at else marks.badge("not used yet", marks.QUIET)
 
 
 def _acts(one: ChannelView) -> Markup:
