@@ -42,13 +42,13 @@ async def log(look: Look, caption: str, *, by_run: bool = False) -> None:
     async def hold() -> None:
         found = shown[0]
         found.paused = not found.paused
-        say(held, "Go on" if found.paused else "Hold still")
+        say(held, "Follow" if found.paused else "Hold still")
         if not found.paused:
             await found.refresh()
 
     with ui.element("div").classes("log-part stack"):
         with ui.element("div").classes("log-bar"):
-            held = button("Hold still", hold, label="Hold the log still, or go on")
+            held = button("Hold still", hold)
             show(_COPY.format(icon("copy", 16), "Copy these lines"))
         filters = (*_FILTERS, _BY_RUN) if by_run else _FILTERS
         nothing = marks.empty(

@@ -112,8 +112,8 @@ def test_the_log_of_a_run_is_searched_held_still_and_copied(moving: Moving, brow
     copied = page.evaluate("navigator.clipboard.readText()").splitlines()
     assert len(copied) == rows.count()
     assert copied == sorted(copied, key=lambda line: line.split()[0]), "the oldest first"
-    page.get_by_role("button", name="Hold the log still").click()
-    expect(page.get_by_text("Go on", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Hold still").click()
+    expect(page.get_by_role("button", name="Follow")).to_be_visible()
 
 
 def test_a_changed_mapping_asks_what_becomes_of_rows_that_are_there(moving: Moving, browsing: Browsing) -> None:
