@@ -81,12 +81,13 @@ def _sync(one: dict[str, Any], *, may: bool) -> Markup:
         return name + reason
     number = f"run {one['number']}"
     path = marks.path("/syncs", one["sync"]) + "?" + f"tab=logs&run={one['number']}"
-    return Markup("{}, {}{}").format(name, marks.link(number, path) if may else number, reason)
+    return Markup("<span>{}, {}</span>{}").format(name, marks.link(number, path) if may else number, reason)
 
 
 def _noted(run: CloudRun) -> str | Markup:
-    waits = f"It is seen to {'again ' if run.tries else ''}within a minute or so." if run.next_at is not None else ""
-    return " ".join(part for part in (run.note, waits) if part) or marks.muted("–")
+    if run.next_at is None:
+        return run.note or marks.muted("–")
+    return Markup("{} {}").format(run.note, marks.muted(Markup("To be seen to {}.").format(marks.when(run.next_at))))
 
 
 def _webhook(found: ProjectView) -> Markup:
@@ -99,6 +100,6 @@ def _webhook(found: ProjectView) -> Markup:
         else "Give its secret under Configuration: until then nobody is believed."
     )
     return Markup(
-        "<p>{} {}</p><p>In dbt Cloud: Account settings, Webhooks, the event <strong>Run completed</strong>, and this "
-        "path at the address of your server (port 8010, behind TLS):</p>{}"
+        '<div class="stack"><p>{} {}</p><p>In dbt Cloud: Account settings, Webhooks, the event '
+        "<strong>Run completed</strong>, and this path at the address of your server (port 8010, behind TLS):</p>{}</div>"
     ).format(state, said, marks.command(f"https://YOUR-SERVER/api/v1/dbt/{found.name}/webhook"))

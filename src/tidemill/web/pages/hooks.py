@@ -44,8 +44,8 @@ async def hooks(kind: Kind, name: str) -> None:
         await shown[0].refresh()
 
     show(
-        Markup('<p class="lead">Whoever knows the address of a hook may have this {} run, and nothing else. '
-               "A worker does it: tidemill serve.</p>").format(kind)
+        Markup('<p class="lead">Whoever knows the address of a hook may have this {} run, and can do nothing else. '
+               "A worker does it.</p>").format(kind)
     )  # fmt: skip
     if may:
         with ui.element("div"):
