@@ -24,7 +24,7 @@ _EVERY_SECONDS = 1.5
 #: Lines on a page of it; and those that can be gone back to. The command line and the API have all.
 _LIMIT, _MOST = 100, 10_000
 _LEVELS = (("info", "info, and worse"), ("warning", "warnings and errors"), ("error", "errors alone"))
-_KINDS = {"error": marks.BAD, "warning": marks.WARNING, "info": marks.ACTIVE}
+_KINDS = {"error": marks.BAD, "warning": marks.WARNING}
 _FILTERS = (Filter("search", "Search the log"), Filter("level", "Level", _LEVELS))
 _BY_RUN = Filter("run", "Run: the last")
 _COPY = Markup('<button type="button" class="button button-plain" data-copy-lines>{}<span>{}</span></button>')
