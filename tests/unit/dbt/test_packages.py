@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 from tests.unit.dbt.test_git import repository, run, served
 
-from tidemill.dbt import checkout, packages
+from tidemill.dbt import checkout, fetching, packages, spec
+from tidemill.dbt.fetching import Means
 from tidemill.dbt.packages import Checkout
 from tidemill.errors import ConfigError, NotFoundError, TidemillError
 from tidemill.outbound.client import Http
@@ -413,3 +415,59 @@ def test_packages_that_name_each_other_come_to_an_end(project: Path, server: Ser
     server.publish("x/d", v1_0_0=[{"package": "x/c", "version": "1.0.0"}])
     write(project, {"local": "a"}, {"package": "x/c", "version": ">=1.0.0"})
     assert install(project, server) == {"a", "b", "c", "d"}
+
+
+_DBT = """#!{python}
+import json, os, pathlib, sys
+words = sys.argv[1:]
+assert words[0] == "parse", words
+target = pathlib.Path(words[words.index("--target-path") + 1])
+target.mkdir()
+found = sorted(str(one) for one in pathlib.Path("dbt_packages").glob("*/dbt_project.yml"))
+(target / "manifest.json").write_text(json.dumps([dict(os.environ), found]))
+"""
+
+
+@needs_git
+def test_dbt_parses_a_repository_with_its_packages_and_without_network_or_secrets(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "dbt"
+    program.write_text(_DBT.format(python=sys.executable))
+    program.chmod(0o700)
+    monkeypatch.setenv("DBT_ENV_SECRET_TOKEN", "s3cret")
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("DBT_OF_OURS", "1")
+    (repository / "shared").mkdir()
+    (repository / "shared" / "dbt_project.yml").write_text("name: shared\n")
+    write(repository / "shop", {"local": "../shared"})
+    run(repository, "add", ".")
+    run(repository, "commit", "-m", "packages")
+    http = Http(Guard(["127.0.0.1"]))
+    means = Means(http, lambda *_: b"", ("prod-1", "marts"), tmp_path / "known_hosts", str(program))
+    with served(repository) as url:
+        found = fetching.fetch(spec.make({"name": "shop", "git": url, "subfolder": "shop"}), means)
+    http.close()
+    seen, installed = json.loads(found.manifest)
+    assert installed == ["dbt_packages/shared/dbt_project.yml"]
+    assert "s3cret" not in json.dumps(seen)
+    assert "NO_PROXY" not in seen
+    assert {seen["HTTPS_PROXY"], seen["http_proxy"]} == {"http://127.0.0.1:9"}
+    assert seen["DBT_OF_OURS"] == "1"
+
+
+@needs_git
+def test_a_repository_that_an_editor_gives_does_not_reach_the_inner_network(
+    repository: Path, server: Server, tmp_path: Path
+) -> None:
+    port = server.url.rpartition(":")[2]
+    write(repository / "shop", {"tarball": f"http://127.0.0.2:{port}/a.tar.gz", "name": "a"})
+    run(repository, "add", ".")
+    run(repository, "commit", "-m", "hostile")
+    http = Http(Guard(["127.0.0.1"]))
+    means = Means(http, lambda *_: b"", ("prod-1", "marts"), tmp_path / "known_hosts", "/bin/false")
+    with served(repository) as url, pytest.raises(ConfigError) as caught:
+        fetching.fetch(spec.make({"name": "shop", "git": url, "subfolder": "shop"}), means)
+    http.close()
+    assert caught.value.code == "address_private"
+    assert server.asked == []
