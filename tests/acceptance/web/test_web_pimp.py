@@ -218,13 +218,13 @@ def paths(served: tuple[Web, Shop, str], tmp_path_factory: pytest.TempPathFactor
     bad = json.dumps({"api_key": key, "batch": [{"event": "no id"}]}).encode()
     with urllib.request.urlopen(urllib.request.Request(f"{url}/batch/", bad), timeout=30):  # noqa: S310
         pass
-    tabs = ("configuration", "mapping", "runs", "rejects", "logs")
+    tabs = ("configuration", "mapping", "runs", "rejects", "logs", "hooks")
     steps = [f"/imports/orders/{step}" for step in ("map", "try", "schedule")]
     dbt = ["/dbt", "/dbt-new", "/dbt/shop", *(f"/dbt/shop?tab={tab}" for tab in ("cloud", "state", "edit"))]
     events = [f"/events?tab={tab}" for tab in ("live", "counts", "rejects", "send")]
     people = ["/people", *(f"/people?id=gus&team=1&tab={tab}" for tab in ("properties", "ids", "events"))]
     imports = ["/imports", "/imports-new", *(f"/imports/orders?tab={tab}" for tab in tabs), *steps, "/imports/draft"]
-    return {"imports": imports[:7], "steps": imports[7:], "dbt": dbt, "events": events, "people": people}
+    return {"imports": imports[:8], "steps": imports[8:], "dbt": dbt, "events": events, "people": people}
 
 
 def _told_by_dbt_cloud(app: App) -> None:

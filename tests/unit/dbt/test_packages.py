@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import dbt_program
+from tests.dbt_program import needs_dbt
 from tests.unit.dbt.test_git import repository, run, served
 
-from tidemill.dbt import checkout, fetching, packages, spec
+from tidemill.dbt import checkout, fetching, manifest, packages, spec
 from tidemill.dbt.fetching import Means
 from tidemill.dbt.packages import Checkout
 from tidemill.errors import ConfigError, NotFoundError, TidemillError
@@ -471,3 +473,32 @@ def test_a_repository_that_an_editor_gives_does_not_reach_the_inner_network(
     http.close()
     assert caught.value.code == "address_private"
     assert server.asked == []
+
+
+@needs_dbt
+@needs_git
+def test_the_real_dbt_takes_what_was_installed(repository: Path, server: Server, tmp_path: Path) -> None:
+    server.publish("acme/audit", v0_1_0=[])
+    server.answers["/archives/audit-0.1.0.tar.gz"] = archive(
+        {
+            "top/dbt_project.yml": "name: audit\nversion: '0.1.0'\nmacro-paths: [macros]\n",
+            "top/macros/one.sql": "{% macro one() %}1{% endmacro %}",
+        }
+    )
+    shop, shared = repository / "shop", repository / "shared"
+    (shop / "models").mkdir()
+    (shared / "macros").mkdir(parents=True)
+    (shop / "dbt_project.yml").write_text("name: shop\nversion: '1.0'\nprofile: theirs\n")
+    (shop / "models" / "people.sql").write_text("select {{ audit.one() }} as id, {{ shared.two() }} as n")
+    (shared / "dbt_project.yml").write_text("name: shared\nversion: '1.0'\n")
+    (shared / "macros" / "two.sql").write_text("{% macro two() %}2{% endmacro %}")
+    write(shop, {"package": "acme/audit", "version": [">=0.1.0", "<1.0.0"]}, {"local": "../shared"})
+    run(repository, "add", ".")
+    run(repository, "commit", "-m", "packages")
+    http = Http(Guard(["127.0.0.1"]))
+    means = Means(http, lambda *_: b"", ("prod-1", "marts"), tmp_path / "known_hosts", dbt_program.find())
+    with pytest.MonkeyPatch.context() as patch, served(repository) as url:
+        patch.setenv("DBT_PACKAGE_HUB_URL", server.url)
+        found = fetching.fetch(spec.make({"name": "shop", "git": url, "subfolder": "shop"}), means)
+    http.close()
+    assert str(manifest.read(found.manifest).find("people").relation) == "prod-1.marts.people"

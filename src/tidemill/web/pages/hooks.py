@@ -1,4 +1,4 @@
-"""Hooks of an export, or of a sync: addresses by which somebody outside has it run. Each is shown once."""
+"""Hooks of an export, a sync or an import: addresses by which somebody outside has it run. Each is shown once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from tidemill.access.hooks import HookService, HookView
     from tidemill.app import App
 
-Kind = Literal["export", "sync"]
+Kind = Literal["export", "sync", "import"]
 _EVERY_SECONDS = 5.0
 #: Who makes one must be able to do what it does, and to change what it is of.
-_MAY = {
-    "export": (Permission.EXPORTS_WRITE,),
-    "sync": (Permission.SYNCS_WRITE, Permission.SYNCS_TRIGGER),
-}
+_OF_SYNC = (Permission.SYNCS_WRITE, Permission.SYNCS_TRIGGER)
+_MAY = {"export": (Permission.EXPORTS_WRITE,), "sync": _OF_SYNC, "import": _OF_SYNC}
 
 
 async def hooks(kind: Kind, name: str) -> None:

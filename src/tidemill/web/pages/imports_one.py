@@ -13,6 +13,7 @@ from tidemill.web.buttons import button, enable
 from tidemill.web.form import Field, Form
 from tidemill.web.live import live
 from tidemill.web.page import page
+from tidemill.web.pages.hooks import hooks
 from tidemill.web.pages.imports import health, status
 from tidemill.web.pages.imports_rejects import rejects
 from tidemill.web.pages.imports_steps import path_of, run_now
@@ -32,6 +33,7 @@ _TABS = (
     ("runs", "Runs"),
     ("rejects", "Rejects"),
     ("logs", "Logs"),
+    ("hooks", "Hooks"),
 )
 _MOST_RUNS = 1_000
 _EVERY_SECONDS = 2.0
@@ -59,6 +61,8 @@ async def one(name: str, tab: str = "") -> None:
             await rejects(name, view)
         case "logs":
             await logs.of_sync(name)
+        case "hooks":
+            await hooks("import", view.name)
         case _:
             _configuration(name, view, may=looks.may(Permission.IMPORTS_WRITE))
 
