@@ -15,7 +15,9 @@ from ruamel.yaml.error import YAMLError
 from tidemill.errors import ConfigError
 
 PROJECT = "dbt_project.yml"
-_MOST_BYTES = 2_000_000
+_MOST_BYTES = 1_000_000
+#: What ends a line in YAML 1.1, which dbt reads, and not in 1.2: a key could be hidden by it in a comment.
+_ODD_BREAKS = re.compile("[\x85\u2028\u2029]")
 _PATHS = re.compile(r".*[-_]paths?$")
 #: Text that dbt replaces by something else, which nobody knows yet.
 _TEMPLATE = re.compile(r"{[{%#]")
@@ -40,7 +42,7 @@ def _leads_into(link: Path, top: Path) -> bool:
 
 def within(top: Path, folder: Path, path: str, *, what: str) -> Path:
     """A path that a file in a folder names; ConfigError if it is not within the repository, or not known yet."""
-    if _TEMPLATE.search(path):
+    if is_template(path):
         said = f"{what} is {path!r}: nobody can say where that leads."
         raise ConfigError("dbt_place", said, hint="Write the path itself, or give a manifest: --manifest.")
     found = folder / path
@@ -60,7 +62,9 @@ def project(folder: Path, top: Path) -> dict[str, Any]:
         if not isinstance(name, str) or not _PATHS.match(name) or value is None:
             continue
         for path in value if isinstance(value, list) else [value]:
-            within(top, folder, str(path), what=f"{name} of {PROJECT}")
+            if not isinstance(path, str):
+                raise ConfigError("dbt_place", f"{name} of {PROJECT} is no path.", hint=_HINT)
+            within(top, folder, path, what=f"{name} of {PROJECT}")
     return found
 
 
@@ -77,7 +81,11 @@ def document(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise ConfigError("dbt_yaml", f"{file.name} is larger than {_MOST_BYTES:,} bytes.", hint="Make it smaller.")
-        found = YAML(typ="safe", pure=True).load(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+        if _ODD_BREAKS.search(text):
+            said = f"{file.name} has a line break that not everybody reads as one (U+0085, U+2028, U+2029)."
+            raise ConfigError("dbt_yaml", said, hint="Take it out.")
+        found = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, RecursionError) as error:
         problem = getattr(error, "problem", None) or type(error).__name__
         said = f"{file.name} cannot be read: {problem}."
@@ -89,10 +97,6 @@ def document(file: Path) -> dict[str, Any]:
     return found
 
 
-def is_template(value: Any) -> bool:
-    """Whether there is something in a value that dbt would replace."""
-    if isinstance(value, str):
-        return bool(_TEMPLATE.search(value))
-    if isinstance(value, dict):
-        return any(map(is_template, [*value, *value.values()]))
-    return isinstance(value, list) and any(map(is_template, value))
+def is_template(text: str) -> bool:
+    """Whether there is something in a text that dbt would replace."""
+    return bool(_TEMPLATE.search(text))

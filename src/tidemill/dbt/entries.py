@@ -73,11 +73,9 @@ def of(folder: Path) -> list[Entry]:
 
 def pins(folder: Path) -> dict[str, str]:
     """Versions of packages of the hub that were taken before, by package-lock.yml."""
-    return {
-        str(given["package"]): str(given["version"])
-        for given in _listed(folder / _LOCK)
-        if isinstance(given, dict) and "package" in given and "version" in given
-    }
+    found = [one for one in _listed(folder / _LOCK) if isinstance(one, dict)]
+    named = [(one.get("package"), one.get("version")) for one in found]
+    return {name: version for name, version in named if isinstance(name, str) and isinstance(version, str)}
 
 
 def _listed(file: Path) -> list[Any]:
@@ -90,21 +88,29 @@ def _listed(file: Path) -> list[Any]:
 def name(text: object) -> str:
     """A name of a package; ConfigError if it is none."""
     if not isinstance(text, str) or not _NAME.fullmatch(text):
+        shown = repr(text[:100]) if isinstance(text, str) else "What stands there"
         hint = "It has letters, digits and underscores."
-        raise ConfigError("dbt_package", f"{text!r} is no name of a package.", hint=hint)
+        raise ConfigError("dbt_package", f"{shown} is no name of a package.", hint=hint)
     return text
 
 
 def entry(given: Any) -> Entry:
     """A package as it is named; ConfigError if it cannot be taken."""
     kinds = [kind for kind in _KINDS if isinstance(given, dict) and given.get(kind)]
-    if len(kinds) != 1:
+    if len(kinds) != 1 or not all(map(_is_plain, given.values())):
         said = f"A package is named by one of {', '.join(_KINDS)}."
         raise ConfigError("dbt_package", said, hint=_MANIFEST)
-    if checkout.is_template(given):
+    texts = [text for value in given.values() for text in (value if isinstance(value, list) else [value])]
+    if any(checkout.is_template(str(text)) for text in texts):
         said = "There is Jinja in what names a package: what it would become is not known, and may be a secret."
         raise ConfigError("dbt_package", said, hint=f"Write the address itself. {_MANIFEST}")
     return _KINDS[kinds[0]](given)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a text, a number, or a list of them. What nests by aliases of YAML has no end."""
+    parts = value if isinstance(value, list) else [value]
+    return all(part is None or isinstance(part, str | int | float) for part in parts)
 
 
 def _of_hub(given: Mapping[str, Any]) -> OfHub:

@@ -88,6 +88,8 @@ def test_a_hook_is_made_shown_once_and_revoked(web: Web, browsing: Browsing, axe
     commands = page.get_by_role("dialog").locator(".command code")
     expect(commands.nth(1)).to_contain_text("curl --fail --request POST https://")
     address = commands.first.inner_text()
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES, "hook-made.png"))
     assert violations(page, axe) == []
     page.get_by_role("button", name="Done").click()
     row = page.locator("tbody tr").first

@@ -1,4 +1,4 @@
-"""What `tidemill serve` says of the web app: an address that can be opened, how the first account is made, a warning."""
+"""What `tidemill serve` says of the web app: an address that can be opened, the first account, a warning."""
 
 from __future__ import annotations
 

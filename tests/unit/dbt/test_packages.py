@@ -373,6 +373,11 @@ def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path, monkeypa
         "- a",
         "!!python/object/apply:os.system ['true']",
         "a: 1\n---\nb: 2",
+        "version: 1 #\u2028packages-install-path: /etc",
+        "version: 1 #\u0085packages-install-path: /etc",
+        "model-paths: a\nmodel-paths: b",
+        "model-paths: {a: b}",
+        "model-paths: [[/etc]]",
     ],
 )
 def test_a_project_whose_paths_lead_out_is_refused(said: str, project: Path, tmp_path: Path) -> None:
@@ -380,6 +385,26 @@ def test_a_project_whose_paths_lead_out_is_refused(said: str, project: Path, tmp
     (project / "dbt_project.yml").write_text(f"name: shop\n{said}\n" if ": " in said else said)
     assert isinstance(refused(project), ConfigError)
     assert (tmp_path / "kept").is_dir()
+
+
+_NESTED = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
+    f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 9)}]" for number in range(1, 30)
+)
+
+
+def test_what_nests_without_an_end_is_refused_at_once(project: Path) -> None:
+    (project / "dbt_project.yml").write_text(f"name: shop\n{_NESTED}\nmodel-paths: *a29\n")
+    assert "no path" in refused(project).message
+    (project / "dbt_project.yml").write_text("name: shop\n")
+    (project / "a").mkdir()
+    (project / "a" / "dbt_project.yml").write_text(f"{_NESTED}\nname: *a29\n")
+    for named in ("{local: a}", "{git: *a29}", "{package: a/b, version: *a29}", "*a29", "{git: &x [*x]}"):
+        (project / "packages.yml").write_text(f"{_NESTED}\npackages: [{named}]\n")
+        assert refused(project).code == "dbt_package"
+        shutil.rmtree(project / "dbt_packages", ignore_errors=True)
+    (project / "packages.yml").write_text("packages: [{package: a/none, version: 1.0.0}]")
+    (project / "package-lock.yml").write_text(f"{_NESTED}\npackages: [{{package: *a29, version: *a29}}]\n")
+    assert refused(project).code == "server_refused", "nothing listens there"
 
 
 def test_a_project_may_say_where_within_it_its_packages_are(project: Path, server: Server) -> None:

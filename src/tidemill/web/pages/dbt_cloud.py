@@ -103,4 +103,4 @@ def _webhook(found: ProjectView) -> Markup:
         '<div class="stack"><p>{} {}</p><p>In dbt Cloud: Account settings, Webhooks, the event '
         "<strong>Run completed</strong>, and this path at the address of your server (port 8010, behind TLS):</p>"
         "{}</div>"
-    ).format(state, said, marks.command(f"https://YOUR-SERVER/api/v1/dbt/{found.name}/webhook"))
+    ).format(state, said, marks.command("https://YOUR-SERVER" + marks.path("/api/v1/dbt", found.name, "webhook")))
