@@ -122,6 +122,16 @@ class DbtModels:
         """
         return self._after_run(runs.read(text, what=what), project, by, anew=True)
 
+    def cloud_runs(self, project: str, limit: int) -> list[CloudRun]:
+        """The last runs of dbt Cloud that a webhook told of, the newest first, with the syncs that they triggered.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such project.
+        """
+        return self._webhooks.told(project, limit)
+
     def after_cloud(self) -> bool:
         """Have the syncs run whose models a run of dbt Cloud has built, that a webhook has told of; whether there was
         one. If it is not known what it built, all syncs of the project do: those of tables that have not changed end

@@ -304,7 +304,7 @@ def _of_dbt() -> Iterator[tuple[str, Rule]]:
     )
     yield "dbt.add", Rule(P.DBT_WRITE, _edits("dbt.create", "fields.name"), _assert_elsewhere)
     yield "dbt.edit", Rule(P.DBT_WRITE, _edits("dbt.edit", rename="fields.name"), _assert_elsewhere)
-    yield from _reads("dbt_models", P.DBT_READ, "fields")
+    yield from _reads("dbt_models", P.DBT_READ, "fields cloud_runs")
     yield from _of("dbt_models", P.SYNCS_TRIGGER, after=Change("dbt.after", "project"))
 
 

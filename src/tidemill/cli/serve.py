@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tidemill.app import App
 
 
+#: Addresses that are all of a machine's, at which nothing can be opened, and one at which it can.
+_HERE = {"0.0.0.0": "localhost", "::": "localhost"}  # noqa: S104 - they are compared with
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog="Example: tidemill serve --host 0.0.0.0 --port 8010 --workers 2")(serve)
@@ -80,7 +84,8 @@ def serve(
             if Role.CAPTURE in role and not opened.keys.find():
                 output.note("There is no key yet. Make one: tidemill key create --team 1")
         if web is not None:
-            _tell_web(opened, _address(scheme, web_host, web))
+            _tell_web(opened, _address(scheme, _HERE.get(web_host, web_host), web))
+            _tell_clear(opened.settings.web_address or scheme, web_host, behind)
         if others := [one for one in role if one in BACKGROUND]:
             output.done(f"At work as {' and '.join(sorted(set(others)))}.")
         serving.run(opened.settings, listener, workers, behind, set(role), web=web, tls=tls)
@@ -112,3 +117,9 @@ def _tell_web(app: App, address: str) -> None:
     output.done(f"The web app is at {address}")
     if not app.users.any():
         output.note(f"There is no account yet. Make the first one: {address}/set-up?token={app.users.setup_token()}")
+
+
+def _tell_clear(address: str, host: str, behind: str) -> None:
+    """That passwords can be read on their way, if others than this machine reach the web app without TLS."""
+    if host in _HERE and not behind and not address.startswith("https"):
+        output.note("Passwords go over the network as they are: put a proxy with TLS before it, or give --tls-cert.")

@@ -12,6 +12,9 @@ from tests.web_server import Browsing, Web, violations
 from tidemill.web.places import PLACES
 
 PATHS = [place.path for place in PLACES if place.listed]
+#: Of what is reached from there.
+_CHANNEL = "/settings/notifications/on-call"
+PATHS += [_CHANNEL, f"{_CHANNEL}?tab=edit"]
 WIDTHS = (360, 1440)
 #: Where screenshots go, for who wants to look at them.
 PICTURES = os.environ.get("TIDEMILL_TEST_PICTURES")
@@ -32,7 +35,7 @@ def test_a_page_can_be_used_by_everybody(web: Web, browsing: Browsing, axe: str,
         page.wait_for_selector("main h1")
         page.wait_for_function("globalThis.did_handshake !== false")
         if PICTURES:
-            name = path.strip("/").replace("/", "-") or "home"
+            name = path.strip("/").replace("/", "-").replace("?", "-") or "home"
             page.wait_for_timeout(600)
             page.screenshot(path=Path(PICTURES, f"{name}-{theme}-{width}.png"), full_page=True)
         assert violations(page, axe) == []

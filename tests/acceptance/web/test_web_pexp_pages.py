@@ -32,6 +32,7 @@ PATHS = {
     "rejects": f"{_OF_ONE}?tab=rejects",
     "notifications": f"{_OF_ONE}?tab=notifications",
     "verify": f"{_OF_ONE}?tab=verify",
+    "hooks": f"{_OF_ONE}?tab=hooks",
     "new-data": "/exports/new/data",
     "new-schema": "/exports/new/schema?model=persons",
     "new-destination": "/exports/new/destination?model=events&layout=choose",
@@ -78,6 +79,36 @@ def test_a_viewer_sees_no_button_that_changes_something(web: Web, browsing: Brow
     expect(page.get_by_role("button", name="Retry")).to_have_count(0)
     page.goto(f"{web.url}/exports/new/data")
     expect(page.get_by_role("alert")).to_contain_text("may not see this page")
+
+
+def test_a_hook_is_made_shown_once_and_revoked(web: Web, browsing: Browsing, axe: str) -> None:
+    page = browsing.page(web.user())
+    page.goto(f"{web.url}/exports/persons?tab=hooks")
+    page.get_by_role("button", name="Make a hook").click()
+    commands = page.get_by_role("dialog").locator(".command code")
+    expect(commands.nth(1)).to_contain_text("curl --fail --request POST https://")
+    address = commands.first.inner_text()
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES, "hook-made.png"))
+    assert violations(page, axe) == []
+    page.get_by_role("button", name="Done").click()
+    row = page.locator("tbody tr").first
+    expect(row).to_contain_text("anna")
+    expect(row).to_contain_text("never")
+    secret = address.rpartition("/")[2]
+    assert secret not in page.content()
+    found = web.app.export_hooks.holder(secret)
+    assert found is not None
+    assert found.name == "persons"
+    expect(row).not_to_contain_text("never")
+    page.get_by_role("button", name=f"Revoke {found.start}").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(page.get_by_text("No hook yet")).to_be_visible()
+    assert web.app.export_hooks.holder(secret) is None
+    page = browsing.page(web.user("vera", Role.VIEWER))
+    page.goto(f"{web.url}/exports/persons?tab=hooks")
+    expect(page.get_by_text("No hook yet")).to_be_visible()
+    expect(page.get_by_role("button", name="Make a hook")).to_have_count(0)
 
 
 def test_exports_come_in_the_wanted_order_page_by_page(web: Web) -> None:

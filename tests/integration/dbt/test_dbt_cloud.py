@@ -26,6 +26,7 @@ from tests.installation import Installation
 from tests.syncs import NAME, Crm, People
 from tests.syncs import run as run_sync
 
+from tidemill.access.permissions import Permission
 from tidemill.api import upkeep
 from tidemill.api.v1.application import application
 from tidemill.app import App
@@ -123,6 +124,16 @@ class Sender:
 
         return asyncio.run(asked())
 
+    def get(self, path: str, token: str) -> httpx.Response:
+        """Ask the API."""
+
+        async def asked() -> httpx.Response:
+            transport = httpx.ASGITransport(self._api)
+            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+                return await client.get(path, headers={"authorization": f"Bearer {token}"})
+
+        return asyncio.run(asked())
+
 
 @pytest.fixture
 def app(installation: Installation) -> Iterator[App]:
@@ -168,6 +179,10 @@ def test_a_run_that_succeeded_triggers_the_syncs_of_the_project_once(app: App, s
     run = app.dbt_webhooks.told(SHOP)[0]
     assert (run.run, run.job, run.status) == ("77", "Daily", "Success")
     assert "no token" in run.note
+    token, _ = app.tokens.create(name="reader", scopes=[Permission.DBT_READ], expires_seconds=None, by="tests")
+    (answer,) = sender.get(f"/api/v1/dbt-projects/{SHOP}/cloud-runs", token).json()
+    assert (answer["run"], answer["is_done"]) == ("77", True)
+    assert [(one["sync"], one["number"]) for one in answer["syncs"]] == [(NAME, 2)]
     assert sender.send(told("78")).json() == {"news": True}
 
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from tidemill.access.permissions import Permission
-from tidemill.schedules.lines import LineView
-from tidemill.web import dialogs, frame, marks, notices, visit
+from tidemill.web import dialogs, frame, logs, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.form import Field, Form
 from tidemill.web.live import live, stale
 from tidemill.web.page import page
 from tidemill.web.pages import operations
+from tidemill.web.pages.hooks import hooks
 from tidemill.web.pages.imports import health, status
 from tidemill.web.pages.imports_rejects import rejects
 from tidemill.web.pages.imports_steps import path_of, run_now
 from tidemill.web.region import Region, show
-from tidemill.web.table import Asked, Column, Filter, Page, paged, table
+from tidemill.web.table import Asked, Column, Filter, Page, table
 from tidemill.web.tabs import tabs
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ _TABS = (
     ("runs", "Runs"),
     ("rejects", "Rejects"),
     ("logs", "Logs"),
+    ("hooks", "Hooks"),
 )
-_MOST_LINES = 5_000
 _EVERY_SECONDS = 2.0
 
 
 @page("{name}", Permission.IMPORTS_READ, "/imports/{name}", parents=(("Imports", "/imports"),))
-async def one(name: str, tab: str = "", run: str = "") -> None:
+async def one(name: str, tab: str = "") -> None:
     """One of them."""
     view = await visit.call(lambda app: app.imports.get(name))
     looks = visit.current()
@@ -61,7 +61,9 @@ async def one(name: str, tab: str = "", run: str = "") -> None:
         case "rejects":
             await rejects(name, view)
         case "logs":
-            await _logs(name, int(run) if run.isdigit() and len(run) < 10 else None)
+            await logs.of_sync(name)
+        case "hooks":
+            await hooks("import", view.name)
         case _:
             _configuration(name, view, may=looks.may(Permission.IMPORTS_WRITE))
 
@@ -275,38 +277,3 @@ def _took(run: RunView) -> float:
 def _run_status(run: RunView) -> Markup:
     said = marks.muted(run.error["message"]) if run.error else ""
     return Markup("<span>{} {}</span>").format(marks.badge(run.status), said)
-
-
-async def _logs(name: str, number: int | None) -> None:
-    """Lines of a run: of that number, or the last."""
-
-    def fetch(app: App, asked: Asked) -> Page[LineView]:
-        found = app.reverse_etl.logs.of(
-            name, number, level=asked["level"] or None, search=asked["search"] or None, limit=_MOST_LINES
-        )
-        return paged(list(reversed(found)), asked)
-
-    columns: list[Column[LineView]] = [
-        Column("at", "When", lambda line: marks.when(line.at, plain=True)),
-        Column("run", "Run", lambda line: line.run or "–", end=True, wide=True),
-        Column("level", "Level", lambda line: marks.badge(line.level, _LEVELS.get(line.level))),
-        Column("step", "Step", lambda line: line.step, wide=True),
-        Column("message", "Message", _said),
-    ]
-    which = f"run {number}" if number is not None else "the last run"
-    show(Markup('<p class="muted">What {} has told, the newest first.</p>').format(which))
-    filters = (Filter("search", "Search messages"), Filter("level", "From level", _FROM))
-    empty = marks.empty("Nothing was told yet", "Lines come while a run is at work.", sign="list")
-    await table(columns, fetch, caption="Log", filters=filters, empty=empty, row_key=lambda line: line.id, limit=100,
-                every=_EVERY_SECONDS)  # fmt: skip
-
-
-_LEVELS = {"error": marks.BAD, "warning": marks.WARNING}
-_FROM = (("info", "Info"), ("warning", "Warning"), ("error", "Error"))
-
-
-def _said(line: LineView) -> Markup:
-    fields = marks.join(
-        Markup("<code>{}={}</code> ").format(name, value) for name, value in line.fields.items() if value is not None
-    )
-    return Markup("{} {}").format(line.message, marks.muted(fields))
