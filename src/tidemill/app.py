@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tidemill.events.service import EventService
     from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
+    from tidemill.events.uploads import UploadFiles, UploadService
     from tidemill.exports.lookout import Lookout
     from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.seeing import Seeing
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from tidemill.reverse_etl.triggers import TriggerService
     from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
+    from tidemill.store.event_uploads import EventUploads
     from tidemill.store.records import Connection
     from tidemill.store.sync_books import SyncBooks
 
@@ -86,6 +88,19 @@ class App(Entrances):
         from tidemill.store.loads import Loads, Rejects
 
         return EventService(self.settings, self.lake, Loads(self.database), Rejects(self.database))
+
+    @part
+    def event_loads(self) -> UploadService:
+        """Files of events that are sent, for workers to load. It opens no event store."""
+        from tidemill.events.uploads import UploadService
+
+        return UploadService(self.settings, self._uploads, self._upload_files)
+
+    @part
+    def _upload_files(self) -> UploadFiles:
+        from tidemill.events.uploads import UploadFiles
+
+        return UploadFiles(self.settings.spill_path, self.event_data)
 
     @part
     def identity(self) -> IdentityService:
@@ -170,16 +185,26 @@ class App(Entrances):
     def any_work(self) -> bool:
         """Whether there is something in the queues of workers."""
         books = self.books
-        return books.tasks.any() or books.pieces.any() or books.triggers.any() or self._sync_books.syncs.any()
+        queues = (books.tasks, books.pieces, books.triggers, self._sync_books.syncs, self._uploads)
+        return any(queue.any() for queue in queues)
 
     @part
     def worker(self) -> Worker:
         """Does what is in the queues: of schedules, of backfills, of syncs."""
+        from tidemill.events.upload_queue import UploadQueue
         from tidemill.reverse_etl.queue import SyncQueue
         from tidemill.schedules.worker import Worker
 
-        syncs = SyncQueue(self._sync_books, lambda: self.reverse_etl.syncs, lambda: self.worker.stopping)
-        return Worker(self.settings, self.engine, [*self.exports.queues, syncs])
+        stopping = lambda: self.worker.stopping  # noqa: E731 - it is asked when there is one
+        syncs = SyncQueue(self._sync_books, lambda: self.reverse_etl.syncs, stopping)
+        loads = UploadQueue(self._uploads, self._upload_files, lambda: self.events, stopping)
+        return Worker(self.settings, self.engine, [*self.exports.queues, syncs, loads])
+
+    @part
+    def _uploads(self) -> EventUploads:
+        from tidemill.store.event_uploads import EventUploads
+
+        return EventUploads(self.database)
 
     @part
     def _sync_books(self) -> SyncBooks:

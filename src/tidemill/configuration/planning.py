@@ -6,9 +6,10 @@ import dataclasses
 import enum
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
+from tidemill.access.permissions import Permission
 from tidemill.configuration.checking import Entries, Entry
 from tidemill.configuration.kinds import KINDS
 from tidemill.configuration.kinds.kind import KEPT, Change, Fields, Kind, Need, Secret, World
@@ -53,6 +54,13 @@ class Step:
         """What it is about, in words."""
         return f"{KINDS[self.section].title} {self.name}"
 
+    @property
+    def change(self) -> Change | None:
+        """What it does; None: the thing is deleted."""
+        if self.after is None:
+            return None
+        return Change(self.name, self.before, self.after, {_outer(field) for field in self.fields})
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -71,6 +79,11 @@ class Plan:
         return sum(step.act == act for step in self.steps)
 
     @property
+    def permissions(self) -> frozenset[Permission]:
+        """What it takes to do it."""
+        return frozenset(one for step in self.steps for one in KINDS[step.section].permissions(step.change))
+
+    @property
     def id(self) -> str:
         """By which a plan is known again: the same steps have the same."""
         said = [[step.act, step.section, step.name, [vars(field) for field in step.fields]] for step in self.steps]
@@ -87,22 +100,23 @@ class Plan:
         return {"id": self.id, "steps": steps, "counts": counts, "resets": self.resets}
 
 
-def plan(app: App, entries: Entries, problems: Problems, *, prune: bool) -> Plan:
-    """The plan of a configuration. `prune`: what it does not have is deleted, of the sections that it has.
+def plan(app: App, entries: Entries, problems: Problems, *, prune: bool, outside: bool = False) -> Plan:
+    """The plan of a configuration. `prune`: what it does not have is deleted, of the sections that it has; `outside`:
+    somebody has sent it who is not at the command line.
 
     Raises
     ------
     ConfigError
         With all that is wrong.
     """
-    return _Planner(app, entries, problems, prune=prune).plan()
+    return _Planner(app, entries, problems, prune=prune, outside=outside).plan()
 
 
 class _Planner:
     """Makes one plan."""
 
-    def __init__(self, app: App, entries: Entries, problems: Problems, *, prune: bool) -> None:
-        self._app, self._entries, self._problems = app, entries, problems
+    def __init__(self, app: App, entries: Entries, problems: Problems, *, prune: bool, outside: bool) -> None:
+        self._app, self._entries, self._problems, self._outside = app, entries, problems, outside
         found = {section: kind.found(app) for section, kind in KINDS.items()}
         self._given: dict[str, dict[str, Fields]] = {section: {} for section in KINDS}
         deleted = {
@@ -155,7 +169,7 @@ class _Planner:
             return None
         self._given[kind.section][name] = entry.given  # others may refer to it, whatever comes of it
         unmet = [need for need in kind.needs(entry.given) if not self._is_met(need, entry)]
-        if unmet:
+        if unmet or self._lacks(kind, entry, entry.given):
             return None
         try:
             after = kind.ordered(kind.whole(self._world, name, entry.given))
@@ -166,16 +180,26 @@ class _Planner:
         before = self._world.found[kind.section].get(name)
         written = after if before is not None else _written(after, entry.given)
         fields = tuple(self._fields(kind, name, before, written))
-        act = Act.CREATE if before is None else Act.CHANGE
-        if before is not None:
-            self._assert_possible(kind, entry, before, after, fields)
-        return Step(act, kind.section, name, fields, before, after)
+        step = Step(Act.CREATE if before is None else Act.CHANGE, kind.section, name, fields, before, after)
+        change = step.change
+        if before is not None and change is not None:
+            self._assert_possible(kind, entry, before, change, fields)
+        if self._outside and change is not None and (said := kind.inside(change)) is not None:
+            self._problems.add(entry.at(), f"{name}: {said}")
+        return step
+
+    def _lacks(self, kind: Kind, entry: Entry, given: Fields) -> bool:
+        """Whether a secret is to stay that is not there; it is told."""
+        before = self._world.found[kind.section].get(entry.name, {})
+        lacking = [field for field, value in given.items() if value is KEPT and before.get(field) is not KEPT]
+        for field in lacking:
+            said = f"There is no {field} of {entry.name} yet that could stay as it is. Give it in secrets."
+            self._problems.add(entry.at(field), said)
+        return bool(lacking)
 
     def _fields(self, kind: Kind, name: str, before: Fields | None, after: Fields) -> Iterator[Field]:
         """Those that change; of a new thing, all that are something."""
-        secrets = {field: value.value for field, value in after.items() if isinstance(value, Secret)}
-        has_secrets = before is not None and (secrets or KEPT in before.values())
-        others = kind.differing(self._app, name, secrets) if has_secrets else ()
+        others = self._others(kind, name, before, after) if before is not None else ()
         for field, value in after.items():
             was = before.get(field) if before is not None else None
             if isinstance(value, Secret) or was is KEPT:
@@ -187,11 +211,16 @@ class _Planner:
             elif not kind.same(field, was, value):
                 yield from _inner(field, was, value)
 
+    def _others(self, kind: Kind, name: str, before: Fields, after: Fields) -> Collection[str]:
+        """Secrets that are others, or are there no more. If none is given, nobody is asked: that takes more rights."""
+        given = {field: value.value for field, value in after.items() if isinstance(value, Secret)}
+        gone = {field for field, value in before.items() if value is KEPT and after.get(field) is None}
+        return gone | (set(kind.differing(self._app, name, given)) & set(given) if given else set())
+
     def _assert_possible(
-        self, kind: Kind, entry: Entry, before: Fields, after: Fields, fields: tuple[Field, ...]
+        self, kind: Kind, entry: Entry, before: Fields, change: Change, fields: tuple[Field, ...]
     ) -> None:
         """That fields which change may be changed."""
-        change = Change(entry.name, before, after, {_outer(field) for field in fields})
         refusal = kind.refusal(self._world, entry.name, before, change)
         if refusal is not None:
             self._problems.add(entry.at(), f"{entry.name}: {refusal}")

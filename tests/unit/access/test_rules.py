@@ -18,9 +18,11 @@ from tidemill.capture.service import KeyService
 from tidemill.connection_users import ConnectionUsers
 from tidemill.connections.service import ConnectionService
 from tidemill.dbt.service import DbtService
+from tidemill.dbt.webhooks import Webhooks
 from tidemill.dbt_models import DbtModels
 from tidemill.events.identity.service import IdentityService
 from tidemill.events.service import EventService
+from tidemill.events.uploads import UploadService
 from tidemill.exports.backfills import BackfillService
 from tidemill.exports.listing import Listing
 from tidemill.exports.logs import Logs
@@ -51,6 +53,8 @@ PARTS: dict[str, type[Any]] = {
     "connections": ConnectionService,
     "dbt": DbtService,
     "dbt_models": DbtModels,
+    "dbt_webhooks": Webhooks,
+    "event_loads": UploadService,
     "events": EventService,
     "exports": ExportService,
     "exports.backfills": BackfillService,
@@ -88,7 +92,9 @@ INSIDE = {
     *(f"connections.{name}" for name in ("auth", "client", "ending")),
     *(f"dbt.{name}" for name in ("refresh_due",)),
     *(f"dbt_models.{name}" for name in ("after_cloud",)),
+    *(f"dbt_webhooks.{name}" for name in ("finish", "later", "project", "receive", "results", "take")),
     *(f"events.{name}" for name in ("captured",)),
+    *(f"event_loads.{name}" for name in ("prune",)),
     *(f"exports.{name}" for name in ("take_back",)),
     *(f"exports.schedules.{name}" for name in ("changed", "pause_failing")),
     *(f"exports.set_aside.{name}" for name in ("retry_these",)),

@@ -20,7 +20,7 @@ from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING, ReasonAnswer, given, reason
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
-from tidemill.dbt.service import Model, ProjectSpec, ProjectView
+from tidemill.dbt.service import CloudRun, Model, ProjectSpec, ProjectView
 
 router = APIRouter(prefix="/dbt-projects", tags=["dbt_projects"])
 _Reader = Annotated[Caller, Depends(caller(Permission.DBT_READ))]
@@ -124,6 +124,27 @@ class RefreshedAnswer(pydantic.BaseModel):
     paused: list[str] = Field(description="Syncs that were paused for it.")
 
 
+class CloudSyncAnswer(pydantic.BaseModel):
+    """A sync of which a run of dbt Cloud has built the model."""
+
+    sync: str
+    number: int | None = Field(default=None, description="Of its run; null: none was triggered.")
+    reason: str | None = Field(default=None, description="Why none was.")
+
+
+class CloudRunAnswer(pydantic.BaseModel):
+    """A run of dbt Cloud."""
+
+    told_at: dt.datetime
+    account: str
+    run: str
+    job: str
+    status: str
+    syncs: list[CloudSyncAnswer]
+    note: str = Field(description="What came of it.")
+    is_done: bool = Field(description="It was seen to; else it is within a minute.")
+
+
 @router.get("", responses=problems_of())
 def find(by: _Reader, wanted: Wanted) -> Listed[DbtProjectItem]:
     """dbt projects, by name."""
@@ -181,6 +202,12 @@ def refresh(name: Name, by: _Writer) -> RefreshedAnswer:
     return RefreshedAnswer(project=_status(done.project), changes=changes, paused=list(done.paused))
 
 
+@router.get("/{name}/runs", responses=problems_of())
+def runs(name: Name, by: _Reader) -> list[CloudRunAnswer]:
+    """The last runs of dbt Cloud that a webhook told of, newest first, with the syncs that they triggered."""
+    return [_told(one) for one in by.app.dbt_webhooks.told(name)]
+
+
 def _same(one: DbtModelAnswer) -> DbtModelAnswer:
     return one
 
@@ -196,6 +223,11 @@ def _status(found: ProjectView) -> DbtProjectStatus:
 
 def _item(found: ProjectView) -> DbtProjectItem:
     return DbtProjectItem(**{**dict(_status(found)), **dict(_answer(found))})
+
+
+def _told(found: CloudRun) -> CloudRunAnswer:
+    about = {name: getattr(found, name) for name in ("told_at", "account", "run", "job", "status", "syncs", "note")}
+    return CloudRunAnswer.model_validate({**about, "is_done": found.next_at is None})
 
 
 def _model(found: Model) -> DbtModelAnswer:

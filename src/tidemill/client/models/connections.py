@@ -11,6 +11,13 @@ import pydantic
 from tidemill.client.core import Model, Wanted
 
 
+class CommandsAnswer(Model):
+    """Commands that belong together."""
+
+    title: str
+    text: str
+
+
 class ConnectionAnswer(Model):
     """A connection, without its secret."""
 
@@ -99,6 +106,21 @@ class DeletedAnswer(Model):
     connection: str
     uses: list[UseAnswer] = pydantic.Field(description="What was deleted with it.")
     remarks: list[str] = pydantic.Field(description="What is to be known of that.")
+
+
+class EgressAnswer(Model):
+    """From where this installation reaches others."""
+
+    networks: list[str] = pydantic.Field(description="Addresses and networks; empty: it is not said.")
+    commands: list[str] = pydantic.Field(description="What lets them through a perimeter of VPC Service Controls.")
+
+
+class GoogleSetUpAnswer(Model):
+    """What is to be set up on Google's side, in one of three ways."""
+
+    commands: list[CommandsAnswer]
+    console: list[str] = pydantic.Field(description="Steps in Google's console.")
+    terraform: str
 
 
 class SetUpAnswer(Model):

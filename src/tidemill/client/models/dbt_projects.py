@@ -12,6 +12,27 @@ from tidemill.client.core import Model, Wanted
 from tidemill.client.models.shared import ReasonAnswer
 
 
+class CloudRunAnswer(Model):
+    """A run of dbt Cloud."""
+
+    told_at: datetime
+    account: str
+    run: str
+    job: str
+    status: str
+    syncs: list[CloudSyncAnswer]
+    note: str = pydantic.Field(description="What came of it.")
+    is_done: bool = pydantic.Field(description="It was seen to; else it is within a minute.")
+
+
+class CloudSyncAnswer(Model):
+    """A sync of which a run of dbt Cloud has built the model."""
+
+    sync: str
+    number: int | None = pydantic.Field(default=None, description="Of its run; null: none was triggered.")
+    reason: str | None = pydantic.Field(default=None, description="Why none was.")
+
+
 class DbtChangeAnswer(Model):
     """One change of a model in use."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tidemill.client import core
 from tidemill.client.core import Core, Model
 from tidemill.client.models.dbt_projects import (
+    CloudRunAnswer,
     DbtModelAnswer,
     DbtProjectAnswer,
     DbtProjectChanges,
@@ -63,3 +64,10 @@ class DbtProjects:
         return core.made(
             self._core.ask("POST", core.path("/api/v1/dbt-projects/{name}/refresh", name=name)), RefreshedAnswer
         )
+
+    def runs(self, name: str) -> list[CloudRunAnswer]:
+        """The last runs of dbt Cloud that a webhook told of, newest first, with the syncs that they triggered."""
+        return [
+            CloudRunAnswer.model_validate(one)
+            for one in self._core.ask("GET", core.path("/api/v1/dbt-projects/{name}/runs", name=name)).json()
+        ]
