@@ -66,13 +66,15 @@ class Step:
 class Plan:
     """What would be done, in the order in which it is. `unchanged`: things that are as the file has them; `others`:
     things that it does not have, and that stay. `resets`: names of syncs and imports that have run, and whose mapping
-    changes: it is to be said what becomes of rows that were delivered."""
+    changes: it is to be said what becomes of rows that were delivered. `compared`: sections of which secrets were held
+    against those that the installation has."""
 
     steps: tuple[Step, ...]
     unchanged: int
     others: int
     resets: tuple[str, ...]
     world: World
+    compared: frozenset[str] = frozenset()
 
     def count(self, act: str) -> int:
         """How many steps are so."""
@@ -80,8 +82,9 @@ class Plan:
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What it takes to do it."""
-        return frozenset(one for step in self.steps for one in KINDS[step.section].permissions(step.change))
+        """What it takes to do it; who compares secrets could guess them, so that takes the right to change them."""
+        changing = {one for step in self.steps for one in KINDS[step.section].permissions(step.change)}
+        return frozenset(changing | {KINDS[section].writes for section in self.compared})
 
     @property
     def id(self) -> str:
@@ -117,6 +120,7 @@ class _Planner:
 
     def __init__(self, app: App, entries: Entries, problems: Problems, *, prune: bool, outside: bool) -> None:
         self._app, self._entries, self._problems, self._outside = app, entries, problems, outside
+        self._compared_sections: set[str] = set()
         found = {section: kind.found(app) for section, kind in KINDS.items()}
         self._given: dict[str, dict[str, Fields]] = {section: {} for section in KINDS}
         deleted = {
@@ -152,7 +156,8 @@ class _Planner:
         self._problems.settle()
         known = sum(len(named) for named in self._world.found.values())
         others = known - unchanged - sum(step.act is not Act.CREATE for step in steps)
-        return Plan(tuple(steps), unchanged, others, tuple(self._resets(steps)), self._world)
+        compared = frozenset(self._compared_sections)
+        return Plan(tuple(steps), unchanged, others, tuple(self._resets(steps)), self._world, compared)
 
     def _resets(self, steps: list[Step]) -> Iterator[str]:
         for step in steps:
@@ -215,7 +220,10 @@ class _Planner:
         """Secrets that are others, or are there no more. If none is given, nobody is asked: that takes more rights."""
         given = {field: value.value for field, value in after.items() if isinstance(value, Secret)}
         gone = {field for field, value in before.items() if value is KEPT and after.get(field) is None}
-        return gone | (set(kind.differing(self._app, name, given)) & set(given) if given else set())
+        if not given:
+            return gone
+        self._compared_sections.add(kind.section)
+        return gone | (set(kind.differing(self._app, name, given)) & set(given))
 
     def _assert_possible(
         self, kind: Kind, entry: Entry, before: Fields, change: Change, fields: tuple[Field, ...]
