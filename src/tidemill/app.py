@@ -100,7 +100,7 @@ class App(Entrances):
     def _upload_files(self) -> UploadFiles:
         from tidemill.events.uploads import UploadFiles
 
-        return UploadFiles(self.settings.spill_path, self.event_data)
+        return UploadFiles(self.settings.spool_path, self.event_data)
 
     @part
     def identity(self) -> IdentityService:

@@ -248,6 +248,11 @@ class Settings(pydantic_settings.BaseSettings):
         return self.home.expanduser().absolute()
 
     @property
+    def spool_path(self) -> Path:
+        """Folder of files that come from elsewhere, until they are read, absolute. No query reads it."""
+        return self.home_path / "spool"
+
+    @property
     def spill_path(self) -> Path:
         """Folder of what the event store puts on the disk for a while, absolute."""
         return self.home_path / "spill"

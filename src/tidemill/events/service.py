@@ -97,8 +97,7 @@ class EventService:
         ConfigError
             The file or its format cannot be read.
         """
-        spool = self._settings.home_path / "spool"
-        source = opening.open_source(file, spool)
+        source = opening.open_source(file, self._settings.spool_path)
         source = dataclasses.replace(source, name=name or source.name)
         try:
             given = Mapping.of(mapping or {})

@@ -140,7 +140,7 @@ class UploadService:
     @contextlib.contextmanager
     def receiving(self) -> Iterator[Received]:
         """A file is received, for the time of the block. What came is gone then, if no load was begun of it."""
-        with opening.spooled(self._settings.spill_path, "upload") as (path, file):
+        with opening.spooled(self._settings.spool_path, "upload") as (path, file):
             yield Received(path, file, self._settings.upload_bytes)
 
     def begin(

@@ -43,7 +43,7 @@ def sent(client: Client, token: str, data: bytes, query: str = "file=events.json
 def left(app: App) -> list[str]:
     """Files that were sent and are there still, anywhere."""
     home: Settings = app.settings
-    folders = (home.spill_path, home.home_path / "events" / "uploads")
+    folders = (home.spool_path, home.home_path / "events" / "uploads")
     return [one.name for folder in folders if folder.is_dir() for one in folder.iterdir() if one.is_file()]
 
 
