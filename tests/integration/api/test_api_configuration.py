@@ -63,7 +63,7 @@ def steps(plan: dict[str, Any]) -> list[str]:
     return [f"{one['act']} {one['kind']} {one['name']}" for one in plan["steps"]]
 
 
-def test_it_is_read_planned_and_applied(app: App, client: Client, token: str) -> None:
+def test_it_is_read_planned_and_applied(installation: Installation, app: App, client: Client, token: str) -> None:
     text = client.ask("GET", "/configuration", token)
     assert text.headers["content-type"].startswith("application/yaml")
     assert planned(client, token, text.text)["steps"] == [], "secrets that do not come stay as they are"
@@ -81,6 +81,11 @@ def test_it_is_read_planned_and_applied(app: App, client: Client, token: str) ->
     assert planned(client, token, wanted)["steps"] == []
     record = app.audit.find(action="export.create", limit=1)[0]
     assert (record.actor_kind, record.name) == ("token", "daily")
+    moved = text.text.replace(f"dataset: {installation.dataset}", "dataset: another_one")
+    assert [one["name"] for one in planned(client, token, moved)["steps"][0]["fields"]] == ["dataset"]
+    applied(client, token, moved)
+    assert app.connections.get(CONNECTION).dataset == "another_one"
+    assert app.connections.differing(CONNECTION, {}) == ("key",), "it stays"
     gone = applied(client, token, "exports: {}", prune=True)
     assert gone["done"] == [{"act": "delete", "kind": "export", "name": "daily"}]
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import io
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import IO, Any
 import pytest
 
 from tidemill.errors import ConfigError, UnavailableError
-from tidemill.events import filing, uploads
+from tidemill.events import filing
 from tidemill.events.data.location import Bucket, Folder, Location
 from tidemill.events.data.objects import FolderObjects, Object, missing
 from tidemill.events.uploads import Received, UploadFiles
@@ -104,6 +105,6 @@ def test_a_file_is_bounded_and_leaves_room(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ConfigError, match="larger than 1,000 bytes"):
         received(tmp_path, b"x" * 1_001)
     full = type("Usage", (), {"free": 0})
-    monkeypatch.setattr(uploads.shutil, "disk_usage", lambda _: full)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(UnavailableError, match="no room"):
         received(tmp_path, b"x")

@@ -67,23 +67,14 @@ _SAID = {
 }
 #: What there is, in the order of the description.
 _ROUTERS = (
-    *(
-        connections.router,
-        connections.google,
-        connections.egress,
-        exports.router,
-        runs.router,
-        backfills.router,
-        tables.tables,
-        tables.rejects,
-        tables.every,
-        models.router,
-    ),
+    *(connections.router, connections.google, connections.egress, exports.router, runs.router, backfills.router),
+    *(tables.tables, tables.rejects, tables.every, models.router),
     *(sources.router, source_models.router, destinations.router, kinds.router),
     *(syncs.router, sync_runs.of("sync"), sync_runs.every, imports.router, sync_runs.of("import")),
     *(dbt_projects.router, dbt.router, event_loads.router, stored_events.router, persons.router),
-    *(keys.router, tokens.router, users.router, audit.router, channels.router, health.router, configuration.router),
-    *(hooks.router, hooks.of("export", Permission.EXPORTS_READ, Permission.EXPORTS_WRITE)),
+    *(keys.router, tokens.router, users.router, audit.router, channels.router, health.router),
+    *(configuration.router, hooks.router),
+    hooks.of("export", Permission.EXPORTS_READ, Permission.EXPORTS_WRITE),
     hooks.of("sync", Permission.SYNCS_READ, Permission.SYNCS_WRITE),
 )
 _TAGS = [
