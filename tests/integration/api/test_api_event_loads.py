@@ -105,6 +105,14 @@ def test_a_file_is_bounded_and_comes_in_time(app: App, client: Client, token: st
         await asyncio.Event().wait()
 
     assert_problem(client.ask("POST", "/events/loads", token, content=parts()), 413, "upload_too_large")
+    app_of_routes: Any = client.api._inner
+    places = app_of_routes._inner.state.files
+    assert places.number == 0, "who is refused gives its place back"
+    places.number = 4
+    busy = client.ask("POST", "/events/loads", token, content=b"{}")
+    assert assert_problem(busy, 503, "uploads_busy")
+    assert busy.headers["retry-after"] == "10"
+    places.number = 0
     client.seconds = 0.2
     assert_problem(client.ask("POST", "/events/loads", token, content=never()), 408, "body_too_slow")
     assert left(app) == []

@@ -69,7 +69,7 @@ class EventLoadAnswer(pydantic.BaseModel, from_attributes=True):
     team_id: int | None = Field(description="Of all events; null: each event's own.")
     bytes: int
     bytes_read: int
-    rows: int = Field(description="Events that were added.")
+    rows: int = Field(description="Events that were added; since the last worker took it, if one was killed.")
     duplicates: int = Field(description="Events that were in the store already; once it is completed.")
     rejects: int = Field(description="Lines that were set aside; once it is completed.")
     already_loaded: bool = Field(description="The same file was loaded before; nothing was to add.")

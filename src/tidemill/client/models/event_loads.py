@@ -22,7 +22,7 @@ class EventLoadAnswer(Model):
     team_id: int | None = pydantic.Field(description="Of all events; null: each event's own.")
     bytes: int
     bytes_read: int
-    rows: int = pydantic.Field(description="Events that were added.")
+    rows: int = pydantic.Field(description="Events that were added; since the last worker took it, if one was killed.")
     duplicates: int = pydantic.Field(description="Events that were in the store already; once it is completed.")
     rejects: int = pydantic.Field(description="Lines that were set aside; once it is completed.")
     already_loaded: bool = pydantic.Field(description="The same file was loaded before; nothing was to add.")
