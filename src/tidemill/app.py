@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tidemill.events.service import EventService
     from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
+    from tidemill.events.uploads import UploadFiles, UploadService
     from tidemill.exports.lookout import Lookout
     from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.seeing import Seeing
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tidemill.reverse_etl.triggers import TriggerService
     from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
+    from tidemill.store.event_uploads import EventUploads
     from tidemill.store.operations import Operations
     from tidemill.store.records import Connection
     from tidemill.store.sync_books import SyncBooks
@@ -89,6 +91,19 @@ class App(Entrances):
         from tidemill.store.loads import Loads, Rejects
 
         return EventService(self.settings, self.lake, Loads(self.database), Rejects(self.database))
+
+    @part
+    def event_loads(self) -> UploadService:
+        """Files of events that are sent, for workers to load. It opens no event store."""
+        from tidemill.events.uploads import UploadService
+
+        return UploadService(self.settings, self._uploads, self._upload_files)
+
+    @part
+    def _upload_files(self) -> UploadFiles:
+        from tidemill.events.uploads import UploadFiles
+
+        return UploadFiles(self.settings.spool_path, self.event_data)
 
     @part
     def identity(self) -> IdentityService:
@@ -174,12 +189,13 @@ class App(Entrances):
     def any_work(self) -> bool:
         """Whether there is something in the queues of workers."""
         books = self.books
-        queues = (books.tasks, books.pieces, books.triggers, self._operations, self._sync_books.syncs)
+        queues = (books.tasks, books.pieces, books.triggers, self._operations, self._sync_books.syncs, self._uploads)
         return any(queue.any() for queue in queues)
 
     @part
     def worker(self) -> Worker:
-        """Does what is in the queues: of operations, of schedules, of backfills, of syncs."""
+        """Does what is in the queues: of operations, of schedules, of backfills, of syncs, of files."""
+        from tidemill.events.upload_queue import UploadQueue
         from tidemill.operations.queue import OperationQueue
         from tidemill.reverse_etl.queue import SyncQueue
         from tidemill.schedules.worker import Worker
@@ -190,7 +206,8 @@ class App(Entrances):
         services = (lambda: self.imports, lambda: self.exports, lambda: self.reverse_etl)
         operations = OperationQueue(self._operations, *services, stopping)
         syncs = SyncQueue(self._sync_books, lambda: self.reverse_etl.syncs, stopping)
-        return Worker(self.settings, self.engine, [operations, *self.exports.queues, syncs])
+        loads = UploadQueue(self._uploads, self._upload_files, lambda: self.events, stopping)
+        return Worker(self.settings, self.engine, [operations, *self.exports.queues, syncs, loads])
 
     @part
     def _operations(self) -> Operations:
@@ -205,6 +222,12 @@ class App(Entrances):
 
         services = (lambda: self.imports, lambda: self.exports, lambda: self.reverse_etl)
         return OperationService(self._operations, *services)
+
+    @part
+    def _uploads(self) -> EventUploads:
+        from tidemill.store.event_uploads import EventUploads
+
+        return EventUploads(self.database)
 
     @part
     def _sync_books(self) -> SyncBooks:

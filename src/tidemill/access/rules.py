@@ -176,7 +176,7 @@ def _of_runs() -> Iterator[tuple[str, Rule]]:
         saved=Change("export.test", "export"),
     )
     yield from _reads("exports.logs", read, "of_export of_run page follow_export follow_run")
-    yield from _reads("exports.set_aside", read, "find page export")
+    yield from _reads("exports.set_aside", read, "find page export lines")
     yield from _of(
         "exports.set_aside",
         write,
@@ -211,7 +211,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
     yield from _reads("reverse_etl.unsaved", P.MODELS_WRITE, "look preview check")  # any statement may be run by it
     yield from _reads("reverse_etl.unsaved", P.SYNCS_READ, "problems")
     account = "reverse_etl.destinations"
-    yield from _reads(account, P.DESTINATIONS_READ, "find get test_saved changed make assert_free home")
+    yield from _reads(account, P.DESTINATIONS_READ, "find get test_saved changed rewritten kept make assert_free home")
     yield from _reads(account, P.DESTINATIONS_WRITE, "differing")
     yield from _of(
         account,
@@ -245,7 +245,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         estimate=Change("sync.dry_run"),  # it is billed
         send_one=Change("sync.test", details=("key",)),
     )
-    yield from _reads("reverse_etl.rejects", P.SYNCS_READ, "find page export number missing assert_chosen")
+    yield from _reads("reverse_etl.rejects", P.SYNCS_READ, "find page export lines number missing assert_chosen")
     yield from _of(
         "reverse_etl.rejects",
         P.SYNCS_TRIGGER,
@@ -302,8 +302,8 @@ def _of_dbt() -> Iterator[tuple[str, Rule]]:
         delete=_edits("dbt.delete"),
         refresh=Change("dbt.refresh"),
     )
-    yield "dbt.add", Rule(P.DBT_WRITE, _edits("dbt.create", "fields.name"), _assert_elsewhere)
-    yield "dbt.edit", Rule(P.DBT_WRITE, _edits("dbt.edit", rename="fields.name"), _assert_elsewhere)
+    yield "dbt.add", Rule(P.DBT_WRITE, _edits("dbt.create", "fields.name"), assert_elsewhere)
+    yield "dbt.edit", Rule(P.DBT_WRITE, _edits("dbt.edit", rename="fields.name"), assert_elsewhere)
     yield from _reads("dbt_models", P.DBT_READ, "fields cloud_runs")
     yield from _of("dbt_models", P.SYNCS_TRIGGER, after=Change("dbt.after", "project"))
 
@@ -318,7 +318,7 @@ def _of_hooks() -> Iterator[tuple[str, Rule]]:
         yield from _of(part, write, create=create, revoke=revoke)
 
 
-def _assert_elsewhere(given: Mapping[str, Any]) -> None:
+def assert_elsewhere(given: Mapping[str, Any]) -> None:
     """A path would be one of the server's machine, about whose files a role, or a token, says nothing."""
     fields = given.get("fields") or {}
     for name in ("manifest", "catalog", "git", "folder"):
@@ -332,7 +332,9 @@ def _assert_elsewhere(given: Mapping[str, Any]) -> None:
 
 
 def _of_events() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("events", P.EVENTS_READ, "count show page timeline rejects rejects_page export_rejects")
+    yield from _reads(
+        "events", P.EVENTS_READ, "count show page timeline rejects rejects_page export_rejects reject_lines"
+    )
     yield from _of(
         "events",
         P.EVENTS_WRITE,
@@ -340,6 +342,14 @@ def _of_events() -> Iterator[tuple[str, Rule]]:
         compact=Change("events.compact", ""),
         retry_rejects=Change("events.retry", "", ("code",)),
         dismiss_rejects=Change("events.dismiss", "", ("code", "ids")),
+    )
+    yield from _reads("event_loads", P.EVENTS_READ, "page get progress")
+    yield from _reads("event_loads", P.EVENTS_WRITE, "check receiving")
+    yield from _of(
+        "event_loads",
+        P.EVENTS_WRITE,
+        begin=Change("events.load", "file", ("format_name", "team_id")),
+        cancel=Change("events.stop_load", "upload_id"),
     )
     yield from _of("identity", P.PERSONS_DELETE, delete=Change("person.delete", "distinct_id", ("team_id",)))
     yield from _reads("identity", P.PERSONS_READ, "show ids history refusals reached catch_up unknown")
@@ -353,7 +363,7 @@ def _of_access() -> Iterator[tuple[str, Rule]]:
         create=Change("key.create", details=("team_id", "events_per_second")),
         revoke=Change("key.revoke"),
     )
-    yield from _reads("notify", P.CHANNELS_READ, "find page get messages assert_free")
+    yield from _reads("notify", P.CHANNELS_READ, "find page get kept rewritten messages assert_free")
     yield from _reads("notify", P.CHANNELS_WRITE, "differing")
     yield from _of(
         "notify",

@@ -244,6 +244,16 @@ class NotifyService:
         """The one of that name; NotFoundError if there is none."""
         return self._view(self._channels.get(name))
 
+    def kept(self, name: str) -> tuple[str, ...]:
+        """Names of the secrets that a channel has."""
+        return self.differing(name, {})
+
+    def rewritten(self, name: str, fields: Mapping[str, Any], kept: Sequence[str]) -> Spec:
+        """A channel, given anew but for those of its secrets that stay; checked but not saved. Raises as `edit`."""
+        saved = self._channels.get(name)
+        before = self._said(saved, dict(fields))
+        return spec.make(saved.kind, {**fields, **{field: before[field] for field in kept}})
+
     def differing(self, name: str, given: Mapping[str, SecretStr]) -> tuple[str, ...]:
         """Names of secrets that a channel has otherwise than they are given; of none, those that it has. If they cannot
         be read any more, all are others."""

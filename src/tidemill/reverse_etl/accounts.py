@@ -169,6 +169,15 @@ class AccountService:
         _assert_not_moved(before, made, set(given))
         return made
 
+    def rewritten(self, name: str, fields: Mapping[str, Any], kept: Collection[str]) -> Settings:
+        """The settings of a saved one, given anew but for those of its secrets that stay; checked but not saved. Raises
+        as `changed`."""
+        saved = self._books.accounts.get(name)
+        before = self.settings(saved)
+        made = self.make(saved.kind, {**fields, **{field: getattr(before, field) for field in kept}})
+        _assert_not_moved(before, made, set(registry.get(saved.kind).settings.model_fields) - set(kept))
+        return made
+
     def save(self, name: str, settings: Settings, *, rename: str | None = None) -> AccountView:
         """Save changes."""
         saved = self._books.accounts.get(name)
@@ -178,6 +187,10 @@ class AccountService:
     def settings(self, saved: Account) -> Settings:
         """Those of a saved one, with its secrets."""
         return opened_settings(saved, self._secrets)
+
+    def kept(self, name: str) -> tuple[str, ...]:
+        """Names of the secrets that an account has."""
+        return self.differing(name, {})
 
     def differing(self, name: str, given: Mapping[str, SecretStr]) -> tuple[str, ...]:
         """Names of secrets that an account has otherwise than they are given; of none, those that it has. If they

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
+from tidemill import tabular
 from tidemill.errors import ConfigError, NotFoundError
 from tidemill.paging import Page, Wanted
 from tidemill.reverse_etl.plan.port import MOST_INVALID, Planner
@@ -19,8 +19,11 @@ from tidemill.schedules import telling
 from tidemill.settings import private_file
 from tidemill.store.records_sync import Reject, Sync
 from tidemill.store.sync_rejects import key_of
+from tidemill.tabular import Form
 
 _AT_ONCE = 1_000
+#: What is told of a row that is downloaded.
+_COLUMNS = ("key", "op", "status", "code", "message", "tries", "last_run", "row")
 #: Rows that a run may be asked to try alone, and characters of their keys: they are named in its statement, which may
 #: have a million.
 _MOST_KEYS, _MOST_TEXT = 10_000, 400_000
@@ -49,12 +52,16 @@ class SyncRejectService:
         """Write them to a file, as JSON, one a line. Gives how many."""
         number = 0
         with private_file(path.expanduser().absolute()) as file:
-            for one in self.find(name, text=text, code=code):
-                number += 1
-                said = {"key": one.key, "op": one.op, "status": one.status, "code": one.code, "message": one.message}
-                more = {"tries": one.tries, "last_run": one.last_run, "row": one.row}
-                file.write(json.dumps({**said, **more}, ensure_ascii=False) + "\n")
+            lines = self.lines(name, text=text, code=code)
+            for number, line in enumerate(lines, 1):  # noqa: B007 - it is how many
+                file.write(line)
         return number
+
+    def lines(
+        self, name: str, form: Form = "json", *, text: str | None = None, code: str | None = None
+    ) -> Iterator[str]:
+        """The same as lines of JSON, or of CSV, as they are read."""
+        return tabular.lines(form, _COLUMNS, map(vars, self.find(name, text=text, code=code)))
 
     def retry(
         self,

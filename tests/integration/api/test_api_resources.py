@@ -85,6 +85,14 @@ def runs(app: App, client: Client, token: str, people: People) -> None:
     assert [one["sync"] for one in done(client, "GET", "/sync-runs?status=completed", token)["items"]] == ["crm"]
     (reject,) = done(client, "GET", "/syncs/crm/rejects", token)["items"]
     assert (reject["key"], reject["status"]) == ("0", "rejected")
+    (line,) = client.ask("GET", "/syncs/crm/rejects/export", token).text.splitlines()
+    assert (json.loads(line)["key"], json.loads(line)["row"]["plan"]) == ("0", "bad")
+    header, row = client.ask("GET", "/syncs/crm/rejects/export?form=csv", token).text.splitlines()
+    assert (header, row.split(",")[:3]) == (
+        "key,op,status,code,message,tries,last_run,row",
+        ["0", "added", "rejected"],
+    )
+    assert_problem(client.ask("GET", "/syncs/nothing/rejects/export", token), 404, "sync_unknown")
     wanted = {"keys": ["0"]}
     asked = done(client, "POST", "/syncs/crm/rejects/retry", token, 202, json=wanted)
     again = done(client, "POST", "/syncs/crm/rejects/retry", token, 202, json=wanted)
@@ -131,6 +139,9 @@ def test_secrets_of_destinations_go_in_and_never_out(client: Client, token: str)
     assert key not in said
     assert "s3cret" not in said
     assert done(client, "GET", "/channels/hook/messages", token) == []
+    tested = done(client, "POST", "/channels/test", token)
+    assert {one["channel"] for one in tested} == {"ops", "hook"}
+    assert "s3cret" not in "".join(client.said)
     done(client, "PATCH", "/channels/ops", token, json={"causes": ["failed"]}, headers=ANY)
     done(client, "DELETE", "/channels/ops", token, 204, headers=ANY)
 
@@ -164,6 +175,7 @@ def test_an_import_from_its_draft_to_its_end(
     assert done(client, "GET", "/imports/signups/status", token)["health"] == "green"
     assert done(client, "PATCH", "/imports/signups", token, json={"most_rejects": 10}, headers=ANY)["name"] == "signups"
     assert done(client, "GET", "/imports/signups/rejects", token)["items"] == []
+    assert client.ask("GET", "/imports/signups/rejects/export", token).text == ""
     assert done(client, "POST", "/imports/signups/stop", token)["status"] == "stopped"
     asked = done(client, "POST", "/imports/signups/undo", token, 202)
     assert done(client, "GET", "/persons?distinct_id=p3@example.com", token), "a worker does it"

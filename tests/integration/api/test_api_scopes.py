@@ -20,6 +20,10 @@ _SCOPES = {
     "/connections": ("connections:read", "connections:write"),
     "/exports": ("exports:read", "exports:write"),
     "/runs": ("exports:read", ""),
+    "/rejects": ("exports:read", ""),
+    "/set-up": ("connections:read", ""),
+    "/egress-ips": ("connections:read", ""),
+    "/configuration": ("connections:read", "connections:read"),
     "/export-models": ("exports:read", ""),
     "/sources": ("connections:read", "connections:write"),
     "/source-models": ("models:read", "models:write"),
@@ -42,6 +46,7 @@ _SCOPES = {
 #: POSTs that change nothing, and what is a right of its own.
 _LOOKS = r"/(test|suggest|look|preview|check|example|estimate|dry-run)$"
 _OTHERS = {
+    "POST /channels/test": "channels:write",
     "POST /channels/{name}/test": "channels:write",
     "POST /connections/test": "connections:write",
     "POST /connections/{name}/test": "connections:write",

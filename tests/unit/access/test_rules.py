@@ -21,6 +21,7 @@ from tidemill.dbt.service import DbtService
 from tidemill.dbt_models import DbtModels
 from tidemill.events.identity.service import IdentityService
 from tidemill.events.service import EventService
+from tidemill.events.uploads import UploadService
 from tidemill.exports.backfills import BackfillService
 from tidemill.exports.listing import Listing
 from tidemill.exports.logs import Logs
@@ -53,6 +54,7 @@ PARTS: dict[str, type[Any]] = {
     "connections": ConnectionService,
     "dbt": DbtService,
     "dbt_models": DbtModels,
+    "event_loads": UploadService,
     "events": EventService,
     "exports": ExportService,
     "exports.backfills": BackfillService,
@@ -93,6 +95,7 @@ INSIDE = {
     *(f"dbt.{name}" for name in ("refresh_due",)),
     *(f"dbt_models.{name}" for name in ("after_cloud",)),
     *(f"events.{name}" for name in ("captured",)),
+    *(f"event_loads.{name}" for name in ("prune",)),
     *(f"exports.{name}" for name in ("assert_known", "brought", "places", "take_back")),
     *(f"exports.schedules.{name}" for name in ("changed", "pause_failing")),
     *(f"exports.set_aside.{name}" for name in ("retry_these",)),

@@ -17,13 +17,10 @@ from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
+from tidemill.api.v1.shared import LINES, AsForm, lines
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 _Reader = Annotated[Caller, Depends(caller(Permission.AUDIT_READ))]
-_KINDS = {"json": "application/jsonl", "csv": "text/csv"}
-_FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The records.", "content": {kind: {"schema": {"type": "string"}} for kind in _KINDS.values()}}
-}
 
 
 class AuditRecord(pydantic.BaseModel, from_attributes=True):
@@ -83,11 +80,7 @@ def find(
     return pages.of(by.app.audit.page(wanted, **which.model_dump()), AuditRecord.model_validate)
 
 
-@router.get("/export", response_class=StreamingResponse, responses={**_FILE, **problems_of()}, dependencies=[SLOWLY])
-def export(
-    by: _Reader,
-    which: _Which,
-    form: Annotated[Literal["json", "csv"], Query(description="A JSON object a line, or CSV.")] = "json",
-) -> StreamingResponse:
+@router.get("/export", response_class=StreamingResponse, responses={**LINES, **problems_of()}, dependencies=[SLOWLY])
+def export(by: _Reader, which: _Which, form: AsForm = "json") -> StreamingResponse:
     """All records that are so, newest first, as they are read."""
-    return StreamingResponse(by.app.audit.export(form, **which.model_dump()), media_type=_KINDS[form])
+    return lines(by.app.audit.export(form, **which.model_dump()), form)

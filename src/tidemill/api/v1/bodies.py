@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -19,8 +20,13 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
-#: What is asked for here is short.
-MOST_BYTES = 64 * 1024
+#: What is asked for here is short; but for configurations.
+MOST_BYTES, MOST_CONFIGURATION_BYTES = 64 * 1024, 1024 * 1024
+_CONFIGURATIONS = frozenset({"/api/v1/configuration/plan", "/api/v1/configuration/apply"})
+#: Where a file is sent: it is not read here, but by who keeps it, as it comes.
+FILES = "/api/v1/events/loads"
+#: Who sends a file more slowly than so many bytes in a second is not waited for.
+_SLOWEST = 10_000
 #: Requests that are answered at once: each takes a connection to the database, of which others need some, too; and, of
 #: these beside them, such as wait for others: for BigQuery, or for a worker.
 _AT_ONCE, _SLOW_AT_ONCE = 4, 2
@@ -29,8 +35,7 @@ HOOKS = "/api/v1/hooks/"
 #: In the scope of a request: its turn.
 TURN = "tidemill.turn"
 BUG = problem(500, "bug", "The server failed; its log says why.", "Please report it.")
-_LARGE = problem(413, "body_too_large", f"The body is larger than {MOST_BYTES:,} bytes.", "Send less.")
-_SLOW = problem(408, "body_too_slow", "The body did not come in time.", "Send it again.")
+SLOW = problem(408, "body_too_slow", "The body did not come in time.", "Send it again.")
 _KIND = problem(
     415, "body_not_json", "The body is no JSON, by its Content-Type.", "Send Content-Type: application/json."
 )
@@ -90,20 +95,13 @@ class Guarded:
             begun = True
             await send(message)
 
-        try:
-            async with asyncio.timeout(self._seconds):
-                body = await _read(scope, receive)
-        except TimeoutError:
-            body = _SLOW
-        if body is None:
-            return
-        if isinstance(body, Problem):
-            await _refuse(sending, body)
+        giving = await self._given(scope, receive, sending)
+        if giving is None:
             return
         try:
             scope[TURN] = turn = Turn(self._turns, self._slow)
             async with turn:
-                await self._inner(scope, _giving(body, receive), sending)
+                await self._inner(scope, giving, sending)
         except OSError:  # the sender went away
             return
         except Exception:  # noqa: BLE001 - a bug of ours, not the sender's
@@ -111,13 +109,50 @@ class Guarded:
             if not begun:
                 await _refuse(sending, BUG)
 
+    async def _given(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
+        """What gives the body; None, if there is nothing more to do."""
+        if is_file(scope):
+            return _timely(receive, self._seconds)
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = await _read(scope, receive)
+        except TimeoutError:
+            body = SLOW
+        if isinstance(body, Problem):
+            await _refuse(send, body)
+        return _giving(body, receive) if isinstance(body, bytes) else None
+
+
+def is_file(scope: Scope) -> bool:
+    """Whether a file is sent, of whatever size and kind."""
+    return bool(scope["path"] == FILES and scope["method"] == "POST")
+
+
+def _timely(receive: Receive, seconds: float) -> Receive:
+    """Gives a body as it comes. Raises TimeoutError if it comes too slowly: the next part of it, or all so far."""
+    began, number, more = time.monotonic(), 0, True
+
+    async def giving() -> Message:
+        nonlocal number, more
+        if not more:
+            return await receive()
+        async with asyncio.timeout(seconds):
+            message = await receive()
+        number, more = number + len(message.get("body", b"")), message.get("more_body", False)
+        if more and time.monotonic() - began > seconds + number / _SLOWEST:
+            raise TimeoutError
+        return message
+
+    return giving
+
 
 async def _read(scope: Scope, receive: Receive) -> bytes | Problem | None:
     """The body; a problem, if it is none that is taken; None, if the sender is gone."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
+    most = MOST_CONFIGURATION_BYTES if scope["path"] in _CONFIGURATIONS else MOST_BYTES
     said = headers.get(b"content-length", b"0")
-    if said.isdigit() and int(said) > MOST_BYTES:
-        return _LARGE
+    if said.isdigit() and int(said) > most:
+        return _large(most)
     body, more = bytearray(), True
     while more:
         message = await receive()
@@ -125,12 +160,16 @@ async def _read(scope: Scope, receive: Receive) -> bytes | Problem | None:
             return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MOST_BYTES:
-            return _LARGE
+        if len(body) > most:
+            return _large(most)
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if body and kind != b"application/json" and not scope["path"].startswith(HOOKS):
         return _KIND
     return bytes(body)
+
+
+def _large(most: int) -> Problem:
+    return problem(413, "body_too_large", f"The body is larger than {most:,} bytes.", "Send less.")
 
 
 def _shown(path: str) -> str:

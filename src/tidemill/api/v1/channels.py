@@ -161,6 +161,12 @@ def messages(
     return [_message(one) for one in by.app.notify.messages(name, limit=limit)]
 
 
+@router.post("/test", responses=ACTING, dependencies=[SLOWLY])
+def test_all(by: _Writer) -> list[ChannelTestAnswer]:
+    """Send a test message now by each channel."""
+    return [_tested(one) for one in by.app.notify.test()]
+
+
 @router.post("/{name}/test", responses=ACTING, dependencies=[SLOWLY])
 def test(name: Name, by: _Writer) -> ChannelTestAnswer:
     """Send a test message now."""

@@ -28,9 +28,12 @@ from tidemill.connections.spec import ConnectionSpec
 from tidemill.connections.standing import Standing
 
 router = APIRouter(prefix="/connections", tags=["connections"])
+google = APIRouter(prefix="/set-up", tags=["connections"])
+egress = APIRouter(prefix="/egress-ips", tags=["connections"])
 Reader = Annotated[Caller, Depends(caller(Permission.CONNECTIONS_READ))]
 Writer = Annotated[Caller, Depends(caller(Permission.CONNECTIONS_WRITE))]
 Use = Literal["batch", "streaming"]
+_Purpose = Literal["batch", "streaming", "read-only", "limited", "full"]
 _Use = Annotated[Use, Query(description="What it is for: exports by runs, or streams, which need other permissions.")]
 _WRITING = problems_of(400, 408, 409, 413, 415)
 _CHANGING = problems_of(400, 408, 409, 412, 413, 415, 428)
@@ -155,6 +158,28 @@ class DatasetAnswer(pydantic.BaseModel):
     location: str
 
 
+class CommandsAnswer(pydantic.BaseModel, from_attributes=True):
+    """Commands that belong together."""
+
+    title: str
+    text: str
+
+
+class GoogleSetUpAnswer(pydantic.BaseModel, from_attributes=True):
+    """What is to be set up on Google's side, in one of three ways."""
+
+    commands: list[CommandsAnswer]
+    console: list[str] = Field(description="Steps in Google's console.")
+    terraform: str
+
+
+class EgressAnswer(pydantic.BaseModel):
+    """From where this installation reaches others."""
+
+    networks: list[str] = Field(description="Addresses and networks; empty: it is not said.")
+    commands: list[str] = Field(description="What lets them through a perimeter of VPC Service Controls.")
+
+
 class SetUpAnswer(pydantic.BaseModel):
     """What is to be granted on Google's side, and nothing else."""
 
@@ -265,6 +290,34 @@ def set_up(name: Name, by: Reader, request: Request, use: _Use = "batch") -> Set
     saved, settings = by.app.connections.get(name), request.app.state.opened.settings
     commands = by.app.connections.grants(saved.project, saved.dataset, saved.account, use)
     return SetUpAnswer(commands=commands, allow_list=by.app.connections.allow_list(settings))
+
+
+@egress.get("", responses=problems_of())
+def addresses(by: Reader, request: Request) -> EgressAnswer:
+    """From which addresses this installation reaches Google and others, for their allow-lists. Nothing is asked of the
+    network: they are those of the setting egress_ips."""
+    commands = by.app.connections.allow_list(request.app.state.opened.settings)
+    return EgressAnswer(networks=list(by.app.connections.egress().networks), commands=commands)
+
+
+@google.get("", responses=problems_of(400))
+def set_up_of(
+    by: Reader,
+    project: Annotated[str, Query(min_length=1, max_length=100, description="Google Cloud project id.")],
+    dataset: Annotated[str, Query(min_length=1, max_length=1_100, description="Dataset id.")],
+    account: Annotated[
+        str | None, Query(max_length=300, description="E-mail of the service account; else one is made.")
+    ] = None,
+    purpose: Annotated[_Purpose, Query(description="Exports by runs or streams; or sources, as they may be read.")] = (
+        "batch"
+    ),
+    location: Annotated[str | None, Query(max_length=100, description="Where the dataset is, such as EU.")] = None,
+    state_dataset: Annotated[str | None, Query(max_length=1_024, description="Of a limited source.")] = None,
+) -> GoogleSetUpAnswer:
+    """What is to be set up in Google Cloud for a connection that is not saved yet. Nothing is granted by this."""
+    places = {"location": location, "state_dataset": state_dataset}
+    found = by.app.connections.set_up(project, dataset, account, purpose, **places)
+    return GoogleSetUpAnswer.model_validate(found)
 
 
 def _silent(_text: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from tidemill.access.permissions import Permission
@@ -22,7 +23,7 @@ from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.runs import LineAnswer
 from tidemill.api.v1.schemas import Name
-from tidemill.api.v1.shared import ACTING, WRITING, Level, NumberAnswer, ReasonAnswer, reason
+from tidemill.api.v1.shared import ACTING, LINES, WRITING, AsForm, Level, NumberAnswer, ReasonAnswer, lines, reason
 from tidemill.errors import NotFoundError
 from tidemill.operations.service import OperationView
 
@@ -229,6 +230,20 @@ def _rejects(router: APIRouter, group: Group) -> None:
         by.app.reverse_etl.syncs.assert_of(name, group)
         page = by.app.reverse_etl.rejects.page(name, wanted, text=text, code=code)
         return pages.of(page, SyncRejectAnswer.model_validate)
+
+    @router.get(
+        "/{name}/rejects/export",
+        response_class=StreamingResponse,
+        responses={**LINES, **problems_of()},
+        dependencies=[SLOWLY],
+        name="export_rejects",
+    )
+    def export(
+        name: Name, by: Caller = reads, text: _Text = None, code: _Code = None, form: AsForm = "json"
+    ) -> StreamingResponse:
+        """All rows that are not delivered, with their reasons, by key, as they are read."""
+        by.app.reverse_etl.syncs.assert_of(name, group)
+        return lines(by.app.reverse_etl.rejects.lines(name, form, text=text, code=code), form)
 
     def answer(found: OperationView, response: Response) -> OperationAnswer:
         url = schemas.address(f"{group}s", found.name, "rejects", "retry", str(found.id))

@@ -12,6 +12,13 @@ from tidemill.client.core import Model, Wanted
 from tidemill.client.models.shared import StepAnswer
 
 
+class CommandsAnswer(Model):
+    """Commands that belong together."""
+
+    title: str
+    text: str
+
+
 class ConnectionAnswer(Model):
     """A connection, without its secret."""
 
@@ -124,6 +131,13 @@ class DeletedAnswer(Model):
     remarks: list[str] = pydantic.Field(description="What is to be known of that.")
 
 
+class EgressAnswer(Model):
+    """From where this installation reaches others."""
+
+    networks: list[str] = pydantic.Field(description="Addresses and networks; empty: it is not said.")
+    commands: list[str] = pydantic.Field(description="What lets them through a perimeter of VPC Service Controls.")
+
+
 class FailureAnswer(Model):
     """What used a connection, and failed because of it."""
 
@@ -133,6 +147,14 @@ class FailureAnswer(Model):
     code: str
     message: str
     hint: str
+
+
+class GoogleSetUpAnswer(Model):
+    """What is to be set up on Google's side, in one of three ways."""
+
+    commands: list[CommandsAnswer]
+    console: list[str] = pydantic.Field(description="Steps in Google's console.")
+    terraform: str
 
 
 class SetUpAnswer(Model):

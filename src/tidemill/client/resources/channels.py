@@ -68,6 +68,10 @@ class Channels:
             ).json()
         ]
 
+    def test_all(self) -> list[ChannelTestAnswer]:
+        """Send a test message now by each channel."""
+        return [ChannelTestAnswer.model_validate(one) for one in self._core.ask("POST", "/api/v1/channels/test").json()]
+
     def test(self, name: str) -> ChannelTestAnswer:
         """Send a test message now."""
         return core.made(

@@ -16,6 +16,8 @@ from tidemill.client.models.connections import (
     ConnectionWanted,
     DatasetAnswer,
     DeletedAnswer,
+    EgressAnswer,
+    GoogleSetUpAnswer,
     SetUpAnswer,
     UseAnswer,
 )
@@ -123,3 +125,35 @@ class Connections:
             self._core.ask("GET", core.path("/api/v1/connections/{name}/set-up", name=name), query={"use": use}),
             SetUpAnswer,
         )
+
+    def set_up_of(
+        self,
+        *,
+        project: str,
+        dataset: str,
+        account: str | None = None,
+        purpose: Literal["batch", "streaming", "read-only", "limited", "full"] = "batch",
+        location: str | None = None,
+        state_dataset: str | None = None,
+    ) -> GoogleSetUpAnswer:
+        """What is to be set up in Google Cloud for a connection that is not saved yet. Nothing is granted by this."""
+        return core.made(
+            self._core.ask(
+                "GET",
+                "/api/v1/set-up",
+                query={
+                    "project": project,
+                    "dataset": dataset,
+                    "account": account,
+                    "purpose": purpose,
+                    "location": location,
+                    "state_dataset": state_dataset,
+                },
+            ),
+            GoogleSetUpAnswer,
+        )
+
+    def addresses(self) -> EgressAnswer:
+        """From which addresses this installation reaches Google and others, for their allow-lists. Nothing is asked
+        of the network: they are those of the setting egress_ips."""
+        return core.made(self._core.ask("GET", "/api/v1/egress-ips"), EgressAnswer)

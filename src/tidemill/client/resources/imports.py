@@ -219,6 +219,14 @@ class Imports:
             SyncRejectAnswer,
         )
 
+    def export_rejects(
+        self, name: str, *, text: str | None = None, code: str | None = None, form: Literal["json", "csv"] = "json"
+    ) -> Iterator[str]:
+        """All rows that are not delivered, with their reasons, by key, as they are read."""
+        return self._core.lines(
+            core.path("/api/v1/imports/{name}/rejects/export", name=name), {"text": text, "code": code, "form": form}
+        )
+
     def retry_rejects(self, name: str, wanted: RejectsChosen | None = None) -> OperationAnswer:
         """Have a worker try rows again, as they are now: 10,000 at most."""
         return core.made(
