@@ -132,7 +132,7 @@ async def measure(app: App, times: int, exports: int, runs: int) -> bool:
     )
     api: Guarded = application(app)
     headers = {"authorization": f"Bearer {token}"}
-    name = "export 005000"
+    name = f"export {exports // 2:06}"
     paths = {
         "exports": "/exports",
         "exports, 200 a page": "/exports?limit=200",

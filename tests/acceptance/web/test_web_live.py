@@ -47,7 +47,7 @@ def test_a_table_sorts_searches_and_pages_and_its_address_says_how(web: Web, bro
     expect(rows.first).to_contain_text("app-00")
     page.get_by_role("button", name="Next").click()
     expect(rows.first).to_contain_text("app-50")
-    expect(page).to_have_url(re.compile(r"\?sort=name&from=50$"))
+    expect(page).to_have_url(re.compile(r"\?sort=name&from=[\w-]+$"))
     page.reload()
     expect(rows.first).to_contain_text("app-50")
     page.get_by_label("Search names").fill("app-03")
