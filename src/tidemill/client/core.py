@@ -95,7 +95,7 @@ class Core:
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: Model | None = None,
+        body: Model | Mapping[str, Any] | None = None,
         match: Model | str | None = None,
     ) -> httpx.Response:
         """An answer that is none of an error.
@@ -114,7 +114,9 @@ class Core:
             headers["if-match"] = _tag(match)
         options: dict[str, Any] = {"params": _query(query), "headers": headers}
         if body is not None:
-            options["content"] = body.model_dump_json(exclude_unset=True)
+            options["content"] = (
+                body.model_dump_json(exclude_unset=True) if isinstance(body, Model) else json.dumps(body)
+            )
             headers["content-type"] = "application/json"
         return self._tried(lambda: self._http.request(method, path, **options), again=method in _SAFE)
 

@@ -12,6 +12,7 @@ from tests.api_client import Client, assert_problem, work
 from tests.installation import CONNECTION, Installation
 
 from tidemill.app import App
+from tidemill.bigquery.local.service import DEFAULT_PROJECT
 
 LARGE = "x" * 5_000
 
@@ -55,7 +56,9 @@ def test_what_was_set_aside_is_downloaded_mended_and_sent_again(app: App, client
     assert {line["step"] for line in logs} == {"plan"}
 
 
-def test_what_is_told_of_an_installation(client: Client, token: str) -> None:
+def test_what_is_told_of_an_installation_and_made_at_google(
+    installation: Installation, client: Client, token: str
+) -> None:
     found = client.ask("GET", "/egress-ips", token).json()
     assert found["networks"] == ["203.0.113.5/32"]
     assert "203.0.113.5" in "".join(found["commands"])
@@ -66,3 +69,8 @@ def test_what_is_told_of_an_installation(client: Client, token: str) -> None:
     assert [part["title"] for part in made["commands"]]
     assert client.ask("GET", "/set-up?project=nothing%20good&dataset=analytics", token).status_code == 422
     assert_problem(client.ask("GET", "/dbt-projects/shop/cloud-runs", token), 404, "dbt_project_unknown")
+    place = {"project": DEFAULT_PROJECT, "dataset": f"{installation.dataset}_made"}
+    wanted = {**place, "name": "made", "key": installation.local.key("tidemill"), "create_dataset": True}
+    assert_problem(client.ask("POST", "/connections", token, json=wanted), 422, "location_missing")
+    assert client.ask("POST", "/connections", token, json={**wanted, "location": "EU"}).json()["location"] == "EU"
+    assert place["dataset"] in [one["name"] for one in client.ask("GET", "/connections/made/datasets", token).json()]

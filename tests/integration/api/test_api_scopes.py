@@ -48,6 +48,7 @@ _LOOKS = r"/(test|suggest|look|preview|check|example|estimate|dry-run)$"
 _OTHERS = {
     "POST /channels/test": "channels:write",
     "POST /channels/{name}/test": "channels:write",
+    "POST /dbt/after-run": "syncs:trigger",
     "POST /connections/test": "connections:write",
     "POST /connections/{name}/test": "connections:write",
     "POST /destinations/test": "destinations:write",

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.api_client import Client
 from tests.dbt_projects import Project
 from tests.dbt_syncs import SHOP, Shop
 from tests.installation import Installation
 from tests.syncs import NAME, Crm, People, run
 
+from tidemill.access.permissions import Permission
 from tidemill.app import App
 from tidemill.dbt.changes import Weight
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
@@ -273,6 +275,11 @@ def test_after_a_run_of_dbt_the_syncs_of_what_it_built_run(app: App, shop: Shop)
     ]
     with pytest.raises(NotFoundError):
         after("other", people="success")
+    client, kind = Client(app), {"content-type": "application/json"}
+    token, text = client.token(Permission.SYNCS_TRIGGER), results(people="error")
+    asked = client.ask("POST", f"/dbt/after-run?project={SHOP}", token, content=text, headers=kind)
+    assert (asked.status_code, [one["reason"] for one in asked.json()]) == (202, ["The model was not built."])
+    assert client.ask("POST", "/dbt/after-run", token, content=b"{}", headers=kind).status_code == 422
     assert app.reverse_etl.syncs.get(NAME).next_at is None, "nothing was triggered"
     assert after(SHOP, people="success", unique_people_id="pass", not_null_people_id="warn") == [(NAME, True, "")]
     assert app.reverse_etl.syncs.get(NAME).next_at is not None

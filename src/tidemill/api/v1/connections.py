@@ -158,6 +158,14 @@ class DatasetAnswer(pydantic.BaseModel):
     location: str
 
 
+class ConnectionCreate(ConnectionWanted):
+    """A new connection, as it is saved."""
+
+    create_dataset: pydantic.StrictBool = Field(
+        default=False, description="Make the dataset, at the location, if there is none."
+    )
+
+
 class CommandsAnswer(pydantic.BaseModel, from_attributes=True):
     """Commands that belong together."""
 
@@ -207,10 +215,12 @@ def find(
 
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **_WRITING}, dependencies=[SLOWLY])
-def create(wanted: ConnectionWanted, by: Writer, response: Response) -> ConnectionAnswer:
+def create(wanted: ConnectionCreate, by: Writer, response: Response) -> ConnectionAnswer:
     """Save a new connection. It is not tested: see the test."""
-    fields = wanted.model_dump(exclude={"key"})
-    draft = by.app.connections.draft(**fields, key=_text(wanted.key))
+    draft = _draft(by, wanted)
+    if wanted.create_dataset:
+        by.app.connections.assert_free(wanted.name)
+        by.app.connections.create_dataset(draft, wanted.location)
     return _made(by.app.connections.add(draft, by=by.by), response)
 
 
@@ -325,7 +335,7 @@ def _silent(_text: str) -> None:
 
 
 def _draft(by: Caller, wanted: ConnectionWanted) -> Draft:
-    return by.app.connections.draft(**wanted.model_dump(exclude={"key"}), key=_text(wanted.key))
+    return by.app.connections.draft(**wanted.model_dump(exclude={"key", "create_dataset"}), key=_text(wanted.key))
 
 
 def _text(key: pydantic.SecretStr | Mapping[str, Any] | None) -> str | None:

@@ -55,6 +55,26 @@ class ConnectionChanges(Wanted):
     impersonate: str | None = pydantic.Field(default=None, description="Service account to act as.")
 
 
+class ConnectionCreate(Wanted):
+    """A new connection, as it is saved."""
+
+    name: str = pydantic.Field(description="Unique name of the connection.")
+    dataset: str = pydantic.Field(description="Dataset id; or project.dataset.")
+    project: str | None = pydantic.Field(default=None, description="Google Cloud project id; else the key's.")
+    location: str | None = pydantic.Field(default=None, description="Location of the dataset, read from it.")
+    key: str | dict[str, Any] | None = pydantic.Field(
+        default=None,
+        description="The service account key: the JSON file's content, as an object or as a text. It "
+        "is never answered.",
+        repr=False,
+    )
+    adc: bool = pydantic.Field(default=False, description="Application Default Credentials of this machine.")
+    impersonate: str | None = pydantic.Field(default=None, description="Service account to act as.")
+    create_dataset: bool = pydantic.Field(
+        default=False, description="Make the dataset, at the location, if there is none."
+    )
+
+
 class ConnectionItem(Model):
     """A connection in a list."""
 

@@ -11,6 +11,7 @@ from tidemill.client.core import Core, Model
 from tidemill.client.models.connections import (
     ConnectionAnswer,
     ConnectionChanges,
+    ConnectionCreate,
     ConnectionItem,
     ConnectionStatus,
     ConnectionWanted,
@@ -56,7 +57,7 @@ class Connections:
             ConnectionItem,
         )
 
-    def create(self, wanted: ConnectionWanted) -> ConnectionAnswer:
+    def create(self, wanted: ConnectionCreate) -> ConnectionAnswer:
         """Save a new connection. It is not tested: see the test."""
         return core.made(self._core.ask("POST", "/api/v1/connections", body=wanted), ConnectionAnswer)
 
