@@ -62,8 +62,8 @@ def test_what_is_told_of_an_installation_and_made_at_google(
     found = client.ask("GET", "/egress-ips", token).json()
     assert found["networks"] == ["203.0.113.5/32"]
     assert "203.0.113.5" in "".join(found["commands"])
-    place = "project=my-project-1&dataset=analytics&purpose=full&location=EU"
-    made = client.ask("GET", f"/set-up?{place}", token).json()
+    about = "project=my-project-1&dataset=analytics&purpose=full&location=EU"
+    made = client.ask("GET", f"/set-up?{about}", token).json()
     assert "my-project-1" in made["terraform"]
     assert made["console"]
     assert [part["title"] for part in made["commands"]]
