@@ -81,10 +81,9 @@ def serve(
             if Role.CAPTURE in role and not opened.keys.find():
                 output.note("There is no key yet. Make one: tidemill key create --team 1")
         if web is not None:
-            _tell_web(opened, _address(scheme, "localhost" if _is_all(web_host) else web_host, web))
-            _tell_clear(opened.settings.web_address or scheme, web_host, behind)
-        if others := [one for one in role if one in BACKGROUND]:
-            output.done(f"At work as {' and '.join(sorted(set(others)))}.")
+            _tell_web(opened, scheme, web_host, web, behind)
+        if others := sorted({*role} & BACKGROUND):
+            output.done(f"At work as {' and '.join(others)}.")
         serving.run(opened.settings, listener, workers, behind, set(role), web=web, tls=tls)
 
 
@@ -108,16 +107,13 @@ def _address(scheme: str, host: str, listener: socket.socket) -> str:
     return f"{scheme}://{shown}:{listener.getsockname()[1]}"
 
 
-def _tell_web(app: App, address: str) -> None:
-    """Where the web app is; and how the first account is made, if there is none."""
-    address = app.settings.web_address or address
+def _tell_web(app: App, scheme: str, host: str, listener: socket.socket, behind: str) -> None:
+    """Where the web app is; how the first account is made, if there is none; and that passwords can be read on their
+    way, if others than this machine reach it without TLS."""
+    address = app.settings.web_address or _address(scheme, "localhost" if _is_all(host) else host, listener)
     output.done(f"The web app is at {address}")
     if not app.users.any():
         output.note(f"There is no account yet. Make the first one: {address}/set-up?token={app.users.setup_token()}")
-
-
-def _tell_clear(address: str, host: str, behind: str) -> None:
-    """That passwords can be read on their way, if others than this machine reach the web app without TLS."""
     if _is_all(host) and not behind and not address.startswith("https"):
         output.note("Passwords go over the network as they are: put a proxy with TLS before it, or give --tls-cert.")
 
