@@ -116,21 +116,13 @@ class Sender:
     def send(self, body: bytes, sign: str | None = None, path: str = HERE) -> httpx.Response:
         headers = {"content-type": "application/json"}
         headers |= {"authorization": signature(body) if sign is None else sign}
+        return self.ask("POST", path, headers, body)
 
+    def ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> httpx.Response:
         async def asked() -> httpx.Response:
             transport = httpx.ASGITransport(self._api)
             async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-                return await client.post(path, content=body, headers=headers)
-
-        return asyncio.run(asked())
-
-    def get(self, path: str, token: str) -> httpx.Response:
-        """Ask the API."""
-
-        async def asked() -> httpx.Response:
-            transport = httpx.ASGITransport(self._api)
-            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-                return await client.get(path, headers={"authorization": f"Bearer {token}"})
+                return await client.request(method, path, content=body, headers=headers)
 
         return asyncio.run(asked())
 
@@ -180,7 +172,8 @@ def test_a_run_that_succeeded_triggers_the_syncs_of_the_project_once(app: App, s
     assert (run.run, run.job, run.status) == ("77", "Daily", "Success")
     assert "no token" in run.note
     token, _ = app.tokens.create(name="reader", scopes=[Permission.DBT_READ], expires_seconds=None, by="tests")
-    (answer,) = sender.get(f"/api/v1/dbt-projects/{SHOP}/cloud-runs", token).json()
+    path, headers = f"/api/v1/dbt-projects/{SHOP}/cloud-runs", {"authorization": f"Bearer {token}"}
+    (answer,) = sender.ask("GET", path, headers).json()
     assert (answer["run"], answer["is_done"]) == ("77", True)
     assert [(one["sync"], one["number"]) for one in answer["syncs"]] == [(NAME, 2)]
     assert sender.send(told("78")).json() == {"news": True}
