@@ -69,8 +69,8 @@ def test_what_is_told_of_an_installation_and_made_at_google(
     assert [part["title"] for part in made["commands"]]
     assert client.ask("GET", "/set-up?project=nothing%20good&dataset=analytics", token).status_code == 422
     assert_problem(client.ask("GET", "/dbt-projects/shop/cloud-runs", token), 404, "dbt_project_unknown")
-    place = {"project": DEFAULT_PROJECT, "dataset": f"{installation.dataset}_made"}
-    wanted = {**place, "name": "made", "key": installation.local.key("tidemill"), "create_dataset": True}
+    there = {"project": DEFAULT_PROJECT, "dataset": f"{installation.dataset}_made"}
+    wanted = {**there, "name": "made", "key": installation.local.key("tidemill"), "create_dataset": True}
     assert_problem(client.ask("POST", "/connections", token, json=wanted), 422, "location_missing")
     assert client.ask("POST", "/connections", token, json={**wanted, "location": "EU"}).json()["location"] == "EU"
-    assert place["dataset"] in [one["name"] for one in client.ask("GET", "/connections/made/datasets", token).json()]
+    assert there["dataset"] in [one["name"] for one in client.ask("GET", "/connections/made/datasets", token).json()]

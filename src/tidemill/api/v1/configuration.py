@@ -31,7 +31,7 @@ _READS = (
     *(Permission.EXPORTS_READ, Permission.SYNCS_READ, Permission.IMPORTS_READ, Permission.CHANNELS_READ),
 )
 _TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"description": "YAML, in UTF-8.", "content": {YAML: {"schema": {"type": "string"}}}}
+    200: {"description": "YAML, in UTF-8.", "content": {YAML: {"schema": {"type": "object"}}}}
 }
 _SCHEMA: dict[int | str, dict[str, Any]] = {
     200: {"description": "A JSON Schema.", "content": {"application/schema+json": {"schema": {"type": "object"}}}}
