@@ -1,4 +1,5 @@
-"""How long lists of the API take in a large installation: 10,000 exports and 1,000,000 runs, asked one page at a time.
+"""How long lists of the API take in a large installation: 10,000 exports and 1,000,000 runs, asked one page at a time;
+and 10,000 syncs with 20 runs each, source models, destinations, users, tokens, keys and channels.
 
     python benchmarks/api_lists.py [--exports 10000] [--runs 1000000] [--home FOLDER]
 
@@ -58,6 +59,35 @@ _FILL = """
     SELECT e.id, :each, 'completed', now(), 100 FROM tidemill.exports e;
     INSERT INTO tidemill.schedules (export_id, next_start, next_end, expected_from)
     SELECT e.id, now(), now() + interval '1 hour', now() FROM tidemill.exports e;
+    INSERT INTO tidemill.sources (connection_id, access, made_by) SELECT id, 'read-only', 'me' FROM tidemill.connections;
+    INSERT INTO tidemill.source_models (id, name, connection_id, spec, made_by)
+    SELECT gen_random_uuid(), 'model ' || n, c.id, '{"name": "m", "key": ["id"], "table": "d.t"}', 'me'
+    FROM generate_series(1, :exports) n, tidemill.connections c;
+    INSERT INTO tidemill.destinations (id, name, kind, account, settings, made_by)
+    SELECT gen_random_uuid(), 'destination ' || n, (ARRAY['webhook', 'braze'])[1 + n % 2], 'a', '{}', 'me'
+    FROM generate_series(1, :exports) n;
+    INSERT INTO tidemill.syncs (id, name, model_id, destination_id, spec, made_by, next_at, paused_at)
+    SELECT gen_random_uuid(), 'sync ' || d.name, m.id, d.id,
+        '{"name": "s", "action": "send", "mapping": {}, "mode": "upsert", "taken": null}', 'me',
+        now() + interval '1 hour', CASE WHEN random() < 0.01 THEN now() END
+    FROM tidemill.source_models m JOIN tidemill.destinations d ON d.name = replace(m.name, 'model', 'destination');
+    INSERT INTO tidemill.sync_runs (id, sync_id, number, status, step, spec, plan, written, began_at, finished_at,
+        began_by)
+    SELECT gen_random_uuid(), s.id, n, (ARRAY['completed', 'completed', 'skipped', 'failed'])[1 + n % 4], 'done', '{}',
+        '{"counts": {"added": 10}, "pieces": [{"rows": 10}]}', 9, now() - (20 - n) * interval '1 hour', now(),
+        'schedule' FROM generate_series(1, 20) n, tidemill.syncs s;
+    INSERT INTO tidemill.sync_totals (sync_id, completed, last_status, last_finished_at, last_began_at, last_taken)
+    SELECT s.id, 20, 'completed', now(), now() - random() * interval '1 day', 9000 FROM tidemill.syncs s;
+    INSERT INTO tidemill.users (id, name, role, created_by) SELECT gen_random_uuid(), 'user ' || n, 'viewer', 'me'
+    FROM generate_series(1, :exports) n;
+    INSERT INTO tidemill.tokens (id, name, hash, start, scopes, created_by)
+    SELECT gen_random_uuid(), 'token ' || n, decode(md5(n::text), 'hex'), 'tm', ARRAY['exports:read'], 'me'
+    FROM generate_series(1, :exports) n;
+    INSERT INTO tidemill.keys (id, name, team_id, hash, start, created_by)
+    SELECT gen_random_uuid(), 'key ' || n, 1, decode(md5(n::text), 'hex'), 'tm', 'me'
+    FROM generate_series(1, :exports) n;
+    INSERT INTO tidemill.channels (id, name, kind, address, settings, made_by)
+    SELECT gen_random_uuid(), 'channel ' || n, 'slack', 'x', '{}', 'me' FROM generate_series(1, :exports) n;
 """
 
 
@@ -102,7 +132,7 @@ async def measure(app: App, times: int, exports: int, runs: int) -> bool:
     )
     api: Guarded = application(app)
     headers = {"authorization": f"Bearer {token}"}
-    name = "export 005000"
+    name = f"export {exports // 2:06}"
     paths = {
         "exports": "/exports",
         "exports, 200 a page": "/exports?limit=200",
@@ -118,6 +148,21 @@ async def measure(app: App, times: int, exports: int, runs: int) -> bool:
         "runs of an export, failed": f"/exports/{name}/runs?status=failed",
         "connections": "/connections",
         "backfills": f"/exports/{name}/backfills",
+        "source models": "/source-models",
+        "destinations, by their tools": "/destinations?sort=title",
+        "syncs": "/syncs",
+        "syncs, by their last run": "/syncs?sort=-last",
+        "syncs, by how they stand": "/syncs?sort=status",
+        "syncs, by their models": "/syncs?sort=model",
+        "syncs, search (none)": "/syncs?search=zzz",
+        "syncs, in trouble (none)": "/syncs?status=trouble",
+        "imports (none)": "/imports",
+        "runs of syncs": "/sync-runs",
+        "runs of syncs, failed": "/sync-runs?status=failed",
+        "users, last seen first": "/users?sort=-last_seen_at",
+        "tokens": "/tokens",
+        "keys": "/keys",
+        "channels": "/channels",
     }
     good, rows = True, []
     transport = httpx.ASGITransport(api)

@@ -20,11 +20,12 @@ ALL = tuple(Permission)
 
 
 class Client:
-    """See the module. `said`: all that was answered, to look for secrets in it."""
+    """See the module. `said`: all that was answered, to look for secrets in it; `seconds`: how long bodies may take."""
 
     def __init__(self, app: App) -> None:
         self.app, self.api = app, application(app)
         self.said: list[str] = []
+        self.seconds = 60.0
 
     def token(self, *scopes: Permission, seconds: int | None = None) -> str:
         """A new one; of all scopes, if none is named."""
@@ -34,7 +35,7 @@ class Client:
     @property
     def guarded(self) -> Guarded:
         """The application, for one event loop."""
-        return Guarded(self.api._inner, 60)
+        return Guarded(self.api._inner, self.seconds)
 
     def ask(self, method: str, path: str, token: str | None = None, **options: Any) -> httpx.Response:
         """An answer. `path` may be without what all have in common."""

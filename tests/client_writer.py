@@ -17,6 +17,7 @@ import tidemill
 FOLDER = Path(tidemill.__file__).parent / "client"
 _HEAD = '"""{said} Written by tests/client_writer.py."""\n\nfrom __future__ import annotations\n\n'
 _METHODS = ("get", "post", "put", "patch", "delete")
+_BINARY = "application/octet-stream"
 _REF = "#/components/schemas/"
 
 
@@ -98,7 +99,7 @@ class Writer:
         imports = [
             "from collections.abc import Iterator",
             "from datetime import date, datetime",
-            "from typing import Any, Literal",
+            "from typing import IO, Any, Literal",
             "from uuid import UUID",
             "import pydantic",
             "from tidemill.client import core",
@@ -173,7 +174,10 @@ class Writer:
         matched = any(one["name"].lower() == "if-match" for one in operation.get("parameters", ()))
         arguments = ["self", *(f"{place}: {kind}" for place, kind in places.items())]
         body = operation.get("requestBody")
-        if body is not None:
+        is_file = body is not None and _BINARY in body["content"]
+        if is_file:
+            arguments.append("content: IO[bytes]")
+        elif body is not None:
             kind = self._type(_content(body), asked=True)
             is_needed = body.get("required") and not kind.endswith("None")
             arguments.append(f"wanted: {kind}" if is_needed else f"wanted: {_none(kind)} = None")
@@ -185,9 +189,10 @@ class Writer:
         where = f"core.path({path!r}, {', '.join(f'{one}={one}' for one in places)})" if places else repr(path)
         answer, call = self._answer(operation, listed)
         options = [f"query={{{given}}}"] if given else []
-        options += ["body=wanted"] if body is not None else []
+        options += ["body=wanted"] if body is not None and not is_file else []
         options += ["match=match"] if matched else []
         ask = f"self._core.ask({method!r}, {', '.join([where, *options])})"
+        ask = f"self._core.send({', '.join([where, 'content', *options])})" if is_file else ask
         done = call.format(where=where, query=f"{{{given}}}", ask=ask)
         said = textwrap.fill(" ".join(operation["description"].split()), 105).replace("\n", "\n        ")
         return f'\n    def {name}({", ".join(arguments)}) -> {answer}:\n        """{said}"""\n        {done}\n'
@@ -196,7 +201,11 @@ class Writer:
         kind, name = self._type(parameter["schema"], asked=True), parameter["name"]
         if parameter.get("required"):
             return f"{name}: {kind}"
-        default = parameter["schema"].get("default")
+        default = (
+            parameter["schema"].get("default") or None
+            if kind.startswith("list")
+            else parameter["schema"].get("default")
+        )
         return f"{name}: {kind if default is not None else _none(kind)} = {default!r}"
 
     def _answer(self, operation: dict[str, Any], listed: str | None) -> tuple[str, str]:
@@ -208,7 +217,9 @@ class Writer:
         content = response.get("content", {})
         if "text/event-stream" in content:
             return "Iterator[Event]", "return self._core.events({where})"
-        if "text/csv" in content:
+        if "application/yaml" in content:
+            return "str", "return {ask}.text"
+        if {"text/csv", "text/plain"} & content.keys():
             return "Iterator[str]", "return self._core.lines({where}, {query})"
         if not content:
             return "None", "{ask}"

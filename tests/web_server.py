@@ -109,7 +109,8 @@ class Browsing:
 
     def page(self, session: str = "", **options: Any) -> Page:
         """A page of somebody; with a session they are signed in. With options their browser is a new one."""
-        context = self.browser.new_context(reduced_motion="reduce", **options) if options else self._emptied()
+        is_new = bool(options or self.kept.pages)
+        context = self.browser.new_context(reduced_motion="reduce", **options) if is_new else self._emptied()
         context.set_default_timeout(_PATIENCE)
         page = context.new_page()
         self._watch(page)
@@ -122,7 +123,6 @@ class Browsing:
         page.context.add_cookies([cookie(self.url, session)])
 
     def _emptied(self) -> BrowserContext:
-        assert not self.kept.pages, "one at a time"
         self.kept.clear_cookies()
         return self.kept
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tidemill.events.service import EventService
     from tidemill.events.sources.metadata import Metadata
     from tidemill.events.sources.source import Source
+    from tidemill.events.uploads import UploadFiles, UploadService
     from tidemill.exports.lookout import Lookout
     from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.seeing import Seeing
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from tidemill.health import Health
     from tidemill.imports.service import ImportService
     from tidemill.imports.taking import Taking
+    from tidemill.jobs import JobService
     from tidemill.notify.service import NotifyService
+    from tidemill.operations.service import OperationService
     from tidemill.overview import OverviewService
     from tidemill.reverse_etl.figures import SyncMetrics
     from tidemill.reverse_etl.lookout import SyncLookout
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from tidemill.reverse_etl.triggers import TriggerService
     from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
+    from tidemill.store.event_uploads import EventUploads
+    from tidemill.store.operations import Operations
     from tidemill.store.records import Connection
     from tidemill.store.sync_books import SyncBooks
 
@@ -86,6 +91,19 @@ class App(Entrances):
         from tidemill.store.loads import Loads, Rejects
 
         return EventService(self.settings, self.lake, Loads(self.database), Rejects(self.database))
+
+    @part
+    def event_loads(self) -> UploadService:
+        """Files of events that are sent, for workers to load. It opens no event store."""
+        from tidemill.events.uploads import UploadService
+
+        return UploadService(self.settings, self._uploads, self._upload_files)
+
+    @part
+    def _upload_files(self) -> UploadFiles:
+        from tidemill.events.uploads import UploadFiles
+
+        return UploadFiles(self.settings.spool_path, self.event_data)
 
     @part
     def identity(self) -> IdentityService:
@@ -141,6 +159,7 @@ class App(Entrances):
             PersonEvents(self.lake, self._metadata),
             self._locks,
             self._client,
+            self.connections.auth,
         )
         return ExportService(made)
 
@@ -170,16 +189,45 @@ class App(Entrances):
     def any_work(self) -> bool:
         """Whether there is something in the queues of workers."""
         books = self.books
-        return books.tasks.any() or books.pieces.any() or books.triggers.any() or self._sync_books.syncs.any()
+        queues = (books.tasks, books.pieces, books.triggers, self._operations, self._sync_books.syncs, self._uploads)
+        return any(queue.any() for queue in queues)
 
     @part
     def worker(self) -> Worker:
-        """Does what is in the queues: of schedules, of backfills, of syncs."""
+        """Does what is in the queues: of operations, of schedules, of backfills, of syncs, of files."""
+        from tidemill.events.upload_queue import UploadQueue
+        from tidemill.operations.queue import OperationQueue
         from tidemill.reverse_etl.queue import SyncQueue
         from tidemill.schedules.worker import Worker
 
-        syncs = SyncQueue(self._sync_books, lambda: self.reverse_etl.syncs, lambda: self.worker.stopping)
-        return Worker(self.settings, self.engine, [*self.exports.queues, syncs])
+        def stopping() -> bool:
+            return self.worker.stopping
+
+        services = (lambda: self.imports, lambda: self.exports, lambda: self.reverse_etl)
+        operations = OperationQueue(self._operations, *services, stopping)
+        syncs = SyncQueue(self._sync_books, lambda: self.reverse_etl.syncs, stopping)
+        loads = UploadQueue(self._uploads, self._upload_files, lambda: self.events, stopping)
+        return Worker(self.settings, self.engine, [operations, *self.exports.queues, syncs, loads])
+
+    @part
+    def _operations(self) -> Operations:
+        from tidemill.store.operations import Operations
+
+        return Operations(self.database)
+
+    @part
+    def operations(self) -> OperationService:
+        """What takes long, and is done by workers to its end."""
+        from tidemill.operations.service import OperationService
+
+        services = (lambda: self.imports, lambda: self.exports, lambda: self.reverse_etl)
+        return OperationService(self._operations, *services)
+
+    @part
+    def _uploads(self) -> EventUploads:
+        from tidemill.store.event_uploads import EventUploads
+
+        return EventUploads(self.database)
 
     @part
     def _sync_books(self) -> SyncBooks:
@@ -215,7 +263,7 @@ class App(Entrances):
         """Imports: rows of BigQuery that become people and events here."""
         from tidemill.imports.service import ImportService
 
-        return ImportService(self.settings, self.reverse_etl, self._sync_books, self._taking, self.exports.take_back)
+        return ImportService(self.settings, self.reverse_etl, self._sync_books, self._taking, self.exports)
 
     @part
     def dbt(self) -> DbtService:
@@ -329,6 +377,14 @@ class App(Entrances):
         from tidemill.store.overview import Overview
 
         return OverviewService(Overview(self.database))
+
+    @part
+    def jobs(self) -> JobService:
+        """Runs of everything."""
+        from tidemill.jobs import JobService
+        from tidemill.store.job_pages import JobPages
+
+        return JobService(JobPages(self.database), lambda: self.exports.listed)
 
     @part
     def health(self) -> Health:

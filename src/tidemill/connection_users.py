@@ -8,7 +8,7 @@ import datetime as dt
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.errors import ConfigError, ConflictError
@@ -19,6 +19,7 @@ from tidemill.store.connection_pages import (
     IMPORT,
     MODEL,
     PROJECT,
+    SORTS,
     STREAM,
     SYNC,
     TIDEMILL,
@@ -34,8 +35,12 @@ from tidemill.store.sync_books import SyncBooks
 
 if TYPE_CHECKING:
     from tidemill.connections.service import Connection, ConnectionService
+    from tidemill.connections.standing import Standing
     from tidemill.exports.ending import Ending as ExportEnding
     from tidemill.reverse_etl.ending import Ending as SyncEnding
+    from tidemill.store import records
+
+__all__ = ["KINDS", "SORTS", "ConnectionUsers", "Deleted", "Use"]
 
 #: By what connections are found: a stream is an export. NOTHING: of those that nothing uses.
 NOTHING = "nothing"
@@ -106,9 +111,11 @@ class ConnectionUsers:
         before: dt.datetime | None = None,
         by: str | None = None,
         used_by: str | None = None,
+        search: str | None = None,
         wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
-    ) -> Page[tuple[Connection, Mapping[str, int]]]:
-        """Connections, oldest first, with how many of each kind use each. `used_by`: one of KINDS.
+    ) -> Page[tuple[Connection, Mapping[str, int], Standing]]:
+        """Connections, by one of SORTS, else oldest first, with how many of each kind use each, and how it stands.
+        `used_by`: one of KINDS; `search`: in the name.
 
         Raises
         ------
@@ -119,9 +126,26 @@ class ConnectionUsers:
             raise ConfigError("use_unknown", f"{used_by!r} uses no connections.", hint=f"One of: {', '.join(KINDS)}.")
         from tidemill.connections.service import view
 
-        page = self._pages.find(Chosen(after, before, by, used_by), wanted)
-        counts = self._pages.counts([saved.id for saved in page.items])
-        return page.map(lambda saved: (view(saved), counts[saved.id]))
+        page = self._pages.find(Chosen(after, before, by, used_by, search), wanted)
+        counts, stand = self._pages.counts([saved.id for saved in page.items]), self._standings(page.items)
+        return page.map(lambda saved: (view(saved), counts[saved.id], stand[saved.id]))
+
+    def standings(self) -> Mapping[uuid.UUID, Standing]:
+        """How each connection stands."""
+        return self._standings(self._connections.find())
+
+    def standing(self, name: str) -> Standing:
+        """How a connection stands: by its last test, and what used it since."""
+        saved = self._connections.get(name)
+        return self._standings([saved])[saved.id]
+
+    def _standings(self, found: Sequence[records.Connection]) -> Mapping[uuid.UUID, Standing]:
+        from tidemill.connections import standing
+
+        them = [saved.id for saved in found]
+        tests, uses = self._connections.tests.of(them), self._pages.uses
+        well, failed = uses.went_well(them), uses.failed(them, standing.REASONS)
+        return {one.id: standing.of(one, tests.get(one.id), well.get(one.id), failed.get(one.id)) for one in found}
 
     def uses(self, name: str) -> list[Use]:
         """All that uses a connection, and what of it is at work now."""

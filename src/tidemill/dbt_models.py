@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import logging
 import uuid
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container, Mapping
 from typing import Any
 
 from tidemill.dbt import runs
@@ -49,9 +49,9 @@ class DbtConsumers:
             found.append(Use(_unique_id(model), names, tuple(map(str, model.spec["key"])), tuple(columns)))
         return found
 
-    def names(self, project_id: uuid.UUID) -> list[str]:
-        """Names of source models."""
-        return [model.name for model in self._books.models.of_dbt(project_id)]
+    def names_of(self, project_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[str]]:
+        """Names of source models, of each project."""
+        return self._books.pages.of_projects(project_ids)
 
     def pause(self, project_id: uuid.UUID, broken: Change) -> list[str]:
         """Pause the syncs that are meant, and have people told."""
@@ -121,6 +121,16 @@ class DbtModels:
             There is no such project.
         """
         return self._after_run(runs.read(text, what=what), project, by, anew=True)
+
+    def cloud_runs(self, project: str, limit: int) -> list[CloudRun]:
+        """The last runs of dbt Cloud that a webhook told of, the newest first, with the syncs that they triggered.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such project.
+        """
+        return self._webhooks.told(project, limit)
 
     def after_cloud(self) -> bool:
         """Have the syncs run whose models a run of dbt Cloud has built, that a webhook has told of; whether there was

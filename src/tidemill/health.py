@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import importlib.metadata
 import importlib.util
 import platform
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tidemill.reverse_etl.views import SyncView
 
 _LOW_DISK_BYTES = 2_000_000_000
+#: So soon a worker begins what somebody has asked for, if there is one.
+_BEGUN_WITHIN = dt.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +57,7 @@ def examine(app: App) -> list[Check]:
         ("event store", _events),
         ("exports", _exports),
         ("syncs", _syncs),
+        ("operations", _operations),
         ("notifications", _notifications),
         ("embedded BigQuery", _local),
     ]
@@ -220,6 +224,15 @@ def _sync(sync: SyncView) -> Check | None:
         said = f"{_number(number, 'row')} not delivered"
         return Check(name, "warning", said, telling.of(sync, "rejects list"))
     return None
+
+
+def _operations(app: App) -> Check:
+    """What workers are to do to its end."""
+    number, since = app.operations.waiting()
+    if since is not None and dt.datetime.now(dt.UTC) - since > _BEGUN_WITHIN:
+        said = f"One waits for a worker since {since:%Y-%m-%d %H:%M} UTC."
+        return Check("operations", "warning", said, "tidemill serve --role worker")
+    return Check("operations", "ok", f"{_number(number, 'operation')} at work or waiting")
 
 
 def _notifications(app: App) -> list[Check]:

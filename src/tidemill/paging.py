@@ -13,7 +13,7 @@ import datetime as dt
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from tidemill.errors import ConfigError
@@ -44,10 +44,42 @@ class Page(Generic[Item]):
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """Which page: behind the row that the cursor names, so many rows at most. None: from the beginning."""
+    """Which page: behind the row that the cursor names, so many rows at most. None: from the beginning. `sort`: a word
+    of the list, by which it is ordered, with ``-`` before it downwards; empty: the list's own order."""
 
     cursor: str | None = None
     limit: int = USUAL
+    sort: str = ""
+
+
+def sorted_by(sort: str, words: Collection[str]) -> tuple[str, bool]:
+    """The word of a sort, and whether it goes downwards.
+
+    Raises
+    ------
+    ConfigError
+        The list has no such word.
+    """
+    word, down = sort.removeprefix("-"), sort.startswith("-")
+    if word in words:
+        return word, down
+    raise ConfigError(
+        "sort_unknown",
+        f"The list cannot be sorted by {word!r}.",
+        hint=f"One of: {', '.join(words)}; with - before it, downwards.",
+    )
+
+
+def assert_known(what: str, value: str | None, known: Collection[str]) -> None:
+    """That a filter has one of its values, or none. `what`: how such a value is called: status.
+
+    Raises
+    ------
+    ConfigError
+        With those that there are.
+    """
+    if value is not None and value not in known:
+        raise ConfigError(f"{what}_unknown", f"{value!r} is no {what}.", hint=f"One of: {', '.join(known)}.")
 
 
 def cut(items: Iterable[Item], name: Callable[[Item], str], which: str, wanted: Wanted) -> Page[Item]:

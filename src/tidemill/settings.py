@@ -155,6 +155,12 @@ class Settings(pydantic_settings.BaseSettings):
         default=30.0, gt=0, description="A request's body must be here within so many seconds."
     )
     capture_connections: int = Field(default=4096, ge=1, description="Most connections of a server process at once.")
+    upload_bytes: int = Field(
+        default=2_000 * MEGABYTE,
+        ge=1_000_000,
+        le=5_000 * MEGABYTE,
+        description="Most bytes of a file of events that is sent by the HTTP API.",
+    )
     metrics_token: str | None = Field(
         default=None,
         repr=False,
@@ -240,6 +246,11 @@ class Settings(pydantic_settings.BaseSettings):
     def home_path(self) -> Path:
         """The home directory, absolute, so that a later change of the working directory does not move it."""
         return self.home.expanduser().absolute()
+
+    @property
+    def spool_path(self) -> Path:
+        """Folder of files that come from elsewhere, until they are read, absolute. No query reads it."""
+        return self.home_path / "spool"
 
     @property
     def spill_path(self) -> Path:

@@ -61,6 +61,9 @@ def test_from_key_to_rows_by_the_command_line_alone(installation: Installation, 
         "export", "create", "timed", "--connection", CONNECTION, "--interval", "day", "--table", "t"
     )
     assert "00:00 UTC first, if tidemill serve does" in timed.stderr
+    tried = installation.run("export", "test", "daily")
+    assert tried.returncode == 0, tried.stderr + tried.stdout
+    assert uuids[-1] in tried.stdout, "some of the rows are shown"
     run = installation.run("export", "run", "daily", "--json")
     (view,) = json.loads(run.stdout)
     assert (view["status"], view["rows_done"]) == ("completed", 30)
@@ -70,7 +73,7 @@ def test_from_key_to_rows_by_the_command_line_alone(installation: Installation, 
     shown = installation.run("export", "run", "show", view["short_id"], "--json")
     assert json.loads(shown.stdout)["chunks"][0]["job_id"].startswith("tidemill_")
     listed = json.loads(installation.run("connection", "list", "--json").stdout)
-    assert listed[0]["location"] == "EU"
+    assert (listed[0]["location"], listed[0]["status"]["state"]) == ("EU", "ready")
     assert "private_key" not in added.stdout + added.stderr + json.dumps(listed)
     for name in ("BEGIN PRIVATE KEY", json.loads(key.read_text())["private_key_id"]):
         stored = b"".join(path.read_bytes() for path in installation.home.rglob("*") if path.is_file())

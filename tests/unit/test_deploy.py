@@ -21,7 +21,7 @@ import yaml
 from yamllint import linter
 from yamllint.config import YamlLintConfig
 
-from tidemill.api.roles import HTTP
+from tidemill.api.roles import HTTP, Role
 from tidemill.capture import server
 from tidemill.cli.main import app
 from tidemill.settings import Settings
@@ -30,7 +30,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 MANIFESTS = sorted(path for path in (DEPLOY / "kubernetes").glob("*.yaml") if path.name != "kustomization.yaml")
 #: Of the command line, and of Amazon's and Google's libraries.
 OTHERS = {"TIDEMILL_USER", "TIDEMILL_VERBOSE"}
-PORT = 8010
+PORT, WEB_PORT = 8010, 8020
 RULES = """
 extends: default
 rules:
@@ -116,29 +116,35 @@ def test_commands_are_understood(words: list[str]) -> None:
     name, *rest = words
     with group.commands[name].make_context(name, rest) as parsed:
         assert bool(HTTP & {*parsed.params["role"]}) == (parsed.params["host"] == "0.0.0.0")  # noqa: S104 - in its container
-        assert parsed.params["port"] == PORT
+        assert (Role.WEB in parsed.params["role"]) == (parsed.params["web_host"] == "0.0.0.0")  # noqa: S104
+        assert (parsed.params["port"], parsed.params["web_port"]) == (PORT, WEB_PORT)
 
 
 def test_probes_ask_what_is_answered() -> None:
     probed = [one for one in containers() if "ports" in one]
-    assert [one["args"][2] for one in probed] == ["capture", "worker"]
+    assert [one["args"][2] for one in probed] == ["capture", "web", "worker"]
     for one in probed:
-        assert one["ports"] == [{"name": "http", "containerPort": PORT}]
+        is_web = one["args"][2] == "web"
+        assert one["ports"] == [{"name": "http", "containerPort": WEB_PORT if is_web else PORT}]
+        ready = server._ALIVE if is_web else server._READY
         for probe, known in (
-            ("startupProbe", server._ALIVE), ("livenessProbe", server._ALIVE), ("readinessProbe", server._READY),
+            ("startupProbe", server._ALIVE), ("livenessProbe", server._ALIVE), ("readinessProbe", ready),
         ):  # fmt: skip
             assert one[probe]["httpGet"]["path"] in known
             assert one[probe]["httpGet"]["port"] == "http"
     text = (DEPLOY / "Containerfile").read_text()
     (port, path), (exposed,) = (
         re.findall(r"127\.0\.0\.1:(\d+)(/\w+)", text)[0],
-        re.findall(r"^EXPOSE (\d+)$", text, re.M),
+        re.findall(r"^EXPOSE (.+)$", text, re.M),
     )
-    assert (int(port), int(exposed), path in server._ALIVE) == (PORT, PORT, True)
+    assert (int(port), exposed, path in server._ALIVE) == (PORT, f"{PORT} {WEB_PORT}", True)
+    (probe,) = re.findall(r"http://127\.0\.0\.1:(\d+)/health", services()["web"]["healthcheck"]["test"][-1])
+    assert int(probe) == WEB_PORT
+    assert services()["web"]["ports"] == [f"127.0.0.1:{WEB_PORT}:{WEB_PORT}"], "of this machine alone: there is no TLS"
 
 
 def test_each_role_is_there_and_has_a_budget_and_time_to_end() -> None:
-    roles = {"capture", "worker", "scheduler"}
+    roles = {"capture", "worker", "scheduler", "web"}
     deployments = {one["metadata"]["name"]: one for one in of_kind("Deployment")}
     budgets = {one["metadata"]["name"]: one["spec"]["selector"] for one in of_kind("PodDisruptionBudget")}
     assert deployments.keys() == budgets.keys() == roles == services().keys() & roles
@@ -147,8 +153,8 @@ def test_each_role_is_there_and_has_a_budget_and_time_to_end() -> None:
         assert selector == budgets[name]
         assert selector["matchLabels"] == template["metadata"]["labels"]
         assert template["spec"]["terminationGracePeriodSeconds"] > Settings().stop_seconds + 30  # requests have so long
-    (service,) = of_kind("Service")
-    assert service["spec"]["selector"] == deployments["capture"]["spec"]["selector"]["matchLabels"]
+    served = {one["metadata"]["name"]: one["spec"]["selector"] for one in of_kind("Service")}
+    assert served == {name: deployments[name]["spec"]["selector"]["matchLabels"] for name in ("capture", "web")}
 
 
 def test_the_container_and_kubernetes_agree_on_who_runs_it_and_where() -> None:
@@ -161,7 +167,7 @@ def test_the_container_and_kubernetes_agree_on_who_runs_it_and_where() -> None:
         mounted = {mount["mountPath"]: mount["name"] for mount in one["volumeMounts"]}
         assert mounted.keys() == {home, "/tmp"}  # noqa: S108 - the rest is read only
         assert set(mounted.values()) == {volume["name"] for volume in spec["volumes"]}
-    for name in ("capture", "worker", "scheduler"):
+    for name in ("capture", "worker", "scheduler", "web"):
         assert services()[name]["volumes"] == [home]
 
 

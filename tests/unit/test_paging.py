@@ -37,5 +37,27 @@ def test_what_is_no_cursor_is_told(text: str) -> None:
     assert error.value.code == "cursor_invalid"
 
 
+@pytest.mark.parametrize(("sort", "found"), [("name", ("name", False)), ("-at", ("at", True))])
+def test_a_sort_is_a_word_and_a_direction(sort: str, found: tuple[str, bool]) -> None:
+    assert paging.sorted_by(sort, ("name", "at")) == found
+
+
+@given(st.text())
+def test_other_words_are_refused_with_those_that_there_are(sort: str) -> None:
+    if sort.removeprefix("-") in {"name", "at"}:
+        return
+    with pytest.raises(ConfigError) as error:
+        paging.sorted_by(sort, ("name", "at"))
+    assert (error.value.code, "name, at" in error.value.hint) == ("sort_unknown", True)
+
+
+def test_a_filter_has_one_of_its_values_or_none() -> None:
+    paging.assert_known("status", None, ("ready",))
+    paging.assert_known("status", "ready", ("ready",))
+    with pytest.raises(ConfigError) as error:
+        paging.assert_known("status", "' OR 1=1", ("ready",))
+    assert (error.value.code, error.value.hint) == ("status_unknown", "One of: ready.")
+
+
 def test_a_page_of_what_is_made_of_its_rows() -> None:
     assert Page((1, 2), "next").map(str) == Page(("1", "2"), "next")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from tidemill import paging
-from tidemill.paging import Page, Wanted
+from tidemill import tabular
+from tidemill.tabular import Form
 
 if TYPE_CHECKING:
+    from tidemill.paging import Page, Wanted
     from tidemill.store.audit import AuditBook, Record
 
 _COLUMNS = (
     *("id", "at", "actor", "actor_kind", "address", "action", "kind", "name", "outcome", "code"),
     *("details", "before", "after"),
 )
-#: So a spreadsheet takes a value for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class AuditService:
@@ -44,33 +40,9 @@ class AuditService:
         return self._book.find(limit=limit, below=below, **wanted)
 
     def page(self, place: Wanted, **wanted: Any) -> Page[Record]:
-        """The same by pages."""
-        which = f"audit {sorted(wanted.items())}"
-        below = paging.key(place.cursor, which, (int,))[0] if place.cursor is not None else None
-        found = self._book.find(limit=place.limit + 1, below=below, **wanted)
-        more = paging.cursor(which, (found[place.limit - 1].id,)) if len(found) > place.limit else None
-        return Page(tuple(found[: place.limit]), more)
+        """The same by pages, the newest first, or by `at`. `wanted`: also `days`, before now."""
+        return self._book.page(place, **wanted)
 
-    def export(self, form: Literal["json", "csv"], **wanted: Any) -> Iterator[str]:
+    def export(self, form: Form, **wanted: Any) -> Iterator[str]:
         """All records, as lines of JSON or as CSV, the newest first; see `find`."""
-        if form == "csv":
-            yield _line(_COLUMNS)
-        for record in self._book.every(**wanted):
-            fields = {name: getattr(record, name) for name in _COLUMNS}
-            if form == "json":
-                yield json.dumps(fields, ensure_ascii=False, default=str) + "\n"
-            else:
-                yield _line([_cell(fields[name]) for name in _COLUMNS])
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _line(cells: Any) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerow(cells)
-    return out.getvalue()
+        return tabular.lines(form, _COLUMNS, map(vars, self._book.every(**wanted)))

@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+from tidemill.access import records
 from tidemill.access.actor import Actor
 from tidemill.access.plain import plain
 from tidemill.access.rules import Change, Rule
@@ -94,8 +95,10 @@ class Guard:
             after = plain(self._snapshot(change.kind, change.renamed(given) or name)) if change.compares else None
             self._log().end(number, outcome="done", after=after)
 
-        with self._failing(number):
+        with self._failing(number), records.of(number):
             result = call()
+        if change.lasts and not result.already:
+            return result  # whoever does it says what became of it
         if inspect.isgenerator(result):  # nothing of it is done yet
             return self._step_by_step(number, result, done)
         done()

@@ -17,11 +17,14 @@ from tidemill.access.permissions import Permission
 from tidemill.bearer import HOOK, digest
 
 if TYPE_CHECKING:
+    from tidemill.paging import Page, Wanted
     from tidemill.store.database import Database
     from tidemill.store.hooks import Hook, Hooks, Kind
 
 #: Of one hook, so many calls in so many seconds, in a process.
 MOST, SECONDS = 30, 60.0
+#: By what hooks are sorted.
+SORTS = ("created_at", "last_used_at")
 _MAY = {"export": Permission.EXPORTS_WRITE, "sync": Permission.SYNCS_TRIGGER}
 
 
@@ -79,6 +82,10 @@ class HookService:
     def find(self, name: str) -> list[HookView]:
         """Those of one thing, oldest first."""
         return [_view(hook) for hook in self._hooks.find(self._target(name)[0])]
+
+    def page(self, name: str, wanted: Wanted) -> Page[HookView]:
+        """The same by pages, by one of SORTS."""
+        return self._hooks.page(self._target(name)[0], wanted).map(_view)
 
     def revoke(self, name: str, start: str) -> None:
         """Nothing is run by it from now on. `start`: its first characters, as they are listed.

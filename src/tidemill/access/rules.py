@@ -22,7 +22,8 @@ class Change:
 
     `action`: as ``export.edit``; `target`: the argument that names what is changed, as ``name`` or ``draft.spec.name``;
     `details`: arguments that are written down; `compares`: how it stood before and stands after is written, too;
-    `rename`: the argument with a new name.
+    `rename`: the argument with a new name; `lasts`: it goes on after the call, whose answer says whether it was asked
+    for `already`: the record ends with what is done.
     """
 
     action: str
@@ -30,6 +31,7 @@ class Change:
     details: tuple[str, ...] = ()
     compares: bool = False
     rename: str = ""
+    lasts: bool = False
 
     @property
     def kind(self) -> str:
@@ -79,23 +81,26 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from _reads(
         "connections",
         P.CONNECTIONS_READ,
-        "find get test datasets seen grants set_up egress allow_list differs draft changed assert_free",
+        "find get datasets seen grants set_up egress allow_list differs draft changed assert_free",
     )
     yield from _reads("connections", P.CONNECTIONS_WRITE, "differing")  # who asks could guess
     yield from _of(
         "connections",
         P.CONNECTIONS_WRITE,
-        test_draft=Change("connection.test", "draft.spec.name"),
+        # What they make, they make in the customer's dataset.
+        test=Change("connection.test", details=("use",)),
+        test_draft=Change("connection.test", "draft.spec.name", ("use",)),
         add=_edits("connection.create", "draft.spec.name"),
         save=_edits("connection.edit", rename="draft.spec.name"),
         create_dataset=Change("connection.create_dataset", "draft.spec.name", ("location",)),
         delete=_edits("connection.delete"),
     )
-    yield from _reads("connection_users", P.CONNECTIONS_READ, "counts page uses")
+    yield from _reads("connection_users", P.CONNECTIONS_READ, "counts page standing standings uses")
     yield from _of("connection_users", P.CONNECTIONS_WRITE, delete=_edits("connection.delete", details=("force",)))
     yield from _of_exports()
     yield from _of_reverse_etl()
     yield from _of_imports()
+    yield from _of_operations()
     yield from _of_dbt()
     yield from _of_hooks()
     yield from _of_events()
@@ -164,8 +169,14 @@ def _of_runs() -> Iterator[tuple[str, Rule]]:
         verify=Change("export.verify", "export", ("days",)),
         verify_daily=Change("export.verify", "export"),
     )
+    yield from _of(
+        "exports.trials",
+        write,
+        draft=Change("export.test", "fields.name", ("connection_name",)),
+        saved=Change("export.test", "export"),
+    )
     yield from _reads("exports.logs", read, "of_export of_run page follow_export follow_run")
-    yield from _reads("exports.set_aside", read, "find page export")
+    yield from _reads("exports.set_aside", read, "find page export lines")
     yield from _of(
         "exports.set_aside",
         write,
@@ -175,14 +186,18 @@ def _of_runs() -> Iterator[tuple[str, Rule]]:
 
 
 def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("reverse_etl.sources", P.CONNECTIONS_READ, "find get of test grants")
+    yield from _reads("reverse_etl.sources", P.CONNECTIONS_READ, "find get of grants")
     yield from _of(
         "reverse_etl.sources",
         P.CONNECTIONS_WRITE,
         enable=_edits("source.enable", details=("fields",)),
         disable=_edits("source.disable"),
+        test=Change("source.test"),
     )
     yield from _reads("reverse_etl.models", P.MODELS_READ, "find get columns look of_ga4")
+    yield "reverse_etl.listed.models", Rule(P.MODELS_READ)
+    yield "reverse_etl.listed.destinations", Rule(P.DESTINATIONS_READ)
+    yield from _reads("reverse_etl.listed", P.SYNCS_READ, "syncs imports")
     yield from _of(
         "reverse_etl.models",
         P.MODELS_WRITE,
@@ -196,7 +211,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
     yield from _reads("reverse_etl.unsaved", P.MODELS_WRITE, "look preview check")  # any statement may be run by it
     yield from _reads("reverse_etl.unsaved", P.SYNCS_READ, "problems")
     account = "reverse_etl.destinations"
-    yield from _reads(account, P.DESTINATIONS_READ, "find get test_saved changed make assert_free home")
+    yield from _reads(account, P.DESTINATIONS_READ, "find get test_saved changed rewritten kept make assert_free home")
     yield from _reads(account, P.DESTINATIONS_WRITE, "differing")
     yield from _of(
         account,
@@ -230,7 +245,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         estimate=Change("sync.dry_run"),  # it is billed
         send_one=Change("sync.test", details=("key",)),
     )
-    yield from _reads("reverse_etl.rejects", P.SYNCS_READ, "find page export number missing assert_chosen")
+    yield from _reads("reverse_etl.rejects", P.SYNCS_READ, "find page export lines number missing assert_chosen")
     yield from _of(
         "reverse_etl.rejects",
         P.SYNCS_TRIGGER,
@@ -245,6 +260,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
 
 def _of_imports() -> Iterator[tuple[str, Rule]]:
     yield from _reads("imports", P.IMPORTS_READ, "find get look suggested assert_may_run")
+    yield "imports.listed.imports", Rule(P.IMPORTS_READ)
     yield from _of(
         "imports",
         P.IMPORTS_WRITE,
@@ -261,8 +277,23 @@ def _of_imports() -> Iterator[tuple[str, Rule]]:
     )
 
 
+def _of_operations() -> Iterator[tuple[str, Rule]]:
+    """What goes on after it was asked for."""
+    part = "operations"
+    yield from _reads(part, P.IMPORTS_READ, "undo_of undo_by_id")
+    yield from _reads(part, P.PERSONS_READ, "deletion deletions")
+    yield from _reads(part, P.SYNCS_READ, "of_sync retry_by_id")
+    yield from _reads(part, P.HEALTH_READ, "waiting")
+    yield from _of(part, P.IMPORTS_WRITE, undo=Change("import.undo", lasts=True))
+    person = Change("person.delete", "distinct_id", ("team_id", "events"), lasts=True)
+    yield from _of(part, P.PERSONS_DELETE, delete_person=person)
+    deletes = Change("sync.run_with_deletes", lasts=True)
+    retry = Change("sync_rejects.retry", details=("text", "code"), lasts=True)
+    yield from _of(part, P.SYNCS_TRIGGER, retry_rows=retry, run_with_deletes=deletes)
+
+
 def _of_dbt() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("dbt", P.DBT_READ, "find get models known pick")
+    yield from _reads("dbt", P.DBT_READ, "find page get models known pick")
     yield from _reads("dbt", P.DBT_CHECK, "check in_use readable")
     yield from _reads("dbt", P.DBT_WRITE, "differing")
     yield from _of(
@@ -271,9 +302,9 @@ def _of_dbt() -> Iterator[tuple[str, Rule]]:
         delete=_edits("dbt.delete"),
         refresh=Change("dbt.refresh"),
     )
-    yield "dbt.add", Rule(P.DBT_WRITE, _edits("dbt.create", "fields.name"), _assert_elsewhere)
-    yield "dbt.edit", Rule(P.DBT_WRITE, _edits("dbt.edit", rename="fields.name"), _assert_elsewhere)
-    yield from _reads("dbt_models", P.DBT_READ, "fields")
+    yield "dbt.add", Rule(P.DBT_WRITE, _edits("dbt.create", "fields.name"), assert_elsewhere)
+    yield "dbt.edit", Rule(P.DBT_WRITE, _edits("dbt.edit", rename="fields.name"), assert_elsewhere)
+    yield from _reads("dbt_models", P.DBT_READ, "fields cloud_runs")
     yield from _of("dbt_models", P.SYNCS_TRIGGER, after=Change("dbt.after", "project"))
 
 
@@ -282,12 +313,12 @@ def _of_hooks() -> Iterator[tuple[str, Rule]]:
         ("export_hooks", "export", P.EXPORTS_READ, P.EXPORTS_WRITE),
         ("sync_hooks", "sync", P.SYNCS_READ, P.SYNCS_WRITE),
     ):
-        yield from _reads(part, read, "find")
+        yield from _reads(part, read, "find page")
         create, revoke = Change(f"{action}.hook"), Change(f"{action}.revoke_hook", details=("start",))
         yield from _of(part, write, create=create, revoke=revoke)
 
 
-def _assert_elsewhere(given: Mapping[str, Any]) -> None:
+def assert_elsewhere(given: Mapping[str, Any]) -> None:
     """A path would be one of the server's machine, about whose files a role, or a token, says nothing."""
     fields = given.get("fields") or {}
     for name in ("manifest", "catalog", "git", "folder"):
@@ -301,7 +332,9 @@ def _assert_elsewhere(given: Mapping[str, Any]) -> None:
 
 
 def _of_events() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("events", P.EVENTS_READ, "count show page timeline rejects rejects_page export_rejects")
+    yield from _reads(
+        "events", P.EVENTS_READ, "count show page timeline rejects rejects_page export_rejects reject_lines"
+    )
     yield from _of(
         "events",
         P.EVENTS_WRITE,
@@ -310,19 +343,27 @@ def _of_events() -> Iterator[tuple[str, Rule]]:
         retry_rejects=Change("events.retry", "", ("code",)),
         dismiss_rejects=Change("events.dismiss", "", ("code", "ids")),
     )
+    yield from _reads("event_loads", P.EVENTS_READ, "page get progress")
+    yield from _reads("event_loads", P.EVENTS_WRITE, "check receiving")
+    yield from _of(
+        "event_loads",
+        P.EVENTS_WRITE,
+        begin=Change("events.load", "file", ("format_name", "team_id")),
+        cancel=Change("events.stop_load", "upload_id"),
+    )
     yield from _of("identity", P.PERSONS_DELETE, delete=Change("person.delete", "distinct_id", ("team_id",)))
     yield from _reads("identity", P.PERSONS_READ, "show ids history refusals reached catch_up unknown")
 
 
 def _of_access() -> Iterator[tuple[str, Rule]]:
-    yield from _reads("keys", P.KEYS_READ, "find")
+    yield from _reads("keys", P.KEYS_READ, "find page")
     yield from _of(
         "keys",
         P.KEYS_WRITE,
         create=Change("key.create", details=("team_id", "events_per_second")),
         revoke=Change("key.revoke"),
     )
-    yield from _reads("notify", P.CHANNELS_READ, "find get messages assert_free")
+    yield from _reads("notify", P.CHANNELS_READ, "find page get kept rewritten messages assert_free")
     yield from _reads("notify", P.CHANNELS_WRITE, "differing")
     yield from _of(
         "notify",
@@ -332,14 +373,14 @@ def _of_access() -> Iterator[tuple[str, Rule]]:
         remove=_edits("channel.delete"),
         test=Change("channel.test"),
     )
-    yield from _reads("tokens", P.TOKENS_READ, "find")
+    yield from _reads("tokens", P.TOKENS_READ, "find page")
     yield from _of(
         "tokens",
         P.TOKENS_WRITE,
         create=Change("token.create", details=("scopes", "expires_seconds")),
         revoke=Change("token.revoke"),
     )
-    yield from _reads("users", P.USERS_READ, "find get")
+    yield from _reads("users", P.USERS_READ, "find page get")
     yield from _of(
         "users",
         P.USERS_WRITE,
@@ -355,6 +396,7 @@ def _of_access() -> Iterator[tuple[str, Rule]]:
     yield from _reads("audit", P.AUDIT_READ, "find export page")
     yield from _reads("health", P.HEALTH_READ, "examine")
     yield from _reads("overview", P.EXPORTS_READ, "look")
+    yield from _reads("jobs", P.EXPORTS_READ, "page")
 
 
 #: By the path of each method: exports.runs.cancel.

@@ -16,6 +16,11 @@ from tidemill.access.actor import Actor
 from tidemill.access.permissions import Permission
 from tidemill.access.spec import TokenSpec
 from tidemill.bearer import TOKEN, digest
+from tidemill.paging import Page, Wanted, assert_known
+
+#: How tokens are; and by what they are sorted.
+STATES = ("valid", "expired", "revoked")
+SORTS = ("name", "created_at", "created_by", "expires_at")
 
 
 class Tokens(Protocol):
@@ -26,6 +31,11 @@ class Tokens(Protocol):
 
     def find(self, *, revoked: bool = False) -> list[Any]:
         """All of them."""
+
+    def page(
+        self, *, search: str | None = None, state: str | None = None, revoked: bool = False, wanted: Wanted
+    ) -> Page[Any]:
+        """The same by pages."""
 
     def by_hash(self, digest: bytes) -> Any:
         """The one with that hash, unless it is revoked."""
@@ -94,6 +104,18 @@ class TokenService:
     def find(self, *, revoked: bool = False) -> list[TokenView]:
         """All tokens; with `revoked`, those too that are revoked."""
         return [_view(token) for token in self._tokens.find(revoked=revoked)]
+
+    def page(
+        self,
+        *,
+        search: str | None = None,
+        state: str | None = None,
+        revoked: bool = False,
+        wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
+    ) -> Page[TokenView]:
+        """The same by pages, by one of SORTS. `search`: in the name; `state`: one of STATES, whatever `revoked` is."""
+        assert_known("state", state, STATES)
+        return self._tokens.page(search=search, state=state, revoked=revoked, wanted=wanted).map(_view)
 
     def revoke(self, name: str) -> TokenView:
         """Nothing is done by that token from now on.

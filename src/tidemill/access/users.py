@@ -19,6 +19,7 @@ from tidemill.errors import AccessError, ConfigError, ConflictError, RetryableEr
 
 if TYPE_CHECKING:
     from tidemill.access.audit import AuditService
+    from tidemill.paging import Page, Wanted
     from tidemill.store.users import Changing, User, Users
 
 #: A session ends when nobody was seen for so long, and after so long at the latest.
@@ -29,6 +30,8 @@ _FORGETS = dt.timedelta(days=1)
 _SETUP_GOOD = dt.timedelta(days=1)
 #: That somebody is there is written down once in so long.
 _SEEN_EVERY = dt.timedelta(minutes=1)
+#: By what users are sorted.
+SORTS = ("name", "role", "last_seen_at", "created_at")
 _NAME = re.compile(r"[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,99}(?<!\s)")
 
 
@@ -196,6 +199,14 @@ class UserService:
         """All users, by name."""
         return [self._view(user) for user in self._users.find()]
 
+    def page(
+        self, *, search: str | None = None, role: Role | None = None, disabled: bool | None = None, wanted: Wanted
+    ) -> Page[UserView]:
+        """Users by pages, by one of SORTS. `search`: in the name."""
+        page = self._users.page(search, role, disabled, wanted)
+        locks = self._users.locks([_hash_of(user.name) for user in page.items])
+        return page.map(lambda user: _view(user, locks.get(_hash_of(user.name))))
+
     def get(self, name: str) -> UserView:
         """One user.
 
@@ -331,18 +342,14 @@ class UserService:
         )  # fmt: skip
 
     def _view(self, user: User) -> UserView:
-        ways = [way for way, there in (("password", user.password), ("elsewhere", user.subject)) if there]
-        return UserView(
-            user.id,
-            user.name,
-            Role(user.role),
-            " and ".join(ways) or "none",
-            user.disabled,
-            self._users.locked_until(_hash_of(user.name)),
-            user.last_seen_at,
-            user.created_at,
-            user.created_by,
-        )
+        return _view(user, self._users.locked_until(_hash_of(user.name)))
+
+
+def _view(user: User, locked_until: dt.datetime | None) -> UserView:
+    ways = [way for way, there in (("password", user.password), ("elsewhere", user.subject)) if there]
+    signs_in = " and ".join(ways) or "none"
+    seen, made = user.last_seen_at, (user.created_at, user.created_by)
+    return UserView(user.id, user.name, Role(user.role), signs_in, user.disabled, locked_until, seen, *made)
 
 
 def _assert_administrated(change: Changing) -> None:

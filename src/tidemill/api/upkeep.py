@@ -32,6 +32,8 @@ def keep_pruning(app: App, stopping: threading.Event, first: float = _FIRST_SECO
                 _log.info("%d lines of runs were older than %d days", number, app.settings.logs_days)
             if number := app.seeing.prune_runs():
                 _log.info("%d runs and backfills were over for more than %d days", number, app.settings.runs_days)
+            if number := app.event_loads.prune():
+                _log.info("%d files of events that were sent are nobody's any more", number)
         except TidemillError:  # the database is away: others say so
             continue
 

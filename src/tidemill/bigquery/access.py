@@ -15,15 +15,15 @@ from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.grants import Use
 from tidemill.errors import AccessError
 
-#: Not a step: the dataset exists, or nothing speaks against it, because only the permission to look at it is missing.
-_THERE = "dataset exists"
+#: No step: the dataset exists, or nothing speaks against it, because only the permission to look at it is missing.
+THERE = "dataset exists"
 _NEEDS_TABLE = ("tables.create",)
 _EXPIRES = "it expires within the hour"
 _NO_DROP = "It is needed for models that change (persons, sessions). The test table expires within the hour."
 
 
-class _Test:
-    """The state of one test."""
+class DatasetTest:
+    """One test of a dataset, as far as it is: what it has found out, and its scratch table."""
 
     def __init__(self, auth: Auth, project: str, dataset: str, location: str | None, use: Use) -> None:
         self.scratch = Scratch(auth, project, use)
@@ -33,16 +33,17 @@ class _Test:
 
     def plans(self) -> list[Plan]:
         """The steps, in order."""
-        before, tables = self._before(), self._tables()
+        before, tables = self.before(), self._tables()
         if self.use is Use.STREAMING:
             return [*before, *tables, self._streaming()]
         return [*before, self.scratch.running_jobs(), *tables, *self._loading()]
 
     def also(self, step: Step) -> str:
         """What counts as passed after a step."""
-        return _THERE if step.name == "dataset" and (step.status == "passed" or self.unseen) else ""
+        return THERE if step.name == "dataset" and (step.status == "passed" or self.unseen) else ""
 
-    def _before(self) -> list[Plan]:
+    def before(self) -> list[Plan]:
+        """The steps before a table is made: signing in, and what the dataset is like."""
         exists = f"bigquery.datasets.get: the dataset {self.dataset} exists"
         return [
             *self.scratch.signing_in(),
@@ -53,10 +54,14 @@ class _Test:
 
     def _tables(self) -> list[Plan]:
         return [
-            Plan("tables.create", "bigquery.tables.create: a table can be made", self._create, (_THERE,)),
+            Plan("tables.create", "bigquery.tables.create: a table can be made", self._create, (THERE,)),
             Plan("tables.get", "bigquery.tables.get: its schema can be read", self._get, _NEEDS_TABLE),
-            Plan("tables.list", "bigquery.tables.list: tables can be listed", self._list, (_THERE,)),
+            self.listing(),
         ]
+
+    def listing(self) -> Plan:
+        """The step that shows that tables may be listed."""
+        return Plan("tables.list", "bigquery.tables.list: tables can be listed", self._list, (THERE,))
 
     def _streaming(self) -> Plan:
         title = "bigquery.tables.updateData: test upload, one row by a write stream"
@@ -146,7 +151,7 @@ def test(auth: Auth, project: str, dataset: str, location: str | None = None, us
 
     `location`: where the dataset is thought to be; another is a warning. `use`: what the connection is to be good for.
     """
-    state = _Test(auth, project, dataset, location, use)
+    state = DatasetTest(auth, project, dataset, location, use)
     try:
         yield from access_steps.run(state.plans(), state.also)
     finally:

@@ -31,6 +31,10 @@ class NotableError(Exception):
     """A step is passed, but the user should know something: a warning, and what to do about it."""
 
 
+class SkippedError(Exception):
+    """A step need not be passed: why."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Step:
     """One step of the test, done. `status`: passed, failed, skipped or warning. `found`: what it read, if anything.
@@ -192,6 +196,8 @@ def _do(plan: Plan) -> Step:
     except NotableError as notable:
         message, hint = notable.args
         return Step(plan.name, plan.title, "warning", message, hint, time.monotonic() - began)
+    except SkippedError as skipped:
+        return Step(plan.name, plan.title, "skipped", str(skipped), "", time.monotonic() - began)
     except TidemillError as error:
         seconds = time.monotonic() - began
         status = "warning" if plan.optional else "failed"

@@ -24,19 +24,19 @@ def upload(client: Client, streams: WriteStreams, dataset: str, table: str) -> N
     It needs ``bigquery.tables.updateData`` and nothing else ("Storage Write API": required permissions): it runs no job
     and does not read the row back.
     """
-    name = _create(client, streams, dataset, table)
+    name = create(client, streams, dataset, table)
     _append(client, streams, name, pa.RecordBatch.from_pydict({"event": [table]}))
     rows = streams.finalize(name)
     if rows != 1:
         raise TidemillError("row_not_counted", f"One row was appended to a write stream, and BigQuery counts {rows}.")
 
 
-def _create(client: Client, streams: WriteStreams, dataset: str, table: str) -> str:
-    """A stream. For a while after a table was made, BigQuery may not find it (googleapis/google-cloud-go#12449)."""
+def create(client: Client, streams: WriteStreams, dataset: str, table: str, *, pending: bool = False) -> str:
+    """A stream into a new table, which BigQuery may not find for a while (googleapis/google-cloud-go#12449)."""
     waits = client.policy.waits(client.cancelled)
     while True:
         try:
-            return streams.create(dataset, table)
+            return streams.create(dataset, table, pending=pending)
         except NotFoundError as error:
             waits(error)
 

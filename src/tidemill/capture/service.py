@@ -12,6 +12,11 @@ import pydantic
 from tidemill.bearer import KEY, digest
 from tidemill.capture.spec import KeySpec
 from tidemill.errors import ConfigError
+from tidemill.paging import Page, Wanted, assert_known
+
+#: How keys are; and by what they are sorted.
+STATES = ("valid", "revoked")
+SORTS = ("name", "created_at", "created_by", "team_id")
 
 
 class Keys(Protocol):
@@ -22,6 +27,11 @@ class Keys(Protocol):
 
     def find(self, *, revoked: bool = False) -> list[Any]:
         """All of them."""
+
+    def page(
+        self, *, search: str | None = None, state: str | None = None, revoked: bool = False, wanted: Wanted
+    ) -> Page[Any]:
+        """The same by pages."""
 
     def revoke(self, name: str) -> Any:
         """Revoke one."""
@@ -74,6 +84,18 @@ class KeyService:
     def find(self, *, revoked: bool = False) -> list[KeyView]:
         """All keys; with `revoked`, those too that are revoked."""
         return [_view(key) for key in self._keys.find(revoked=revoked)]
+
+    def page(
+        self,
+        *,
+        search: str | None = None,
+        state: str | None = None,
+        revoked: bool = False,
+        wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
+    ) -> Page[KeyView]:
+        """The same by pages, by one of SORTS. `search`: in the name; `state`: one of STATES, whatever `revoked` is."""
+        assert_known("state", state, STATES)
+        return self._keys.page(search=search, state=state, revoked=revoked, wanted=wanted).map(_view)
 
     def revoke(self, name: str) -> KeyView:
         """Nothing that is sent by that key from now on is taken.

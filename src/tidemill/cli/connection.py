@@ -101,18 +101,23 @@ app.command(
 
 @app.command(epilog="Example: tidemill connection show warehouse")
 def show(name: str = typer.Argument(help="Name of the connection."), as_json: bool = output.JSON_OPTION) -> None:
-    """Show one connection. The key itself is never shown."""
+    """Show one connection: how it stands, and what it is. The key itself is never shown."""
     with session.app() as opened:
         connection = opened.connections.get(name)
-        used_by = opened.exports.using(connection.id)
+        used_by, how = opened.exports.using(connection.id), opened.connection_users.standing(name)
         source = opened.reverse_etl.sources.of(name)
     if as_json:
         access = source.access if source else None
-        output.print_json({**vars(connection), "exports": used_by, "source": access})
+        output.print_json({**vars(connection), "status": how, "exports": used_by, "source": access})
         return
     output.print_fields(
         {
             "name": connection.name,
+            "status": how.state,
+            "seen": how.message,
+            **({"what to do": how.hint} if how.hint else {}),
+            "last tested": how.test.at if how.test else "never",
+            "last used": how.succeeded_at or "never, with success",
             "project": connection.project,
             "dataset": connection.dataset,
             "location": connection.location or "not read yet; the test reads it",

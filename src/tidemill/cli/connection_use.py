@@ -12,6 +12,7 @@ from tidemill.cli import asking, output, session
 
 if TYPE_CHECKING:
     from tidemill.connection_users import Use
+    from tidemill.connections.standing import Standing
 
 DATE_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 Kind = Literal["export", "sync", "import", "nothing"]
@@ -29,7 +30,7 @@ def list_(
     used_by: Kind = typer.Option(None, help="Only those that such a thing uses; nothing: those that nothing uses."),
     as_json: bool = output.JSON_OPTION,
 ) -> None:
-    """List connections, with when and by whom each was made, and what uses it."""
+    """List connections: how each stands and when that was seen, what uses it, when and by whom it was made."""
     from tidemill.connections.spec import days
 
     first, end = days(connected_on) if connected_on is not None else (None, None)
@@ -39,23 +40,29 @@ def list_(
         found = opened.connections.find(
             after=max(after, default=None), before=min(before, default=None), by=connected_by
         )
-        counts = opened.connection_users.counts()
+        counts, stand = opened.connection_users.counts(), opened.connection_users.standings()
     used = {one.id: dict(counts.get(one.id, {})) for one in found}
     found = [one for one in found if used_by is None or _is_used(used[one.id], used_by)]
     if as_json:
-        output.print_json([{**vars(one), "used_by": used[one.id]} for one in found])
+        output.print_json([{**vars(one), "status": short(stand.get(one.id)), "used_by": used[one.id]} for one in found])
         return
-    columns = ("NAME", "PROJECT", "DATASET", "LOCATION", "ACCOUNT", "USED BY", "CONNECTED ON", "CONNECTED BY")
+    columns = ("NAME", "STATUS", "SEEN", "PROJECT", "DATASET", "LOCATION", "ACCOUNT", "USED BY", "CONNECTED ON", "BY")
     rows = [
         (
-            *(c.name, c.project, c.dataset, c.location, c.account),
-            *("being deleted" if c.deleting_at else _said(used[c.id]), c.connected_at, c.connected_by),
+            *(c.name, how.state if how else None, how.at if how else None, c.project, c.dataset, c.location),
+            *(c.account, _said(used[c.id]), c.connected_at, c.connected_by),
         )
         for c in found
+        for how in [stand.get(c.id)]
     ]
     chosen = any((connected_on, connected_after, connected_before, connected_by, used_by))
     empty = "No connection is such." if chosen else "No connections. Make one: tidemill connection add --help"
     output.print_table(columns, rows, empty=empty)
+
+
+def short(how: Standing | None) -> dict[str, Any] | None:
+    """How a connection stands, without what that is known by; None: it was made a moment ago."""
+    return {name: getattr(how, name) for name in ("state", "at", "message", "hint")} if how else None
 
 
 def _aware(moment: dt.datetime | None) -> dt.datetime | None:

@@ -319,7 +319,7 @@ def _report(found: Report, format_: Format, subfolder: str) -> None:
 def runs(name: str = _NAME, as_json: bool = output.JSON_OPTION) -> None:
     """List the last runs of dbt Cloud that a webhook told of, with the syncs that they triggered."""
     with session.app() as opened:
-        found = opened.dbt_webhooks.told(name)
+        found = opened.dbt_models.cloud_runs(name, 100)
     if as_json:
         output.print_json([_told(run) for run in found])
         return

@@ -14,6 +14,7 @@ from tidemill.cli import (
     export_rejects,
     export_schedule,
     export_stream,
+    export_trial,
     export_verify,
     export_view,
     hooks,
@@ -245,6 +246,7 @@ app.command(epilog="Example: tidemill export pause daily")(export_schedule.pause
 app.command(epilog="Example: tidemill export unpause daily")(export_schedule.unpause)
 app.command("logs", epilog="Example: tidemill export logs daily --level warning")(export_logs.of_export)
 run_app.command("logs", epilog="Example: tidemill export run logs 01a2b3c4 --search retry")(export_logs.of_run)
+app.command("test", epilog="Example: tidemill export test daily")(export_trial.test)
 app.command("verify", epilog="Example: tidemill export verify daily --days 7 --repair")(export_verify.verify)
 app.command(epilog="Example: tidemill export settle daily")(export_doubt.settle)
 

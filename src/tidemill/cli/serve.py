@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,9 +81,9 @@ def serve(
             if Role.CAPTURE in role and not opened.keys.find():
                 output.note("There is no key yet. Make one: tidemill key create --team 1")
         if web is not None:
-            _tell_web(opened, _address(scheme, web_host, web))
-        if others := [one for one in role if one in BACKGROUND]:
-            output.done(f"At work as {' and '.join(sorted(set(others)))}.")
+            _tell_web(opened, scheme, web_host, web, behind)
+        if others := sorted({*role} & BACKGROUND):
+            output.done(f"At work as {' and '.join(others)}.")
         serving.run(opened.settings, listener, workers, behind, set(role), web=web, tls=tls)
 
 
@@ -106,9 +107,20 @@ def _address(scheme: str, host: str, listener: socket.socket) -> str:
     return f"{scheme}://{shown}:{listener.getsockname()[1]}"
 
 
-def _tell_web(app: App, address: str) -> None:
-    """Where the web app is; and how the first account is made, if there is none."""
-    address = app.settings.web_address or address
+def _tell_web(app: App, scheme: str, host: str, listener: socket.socket, behind: str) -> None:
+    """Where the web app is; how the first account is made, if there is none; and that passwords can be read on their
+    way, if others than this machine reach it without TLS."""
+    address = app.settings.web_address or _address(scheme, "localhost" if _is_all(host) else host, listener)
     output.done(f"The web app is at {address}")
     if not app.users.any():
         output.note(f"There is no account yet. Make the first one: {address}/set-up?token={app.users.setup_token()}")
+    if _is_all(host) and not behind and not address.startswith("https"):
+        output.note("Passwords go over the network as they are: put a proxy with TLS before it, or give --tls-cert.")
+
+
+def _is_all(host: str) -> bool:
+    """Whether it stands for all addresses of a machine (0.0.0.0, ::): nothing can be opened at it."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:  # a name
+        return False

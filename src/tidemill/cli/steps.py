@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tidemill.cli import output
@@ -10,8 +10,15 @@ from tidemill.cli import output
 _MARKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]", "warning": "[yellow]![/]"}
 
 
-def show(steps: Iterable[Any], *, as_json: bool = False, aside: bool = False) -> bool:
-    """Show each step as it ends; `aside`: standard output is for something else. True if none failed.
+def show(
+    steps: Iterable[Any],
+    *,
+    as_json: bool = False,
+    aside: bool = False,
+    more: Callable[[], Mapping[str, Any]] = dict,
+) -> bool:
+    """Show each step as it ends; `aside`: standard output is for something else; `more`: what is told with them as
+    JSON. True if none failed.
 
     A step has title, status, message, hint and raw.
     """
@@ -31,5 +38,5 @@ def show(steps: Iterable[Any], *, as_json: bool = False, aside: bool = False) ->
             console.print(f"    [dim]{escape(step.raw)}[/]")
     good = all(step.status != "failed" for step in seen)
     if as_json:
-        output.print_json({"passed": good, "steps": seen})
+        output.print_json({"passed": good, "steps": seen, **more()})
     return good

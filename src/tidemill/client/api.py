@@ -10,10 +10,12 @@ from tidemill.client.core import Core
 from tidemill.client.resources.audit import Audit
 from tidemill.client.resources.backfills import Backfills
 from tidemill.client.resources.channels import Channels
+from tidemill.client.resources.configuration import Configuration
 from tidemill.client.resources.connections import Connections
 from tidemill.client.resources.dbt import Dbt
 from tidemill.client.resources.dbt_projects import DbtProjects
 from tidemill.client.resources.destinations import Destinations
+from tidemill.client.resources.event_loads import EventLoads
 from tidemill.client.resources.events import Events
 from tidemill.client.resources.exports import Exports
 from tidemill.client.resources.health import Health
@@ -48,10 +50,12 @@ class Client:
         self.audit = Audit(self._core)
         self.backfills = Backfills(self._core)
         self.channels = Channels(self._core)
+        self.configuration = Configuration(self._core)
         self.connections = Connections(self._core)
         self.dbt = Dbt(self._core)
         self.dbt_projects = DbtProjects(self._core)
         self.destinations = Destinations(self._core)
+        self.event_loads = EventLoads(self._core)
         self.events = Events(self._core)
         self.exports = Exports(self._core)
         self.health = Health(self._core)

@@ -8,7 +8,7 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import httpx
 import pydantic
@@ -17,6 +17,7 @@ Made = TypeVar("Made", bound="Model")
 _AGAIN = frozenset({408, 429, 503})
 #: What is done once, however often it is asked for: reading, and what has an Idempotency-Key.
 _SAFE = frozenset({"GET", "POST"})
+_BLOCK = 256 * 1024
 _FIRST_WAIT, _MOST_WAIT = 0.5, 30.0
 
 
@@ -94,7 +95,7 @@ class Core:
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: Model | None = None,
+        body: Model | Mapping[str, Any] | None = None,
         match: Model | str | None = None,
     ) -> httpx.Response:
         """An answer that is none of an error.
@@ -113,13 +114,28 @@ class Core:
             headers["if-match"] = _tag(match)
         options: dict[str, Any] = {"params": _query(query), "headers": headers}
         if body is not None:
-            options["content"] = body.model_dump_json(exclude_unset=True)
+            options["content"] = (
+                body.model_dump_json(exclude_unset=True) if isinstance(body, Model) else json.dumps(body)
+            )
             headers["content-type"] = "application/json"
         return self._tried(lambda: self._http.request(method, path, **options), again=method in _SAFE)
 
-    def _tried(self, ask: Callable[[], httpx.Response], *, again: bool) -> httpx.Response:
+    def send(self, path: str, content: IO[bytes], *, query: Mapping[str, Any] | None = None) -> httpx.Response:
+        """The answer to a file that is sent, from where it stands. It is sent again if it can go back there. Raises as
+        `ask`."""
+        start = content.tell() if content.seekable() else None
+
+        def asked() -> httpx.Response:
+            if start is not None:
+                content.seek(start)
+            headers = {"content-type": "application/octet-stream"}
+            return self._http.post(path, params=_query(query), headers=headers, content=_blocks(content))
+
+        return self._tried(asked, again=start is not None, tries=self._tries if start is not None else 1)
+
+    def _tried(self, ask: Callable[[], httpx.Response], *, again: bool, tries: int | None = None) -> httpx.Response:
         wait = _FIRST_WAIT
-        for left in reversed(range(self._tries)):
+        for left in reversed(range(tries or self._tries)):
             try:
                 answer = ask()
             except httpx.TransportError as error:
@@ -216,6 +232,11 @@ def made(answer: httpx.Response, kind: type[Made]) -> Made:
 def path(text: str, **parts: object) -> str:
     """An address, with names in it."""
     return text.format(**{name: urllib.parse.quote(str(part), safe="") for name, part in parts.items()})
+
+
+def _blocks(content: IO[bytes]) -> Iterator[bytes]:
+    while block := content.read(_BLOCK):
+        yield block
 
 
 def _is_soon(answer: httpx.Response) -> bool:

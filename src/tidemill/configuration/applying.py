@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tidemill.configuration.kinds import KINDS
-from tidemill.configuration.kinds.kind import Change, Doing, Fields
+from tidemill.configuration.kinds.kind import Doing, Fields
 from tidemill.configuration.planning import Act, Plan, Step
 from tidemill.errors import ConfigError, ConflictError, TidemillError
 
@@ -102,9 +102,8 @@ def apply(plan: Plan, *, by: str, test: bool, reset: str | None, telling: Tellin
 
 def _do(doing: Doing, step: Step) -> None:
     kind = KINDS[step.section]
-    if step.after is None:
+    change = step.change
+    if change is None:
         kind.delete(doing, step.name)
         return
-    fields = {field.name.partition(".")[0] for field in step.fields}
-    change = Change(step.name, step.before, step.after, fields)
     (kind.create if step.act is Act.CREATE else kind.change)(doing, change)

@@ -13,7 +13,8 @@ import pydantic
 from tidemill.configuration import documents
 from tidemill.configuration.documents import Document
 from tidemill.configuration.kinds import KINDS
-from tidemill.configuration.kinds.kind import Fields, Secret
+from tidemill.configuration.kinds.kind import KEPT, Fields, Secret
+from tidemill.configuration.origins import Origin
 from tidemill.configuration.problems import Position, Problems, meant
 from tidemill.configuration.reading import Tree, Way
 from tidemill.configuration.words import Reference
@@ -56,7 +57,7 @@ class Entries:
         return self.named.get(section, {})
 
 
-def entries(trees: Sequence[Tree], problems: Problems) -> Entries:
+def entries(trees: Sequence[Tree], problems: Problems, origin: Origin) -> Entries:
     """What files say. Problems are told."""
     found: dict[str, dict[str, Entry]] = {}
     places: dict[str, Position] = {}
@@ -67,12 +68,13 @@ def entries(trees: Sequence[Tree], problems: Problems) -> Entries:
             places.setdefault(section, tree.at(way[:1], key=True))
             if name is None:
                 continue
-            entry = Entry(section, name, tree, way, _checked(tree, section, way, data, problems))
+            entry = Entry(section, name, tree, way, _checked(tree, section, way, data, problems, origin))
             first = taken.setdefault((section, name.lower()), entry)
             if first is entry:
                 into[name] = entry
             else:
                 problems.add(entry.at(), f"{name} is written twice: also at {first.at()}.")
+    origin.settle(problems)
     return Entries(found, places)
 
 
@@ -120,7 +122,7 @@ def _of_section(
         yield section, name, way, fields
 
 
-def _checked(tree: Tree, section: str, way: Way, data: Any, problems: Problems) -> Fields | None:
+def _checked(tree: Tree, section: str, way: Way, data: Any, problems: Problems, origin: Origin) -> Fields | None:
     """The fields of a thing; None if something is wrong."""
     try:
         document = KINDS[section].document(data)
@@ -136,12 +138,11 @@ def _checked(tree: Tree, section: str, way: Way, data: Any, problems: Problems) 
         return None
     fields = {name: value for name, value in given.items() if value is not None}
     is_good = True
-    for name in documents.secrets(document):
-        if name not in fields:
-            continue
+    for name in [one for one in documents.secrets(document) if one in fields]:
         reference = Reference.model_validate(fields[name])
         try:
-            fields[name] = Secret(reference, reference.read(tree.folder))
+            secret = origin.secret(reference, tree.folder)
+            fields[name] = Secret(reference, secret) if secret is not None else KEPT
         except ConfigError as error:
             problems.add_error(tree.at((*way, name)), error)
             is_good = False

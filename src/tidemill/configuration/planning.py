@@ -6,9 +6,10 @@ import dataclasses
 import enum
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
+from tidemill.access.permissions import Permission
 from tidemill.configuration.checking import Entries, Entry
 from tidemill.configuration.kinds import KINDS
 from tidemill.configuration.kinds.kind import KEPT, Change, Fields, Kind, Need, Secret, World
@@ -53,22 +54,37 @@ class Step:
         """What it is about, in words."""
         return f"{KINDS[self.section].title} {self.name}"
 
+    @property
+    def change(self) -> Change | None:
+        """What it does; None: the thing is deleted."""
+        if self.after is None:
+            return None
+        return Change(self.name, self.before, self.after, {_outer(field) for field in self.fields})
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What would be done, in the order in which it is. `unchanged`: things that are as the file has them; `others`:
     things that it does not have, and that stay. `resets`: names of syncs and imports that have run, and whose mapping
-    changes: it is to be said what becomes of rows that were delivered."""
+    changes: it is to be said what becomes of rows that were delivered. `compared`: sections of which secrets were held
+    against those that the installation has."""
 
     steps: tuple[Step, ...]
     unchanged: int
     others: int
     resets: tuple[str, ...]
     world: World
+    compared: frozenset[str] = frozenset()
 
     def count(self, act: str) -> int:
         """How many steps are so."""
         return sum(step.act == act for step in self.steps)
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What it takes to do it; who compares secrets could guess them, so that takes the right to change them."""
+        changing = {one for step in self.steps for one in KINDS[step.section].permissions(step.change)}
+        return frozenset(changing | {KINDS[section].writes for section in self.compared})
 
     @property
     def id(self) -> str:
@@ -87,22 +103,24 @@ class Plan:
         return {"id": self.id, "steps": steps, "counts": counts, "resets": self.resets}
 
 
-def plan(app: App, entries: Entries, problems: Problems, *, prune: bool) -> Plan:
-    """The plan of a configuration. `prune`: what it does not have is deleted, of the sections that it has.
+def plan(app: App, entries: Entries, problems: Problems, *, prune: bool, outside: bool = False) -> Plan:
+    """The plan of a configuration. `prune`: what it does not have is deleted, of the sections that it has; `outside`:
+    somebody has sent it who is not at the command line.
 
     Raises
     ------
     ConfigError
         With all that is wrong.
     """
-    return _Planner(app, entries, problems, prune=prune).plan()
+    return _Planner(app, entries, problems, prune=prune, outside=outside).plan()
 
 
 class _Planner:
     """Makes one plan."""
 
-    def __init__(self, app: App, entries: Entries, problems: Problems, *, prune: bool) -> None:
-        self._app, self._entries, self._problems = app, entries, problems
+    def __init__(self, app: App, entries: Entries, problems: Problems, *, prune: bool, outside: bool) -> None:
+        self._app, self._entries, self._problems, self._outside = app, entries, problems, outside
+        self._compared_sections: set[str] = set()
         found = {section: kind.found(app) for section, kind in KINDS.items()}
         self._given: dict[str, dict[str, Fields]] = {section: {} for section in KINDS}
         deleted = {
@@ -138,7 +156,8 @@ class _Planner:
         self._problems.settle()
         known = sum(len(named) for named in self._world.found.values())
         others = known - unchanged - sum(step.act is not Act.CREATE for step in steps)
-        return Plan(tuple(steps), unchanged, others, tuple(self._resets(steps)), self._world)
+        compared = frozenset(self._compared_sections)
+        return Plan(tuple(steps), unchanged, others, tuple(self._resets(steps)), self._world, compared)
 
     def _resets(self, steps: list[Step]) -> Iterator[str]:
         for step in steps:
@@ -155,7 +174,7 @@ class _Planner:
             return None
         self._given[kind.section][name] = entry.given  # others may refer to it, whatever comes of it
         unmet = [need for need in kind.needs(entry.given) if not self._is_met(need, entry)]
-        if unmet:
+        if unmet or self._lacks(kind, entry, entry.given):
             return None
         try:
             after = kind.ordered(kind.whole(self._world, name, entry.given))
@@ -166,16 +185,26 @@ class _Planner:
         before = self._world.found[kind.section].get(name)
         written = after if before is not None else _written(after, entry.given)
         fields = tuple(self._fields(kind, name, before, written))
-        act = Act.CREATE if before is None else Act.CHANGE
-        if before is not None:
-            self._assert_possible(kind, entry, before, after, fields)
-        return Step(act, kind.section, name, fields, before, after)
+        step = Step(Act.CREATE if before is None else Act.CHANGE, kind.section, name, fields, before, after)
+        change = step.change
+        if before is not None and change is not None:
+            self._assert_possible(kind, entry, before, change, fields)
+        if self._outside and change is not None and (said := kind.inside(change)) is not None:
+            self._problems.add(entry.at(), f"{name}: {said}")
+        return step
+
+    def _lacks(self, kind: Kind, entry: Entry, given: Fields) -> bool:
+        """Whether a secret is to stay that is not there; it is told."""
+        before = self._world.found[kind.section].get(entry.name, {})
+        lacking = [field for field, value in given.items() if value is KEPT and before.get(field) is not KEPT]
+        for field in lacking:
+            said = f"There is no {field} of {entry.name} yet that could stay as it is. Give it in secrets."
+            self._problems.add(entry.at(field), said)
+        return bool(lacking)
 
     def _fields(self, kind: Kind, name: str, before: Fields | None, after: Fields) -> Iterator[Field]:
         """Those that change; of a new thing, all that are something."""
-        secrets = {field: value.value for field, value in after.items() if isinstance(value, Secret)}
-        has_secrets = before is not None and (secrets or KEPT in before.values())
-        others = kind.differing(self._app, name, secrets) if has_secrets else ()
+        others = self._others(kind, name, before, after) if before is not None else ()
         for field, value in after.items():
             was = before.get(field) if before is not None else None
             if isinstance(value, Secret) or was is KEPT:
@@ -187,11 +216,19 @@ class _Planner:
             elif not kind.same(field, was, value):
                 yield from _inner(field, was, value)
 
+    def _others(self, kind: Kind, name: str, before: Fields, after: Fields) -> Collection[str]:
+        """Secrets that are others, or are there no more. If none is given, nobody is asked: that takes more rights."""
+        given = {field: value.value for field, value in after.items() if isinstance(value, Secret)}
+        gone = {field for field, value in before.items() if value is KEPT and after.get(field) is None}
+        if not given:
+            return gone
+        self._compared_sections.add(kind.section)
+        return gone | (set(kind.differing(self._app, name, given)) & set(given))
+
     def _assert_possible(
-        self, kind: Kind, entry: Entry, before: Fields, after: Fields, fields: tuple[Field, ...]
+        self, kind: Kind, entry: Entry, before: Fields, change: Change, fields: tuple[Field, ...]
     ) -> None:
         """That fields which change may be changed."""
-        change = Change(entry.name, before, after, {_outer(field) for field in fields})
         refusal = kind.refusal(self._world, entry.name, before, change)
         if refusal is not None:
             self._problems.add(entry.at(), f"{entry.name}: {refusal}")

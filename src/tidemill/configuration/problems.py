@@ -53,6 +53,22 @@ class Problem:
         return f"{self.at}: {self.said}"
 
 
+class InvalidError(ConfigError):
+    """All that is wrong with a configuration, in order."""
+
+    def __init__(self, found: Sequence[Problem]) -> None:
+        lines = [str(one) for one in found[:_MOST]]
+        if len(found) > _MOST:
+            lines.append(f"and {len(found) - _MOST:,} more")
+        self.problems = tuple(found[:_MOST])
+        self.title = f"The configuration has {'1 problem' if len(found) == 1 else f'{len(found):,} problems'}."
+        super().__init__(
+            "configuration_invalid",
+            "\n".join([self.title, *lines]),
+            hint="Correct the file. What may be written: tidemill export-config --schema",
+        )
+
+
 class Problems:
     """Collects them."""
 
@@ -75,21 +91,12 @@ class Problems:
 
         Raises
         ------
-        ConfigError
+        InvalidError
             With all of them, by their places.
         """
         if not self._found:
             return
-        found = sorted(self._found.values())
-        lines = [str(one) for one in found[:_MOST]]
-        if len(found) > _MOST:
-            lines.append(f"and {len(found) - _MOST:,} more")
-        count = "1 problem" if len(found) == 1 else f"{len(found):,} problems"
-        raise ConfigError(
-            "configuration_invalid",
-            f"The configuration has {count}.\n" + "\n".join(lines),
-            hint="Correct the file. What may be written: tidemill export-config --schema",
-        )
+        raise InvalidError(sorted(self._found.values()))
 
 
 def in_fields(text: str) -> str:

@@ -7,21 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.configuration import applying, checking, planning, reading, writing
 from tidemill.configuration.applying import Applied, Telling
+from tidemill.configuration.origins import Origin, Outside, Shell
 from tidemill.configuration.planning import Act, Plan, Step
-from tidemill.configuration.problems import Problems
+from tidemill.configuration.problems import InvalidError, Problems
 from tidemill.configuration.reading import Text
 
 if TYPE_CHECKING:
     from tidemill.app import App
 
-__all__ = ["Act", "Applied", "Configuration", "Plan", "Step", "Telling", "Text", "schema"]
+__all__ = [
+    "Act",
+    "Applied",
+    "Configuration",
+    "InvalidError",
+    "Outside",
+    "Plan",
+    "Step",
+    "Telling",
+    "Text",
+    "schema",
+]
 
 
 class Configuration:
     """The configuration of an installation, as code."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, origin: Origin | None = None) -> None:
+        """`app`: as far as somebody may use it; `origin`: where files come from, if not from the command line."""
+        self._app, self._origin = app, origin or Shell()
 
     def text(self) -> str:
         """What the installation is set up to do, as a file; secrets are references."""
@@ -33,14 +46,15 @@ class Configuration:
 
         Raises
         ------
-        ConfigError
+        InvalidError
             With all that is wrong in the files, by file, line and column.
         """
         problems = Problems()
         trees = [tree for text in texts if (tree := reading.read(text, problems)) is not None]
         problems.settle()  # of what cannot be read nothing is known: all that refers to it would be wrong
-        entries = checking.entries(trees, problems)
-        return planning.plan(self._app, entries, problems, prune=prune)
+        entries = checking.entries(trees, problems, self._origin)
+        outside = self._origin.is_outside
+        return planning.plan(self._app, entries, problems, prune=prune, outside=outside)
 
     def assert_same(self, shown: Plan, now: Plan) -> None:
         """Raise ConflictError if somebody has changed something since a plan was made."""

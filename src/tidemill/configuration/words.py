@@ -200,6 +200,11 @@ class Reference(pydantic.BaseModel, frozen=True, extra="forbid"):
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a text file"
                 # What was written may be the secret: it is not quoted.
                 raise ConfigError("secret_missing", f"The file that is named cannot be read: {reason}.") from None
-        if not text.strip():
-            raise ConfigError("secret_missing", "The secret is empty.")
-        return SecretStr(text.strip("\r\n"))
+        return assert_said(text)
+
+
+def assert_said(text: str) -> SecretStr:
+    """A text as a secret. Raises ConfigError if there is nothing in it."""
+    if not text.strip():
+        raise ConfigError("secret_missing", "The secret is empty.")
+    return SecretStr(text.strip("\r\n"))

@@ -18,13 +18,17 @@ from tidemill.bigquery.credentials import Auth
 from tidemill.bigquery.grants import Use
 from tidemill.bigquery.retry import Policy
 from tidemill.connections import set_up
-from tidemill.connections.set_up import Part, SetUp
+from tidemill.connections.set_up import SetUp
 from tidemill.connections.spec import ConnectionSpec
+from tidemill.connections.standing import Done, watched
+from tidemill.connections.views import Connection, Egress, Seen, view
 from tidemill.errors import ConfigError, TidemillError
 from tidemill.settings import Settings
 from tidemill.store import records
 from tidemill.store.connections import Connections, deleting
 from tidemill.store.secrets import Secrets, differing
+
+__all__ = ["Connection", "ConnectionService", "Draft", "Egress", "Seen", "view"]
 
 #: How long it is asked where a dataset lies, for a connection that is saved in any case.
 _ASKED_SECONDS = 10.0
@@ -33,50 +37,13 @@ _MOST_SEEN = 500
 
 
 @dataclasses.dataclass(frozen=True)
-class Connection:
-    """A saved connection, without its secret."""
-
-    id: uuid.UUID
-    name: str
-    project: str
-    dataset: str
-    location: str | None
-    credential: str
-    account: str | None
-    connected_at: dt.datetime
-    connected_by: str
-    updated_at: dt.datetime
-    #: Since when, and by whom, it is being deleted: nothing new is begun on it.
-    deleting_at: dt.datetime | None
-    deleting_by: str | None
-
-
-@dataclasses.dataclass(frozen=True)
 class Draft:
     """A connection as the user described it, checked but not saved. `notes`: what was understood how."""
 
     spec: ConnectionSpec
     notes: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """What a credential can see, before there is a connection. `project`: the key's; `datasets`: of the project that
-    was asked, with their locations; `trouble`: why they could not be asked, if they could not."""
-
-    account: str | None
-    project: str | None
-    projects: tuple[str, ...] = ()
-    datasets: tuple[tuple[str, str], ...] = ()
-    trouble: TidemillError | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Egress:
-    """From where this installation reaches Google and others. `allowing`: what lets that through a perimeter."""
-
-    networks: tuple[str, ...]
-    allowing: tuple[Part, ...]
+    #: Its last test, which is kept with it when it is saved.
+    tested: list[Done] = dataclasses.field(default_factory=list, compare=False, repr=False)
 
 
 class ConnectionService:
@@ -160,13 +127,36 @@ class ConnectionService:
 
     def add(self, draft: Draft, *, by: str) -> Connection:
         """Save a new connection; ConflictError if its name is taken."""
-        return view(self._connections.add(connected_by=by, **self._fields(draft.spec)))
+        saved = self._connections.add(connected_by=by, **self._fields(draft.spec))
+        self._keep_tests(saved, draft)
+        return view(saved)
 
     def save(self, name: str, draft: Draft, *, as_of: dt.datetime | None = None) -> Connection:
         """Save the changes to a connection. `as_of`: its `updated_at` as it was seen; ConflictError if it was changed
         since."""
-        saved = self._connections.get(name)
-        return view(self._connections.change(saved.id, as_of=as_of, **self._fields(draft.spec)))
+        before, fields = self._connections.get(name), self._fields(draft.spec)
+        change = self._connections.turn if self._is_other(before, draft.spec) else self._connections.change
+        saved = change(before.id, as_of=as_of, **fields)
+        self._keep_tests(saved, draft)
+        return view(saved)
+
+    def _keep_tests(self, saved: records.Connection, draft: Draft) -> None:
+        """What was tested is what is saved now, so it was seen of that, whenever it was."""
+        for done in draft.tested[-1:]:
+            self._keep(saved.id, dataclasses.replace(done, took=0.0))
+
+    def _keep(self, connection_id: uuid.UUID, done: Done) -> None:
+        self._connections.tests.save(connection_id, done.use, done.kept(), passed=done.passed, took=done.took)
+
+    def _is_other(self, before: records.Connection, spec: ConnectionSpec) -> bool:
+        """Whether it signs in otherwise, or points elsewhere, than before."""
+        points = (before.project, before.dataset, before.adc, before.impersonate)
+        if points != (spec.project, spec.dataset, spec.adc, spec.impersonate):
+            return True
+        try:
+            return self._key(before) != (spec.key.get_secret_value() if spec.key else None)
+        except ConfigError:  # the secret key is lost
+            return True
 
     def _fields(self, spec: ConnectionSpec) -> dict[str, Any]:
         key = spec.key.get_secret_value() if spec.key else None
@@ -315,18 +305,19 @@ class ConnectionService:
         return f"The dataset {draft.spec.project}.{draft.spec.dataset} is there, in {made}."
 
     def test(self, name: str, use: str = Use.BATCH) -> Iterator[Step]:
-        """Test a saved connection, step by step; keeps the location that the test read. `use`: batch or streaming."""
+        """Test a saved connection, step by step; keeps what the test found. `use`: batch or streaming."""
         saved = self._connections.get(name)
         tested = access.test(self.auth(saved), saved.project, saved.dataset, saved.location, Use(use))
-        for step in tested:
+        for step in watched(tested, use, lambda done: self._keep(saved.id, done)):
             yield step
             if step.name == "dataset" and step.found and step.found != saved.location:
                 self._connections.change(saved.id, location=step.found)
 
     def test_draft(self, draft: Draft, use: str = Use.BATCH) -> Iterator[Step]:
-        """Test a connection that is not saved. `use`: batch or streaming."""
+        """Test a connection that is not saved; what is found is kept when it is. `use`: batch or streaming."""
         spec = draft.spec
-        return access.test(_auth(spec), spec.project, spec.dataset, spec.location, Use(use))
+        tested = access.test(_auth(spec), spec.project, spec.dataset, spec.location, Use(use))
+        return watched(tested, use, draft.tested.append)
 
     @staticmethod
     def allow_list(settings: Settings) -> list[str]:
@@ -366,22 +357,3 @@ def _policy(settings: Settings) -> Any:
     from tidemill.bigquery.retry import Policy
 
     return Policy(deadline=settings.retry_deadline_seconds)
-
-
-def view(saved: records.Connection) -> Connection:
-    """A saved connection, without its secret."""
-    own = "service account key" if saved.key else "application default credentials"
-    return Connection(
-        id=saved.id,
-        name=saved.name,
-        project=saved.project,
-        dataset=saved.dataset,
-        location=saved.location,
-        credential=f"impersonation by {own}" if saved.impersonate else own,
-        account=saved.account,
-        connected_at=saved.connected_at,
-        connected_by=saved.connected_by,
-        updated_at=saved.updated_at,
-        deleting_at=saved.deleting_at,
-        deleting_by=saved.deleting_by,
-    )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
-from tidemill.dbt import clear, git, parse
+from tidemill.dbt import checkout, clear, git, hub, parse
+from tidemill.dbt.packages import Checkout
 from tidemill.dbt.spec import ProjectSpec
 from tidemill.errors import AccessError, ConfigError, NotFoundError, UnavailableError
 from tidemill.outbound.client import Http
 
 #: A manifest that is larger is not read. One of 600 models has some 30 MB.
 MOST_BYTES = 500_000_000
+#: The variable by which dbt has another hub of packages.
+_HUB = "DBT_PACKAGE_HUB_URL"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +60,7 @@ def fetch(spec: ProjectSpec, means: Means) -> Fetched:
     catalog = _file(spec.catalog, means, token if _is_beside(spec) else None) if spec.catalog else None
     if spec.manifest:
         return Fetched(_file(spec.manifest, means, token), catalog)
+    checked_out = None
     with tempfile.TemporaryDirectory(prefix="tidemill-dbt-") as scratch:
         if spec.folder:
             folder, revision = Path(spec.folder).expanduser(), ""
@@ -73,9 +78,10 @@ def fetch(spec: ProjectSpec, means: Means) -> Fetched:
                 host_key=spec.host_key,
                 known_hosts=means.known_hosts,
             )
-            parse.assert_no_way_out(clone)
+            checkout.assert_no_way_out(clone)
             folder = git.within(clone, spec.subfolder)
-        found = _of_folder(folder, spec, means, Path(scratch))
+            checked_out = Checkout(clone, means.http, means.known_hosts, os.environ.get(_HUB) or hub.URL)
+        found = _of_folder(folder, spec, means, Path(scratch), checked_out)
     return dataclasses.replace(found, catalog=catalog or found.catalog, revision=revision)
 
 
@@ -85,7 +91,7 @@ def _is_beside(spec: ProjectSpec) -> bool:
     return (place.scheme, place.netloc) == (catalog.scheme, catalog.netloc)
 
 
-def _of_folder(folder: Path, spec: ProjectSpec, means: Means, scratch: Path) -> Fetched:
+def _of_folder(folder: Path, spec: ProjectSpec, means: Means, scratch: Path, checked_out: Checkout | None) -> Fetched:
     """The manifest that is in it or in its `target`, or that dbt makes of it now."""
     written = next(
         (file for file in (folder / "target/manifest.json", folder / "manifest.json") if file.is_file()), None
@@ -114,6 +120,7 @@ def _of_folder(folder: Path, spec: ProjectSpec, means: Means, scratch: Path) -> 
         dataset=dataset,
         variables=spec.variables,
         program=means.dbt,
+        checked_out=checked_out,
     )
     return Fetched(made, None)
 

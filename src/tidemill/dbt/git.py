@@ -23,6 +23,7 @@ CONNECT_SECONDS, SECONDS = 30, 600
 _SHORT = re.compile(r"^(?P<user>[A-Za-z0-9_][A-Za-z0-9_.\-]*)@(?P<host>[A-Za-z0-9][A-Za-z0-9.\-]*):(?P<path>[^/:].*)$")
 #: Whom and where, as git and ssh read them too: they decode what begins with %.
 _NAMED = re.compile(r"^([A-Za-z0-9_][A-Za-z0-9_.\-]*@)?([A-Za-z0-9][A-Za-z0-9.\-]*|\[[0-9A-Fa-f:.]+\])(:\d+)?$")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _PORTS = {"https": 443, "http": 80, "ssh": 22}
 _CREDENTIAL = "There is a credential in the address of the repository."
 #: Whom a token belongs to does not matter to GitHub, GitLab and Bitbucket, if there is a name.
@@ -33,7 +34,7 @@ case "$1" in Username*) echo x-access-token;; *) printf '%s\\n' "$TIDEMILL_GIT_T
 _DENIED = re.compile(
     r"authentication failed|could not read (username|password)|permission denied|access denied|403", re.I
 )
-_NO_BRANCH = re.compile(r"remote branch .* not found|could not find remote branch", re.I)
+_NO_BRANCH = re.compile(r"remote branch .* not found|could not find remote branch|not our ref|find remote ref", re.I)
 _NO_REPOSITORY = re.compile(
     r"repository .*not found|does not appear to be a git repository|repository not found|404", re.I
 )
@@ -50,7 +51,7 @@ def clone(
     host_key: str | None = None,
     known_hosts: Path,
 ) -> str:
-    """Write the files of a branch into a new folder; gives the commit's id.
+    """Write the files of a branch, a tag or a commit into a new folder; gives the commit's id.
 
     `known_hosts`: where the keys of SSH servers are remembered: the first key of a host is believed, unless `host_key`
     says which it is.
@@ -66,7 +67,7 @@ def clone(
     UnavailableError
         The server does not answer.
     """
-    scheme, host, port = _server(url)
+    scheme, host, port = server(url)
     try:
         address = guard.addresses(host, port)[0]
     except OSError as error:
@@ -76,16 +77,27 @@ def clone(
     options = ["-c", "http.lowSpeedLimit=1000", "-c", f"http.lowSpeedTime={2 * CONNECT_SECONDS}"]
     options += ["-c", "credential.helper=", "-c", "core.hooksPath=/dev/null", "-c", "http.followRedirects=false"]
     options += ["-c", f"http.curloptResolve={host}:{port}:{address}"]
-    words = ["clone", "--quiet", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules", "--template="]
-    words += [f"--branch={branch}"] if branch else []
     into.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tidemill-git-") as folder:
         environment = _environment(Path(folder), token)
         if scheme == "ssh":
             environment["GIT_SSH_COMMAND"] = _ssh(Path(folder), host, address, ssh_key, host_key, known_hosts)
         with _told(host, branch, token or ssh_key):
-            _git([*options, *words, "--", url, str(into)], environment)
+            _fetched(url, into, branch, options, environment)
             return _git(["-C", str(into), "rev-parse", "HEAD"], environment).strip()
+
+
+def _fetched(url: str, into: Path, branch: str | None, options: list[str], environment: Mapping[str, str]) -> None:
+    """A commit is asked for by its id: git clones no such thing."""
+    if branch is None or not _COMMIT.fullmatch(branch):
+        words = ["clone", "--quiet", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules"]
+        words += ["--template=", *([f"--branch={branch}"] if branch else [])]
+        _git([*options, *words, "--", url, str(into)], environment)
+        return
+    _git([*options, "init", "--quiet", "--template=", str(into)], environment)
+    words = ["-C", str(into), "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules"]
+    _git([*options, *words, "--", url, branch], environment)
+    _git([*options, "-C", str(into), "checkout", "--quiet", "FETCH_HEAD"], environment)
 
 
 def within(folder: Path, *parts: str) -> Path:
@@ -96,7 +108,7 @@ def within(folder: Path, *parts: str) -> Path:
     return found
 
 
-def _server(url: str) -> tuple[str, str, int]:
+def server(url: str) -> tuple[str, str, int]:
     """Scheme, host and port."""
     short = _SHORT.match(url)
     if short and "://" not in url:
@@ -182,7 +194,7 @@ def _error(text: str, host: str, branch: str | None, credential: str | None) -> 
         return AccessError("git_host_key", f"{host} has another SSH key than the one that is known.", hint=hint)
     if _NO_BRANCH.search(text):
         return NotFoundError(
-            "git_branch", f"The repository has no branch or tag {branch}.", hint="Name one by --branch."
+            "git_branch", f"The repository has no branch, tag or commit {branch}.", hint="Name one by --branch."
         )
     if _NO_REPOSITORY.search(text):
         hint = "Some servers say so, too, of one that the credential may not read."

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tidemill.dbt import processes
+from tidemill.dbt import packages, processes
+from tidemill.dbt.packages import Checkout
 from tidemill.errors import ConfigError, UnavailableError
 
 SECONDS = 600
@@ -21,6 +22,10 @@ SECONDS = 600
 _PASSED_ON = re.compile(
     r"^(PATH|LANG|LC_.*|TZ|DBT_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE|https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY)$"
 )
+#: What is a secret by its name: the project of a repository could send it elsewhere.
+_HIDDEN = "DBT_ENV_SECRET_"
+#: Nothing listens there: dbt parse needs no network.
+_NOWHERE = "http://127.0.0.1:9"
 _QUIET = ("--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-partial-parse")
 _COPIED_NOT = shutil.ignore_patterns(".git", "target", "logs", ".venv", "venv", "node_modules")
 
@@ -38,44 +43,36 @@ def parse(
     dataset: str,
     variables: Mapping[str, Any] | None = None,
     program: str | None = None,
+    checked_out: Checkout | None = None,
 ) -> bytes:
     """The manifest of the project in `folder`, of which a copy is parsed in `scratch`. Nothing is asked of BigQuery:
     `project` and `dataset` are where dbt would build. `program`: which dbt, unless it is the one beside us.
+    `checked_out`: of a repository, whose copy it is already: it is not trusted as a folder of this machine is.
 
     Raises
     ------
     ConfigError
-        dbt is not installed here, or does not understand the project.
+        dbt is not installed here, or does not understand the project; or it leads out of its repository.
     UnavailableError
         It does not come to an end.
     """
     command = [program] if program else _command()
-    copied = scratch / "project"
-    shutil.copytree(folder, copied, ignore=_COPIED_NOT, symlinks=True)
+    scratch.mkdir(parents=True)
     _write_profile(scratch, project, dataset)
-    if _needs_packages(copied):
-        _run([*command, "deps"], copied, scratch)
+    environment = _environment(scratch, is_trusted=checked_out is None)
+    if checked_out is not None:
+        copied = folder
+        packages.install(folder, checked_out)
+    else:
+        copied = scratch / "project"
+        shutil.copytree(folder, copied, ignore=_COPIED_NOT, symlinks=True)
+        if _needs_packages(copied):
+            _run([*command, "deps"], copied, scratch, environment)
     words = ["parse", "--target-path", str(scratch / "target")]
     if variables:
         words += ["--vars", json.dumps(dict(variables))]
-    _run([*command, *words], copied, scratch)
+    _run([*command, *words], copied, scratch, environment)
     return (scratch / "target" / "manifest.json").read_bytes()
-
-
-def assert_no_way_out(folder: Path) -> None:
-    """Raise ConfigError if a link of a repository leads out of it: to files of this machine."""
-    top = folder.resolve()
-    for path in folder.rglob("*"):
-        if path.is_symlink() and not _leads_into(path, top):
-            said = f"{path.relative_to(folder)} is a link that leads out of the repository."
-            raise ConfigError("dbt_place", said, hint="Take it out, or give a manifest: --manifest.")
-
-
-def _leads_into(link: Path, top: Path) -> bool:
-    try:
-        return link.resolve().is_relative_to(top)
-    except (OSError, RuntimeError):  # it leads to itself
-        return False
 
 
 def _command() -> list[str]:
@@ -103,12 +100,21 @@ def _needs_packages(folder: Path) -> bool:
     return named and not (folder / "dbt_packages").is_dir()
 
 
-def _run(command: list[str], folder: Path, scratch: Path) -> None:
+def _environment(scratch: Path, *, is_trusted: bool) -> dict[str, str]:
+    """What dbt sees of this machine."""
+    found = {name: value for name, value in os.environ.items() if _PASSED_ON.match(name)}
+    if not is_trusted:
+        found = {name: value for name, value in found.items() if not name.upper().startswith(_HIDDEN)}
+        found = {name: value for name, value in found.items() if name.lower() != "no_proxy"}
+        found |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), _NOWHERE)
+    return {**found, "HOME": str(scratch), "TMPDIR": str(scratch)}
+
+
+def _run(command: list[str], folder: Path, scratch: Path, environment: Mapping[str, str]) -> None:
     options = ["--project-dir", str(folder), "--profiles-dir", str(scratch), "--profile", "tidemill"]
     options += ["--log-path", str(scratch / "logs"), *_QUIET]
-    environment = {name: value for name, value in os.environ.items() if _PASSED_ON.match(name)}
     try:
-        done = processes.run([*command, *options], {**environment, "HOME": str(scratch)}, SECONDS, folder=folder)
+        done = processes.run([*command, *options], environment, SECONDS, folder=folder)
     except OSError as error:
         said = f"{command[0]} cannot be started: {error.strerror}."
         raise ConfigError("dbt_missing", said, hint="See the setting TIDEMILL_DBT.") from None

@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pydantic import SecretStr
@@ -28,14 +28,16 @@ from tidemill.dbt.spec import ProjectSpec
 from tidemill.errors import ConfigError, ConflictError, TidemillError
 from tidemill.outbound.client import Http
 from tidemill.outbound.guard import Guard
+from tidemill.paging import Page, Wanted
 from tidemill.settings import Settings
 from tidemill.store.connections import Connections
 from tidemill.store.dbt_cloud_runs import CloudRun
-from tidemill.store.dbt_projects import DbtProject, DbtProjects
+from tidemill.store.dbt_projects import PROJECT_SORTS, DbtProject, DbtProjects
 from tidemill.store.records import Connection
 from tidemill.store.secrets import Secrets, differing
 
 __all__ = [
+    "PROJECT_SORTS",
     "Change",
     "CloudRun",
     "DbtService",
@@ -63,8 +65,8 @@ class Consumers(Protocol):
     def uses(self, project_id: uuid.UUID) -> list[Use]:
         """Models in use."""
 
-    def names(self, project_id: uuid.UUID) -> list[str]:
-        """Names of source models that are made of it."""
+    def names_of(self, project_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Sequence[str]]:
+        """Names of source models that are made of these."""
 
     def pause(self, project_id: uuid.UUID, broken: Change) -> list[str]:
         """Pause the syncs of a model that has changed so. Names of those that were not paused before."""
@@ -204,7 +206,7 @@ class DbtService:
             model = after.models.get(use.unique_id)
             if model is not None and model.relation is not None and use.unique_id not in broken:
                 self._consumers.move(saved.id, use.unique_id, str(model.relation))
-        self._projects.change(saved.id, **self._packed(fetched), error=None, next_at=_next(spec))
+        self._projects.change(saved.id, **self._packed(fetched, after), error=None, next_at=_next(spec))
         return found, paused
 
     def in_use(self, name: str) -> InUse:
@@ -266,6 +268,22 @@ class DbtService:
         """All, by name."""
         return [self._view(saved) for saved in self._projects.find()]
 
+    def page(
+        self,
+        *,
+        search: str | None = None,
+        connection: str | None = None,
+        failing: bool | None = None,
+        wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
+    ) -> Page[ProjectView]:
+        """The same by pages, by one of PROJECT_SORTS. `search`: in the name; `failing`: it could not be read the last
+        time."""
+        for old in self._projects.without_summary():  # once, after an upgrade
+            self._projects.summarize(old, _summary(self._manifest(old)))
+        page = self._projects.page(search, connection, failing, wanted)
+        names = self._consumers.names_of([saved.id for saved, _ in page.items])
+        return page.map(lambda one: self._shown(one[0], one[0].summary or {}, one[1], names.get(one[0].id, ())))
+
     def differing(self, name: str, given: Mapping[str, SecretStr]) -> tuple[str, ...]:
         """Names of secrets that a project has otherwise than they are given; of none, those that it has."""
         saved = self._projects.get(name)
@@ -280,7 +298,7 @@ class DbtService:
             Source models are made of it.
         """
         saved = self._projects.get(name)
-        if used := self._consumers.names(saved.id):
+        if used := self._consumers.names_of([saved.id]).get(saved.id):
             raise ConflictError(
                 "dbt_project_in_use",
                 f"Source models are made of {saved.name}: {', '.join(used)}.",
@@ -305,13 +323,13 @@ class DbtService:
 
     def _read(self, spec: ProjectSpec) -> dict[str, Any]:
         fetched = self._fetched(spec)
-        manifest.read(fetched.manifest, fetched.catalog)
-        return {**self._packed(fetched), "next_at": _next(spec)}
+        known = manifest.read(fetched.manifest, fetched.catalog)
+        return {**self._packed(fetched, known), "next_at": _next(spec)}
 
-    def _packed(self, fetched: Fetched) -> dict[str, Any]:
+    def _packed(self, fetched: Fetched, known: Manifest) -> dict[str, Any]:
         packed, catalog = packing.pack(fetched.manifest, fetched.catalog)
-        now = dt.datetime.now(dt.UTC)
-        return {"manifest": packed, "catalog": catalog, "revision": fetched.revision, "read_at": now}
+        kept = {"manifest": packed, "catalog": catalog, "summary": _summary(known)}
+        return {**kept, "revision": fetched.revision, "read_at": dt.datetime.now(dt.UTC)}
 
     def _fields(self, spec: ProjectSpec) -> dict[str, Any]:
         hidden = spec.secrets
@@ -333,18 +351,23 @@ class DbtService:
         return packing.unpack(saved.manifest, saved.catalog)
 
     def _view(self, saved: DbtProject) -> ProjectView:
-        known = self._manifest(saved)
+        used = self._consumers.names_of([saved.id]).get(saved.id, ())
+        return self._shown(saved, _summary(self._manifest(saved)), self._connection(saved), used)
+
+    def _shown(
+        self, saved: DbtProject, summary: Mapping[str, Any], connection: str | None, used: Iterable[str]
+    ) -> ProjectView:
         hidden = json.loads(self._secrets.decrypt(saved.secret)) if saved.secret else {}
         return ProjectView(
             id=saved.id,
             name=saved.name,
-            connection=self._connection(saved),
+            connection=connection,
             spec=saved.spec,
             secrets=tuple(hidden),
-            project=known.project,
-            dbt_version=known.dbt_version,
-            models=len(known.models),
-            used_by=tuple(self._consumers.names(saved.id)),
+            project=summary.get("project", ""),
+            dbt_version=summary.get("dbt_version", ""),
+            models=summary.get("models", 0),
+            used_by=tuple(used),
             revision=saved.revision,
             read_at=saved.read_at,
             next_at=saved.next_at,
@@ -358,6 +381,11 @@ def _given(connection: Connection | None) -> Connection:
     if connection is None:  # the spec does not allow it
         raise ConfigError("dbt_place", "gs:// is read by a connection.", hint="Give --connection.")
     return connection
+
+
+def _summary(known: Manifest) -> dict[str, Any]:
+    """What a list tells of a project, so that it need not unpack it."""
+    return {"project": known.project, "dbt_version": known.dbt_version, "models": len(known.models)}
 
 
 def _next(spec: ProjectSpec) -> dt.datetime | None:

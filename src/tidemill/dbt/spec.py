@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import urllib.parse
 from typing import Any
 
 import pydantic
 from pydantic import Field, SecretStr
 
 from tidemill import invalid
+from tidemill.dbt import clear
 from tidemill.errors import ConfigError
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,99}$"
 #: A branch or a tag, as `git check-ref-format` has them, without what would be read as an option.
-_BRANCH = r"^[A-Za-z0-9_][A-Za-z0-9_./\-]{0,199}$"
+BRANCH = r"^[A-Za-z0-9_][A-Za-z0-9_./\-]{0,199}$"
 
 #: A host, of which https is spoken; or the beginning of an address.
 _HOST = r"^(?:https?://)?[A-Za-z0-9.\-]{1,253}(?::[0-9]{1,5})?$"
-
-
-#: Names in the query of an address whose values let in.
-_SIGNED = re.compile(r"sig|token|secret|password|credential|api_?key|access_?key", re.I)
 
 
 class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -32,7 +27,7 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     git: str | None = Field(default=None, description="Git repository: https://…, ssh://… or git@host:path.")
     manifest: str | None = Field(default=None, description="A manifest.json: a path, https://… or gs://bucket/path.")
     catalog: str | None = Field(default=None, description="A catalog.json, which knows columns and types: likewise.")
-    branch: str | None = Field(default=None, pattern=_BRANCH, description="Branch or tag, if not the repository's own.")
+    branch: str | None = Field(default=None, pattern=BRANCH, description="Branch or tag, if not the repository's own.")
     subfolder: str = Field(default="", description="Where in the repository the project is.")
     host_key: str | None = Field(default=None, description="Public key of the SSH server, as in known_hosts.")
     token: SecretStr | None = Field(default=None, description="Token for an https:// repository or manifest.")
@@ -73,7 +68,7 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
                 hint="Give --cloud-host and --cloud-token-file.",
             )
         for place in (self.git, self.manifest, self.catalog):
-            if place and _holds_secret(place):
+            if place and clear.holds_secret(place):
                 raise ConfigError(
                     "dbt_place_secret",
                     "The address holds what looks like a secret, and addresses are shown.",
@@ -99,17 +94,6 @@ class ProjectSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         """What is neither secret nor kept beside it, for JSON."""
         beside = {"name", "connection", "token", "ssh_key", "webhook_secret", "cloud_token"}
         return self.model_dump(mode="json", exclude=beside, exclude_none=True, exclude_defaults=True)
-
-
-def _holds_secret(address: str) -> bool:
-    """Whether there is a password in it; a token where https has a name; or a signature, as of a link to a bucket."""
-    try:
-        found = urllib.parse.urlsplit(address)
-    except ValueError:
-        return False
-    named = bool(found.username) and found.scheme in {"https", "http"}
-    signed = any(_SIGNED.search(name) for name in urllib.parse.parse_qs(found.query, keep_blank_values=True))
-    return found.password is not None or named or signed
 
 
 def make(fields: dict[str, Any]) -> ProjectSpec:

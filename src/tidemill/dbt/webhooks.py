@@ -104,9 +104,9 @@ class Webhooks:
         """There is no more to do about it."""
         self._runs.finish(run.id, syncs, note)
 
-    def told(self, name: str) -> list[CloudRun]:
+    def told(self, name: str, limit: int = _SHOWN) -> list[CloudRun]:
         """The last runs of a project that were told of, the newest first."""
-        return self._runs.of_project(self._projects.get(name).id, _SHOWN)
+        return self._runs.of_project(self._projects.get(name).id, limit)
 
     def _hidden(self, project: DbtProject) -> dict[str, str]:
         found: dict[str, str] = json.loads(self._secrets.decrypt(project.secret)) if project.secret else {}

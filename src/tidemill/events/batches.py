@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from tidemill.events.lake import Lake
-    from tidemill.events.sources.source import Selection, Source
+    from tidemill.events.sources.source import Gathering, Selection
 
 #: Rows that DuckDB gives in one piece, if it need not be a small one.
 _MANY = 20_000
@@ -37,7 +37,7 @@ Reading = Generator[Rows, None, None]
 
 def ordered(
     lake: Lake,
-    source: Source,
+    source: Gathering,
     selection: Selection,
     columns: Sequence[Column],
     *,
@@ -58,7 +58,7 @@ def ordered(
 
 def pieces(
     lake: Lake,
-    source: Source,
+    source: Gathering,
     selection: Selection,
     columns: Sequence[Column],
     *,
@@ -80,7 +80,7 @@ def pieces(
 
 def _in_order(
     lake: Lake,
-    source: Source,
+    source: Gathering,
     selection: Selection,
     columns: Sequence[Column],
     handed_at: dt.datetime,
@@ -120,7 +120,7 @@ def _is_in_order(found: Sequence[pa.RecordBatch]) -> bool:
 
 def unordered(
     lake: Lake,
-    source: Source,
+    source: Gathering,
     selection: Selection,
     columns: Sequence[Column],
     *,
@@ -162,7 +162,7 @@ def unordered(
         raise
 
 
-def _kept(cursor: duckdb.DuckDBPyConnection, source: Source, selection: Selection, handed_at: dt.datetime) -> str:
+def _kept(cursor: duckdb.DuckDBPyConnection, source: Gathering, selection: Selection, handed_at: dt.datetime) -> str:
     """A SELECT of the rows, that may be asked more than once: of those that it is costly to make, or that would be
     others the next time, out of a table of the cursor, which DuckDB puts on disk when memory is short.
     """
@@ -211,7 +211,7 @@ def _pieces(rows: Rows, size: int) -> Iterator[Rows]:
         start = end
 
 
-def _select(source: Source, columns: Sequence[Column]) -> str:
+def _select(source: Gathering, columns: Sequence[Column]) -> str:
     """A query, with {} in place of the rows. A REPEATED column has no NULL."""
     names = [f'coalesce("{c.name}", []) AS "{c.name}"' if c.repeated else f'"{c.name}"' for c in columns]
     place = ["row_change", "row_number"] if source.ordered else []

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from tidemill.events.lake import Lake
-    from tidemill.events.sources.source import Selection, Source
+    from tidemill.events.sources.source import Gathering, Selection, Source
 
 #: Texts that may not fit BigQuery's JSON type: halves of surrogate pairs, NUL, numbers of 16 digits or more.
 _SUSPECT = r"\\u([dD][89a-fA-F]|0000)|(^|[:\[,])\s*-?([0-9][0-9.]{15}|[0-9.]+[eE][+-]?[0-9]{3})"
@@ -76,7 +76,7 @@ def file_format(columns: Sequence[Column]) -> str:
 
 def write(
     lake: Lake,
-    source: Source,
+    source: Gathering,
     selection: Selection,
     columns: Sequence[Column],
     path: Path,
@@ -151,7 +151,7 @@ def count(lake: Lake, source: Source, selection: Selection) -> int:
 
 def _rows(
     cursor: duckdb.DuckDBPyConnection,
-    source: Source,
+    source: Gathering,
     selection: Selection,
     columns: Sequence[Column],
     path: Path,

@@ -89,6 +89,15 @@ class PersonEvents:
                 brought.people.add(person)
         return found
 
+    def count(self, file_key: str, said: str) -> int:
+        """How many events there are that `brought` would give."""
+        query = """
+            SELECT count(*) FROM lake.events WHERE contains(properties, ?)
+                AND snapshot_id IN (SELECT snapshot_id FROM lake.commits WHERE file_key = ?)"""
+        with self._lake.cursor() as cursor:
+            found = cursor.execute(query, [said, file_key]).fetchone()
+        return int(found[0]) if found else 0
+
     def delete(self, team_id: int, uuids: Collection[str]) -> None:
         """Delete these events."""
         if not uuids:

@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import re
+import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,9 @@ _DATA = re.compile(r"main/(?:[^/]+/)+ducklake-[0-9a-f-]+(?:-delete)?\.parquet")
 SYNCS = "syncs/"
 _OF_SYNC = re.compile(rf"{SYNCS}[0-9a-f]{{32}}/.+")
 _PLAN = re.compile(rf"{SYNCS}[0-9a-f]{{32}}/plan-[0-9a-f]{{32}}(?:-.+)?\.(?:json|parquet)")
+#: Files of events that were sent, until they are loaded.
+_UPLOADS = "uploads/"
+_UPLOAD = re.compile(rf"{_UPLOADS}[0-9a-f]{{32}}")
 _STATE = re.compile(rf"({SYNCS}[0-9a-f]{{32}})/state-[0-9]{{12}}-[0-9]{{6}}\.parquet")
 
 
@@ -127,8 +131,18 @@ def is_beside(name: str) -> bool:
 
 
 def is_data(name: str) -> bool:
-    """Whether an event store names its files so, or a sync."""
-    return _DATA.fullmatch(name) is not None or _OF_SYNC.fullmatch(name) is not None
+    """Whether an event store names its files so, or a sync, or who takes files of events."""
+    return any(rule.fullmatch(name) is not None for rule in (_DATA, _OF_SYNC, _UPLOAD))
+
+
+def upload(upload_id: uuid.UUID) -> str:
+    """The name of a file of events that was sent."""
+    return f"{_UPLOADS}{upload_id.hex}"
+
+
+def uploads(objects: Objects) -> list[Object]:
+    """Files of events that were sent, and that are not loaded yet."""
+    return [one for one in objects.list(_UPLOADS) if _UPLOAD.fullmatch(one.name)]
 
 
 def plans(objects: Objects) -> list[Object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import glob
 import os
@@ -10,8 +11,9 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tidemill.errors import ConfigError
 from tidemill.settings import private_folder
@@ -93,17 +95,33 @@ def content_key(file: IO[bytes], size: int) -> str:
 
 
 def _spooled(spool: Path) -> Path:
-    import psutil  # 20 ms
-
-    private_folder(spool)
-    ours = f"stdin-{socket.gethostname()}-"
-    for left in spool.glob(f"{glob.escape(ours)}*"):  # by a process that was killed
-        if not psutil.pid_exists(int(left.name.removeprefix(ours).partition("-")[0])):
-            left.unlink(missing_ok=True)
-    with tempfile.NamedTemporaryFile(dir=spool, prefix=f"{ours}{os.getpid()}-", delete=False) as file:
+    with _made(spool, "stdin") as file:
         try:
             shutil.copyfileobj(sys.stdin.buffer, file, BLOCK)
         except BaseException:
             Path(file.name).unlink()
             raise
     return Path(file.name)
+
+
+@contextlib.contextmanager
+def spooled(spool: Path, what: str) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A file on this machine for the time of the block, and where it is. What is written is there for who opens it by
+    its path. `what`: for its name."""
+    with _made(spool, what) as file:
+        try:
+            yield Path(file.name), file
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+def _made(spool: Path, what: str) -> Any:
+    """A new file in a folder; those that killed processes have left there are removed."""
+    import psutil  # 20 ms
+
+    private_folder(spool)
+    ours = f"{what}-{socket.gethostname()}-"
+    for left in spool.glob(f"{glob.escape(ours)}*"):
+        if not psutil.pid_exists(int(left.name.removeprefix(ours).partition("-")[0])):
+            left.unlink(missing_ok=True)
+    return tempfile.NamedTemporaryFile(dir=spool, prefix=f"{ours}{os.getpid()}-", delete=False, buffering=0)

@@ -87,16 +87,18 @@ class EventService:
         team_id: int | None = None,
         mapping: dict[str, str] | None = None,
         progress: Callable[[LoadProgress], None] = _quiet,
+        name: str | None = None,
     ) -> Result:
-        """Load one file; `-` is standard input. Only what the store does not hold yet is added.
+        """Load one file; `-` is standard input. Only what the store does not hold yet is added. `name`: as it is
+        called, if that is not its path.
 
         Raises
         ------
         ConfigError
             The file or its format cannot be read.
         """
-        spool = self._settings.home_path / "spool"
-        source = opening.open_source(file, spool)
+        source = opening.open_source(file, self._settings.spool_path)
+        source = dataclasses.replace(source, name=name or source.name)
         try:
             given = Mapping.of(mapping or {})
             loading = Loading(self._settings, self._lake, source, format_name, team_id, given, self._refuse)
@@ -182,14 +184,18 @@ class EventService:
 
     def export_rejects(self, out: Path, *, code: str | None = None) -> int:
         """Write the texts that were set aside to a file, one a line. Gives their number."""
-        number = after = 0
+        number = 0
         with out.open("wb") as file:
-            while page := self._rejects.find(kind="load", code=code, limit=_PAGE, after=after or -1):
-                for reject in page:
-                    file.write(reject.raw.replace(b"\n", b" ") + b"\n")
-                number += len(page)
-                after = page[-1].id
+            for number, line in enumerate(self.reject_lines(code=code), 1):  # noqa: B007 - it is how many
+                file.write(line)
         return number
+
+    def reject_lines(self, *, code: str | None = None) -> Iterator[bytes]:
+        """The texts that were set aside, one a line, as they are read."""
+        after = 0
+        while page := self._rejects.find(kind="load", code=code, limit=_PAGE, after=after or -1):
+            yield from (reject.raw.replace(b"\n", b" ") + b"\n" for reject in page)
+            after = page[-1].id
 
     def dismiss_rejects(self, *, code: str | None = None, ids: Sequence[int] = ()) -> int:
         """List these no longer: those with a code, with these ids, or, without either, all. Gives their number."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tidemill.bigquery.client import Client
+from tidemill.bigquery.credentials import Auth
 from tidemill.engine.port import Engine
 from tidemill.events.erasure import PersonEvents
 from tidemill.events.identity.service import IdentityService
@@ -25,6 +26,7 @@ from tidemill.exports.schedules.service import Scheduling
 from tidemill.exports.seeing import Seeing
 from tidemill.exports.shown import Shown
 from tidemill.exports.stream.streaming import Streaming
+from tidemill.exports.trial.service import TrialService
 from tidemill.exports.verify import Verifier
 from tidemill.exports.watch import Watches
 from tidemill.exports.work import Lock, Parts, Queried
@@ -51,13 +53,16 @@ class Assembly:
         sent: PersonEvents,
         lock: Lock,
         client_for: Callable[[Connection, str], Client],
+        auth_for: Callable[[Connection], Auth],
     ) -> None:
         """`queried`: the source of a query's rows; `sources`: by model; `lock`: as in Parts; `sent`: events by who sent
-        them; `client_for(connection, project)`: BigQuery."""
+        them; `client_for(connection, project)`: BigQuery; `auth_for(connection)`: its credential."""
         self.books, self.seeing, self.scheduler, self._client_for = books, seeing, scheduler, client_for
         watches = Watches(books.runs, self.client)
         self.parts = parts = Parts(settings, lake, sources, queried, engine, books, watches, lock, seeing.book)
         planner = Planner(parts)
+        #: Test uploads.
+        self.trials = TrialService(parts, books, auth_for)
         #: Rows that runs have set aside.
         self.rejects = RunRejects(lake, books.runs, books.rejects)
         self.dispatch = Dispatch(parts, planner, self.rejects)

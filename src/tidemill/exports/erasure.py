@@ -103,6 +103,21 @@ class Eraser:
         if events:  # with them, nothing needs the numbers of the ids any more
             self._identity.forget(team_id, wanted[IDS])
 
+    def assert_known(self, team_id: int, distinct_id: str, *, events: bool) -> None:
+        """Raise NotFoundError if `erase` would find nothing of this id."""
+        known = self._identity.ids(team_id, distinct_id) or self._erasures.open(team_id, distinct_id)
+        if not known and not (events and self._events.find(team_id, [distinct_id]).events):
+            raise self._identity.unknown(team_id, distinct_id)
+
+    def places(self, team_id: int, *, events: bool) -> int:
+        """How many places `erase` would look at: here, and tables."""
+        models = set(_COLUMNS) if events else {"persons"}
+        return (2 if events else 1) + sum(1 for _ in self._exports_of(team_id, models))
+
+    def brought(self, file_key: str, said: str) -> int:
+        """How many events `take_back` would delete."""
+        return self._events.count(file_key, said)
+
     def take_back(self, file_key: str, said: str, *, by: str, told: Told) -> None:
         """Delete all events that came by commits of this file key and have this text in their properties, here and in
         the tables; people are as if these had never been. `told` is called for each place. May be repeated.
@@ -160,9 +175,7 @@ class Eraser:
     ) -> None:
         """Delete it from the tables of exports of these models. Raises what was wrong with one, when all were tried."""
         failed: TidemillError | None = None
-        for export in self._parts.exports.find():
-            if export.model not in models or export.spec.get("team_id") not in (None, team_id):
-                continue
+        for export in self._exports_of(team_id, models):
             try:
                 with self._quiet(export):
                     told(Deleted(target(export), self._in_table(export, team_id, number, wanted, by)))
@@ -171,6 +184,12 @@ class Eraser:
                 told(Deleted(target(export), 0, error))
         if failed:
             raise failed
+
+    def _exports_of(self, team_id: int, models: Collection[str]) -> Iterator[Export]:
+        """Those whose tables may hold something of this team."""
+        for export in self._parts.exports.find():
+            if export.model in models and export.spec.get("team_id") in (None, team_id):
+                yield export
 
     def _wanted(
         self, team_id: int, distinct_id: str, earlier: dict[int, dict[str, list[str]]], *, events: bool

@@ -12,7 +12,8 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tidemill.errors import ConfigError, NotFoundError
+from tidemill import paging
+from tidemill.errors import NotFoundError
 from tidemill.exports import costs, views
 from tidemill.exports.assembly import Assembly
 from tidemill.exports.backfill import BackfillView
@@ -21,9 +22,11 @@ from tidemill.exports.views import INTERRUPTED
 from tidemill.paging import Page, Wanted
 from tidemill.schedules.calendar import Schedule
 from tidemill.store.backfills import Sums
-from tidemill.store.export_pages import Chosen, ChosenRuns, ExportRow
+from tidemill.store.export_pages import SORTS, Chosen, ChosenRuns, ExportRow
 from tidemill.store.export_pages import Sums as ChunkSums
 from tidemill.store.records import Run
+
+__all__ = ["SORTS", "ExportItem", "ExportSettings", "Listing", "RunItem", "Trouble"]
 
 #: By what a list of runs, and one of exports, can be chosen.
 RUN_STATUSES = ("running", "completed", "failed", "cancelled")
@@ -129,14 +132,11 @@ class Listing:
         mode: str | None = None,
         search: str | None = None,
         status: str | None = None,
-        sort: str = "name",
-        descending: bool = False,
         wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
     ) -> Page[ExportItem]:
-        """Exports by name, or by another one of SORTS. `search`: it is in the name; `status`: one of
-        EXPORT_STATUSES."""
-        _assert_known(status, EXPORT_STATUSES)
-        chosen = Chosen(connection, model, mode, search, status, sort, descending)
+        """Exports, by one of SORTS. `search`: it is in the name; `status`: one of EXPORT_STATUSES."""
+        paging.assert_known("status", status, EXPORT_STATUSES)
+        chosen = Chosen(connection, model, mode, search, status)
         return self._pages.exports(chosen, wanted).map(_item)
 
     def get(self, name: str) -> ExportSettings:
@@ -165,7 +165,7 @@ class Listing:
     ) -> Page[RunItem]:
         """Runs, newest first, of one export or of all. `status`: one of RUN_STATUSES; `after`, `before`: when they were
         created."""
-        _assert_known(status, RUN_STATUSES)
+        paging.assert_known("status", status, RUN_STATUSES)
         owner = self._books.exports.get(export).id if export is not None else None
         page = self._pages.runs(ChosenRuns(owner, backfill, status, after, before), wanted)
         sums, alive = self._pages.sums([run.id for run, _ in page.items]), self._alive(run for run, _ in page.items)
@@ -221,11 +221,6 @@ _OF_RUN = (
     *("id", "number", "mode", "attempt", "interval_start", "interval_end", "rows_planned", "bytes_billed"),
     *("created_at", "created_by", "started_at", "finished_at"),
 )
-
-
-def _assert_known(status: str | None, known: Collection[str]) -> None:
-    if status is not None and status not in known:
-        raise ConfigError("status_unknown", f"{status!r} is no status.", hint=f"One of: {', '.join(known)}.")
 
 
 def _item(row: ExportRow) -> ExportItem:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tidemill import tabular
 from tidemill.errors import NotFoundError
 from tidemill.events import chunks as chunk_files
 from tidemill.events.chunks import RejectedRow
@@ -28,9 +29,15 @@ from tidemill.paging import Page, Wanted
 from tidemill.store.loads import Rejects
 from tidemill.store.records import Chunk, Export, Reject, Run
 from tidemill.store.runs import Runs
+from tidemill.tabular import Form
 
 _PAGE = 500
 _AT_A_TIME = 20  # events that may be large
+#: An event as a row of CSV.
+_CSV = (
+    *("event", "distinct_id", "timestamp", "team_id", "ip", "properties", "set", "set_once", "elements"),
+    "rejected_uuid",
+)
 _TICK = dt.timedelta(microseconds=1)
 
 
@@ -89,12 +96,21 @@ class RunRejects:
         """
         number = 0
         with out.open("w", encoding="utf-8") as file:
-            for run in runs:
-                for uuids in self._uuids(run, code):
-                    for event in selection.whole(self._lake, *_span(self._runs.chunks(run.id)), uuids):
-                        file.write(_line(event) + "\n")
-                        number += 1
+            for number, line in enumerate(self.lines(runs, "json", code=code), 1):  # noqa: B007 - it is how many
+                file.write(line)
         return number
+
+    def lines(self, runs: Sequence[Run], form: Form, *, code: str | None) -> Iterator[str]:
+        """The same events, as such lines, or as CSV."""
+        if form == "csv":
+            yield from tabular.lines(form, _CSV, map(_flat, self._events(runs, code)))
+        else:
+            yield from (_line(event) + "\n" for event in self._events(runs, code))
+
+    def _events(self, runs: Sequence[Run], code: str | None) -> Iterator[dict[str, Any]]:
+        for run in runs:
+            for uuids in self._uuids(run, code):
+                yield from selection.whole(self._lake, *_span(self._runs.chunks(run.id)), uuids)
 
     def _uuids(self, run: Run, code: str | None) -> Iterator[list[str]]:
         for page in _pages(self._rejects, {str(run.id)}, code):
@@ -248,6 +264,12 @@ def _line(event: dict[str, Any]) -> str:
         "rejected_uuid": json.dumps(event["uuid"], ensure_ascii=False),
     }
     return "{" + ", ".join(f'"{name}": {value}' for name, value in fields.items() if value != "null") + "}"
+
+
+def _flat(event: dict[str, Any]) -> dict[str, Any]:
+    """The event as a row of CSV."""
+    timestamp = event["timestamp"].astimezone(dt.UTC).isoformat()
+    return {**event, "timestamp": timestamp, "rejected_uuid": str(event["uuid"])}
 
 
 def _text(value: str | None) -> str:

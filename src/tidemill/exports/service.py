@@ -54,7 +54,7 @@ class ExportService:
         self.set_aside = SetAside(made.parts, made.rejects, made.dispatch, made.backfiller, made.shown)
         self.runs = RunService(made, self.set_aside)
         self.backfills = BackfillService(made)
-        self.tables = TableService(made)
+        self.tables, self.trials = TableService(made), made.trials
         self.logs = Logs(books.exports, books.runs, made.seeing.lines)
         self.schedules, self.scheduler, self.streaming = made.schedules, made.scheduler, made.streaming
         #: For who deletes a connection.
@@ -168,6 +168,18 @@ class ExportService:
     def take_back(self, file_key: str, said: str, *, by: str, told: Told) -> None:
         """Delete what commits of this file key brought, here and in tables; see exports/erasure.py."""
         self._made.eraser.take_back(file_key, said, by=by, told=told)
+
+    def brought(self, file_key: str, said: str) -> int:
+        """How many events `take_back` would delete."""
+        return self._made.eraser.brought(file_key, said)
+
+    def assert_known(self, team_id: int, distinct_id: str, *, events: bool) -> None:
+        """Raise NotFoundError if there is nothing that `erase_person` would delete."""
+        self._made.eraser.assert_known(team_id, distinct_id, events=events)
+
+    def places(self, team_id: int, *, events: bool) -> int:
+        """How many places `erase_person` would look at."""
+        return self._made.eraser.places(team_id, events=events)
 
 
 def _spec(export: Export) -> ExportSpec:

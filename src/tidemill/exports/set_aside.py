@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from tidemill.errors import ConfigError, ConflictError
@@ -14,6 +15,7 @@ from tidemill.exports.watch import Report, untold
 from tidemill.exports.work import Parts, model_of
 from tidemill.paging import Page, Wanted
 from tidemill.store.records import Run
+from tidemill.tabular import Form
 
 
 class SetAside:
@@ -49,6 +51,17 @@ class SetAside:
 
     def export(self, name: str, out: Path, *, run_id: str | None = None, code: str | None = None) -> int:
         """Write the events of those rows to a file, to be mended and loaded. Gives their number."""
+        self._assert_events(name)
+        return self._rejects.write(self._chosen(name, run_id), out, code=code)
+
+    def lines(
+        self, name: str, form: Form = "json", *, run_id: str | None = None, code: str | None = None
+    ) -> Iterator[str]:
+        """The same, as lines of JSON, or of CSV, as they are read."""
+        self._assert_events(name)
+        return self._rejects.lines(self._chosen(name, run_id), form, code=code)
+
+    def _assert_events(self, name: str) -> None:
         model = model_of(self._exports.get(name))
         if model.event_column is None:
             raise ConfigError(
@@ -56,7 +69,6 @@ class SetAside:
                 f"A row of {model.name} is no event that could be mended.",
                 hint=f"tidemill export rejects list {name} says why; raise the limit, and retry.",
             )
-        return self._rejects.write(self._chosen(name, run_id), out, code=code)
 
     def dismiss(self, name: str, *, run_id: str | None = None, code: str | None = None) -> int:
         """List those rows no longer: somebody has seen to them. Gives their number."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 from tidemill import sizes
 from tidemill.bigquery import ga4
@@ -18,8 +18,10 @@ from tidemill.bigquery.tables import Field
 from tidemill.destinations.port import Op
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
 from tidemill.imports import convert, drafts, repairs, suggestions, taking, verdicts
+from tidemill.imports.listing import Listing
 from tidemill.imports.spec import Kind, Taken
 from tidemill.imports.taking import Taking
+from tidemill.imports.undoing import Erasing, Undoing, alone
 from tidemill.imports.verdicts import Wrong
 from tidemill.imports.views import STOPPED, DryRun, ImportView, is_through
 from tidemill.reverse_etl import costs
@@ -28,12 +30,12 @@ from tidemill.reverse_etl.service import Inspection, Preview, ReverseEtl, RunVie
 from tidemill.reverse_etl.spec import SyncSpec
 from tidemill.schedules import telling
 from tidemill.settings import Settings
+from tidemill.store.records_sync import Sync
 from tidemill.store.sync_books import SyncBooks
 
 __all__ = ["DryRun", "ImportService", "ImportView", "Kind", "Wrong"]
 
 _SAMPLE = 100
-_UNDONE = {"code": "cancelled", "message": "What it had taken was taken back.", "hint": ""}
 _STORED = 5
 #: What is said of the sync of an import, and not of what it makes.
 OF_SYNC = (
@@ -54,22 +56,15 @@ OF_SYNC = (
 _FIXED = ("mode", "extraction", "cursor", "cursor_unit")
 
 
-class TakeBack(Protocol):
-    """See ExportService.take_back."""
-
-    def __call__(self, file_key: str, said: str, *, by: str, told: Callable[[Any], None]) -> None:
-        """Do it."""
-
-
 class ImportService:
     """Imports of an installation."""
 
     def __init__(
-        self, settings: Settings, reverse_etl: ReverseEtl, books: SyncBooks, taking_in: Taking, take_back: TakeBack
+        self, settings: Settings, reverse_etl: ReverseEtl, books: SyncBooks, taking_in: Taking, erasing: Erasing
     ) -> None:
-        """`take_back`: deletes events that came by an import, here and in tables."""
         self._settings, self._reverse_etl, self._books, self._taking = settings, reverse_etl, books, taking_in
-        self._take_back = take_back
+        self.undoing = Undoing(books, reverse_etl, erasing, self._stopped)
+        self.listed = Listing(reverse_etl)
 
     # Make
 
@@ -245,7 +240,7 @@ class ImportService:
         refused = {**made.refused, **unknown}
         good = made.positions if not spec.existing_only or not made.positions else self._taking.known(spec, made)
         if write and sampled:
-            with self._alone(sync):
+            with alone(self._reverse_etl, sync.id, sync.name):
                 self._taking.keep(job, rows, made, unknown)
         return DryRun(
             rows=len(sampled),
@@ -280,11 +275,14 @@ class ImportService:
 
     def stop(self, name: str, by: str) -> ImportView:
         """End it: it begins nothing by itself any more, and its run is cancelled. What it took stays."""
-        sync = self._books.syncs.get(self._sync(name).name)
+        self._stopped(self._books.syncs.get(self._sync(name).name), by)
+        return self.get(name)
+
+    def _stopped(self, sync: Sync, by: str) -> None:
         reason = {
             "code": STOPPED,
             "message": f"It was stopped by {by}.",
-            "hint": telling.command("import unpause", name),
+            "hint": telling.command("import unpause", sync.name),
         }
         if sync.paused_at is not None:
             self._books.syncs.settle(sync.id, pause_reason=reason)
@@ -292,7 +290,6 @@ class ImportService:
             self._books.syncs.pause(sync.id, by, reason)
         if self._books.runs.running(sync.id) is not None:
             self._reverse_etl.syncs.cancel(sync.name)
-        return self.get(name)
 
     def undo(self, name: str, *, by: str, told: Callable[[Any], None]) -> None:
         """Take back all that it has brought, here and in the tables of exports; it is stopped, and begins anew if it is
@@ -305,26 +302,7 @@ class ImportService:
         TidemillError
             A table could not be reached, or a run may bring rows back. The others were done.
         """
-        sync = self._sync(name)
-        with self._alone(sync):
-            self.stop(name, by)
-            left = self._books.runs.running(sync.id)
-            if left is not None:  # nobody is at it, and what it has taken is taken back
-                self._books.runs.finish(left.id, "cancelled", _UNDONE)
-            self._reverse_etl.syncs.reset(name, "forget")
-            self._take_back(taking.file_key(sync.id), f'"$import_id":"{sync.id}"', by=by, told=told)
-
-    @contextlib.contextmanager
-    def _alone(self, sync: SyncView) -> Iterator[None]:
-        """Nobody else takes rows of it in; ConflictError if somebody does."""
-        with self._reverse_etl.syncs.parts.locks.attempt(f"sync:{sync.id}") as held:
-            if not held:
-                raise ConflictError(
-                    "sync_running",
-                    f"{sync.name} is running.",
-                    hint=f"Wait for it, or stop it: {telling.command('import stop', sync.name)}",
-                )
-            yield
+        self.undoing.undo(self._sync(name).id, by=by, told=told)
 
     # See
 
@@ -373,7 +351,7 @@ class ImportService:
             It is running.
         """
         sync = self._books.syncs.get(self._sync(name).name)
-        with self._alone(self._sync(name)):
+        with alone(self._reverse_etl, sync.id, sync.name):
             job = self._reverse_etl.trials.job(sync)
             return repairs.repair(self._taking, self._reverse_etl.rejects, self._books.rejects, job, rows, watch)
 

@@ -79,6 +79,8 @@ class ImportView:
         )
 
 
+#: How an import stands.
+STATUSES = ("draft", "ready", "scheduled", "running", "paused", "stopped", "completed")
 #: Why an import is stopped, as the reason of its pause.
 STOPPED = "stopped"
 

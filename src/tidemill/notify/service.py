@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import SecretStr
@@ -19,13 +19,16 @@ from tidemill.notify import spec
 from tidemill.notify.sender import Sender
 from tidemill.notify.spec import KINDS, Spec, WebhookSpec
 from tidemill.outbound import signing
-from tidemill.store.channels import Channels
+from tidemill.paging import Page, Wanted, assert_known
+from tidemill.store.channels import CHANNEL_SORTS, Channels
 from tidemill.store.database import Database
 from tidemill.store.exports import Exports
 from tidemill.store.outbox import Outbox
 from tidemill.store.records_notify import Cause, Channel, Delivery
 from tidemill.store.secrets import Secrets, differing
 from tidemill.store.sync_things import Syncs
+
+__all__ = ["CHANNEL_SORTS", "ChannelView", "MessageView", "NotifyService", "Tested"]
 
 _DELETED = "(deleted)"
 
@@ -223,9 +226,33 @@ class NotifyService:
         counts = self._outbox.waiting()
         return [self._view(channel, counts) for channel in self._channels.find()]
 
+    def page(
+        self,
+        *,
+        search: str | None = None,
+        kind: str | None = None,
+        failing: bool | None = None,
+        wanted: Wanted = Wanted(),  # noqa: B008 - it is frozen
+    ) -> Page[ChannelView]:
+        """The same by pages, by one of CHANNEL_SORTS. `search`: in the name; `failing`: its last try failed."""
+        assert_known("kind", kind, list(KINDS))
+        page, counts = self._channels.page(search, kind, failing, wanted), self._outbox.waiting()
+        told = self._names({one for channel in page.items for one in channel.exports or ()})
+        return page.map(lambda channel: self._view(channel, counts, told))
+
     def get(self, name: str) -> ChannelView:
         """The one of that name; NotFoundError if there is none."""
         return self._view(self._channels.get(name))
+
+    def kept(self, name: str) -> tuple[str, ...]:
+        """Names of the secrets that a channel has."""
+        return self.differing(name, {})
+
+    def rewritten(self, name: str, fields: Mapping[str, Any], kept: Sequence[str]) -> Spec:
+        """A channel, given anew but for those of its secrets that stay; checked but not saved. Raises as `edit`."""
+        saved = self._channels.get(name)
+        before = self._said(saved, dict(fields))
+        return spec.make(saved.kind, {**fields, **{field: before[field] for field in kept}})
 
     def differing(self, name: str, given: Mapping[str, SecretStr]) -> tuple[str, ...]:
         """Names of secrets that a channel has otherwise than they are given; of none, those that it has. If they cannot
@@ -273,9 +300,11 @@ class NotifyService:
         self._outbox.tested(channel.id, said)
         return Tested(channel.name, channel.address, error)
 
-    def _view(self, saved: Channel, counts: Mapping[uuid.UUID, tuple[int, int]] | None = None) -> ChannelView:
+    def _view(
+        self, saved: Channel, counts: Mapping[uuid.UUID, tuple[int, int]] | None = None, told: _Told | None = None
+    ) -> ChannelView:
         waiting, given_up = (self._outbox.waiting() if counts is None else counts).get(saved.id, (0, 0))
-        exports, syncs = self._told_of(saved)
+        exports, syncs = _told_of(saved, self._names(saved.exports or ()) if told is None else told)
         return ChannelView(
             id=saved.id,
             name=saved.name,
@@ -295,14 +324,23 @@ class NotifyService:
             what_to_do=saved.error["hint"] if saved.error else None,
         )
 
-    def _told_of(self, saved: Channel) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Names of the exports, and of the syncs. What was deleted is among the exports."""
-        if not saved.exports:
-            return (), ()
-        syncs = {sync.id: sync.name for sync in self._syncs.find()}
-        names = {export.id: export.name for export in self._exports.find()}
-        of_exports = tuple(names.get(one, _DELETED) for one in saved.exports if one not in syncs)
-        return of_exports, tuple(syncs[one] for one in saved.exports if one in syncs)
+    def _names(self, ids: Collection[uuid.UUID]) -> _Told:
+        return _Told(self._exports.names(ids), self._syncs.names(ids)) if ids else _Told({}, {})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Told:
+    """Names of exports and of syncs that channels are told of, by their ids."""
+
+    exports: Mapping[uuid.UUID, str]
+    syncs: Mapping[uuid.UUID, str]
+
+
+def _told_of(saved: Channel, names: _Told) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the exports, and of the syncs. What was deleted is among the exports."""
+    ids = saved.exports or ()
+    of_exports = tuple(names.exports.get(one, _DELETED) for one in ids if one not in names.syncs)
+    return of_exports, tuple(names.syncs[one] for one in ids if one in names.syncs)
 
 
 def _name(name: str) -> str:

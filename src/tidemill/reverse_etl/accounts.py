@@ -9,7 +9,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import pydantic
@@ -48,6 +48,24 @@ class AccountView:
     syncs: tuple[str, ...]
     made_at: dt.datetime
     made_by: str
+
+    @classmethod
+    def of(cls, saved: Account, syncs: Iterable[str]) -> AccountView:
+        """The view of an account, to which these deliver."""
+        destination = registry.get(saved.kind)
+        hidden = tuple(name for name in destination.settings.model_fields if secret_field(destination.settings, name))
+        return cls(
+            id=saved.id,
+            name=saved.name,
+            kind=saved.kind,
+            title=destination.title,
+            account=saved.account,
+            settings=saved.settings,
+            secrets=hidden,
+            syncs=tuple(syncs),
+            made_at=saved.made_at,
+            made_by=saved.made_by,
+        )
 
 
 class AccountService:
@@ -151,6 +169,15 @@ class AccountService:
         _assert_not_moved(before, made, set(given))
         return made
 
+    def rewritten(self, name: str, fields: Mapping[str, Any], kept: Collection[str]) -> Settings:
+        """The settings of a saved one, given anew but for those of its secrets that stay; checked but not saved. Raises
+        as `changed`."""
+        saved = self._books.accounts.get(name)
+        before = self.settings(saved)
+        made = self.make(saved.kind, {**fields, **{field: getattr(before, field) for field in kept}})
+        _assert_not_moved(before, made, set(registry.get(saved.kind).settings.model_fields) - set(kept))
+        return made
+
     def save(self, name: str, settings: Settings, *, rename: str | None = None) -> AccountView:
         """Save changes."""
         saved = self._books.accounts.get(name)
@@ -160,6 +187,10 @@ class AccountService:
     def settings(self, saved: Account) -> Settings:
         """Those of a saved one, with its secrets."""
         return opened_settings(saved, self._secrets)
+
+    def kept(self, name: str) -> tuple[str, ...]:
+        """Names of the secrets that an account has."""
+        return self.differing(name, {})
 
     def differing(self, name: str, given: Mapping[str, SecretStr]) -> tuple[str, ...]:
         """Names of secrets that an account has otherwise than they are given; of none, those that it has. If they
@@ -200,20 +231,7 @@ class AccountService:
         }
 
     def _view(self, saved: Account) -> AccountView:
-        destination = registry.get(saved.kind)
-        hidden = tuple(name for name in destination.settings.model_fields if secret_field(destination.settings, name))
-        return AccountView(
-            id=saved.id,
-            name=saved.name,
-            kind=saved.kind,
-            title=destination.title,
-            account=saved.account,
-            settings=saved.settings,
-            secrets=hidden,
-            syncs=tuple(sync.name for sync in self._books.syncs.to_destination(saved.id)),
-            made_at=saved.made_at,
-            made_by=saved.made_by,
-        )
+        return AccountView.of(saved, [sync.name for sync in self._books.syncs.to_destination(saved.id)])
 
 
 def secret_field(settings: type[Settings], name: str) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tidemill.bigquery import ga4
@@ -45,6 +45,27 @@ class SourceModelView:
     made_by: str
     updated_at: dt.datetime
     ga4: Ga4Origin | None = None
+
+    @classmethod
+    def of(cls, saved: SourceModel, connection: str, syncs: Iterable[str]) -> SourceModelView:
+        """The view of a source model of that connection, whose rows these deliver."""
+        made = ModelSpec.model_validate(saved.spec)
+        return cls(
+            id=saved.id,
+            name=saved.name,
+            connection=connection,
+            sql=made.sql,
+            table=made.table,
+            key=made.key,
+            description=made.description,
+            max_bytes_billed=made.max_bytes_billed,
+            dbt=made.dbt.model if made.dbt else None,
+            syncs=tuple(syncs),
+            made_at=saved.made_at,
+            made_by=saved.made_by,
+            updated_at=saved.updated_at,
+            ga4=made.ga4,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,20 +266,5 @@ class SourceModelService:
         return model_check.look(client, opened.source, opened.spec, self._settings.price_query_tib)
 
     def _view(self, saved: SourceModel) -> SourceModelView:
-        made = ModelSpec.model_validate(saved.spec)
-        return SourceModelView(
-            id=saved.id,
-            name=saved.name,
-            connection=self._books.connections.by_id(saved.connection_id).name,
-            sql=made.sql,
-            table=made.table,
-            key=made.key,
-            description=made.description,
-            max_bytes_billed=made.max_bytes_billed,
-            dbt=made.dbt.model if made.dbt else None,
-            syncs=tuple(sync.name for sync in self._books.syncs.of_model(saved.id)),
-            made_at=saved.made_at,
-            made_by=saved.made_by,
-            updated_at=saved.updated_at,
-            ga4=made.ga4,
-        )
+        connection = self._books.connections.by_id(saved.connection_id).name
+        return SourceModelView.of(saved, connection, [sync.name for sync in self._books.syncs.of_model(saved.id)])

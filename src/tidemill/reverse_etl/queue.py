@@ -16,7 +16,8 @@ from tidemill.reverse_etl.watch import Interrupted, Watch
 from tidemill.schedules import telling
 from tidemill.store.records_sync import Sync, SyncRun
 from tidemill.store.sync_books import SyncBooks
-from tidemill.store.sync_things import BY_SCHEDULE, Verdict
+from tidemill.store.sync_states import BY_SCHEDULE
+from tidemill.store.sync_things import Verdict
 
 if TYPE_CHECKING:
     from tidemill.reverse_etl.syncs import SyncService

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
+from tidemill import tabular
 from tidemill.errors import ConfigError, NotFoundError
 from tidemill.paging import Page, Wanted
 from tidemill.reverse_etl.plan.port import MOST_INVALID, Planner
@@ -19,8 +19,11 @@ from tidemill.schedules import telling
 from tidemill.settings import private_file
 from tidemill.store.records_sync import Reject, Sync
 from tidemill.store.sync_rejects import key_of
+from tidemill.tabular import Form
 
 _AT_ONCE = 1_000
+#: What is told of a row that is downloaded.
+_COLUMNS = ("key", "op", "status", "code", "message", "tries", "last_run", "row")
 #: Rows that a run may be asked to try alone, and characters of their keys: they are named in its statement, which may
 #: have a million.
 _MOST_KEYS, _MOST_TEXT = 10_000, 400_000
@@ -49,12 +52,16 @@ class SyncRejectService:
         """Write them to a file, as JSON, one a line. Gives how many."""
         number = 0
         with private_file(path.expanduser().absolute()) as file:
-            for one in self.find(name, text=text, code=code):
-                number += 1
-                said = {"key": one.key, "op": one.op, "status": one.status, "code": one.code, "message": one.message}
-                more = {"tries": one.tries, "last_run": one.last_run, "row": one.row}
-                file.write(json.dumps({**said, **more}, ensure_ascii=False) + "\n")
+            lines = self.lines(name, text=text, code=code)
+            for number, line in enumerate(lines, 1):  # noqa: B007 - it is how many
+                file.write(line)
         return number
+
+    def lines(
+        self, name: str, form: Form = "json", *, text: str | None = None, code: str | None = None
+    ) -> Iterator[str]:
+        """The same as lines of JSON, or of CSV, as they are read."""
+        return tabular.lines(form, _COLUMNS, map(vars, self.find(name, text=text, code=code)))
 
     def retry(
         self,
@@ -77,6 +84,13 @@ class SyncRejectService:
         ConfigError
             They are too many; or those that were chosen have no key.
         """
+        chosen = self.to_retry(name, keys=keys, text=text, code=code)
+        return self._syncs.run(name, watch, by=by, only=chosen) if chosen else None
+
+    def to_retry(
+        self, name: str, *, keys: Sequence[str] = (), text: str | None = None, code: str | None = None
+    ) -> list[str]:
+        """Keys of the rows that `retry` would try; it raises what that does."""
         sync = self._books.syncs.get(name)
         found = self._chosen(name, keys, text, code, lambda one: one.code == _NO_KEY)
         chosen = list(itertools.islice(found, _MOST_KEYS + 1))
@@ -87,7 +101,7 @@ class SyncRejectService:
                 hint=f"Have all tried again, with what has changed: {telling.of(sync, 'run')}. Or choose "
                 "less: --key, --code, --text.",
             )
-        return self._syncs.run(name, watch, by=by, only=chosen) if chosen else None
+        return chosen
 
     def missing(self, name: str) -> str | None:
         """What is to be said of rows that cannot be delivered and are not among these, if there are such."""

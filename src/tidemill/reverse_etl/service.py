@@ -13,6 +13,7 @@ from tidemill.bigquery.credentials import Auth
 from tidemill.reverse_etl.accounts import AccountService, AccountView, secret_field
 from tidemill.reverse_etl.drafts import mapping_of
 from tidemill.reverse_etl.ending import Ending
+from tidemill.reverse_etl.listing import ACCOUNT_SORTS, MODEL_SORTS, SYNC_SORTS, Listing
 from tidemill.reverse_etl.model_check import Inspection, Keys
 from tidemill.reverse_etl.models import Preview, SourceModelService, SourceModelView
 from tidemill.reverse_etl.plan.port import Planner
@@ -42,8 +43,11 @@ if TYPE_CHECKING:
     from tidemill.store.run_lines import RunLines
 
 __all__ = [
+    "ACCOUNT_SORTS",
+    "MODEL_SORTS",
     "NAME_RULE",
     "RESETS",
+    "SYNC_SORTS",
     "AccountView",
     "CursorUnit",
     "Estimate",
@@ -95,6 +99,7 @@ class ReverseEtl:
         parts = Parts(settings, books, secrets, locks, self.sources.client, self._planner, self._http, inward, book)
         self._parts = parts
         self.syncs = SyncService(parts, self.models.columns)
+        self.listed = Listing(books)
         self.trials = Trials(parts, self.syncs)
         self.rejects = SyncRejectService(parts, self.syncs)
         self.unsaved = Unsaved(settings, books, self.sources)

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from tidemill.destinations import registry
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
 from tidemill.paging import Page, Wanted
 from tidemill.reverse_etl import drafts, due, judging, write_back
@@ -15,18 +14,15 @@ from tidemill.reverse_etl import mapping as mappings
 from tidemill.reverse_etl.ending import left
 from tidemill.reverse_etl.run import Runner
 from tidemill.reverse_etl.spec import ModelSpec, SyncSpec
-from tidemill.reverse_etl.views import RunView, SyncView, TroubleView
+from tidemill.reverse_etl.views import RunView, SyncView
 from tidemill.reverse_etl.watch import Watch
 from tidemill.reverse_etl.work import Parts, since
 from tidemill.schedules import telling
-from tidemill.store.records_notify import Cause
 from tidemill.store.records_sync import SourceModel, Sync, SyncRun
-from tidemill.store.sync_things import BY_SCHEDULE
+from tidemill.store.sync_states import BY_SCHEDULE
 
 #: What is due so long ago, and is not begun, is shown as overdue.
-_LATE = dt.timedelta(minutes=5)
-#: What is shown by itself: `pause_reason`, and `overdue_since`, also where no server looks.
-_SHOWN = {Cause.PAUSED, Cause.OVERDUE}
+LATE = dt.timedelta(minutes=5)
 RESETS = ("resend", "leave", "adopt", "forget")
 #: The columns of a model, and what they are: by a dry run.
 Columns = Callable[[SourceModel], list[str]]
@@ -142,6 +138,31 @@ class SyncService:
         self._books.syncs.tell(sync.id, judging.by_hand(self._books, sync, over))
         return RunView.of(over, sync.name)
 
+    def run_once(
+        self,
+        sync_id: uuid.UUID,
+        operation: str,
+        watch: Watch,
+        *,
+        by: str,
+        deletes: bool = False,
+        only: Callable[[str], Sequence[str]] | None = None,
+    ) -> RunView:
+        """The run of a sync that an operation is to do, over: as it ended, if it has; gone on with, if it was
+        interrupted; or a new one. What others have left is brought to its end before. `only`: gives keys of its rows,
+        by the sync's name, when it begins."""
+
+        def make(found: Sync) -> SyncRun:
+            chosen = only(found.name) if only is not None else None
+            return self.begin(found, by, deletes=deletes, only=chosen, operation=operation)
+
+        sync = self._books.syncs.by_id(sync_id)
+        over = self._books.runs.of_operation(sync_id, operation)
+        while over is None or over.status == "running" or over.spec.get("operation") != operation:
+            over = self.runner.execute(sync, make, watch.of_another())
+        self._books.syncs.tell(sync.id, judging.by_hand(self._books, sync, over))
+        return RunView.of(over, sync.name)
+
     def begin(
         self,
         sync: Sync,
@@ -150,8 +171,9 @@ class SyncService:
         force: bool = False,
         deletes: bool = False,
         only: Sequence[str] | None = None,
+        operation: str | None = None,
     ) -> SyncRun:
-        """A new run of a sync, with what is said of it and its model now."""
+        """A new run of a sync, with what is said of it and its model now. `operation`: by which it is known again."""
         spec = self.spec_of(sync)
         if (taken := spec["sync"]["taken"]) is not None and taken["spec"] is None:
             raise ConfigError(
@@ -167,6 +189,8 @@ class SyncService:
             )
         last = self._books.runs.find(sync.id, limit=1)
         asked: dict[str, Any] = {"pending": sync.pending, "forced": force, "deletes": deletes}
+        if operation is not None:
+            asked["operation"] = operation
         if only is not None:
             asked |= {"only": list(only), "forced": True}
             if sync.pending is not None:
@@ -215,19 +239,21 @@ class SyncService:
         return [self._view(sync, overdue) for sync in found]
 
     def _overdue(self) -> set[uuid.UUID]:
-        return {sync.id for sync in self._books.syncs.overdue(_LATE)}
+        return {sync.id for sync in self._books.syncs.overdue(LATE)}
 
     def runs(self, name: str | None = None, limit: int = 20) -> list[RunView]:
         """The last runs, of all syncs or of one; the newest first."""
-        names = {sync.id: sync.name for sync in self._books.syncs.find()}
         of = self._books.syncs.get(name).id if name is not None else None
-        return [RunView.of(run, names.get(run.sync_id, "")) for run in self._books.runs.find(of, limit=limit)]
+        found = self._books.runs.find(of, limit=limit)
+        names = self._books.syncs.names({run.sync_id for run in found})
+        return [RunView.of(run, names.get(run.sync_id, "")) for run in found]
 
     def page(self, name: str | None, wanted: Wanted, *, status: str | None = None) -> Page[RunView]:
         """Runs of all syncs or of one, by pages, the newest first; only those that stand like that."""
         of = self._books.syncs.get(name).id if name is not None else None
-        names = {sync.id: sync.name for sync in self._books.syncs.find()}
-        return self._books.runs.page(of, status, wanted).map(lambda run: RunView.of(run, names.get(run.sync_id, "")))
+        page = self._books.runs.page(of, status, wanted)
+        names = self._books.syncs.names({run.sync_id for run in page.items})
+        return page.map(lambda run: RunView.of(run, names.get(run.sync_id, "")))
 
     def show_run(self, name: str, number: int | None = None) -> RunView:
         """A run of a sync, by its number; the last one without."""
@@ -307,29 +333,13 @@ class SyncService:
 
     def _view(self, sync: Sync, overdue: Collection[uuid.UUID] | None = None) -> SyncView:
         account = self._books.accounts.by_id(sync.destination_id)
-        runs = self._books.runs.find(sync.id, limit=1)
-        last = RunView.of(runs[0], sync.name) if runs else None
-        late = sync.id in (self._overdue() if overdue is None else overdue)
-        status = "paused" if sync.paused_at else "running" if last and last.status == "running" else "ready"
-        return SyncView(
-            id=sync.id,
-            name=sync.name,
+        return SyncView.of(
+            sync,
             model=self._books.models.by_id(sync.model_id).name,
             destination=account.name,
-            kind=registry.get(account.kind).title,
-            spec=SyncSpec.model_validate(sync.spec),
-            status=status,
-            next_at=None if sync.paused_at else sync.next_at,
-            overdue_since=sync.next_at if late else None,
-            paused_by=sync.paused_by,
-            pause_reason=sync.pause_reason,
-            pending=sync.pending,
-            position=sync.position,
+            kind=account.kind,
+            late=sync.id in (self._overdue() if overdue is None else overdue),
+            last=next(iter(self._books.runs.find(sync.id, limit=1)), None),
             rejects=self._books.rejects.count(sync.id),
-            last=last,
-            troubles=tuple(
-                TroubleView.of(trouble) for trouble in self._books.troubles.of(sync.id) if trouble.cause not in _SHOWN
-            ),
-            made_at=sync.made_at,
-            made_by=sync.made_by,
+            troubles=self._books.troubles.of(sync.id),
         )

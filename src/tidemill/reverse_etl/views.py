@@ -6,12 +6,16 @@ import collections
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tidemill.destinations import registry
 from tidemill.reverse_etl.spec import SyncSpec
-from tidemill.store.records_notify import Trouble
-from tidemill.store.records_sync import SyncRun, group_of
+from tidemill.store.records_notify import Cause, Trouble
+from tidemill.store.records_sync import Sync, SyncRun, group_of
+
+#: What is shown by itself: `pause_reason`, and `overdue_since`, also where no server looks.
+_SHOWN = {Cause.PAUSED, Cause.OVERDUE}
 
 
 def counted(plan: Mapping[str, Any]) -> dict[str, int]:
@@ -134,6 +138,42 @@ class SyncView:
     troubles: tuple[TroubleView, ...]
     made_at: dt.datetime
     made_by: str
+
+    @classmethod
+    def of(
+        cls,
+        sync: Sync,
+        *,
+        model: str,
+        destination: str,
+        kind: str,
+        late: bool,
+        last: SyncRun | None,
+        rejects: dict[str, int],
+        troubles: Iterable[Trouble],
+    ) -> SyncView:
+        """The view of a sync. `kind`: of the destination; `late`: a run should have begun, and nobody has begun it."""
+        run = RunView.of(last, sync.name) if last else None
+        return cls(
+            id=sync.id,
+            name=sync.name,
+            model=model,
+            destination=destination,
+            kind=registry.get(kind).title,
+            spec=SyncSpec.model_validate(sync.spec),
+            status="paused" if sync.paused_at else "running" if run and run.status == "running" else "ready",
+            next_at=None if sync.paused_at else sync.next_at,
+            overdue_since=sync.next_at if late else None,
+            paused_by=sync.paused_by,
+            pause_reason=sync.pause_reason,
+            pending=sync.pending,
+            position=sync.position,
+            rejects=rejects,
+            last=run,
+            troubles=tuple(TroubleView.of(trouble) for trouble in troubles if trouble.cause not in _SHOWN),
+            made_at=sync.made_at,
+            made_by=sync.made_by,
+        )
 
     @property
     def group(self) -> str:

@@ -9,10 +9,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tidemill.paging import Page, Wanted
+from tidemill.store import keyset
 from tidemill.store.database import Database
+from tidemill.store.keyset import Sorts
 from tidemill.store.tables_access import audit_log
 
 _AT_ONCE = 1_000
+_ID = (audit_log.c.id, int)
+#: Their numbers are in the order of their times.
+_SORTS = Sorts({"at": _ID}, _ID, own="-at")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +64,12 @@ class AuditBook:
         with self._database.begin() as connection:
             return [Record(**row._mapping) for row in connection.execute(query)]
 
+    def page(self, wanted: Wanted, **chosen: Any) -> Page[Record]:
+        """Records by pages, the newest first, or by `at`; `chosen`: see access/audit.py."""
+        query = sa.select(audit_log).where(*_conditions(**chosen))
+        which = f"audit {sorted(chosen.items())}"
+        return keyset.listed(self._database, query, _SORTS, which, wanted, lambda row: Record(**row))
+
     def every(self, **wanted: Any) -> Iterator[Record]:
         """All of them, the newest first, some at a time."""
         below: int | None = None
@@ -80,6 +92,7 @@ def _conditions(
     outcome: str | None = None,
     after: dt.datetime | None = None,
     before: dt.datetime | None = None,
+    days: int | None = None,
 ) -> Iterator[sa.ColumnElement[bool]]:
     for column, value in (("actor", actor), ("action", action), ("kind", kind), ("name", name), ("outcome", outcome)):
         if value is not None:
@@ -88,3 +101,5 @@ def _conditions(
         yield audit_log.c.at >= after
     if before is not None:
         yield audit_log.c.at < before
+    if days is not None:
+        yield audit_log.c.at >= sa.func.now() - dt.timedelta(days=days)

@@ -13,28 +13,40 @@ import sqlalchemy as sa
 
 from tidemill.paging import Page, Wanted
 from tidemill.store import keyset
+from tidemill.store.connection_uses import EXPORT, IMPORT, STREAM, SYNC, TIDEMILL, ConnectionUses
 from tidemill.store.database import Database
-from tidemill.store.keyset import Order
+from tidemill.store.keyset import Sorts, called, has, moment, named
 from tidemill.store.records import Connection
 from tidemill.store.tables import connections, exports
 from tidemill.store.tables_dbt import dbt_projects
 from tidemill.store.tables_sync import destinations, source_models, syncs
 
-#: Kinds of what uses connections.
-EXPORT, STREAM, SYNC, IMPORT, MODEL, PROJECT = "export", "stream", "sync", "import", "model", "dbt project"
-#: The kind of a destination that is Tidemill itself.
-TIDEMILL = "tidemill"
+__all__ = ["EXPORT", "IMPORT", "MODEL", "PROJECT", "SORTS", "STREAM", "SYNC", "TIDEMILL", "Chosen", "ConnectionPages"]
+
+#: Kinds of what uses connections, besides those of what runs.
+MODEL, PROJECT = "model", "dbt project"
+_SORTS = Sorts(
+    {
+        "connected_at": moment(connections.c.connected_at),
+        "name": named(connections.c.name),
+        "connected_by": named(connections.c.connected_by),
+    },
+    (connections.c.id, uuid.UUID),
+    own="connected_at",
+)
+SORTS = tuple(_SORTS.words)
 
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """Which connections: made in that time, by that user, used by such a thing: export (streams with them), sync,
-    import; or by nothing."""
+    """Which connections: with that in the name; made in that time, by that user, used by such a thing: export (streams
+    with them), sync, import; or by nothing."""
 
     after: dt.datetime | None = None
     before: dt.datetime | None = None
     by: str | None = None
     used_by: str | None = None
+    search: str | None = None
 
 
 class ConnectionPages:
@@ -42,21 +54,24 @@ class ConnectionPages:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        #: What became of what used them.
+        self.uses = ConnectionUses(database)
 
     def find(self, chosen: Chosen, wanted: Wanted) -> Page[Connection]:
-        """Connections, oldest first."""
+        """Connections by pages, by one of SORTS."""
         query = sa.select(connections)
+        if chosen.search:
+            query = query.where(has(chosen.search, connections.c.name))
         if chosen.after is not None:
             query = query.where(connections.c.connected_at >= chosen.after)
         if chosen.before is not None:
             query = query.where(connections.c.connected_at < chosen.before)
         if chosen.by is not None:
-            query = query.where(sa.func.lower(connections.c.connected_by) == sa.func.lower(chosen.by))
+            query = query.where(called(chosen.by, connections.c.connected_by))
         if chosen.used_by is not None:
             query = query.where(_is_used(chosen.used_by))
-        order = Order([(connections.c.connected_at, dt.datetime), (connections.c.id, uuid.UUID)])
         which = f"connections {chosen}"
-        return keyset.page(self._database, query, order, which, wanted, lambda row: Connection(**row))
+        return keyset.listed(self._database, query, _SORTS, which, wanted, lambda row: Connection(**row))
 
     def counts(self, owners: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Counter[str]]:
         """How many of each kind use each of these connections."""

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from tidemill.errors import ConflictError
+from tidemill.store.connection_tests import ConnectionTests
+from tidemill.store.database import Database
 from tidemill.store.named import Named
 from tidemill.store.records import Connection
 from tidemill.store.tables import connections as table
@@ -27,6 +29,16 @@ class Connections(Named[Connection]):
 
     table, record, what, command = table, Connection, "connection", "connection"
     held = ("exports", "tidemill export list, tidemill export delete NAME")
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        #: The last test of each.
+        self.tests = ConnectionTests(database)
+
+    def turn(self, connection_id: uuid.UUID, *, as_of: dt.datetime | None = None, **fields: Any) -> Connection:
+        """Change as what one signs in, or where it points: what was seen of it before says nothing of it any more.
+        Raises as `change`."""
+        return self.change(connection_id, as_of=as_of, changed_at=sa.func.clock_timestamp(), **fields)
 
     def find(
         self, *, after: dt.datetime | None = None, before: dt.datetime | None = None, by: str | None = None

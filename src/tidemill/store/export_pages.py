@@ -16,21 +16,26 @@ import sqlalchemy as sa
 from tidemill.paging import Page, Wanted
 from tidemill.store import keyset
 from tidemill.store.database import Database
-from tidemill.store.keyset import Order
+from tidemill.store.keyset import Order, Sorts, called, has, moment, named
 from tidemill.store.records import Backfill, Run
 from tidemill.store.tables import backfills, chunks, connections, exports, runs, streams
 from tidemill.store.tables_queue import schedules, tasks
 from tidemill.store.tables_seeing import run_totals
 
 _NEWEST = True
-_NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-#: By what else than the name exports are ordered; what never was comes first.
-_SORTS: Mapping[str, tuple[sa.ColumnElement[Any], type]] = {
-    "last_finished_at": (sa.func.coalesce(run_totals.c.last_finished_at, _NEVER), dt.datetime),
-    "covered_until": (sa.func.coalesce(run_totals.c.covered_until, _NEVER), dt.datetime),
-    "last_rows": (sa.func.coalesce(run_totals.c.last_rows, -1), int),
-}
-SORTS = ("name", *_SORTS)
+_NAME = named(exports.c.name)
+#: By what exports are ordered; what never was comes first.
+_SORTS = Sorts(
+    {
+        "name": _NAME,
+        "last_finished_at": moment(run_totals.c.last_finished_at),
+        "covered_until": moment(run_totals.c.covered_until),
+        "last_rows": (sa.func.coalesce(run_totals.c.last_rows, -1), int),
+        "created_at": moment(exports.c.created_at),
+    },
+    _NAME,
+)
+SORTS = tuple(_SORTS.words)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,15 +84,13 @@ class Sums:
 @dataclasses.dataclass(frozen=True)
 class Chosen:
     """Which exports. `search`: it is in the name, whatever its case; `status`: how the last run ended; or paused, or
-    running. `sort`: by what, one of SORTS, then by name."""
+    running."""
 
     connection: str | None = None
     model: str | None = None
     mode: str | None = None
     search: str | None = None
     status: str | None = None
-    sort: str = "name"
-    descending: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,22 +111,19 @@ class ExportPages:
         self._database = database
 
     def exports(self, chosen: Chosen, wanted: Wanted) -> Page[ExportRow]:
-        """Exports in that order."""
+        """Exports by pages, by one of SORTS."""
         query = _exports()
         if chosen.connection is not None:
-            query = query.where(sa.func.lower(connections.c.name) == sa.func.lower(chosen.connection))
+            query = query.where(called(chosen.connection, connections.c.name))
         if chosen.model is not None:
             query = query.where(exports.c.model == chosen.model)
         if chosen.mode is not None:
             query = query.where(sa.func.coalesce(exports.c.spec["mode"].astext, "batch") == chosen.mode)
         if chosen.search:
-            found = sa.func.strpos(sa.func.lower(exports.c.name), sa.func.lower(chosen.search))
-            query = query.where(found > 0)
+            query = query.where(has(chosen.search, exports.c.name))
         if chosen.status is not None:
             query = query.where(_is(chosen.status))
-        by_name = (sa.func.lower(exports.c.name), str)
-        order = Order([*([_SORTS[chosen.sort]] if chosen.sort in _SORTS else []), by_name], chosen.descending)
-        return keyset.page(self._database, query, order, f"exports {chosen}", wanted, lambda row: ExportRow(**row))
+        return keyset.listed(self._database, query, _SORTS, f"exports {chosen}", wanted, lambda row: ExportRow(**row))
 
     def export(self, name: str) -> ExportRow | None:
         """The same of one export; None if there is none of that name."""

@@ -10,13 +10,21 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from tidemill.errors import NotFoundError
+from tidemill.paging import Page, Wanted
+from tidemill.store import keyset
 from tidemill.store.database import Database
+from tidemill.store.keyset import Sorts, moment
 from tidemill.store.tables import exports
 from tidemill.store.tables_api import hooks as table
 from tidemill.store.tables_sync import syncs
 
 Kind = Literal["export", "sync"]
 _COLUMNS = {"export": table.c.export_id, "sync": table.c.sync_id}
+_SORTS = Sorts(
+    {"created_at": moment(table.c.created_at), "last_used_at": moment(table.c.last_used_at)},
+    (table.c.id, uuid.UUID),
+    own="created_at",
+)
 _TARGETS = {"export": exports, "sync": syncs}
 
 
@@ -52,6 +60,11 @@ class Hooks:
         query = self._query().where(self._column == target).order_by(table.c.created_at, table.c.id)
         with self._database.begin() as connection:
             return [self._made(row) for row in connection.execute(query)]
+
+    def page(self, target: uuid.UUID, wanted: Wanted) -> Page[Hook]:
+        """The same by pages, by created_at or last_used_at."""
+        query = self._query().where(self._column == target)
+        return keyset.listed(self._database, query, _SORTS, f"hooks {target}", wanted, self._of)
 
     def by_hash(self, digest: bytes) -> Hook | None:
         """The one with this hash, unless it is revoked."""
@@ -90,4 +103,7 @@ class Hooks:
         return sa.select(*columns, names.name).select_from(joined).where(table.c.revoked_at.is_(None))
 
     def _made(self, row: sa.Row[Any]) -> Hook:
-        return Hook(kind=self._kind, **row._mapping)
+        return self._of(row._mapping)
+
+    def _of(self, row: Any) -> Hook:
+        return Hook(kind=self._kind, **row)

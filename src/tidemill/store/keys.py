@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
+from tidemill.store.keyset import Column
 from tidemill.store.records import Key
 from tidemill.store.revocable import Revocable
 from tidemill.store.tables import keys
@@ -24,3 +25,6 @@ class Keys(Revocable[Key]):
                 sa.select(keys.c.id).where(keys.c.id.in_(list(ids)), self._good)
             ).all()
         return set(ids).difference(good)
+
+    def _own_sorts(self) -> dict[str, Column]:
+        return {"team_id": (self.table.c.team_id, int)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -103,6 +104,12 @@ class Named(Generic[Record]):
         with self._database.begin() as connection:
             found = connection.execute(sa.select(self.table).order_by(sa.func.lower(self.table.c.name)))
             return [self._made(row) for row in found]
+
+    def names(self, ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+        """Names of these, as far as they are there."""
+        query = sa.select(self.table.c.id, self.table.c.name).where(self.table.c.id.in_(list(ids)))
+        with self._database.begin() as connection:
+            return {row.id: row.name for row in connection.execute(query)}
 
     def delete(self, thing_id: uuid.UUID, *, as_of: dt.datetime | None = None) -> None:
         """Delete one.

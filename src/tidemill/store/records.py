@@ -26,6 +26,8 @@ class Connection:
     updated_at: dt.datetime
     deleting_at: dt.datetime | None = None
     deleting_by: str | None = None
+    #: Since when it signs in, and points, as it does; None: always.
+    changed_at: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,7 +236,8 @@ class RunLine:
 class Totals:
     """Sums over the runs of an export that are over. `rows`, `bytes` and the like are of those that were completed;
     `written_bytes`: of these, by the Storage Write API; `seconds`: from their begin to their end. `last_…`: of the
-    newest that exports what is new. `covered_until`: all that was acknowledged before is in the table.
+    newest that exports what is new; `last_reached_at`: when BigQuery was last asked by one that was completed.
+    `covered_until`: all that was acknowledged before is in the table.
     """
 
     export_id: uuid.UUID
@@ -253,6 +256,8 @@ class Totals:
     last_seconds: float | None = None
     last_rows: int | None = None
     last_completed_at: dt.datetime | None = None
+    last_reached_at: dt.datetime | None = None
+    last_error: dict[str, str] | None = None
     covered_until: dt.datetime | None = None
 
 

@@ -9,7 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from tidemill.errors import ConflictError, NotFoundError
+from tidemill.paging import Page, Wanted
+from tidemill.store import keyset
 from tidemill.store.database import Database
+from tidemill.store.keyset import Column, Sorts, has, moment, named
 
 Record = TypeVar("Record")
 
@@ -51,6 +54,35 @@ class Revocable(Generic[Record]):
         with self._database.begin() as connection:
             found = connection.execute(query if revoked else query.where(self._good))
             return [self._made(row) for row in found]
+
+    def page(
+        self, *, search: str | None = None, state: str | None = None, revoked: bool = False, wanted: Wanted
+    ) -> Page[Record]:
+        """The same by pages, by one of the table's sorts. `search`: in the name; `state`: valid, expired or revoked,
+        whatever `revoked` is."""
+        query = sa.select(self.table)
+        if state is not None:
+            query = query.where(self._state() == state)
+        elif not revoked:
+            query = query.where(self._good)
+        if search:
+            query = query.where(has(search, self.table.c.name))
+        sorts = Sorts({**self._shared_sorts(), **self._own_sorts()}, (self.table.c.id, uuid.UUID))
+        which = f"{self.what} {search!r} {state!r} {revoked!r}"
+        return keyset.listed(self._database, query, sorts, which, wanted, lambda row: self.record(**row))
+
+    def _shared_sorts(self) -> dict[str, Column]:
+        columns = self.table.c
+        made = moment(columns.created_at)
+        return {"name": named(columns.name), "created_at": made, "created_by": named(columns.created_by)}
+
+    def _own_sorts(self) -> dict[str, Column]:
+        """By what else they can be sorted."""
+        return {}
+
+    def _state(self) -> sa.ColumnElement[str]:
+        """How one is."""
+        return sa.case((self.table.c.revoked_at.is_not(None), "revoked"), else_="valid")
 
     def by_hash(self, digest: bytes) -> Record | None:
         """The one with this hash, unless it is revoked."""

@@ -7,6 +7,7 @@ import dataclasses
 from tidemill.store.connections import Connections
 from tidemill.store.database import Database
 from tidemill.store.paces import Paces
+from tidemill.store.sync_pages import SyncPages
 from tidemill.store.sync_rejects import SyncRejects
 from tidemill.store.sync_runs import SyncRuns
 from tidemill.store.sync_things import Accounts, SourceModels, Sources, Syncs
@@ -28,6 +29,7 @@ class SyncBooks:
     rejects: SyncRejects
     paces: Paces
     troubles: Troubles
+    pages: SyncPages
 
     @classmethod
     def of(cls, database: Database) -> SyncBooks:
@@ -43,4 +45,5 @@ class SyncBooks:
             SyncRejects(database),
             Paces(database),
             Troubles(database),
+            SyncPages(database),
         )

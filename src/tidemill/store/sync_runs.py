@@ -16,12 +16,13 @@ from tidemill.errors import ConflictError, NotFoundError
 from tidemill.paging import Page, Wanted
 from tidemill.store import connections, keyset, sync_totals
 from tidemill.store.database import Database
-from tidemill.store.keyset import Order
+from tidemill.store.keyset import Sorts
 from tidemill.store.records_sync import SyncRun, group_of
 from tidemill.store.tables_sync import sync_calls as calls
 from tidemill.store.tables_sync import sync_runs as table
 from tidemill.store.tables_sync import syncs
 
+_SORTS = Sorts({"began_at": (table.c.began_at, dt.datetime)}, (table.c.id, uuid.UUID), own="-began_at")
 #: How runs end that were not gone through.
 _STOPPED = {"failed", "cancelled"}
 
@@ -63,7 +64,9 @@ class SyncRuns:
         try:
             with self._database.begin() as connection:
                 connections.assert_kept(connection, connections.of_sync(sync_id))
-                return SyncRun(**connection.execute(statement).one()._mapping)
+                run = SyncRun(**connection.execute(statement).one()._mapping)
+                sync_totals.begun(connection, sync_id, run.began_at)
+                return run
         except exc.IntegrityError:
             raise ConflictError(
                 "sync_running",
@@ -89,6 +92,11 @@ class SyncRuns:
         run = self._first(sa.select(table).where(table.c.sync_id == sync_id, table.c.number == number))
         return self._known(run, f"There is no run {number}.")
 
+    def of_operation(self, sync_id: uuid.UUID, operation: str) -> SyncRun | None:
+        """The run of a sync that was begun for an operation; None if there is none."""
+        known = table.c.spec["operation"].astext == operation
+        return self._first(sa.select(table).where(table.c.sync_id == sync_id, known))
+
     @staticmethod
     def _known(run: SyncRun | None, said: str = "There is no such run.") -> SyncRun:
         if run is None:
@@ -104,15 +112,14 @@ class SyncRuns:
             return [SyncRun(**row._mapping) for row in connection.execute(query)]
 
     def page(self, sync_id: uuid.UUID | None, status: str | None, wanted: Wanted) -> Page[SyncRun]:
-        """Runs of a sync, or of all, by pages, the newest first; only such that stand like that."""
+        """Runs of a sync, or of all, by pages, the newest first, or by `began_at`; only such that stand like that."""
         query = sa.select(table)
         if sync_id is not None:
             query = query.where(table.c.sync_id == sync_id)
         if status is not None:
             query = query.where(table.c.status == status)
-        order = Order(((table.c.began_at, dt.datetime), (table.c.id, uuid.UUID)), descending=True)
         which = f"sync-runs {sync_id} {status}"
-        return keyset.page(self._database, query, order, which, wanted, lambda row: SyncRun(**row))
+        return keyset.listed(self._database, query, _SORTS, which, wanted, lambda row: SyncRun(**row))
 
     def last_telling(self, sync_id: uuid.UUID) -> SyncRun | None:
         """The newest run of a sync that had something to do, for others tell nothing."""

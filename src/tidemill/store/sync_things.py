@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConfigError, ConflictError, NotFoundError
-from tidemill.store import run_lines, troubles
+from tidemill.store import run_lines, sync_states, troubles
 from tidemill.store import tables_sync as tables
 from tidemill.store.database import Database
 from tidemill.store.locks import key
@@ -21,10 +21,6 @@ from tidemill.store.records import Connection
 from tidemill.store.records_notify import Alarm, Cause
 from tidemill.store.records_sync import Account, Source, SourceModel, Sync
 from tidemill.store.sync_triggers import waiting
-from tidemill.store.tables_queue import schedules
-
-#: Who begins the runs of syncs that are due.
-BY_SCHEDULE = "schedule"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,13 +227,7 @@ class Syncs(Named[Sync]):
     def overdue(self, late: dt.timedelta) -> list[Sync]:
         """Those that were due so long ago, and that nobody has begun. Where no worker has ever run, syncs are run by
         hand, and nothing is."""
-        runs = tables.sync_runs
-        served = sa.or_(
-            sa.exists(sa.select(schedules.c.export_id).where(schedules.c.served_at.is_not(None))),
-            sa.exists(sa.select(runs.c.id).where(runs.c.began_by == BY_SCHEDULE)),
-        )
-        waits = (self.table.c.worker.is_(None), self.table.c.paused_at.is_(None))
-        return self._where(sa.and_(self.table.c.next_at < sa.func.now() - late, *waits, served))
+        return self._where(sync_states.is_late(late))
 
     def workers(self) -> list[str]:
         """Who has some."""

@@ -34,8 +34,19 @@ connections = sa.Table(
     sa.Column("updated_at", MOMENT, nullable=False, server_default=NOW),
     sa.Column("deleting_at", MOMENT),  # since then nothing new is begun on it
     sa.Column("deleting_by", sa.Text),
+    sa.Column("changed_at", MOMENT),  # since when it signs in, and points, as it does; null: always
 )
 sa.Index("connections_name", sa.func.lower(connections.c.name), unique=True)
+
+connection_tests = sa.Table(
+    "connection_tests",  # the last one of each
+    metadata,
+    sa.Column("connection_id", sa.ForeignKey(connections.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("use", sa.Text, nullable=False),  # batch, streaming
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("tested_at", MOMENT, nullable=False),  # when it began
+    sa.Column("steps", pg.JSONB, nullable=False),  # name, title, status, message, hint, code, seconds
+)
 
 exports = sa.Table(
     "exports",

@@ -91,3 +91,29 @@ hooks = sa.Table(
 )
 sa.Index("hooks_of_export", hooks.c.export_id)
 sa.Index("hooks_of_sync", hooks.c.sync_id)
+
+event_uploads = sa.Table(
+    "event_uploads",  # files of events that were sent by the API: a queue of workers
+    metadata,
+    id_column(),
+    sa.Column("file", sa.Text, nullable=False),  # as who sent it calls it
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("team_id", sa.BigInteger),  # null: each event's own
+    sa.Column("mapping", pg.JSONB, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("at", MOMENT, nullable=False, server_default=NOW),
+    sa.Column("due_at", MOMENT, nullable=False, server_default=NOW),  # not before
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("worker", sa.Text),  # who has it; null: nobody
+    sa.Column("taken_at", MOMENT),
+    sa.Column("finished_at", MOMENT),
+    sa.Column("is_cancelled", sa.Boolean, nullable=False, server_default=sa.false()),  # somebody wants it to stop
+    sa.Column("bytes_read", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rows", sa.BigInteger, nullable=False, server_default="0"),  # that were added so far
+    sa.Column("result", pg.JSONB),  # what came of it, once it is done
+    sa.Column("error", pg.JSONB),  # code, message, hint: why it failed, or what it waits for
+)
+_UPLOAD_WAITS = event_uploads.c.worker.is_(None) & event_uploads.c.finished_at.is_(None)
+sa.Index("event_uploads_due", event_uploads.c.due_at, postgresql_where=_UPLOAD_WAITS)
+sa.Index("event_uploads_at", event_uploads.c.at, event_uploads.c.id)

@@ -17,6 +17,7 @@ dbt_projects = sa.Table(
     sa.Column("secret", sa.LargeBinary),  # what may not, a JSON object, encrypted
     sa.Column("manifest", sa.LargeBinary, nullable=False),  # what is of use of it, packed; of the catalog likewise
     sa.Column("catalog", sa.LargeBinary),
+    sa.Column("summary", pg.JSONB),  # of the manifest: project, dbt_version, models; null: kept by a program of before
     sa.Column("revision", sa.Text, nullable=False),  # commit of a repository; empty: it is in none
     sa.Column("read_at", MOMENT, nullable=False, server_default=NOW),
     sa.Column("next_at", MOMENT),  # when it is read anew; null: when somebody wants it

@@ -43,6 +43,8 @@ run_totals = sa.Table(
     sa.Column("last_seconds", sa.Double),
     sa.Column("last_rows", sa.BigInteger),
     sa.Column("last_completed_at", _MOMENT),
+    sa.Column("last_reached_at", _MOMENT),  # when one was completed for which BigQuery was asked: it had chunks
+    sa.Column("last_error", pg.JSONB),  # code, message, hint: of the last that exports what is new; null: it went well
     sa.Column("covered_until", _MOMENT),  # all that was acknowledged before is in the table
     postgresql_with={"fillfactor": "70"},
 )

@@ -30,6 +30,7 @@ source_models = sa.Table(
     sa.Column("updated_at", MOMENT, nullable=False, server_default=NOW),
 )
 sa.Index("source_models_name", sa.func.lower(source_models.c.name), unique=True)
+sa.Index("source_models_connection", source_models.c.connection_id)
 
 destinations = sa.Table(
     "destinations",  # accounts of tools that rows are delivered to
@@ -70,6 +71,8 @@ syncs = sa.Table(
     sa.Column("updated_at", MOMENT, nullable=False, server_default=NOW),
 )
 sa.Index("syncs_name", sa.func.lower(syncs.c.name), unique=True)
+sa.Index("syncs_model", syncs.c.model_id)
+sa.Index("syncs_destination", syncs.c.destination_id)
 sa.Index("syncs_due", syncs.c.next_at, postgresql_where=syncs.c.paused_at.is_(None))
 
 sync_runs = sa.Table(
@@ -96,6 +99,11 @@ sync_runs = sa.Table(
 )
 sa.Index("sync_runs_one_at_a_time", sync_runs.c.sync_id, unique=True, postgresql_where=sync_runs.c.status == "running")
 
+# Lists of them, by pages, newest first: all, or those of a status, or of a sync.
+sa.Index("sync_runs_began", sync_runs.c.began_at, sync_runs.c.id)
+sa.Index("sync_runs_status", sync_runs.c.status, sync_runs.c.began_at, sync_runs.c.id)
+sa.Index("sync_runs_of_sync", sync_runs.c.sync_id, sync_runs.c.began_at, sync_runs.c.id)
+
 _SUMS = ("completed", "skipped", "failed", "cancelled", "written", "rejected", "to_retry", "billed_bytes")
 sync_totals = sa.Table(
     "sync_totals",  # of a sync, all its runs that are over: nobody counts them anew who asks
@@ -108,6 +116,10 @@ sync_totals = sa.Table(
     sa.Column("last_seconds", sa.Double),
     sa.Column("last_rows_left", sa.BigInteger),  # rows that the last that was completed did not get across
     sa.Column("last_success_at", MOMENT),
+    sa.Column("last_error", pg.JSONB),  # code, message, hint: of the last that was not skipped; null: it went well
+    sa.Column("last_began_at", MOMENT),  # of the last that was begun, whatever became of it
+    # Share of rows that the last took, of those that were not skipped: sync_states.
+    sa.Column("last_taken", sa.BigInteger),
     postgresql_with={"fillfactor": "70"},
 )
 

@@ -6,6 +6,9 @@ import dataclasses
 import datetime as dt
 import uuid
 
+import sqlalchemy as sa
+
+from tidemill.store.keyset import ALWAYS, Column, moment
 from tidemill.store.revocable import Revocable
 from tidemill.store.tables_api import tokens
 
@@ -30,3 +33,10 @@ class Tokens(Revocable[Token]):
 
     table, record, what = tokens, Token, "token"
     example = "tidemill token create NAME --scope syncs:trigger"
+
+    def _own_sorts(self) -> dict[str, Column]:
+        return {"expires_at": moment(self.table.c.expires_at, ALWAYS)}
+
+    def _state(self) -> sa.ColumnElement[str]:
+        is_over = self.table.c.expires_at <= sa.func.now()
+        return sa.case((self.table.c.revoked_at.is_not(None), "revoked"), (is_over, "expired"), else_="valid")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,11 +14,25 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConflictError, NotFoundError
+from tidemill.paging import Page, Wanted
+from tidemill.store import keyset
 from tidemill.store.database import Database
+from tidemill.store.keyset import Sorts, has, moment, named
 from tidemill.store.tables_access import setup_tokens, sign_in_failures, user_sessions, users
 
 #: Of the advisory lock of who changes users: two at once could take the last administrators away.
 _LOCK = 7_300_030
+_NAME = named(users.c.name)
+_SORTS = Sorts(
+    {
+        "name": _NAME,
+        "role": (users.c.role, str),
+        "last_seen_at": moment(users.c.last_seen_at),
+        "created_at": moment(users.c.created_at),
+    },
+    _NAME,
+)
+USER_SORTS = tuple(_SORTS.words)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +74,18 @@ class Users:
         """All, by name."""
         with self._database.begin() as connection:
             return [_made(row) for row in connection.execute(sa.select(users).order_by(sa.func.lower(users.c.name)))]
+
+    def page(self, search: str | None, role: str | None, disabled: bool | None, wanted: Wanted) -> Page[User]:
+        """Users by pages, by one of USER_SORTS. `search`: in the name."""
+        query = sa.select(users)
+        if search:
+            query = query.where(has(search, users.c.name))
+        if role is not None:
+            query = query.where(users.c.role == role)
+        if disabled is not None:
+            query = query.where(users.c.disabled.is_(disabled))
+        which = f"users {search!r} {role!r} {disabled!r}"
+        return keyset.listed(self._database, query, _SORTS, which, wanted, lambda row: User(**row))
 
     def get(self, name: str) -> User:
         """The one of that name, whatever its case.
@@ -160,6 +186,13 @@ class Users:
         with self._database.begin() as connection:
             found: dt.datetime | None = connection.execute(query).scalar_one_or_none()
             return found
+
+    def locks(self, name_hashes: Collection[bytes]) -> Mapping[bytes, dt.datetime | None]:
+        """Until when these names are locked out: those that were."""
+        query = sa.select(sign_in_failures.c.name_hash, sign_in_failures.c.locked_until)
+        with self._database.begin() as connection:
+            found = connection.execute(query.where(sign_in_failures.c.name_hash.in_(list(name_hashes))))
+            return {bytes(row.name_hash): row.locked_until for row in found}
 
     def unlock(self, name_hash: bytes) -> None:
         """Forget the attempts by that name."""

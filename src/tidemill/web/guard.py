@@ -21,8 +21,10 @@ from tidemill.web.sessions import Sessions
 
 #: Where the session, its text, and the nonce of scripts are in a scope.
 SESSION, TEXT, NONCE = "tidemill.session", "tidemill.session_text", "tidemill.nonce"
+#: Probes ask it, by whatever address a machine has.
+_HEALTH = "/health"
 #: What is answered to anybody. /static/ holds our style and scripts, nothing of anybody.
-_OPEN = ("/sign-in", "/set-up", "/oidc/", "/static/", "/favicon.ico", "/health")
+_OPEN = ("/sign-in", "/set-up", "/oidc/", "/static/", "/favicon.ico", _HEALTH)
 _PAGES_OF_NICEGUI, _SOCKET = "/_nicegui", "/_nicegui_ws/"
 _SAFE = {"GET", "HEAD"}
 #: Most bytes of a request: of a form, and of a file that somebody chose.
@@ -75,7 +77,7 @@ class Guard:
         """What is wrong with a request, whoever it is of."""
         found = Headers(scope=scope)
         host = found.get("host", "").lower()
-        if self._hosts and host not in self._hosts:
+        if self._hosts and host not in self._hosts and scope["path"] != _HEALTH:
             return PlainTextResponse("This is not the address of this installation (TIDEMILL_WEB_ADDRESS).\n", 421)
         if not websocket and scope["path"].startswith(_SOCKET):
             return PlainTextResponse("Only websockets are spoken here.\n", 403)

@@ -41,16 +41,14 @@ def badge(status: str | None, kind: str | None = None) -> Markup:
     return Markup('<span class="badge badge-{}">{}{}</span>').format(kind, sign, text[:1].upper() + text[1:])
 
 
-def when(time: dt.datetime | None, *, otherwise: str = "–", plain: bool = False, exact: bool = False) -> Markup:
+def when(time: dt.datetime | None, *, otherwise: str = "–", plain: bool = False) -> Markup:
     """A time: in words from now ("3 minutes ago"), with that of the viewer's zone and UTC on hover. `plain`: as a date
-    and time of the viewer's zone; `exact`: with its seconds, as lines of a log have it."""
+    and time of the viewer's zone."""
     if time is None:
         return Markup('<span class="muted">{}</span>').format(otherwise)
     utc = time.astimezone(dt.UTC)
     return Markup('<time datetime="{}" data-when="{}" tabindex="-1">{}</time>').format(
-        utc.isoformat(timespec="seconds"),
-        "exact" if exact else "plain" if plain else "words",
-        f"{utc:%Y-%m-%d %H:%M} UTC",
+        utc.isoformat(timespec="seconds"), "plain" if plain else "words", f"{utc:%Y-%m-%d %H:%M} UTC"
     )
 
 

@@ -51,6 +51,7 @@ PLACES: tuple[Place, ...] = (
     Place("/connections/{name}", "Connection", "plug", Permission.CONNECTIONS_READ, "connection", listed=False),
     Place("/exports/new/data", "New export", "plus", Permission.EXPORTS_WRITE, "export_new", listed=False),
     Place("/exports/{name}", "Export", "export", Permission.EXPORTS_READ, "export", listed=False),
+    Place("/settings/notifications/NAME", "Channel", "bell", Permission.CHANNELS_READ, "channel", listed=False),
     Place("/imports-new", "New import", "plus", Permission.IMPORTS_WRITE, "imports_new", listed=False),
     Place("/imports/NAME", "Import", "import", Permission.IMPORTS_READ, "imports_one", listed=False),
     Place("/imports/NAME/map", "Mapping", "import", Permission.IMPORTS_READ, "imports_map", listed=False),

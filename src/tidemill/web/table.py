@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from markupsafe import Markup
 from nicegui import ui
 
+from tidemill import paging
+from tidemill.errors import ConfigError
 from tidemill.web import live as following
 from tidemill.web import visit
 from tidemill.web.icons import icon
@@ -68,6 +70,11 @@ class Asked:
         """A filter's value; empty if there is none."""
         return self.filters.get(key, "")
 
+    @property
+    def wanted(self) -> paging.Wanted:
+        """Which page that is, as a service has it."""
+        return paging.Wanted(self.cursor or None, self.limit, ("-" if self.descending else "") + self.sort)
+
 
 @dataclasses.dataclass(frozen=True)
 class Page(Generic[Row]):
@@ -76,6 +83,11 @@ class Page(Generic[Row]):
     rows: Sequence[Row]
     next: str = ""
     total: int | None = None
+
+    @classmethod
+    def of(cls, found: paging.Page[Row]) -> Page[Row]:
+        """A page of a service."""
+        return cls(found.items, found.next or "")
 
 
 def paged(
@@ -158,7 +170,16 @@ class Table(Generic[Row]):
     async def refresh(self) -> None:
         """Ask anew, and show it."""
         asked = self.asked
-        self.show(await visit.call(lambda app: self._fetch(app, asked)))
+        self.show(await visit.call(lambda app: self._found(app, asked)))
+
+    def _found(self, app: App, asked: Asked) -> Page[Row]:
+        """A page; the first, if the URL has a place that this list does not have any more."""
+        try:
+            return self._fetch(app, asked)
+        except ConfigError as error:
+            if error.code != "cursor_invalid":
+                raise
+            return self._fetch(app, dataclasses.replace(asked, cursor=""))
 
     async def follow(self, key: Hashable, every: float = 2.0) -> None:
         """Show what changes by itself. Who looks at the same part of the same table shares the look."""
@@ -172,7 +193,7 @@ class Table(Generic[Row]):
 
         if self._leave is not None:  # what was looked at before is not asked for any more
             self._leave()
-        self._leave = await following.live(whole, lambda app: self._fetch(app, asked), show, every=every)
+        self._leave = await following.live(whole, lambda app: self._found(app, asked), show, every=every)
 
     def show(self, page: Page[Row]) -> None:
         """Show these rows."""

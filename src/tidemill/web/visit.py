@@ -1,4 +1,8 @@
-"""Who looks at a page, and what is done for them: services, in threads, as who is signed in."""
+"""Who looks at a page, and what is done for them: services, in threads, as who is signed in.
+
+What takes long (it asks BigQuery, or somebody else's server) has threads of its own: `slowly`, and `each`. However many
+of such are at work, a page is read by `call`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from nicegui import ui
 from tidemill.acting import acting
 from tidemill.errors import AccessError
 from tidemill.web import guard
+from tidemill.web.lane import Lane
 
 if TYPE_CHECKING:
     from nicegui import Client
@@ -25,6 +30,9 @@ T = TypeVar("T")
 
 #: So many services are at work at once; more wait.
 _THREADS = 8
+#: Of such as take long so many, beside them; of one user at once; and of one user that wait. The database has 15
+#: connections for all of them.
+_SLOW, _SLOW_OF_ONE, _WAITING_OF_ONE = 6, 2, 6
 _SIGNED_OUT = "signed_out"
 
 
@@ -32,12 +40,14 @@ class _Process:
     app: App
     sessions: Sessions
     threads: concurrent.futures.ThreadPoolExecutor
+    slow: Lane
 
 
 def begin(app: App, sessions: Sessions) -> None:
     """To be called once in the process, before there are pages."""
     _Process.app, _Process.sessions = app, sessions
     _Process.threads = concurrent.futures.ThreadPoolExecutor(_THREADS, "web")
+    _Process.slow = Lane(_SLOW, _SLOW_OF_ONE, _WAITING_OF_ONE)
 
 
 class Visit:
@@ -45,6 +55,7 @@ class Visit:
 
     def __init__(self, client: Client) -> None:
         scope = client.request.scope
+        self._client = client
         self.session, self._text = scope[guard.SESSION], str(scope[guard.TEXT])
         self.address = client.request.client.host if client.request.client else ""
         self.path = str(scope["path"])
@@ -63,6 +74,14 @@ class Visit:
     def may(self, permission: Permission | None) -> bool:
         """Whether who looks may do that: what they may not is not shown. It is the services that refuse it."""
         return permission is None or permission in self.actor.permissions
+
+    def waits(self, why: str) -> None:
+        """Tell on the page that something waits for its turn."""
+        from tidemill.web import notices
+
+        if not self._client.is_deleted:
+            with self._client:
+                notices.notice("It waits for its turn.", "warning", why)
 
     def renew(self) -> None:
         """Look whether the session still lasts; to be called in a thread.
@@ -114,6 +133,23 @@ async def call_as(visit: Visit, work: Callable[[App], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(_Process.threads, done)
 
 
+async def slowly(work: Callable[[App], T]) -> T:
+    """The same for what may take longer than somebody waits for a page: BigQuery, or another server, is asked.
+
+    Raises
+    ------
+    ConflictError
+        Too much of this user is at work, and waits.
+    """
+    looks = current()
+
+    def done() -> T:
+        looks.renew()
+        return work(acting(_Process.app, looks.actor))
+
+    return await _Process.slow.run(looks.user.id, done, looks.waits)
+
+
 async def each(work: Callable[[App], Iterator[T]], show: Callable[[T], None]) -> None:
     """Have a service tell one thing after another (steps of a test, lines), and show each when it comes."""
     visit, loop = current(), asyncio.get_running_loop()
@@ -127,7 +163,7 @@ async def each(work: Callable[[App], Iterator[T]], show: Callable[[T], None]) ->
                 return
             loop.call_soon_threadsafe(queue.put_nowait, item)
 
-    working = asyncio.ensure_future(loop.run_in_executor(_Process.threads, done))
+    working = asyncio.ensure_future(_Process.slow.run(visit.user.id, done, visit.waits))
     try:
         while not working.done() or not queue.empty():
             taking = asyncio.ensure_future(queue.get())

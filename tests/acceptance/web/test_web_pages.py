@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 from tests.acceptance.web.filled import EVIL, fill
 from tests.web_looks import OTHERS, USUAL, Look, wrong_with
-from tests.web_server import Browsing, Web
+from tests.web_server import Browsing, Web, violations
 
 from tidemill.access.roles import Role
 from tidemill.paging import Wanted
@@ -19,12 +19,14 @@ _OF_ONE = "/exports/persons"
 _SAID = "model=events&name=daily&connection=warehouse&table=events&time_zone=Europe/Berlin"
 PATHS = {
     **{place.path.strip("/").replace("/", "-") or "home": place.path for place in PLACES if place.listed},
-    "jobs-syncs": "/jobs?tab=syncs",
+    "jobs-failed": "/jobs?kind=export&status=failed",
+    "channel": "/settings/notifications/on-call",
+    "channel-edit": "/settings/notifications/on-call?tab=edit",
     "export-runs": _OF_ONE,
     "export-evil": "/exports/" + urllib.parse.quote(EVIL, safe=""),
     **{
         f"export-{tab}": f"{_OF_ONE}?tab={tab}"
-        for tab in ("configuration", "backfills", "metrics", "logs", "rejects", "notifications", "verify")
+        for tab in ("configuration", "backfills", "metrics", "logs", "rejects", "notifications", "verify", "hooks")
     },
     "export-run": "",  # its id is not known yet
     "new-data": "/exports/new/data",
@@ -78,16 +80,44 @@ def test_a_viewer_sees_no_button_that_changes_something(web: Web, browsing: Brow
     expect(page.get_by_role("alert")).to_contain_text("may not see this page")
 
 
+def test_a_hook_is_made_shown_once_and_revoked(web: Web, browsing: Browsing, axe: str) -> None:
+    page = browsing.page(web.user())
+    page.goto(f"{web.url}/exports/persons?tab=hooks")
+    page.get_by_role("button", name="Make a hook").click()
+    commands = page.get_by_role("dialog").locator(".command code")
+    expect(commands.nth(1)).to_contain_text("curl --fail --request POST https://")
+    address = commands.first.inner_text()
+    assert violations(page, axe) == []
+    page.get_by_role("button", name="Done").click()
+    row = page.locator("tbody tr").first
+    expect(row).to_contain_text("anna")
+    expect(row).to_contain_text("never")
+    secret = address.rpartition("/")[2]
+    assert secret not in page.content()
+    found = web.app.export_hooks.holder(secret)
+    assert found is not None
+    assert found.name == "persons"
+    expect(row).not_to_contain_text("never")
+    page.get_by_role("button", name=f"Revoke {found.start}").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(page.get_by_text("No hook yet")).to_be_visible()
+    assert web.app.export_hooks.holder(secret) is None
+    page = browsing.page(web.user("vera", Role.VIEWER))
+    page.goto(f"{web.url}/exports/persons?tab=hooks")
+    expect(page.get_by_text("No hook yet")).to_be_visible()
+    expect(page.get_by_role("button", name="Make a hook")).to_have_count(0)
+
+
 def test_exports_come_in_the_wanted_order_page_by_page(web: Web) -> None:
     find, found = web.app.exports.listed.exports, []
     cursor: str | None = None
     for _ in range(2):
-        page = find(sort="covered_until", descending=True, wanted=Wanted(cursor, 2))
+        page = find(wanted=Wanted(cursor, 2, "-covered_until"))
         found += [one.name for one in page.items]
         cursor = page.next
     assert found == ["events", "persons", "sessions", EVIL]
     assert cursor is None
-    assert [one.name for one in find(sort="covered_until").items] == found[::-1]
+    assert [one.name for one in find(wanted=Wanted(sort="covered_until")).items] == found[::-1]
 
 
 def test_the_list_sorts_and_filters_and_pauses_on_the_server(web: Web, browsing: Browsing) -> None:

@@ -134,6 +134,9 @@ def test_a_list_has_filters_in_its_url_and_a_viewer_only_looks(
         page.get_by_role("link", name=tab, exact=True).click()
         assert_usable(page, axe, f"connection-{tab.split()[0].lower()}")
     expect(page.get_by_role("button", name="Test and enable")).to_have_count(0)
+    page.get_by_role("link", name="Test", exact=True).click()
+    expect(page.get_by_text("It was not tested yet.")).to_be_visible()
+    expect(page.get_by_role("button", name="Test it now")).to_have_count(0)
     page.goto(web.url + NEW)
     expect(page.get_by_text("you may not see this page")).to_be_visible()
 

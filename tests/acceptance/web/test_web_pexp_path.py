@@ -81,7 +81,7 @@ def test_from_the_set_up_token_to_rows_in_bigquery(web: Web, browsing: Browsing,
     page.get_by_role("button", name="Verify").click()
     expect(page.get_by_text("All rows are there, each once.")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("link", name="All jobs").click()
-    expect(page.get_by_role("region", name="Runs of exports")).to_contain_text("daily events")
+    expect(page.get_by_role("region", name="All jobs")).to_contain_text("daily events")
 
 
 def make_the_account(page: Page, web: Web) -> None:
@@ -133,6 +133,8 @@ def connect(page: Page, web: Web, installation: Installation) -> None:
     saved = web.app.connections.get("first")
     assert (saved.dataset, saved.location, saved.connected_by) == (installation.dataset, "EU", "root")
     assert "private_key" not in page.content()
+    page.get_by_role("link", name="Connections", exact=True).first.click()
+    expect(page.get_by_role("row", name=re.compile("first"))).to_contain_text("Ready")
 
 
 def make_the_export(page: Page, web: Web, browsing: Browsing) -> None:
@@ -168,7 +170,10 @@ def make_the_export(page: Page, web: Web, browsing: Browsing) -> None:
     page.get_by_label("When").select_option("none")
     page.get_by_role("button", name="Next").click()
     page.get_by_role("button", name="Test it").click()
-    page.get_by_role("button", name="Finish", exact=True).click(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Finish", exact=True)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="What was sent")).to_be_visible()
+    expect(page.get_by_role("region", name="Some of the rows")).to_contain_text("user-")
+    page.get_by_role("button", name="Finish", exact=True).click()
     expect(page.get_by_role("heading", name="daily events")).to_be_visible()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import re
@@ -19,9 +20,11 @@ from tests.web_looks import OTHERS, USUAL, Look, wrong_with
 from tests.web_server import Browsing, Web, serving_web
 
 from tidemill.access.roles import Role
+from tidemill.app import App
 from tidemill.bigquery.local.service import LocalBigQuery
 from tidemill.events.identity.history import MergeView
 from tidemill.imports.spec import Kind
+from tidemill.store.dbt_cloud_runs import DbtCloudRuns
 
 EVIL = "<img src=x onerror=document.title='evil'><script>document.title='evil'</script>"
 
@@ -118,7 +121,7 @@ def test_a_table_becomes_people_by_the_wizard_a_refused_row_is_repaired_and_all_
     assert act.is_disabled(), "until its name is typed"
     page.get_by_label("Type users to go on").fill("users")
     act.click()
-    page.get_by_role("button", name="Done").click()
+    page.get_by_text("What it has brought is taken back.").wait_for()
     page.get_by_text("Stopped").first.wait_for()
     assert web.app.events.count(distinct_id="ana") == [(None, 0)]
 
@@ -184,7 +187,7 @@ def test_a_person_is_looked_up_with_ids_and_changes_and_deleted_with_events(
     page.get_by_role("button", name="With all events").click()
     page.get_by_label(re.compile("Type device-1")).fill("device-1")
     page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
-    page.get_by_role("button", name="Done").click()
+    page.get_by_text("The person is deleted.").wait_for()
     page.get_by_text("has no person").first.wait_for()
     assert web.app.events.count(distinct_id="device-1") == [(None, 0)]
 
@@ -205,19 +208,33 @@ def paths(served: tuple[Web, Shop, str], tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("dbt")
     (folder / "manifest.json").write_text(json.dumps(_manifest()))
     web.app.dbt.add({"name": "shop", "manifest": str(folder / "manifest.json")}, by="tests")
+    _told_by_dbt_cloud(web.app)
     key, _ = web.app.keys.create(team_id=1, name="paths", events_per_second=None, by="tests")
     for number in range(3):
         sent(url, key, {"event": f"seen {number}", "distinct_id": "gus", "properties": {"$set": {"n": number}}})
     bad = json.dumps({"api_key": key, "batch": [{"event": "no id"}]}).encode()
     with urllib.request.urlopen(urllib.request.Request(f"{url}/batch/", bad), timeout=30):  # noqa: S310
         pass
-    tabs = ("configuration", "mapping", "runs", "rejects", "logs")
+    tabs = ("configuration", "mapping", "runs", "rejects", "logs", "hooks")
     steps = [f"/imports/orders/{step}" for step in ("map", "try", "schedule")]
-    dbt = ["/dbt", "/dbt-new", "/dbt/shop", "/dbt/shop?tab=state", "/dbt/shop?tab=edit"]
+    dbt = ["/dbt", "/dbt-new", "/dbt/shop", *(f"/dbt/shop?tab={tab}" for tab in ("cloud", "state", "edit"))]
     events = [f"/events?tab={tab}" for tab in ("live", "counts", "rejects", "send")]
     people = ["/people", *(f"/people?id=gus&team=1&tab={tab}" for tab in ("properties", "ids", "events"))]
     imports = ["/imports", "/imports-new", *(f"/imports/orders?tab={tab}" for tab in tabs), *steps, "/imports/draft"]
-    return {"imports": imports[:7], "steps": imports[7:], "dbt": dbt, "events": events, "people": people}
+    return {"imports": imports[:8], "steps": imports[8:], "dbt": dbt, "events": events, "people": people}
+
+
+def _told_by_dbt_cloud(app: App) -> None:
+    """Runs that triggered a sync, failed, and are to be seen to."""
+    told, project = DbtCloudRuns(app.database), app.dbt.get("shop").id
+    model = "model.shop.customers"
+    for number, status in (("77", "Success"), ("78", "Errored"), ("79", "Success")):
+        told.add(project, "1", number, job=EVIL, status=status, note="Nothing was triggered.")
+    ids = {one.run: one.id for one in told.of_project(project, 3)}
+    told.later(ids["79"], dt.timedelta(hours=1), [], "Asked again later.")
+    of_it = {"sync": "orders", "model": model, "number": 1, "reason": ""}
+    not_built = {"sync": "people to crm", "model": model, "number": None, "reason": "The model was not built."}
+    told.finish(ids["77"], [of_it, not_built], "")
 
 
 def _manifest() -> dict[str, Any]:

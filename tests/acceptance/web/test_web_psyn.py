@@ -13,7 +13,7 @@ from tidemill.access.roles import Role
 
 __all__ = ["moving", "web"]
 
-TABS = ("runs", "rows", "mapping", "configuration", "try", "logs", "metrics")
+TABS = ("runs", "rows", "mapping", "configuration", "try", "logs", "metrics", "hooks")
 PATHS = {
     "models": ("/models", "/models/_new", "/models/people to crm", "/models/people to crm/edit"),
     "destinations": (
@@ -142,8 +142,30 @@ def test_rows_are_found_by_their_reason_and_tried_again_when_they_are_mended(
     moving.people.rows[7] = ("p7@example.com", "free")
     moving.people.save()
     page.get_by_role("button", name="Retry: 7").click()
-    expect(page.get_by_text("is completed: 1 rows written, 0 refused.")).to_be_visible()
+    expect(page.get_by_text("The rows were tried again.")).to_be_visible()
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
     assert moving.crm.people["7"]["plan"] == "free"
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_log_of_a_run_is_searched_held_still_and_copied(moving: Moving, browsing: Browsing) -> None:
+    page = browsing.page(moving.web.user(), permissions=["clipboard-read", "clipboard-write"])
+    page.goto(f"{moving.web.url}/syncs/{NAME}?tab=logs")
+    rows = page.locator("tbody tr")
+    expect(rows.nth(1)).to_be_visible()
+    page.get_by_label("Search the log").fill("nothing like it")
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    page.get_by_role("button", name="Show all").click()
+    page.get_by_label("Run: the last").fill("1")
+    expect(page).to_have_url(f"{moving.web.url}/syncs/{NAME.replace(' ', '%20')}?tab=logs&run=1")
+    expect(rows.nth(1)).to_contain_text("1")
+    page.get_by_role("button", name="Copy these lines").click()
+    expect(page.get_by_text("Copied.")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert len(copied) == rows.count()
+    assert copied == sorted(copied, key=lambda line: line.split()[0]), "the oldest first"
+    page.get_by_role("button", name="Hold still").click()
+    expect(page.get_by_role("button", name="Follow")).to_be_visible()
 
 
 @pytest.mark.usefixtures("filled")

@@ -53,9 +53,15 @@ def test_a_connection_from_its_key_to_its_end(installation: Installation, app: A
     ]
     commands = client.ask("GET", "/connections/other/set-up", token, params={"use": "streaming"}).json()["commands"]
     assert any(key["client_email"] in command for command in commands)
+    assert client.ask("GET", "/connections/warehouse/status", token).json()["test"]["steps"] == tested["steps"]
+    upload = client.ask("POST", "/exports/test", token, json={"name": "daily", "connection": "warehouse"}).json()
+    assert upload["passed"]
+    assert upload["upload"]["target"].endswith(f".{installation.dataset}.events")
     make(client, token)
+    assert client.ask("POST", "/exports/daily/test", token).json()["upload"]["returned"] == upload["upload"]["rows"]
     found = client.ask("GET", "/connections", token).json()["items"]
-    assert [(one["name"], one["used_by"]) for one in found] == [("warehouse", {"export": 1}), ("other", {})]
+    stand = [(one["name"], one["used_by"], one["status"]["state"]) for one in found]
+    assert stand == [("warehouse", {"export": 1}, "ready"), ("other", {}, "untested")]
     of_nothing = client.ask("GET", "/connections", token, params={"used_by": "nothing", "connected_by": "TOKEN t0"})
     assert [one["name"] for one in of_nothing.json()["items"]] == ["other"]
     late = client.ask("GET", "/connections", token, params={"connected_after": "2100-01-01T00:00:00Z"})

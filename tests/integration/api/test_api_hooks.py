@@ -24,7 +24,7 @@ def test_a_hook_has_an_export_run_until_it_is_revoked(installation: Installation
     again = client.ask("POST", made["url"], content=b"a=b", headers={"content-type": "text/plain"})
     assert again.json() == {"already": True}
     client.said.clear()
-    (listed,) = client.ask("GET", "/exports/daily/hooks", token).json()
+    (listed,) = client.ask("GET", "/exports/daily/hooks", token).json()["items"]
     assert listed["start"] == made["start"]
     assert listed["last_used_at"]
     record = app.audit.find()[0]

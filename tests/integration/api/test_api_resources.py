@@ -85,7 +85,24 @@ def runs(app: App, client: Client, token: str, people: People) -> None:
     assert [one["sync"] for one in done(client, "GET", "/sync-runs?status=completed", token)["items"]] == ["crm"]
     (reject,) = done(client, "GET", "/syncs/crm/rejects", token)["items"]
     assert (reject["key"], reject["status"]) == ("0", "rejected")
-    assert done(client, "POST", "/syncs/crm/rejects/retry", token, json={"keys": ["0"]})["run"]["run"] == 2
+    (line,) = client.ask("GET", "/syncs/crm/rejects/export", token).text.splitlines()
+    assert (json.loads(line)["key"], json.loads(line)["row"]["plan"]) == ("0", "bad")
+    header, row = client.ask("GET", "/syncs/crm/rejects/export?form=csv", token).text.splitlines()
+    assert (header, row.split(",")[:3]) == (
+        "key,op,status,code,message,tries,last_run,row",
+        ["0", "added", "rejected"],
+    )
+    assert_problem(client.ask("GET", "/syncs/nothing/rejects/export", token), 404, "sync_unknown")
+    wanted = {"keys": ["0"]}
+    asked = done(client, "POST", "/syncs/crm/rejects/retry", token, 202, json=wanted)
+    again = done(client, "POST", "/syncs/crm/rejects/retry", token, 202, json=wanted)
+    assert (asked["status"], asked["already"], again["already"], again["id"]) == ("waiting", False, True, asked["id"])
+    work(app)
+    tried = done(client, "GET", asked["url"], token)
+    assert (tried["status"], tried["run"], tried["is_over"]) == ("completed", 2, True)
+    assert done(client, "GET", "/syncs/crm/runs/2", token)["counts"]["extracted"] == 1, "of these rows alone"
+    nothing = client.ask("POST", "/syncs/crm/rejects/retry", token, json={"code": "other"})
+    assert_problem(nothing, 404, "row_unknown")
     assert_problem(client.ask("POST", "/syncs/crm/rejects/drop", token, json={}), 422, "rejects_which")
     assert done(client, "POST", "/syncs/crm/rejects/drop", token, json={"all": True}) == {"number": 1}
     app.seeing.book.flush()
@@ -122,6 +139,9 @@ def test_secrets_of_destinations_go_in_and_never_out(client: Client, token: str)
     assert key not in said
     assert "s3cret" not in said
     assert done(client, "GET", "/channels/hook/messages", token) == []
+    tested = done(client, "POST", "/channels/test", token)
+    assert {one["channel"] for one in tested} == {"ops", "hook"}
+    assert "s3cret" not in "".join(client.said)
     done(client, "PATCH", "/channels/ops", token, json={"causes": ["failed"]}, headers=ANY)
     done(client, "DELETE", "/channels/ops", token, 204, headers=ANY)
 
@@ -155,12 +175,25 @@ def test_an_import_from_its_draft_to_its_end(
     assert done(client, "GET", "/imports/signups/status", token)["health"] == "green"
     assert done(client, "PATCH", "/imports/signups", token, json={"most_rejects": 10}, headers=ANY)["name"] == "signups"
     assert done(client, "GET", "/imports/signups/rejects", token)["items"] == []
+    assert client.ask("GET", "/imports/signups/rejects/export", token).text == ""
     assert done(client, "POST", "/imports/signups/stop", token)["status"] == "stopped"
-    places = done(client, "POST", "/imports/signups/undo", token)
-    assert not [one for one in places if one["error"]]
+    asked = done(client, "POST", "/imports/signups/undo", token, 202)
+    assert done(client, "GET", "/persons?distinct_id=p3@example.com", token), "a worker does it"
+    assert app.audit.find(action="import.undo")[0].outcome == "begun"
+    work(app)
+    over = done(client, "GET", asked["url"], token)
+    assert (over["status"], over["done"], over["total"], over["error"]) == ("completed", 20, 20, None)
+    assert [(one["place"], one["rows"], one["error"]) for one in over["places"]] == [
+        ("events", 20, None),
+        ("persons", 20, None),
+    ]
+    (record,) = app.audit.find(action="import.undo")
+    assert (record.name, record.outcome, record.actor_kind) == ("signups", "done", "token")
     assert_problem(client.ask("GET", "/persons?distinct_id=p3@example.com", token), 404, "person_unknown")
     done(client, "DELETE", "/imports/signups", token, headers=ANY)
     assert done(client, "GET", "/imports", token)["items"] == []
+    assert done(client, "GET", asked["url"], token)["status"] == "completed", "that of an import that is gone"
+    assert_problem(client.ask("GET", asked["url"].replace("signups", "other"), token), 404, "operation_unknown")
 
 
 def test_events_and_persons(app: App, client: Client, token: str, tmp_path: Path) -> None:
@@ -180,8 +213,15 @@ def test_events_and_persons(app: App, client: Client, token: str, tmp_path: Path
     done(client, "POST", "/events/compact", token)
     assert done(client, "GET", "/persons/refused", token) == []
     who = newest["distinct_id"]
-    deleted = done(client, "DELETE", f"/persons?distinct_id={who}&with_events=true", token)
-    assert {one["place"] for one in deleted} >= {"persons", "events"}
+    asked = done(client, "DELETE", f"/persons?distinct_id={who}&with_events=true", token, 202)
+    assert [one["name"] for one in done(client, "GET", "/persons/deletions", token)] == [who]
+    work(app)
+    deleted = done(client, "GET", asked["url"], token)
+    assert (deleted["status"], deleted["name"]) == ("completed", ""), "nothing of the person is kept"
+    assert {one["place"] for one in deleted["places"]} >= {"persons", "events"}
+    assert done(client, "GET", "/persons/deletions", token) == []
+    unknown = client.ask("DELETE", "/persons?distinct_id=nobody&with_events=true", token)
+    assert_problem(unknown, 404, "person_unknown")
     assert done(client, "GET", f"/events?distinct_id={who}", token) == []
 
 

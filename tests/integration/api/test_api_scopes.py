@@ -20,6 +20,10 @@ _SCOPES = {
     "/connections": ("connections:read", "connections:write"),
     "/exports": ("exports:read", "exports:write"),
     "/runs": ("exports:read", ""),
+    "/rejects": ("exports:read", ""),
+    "/set-up": ("connections:read", ""),
+    "/egress-ips": ("connections:read", ""),
+    "/configuration": ("connections:read", "connections:read"),
     "/export-models": ("exports:read", ""),
     "/sources": ("connections:read", "connections:write"),
     "/source-models": ("models:read", "models:write"),
@@ -42,19 +46,25 @@ _SCOPES = {
 #: POSTs that change nothing, and what is a right of its own.
 _LOOKS = r"/(test|suggest|look|preview|check|example|estimate|dry-run)$"
 _OTHERS = {
+    "POST /channels/test": "channels:write",
     "POST /channels/{name}/test": "channels:write",
+    "POST /dbt/after-run": "syncs:trigger",
     "POST /connections/test": "connections:write",
+    "POST /connections/{name}/test": "connections:write",
     "POST /destinations/test": "destinations:write",
+    "POST /exports/test": "exports:write",
+    "POST /exports/{name}/test": "exports:write",
     "POST /imports/{name}/dry-run": "imports:write",
     "POST /imports/{name}/preview": "imports:write",
     "POST /source-models/{name}/preview": "models:write",
     "POST /source-models/{name}/check": "models:write",
+    "POST /sources/{name}/test": "connections:write",
     "POST /syncs/{name}/dry-run": "syncs:trigger",
     "POST /syncs/{name}/test": "syncs:trigger",
 }
 #: Runs of imports are those of syncs.
 _SENDS = r"^POST /(syncs|imports)/\{name\}/(trigger|cancel|rejects/retry|rejects/drop)$"
-_RUNS = r"^GET /imports/\{name\}/(runs.*|rejects)$"
+_RUNS = r"^GET /imports/\{name\}/(runs.*|rejects.*)$"
 _STATES = r"^POST /imports/\{name\}/(pause|unpause|reset)$"
 
 

@@ -26,6 +26,7 @@ from tests.installation import Installation
 from tests.syncs import NAME, Crm, People
 from tests.syncs import run as run_sync
 
+from tidemill.access.permissions import Permission
 from tidemill.api import upkeep
 from tidemill.api.v1.application import application
 from tidemill.app import App
@@ -115,11 +116,13 @@ class Sender:
     def send(self, body: bytes, sign: str | None = None, path: str = HERE) -> httpx.Response:
         headers = {"content-type": "application/json"}
         headers |= {"authorization": signature(body) if sign is None else sign}
+        return self.ask("POST", path, headers, body)
 
+    def ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> httpx.Response:
         async def asked() -> httpx.Response:
             transport = httpx.ASGITransport(self._api)
             async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-                return await client.post(path, content=body, headers=headers)
+                return await client.request(method, path, content=body, headers=headers)
 
         return asyncio.run(asked())
 
@@ -168,6 +171,11 @@ def test_a_run_that_succeeded_triggers_the_syncs_of_the_project_once(app: App, s
     run = app.dbt_webhooks.told(SHOP)[0]
     assert (run.run, run.job, run.status) == ("77", "Daily", "Success")
     assert "no token" in run.note
+    token, _ = app.tokens.create(name="reader", scopes=[Permission.DBT_READ], expires_seconds=None, by="tests")
+    path, headers = f"/api/v1/dbt-projects/{SHOP}/cloud-runs", {"authorization": f"Bearer {token}"}
+    (answer,) = sender.ask("GET", path, headers).json()
+    assert (answer["run"], answer["is_done"]) == ("77", True)
+    assert [(one["sync"], one["number"]) for one in answer["syncs"]] == [(NAME, 2)]
     assert sender.send(told("78")).json() == {"news": True}
 
 

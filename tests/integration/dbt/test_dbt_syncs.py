@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from tests.api_client import Client
 from tests.dbt_projects import Project
 from tests.dbt_syncs import SHOP, Shop
 from tests.installation import Installation
 from tests.syncs import NAME, Crm, People, run
 
+from tidemill.access.permissions import Permission
 from tidemill.app import App
 from tidemill.dbt.changes import Weight
 from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
 from tidemill.imports.spec import Kind
+from tidemill.paging import Wanted
+from tidemill.store.tables_dbt import dbt_projects
 
 
 @pytest.fixture
@@ -129,6 +134,14 @@ def test_a_project_that_cannot_be_read_keeps_what_was_known(app: App, shop: Shop
     assert view.models == 3
     shop.save()
     assert app.dbt.refresh(SHOP).project.error is None
+
+
+def test_a_list_tells_of_projects_as_they_are(app: App, shop: Shop) -> None:  # noqa: ARG001 - its project is there
+    assert list(app.dbt.page().items) == app.dbt.find()
+    assert list(app.reverse_etl.listed.syncs().items) == app.reverse_etl.syncs.find()
+    with app.database.begin() as connection:  # as a program of before has kept it
+        connection.execute(sa.update(dbt_projects).values(summary=None))
+    assert list(app.dbt.page(wanted=Wanted(sort="-models")).items) == app.dbt.find()
 
 
 def test_a_project_in_use_is_not_deleted(app: App, shop: Shop) -> None:
@@ -262,6 +275,11 @@ def test_after_a_run_of_dbt_the_syncs_of_what_it_built_run(app: App, shop: Shop)
     ]
     with pytest.raises(NotFoundError):
         after("other", people="success")
+    client, kind = Client(app), {"content-type": "application/json"}
+    token, text = client.token(Permission.SYNCS_TRIGGER), results(people="error")
+    asked = client.ask("POST", f"/dbt/after-run?project={SHOP}", token, content=text, headers=kind)
+    assert (asked.status_code, [one["reason"] for one in asked.json()]) == (202, ["The model was not built."])
+    assert client.ask("POST", "/dbt/after-run", token, content=b"{}", headers=kind).status_code == 422
     assert app.reverse_etl.syncs.get(NAME).next_at is None, "nothing was triggered"
     assert after(SHOP, people="success", unique_people_id="pass", not_null_people_id="warn") == [(NAME, True, "")]
     assert app.reverse_etl.syncs.get(NAME).next_at is not None

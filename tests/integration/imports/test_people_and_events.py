@@ -393,6 +393,9 @@ def test_imports_are_found_by_what_they_are(app: App, shop: Shop) -> None:
     make(app, shop, "signups", "signups", Kind.EVENTS, EVENTS)
     make(app, shop, "people", "people", Kind.PEOPLE, PEOPLE)
     app.reverse_etl.syncs.pause("people", "tester")
+    assert list(app.imports.listed.imports().items) == app.imports.find()
+    assert not app.reverse_etl.listed.syncs().items, "they are no syncs to other tools"
+    assert list(app.reverse_etl.listed.models().items) == app.reverse_etl.models.find()
     names = [one.name for one in app.imports.find(kind="people")]
     assert names == [one.name for one in app.imports.find(status=["paused"])] == ["people"]
     assert len(app.imports.find(connection="WAREHOUSE", created_by="tester")) == 2

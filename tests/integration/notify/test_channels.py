@@ -43,6 +43,7 @@ def test_what_is_changed_is_changed_and_all_else_stays(notify: NotifyService, da
     notify.add("email", "ops", {**MAIL, "user": "me", "password": SecretStr("one")}, causes=["failed"], by="me")
     view = notify.edit("OPS", {"to": ["x@y.z", "a@b.c"]}, rename="people", exports=["E"])
     assert (view.name, view.to, view.causes, view.exports) == ("people", "x@y.z, a@b.c", ("failed",), (export.name,))
+    assert list(notify.page().items) == notify.find() == [view]
     assert view.settings["port"] == 587
     notify.edit("people", {"password": SecretStr("two"), "port": 25})
     made = opened(notify, "people")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pydantic
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemill.access import records
 from tidemill.access.actor import Actor
 from tidemill.access.guard import Guard
 from tidemill.access.permissions import Permission
@@ -150,6 +152,27 @@ def test_secrets_are_blotted_out_wherever_they_are(value: Any) -> None:
 def test_columns_are_no_secrets() -> None:
     assert plain({"key": ("id", "day")}) == {"key": ["id", "day"]}
     assert plain(Saved("warehouse", b"s3cr3t")) == {"name": "warehouse"}
+
+
+class Asked:
+    def __init__(self) -> None:
+        self.records: list[int | None] = []
+
+    def find(self, name: str) -> Any:
+        self.records.append(records.current())
+        return SimpleNamespace(already=name == "again")
+
+
+def test_what_goes_on_after_the_call_ends_its_record_itself() -> None:
+    things, book = Asked(), Book()
+    rules = {"things.find": Rule(Permission.EXPORTS_WRITE, Change("thing.find", lasts=True))}
+    actor = Actor("anna", "user", frozenset(Permission))
+    found: Any = Guard(things, "things", rules, actor, lambda: book, lambda *_: None)
+    found.find("first")
+    found.find("again")
+    assert things.records == [0, 1], "who is called knows which record it is"
+    assert [one["outcome"] for one in book.records] == ["begun", "done"]
+    assert records.current() is None
 
 
 class Stepping:

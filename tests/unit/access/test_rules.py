@@ -21,6 +21,7 @@ from tidemill.dbt.service import DbtService
 from tidemill.dbt_models import DbtModels
 from tidemill.events.identity.service import IdentityService
 from tidemill.events.service import EventService
+from tidemill.events.uploads import UploadService
 from tidemill.exports.backfills import BackfillService
 from tidemill.exports.listing import Listing
 from tidemill.exports.logs import Logs
@@ -30,10 +31,12 @@ from tidemill.exports.service import ExportService
 from tidemill.exports.set_aside import SetAside
 from tidemill.exports.stream.streaming import Streaming
 from tidemill.exports.tables import TableService
+from tidemill.exports.trial.service import TrialService
 from tidemill.exports.triggers import TriggerService as ExportTriggerService
 from tidemill.health import Health
 from tidemill.imports.service import ImportService
 from tidemill.notify.service import NotifyService
+from tidemill.operations.service import OperationService
 from tidemill.overview import OverviewService
 from tidemill.reverse_etl.accounts import AccountService
 from tidemill.reverse_etl.logs import SyncLogs
@@ -51,6 +54,7 @@ PARTS: dict[str, type[Any]] = {
     "connections": ConnectionService,
     "dbt": DbtService,
     "dbt_models": DbtModels,
+    "event_loads": UploadService,
     "events": EventService,
     "exports": ExportService,
     "exports.backfills": BackfillService,
@@ -64,11 +68,13 @@ PARTS: dict[str, type[Any]] = {
     "health": Health,
     "export_hooks": HookService,
     "sync_hooks": HookService,
+    "exports.trials": TrialService,
     "exports.triggers": ExportTriggerService,
     "identity": IdentityService,
     "imports": ImportService,
     "keys": KeyService,
     "notify": NotifyService,
+    "operations": OperationService,
     "overview": OverviewService,
     "reverse_etl.destinations": AccountService,
     "reverse_etl.logs": SyncLogs,
@@ -89,7 +95,8 @@ INSIDE = {
     *(f"dbt.{name}" for name in ("refresh_due",)),
     *(f"dbt_models.{name}" for name in ("after_cloud",)),
     *(f"events.{name}" for name in ("captured",)),
-    *(f"exports.{name}" for name in ("take_back",)),
+    *(f"event_loads.{name}" for name in ("prune",)),
+    *(f"exports.{name}" for name in ("assert_known", "brought", "places", "take_back")),
     *(f"exports.schedules.{name}" for name in ("changed", "pause_failing")),
     *(f"exports.set_aside.{name}" for name in ("retry_these",)),
     *(f"exports.streaming.{name}" for name in ("cut_off", "quiet", "run_all")),
@@ -97,7 +104,8 @@ INSIDE = {
     *(f"notify.{name}" for name in ("of",)),
     *(f"reverse_etl.destinations.{name}" for name in ("settings",)),
     *(f"reverse_etl.sources.{name}" for name in ("client",)),
-    *(f"reverse_etl.syncs.{name}" for name in ("begin", "begin_due")),
+    *(f"reverse_etl.syncs.{name}" for name in ("begin", "begin_due", "run_once")),
+    *(f"reverse_etl.rejects.{name}" for name in ("to_retry",)),
     *(f"tokens.{name}" for name in ("holder",)),
     *(f"{part}.{name}" for part in ("export_hooks", "sync_hooks") for name in ("holder", "of")),
     *(f"users.{name}" for name in ("begin", "sign_in", "sign_in_elsewhere", "session", "sign_out")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -136,3 +137,35 @@ def _bare() -> Any:
     from tidemill.client import Model
 
     return Model()
+
+
+class Pipe(io.BytesIO):
+    """What cannot go back."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def load() -> httpx.Response:
+    told = {"id": "00000000-0000-0000-0000-000000000001", "file": "x", "status": "waiting", "is_over": False}
+    told |= {"format": "auto", "team_id": None, "bytes": 1, "bytes_read": 0, "rows": 0, "duplicates": 0, "rejects": 0}
+    told |= {"already_loaded": False, "notes": [], "by": "me", "at": "2026-01-01T00:00:00Z"}
+    return httpx.Response(202, json={**told, "finished_at": None, "error": None})
+
+
+def test_a_file_is_sent_again_from_where_it_stood() -> None:
+    server = Server(httpx.ConnectError("gone"), problem(503, "uploads_busy"), load())
+    file = io.BytesIO(b"read already, and the rest")
+    file.read(12)
+    made = server.client().event_loads.load(file, file="x", map=["timestamp=time", "team_id=team"])
+    assert made.status == "waiting"
+    assert [request.read() for request in server.asked[1:]] == [b", and the rest"] * 2
+    assert server.asked[0].url.params.get_list("map") == ["timestamp=time", "team_id=team"]
+    assert "idempotency-key" not in server.asked[0].headers
+
+
+def test_what_cannot_go_back_is_sent_once() -> None:
+    server = Server(problem(503, "uploads_busy"))
+    with pytest.raises(ApiError, match="No"):
+        server.client().event_loads.load(Pipe(b"{}"))
+    assert len(server.asked) == 1

@@ -8,6 +8,7 @@ import pytest
 
 from tidemill.configuration import checking, reading
 from tidemill.configuration.checking import Entries
+from tidemill.configuration.origins import Shell
 from tidemill.configuration.problems import Problems, in_fields
 from tidemill.configuration.reading import Text
 from tidemill.errors import ConfigError
@@ -17,7 +18,7 @@ def checked(*texts: str) -> Entries:
     """What files say that are right."""
     problems = Problems()
     trees = [reading.read(Text(f"{n}.yaml", text, Path()), problems) for n, text in enumerate(texts)]
-    found = checking.entries([tree for tree in trees if tree is not None], problems)
+    found = checking.entries([tree for tree in trees if tree is not None], problems, Shell())
     problems.settle()
     return found
 

@@ -15,7 +15,7 @@ from tests import dbt_projects as projects
 from tests.dbt_program import needs_dbt
 from tests.dbt_projects import Project
 
-from tidemill.dbt import fetching, manifest, parse, spec
+from tidemill.dbt import checkout, fetching, manifest, spec
 from tidemill.dbt.fetching import Fetched, Means
 from tidemill.errors import AccessError, ConfigError, NotFoundError, UnavailableError
 from tidemill.outbound.client import Answer, Http
@@ -113,20 +113,20 @@ def test_a_link_of_a_repository_that_leads_out_is_refused(name: str, tmp_path: P
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(tmp_path if name == "models" else tmp_path / "secret")
     with pytest.raises(ConfigError, match="leads out of the repository"):
-        parse.assert_no_way_out(repository)
+        checkout.assert_no_way_out(repository)
 
 
 def test_links_that_lead_to_each_other_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(ConfigError, match="leads out of the repository"):
-        parse.assert_no_way_out(tmp_path)
+        checkout.assert_no_way_out(tmp_path)
 
 
 def test_a_link_within_a_repository_is_none_of_these(tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("select 1")
     (tmp_path / "b.sql").symlink_to("a.sql")
-    parse.assert_no_way_out(tmp_path)
+    checkout.assert_no_way_out(tmp_path)
 
 
 _DBT = """#!{python}

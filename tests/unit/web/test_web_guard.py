@@ -97,6 +97,10 @@ def test_only_the_address_that_is_set_is_answered() -> None:
     assert app.asked == ["/"]
 
 
+def test_probes_ask_whether_it_lives_by_any_address() -> None:
+    assert asked(App(), "/health", addresses=("https://other.example",))[0] == 200
+
+
 def test_where_people_come_by_tls_cookies_and_headers_say_so_though_the_proxy_does_not() -> None:
     there = ("https://tide.example",)
     assert asked(App(), "/", addresses=there, cookie=KNOWN)[0] == 303

@@ -80,10 +80,6 @@ def test_a_time_is_that_of_utc_until_the_browser_knows_its_zone() -> None:
     assert "2026-11-27 07:30 UTC" in mark
 
 
-def test_a_time_of_a_log_is_told_as_one() -> None:
-    assert 'data-when="exact"' in marks.when(dt.datetime(2026, 11, 27, 9, 30, tzinfo=dt.UTC), exact=True)
-
-
 def test_a_chart_says_when_nothing_is_known() -> None:
     def is_said(*values: float | None) -> bool:
         times = [dt.datetime.now(dt.UTC)] * len(values)

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.web.table import Asked, paged
+from tidemill.paging import Page as ServicePage
+from tidemill.paging import Wanted
+from tidemill.web.table import Asked, Page, paged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,23 @@ ROWS = [Row("b", 2), Row("A", None), Row("c", 1), Row("B2", 3)]
 def test_rows_are_sorted_searched_and_paged(asked: Asked, names: str) -> None:
     page = paged(ROWS, asked, texts=lambda row: row.name)
     assert " ".join(row.name for row in page.rows) == names
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (Asked(), Wanted(None, 50, "")),
+        (Asked("name", cursor="c", limit=3), Wanted("c", 3, "name")),
+        (Asked("name", descending=True), Wanted(None, 50, "-name")),
+    ],
+)
+def test_a_service_is_asked_for_the_same_page(asked: Asked, wanted: Wanted) -> None:
+    assert asked.wanted == wanted
+
+
+def test_a_page_of_a_service_is_one_of_a_table() -> None:
+    assert Page.of(ServicePage((1, 2), "next")) == Page((1, 2), "next")
+    assert Page.of(ServicePage((), None)) == Page((), "")
 
 
 @given(st.lists(st.integers(0, 9)), st.integers(1, 5))

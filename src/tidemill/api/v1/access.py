@@ -79,6 +79,14 @@ def caller(permission: Permission) -> Callable[..., Caller]:
     return found
 
 
+def assert_may(by: Caller, request: Request, permissions: Collection[Permission]) -> None:
+    """Raise AccessError if the token may not do all of that; as with one scope of a route, it is written down."""
+    for permission in sorted(set(permissions) - by.token.permissions):
+        request.state.permission = permission
+        _record(request.app.state.opened, by.token, permission, request)
+        raise refusal(by.token.actor(""), permission)
+
+
 def assert_within(by: Caller, permissions: Collection[Permission]) -> None:
     """Raise AccessError if somebody would be given what the token itself may not do."""
     for permission in sorted(set(permissions) - by.token.permissions):

@@ -18,10 +18,12 @@ from tidemill.api.v1 import (
     audit,
     backfills,
     channels,
+    configuration,
     connections,
     dbt,
     dbt_projects,
     destinations,
+    event_loads,
     exports,
     health,
     hooks,
@@ -65,12 +67,14 @@ _SAID = {
 }
 #: What there is, in the order of the description.
 _ROUTERS = (
-    *(connections.router, exports.router, runs.router, backfills.router, tables.tables, tables.rejects, models.router),
+    *(connections.router, connections.google, connections.egress, exports.router, runs.router, backfills.router),
+    *(tables.tables, tables.rejects, tables.every, models.router),
     *(sources.router, source_models.router, destinations.router, kinds.router),
     *(syncs.router, sync_runs.of("sync"), sync_runs.every, imports.router, sync_runs.of("import")),
-    *(dbt_projects.router, dbt.router, stored_events.router, persons.router),
+    *(dbt_projects.router, dbt.router, event_loads.router, stored_events.router, persons.router),
     *(keys.router, tokens.router, users.router, audit.router, channels.router, health.router),
-    *(hooks.router, hooks.of("export", Permission.EXPORTS_READ, Permission.EXPORTS_WRITE)),
+    *(configuration.router, hooks.router),
+    hooks.of("export", Permission.EXPORTS_READ, Permission.EXPORTS_WRITE),
     hooks.of("sync", Permission.SYNCS_READ, Permission.SYNCS_WRITE),
 )
 _TAGS = [
@@ -88,6 +92,7 @@ _TAGS = [
     {"name": "dbt_projects", "description": "dbt projects, whose models can be source models."},
     {"name": "dbt", "description": "dbt projects, for their CI and for dbt Cloud."},
     {"name": "events", "description": "Events of the store, and lines that were set aside."},
+    {"name": "event_loads", "description": "Files of events that are sent, and loaded by workers."},
     {"name": "persons", "description": "Who is who."},
     {"name": "keys", "description": "Keys by which SDKs send events."},
     {"name": "tokens", "description": "Tokens by which programs use this API."},
@@ -95,6 +100,7 @@ _TAGS = [
     {"name": "audit", "description": "Who did what."},
     {"name": "channels", "description": "By which people are told what is wrong."},
     {"name": "hooks", "description": "Addresses by which somebody outside has an export or a sync run."},
+    {"name": "configuration", "description": "What the installation is set up to do, as code."},
     {"name": "health", "description": "How the installation is."},
 ]
 
@@ -115,7 +121,7 @@ def application(app: App) -> Guarded:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are of runs
     )
     made.state.opened, made.state.watches = app, Watches(app)
-    made.state.paces = Paces()
+    made.state.paces, made.state.files = Paces(), event_loads.Places()
     for router in _ROUTERS:
         made.include_router(router, prefix=_PREFIX)
     made.add_exception_handler(TidemillError, _of_ours)
@@ -165,7 +171,8 @@ def _describe(method: str, operation: dict[str, Any]) -> None:
         if int(status) >= 400:
             response["content"] = {problems.KIND: response["content"].pop("application/json")}
     known = [one["name"].lower() for one in operation.get("parameters", ())]
-    if method == "post" and once.HEADER.lower() not in known and "security" in operation:
+    is_file = "application/octet-stream" in operation.get("requestBody", {}).get("content", {})
+    if method == "post" and once.HEADER.lower() not in known and "security" in operation and not is_file:
         operation.setdefault("parameters", []).append(once.PARAMETER)
 
 

@@ -10,19 +10,17 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
+from tidemill.api.v1.shared import LINES, AsForm, lines
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 _Reader = Annotated[Caller, Depends(caller(Permission.AUDIT_READ))]
-_KINDS = {"json": "application/jsonl", "csv": "text/csv"}
-_FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The records.", "content": {kind: {"schema": {"type": "string"}} for kind in _KINDS.values()}}
-}
 
 
 class AuditRecord(pydantic.BaseModel, from_attributes=True):
@@ -75,16 +73,14 @@ _Which = Annotated[_Filter, Depends(_filter)]
 
 
 @router.get("", responses=problems_of())
-def find(by: _Reader, wanted: Wanted, which: _Which) -> Listed[AuditRecord]:
-    """Records, newest first."""
+def find(
+    by: _Reader, wanted: Annotated[paging.Wanted, pages.sorted_by(("at",), "-at")], which: _Which
+) -> Listed[AuditRecord]:
+    """Records, newest first, or as it is asked for."""
     return pages.of(by.app.audit.page(wanted, **which.model_dump()), AuditRecord.model_validate)
 
 
-@router.get("/export", response_class=StreamingResponse, responses={**_FILE, **problems_of()}, dependencies=[SLOWLY])
-def export(
-    by: _Reader,
-    which: _Which,
-    form: Annotated[Literal["json", "csv"], Query(description="A JSON object a line, or CSV.")] = "json",
-) -> StreamingResponse:
+@router.get("/export", response_class=StreamingResponse, responses={**LINES, **problems_of()}, dependencies=[SLOWLY])
+def export(by: _Reader, which: _Which, form: AsForm = "json") -> StreamingResponse:
     """All records that are so, newest first, as they are read."""
-    return StreamingResponse(by.app.audit.export(form, **which.model_dump()), media_type=_KINDS[form])
+    return lines(by.app.audit.export(form, **which.model_dump()), form)

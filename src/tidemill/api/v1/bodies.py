@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from fastapi import Depends, Request
@@ -19,8 +20,19 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
-#: What is asked for here is short.
-MOST_BYTES = 64 * 1024
+#: What is asked for here is short; but for configurations, and what dbt writes of a run.
+MOST_BYTES, MOST_CONFIGURATION_BYTES = 64 * 1024, 1024 * 1024
+_LARGER: Mapping[str, int] = {
+    "/api/v1/configuration/plan": MOST_CONFIGURATION_BYTES,
+    "/api/v1/configuration/apply": MOST_CONFIGURATION_BYTES,
+    "/api/v1/dbt/after-run": 8 * 1024 * 1024,
+}
+#: Bytes of such bodies that a process holds at once: who sends them is not known before they are read.
+_HELD_BYTES = 32 * 1024 * 1024
+#: Where a file is sent: it is not read here, but by who keeps it, as it comes.
+FILES = "/api/v1/events/loads"
+#: Who sends a file more slowly than so many bytes in a second is not waited for.
+_SLOWEST = 10_000
 #: Requests that are answered at once: each takes a connection to the database, of which others need some, too; and, of
 #: these beside them, such as wait for others: for BigQuery, or for a worker.
 _AT_ONCE, _SLOW_AT_ONCE = 4, 2
@@ -29,8 +41,8 @@ HOOKS = "/api/v1/hooks/"
 #: In the scope of a request: its turn.
 TURN = "tidemill.turn"
 BUG = problem(500, "bug", "The server failed; its log says why.", "Please report it.")
-_LARGE = problem(413, "body_too_large", f"The body is larger than {MOST_BYTES:,} bytes.", "Send less.")
-_SLOW = problem(408, "body_too_slow", "The body did not come in time.", "Send it again.")
+_BUSY = problem(503, "bodies_busy", "Many large bodies are being read already.", "Send it again in a moment.")
+SLOW = problem(408, "body_too_slow", "The body did not come in time.", "Send it again.")
 _KIND = problem(
     415, "body_not_json", "The body is no JSON, by its Content-Type.", "Send Content-Type: application/json."
 )
@@ -74,11 +86,38 @@ async def _slowly(request: Request) -> None:
 SLOWLY = Depends(_slowly)
 
 
+class Room:
+    """For bodies that are large. `left`: so many bytes."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+class Claim:
+    """What one request has of it."""
+
+    def __init__(self, room: Room) -> None:
+        self._room, self._taken = room, 0
+
+    def take(self, size: int) -> bool:
+        """Have so much, once. Whether there is as much."""
+        if not self._taken and size <= self._room.left:
+            self._taken = size
+            self._room.left -= size
+        return bool(self._taken)
+
+    def give(self) -> None:
+        """Give it back."""
+        self._room.left += self._taken
+        self._taken = 0
+
+
 class Guarded:
     """An ASGI application that is given whole bodies, of that many seconds at most."""
 
     def __init__(self, inner: Application, seconds: float) -> None:
         self._inner, self._seconds = inner, seconds
+        self._room = Room(_HELD_BYTES)
         self._turns, self._slow = asyncio.Semaphore(_AT_ONCE), asyncio.Semaphore(_SLOW_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,34 +129,67 @@ class Guarded:
             begun = True
             await send(message)
 
+        claim = Claim(self._room)
         try:
-            async with asyncio.timeout(self._seconds):
-                body = await _read(scope, receive)
-        except TimeoutError:
-            body = _SLOW
-        if body is None:
-            return
-        if isinstance(body, Problem):
-            await _refuse(sending, body)
-            return
-        try:
+            giving = await self._given(scope, receive, sending, claim)
+            if giving is None:
+                return
             scope[TURN] = turn = Turn(self._turns, self._slow)
             async with turn:
-                await self._inner(scope, _giving(body, receive), sending)
+                await self._inner(scope, giving, sending)
         except OSError:  # the sender went away
             return
         except Exception:  # noqa: BLE001 - a bug of ours, not the sender's
             _log.exception("%s %s", scope["method"], _shown(scope["path"]))
             if not begun:
                 await _refuse(sending, BUG)
+        finally:
+            claim.give()
+
+    async def _given(self, scope: Scope, receive: Receive, send: Send, claim: Claim) -> Receive | None:
+        """What gives the body; None, if there is nothing more to do."""
+        if is_file(scope):
+            return _timely(receive, self._seconds)
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = await _read(scope, receive, claim)
+        except TimeoutError:
+            body = SLOW
+        if isinstance(body, Problem):
+            await _refuse(send, body)
+        return _giving(body, receive) if isinstance(body, bytes) else None
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes | Problem | None:
+def is_file(scope: Scope) -> bool:
+    """Whether a file is sent, of whatever size and kind."""
+    return bool(scope["path"] == FILES and scope["method"] == "POST")
+
+
+def _timely(receive: Receive, seconds: float) -> Receive:
+    """Gives a body as it comes. Raises TimeoutError if it comes too slowly: the next part of it, or all so far."""
+    began, number, more = time.monotonic(), 0, True
+
+    async def giving() -> Message:
+        nonlocal number, more
+        if not more:
+            return await receive()
+        async with asyncio.timeout(seconds):
+            message = await receive()
+        number, more = number + len(message.get("body", b"")), message.get("more_body", False)
+        if more and time.monotonic() - began > seconds + number / _SLOWEST:
+            raise TimeoutError
+        return message
+
+    return giving
+
+
+async def _read(scope: Scope, receive: Receive, claim: Claim) -> bytes | Problem | None:
     """The body; a problem, if it is none that is taken; None, if the sender is gone."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
+    most = _LARGER.get(scope["path"], MOST_BYTES)
     said = headers.get(b"content-length", b"0")
-    if said.isdigit() and int(said) > MOST_BYTES:
-        return _LARGE
+    if said.isdigit() and int(said) > most:
+        return _large(most)
     body, more = bytearray(), True
     while more:
         message = await receive()
@@ -125,12 +197,18 @@ async def _read(scope: Scope, receive: Receive) -> bytes | Problem | None:
             return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MOST_BYTES:
-            return _LARGE
+        if len(body) > most:
+            return _large(most)
+        if len(body) > MOST_BYTES and not claim.take(most):
+            return _BUSY
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if body and kind != b"application/json" and not scope["path"].startswith(HOOKS):
         return _KIND
     return bytes(body)
+
+
+def _large(most: int) -> Problem:
+    return problem(413, "body_too_large", f"The body is larger than {most:,} bytes.", "Send less.")
 
 
 def _shown(path: str) -> str:
@@ -155,5 +233,6 @@ def _giving(body: bytes, receive: Receive) -> Receive:
 async def _refuse(send: Send, found: Problem) -> None:
     body = problems.written(found)
     headers = [(b"content-type", problems.KIND.encode()), (b"content-length", b"%d" % len(body))]
+    headers += [(b"retry-after", b"5")] if found.status == 503 else []
     await send({"type": "http.response.start", "status": found.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -10,16 +10,17 @@ import pydantic
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING, ReasonAnswer
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
-from tidemill.notify.service import ChannelView, MessageView, Tested
+from tidemill.notify.service import CHANNEL_SORTS, ChannelView, MessageView, Tested
 from tidemill.notify.spec import NAME_RULE
 
 router = APIRouter(prefix="/channels", tags=["channels"])
@@ -107,9 +108,16 @@ class ChannelTestAnswer(pydantic.BaseModel):
 
 
 @router.get("", responses=problems_of())
-def find(by: _Reader, wanted: Wanted) -> Listed[ChannelItem]:
-    """Channels, by name, each with how it works."""
-    return pages.cut(by.app.notify.find(), wanted, "channels", ChannelItem.model_validate)
+def find(
+    by: _Reader,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(CHANNEL_SORTS)],
+    search: pages.Search = None,
+    kind: Annotated[Literal["email", "webhook", "slack"] | None, Query(description="Of that kind.")] = None,
+    failing: Annotated[bool | None, Query(description="Only such as did not work last; or only the others.")] = None,
+) -> Listed[ChannelItem]:
+    """Channels, by name, or as it is asked for, each with how it works."""
+    page = by.app.notify.page(search=search, kind=kind, failing=failing, wanted=wanted)
+    return pages.of(page, ChannelItem.model_validate)
 
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING})
@@ -151,6 +159,12 @@ def messages(
 ) -> list[MessageAnswer]:
     """Its messages, newest first."""
     return [_message(one) for one in by.app.notify.messages(name, limit=limit)]
+
+
+@router.post("/test", responses=ACTING, dependencies=[SLOWLY])
+def test_all(by: _Writer) -> list[ChannelTestAnswer]:
+    """Send a test message now by each channel."""
+    return [_tested(one) for one in by.app.notify.test()]
 
 
 @router.post("/{name}/test", responses=ACTING, dependencies=[SLOWLY])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import Field
 
 from tidemill.access.permissions import Permission
@@ -27,6 +27,13 @@ _UNSIGNED = problem(
     "There is no such project with a webhook, or that is not its secret's signature of the body.",
     "Give the webhook's secret anew: tidemill dbt edit NAME --webhook-secret-file FILE",
 )
+_RESULTS: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The run_results.json that dbt wrote.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
 _DOCUMENT = {"description": "The document.", "content": {"application/json": {"schema": {"type": "object"}}}}
 
 
@@ -59,6 +66,15 @@ def readable(name: _Name, asked: ReadableRequest, by: _Checker) -> ReadableAnswe
     return ReadableAnswer(readable=by.app.dbt.readable(name, asked.model, asked.relation))
 
 
+class AfterRunAnswer(pydantic.BaseModel, from_attributes=True):
+    """What a run of dbt means for a sync."""
+
+    sync: str
+    model: str
+    number: int | None = Field(description="Of the run that was triggered; null: none was.")
+    reason: str = Field(description="Why none was; or which run it waits for.")
+
+
 class WebhookAnswer(pydantic.BaseModel):
     """What was told is written down, and seen to within a minute."""
 
@@ -67,6 +83,24 @@ class WebhookAnswer(pydantic.BaseModel):
 
 async def _body(request: Request) -> bytes:
     return await request.body()
+
+
+@router.post(
+    "/after-run",
+    status_code=202,
+    responses=problems_of(400, 408, 413, 415),
+    openapi_extra=_RESULTS,
+)
+def after_run(
+    body: Annotated[bytes, Depends(_body)],
+    by: Annotated[Caller, Depends(caller(Permission.SYNCS_TRIGGER))],
+    project: Annotated[
+        str | None, Query(min_length=1, max_length=100, description="The project; else all that have such models.")
+    ] = None,
+) -> list[AfterRunAnswer]:
+    """Have workers run the syncs whose models a run of dbt has built, and whose tests hold."""
+    found = by.app.dbt_models.after(body, what="run_results.json", project=project, by=by.by)
+    return [AfterRunAnswer.model_validate(one) for one in found]
 
 
 @router.post(

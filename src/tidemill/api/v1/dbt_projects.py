@@ -7,7 +7,7 @@ import uuid
 from typing import Annotated, Any
 
 import pydantic
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, SecretStr
 
 from tidemill import paging
@@ -20,7 +20,7 @@ from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING, ReasonAnswer, given, reason
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
-from tidemill.dbt.service import Model, ProjectSpec, ProjectView
+from tidemill.dbt.service import PROJECT_SORTS, CloudRun, Model, ProjectSpec, ProjectView
 
 router = APIRouter(prefix="/dbt-projects", tags=["dbt_projects"])
 _Reader = Annotated[Caller, Depends(caller(Permission.DBT_READ))]
@@ -124,10 +124,39 @@ class RefreshedAnswer(pydantic.BaseModel):
     paused: list[str] = Field(description="Syncs that were paused for it.")
 
 
+class CloudSyncAnswer(pydantic.BaseModel):
+    """What a run of dbt Cloud meant for a sync."""
+
+    sync: str
+    model: str = Field(description="Unique id of the model that it delivers.")
+    number: int | None = Field(description="The run that was triggered; null: none was.")
+    reason: str = Field(description="Why none was, or which run that one waits for.")
+
+
+class CloudRunAnswer(pydantic.BaseModel):
+    """A run of dbt Cloud that a webhook told of."""
+
+    told_at: dt.datetime
+    account: str
+    run: str = Field(description="Its id in dbt Cloud.")
+    job: str
+    status: str
+    syncs: list[CloudSyncAnswer]
+    note: str = Field(description="What came of it.")
+    is_done: bool = Field(description="false: it is still to be seen to.")
+
+
 @router.get("", responses=problems_of())
-def find(by: _Reader, wanted: Wanted) -> Listed[DbtProjectItem]:
-    """dbt projects, by name."""
-    return pages.cut(by.app.dbt.find(), wanted, "dbt-projects", _item)
+def find(
+    by: _Reader,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(PROJECT_SORTS)],
+    search: pages.Search = None,
+    connection: Annotated[str | None, Query(max_length=100, description="Whose models that connection reads.")] = None,
+    failing: Annotated[bool | None, Query(description="Only such as cannot be read; or only the others.")] = None,
+) -> Listed[DbtProjectItem]:
+    """dbt projects, by name, or as it is asked for."""
+    page = by.app.dbt.page(search=search, connection=connection, failing=failing, wanted=wanted)
+    return pages.of(page, _item)
 
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING}, dependencies=[SLOWLY])
@@ -173,6 +202,14 @@ def models(name: Name, by: _Reader, wanted: Wanted) -> Listed[DbtModelAnswer]:
     return pages.of(paging.cut(made, lambda one: f"{one.name} {one.unique_id}", f"dbt-models {name}", wanted), _same)
 
 
+@router.get("/{name}/cloud-runs", responses=problems_of())
+def cloud_runs(
+    name: Name, by: _Reader, limit: Annotated[int, Query(ge=1, le=200, description="How many.")] = 20
+) -> list[CloudRunAnswer]:
+    """Runs of dbt Cloud that a webhook told of, with the syncs that they triggered; newest first."""
+    return [_cloud_run(one) for one in by.app.dbt_models.cloud_runs(name, limit)]
+
+
 @router.post("/{name}/refresh", responses=ACTING, dependencies=[SLOWLY])
 def refresh(name: Name, by: _Writer) -> RefreshedAnswer:
     """Read a project anew. Syncs of models that have changed so that they would break are paused."""
@@ -209,3 +246,9 @@ def _model(found: Model) -> DbtModelAnswer:
         columns=[column.name for column in found.columns.values()],
         keys=[list(key) for key in found.keys],
     )
+
+
+def _cloud_run(found: CloudRun) -> CloudRunAnswer:
+    fields = {name: getattr(found, name) for name in CloudRunAnswer.model_fields if name not in {"syncs", "is_done"}}
+    syncs = [CloudSyncAnswer(**one) for one in found.syncs]
+    return CloudRunAnswer(**fields, syncs=syncs, is_done=found.next_at is None)

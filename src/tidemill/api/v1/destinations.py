@@ -11,16 +11,17 @@ import pydantic
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
-from tidemill.reverse_etl.service import NAME_RULE, AccountView
+from tidemill.reverse_etl.service import ACCOUNT_SORTS, NAME_RULE, AccountView
 
 router = APIRouter(prefix="/destinations", tags=["destinations"])
 _Reader = Annotated[Caller, Depends(caller(Permission.DESTINATIONS_READ))]
@@ -80,11 +81,13 @@ class SaidAnswer(pydantic.BaseModel):
 
 @router.get("", responses=problems_of())
 def find(
-    by: _Reader, wanted: Wanted, kind: Annotated[str | None, Query(max_length=100, description="Of that kind.")] = None
+    by: _Reader,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(ACCOUNT_SORTS)],
+    search: pages.Search = None,
+    kind: Annotated[str | None, Query(max_length=100, description="Of that kind.")] = None,
 ) -> Listed[DestinationAnswer]:
-    """Destinations, by name."""
-    found = [one for one in by.app.reverse_etl.destinations.find() if kind is None or one.kind == kind]
-    return pages.cut(found, wanted, "destinations", _answer, kind)
+    """Destinations, by name, or as it is asked for."""
+    return pages.of(by.app.reverse_etl.listed.destinations(search=search, kind=kind, wanted=wanted), _answer)
 
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING})

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
 import pydantic
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
+from tidemill.api.v1.shared import StepsAnswer, stepped
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
-from tidemill.exports.listing import ExportItem, ExportSettings
+from tidemill.exports.listing import SORTS, ExportItem, ExportSettings
 from tidemill.exports.spec import ExportSpec, Granularity, Mode
+from tidemill.exports.trial.views import Uploaded
 from tidemill.exports.triggers import TriggerView
 from tidemill.schedules.calendar import Missed
 
@@ -28,6 +32,7 @@ Reader = Annotated[Caller, Depends(caller(Permission.EXPORTS_READ))]
 Writer = Annotated[Caller, Depends(caller(Permission.EXPORTS_WRITE))]
 WRITING = problems_of(400, 408, 409, 413, 415)
 _CHANGING = problems_of(400, 408, 409, 412, 413, 415, 428)
+_Wanted = Annotated[paging.Wanted, pages.sorted_by(SORTS)]
 _TEXT, _NAMES = 1_000, 1_000
 _Status = Literal["running", "completed", "failed", "cancelled", "paused"]
 
@@ -229,17 +234,47 @@ class ExportTriggerAnswer(pydantic.BaseModel, from_attributes=True):
     url: str = Field(description="Where to see how it stands: a path at this server.")
 
 
+class SetAsideAnswer(pydantic.BaseModel, from_attributes=True):
+    """A row that would be set aside."""
+
+    id: str
+    code: str
+    message: str
+
+
+class UploadedAnswer(pydantic.BaseModel, from_attributes=True):
+    """What a test upload has sent."""
+
+    target: str = Field(description="Where the rows of the export go: project.dataset.table")
+    is_there: bool = Field(description="That table is there already; its columns were looked at.")
+    scratch: str = Field(description="The table that was made for the test, and is deleted.")
+    rows: int = Field(description="The newest of the export; 0: it has none yet, and a row without values was sent.")
+    returned: int | None = Field(description="That came back; null: it did not come so far.")
+    different: int | None = Field(description="That are not as they were sent.")
+    set_aside: int = Field(description="So many more would be set aside.")
+    reasons: list[SetAsideAnswer] = Field(description="The first of these.")
+    columns: list[str]
+    first: list[list[str | None]] = Field(description="Some of the rows: values as texts, cut to 200 characters.")
+    seconds: float
+
+
+class ExportTestAnswer(StepsAnswer):
+    """What a test of an export found."""
+
+    upload: UploadedAnswer | None = Field(description="null: no row was read.")
+
+
 @router.get("", responses=problems_of())
 def find(
     by: Reader,
-    wanted: Wanted,
+    wanted: _Wanted,
     connection: Annotated[str | None, Query(max_length=100, description="Into that connection.")] = None,
     model: Annotated[str | None, Query(max_length=100, description="Of that model.")] = None,
     mode: Annotated[Mode | None, Query(description="By runs, or as streams.")] = None,
     status: Annotated[_Status | None, Query(description="How the last run ended; or running, paused.")] = None,
-    search: Annotated[str | None, Query(max_length=100, description="That is in the name.")] = None,
+    search: pages.Search = None,
 ) -> Listed[ExportItemAnswer]:
-    """Exports, by name."""
+    """Exports, by name, or as it is asked for."""
     page = by.app.exports.listed.exports(
         connection=connection, model=model, mode=mode, status=status, search=search, wanted=wanted
     )
@@ -254,6 +289,14 @@ def create(wanted: ExportWanted, by: Writer, response: Response) -> ExportCreate
     made = _answer(by.app.exports.listed.get(view.name))
     response.headers["etag"], response.headers["location"] = tags.tag(made), schemas.address("exports", made.name)
     return ExportCreated(**dict(made), remarks=remarks)
+
+
+@router.post("/test", responses=WRITING, dependencies=[SLOWLY])
+def test_draft(wanted: ExportWanted, by: Writer) -> ExportTestAnswer:
+    """Test an export that is not made: its newest rows, 100 at most, are loaded into a scratch table beside the target,
+    read back, and compared. Nothing is billed, nothing of it stays."""
+    fields = wanted.model_dump(exclude={"connection"}, exclude_unset=True)
+    return _tested(lambda told: by.app.exports.trials.draft(wanted.connection, fields, told=told))
 
 
 @router.get("/{name}", response_model=ExportAnswer, responses={**TAGGED, **problems_of()})
@@ -310,6 +353,19 @@ def trigger(name: Name, by: Writer, response: Response) -> ExportTriggerAnswer:
 def show_trigger(name: Name, trigger: uuid.UUID, by: Reader, response: Response) -> ExportTriggerAnswer:
     """How something stands that a worker is to do. Until it is over, Retry-After says when to look again."""
     return triggered(by.app.exports.triggers.get(name, trigger), response)
+
+
+@router.post("/{name}/test", responses=problems_of(408, 409, 413, 415), dependencies=[SLOWLY])
+def test(name: Name, by: Writer) -> ExportTestAnswer:
+    """Test an export by its newest rows, as before it is made. Its table, runs and position stay as they are."""
+    return _tested(lambda told: by.app.exports.trials.saved(name, told=told))
+
+
+def _tested(test: Callable[[Callable[[Uploaded], None]], Iterable[Any]]) -> ExportTestAnswer:
+    found: list[Uploaded] = []
+    steps = stepped(test(found.append))
+    upload = UploadedAnswer.model_validate(found[0]) if found else None
+    return ExportTestAnswer(passed=steps.passed, steps=steps.steps, upload=upload)
 
 
 def triggered(found: TriggerView, response: Response) -> ExportTriggerAnswer:

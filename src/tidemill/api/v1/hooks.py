@@ -10,11 +10,13 @@ import pydantic
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import Field
 
-from tidemill.access.hooks import HookService, HookView
+from tidemill import paging
+from tidemill.access.hooks import SORTS, HookService, HookView
 from tidemill.access.permissions import Permission
 from tidemill.acting import acting
-from tidemill.api.v1 import schemas
+from tidemill.api.v1 import pages, schemas
 from tidemill.api.v1.access import Caller, assert_within, caller
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import Problem, ProblemError, problem, problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING
@@ -78,9 +80,11 @@ def of(kind: Literal["export", "sync"], read: Permission, write: Permission) -> 
         return by.app.export_hooks if kind == "export" else by.app.sync_hooks
 
     @routes.get("/{name}/hooks", responses=problems_of(), name=f"of_{kind}")
-    def find(name: Name, by: Caller = reads) -> list[HookAnswer]:
-        """Its hooks, oldest first."""
-        return [_answer(one) for one in service(by).find(name)]
+    def find(
+        name: Name, wanted: Annotated[paging.Wanted, pages.sorted_by(SORTS, "created_at")], by: Caller = reads
+    ) -> Listed[HookAnswer]:
+        """Its hooks, oldest first, or as it is asked for."""
+        return pages.of(service(by).page(name, wanted), _answer)
 
     @routes.post("/{name}/hooks", status_code=201, responses=ACTING, name=f"create_of_{kind}")
     def create(name: Name, by: Caller = writes) -> HookCreated:

@@ -10,11 +10,13 @@ import pydantic
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
-from tidemill.api.v1 import pages, schemas, tags
+from tidemill.api.v1 import operations, pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.operations import OperationAnswer
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING, ReasonAnswer, RemarkAnswer, given, reason
@@ -22,8 +24,10 @@ from tidemill.api.v1.source_models import InspectionAnswer, PreviewAnswer, looke
 from tidemill.api.v1.sync_runs import SyncRunAnswer, run_answer, silent
 from tidemill.api.v1.syncs import LimitFields
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
+from tidemill.imports.listing import IMPORT_SORTS
 from tidemill.imports.service import DryRun, ImportView
 from tidemill.imports.spec import ImportSpec, Kind
+from tidemill.operations.service import OperationView
 from tidemill.reverse_etl.service import ModelSpec, SyncSpec
 from tidemill.sizes import parse_bytes
 
@@ -183,35 +187,32 @@ class RepairedAnswer(pydantic.BaseModel):
     errors: list[WrongAnswer]
 
 
-class UndoneAnswer(pydantic.BaseModel):
-    """What was taken back from one place."""
-
-    place: str = Field(description="A table; or persons, events: here.")
-    rows: int
-    error: ReasonAnswer | None = Field(description="Why it could not be done yet.")
-
-
 @router.get("", responses=problems_of())
 def find(
     by: _Reader,
-    wanted: Wanted,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(IMPORT_SORTS)],
+    search: pages.Search = None,
     connection: Annotated[str | None, Query(max_length=100, description="Of that connection.")] = None,
     status: Annotated[list[_Status] | None, Query(max_length=10, description="That stand like one of these.")] = None,
     kind: Annotated[Kind | None, Query(description="What their rows become.")] = None,
+    health: Annotated[_Health | None, Query(description="By the share of rows that the last run took.")] = None,
     created_by: Annotated[str | None, Query(max_length=200, description="Made by that user.")] = None,
     created_after: Annotated[pydantic.AwareDatetime | None, Query(description="Made then, or later.")] = None,
     created_before: Annotated[pydantic.AwareDatetime | None, Query(description="Made before that.")] = None,
 ) -> Listed[ImportItem]:
-    """Imports, by name, each with how it stands."""
-    found = by.app.imports.find(connection=connection, status=status or (), kind=kind, created_by=created_by)
-    chosen = [
-        one
-        for one in found
-        if (created_after is None or one.made_at >= created_after)
-        and (created_before is None or one.made_at < created_before)
-    ]
-    which = (connection, status, kind, created_by, created_after, created_before)
-    return pages.cut(chosen, wanted, "imports", _item, *map(str, which))
+    """Imports, by name, or as it is asked for, each with how it stands."""
+    page = by.app.imports.listed.imports(
+        search=search,
+        connection=connection,
+        status=status or (),
+        kind=kind,
+        health=health,
+        created_by=created_by,
+        created_after=created_after,
+        created_before=created_before,
+        wanted=wanted,
+    )
+    return pages.of(page, _item)
 
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING}, dependencies=[SLOWLY])
@@ -302,13 +303,17 @@ def stop(name: Name, by: _Writer) -> ImportStatus:
     return ImportStatus(**_standing(by.app.imports.stop(name, by.by)))
 
 
-@router.post("/{name}/undo", responses=ACTING, dependencies=[SLOWLY])
-def undo(name: Name, by: _Writer) -> list[UndoneAnswer]:
-    """Take back all that it has brought, here and in the tables of exports. May be repeated, if a table could not be
-    reached, or the answer was lost: then it goes on."""
-    told: list[Any] = []
-    by.app.imports.undo(name, by=by.by, told=told.append)
-    return [UndoneAnswer(place=one.place, rows=one.rows, error=error_of(one)) for one in told]
+@router.post("/{name}/undo", status_code=202, responses=ACTING)
+def undo(name: Name, by: _Writer, response: Response) -> OperationAnswer:
+    """Have a worker take back all that it has brought, here and in the tables of exports. Its run is stopped first. It
+    may be asked for again, if it has failed: then it goes on."""
+    return _undoing(by.app.operations.undo(name, by=by.by), response)
+
+
+@router.get("/{name}/undo/{operation}", responses={200: {"headers": operations.LATER}, **problems_of()})
+def show_undo(name: Name, operation: operations.Id, by: _Reader, response: Response) -> OperationAnswer:
+    """How it stands with what is taken back. Until it is over, Retry-After says when to look again."""
+    return _undoing(by.app.operations.undo_by_id(name, operation), response)
 
 
 @router.post("/{name}/rejects/repair", responses=WRITING, dependencies=[SLOWLY])
@@ -318,10 +323,8 @@ def repair(name: Name, wanted: RepairWanted, by: _Writer) -> RepairedAnswer:
     return RepairedAnswer(taken=number, errors=[WrongAnswer.model_validate(one) for one in errors])
 
 
-def error_of(done: Any) -> ReasonAnswer | None:
-    """Why something could not be done in one place."""
-    error = done.error
-    return ReasonAnswer(code=error.code, message=error.message, hint=error.hint) if error is not None else None
+def _undoing(found: OperationView, response: Response) -> OperationAnswer:
+    return operations.answer(found, schemas.address("imports", found.name, "undo", str(found.id)), response)
 
 
 def _answer(found: ImportView) -> ImportAnswer:

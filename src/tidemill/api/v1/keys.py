@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, WRITING
-from tidemill.capture.service import KeyView
+from tidemill.capture.service import SORTS, KeyView
 from tidemill.capture.spec import KeySpec
 
 router = APIRouter(prefix="/keys", tags=["keys"])
@@ -54,10 +55,16 @@ class KeyCreated(KeyAnswer):
 
 @router.get("", responses=problems_of())
 def find(
-    by: _Reader, wanted: Wanted, revoked: Annotated[bool, Query(description="Those too that are revoked.")] = False
+    by: _Reader,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(SORTS)],
+    search: pages.Search = None,
+    state: Annotated[
+        Literal["valid", "revoked"] | None, Query(description="Only those, whatever `revoked` says.")
+    ] = None,
+    revoked: Annotated[bool, Query(description="Those too that are revoked.")] = False,
 ) -> Listed[KeyAnswer]:
-    """Keys, by name."""
-    return pages.cut(by.app.keys.find(revoked=revoked), wanted, "keys", _answer, revoked)
+    """Keys, by name, or as it is asked for."""
+    return pages.of(by.app.keys.page(search=search, state=state, revoked=revoked, wanted=wanted), _answer)
 
 
 @router.post("", status_code=201, responses=WRITING)

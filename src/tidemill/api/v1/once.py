@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tidemill.api.v1 import problems
+from tidemill.api.v1.bodies import is_file
 from tidemill.errors import TidemillError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Once:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if scope["method"] != "POST" or _NAME not in headers or _OWN.fullmatch(scope["path"]):
+        if scope["method"] != "POST" or _NAME not in headers or is_file(scope) or _OWN.fullmatch(scope["path"]):
             await self._inner(scope, receive, send)
             return
         token = await asyncio.to_thread(self._token, headers.get(b"authorization", b""))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import pydantic
@@ -35,6 +36,24 @@ def _wanted(
 
 #: Which page is asked for: a parameter of a route.
 Wanted = Annotated[paging.Wanted, Depends(_wanted)]
+
+#: What is searched for in names: a parameter of a route.
+Search = Annotated[
+    str | None, Query(max_length=100, description="With that text in the name, whatever its case; as it is.")
+]
+
+
+def sorted_by(words: Sequence[str], own: str = "name") -> Any:
+    """A dependency: which page is asked for, of a list that can be sorted by these words. `own`: how it is if nothing
+    is said."""
+    said = f"By what it is sorted; with `-` before it, downwards. Default: `{own}`."
+    known = [f"{sign}{word}" for word in words for sign in ("", "-")]
+    asked = Query(default=None, max_length=50, description=said, json_schema_extra={"enum": known})
+
+    def wanted(place: Wanted, sort: str | None = asked) -> paging.Wanted:
+        return dataclasses.replace(place, sort=sort or "")
+
+    return Depends(wanted)
 
 
 def of(page: Page[Row], made: Callable[[Row], Item]) -> Listed[Item]:

@@ -6,15 +6,17 @@ import datetime as dt
 from typing import Annotated, Any
 
 import pydantic
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
 from tidemill.access.permissions import Permission
+from tidemill.api.v1 import operations, schemas
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.imports import UndoneAnswer, error_of
+from tidemill.api.v1.operations import OperationAnswer
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.shared import ACTING
+from tidemill.operations.service import OperationView
 
 router = APIRouter(prefix="/persons", tags=["persons"])
 _Reader = Annotated[Caller, Depends(caller(Permission.PERSONS_READ))]
@@ -72,18 +74,33 @@ def refused(
     return [_refusal(one) for one in by.app.identity.refusals(limit=limit)]
 
 
-@router.delete("", responses=ACTING, dependencies=[SLOWLY])
+@router.delete("", status_code=202, responses=ACTING, dependencies=[SLOWLY])
 def delete(
     distinct_id: _Id,
     by: _Deleter,
+    response: Response,
     team_id: _Team = 1,
     with_events: Annotated[bool, Query(description="Also all its events, here and in all tables.")] = False,
-) -> list[UndoneAnswer]:
-    """Delete a person here and in the tables of persons, as for a privacy request. May be repeated, if a table could
-    not be reached, or the answer was lost: what is left is written down, and goes on."""
-    told: list[Any] = []
-    by.app.exports.erase_person(team_id, distinct_id, events=with_events, by=by.by, told=told.append)
-    return [UndoneAnswer(place=one.place, rows=one.rows, error=error_of(one)) for one in told]
+) -> OperationAnswer:
+    """Have a worker delete a person here and in the tables of persons, as for a privacy request. It may be asked for
+    again, if it has failed: what is left is written down, and goes on."""
+    return _deleting(by.app.operations.delete_person(team_id, distinct_id, events=with_events, by=by.by), response)
+
+
+@router.get("/deletions", responses=problems_of())
+def deletions(by: _Reader) -> list[OperationAnswer]:
+    """Deletions of persons that are not over, the oldest first: 100 at most."""
+    return [_deleting(one, None) for one in by.app.operations.deletions()]
+
+
+@router.get("/deletions/{operation}", responses={200: {"headers": operations.LATER}, **problems_of()})
+def show_deletion(operation: operations.Id, by: _Reader, response: Response) -> OperationAnswer:
+    """How a deletion stands. Until it is over, Retry-After says when to look again."""
+    return _deleting(by.app.operations.deletion(operation), response)
+
+
+def _deleting(found: OperationView, response: Response | None) -> OperationAnswer:
+    return operations.answer(found, schemas.address("persons", "deletions", str(found.id)), response)
 
 
 def _refusal(found: Any) -> RefusedAnswer:

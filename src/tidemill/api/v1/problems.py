@@ -42,8 +42,10 @@ _AGAIN_SECONDS, _SOON_SECONDS = 5, 1
 class Wrong(pydantic.BaseModel):
     """What is wrong with a part of a request."""
 
-    where: str = Field(description="The part: body.force, header.Idempotency-Key.")
+    where: str = Field(description="The part: body.force, header.Idempotency-Key; or the name of a file.")
     message: str = Field(description="What is wrong with it.")
+    line: int | None = Field(default=None, description="In a file; the first is 1.")
+    column: int | None = Field(default=None, description="In the line; the first is 1.")
 
 
 class Problem(pydantic.BaseModel):
@@ -92,6 +94,7 @@ def of(error: TidemillError) -> tuple[Problem, dict[str, str]]:
 def written(found: Problem) -> bytes:
     """As it is sent."""
     fields: dict[str, Any] = found.model_dump()
-    if not found.errors:
-        del fields["errors"]
+    del fields["errors"]
+    if found.errors:
+        fields["errors"] = [one.model_dump(exclude_none=True) for one in found.errors]
     return json.dumps(fields, ensure_ascii=False).encode()

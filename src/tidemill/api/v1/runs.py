@@ -205,6 +205,21 @@ def logs(
     return pages.of(page, _line)
 
 
+@router.get("/exports/{name}/logs", responses=problems_of())
+def logs_of_export(
+    name: Name,
+    by: Reader,
+    level: _Level = None,
+    step: Annotated[str | None, Query(max_length=100, description="Of that step.")] = None,
+    search: Annotated[str | None, Query(max_length=300, description="In message, step or fields.")] = None,
+    since: Annotated[str | None, Query(max_length=50, description="A time, or how long ago: 15m.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="How many at most: the last ones.")] = 200,
+) -> list[LineAnswer]:
+    """What the last run told that had something to do, and what was told since of no run; oldest first."""
+    wanted = {"level": level, "step": step, "search": search, "since": since, "limit": limit}
+    return [_line(line) for line in by.app.exports.logs.of_export(name, **wanted)]
+
+
 def _look(app: App, keys: Collection[Any]) -> Mapping[Any, State]:
     """See events.Look."""
     return {run_id: _state(item) for run_id, item in app.exports.listed.progress(keys).items()}

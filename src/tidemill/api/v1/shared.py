@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 import pydantic
+from fastapi import Query
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from tidemill.api.v1.problems import problems_of
+from tidemill.tabular import Form
 
 #: For the description of routes: what may come of one that makes something, and of one that changes what has an ETag.
 WRITING = problems_of(400, 408, 409, 413, 415)
 CHANGING = problems_of(400, 408, 409, 412, 413, 415, 428)
 ACTING = problems_of(408, 409, 413, 415)
+_FORMS = {"json": "application/jsonl", "csv": "text/csv"}
+#: For the description of a route that gives rows as lines.
+LINES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A JSON object a line, or CSV.",
+        "content": {kind: {"schema": {"type": "string"}} for kind in _FORMS.values()},
+    }
+}
+#: As what: a parameter of such a route.
+AsForm = Annotated[Form, Query(description="A JSON object a line, or CSV.")]
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -53,6 +66,11 @@ class NumberAnswer(pydantic.BaseModel):
     """How many it were."""
 
     number: int
+
+
+def lines(found: Iterator[str], form: Form) -> StreamingResponse:
+    """Rows as lines, as they are read."""
+    return StreamingResponse(found, media_type=_FORMS[form])
 
 
 def stepped(steps: Iterable[Any]) -> StepsAnswer:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
-from tidemill.reverse_etl.service import Inspection, ModelSpec, SourceModelView
+from tidemill.reverse_etl.service import MODEL_SORTS, Inspection, ModelSpec, SourceModelView
 from tidemill.sizes import parse_bytes
 
 router = APIRouter(prefix="/source-models", tags=["source_models"])
@@ -107,13 +108,14 @@ class KeysAnswer(pydantic.BaseModel, from_attributes=True):
 @router.get("", responses=problems_of())
 def find(
     by: _Reader,
-    wanted: Wanted,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(MODEL_SORTS)],
+    search: pages.Search = None,
     connection: Annotated[str | None, Query(max_length=100, description="Of that connection.")] = None,
+    kind: Annotated[Literal["sql", "table", "dbt"] | None, Query(description="Of what they are made.")] = None,
 ) -> Listed[SourceModelAnswer]:
-    """Source models, by name."""
-    found = by.app.reverse_etl.models.find()
-    chosen = [one for one in found if connection is None or one.connection.lower() == connection.lower()]
-    return pages.cut(chosen, wanted, "source-models", _answer, connection)
+    """Source models, by name, or as it is asked for."""
+    page = by.app.reverse_etl.listed.models(search=search, connection=connection, kind=kind, wanted=wanted)
+    return pages.of(page, _answer)
 
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING}, dependencies=[SLOWLY])

@@ -76,7 +76,7 @@ def enable(name: Name, by: _Writer, wanted: SourceWanted | None = None) -> Steps
 
 
 @router.post("/{name}/test", responses=ACTING, dependencies=[SLOWLY])
-def test(name: Name, by: _Reader) -> StepsAnswer:
+def test(name: Name, by: _Writer) -> StepsAnswer:
     """Test a source, step by step: each that fails says what to do."""
     return stepped(by.app.reverse_etl.sources.test(name))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from tidemill.access.permissions import Permission
@@ -25,6 +26,9 @@ Team = Annotated[int | None, Query(ge=0, le=2**63 - 1, description="Of that team
 _Text = Annotated[str | None, Query(max_length=400, description="With just that.")]
 _Code = Annotated[str | None, Query(max_length=200, description="With that reason.")]
 _SHOWN = 2_000
+_TEXTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The lines.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
 class EventAnswer(pydantic.BaseModel):
@@ -127,6 +131,14 @@ def compact(by: _Writer) -> CompactedAnswer:
 def rejects(by: _Reader, wanted: Wanted, code: _Code = None) -> Listed[EventRejectAnswer]:
     """Lines that were set aside, newest first."""
     return pages.of(by.app.events.rejects_page(wanted, code=code), _reject)
+
+
+@router.get(
+    "/rejects/export", response_class=StreamingResponse, responses={**_TEXTS, **problems_of()}, dependencies=[SLOWLY]
+)
+def export_rejects(by: _Reader, code: _Code = None) -> StreamingResponse:
+    """The lines that were set aside, as they came, one a line: mend them, and load them."""
+    return StreamingResponse(by.app.events.reject_lines(code=code), media_type="text/plain")
 
 
 @router.post("/rejects/retry", responses=WRITING, dependencies=[SLOWLY])

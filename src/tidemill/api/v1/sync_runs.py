@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from tidemill.access.permissions import Permission
-from tidemill.api.v1 import events, pages, schemas
+from tidemill.api.v1 import events, operations, pages, schemas
 from tidemill.api.v1.access import Caller, caller, may
 from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.events import State
+from tidemill.api.v1.operations import OperationAnswer
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.runs import LineAnswer
 from tidemill.api.v1.schemas import Name
-from tidemill.api.v1.shared import ACTING, WRITING, Level, NumberAnswer, ReasonAnswer, reason
+from tidemill.api.v1.shared import ACTING, LINES, WRITING, AsForm, Level, NumberAnswer, ReasonAnswer, lines, reason
 from tidemill.errors import NotFoundError
+from tidemill.operations.service import OperationView
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -136,12 +139,6 @@ class RejectsDropped(RejectsChosen):
     all: pydantic.StrictBool = Field(default=False, description="All: it must be said, if nothing else says which.")
 
 
-class RetriedAnswer(pydantic.BaseModel):
-    """The run that tried rows again."""
-
-    run: SyncRunAnswer | None = Field(description="null: there was no such row.")
-
-
 class ResetWanted(pydantic.BaseModel, extra="forbid"):
     """How the next run takes what was delivered."""
 
@@ -234,12 +231,37 @@ def _rejects(router: APIRouter, group: Group) -> None:
         page = by.app.reverse_etl.rejects.page(name, wanted, text=text, code=code)
         return pages.of(page, SyncRejectAnswer.model_validate)
 
-    @router.post("/{name}/rejects/retry", responses=WRITING, dependencies=[SLOWLY])
-    def retry_rejects(name: Name, by: Caller = sends, chosen: RejectsChosen | None = None) -> RetriedAnswer:
-        """Try rows again now, as they are now: 10,000 at most. The answer comes when the run is over."""
+    @router.get(
+        "/{name}/rejects/export",
+        response_class=StreamingResponse,
+        responses={**LINES, **problems_of()},
+        dependencies=[SLOWLY],
+        name="export_rejects",
+    )
+    def export(
+        name: Name, by: Caller = reads, text: _Text = None, code: _Code = None, form: AsForm = "json"
+    ) -> StreamingResponse:
+        """All rows that are not delivered, with their reasons, by key, as they are read."""
+        by.app.reverse_etl.syncs.assert_of(name, group)
+        return lines(by.app.reverse_etl.rejects.lines(name, form, text=text, code=code), form)
+
+    def answer(found: OperationView, response: Response) -> OperationAnswer:
+        url = schemas.address(f"{group}s", found.name, "rejects", "retry", str(found.id))
+        return operations.answer(found, url, response)
+
+    @router.post("/{name}/rejects/retry", status_code=202, responses=WRITING)
+    def retry_rejects(
+        name: Name, response: Response, by: Caller = sends, chosen: RejectsChosen | None = None
+    ) -> OperationAnswer:
+        """Have a worker try rows again, as they are now: 10,000 at most."""
+        by.app.reverse_etl.syncs.assert_of(name, group)
         fields = (chosen or RejectsChosen()).model_dump()
-        over = by.app.reverse_etl.rejects.retry(name, silent(), by=by.by, **fields)
-        return RetriedAnswer(run=run_answer(over) if over is not None else None)
+        return answer(by.app.operations.retry_rows(name, by=by.by, **fields), response)
+
+    @router.get("/{name}/rejects/retry/{operation}", responses={200: {"headers": operations.LATER}, **problems_of()})
+    def show_retry(name: Name, operation: operations.Id, response: Response, by: Caller = reads) -> OperationAnswer:
+        """How it stands with rows that are to be tried again. Until it is over, Retry-After says when to look again."""
+        return answer(by.app.operations.retry_by_id(name, operation), response)
 
     @router.post("/{name}/rejects/drop", responses=WRITING, dependencies=[SLOWLY])
     def drop_rejects(name: Name, chosen: RejectsDropped, by: Caller = sends) -> NumberAnswer:

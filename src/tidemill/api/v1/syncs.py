@@ -10,17 +10,18 @@ import pydantic
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING, ReasonAnswer, RemarkAnswer, given, reason
 from tidemill.api.v1.sync_runs import SyncRunAnswer, run_answer, silent
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
-from tidemill.reverse_etl.service import SyncSpec, SyncView
+from tidemill.reverse_etl.service import SYNC_SORTS, SyncSpec, SyncView
 
 router = APIRouter(prefix="/syncs", tags=["syncs"])
 _Reader = Annotated[Caller, Depends(caller(Permission.SYNCS_READ))]
@@ -194,20 +195,21 @@ class TestRecordAnswer(pydantic.BaseModel):
 @router.get("", responses=problems_of())
 def find(
     by: _Reader,
-    wanted: Wanted,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(SYNC_SORTS)],
+    search: Annotated[
+        str | None, Query(max_length=100, description="In the name, or in that of its model or destination.")
+    ] = None,
     model: Annotated[str | None, Query(max_length=100, description="Of that source model.")] = None,
     destination: Annotated[str | None, Query(max_length=100, description="To that destination.")] = None,
-    status: Annotated[Literal["paused", "running", "ready"] | None, Query(description="That stand like that.")] = None,
+    connection: Annotated[str | None, Query(max_length=100, description="Whose model is of that connection.")] = None,
+    status: Annotated[
+        Literal["paused", "running", "ready", "trouble"] | None,
+        Query(description="That stand like that; or that something is wrong with, beside how they stand."),
+    ] = None,
 ) -> Listed[SyncItem]:
-    """Syncs, by name, each with how it stands."""
-    found = [
-        one
-        for one in by.app.reverse_etl.syncs.find()
-        if (model is None or one.model.lower() == model.lower())
-        and (destination is None or one.destination.lower() == destination.lower())
-        and (status is None or one.status == status)
-    ]
-    return pages.cut(found, wanted, "syncs", _item, model, destination, status)
+    """Syncs, by name, or as it is asked for, each with how it stands."""
+    chosen = {"search": search, "model": model, "destination": destination, "connection": connection, "status": status}
+    return pages.of(by.app.reverse_etl.listed.syncs(**chosen, wanted=wanted), _item)
 
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING}, dependencies=[SLOWLY])

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import pydantic
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from tidemill.api.v1 import pages
@@ -16,10 +17,12 @@ from tidemill.api.v1.exports import WRITING, ExportTriggerAnswer, Reader, Writer
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
+from tidemill.api.v1.shared import LINES, AsForm, lines
 from tidemill.exports.views import RejectView
 
 tables = APIRouter(prefix="/exports/{name}/table", tags=["exports"])
 rejects = APIRouter(prefix="/exports/{name}/rejects", tags=["rejects"])
+every = APIRouter(prefix="/rejects", tags=["rejects"])
 _RunQuery = Annotated[
     str | None,
     Query(min_length=4, max_length=36, pattern=r"^[0-9A-Fa-f-]+$", description="That this run set aside."),
@@ -166,11 +169,30 @@ def settle(name: Name, by: Writer) -> None:
     by.app.exports.tables.settle(name)
 
 
+@every.get("", responses=problems_of())
+def find_all(
+    by: Reader,
+    run: _RunQuery = None,
+    code: _Code = None,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="How many.")] = 50,
+) -> list[RejectAnswer]:
+    """Rows that runs of all exports set aside, and that no later run tried again, newest first."""
+    return [_reject(one) for one in by.app.exports.set_aside.find(None, run_id=run, code=code, limit=limit)]
+
+
 @rejects.get("", responses=problems_of())
 def find(name: Name, by: Reader, wanted: Wanted, run: _RunQuery = None, code: _Code = None) -> Listed[RejectAnswer]:
     """Rows that runs set aside, and that no later run tried again, newest first."""
     page = by.app.exports.set_aside.page(name, run_id=run, code=code, wanted=wanted)
     return pages.of(page, _reject)
+
+
+@rejects.get("/export", response_class=StreamingResponse, responses={**LINES, **problems_of()}, dependencies=[SLOWLY])
+def export(
+    name: Name, by: Reader, run: _RunQuery = None, code: _Code = None, form: AsForm = "json"
+) -> StreamingResponse:
+    """Their events, as they are read: mended and loaded, they are new events."""
+    return lines(by.app.exports.set_aside.lines(name, form, run_id=run, code=code), form)
 
 
 @rejects.post("/retry", status_code=202, responses=WRITING)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
-from tidemill.access.service import TokenView
+from tidemill.access.service import SORTS, TokenView
 from tidemill.access.spec import TokenSpec
 from tidemill.api.v1 import pages, schemas
 from tidemill.api.v1.access import Caller, assert_not_longer, assert_within, caller
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, WRITING
@@ -54,10 +55,16 @@ class TokenCreated(TokenAnswer):
 
 @router.get("", responses=problems_of())
 def find(
-    by: _Reader, wanted: Wanted, revoked: Annotated[bool, Query(description="Those too that are revoked.")] = False
+    by: _Reader,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(SORTS)],
+    search: pages.Search = None,
+    state: Annotated[
+        Literal["valid", "expired", "revoked"] | None, Query(description="Only those, whatever `revoked` says.")
+    ] = None,
+    revoked: Annotated[bool, Query(description="Those too that are revoked.")] = False,
 ) -> Listed[TokenAnswer]:
-    """Tokens, by name."""
-    return pages.cut(by.app.tokens.find(revoked=revoked), wanted, "tokens", _answer, revoked)
+    """Tokens, by name, or as it is asked for."""
+    return pages.of(by.app.tokens.page(search=search, state=state, revoked=revoked, wanted=wanted), _answer)
 
 
 @router.post("", status_code=201, responses=WRITING)

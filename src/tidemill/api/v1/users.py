@@ -7,15 +7,16 @@ import uuid
 from typing import Annotated, Any
 
 import pydantic
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, SecretStr
 
+from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.access.roles import PERMISSIONS, Role
-from tidemill.access.users import UserView
+from tidemill.access.users import SORTS, UserView
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, assert_within, caller
-from tidemill.api.v1.pages import Listed, Wanted
+from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING
@@ -71,9 +72,16 @@ class UserItem(UserAnswer):
 
 
 @router.get("", responses=problems_of())
-def find(by: _Reader, wanted: Wanted) -> Listed[UserItem]:
-    """Users, by name."""
-    return pages.cut(by.app.users.find(), wanted, "users", UserItem.model_validate)
+def find(
+    by: _Reader,
+    wanted: Annotated[paging.Wanted, pages.sorted_by(SORTS)],
+    search: pages.Search = None,
+    role: Annotated[Role | None, Query(description="Of that role.")] = None,
+    disabled: Annotated[bool | None, Query(description="Only such as may not sign in; or only the others.")] = None,
+) -> Listed[UserItem]:
+    """Users, by name, or as it is asked for."""
+    page = by.app.users.page(search=search, role=role, disabled=disabled, wanted=wanted)
+    return pages.of(page, UserItem.model_validate)
 
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING})

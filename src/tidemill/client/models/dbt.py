@@ -7,6 +7,15 @@ import pydantic
 from tidemill.client.core import Model, Wanted
 
 
+class AfterRunAnswer(Model):
+    """What a run of dbt means for a sync."""
+
+    sync: str
+    model: str
+    number: int | None = pydantic.Field(description="Of the run that was triggered; null: none was.")
+    reason: str = pydantic.Field(description="Why none was; or which run it waits for.")
+
+
 class ReadableAnswer(Model):
     """Whether the connections that read the model may read it there."""
 

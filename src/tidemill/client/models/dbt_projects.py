@@ -12,6 +12,28 @@ from tidemill.client.core import Model, Wanted
 from tidemill.client.models.shared import ReasonAnswer
 
 
+class CloudRunAnswer(Model):
+    """A run of dbt Cloud that a webhook told of."""
+
+    told_at: datetime
+    account: str
+    run: str = pydantic.Field(description="Its id in dbt Cloud.")
+    job: str
+    status: str
+    syncs: list[CloudSyncAnswer]
+    note: str = pydantic.Field(description="What came of it.")
+    is_done: bool = pydantic.Field(description="false: it is still to be seen to.")
+
+
+class CloudSyncAnswer(Model):
+    """What a run of dbt Cloud meant for a sync."""
+
+    sync: str
+    model: str = pydantic.Field(description="Unique id of the model that it delivers.")
+    number: int | None = pydantic.Field(description="The run that was triggered; null: none was.")
+    reason: str = pydantic.Field(description="Why none was, or which run that one waits for.")
+
+
 class DbtChangeAnswer(Model):
     """One change of a model in use."""
 

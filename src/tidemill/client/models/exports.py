@@ -9,7 +9,7 @@ from uuid import UUID
 import pydantic
 
 from tidemill.client.core import Model, Wanted
-from tidemill.client.models.shared import BackfillAnswer, Schedule, TroubleAnswer
+from tidemill.client.models.shared import BackfillAnswer, Schedule, StepAnswer, TroubleAnswer
 
 
 class CheckAnswer(Model):
@@ -217,6 +217,14 @@ class ExportStatus(Model):
     totals: TotalsAnswer
 
 
+class ExportTestAnswer(Model):
+    """What a test of an export found."""
+
+    passed: bool
+    steps: list[StepAnswer]
+    upload: UploadedAnswer | None = pydantic.Field(description="null: no row was read.")
+
+
 class ExportWanted(Wanted):
     """A new export. What is left out is as the model has it."""
 
@@ -325,6 +333,14 @@ class RepairAnswer(Model):
     backfill: BackfillAnswer | None = pydantic.Field(description="null: the table lacks nothing.")
 
 
+class SetAsideAnswer(Model):
+    """A row that would be set aside."""
+
+    id: str
+    code: str
+    message: str
+
+
 class TotalsAnswer(Model):
     """Of all runs of an export that are over; rows and bytes of those that were completed."""
 
@@ -353,6 +369,26 @@ class UnpausedAnswer(Model):
     """What was left out."""
 
     rows_left_out: int
+
+
+class UploadedAnswer(Model):
+    """What a test upload has sent."""
+
+    target: str = pydantic.Field(description="Where the rows of the export go: project.dataset.table")
+    is_there: bool = pydantic.Field(description="That table is there already; its columns were looked at.")
+    scratch: str = pydantic.Field(description="The table that was made for the test, and is deleted.")
+    rows: int = pydantic.Field(
+        description="The newest of the export; 0: it has none yet, and a row without values was sent."
+    )
+    returned: int | None = pydantic.Field(description="That came back; null: it did not come so far.")
+    different: int | None = pydantic.Field(description="That are not as they were sent.")
+    set_aside: int = pydantic.Field(description="So many more would be set aside.")
+    reasons: list[SetAsideAnswer] = pydantic.Field(description="The first of these.")
+    columns: list[str]
+    first: list[list[str | None]] = pydantic.Field(
+        description="Some of the rows: values as texts, cut to 200 characters."
+    )
+    seconds: float
 
 
 class VerifiedAnswer(Model):

@@ -107,6 +107,39 @@ class NumberAnswer(Model):
     number: int
 
 
+class OperationAnswer(Model):
+    """Something that a worker does, or is to do. It goes on if the worker is killed, and is kept for a month."""
+
+    id: UUID
+    kind: str
+    name: str = pydantic.Field(
+        description="Of what it is about. Of a person that is deleted nothing is kept: it is empty then."
+    )
+    status: str
+    is_over: bool = pydantic.Field(description="It stays like that.")
+    already: bool = pydantic.Field(description="The same was asked for before and is not over; nothing more is begun.")
+    by: str
+    at: datetime = pydantic.Field(description="When it was asked for.")
+    finished_at: datetime | None
+    what: str = pydantic.Field(description="What is done at the moment.")
+    done: int | None = pydantic.Field(description="So much of what can be counted is done.")
+    total: int | None = pydantic.Field(description="Of so much; null: there is no count.")
+    rate: float | None = pydantic.Field(description="How much a second.")
+    seconds_left: float | None = pydantic.Field(description="How long it takes still, if it goes on like that.")
+    places: list[PlaceAnswer] = pydantic.Field(description="Of an undo and of a deletion: what was done where.")
+    run: int | None = pydantic.Field(description="Number of the sync's run, when that is over.")
+    error: ReasonAnswer | None = pydantic.Field(description="Why it failed, or what it waits for.")
+    url: str = pydantic.Field(description="Where to see how it stands: a path at this server.")
+
+
+class PlaceAnswer(Model):
+    """What was done to one place."""
+
+    place: str = pydantic.Field(description="A table; or persons, events: here.")
+    rows: int = pydantic.Field(description="How many were changed or deleted.")
+    error: ReasonAnswer | None = pydantic.Field(description="Why it is not done yet.")
+
+
 class PreviewAnswer(Model):
     """The first rows."""
 
@@ -152,12 +185,6 @@ class ResetWanted(Wanted):
     how: Literal["resend", "leave", "adopt", "forget"] = pydantic.Field(
         description="Send all rows again; leave those that were delivered; take the model as delivered; forget all."
     )
-
-
-class RetriedAnswer(Model):
-    """The run that tried rows again."""
-
-    run: SyncRunAnswer | None = pydantic.Field(description="null: there was no such row.")
 
 
 class Schedule(Model):
@@ -256,11 +283,3 @@ class TroubleAnswer(Model):
     code: str = pydantic.Field(description="For programs. It stays the same.")
     message: str
     hint: str = pydantic.Field(description="What to do.")
-
-
-class UndoneAnswer(Model):
-    """What was taken back from one place."""
-
-    place: str = pydantic.Field(description="A table; or persons, events: here.")
-    rows: int
-    error: ReasonAnswer | None = pydantic.Field(description="Why it could not be done yet.")

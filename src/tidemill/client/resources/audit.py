@@ -19,6 +19,7 @@ class Audit:
     def find(
         self,
         *,
+        sort: str | None = None,
         limit: int = 50,
         actor: str | None = None,
         action: str | None = None,
@@ -28,10 +29,11 @@ class Audit:
         after: datetime | None = None,
         before: datetime | None = None,
     ) -> Iterator[AuditRecord]:
-        """Records, newest first."""
+        """Records, newest first, or as it is asked for."""
         return self._core.pages(
             "/api/v1/audit",
             {
+                "sort": sort,
                 "limit": limit,
                 "actor": actor,
                 "action": action,

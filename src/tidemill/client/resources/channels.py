@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from tidemill.client import core
 from tidemill.client.core import Core, Model
@@ -23,9 +24,21 @@ class Channels:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def find(self, *, limit: int = 50) -> Iterator[ChannelItem]:
-        """Channels, by name, each with how it works."""
-        return self._core.pages("/api/v1/channels", {"limit": limit}, ChannelItem)
+    def find(
+        self,
+        *,
+        search: str | None = None,
+        kind: Literal["email", "webhook", "slack"] | None = None,
+        failing: bool | None = None,
+        sort: str | None = None,
+        limit: int = 50,
+    ) -> Iterator[ChannelItem]:
+        """Channels, by name, or as it is asked for, each with how it works."""
+        return self._core.pages(
+            "/api/v1/channels",
+            {"search": search, "kind": kind, "failing": failing, "sort": sort, "limit": limit},
+            ChannelItem,
+        )
 
     def create(self, wanted: ChannelWanted) -> ChannelCreated:
         """Make a channel."""
@@ -54,6 +67,10 @@ class Channels:
                 "GET", core.path("/api/v1/channels/{name}/messages", name=name), query={"limit": limit}
             ).json()
         ]
+
+    def test_all(self) -> list[ChannelTestAnswer]:
+        """Send a test message now by each channel."""
+        return [ChannelTestAnswer.model_validate(one) for one in self._core.ask("POST", "/api/v1/channels/test").json()]
 
     def test(self, name: str) -> ChannelTestAnswer:
         """Send a test message now."""

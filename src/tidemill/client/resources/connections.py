@@ -11,10 +11,14 @@ from tidemill.client.core import Core, Model
 from tidemill.client.models.connections import (
     ConnectionAnswer,
     ConnectionChanges,
+    ConnectionCreate,
     ConnectionItem,
+    ConnectionStatus,
     ConnectionWanted,
     DatasetAnswer,
     DeletedAnswer,
+    EgressAnswer,
+    GoogleSetUpAnswer,
     SetUpAnswer,
     UseAnswer,
 )
@@ -30,26 +34,30 @@ class Connections:
     def find(
         self,
         *,
+        search: str | None = None,
         connected_after: datetime | None = None,
         connected_before: datetime | None = None,
         connected_by: str | None = None,
         used_by: Literal["export", "sync", "import", "nothing"] | None = None,
+        sort: str | None = None,
         limit: int = 50,
     ) -> Iterator[ConnectionItem]:
-        """Connections, oldest first."""
+        """Connections, oldest first, or as it is asked for."""
         return self._core.pages(
             "/api/v1/connections",
             {
+                "search": search,
                 "connected_after": connected_after,
                 "connected_before": connected_before,
                 "connected_by": connected_by,
                 "used_by": used_by,
+                "sort": sort,
                 "limit": limit,
             },
             ConnectionItem,
         )
 
-    def create(self, wanted: ConnectionWanted) -> ConnectionAnswer:
+    def create(self, wanted: ConnectionCreate) -> ConnectionAnswer:
         """Save a new connection. It is not tested: see the test."""
         return core.made(self._core.ask("POST", "/api/v1/connections", body=wanted), ConnectionAnswer)
 
@@ -84,6 +92,12 @@ class Connections:
             DeletedAnswer,
         )
 
+    def status(self, name: str) -> ConnectionStatus:
+        """How a connection stands: its last test, step by step, and what became of what used it since."""
+        return core.made(
+            self._core.ask("GET", core.path("/api/v1/connections/{name}/status", name=name)), ConnectionStatus
+        )
+
     def uses(self, name: str) -> list[UseAnswer]:
         """What uses a connection, and what of it is at work."""
         return [
@@ -92,7 +106,8 @@ class Connections:
         ]
 
     def test(self, name: str, *, use: Literal["batch", "streaming"] = "batch") -> StepsAnswer:
-        """Test a connection, step by step: each that fails says what to do."""
+        """Test a connection, step by step: each that fails says what to do. A small table is made in its dataset,
+        filled, and deleted. What was found is kept: see the status."""
         return core.made(
             self._core.ask("POST", core.path("/api/v1/connections/{name}/test", name=name), query={"use": use}),
             StepsAnswer,
@@ -111,3 +126,35 @@ class Connections:
             self._core.ask("GET", core.path("/api/v1/connections/{name}/set-up", name=name), query={"use": use}),
             SetUpAnswer,
         )
+
+    def set_up_of(
+        self,
+        *,
+        project: str,
+        dataset: str,
+        account: str | None = None,
+        purpose: Literal["batch", "streaming", "read-only", "limited", "full"] = "batch",
+        location: str | None = None,
+        state_dataset: str | None = None,
+    ) -> GoogleSetUpAnswer:
+        """What is to be set up in Google Cloud for a connection that is not saved yet. Nothing is granted by this."""
+        return core.made(
+            self._core.ask(
+                "GET",
+                "/api/v1/set-up",
+                query={
+                    "project": project,
+                    "dataset": dataset,
+                    "account": account,
+                    "purpose": purpose,
+                    "location": location,
+                    "state_dataset": state_dataset,
+                },
+            ),
+            GoogleSetUpAnswer,
+        )
+
+    def addresses(self) -> EgressAnswer:
+        """From which addresses this installation reaches Google and others, for their allow-lists. Nothing is asked
+        of the network: they are those of the setting egress_ips."""
+        return core.made(self._core.ask("GET", "/api/v1/egress-ips"), EgressAnswer)

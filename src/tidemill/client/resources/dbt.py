@@ -6,7 +6,7 @@ from typing import Any
 
 from tidemill.client import core
 from tidemill.client.core import Core
-from tidemill.client.models.dbt import ReadableAnswer, ReadableRequest
+from tidemill.client.models.dbt import AfterRunAnswer, ReadableAnswer, ReadableRequest
 
 
 class Dbt:
@@ -25,3 +25,10 @@ class Dbt:
         return core.made(
             self._core.ask("POST", core.path("/api/v1/dbt/{name}/readable", name=name), body=wanted), ReadableAnswer
         )
+
+    def after_run(self, wanted: dict[str, Any], *, project: str | None = None) -> list[AfterRunAnswer]:
+        """Have workers run the syncs whose models a run of dbt has built, and whose tests hold."""
+        return [
+            AfterRunAnswer.model_validate(one)
+            for one in self._core.ask("POST", "/api/v1/dbt/after-run", query={"project": project}, body=wanted).json()
+        ]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tidemill.client import core
 from tidemill.client.core import Core, Model
 from tidemill.client.models.dbt_projects import (
+    CloudRunAnswer,
     DbtModelAnswer,
     DbtProjectAnswer,
     DbtProjectChanges,
@@ -23,9 +24,21 @@ class DbtProjects:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def find(self, *, limit: int = 50) -> Iterator[DbtProjectItem]:
-        """dbt projects, by name."""
-        return self._core.pages("/api/v1/dbt-projects", {"limit": limit}, DbtProjectItem)
+    def find(
+        self,
+        *,
+        search: str | None = None,
+        connection: str | None = None,
+        failing: bool | None = None,
+        sort: str | None = None,
+        limit: int = 50,
+    ) -> Iterator[DbtProjectItem]:
+        """dbt projects, by name, or as it is asked for."""
+        return self._core.pages(
+            "/api/v1/dbt-projects",
+            {"search": search, "connection": connection, "failing": failing, "sort": sort, "limit": limit},
+            DbtProjectItem,
+        )
 
     def create(self, wanted: DbtProjectWanted) -> DbtProjectAnswer:
         """Save a dbt project. It is read first."""
@@ -57,6 +70,15 @@ class DbtProjects:
         return self._core.pages(
             core.path("/api/v1/dbt-projects/{name}/models", name=name), {"limit": limit}, DbtModelAnswer
         )
+
+    def cloud_runs(self, name: str, *, limit: int = 20) -> list[CloudRunAnswer]:
+        """Runs of dbt Cloud that a webhook told of, with the syncs that they triggered; newest first."""
+        return [
+            CloudRunAnswer.model_validate(one)
+            for one in self._core.ask(
+                "GET", core.path("/api/v1/dbt-projects/{name}/cloud-runs", name=name), query={"limit": limit}
+            ).json()
+        ]
 
     def refresh(self, name: str) -> RefreshedAnswer:
         """Read a project anew. Syncs of models that have changed so that they would break are paused."""

@@ -23,9 +23,13 @@ class Destinations:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def find(self, *, kind: str | None = None, limit: int = 50) -> Iterator[DestinationAnswer]:
-        """Destinations, by name."""
-        return self._core.pages("/api/v1/destinations", {"kind": kind, "limit": limit}, DestinationAnswer)
+    def find(
+        self, *, search: str | None = None, kind: str | None = None, sort: str | None = None, limit: int = 50
+    ) -> Iterator[DestinationAnswer]:
+        """Destinations, by name, or as it is asked for."""
+        return self._core.pages(
+            "/api/v1/destinations", {"search": search, "kind": kind, "sort": sort, "limit": limit}, DestinationAnswer
+        )
 
     def create(self, wanted: DestinationWanted) -> DestinationAnswer:
         """Save a destination. Its credential is not tested: see the test."""

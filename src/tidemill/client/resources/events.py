@@ -61,6 +61,10 @@ class Events:
         """Lines that were set aside, newest first."""
         return self._core.pages("/api/v1/events/rejects", {"code": code, "limit": limit}, EventRejectAnswer)
 
+    def export_rejects(self, *, code: str | None = None) -> Iterator[str]:
+        """The lines that were set aside, as they came, one a line: mend them, and load them."""
+        return self._core.lines("/api/v1/events/rejects/export", {"code": code})
+
     def retry_rejects(self, wanted: EventRetryWanted | None = None) -> EventRetriedAnswer:
         """Read lines once more, with another mapping if you like."""
         return core.made(self._core.ask("POST", "/api/v1/events/rejects/retry", body=wanted), EventRetriedAnswer)

@@ -16,6 +16,7 @@ from tidemill.client.models.exports import (
     ExportCreated,
     ExportItemAnswer,
     ExportStatus,
+    ExportTestAnswer,
     ExportWanted,
     RepairAnswer,
     UnpausedAnswer,
@@ -40,9 +41,10 @@ class Exports:
         mode: Literal["batch", "stream"] | None = None,
         status: Literal["running", "completed", "failed", "cancelled", "paused"] | None = None,
         search: str | None = None,
+        sort: str | None = None,
         limit: int = 50,
     ) -> Iterator[ExportItemAnswer]:
-        """Exports, by name."""
+        """Exports, by name, or as it is asked for."""
         return self._core.pages(
             "/api/v1/exports",
             {
@@ -51,6 +53,7 @@ class Exports:
                 "mode": mode,
                 "status": status,
                 "search": search,
+                "sort": sort,
                 "limit": limit,
             },
             ExportItemAnswer,
@@ -59,6 +62,11 @@ class Exports:
     def create(self, wanted: ExportWanted) -> ExportCreated:
         """Make an export. It runs when its schedule says, or when it is triggered."""
         return core.made(self._core.ask("POST", "/api/v1/exports", body=wanted), ExportCreated)
+
+    def test_draft(self, wanted: ExportWanted) -> ExportTestAnswer:
+        """Test an export that is not made: its newest rows, 100 at most, are loaded into a scratch table beside the
+        target, read back, and compared. Nothing is billed, nothing of it stays."""
+        return core.made(self._core.ask("POST", "/api/v1/exports/test", body=wanted), ExportTestAnswer)
 
     def show(self, name: str) -> ExportAnswer:
         """One export, as it was said."""
@@ -101,6 +109,10 @@ class Exports:
             self._core.ask("GET", core.path("/api/v1/exports/{name}/triggers/{trigger}", name=name, trigger=trigger)),
             ExportTriggerAnswer,
         )
+
+    def test(self, name: str) -> ExportTestAnswer:
+        """Test an export by its newest rows, as before it is made. Its table, runs and position stay as they are."""
+        return core.made(self._core.ask("POST", core.path("/api/v1/exports/{name}/test", name=name)), ExportTestAnswer)
 
     def check(self, name: str) -> CheckAnswer:
         """Hold the table against the event store, id by id, by a query in BigQuery: for tables of up to some

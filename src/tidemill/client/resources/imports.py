@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from tidemill.client import core
 from tidemill.client.core import Core, Event, Model
@@ -25,17 +26,16 @@ from tidemill.client.models.shared import (
     InspectionAnswer,
     LineAnswer,
     NumberAnswer,
+    OperationAnswer,
     PreviewAnswer,
     RejectsChosen,
     RejectsDropped,
     RemarkAnswer,
     ResetWanted,
-    RetriedAnswer,
     SyncRejectAnswer,
     SyncRunAnswer,
     SyncTriggerAnswer,
     TriggerRequest,
-    UndoneAnswer,
 )
 
 
@@ -48,24 +48,30 @@ class Imports:
     def find(
         self,
         *,
+        search: str | None = None,
         connection: str | None = None,
         status: list[Literal["draft", "ready", "scheduled", "running", "paused", "stopped", "completed"]] | None = None,
         kind: Literal["people", "events", "deletions"] | None = None,
+        health: Literal["green", "yellow", "red"] | None = None,
         created_by: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
+        sort: str | None = None,
         limit: int = 50,
     ) -> Iterator[ImportItem]:
-        """Imports, by name, each with how it stands."""
+        """Imports, by name, or as it is asked for, each with how it stands."""
         return self._core.pages(
             "/api/v1/imports",
             {
+                "search": search,
                 "connection": connection,
                 "status": status,
                 "kind": kind,
+                "health": health,
                 "created_by": created_by,
                 "created_after": created_after,
                 "created_before": created_before,
+                "sort": sort,
                 "limit": limit,
             },
             ImportItem,
@@ -131,13 +137,17 @@ class Imports:
         """End it: it begins nothing any more, and its run is cancelled. What it took stays."""
         return core.made(self._core.ask("POST", core.path("/api/v1/imports/{name}/stop", name=name)), ImportStatus)
 
-    def undo(self, name: str) -> list[UndoneAnswer]:
-        """Take back all that it has brought, here and in the tables of exports. May be repeated, if a table could
-        not be reached, or the answer was lost: then it goes on."""
-        return [
-            UndoneAnswer.model_validate(one)
-            for one in self._core.ask("POST", core.path("/api/v1/imports/{name}/undo", name=name)).json()
-        ]
+    def undo(self, name: str) -> OperationAnswer:
+        """Have a worker take back all that it has brought, here and in the tables of exports. Its run is stopped
+        first. It may be asked for again, if it has failed: then it goes on."""
+        return core.made(self._core.ask("POST", core.path("/api/v1/imports/{name}/undo", name=name)), OperationAnswer)
+
+    def show_undo(self, name: str, operation: UUID) -> OperationAnswer:
+        """How it stands with what is taken back. Until it is over, Retry-After says when to look again."""
+        return core.made(
+            self._core.ask("GET", core.path("/api/v1/imports/{name}/undo/{operation}", name=name, operation=operation)),
+            OperationAnswer,
+        )
 
     def repair(self, name: str, wanted: RepairWanted) -> RepairedAnswer:
         """Take in rows that were refused, repaired. Others stay refused."""
@@ -209,11 +219,29 @@ class Imports:
             SyncRejectAnswer,
         )
 
-    def retry_rejects(self, name: str, wanted: RejectsChosen | None = None) -> RetriedAnswer:
-        """Try rows again now, as they are now: 10,000 at most. The answer comes when the run is over."""
+    def export_rejects(
+        self, name: str, *, text: str | None = None, code: str | None = None, form: Literal["json", "csv"] = "json"
+    ) -> Iterator[str]:
+        """All rows that are not delivered, with their reasons, by key, as they are read."""
+        return self._core.lines(
+            core.path("/api/v1/imports/{name}/rejects/export", name=name), {"text": text, "code": code, "form": form}
+        )
+
+    def retry_rejects(self, name: str, wanted: RejectsChosen | None = None) -> OperationAnswer:
+        """Have a worker try rows again, as they are now: 10,000 at most."""
         return core.made(
             self._core.ask("POST", core.path("/api/v1/imports/{name}/rejects/retry", name=name), body=wanted),
-            RetriedAnswer,
+            OperationAnswer,
+        )
+
+    def show_retry(self, name: str, operation: UUID) -> OperationAnswer:
+        """How it stands with rows that are to be tried again. Until it is over, Retry-After says when to look
+        again."""
+        return core.made(
+            self._core.ask(
+                "GET", core.path("/api/v1/imports/{name}/rejects/retry/{operation}", name=name, operation=operation)
+            ),
+            OperationAnswer,
         )
 
     def drop_rejects(self, name: str, wanted: RejectsDropped) -> NumberAnswer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from tidemill.client import core
 from tidemill.client.core import Core
@@ -15,9 +16,21 @@ class Keys:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def find(self, *, revoked: bool = False, limit: int = 50) -> Iterator[KeyAnswer]:
-        """Keys, by name."""
-        return self._core.pages("/api/v1/keys", {"revoked": revoked, "limit": limit}, KeyAnswer)
+    def find(
+        self,
+        *,
+        search: str | None = None,
+        state: Literal["valid", "revoked"] | None = None,
+        revoked: bool = False,
+        sort: str | None = None,
+        limit: int = 50,
+    ) -> Iterator[KeyAnswer]:
+        """Keys, by name, or as it is asked for."""
+        return self._core.pages(
+            "/api/v1/keys",
+            {"search": search, "state": state, "revoked": revoked, "sort": sort, "limit": limit},
+            KeyAnswer,
+        )
 
     def create(self, wanted: KeyWanted) -> KeyCreated:
         """Make a key. It is shown this once."""

@@ -109,3 +109,23 @@ class Runs:
             {"level": level, "step": step, "search": search, "since": since, "limit": limit},
             LineAnswer,
         )
+
+    def logs_of_export(
+        self,
+        name: str,
+        *,
+        level: Literal["debug", "info", "warning", "error"] | None = None,
+        step: str | None = None,
+        search: str | None = None,
+        since: str | None = None,
+        limit: int = 200,
+    ) -> list[LineAnswer]:
+        """What the last run told that had something to do, and what was told since of no run; oldest first."""
+        return [
+            LineAnswer.model_validate(one)
+            for one in self._core.ask(
+                "GET",
+                core.path("/api/v1/exports/{name}/logs", name=name),
+                query={"level": level, "step": step, "search": search, "since": since, "limit": limit},
+            ).json()
+        ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from tidemill.client import core
 from tidemill.client.core import Core, Model
@@ -16,9 +17,21 @@ class SourceModels:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def find(self, *, connection: str | None = None, limit: int = 50) -> Iterator[SourceModelAnswer]:
-        """Source models, by name."""
-        return self._core.pages("/api/v1/source-models", {"connection": connection, "limit": limit}, SourceModelAnswer)
+    def find(
+        self,
+        *,
+        search: str | None = None,
+        connection: str | None = None,
+        kind: Literal["sql", "table", "dbt"] | None = None,
+        sort: str | None = None,
+        limit: int = 50,
+    ) -> Iterator[SourceModelAnswer]:
+        """Source models, by name, or as it is asked for."""
+        return self._core.pages(
+            "/api/v1/source-models",
+            {"search": search, "connection": connection, "kind": kind, "sort": sort, "limit": limit},
+            SourceModelAnswer,
+        )
 
     def create(self, wanted: SourceModelWanted) -> SourceModelAnswer:
         """Save a source model, after BigQuery has looked at it, which costs nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Literal
+from uuid import UUID
 
 from tidemill.client import core
 from tidemill.client.core import Core, Event, Model
@@ -11,11 +12,11 @@ from tidemill.client.models.shared import (
     CancelledAnswer,
     LineAnswer,
     NumberAnswer,
+    OperationAnswer,
     RejectsChosen,
     RejectsDropped,
     RemarkAnswer,
     ResetWanted,
-    RetriedAnswer,
     SyncRejectAnswer,
     SyncRunAnswer,
     SyncTriggerAnswer,
@@ -44,14 +45,27 @@ class Syncs:
     def find(
         self,
         *,
+        search: str | None = None,
         model: str | None = None,
         destination: str | None = None,
-        status: Literal["paused", "running", "ready"] | None = None,
+        connection: str | None = None,
+        status: Literal["paused", "running", "ready", "trouble"] | None = None,
+        sort: str | None = None,
         limit: int = 50,
     ) -> Iterator[SyncItem]:
-        """Syncs, by name, each with how it stands."""
+        """Syncs, by name, or as it is asked for, each with how it stands."""
         return self._core.pages(
-            "/api/v1/syncs", {"model": model, "destination": destination, "status": status, "limit": limit}, SyncItem
+            "/api/v1/syncs",
+            {
+                "search": search,
+                "model": model,
+                "destination": destination,
+                "connection": connection,
+                "status": status,
+                "sort": sort,
+                "limit": limit,
+            },
+            SyncItem,
         )
 
     def create(self, wanted: SyncWanted) -> SyncAnswer:
@@ -157,11 +171,29 @@ class Syncs:
             SyncRejectAnswer,
         )
 
-    def retry_rejects(self, name: str, wanted: RejectsChosen | None = None) -> RetriedAnswer:
-        """Try rows again now, as they are now: 10,000 at most. The answer comes when the run is over."""
+    def export_rejects(
+        self, name: str, *, text: str | None = None, code: str | None = None, form: Literal["json", "csv"] = "json"
+    ) -> Iterator[str]:
+        """All rows that are not delivered, with their reasons, by key, as they are read."""
+        return self._core.lines(
+            core.path("/api/v1/syncs/{name}/rejects/export", name=name), {"text": text, "code": code, "form": form}
+        )
+
+    def retry_rejects(self, name: str, wanted: RejectsChosen | None = None) -> OperationAnswer:
+        """Have a worker try rows again, as they are now: 10,000 at most."""
         return core.made(
             self._core.ask("POST", core.path("/api/v1/syncs/{name}/rejects/retry", name=name), body=wanted),
-            RetriedAnswer,
+            OperationAnswer,
+        )
+
+    def show_retry(self, name: str, operation: UUID) -> OperationAnswer:
+        """How it stands with rows that are to be tried again. Until it is over, Retry-After says when to look
+        again."""
+        return core.made(
+            self._core.ask(
+                "GET", core.path("/api/v1/syncs/{name}/rejects/retry/{operation}", name=name, operation=operation)
+            ),
+            OperationAnswer,
         )
 
     def drop_rejects(self, name: str, wanted: RejectsDropped) -> NumberAnswer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from tidemill.client import core
 from tidemill.client.core import Core
@@ -15,9 +16,21 @@ class Tokens:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def find(self, *, revoked: bool = False, limit: int = 50) -> Iterator[TokenAnswer]:
-        """Tokens, by name."""
-        return self._core.pages("/api/v1/tokens", {"revoked": revoked, "limit": limit}, TokenAnswer)
+    def find(
+        self,
+        *,
+        search: str | None = None,
+        state: Literal["valid", "expired", "revoked"] | None = None,
+        revoked: bool = False,
+        sort: str | None = None,
+        limit: int = 50,
+    ) -> Iterator[TokenAnswer]:
+        """Tokens, by name, or as it is asked for."""
+        return self._core.pages(
+            "/api/v1/tokens",
+            {"search": search, "state": state, "revoked": revoked, "sort": sort, "limit": limit},
+            TokenAnswer,
+        )
 
     def create(self, wanted: TokenWanted) -> TokenCreated:
         """Make a token, of scopes that the asking one has, too. It is shown this once."""

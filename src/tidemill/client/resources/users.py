@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from tidemill.client import core
 from tidemill.client.core import Core, Model
@@ -15,9 +16,21 @@ class Users:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def find(self, *, limit: int = 50) -> Iterator[UserItem]:
-        """Users, by name."""
-        return self._core.pages("/api/v1/users", {"limit": limit}, UserItem)
+    def find(
+        self,
+        *,
+        search: str | None = None,
+        role: Literal["admin", "editor", "viewer"] | None = None,
+        disabled: bool | None = None,
+        sort: str | None = None,
+        limit: int = 50,
+    ) -> Iterator[UserItem]:
+        """Users, by name, or as it is asked for."""
+        return self._core.pages(
+            "/api/v1/users",
+            {"search": search, "role": role, "disabled": disabled, "sort": sort, "limit": limit},
+            UserItem,
+        )
 
     def create(self, wanted: UserWanted) -> UserAnswer:
         """Make an account."""

@@ -7,10 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from tidemill.access.permissions import Permission
 from tidemill.configuration import documents
 from tidemill.configuration.documents import Document
 from tidemill.configuration.kinds.destinations import chosen
-from tidemill.configuration.kinds.kind import KEPT, Change, Doing, Fields, Kind, Need, Secret, World, shortened, typed
+from tidemill.configuration.kinds.kind import (
+    KEPT,
+    Change,
+    Doing,
+    Fields,
+    Kind,
+    Need,
+    Secret,
+    World,
+    kept,
+    shortened,
+    typed,
+)
 from tidemill.configuration.problems import one_of
 from tidemill.errors import ConfigError
 from tidemill.notify import spec as specs
@@ -30,6 +43,7 @@ class Channels(Kind):
     """See the module."""
 
     section, title = "channels", "channel"
+    writes = Permission.CHANNELS_WRITE
     fixed = ("kind",)
 
     def document(self, given: Any) -> type[Document]:
@@ -41,13 +55,14 @@ class Channels(Kind):
         found = {}
         for view in app.notify.find():
             hidden: Fields = dict.fromkeys(documents.secrets(documents.channel(view.kind)))
-            hidden |= dict.fromkeys(app.notify.differing(view.name, {}), KEPT)
+            hidden |= dict.fromkeys(app.notify.kept(view.name), KEPT)
             found[view.name] = {"kind": view.kind, **view.settings, **hidden, **_told(view)}
         return found
 
     def whole(self, world: World, name: str, given: Fields) -> Fields:
         """See Kind."""
-        spec = specs.make(given["kind"], _settings(given))
+        settings, stay = _settings(given), kept(given)
+        spec = world.app.notify.rewritten(name, settings, stay) if stay else specs.make(given["kind"], settings)
         hidden = {field: given.get(field) for field in documents.secrets(documents.channel(given["kind"]))}
         told = {field: sorted(set(given.get(field) or ())) for field in _TOLD}
         if unknown := [cause for cause in told["causes"] if cause not in set(Cause)]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from tidemill.access.permissions import Permission
 from tidemill.bigquery.grants import Use
 from tidemill.configuration import documents
 from tidemill.configuration.documents import Document
@@ -22,6 +23,7 @@ class Connections(Kind):
     """See the module."""
 
     section, title = "connections", "connection"
+    writes = Permission.CONNECTIONS_WRITE
     essential = ("project", "dataset", "key", "impersonate")
 
     def document(self, given: Any) -> type[Document]:
@@ -50,6 +52,12 @@ class Connections(Kind):
         """See Kind."""
         return app.connections.differing(name, given)
 
+    def refusal(self, world: World, name: str, before: Fields, change: Change) -> str | None:
+        """See Kind."""
+        if "key" in change.kept and change.touches("impersonate") and change.after["impersonate"] is None:
+            return "To act as another account no more, it takes the key again: give it in secrets."
+        return None
+
     def create(self, doing: Doing, change: Change) -> None:
         """See Kind."""
         doing.app.connections.add(self._tested(doing, change), by=doing.by)
@@ -65,12 +73,20 @@ class Connections(Kind):
         doing.app.connections.save(change.name, self._tested(doing, change))
 
     def _tested(self, doing: Doing, change: Change) -> Draft:
-        draft = _draft(doing.app, change.name, change.after)
+        draft = self._drafted(doing.app, change)
         use = self._use(doing.world, change.name) if doing.test else None
         if use is not None:
             steps = doing.app.connections.test_draft(draft, use)
             doing.steps(steps, f"the connection {change.name}")
         return draft
+
+    @staticmethod
+    def _drafted(app: App, change: Change) -> Draft:
+        if "key" not in change.kept:
+            return _draft(app, change.name, change.after)
+        another = {"impersonate": change.after["impersonate"], "adc": True} if change.touches("impersonate") else {}
+        where = {field: change.after[field] for field in ("project", "dataset")}
+        return app.connections.changed(change.name, **where, **another)
 
     @staticmethod
     def _use(world: World, name: str) -> Use | None:

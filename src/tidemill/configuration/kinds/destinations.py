@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from tidemill.access.permissions import Permission
 from tidemill.configuration import documents
 from tidemill.configuration.documents import Document
 from tidemill.configuration.kinds.kind import (
@@ -18,6 +19,7 @@ from tidemill.configuration.kinds.kind import (
     Secret,
     World,
     canonical,
+    kept,
     shortened,
     typed,
 )
@@ -34,6 +36,7 @@ class Destinations(Kind):
     """See the module."""
 
     section, title = "destinations", "destination"
+    writes = Permission.DESTINATIONS_WRITE
     fixed = ("kind",)
 
     def document(self, given: Any) -> type[Document]:
@@ -46,7 +49,7 @@ class Destinations(Kind):
         for view in service.find():
             document = documents.destination(view.kind)
             hidden: Fields = dict.fromkeys(view.secrets)
-            hidden |= dict.fromkeys(service.differing(view.name, {}), KEPT)
+            hidden |= dict.fromkeys(service.kept(view.name), KEPT)
             shown = {**_defaults(view.kind), **view.settings}
             shown = {name: value for name, value in shown.items() if name in document.model_fields}
             found[view.name] = {"kind": view.kind, **shown, **hidden}
@@ -54,7 +57,7 @@ class Destinations(Kind):
 
     def whole(self, world: World, name: str, given: Fields) -> Fields:
         """See Kind."""
-        settings, document = _settings(world.app, given), documents.destination(given["kind"])
+        settings, document = _settings(world.app, name, given), documents.destination(given["kind"])
         hidden = {field: given.get(field) for field in documents.secrets(document)}
         shown = settings.model_dump(mode="json", exclude={*hidden})
         return {"kind": given["kind"], **shown, **hidden}
@@ -79,7 +82,7 @@ class Destinations(Kind):
         doing.app.reverse_etl.destinations.save(change.name, self._tested(doing, change))
 
     def _tested(self, doing: Doing, change: Change) -> Settings:
-        settings = _settings(doing.app, change.after)
+        settings = _settings(doing.app, change.name, change.after)
         if doing.test:
             doing.app.reverse_etl.destinations.test(change.after["kind"], settings)
         return settings
@@ -99,11 +102,13 @@ def chosen(given: Any, known: Collection[str]) -> str:
     return str(kind)
 
 
-def _settings(app: App, fields: Fields) -> Settings:
-    """Checked, with secrets."""
+def _settings(app: App, name: str, fields: Fields) -> Settings:
+    """Checked, with secrets; also with those that stay."""
     hidden = {name: value.value for name, value in fields.items() if isinstance(value, Secret)}
     shown = typed(documents.destination(fields["kind"]), fields)
     shown.pop("kind")
+    if stay := kept(fields):
+        return app.reverse_etl.destinations.rewritten(name, {**shown, **hidden}, stay)
     return app.reverse_etl.destinations.make(fields["kind"], {**shown, **hidden})
 
 

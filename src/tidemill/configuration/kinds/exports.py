@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from tidemill.access.permissions import Permission
 from tidemill.bigquery import names
 from tidemill.configuration import documents, words
 from tidemill.configuration.documents import Document
@@ -30,6 +31,7 @@ class Exports(Kind):
     """See the module."""
 
     section, title = "exports", "export"
+    writes = Permission.EXPORTS_WRITE
     alone = "table"
     essential = ("connection", "model", "table", "mode", "team_id", *_OF_QUERY)
     fixed = tuple(name for name in documents.EXPORT.model_fields if name not in {*EDITABLE, "schedule"})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
+from tidemill.access.permissions import Permission
 from tidemill.configuration import documents, words
 from tidemill.configuration.documents import OF_SYNC, Document
 from tidemill.configuration.kinds.kind import Change, Doing, Fields, Kind, Need, World, canonical, typed
@@ -39,6 +40,7 @@ class Imports(Kind):
     """See the module."""
 
     section, title = "imports", "import"
+    writes = Permission.IMPORTS_WRITE
     fixed = ("connection", "model", "ga4")
     essential = (*_ROWS, "kind", "identity", "person_id", "event", "event_column", "extraction", "cursor")
     mapped = _MAPPED
@@ -108,6 +110,11 @@ class Imports(Kind):
                 f"{' and '.join(fixed)} cannot be changed: runs of it have begun. Make another import, of another name."
             )
         return None
+
+    def permissions(self, change: Change | None) -> Collection[Permission]:
+        """See Kind. Its rows are those of a source model."""
+        is_model = change is not None and change.before is not None and change.touches("sql", "table", "key")
+        return (self.writes, Permission.MODELS_WRITE) if is_model else (self.writes,)
 
     def create(self, doing: Doing, change: Change) -> None:
         """See Kind. One that cannot be mapped is not there afterwards."""

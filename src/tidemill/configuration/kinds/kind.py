@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 import pydantic
 from pydantic import SecretStr
 
+from tidemill.access.permissions import Permission
 from tidemill.configuration.documents import Document
 from tidemill.configuration.words import Reference
 from tidemill.errors import AccessError, ConfigError
@@ -125,14 +126,20 @@ class Change:
         found = self.after.get(field)
         return found.value if isinstance(found, Secret) else None
 
+    @property
+    def kept(self) -> list[str]:
+        """Secrets that stay as they are."""
+        return kept(self.after)
+
 
 class Kind(abc.ABC):
-    """A kind. `section`: where it is in a file, also what it is called; `fixed`: fields that cannot be changed;
-    `essential`: those that are always written; `mapped`: those that say what is made of rows; `alone`: one
-    that no two may have the same of."""
+    """A kind. `section`: where it is in a file, also what it is called; `writes`: what it takes to make or change one;
+    `fixed`: fields that cannot be changed; `essential`: those that are always written; `mapped`: those that say what is
+    made of rows; `alone`: one that no two may have the same of."""
 
     section: ClassVar[str]
     title: ClassVar[str]
+    writes: ClassVar[Permission]
     fixed: ClassVar[Collection[str]] = ()
     essential: ClassVar[Collection[str]] = ()
     mapped: ClassVar[Collection[str]] = ()
@@ -186,6 +193,14 @@ class Kind(abc.ABC):
         """Why it cannot be changed so, if that is known before."""
         return None
 
+    def inside(self, change: Change) -> str | None:
+        """Why it can be made, or changed so, at the command line alone."""
+        return None
+
+    def permissions(self, change: Change | None) -> Collection[Permission]:
+        """What it takes to make it, to change it, or (None) to delete it."""
+        return (self.writes,)
+
     @abc.abstractmethod
     def create(self, doing: Doing, change: Change) -> None:
         """Make it. Raises TidemillError."""
@@ -197,6 +212,11 @@ class Kind(abc.ABC):
     @abc.abstractmethod
     def delete(self, doing: Doing, name: str) -> None:
         """Delete it. Raises TidemillError."""
+
+
+def kept(fields: Fields) -> list[str]:
+    """Names of secrets that stay as they are."""
+    return [name for name, value in fields.items() if value is KEPT]
 
 
 def canonical(document: type[Document], values: Mapping[str, Any]) -> Fields:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from tidemill.access.permissions import Permission
 from tidemill.configuration import documents
 from tidemill.configuration.documents import Document
 from tidemill.configuration.kinds.kind import Change, Doing, Fields, Kind, Need, World, canonical, typed
@@ -23,6 +24,7 @@ class Models(Kind):
     """See the module. Those that were made for an import are written with it."""
 
     section, title = "models", "source model"
+    writes = Permission.MODELS_WRITE
     fixed = ("connection",)
     essential = ("connection", *_ROWS, "key")
 

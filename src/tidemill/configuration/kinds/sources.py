@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tidemill.access.permissions import Permission
 from tidemill.configuration import documents
 from tidemill.configuration.documents import Document
 from tidemill.configuration.kinds.kind import Change, Doing, Fields, Kind, World
@@ -19,6 +20,7 @@ class Sources(Kind):
     """See the module."""
 
     section, title = "sources", "source"
+    writes = Permission.CONNECTIONS_WRITE
     #: So that something is written of each.
     essential = ("access",)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from tidemill.access.permissions import Permission
 from tidemill.configuration import documents, words
 from tidemill.configuration.documents import Document
 from tidemill.configuration.kinds.kind import Change, Doing, Fields, Kind, Need, World, canonical, typed
@@ -30,6 +31,7 @@ class Syncs(Kind):
     """See the module."""
 
     section, title = "syncs", "sync"
+    writes = Permission.SYNCS_WRITE
     fixed = ("model", "destination", "action", "extraction", "cursor")
     essential = ("model", "destination", "action", "mapping")
     mapped = ("mapping",)

@@ -55,6 +55,11 @@ class CustomSource:
         self._lake, self._sql, self._columns = lake, sql, columns
         self._key, self._versions = key, versions
 
+    @property
+    def bounded(self) -> bool:
+        """Whether it asks for what came in a time, and so gives other rows to each run."""
+        return custom_sql.START in self._sql
+
     def catch_up(self) -> int:
         """The newest snapshot."""
         return self.position()

@@ -82,6 +82,12 @@ class MetadataSource(abc.ABC):
         """Those of the steps."""
         return f"SELECT *, {self.added(moment(handed_at))} FROM ({self._query(selection)})"
 
+    def newest(self, selection: Selection, handed_at: dt.datetime, number: int) -> str:
+        """So many of them, those that changed last: no others come here."""
+        asked = self.asked(selection, self._metadata.schema)
+        last = f"SELECT * FROM ({asked}) AS changed ORDER BY change DESC LIMIT {number}"
+        return f"SELECT *, {self.added(moment(handed_at))} FROM (SELECT * FROM {self._metadata.answer(last)})"
+
     def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:
         """As `rows`: they stream through."""
         return self.rows(selection, handed_at)

@@ -31,16 +31,8 @@ class Selection:
     all_elements: bool = True
 
 
-class Source(Protocol):
-    """The rows of one model, in the event store's DuckDB."""
-
-    @property
-    def timed(self) -> bool:
-        """Whether rows have a time, by which they can be told apart into intervals."""
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether the rows of changes up to any position can be had again as they were then."""
+class Gathering(Protocol):
+    """Rows that can be written down, or sent: all that is asked of a source by who does that."""
 
     @property
     def ordered(self) -> bool:
@@ -51,6 +43,21 @@ class Source(Protocol):
     def direct(self) -> bool:
         """Whether `rows` reads them as they lie in the store: to ask for them twice costs little, and they are the
         same."""
+
+    def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:
+        """A SELECT of `Source.rows` by this cursor, in bounded memory: they may lie in a table of the cursor then."""
+
+
+class Source(Gathering, Protocol):
+    """The rows of one model, in the event store's DuckDB."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether rows have a time, by which they can be told apart into intervals."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the rows of changes up to any position can be had again as they were then."""
 
     def catch_up(self) -> int:
         """Bring the rows up to date with the events that are committed. Gives the newest change."""
@@ -77,9 +84,6 @@ class Source(Protocol):
 
         `handed_at`: when they are handed to BigQuery.
         """
-
-    def gathered(self, cursor: duckdb.DuckDBPyConnection, selection: Selection, handed_at: dt.datetime) -> str:
-        """A SELECT of the same rows by this cursor, in bounded memory: they may lie in a table of the cursor then."""
 
     def intervals(self, selection: Selection, every: dt.timedelta) -> list[tuple[int, int]]:
         """The intervals of event time that hold rows, numbered from `selection.time_from` on, each with how many.

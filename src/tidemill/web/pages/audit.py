@@ -44,13 +44,13 @@ async def audit() -> None:
 
     async def export() -> None:
         wanted = _wanted(shown[0].asked)
-        content = await visit.call(lambda app: _exported(app, wanted))
+        content = await visit.slowly(lambda app: _exported(app, wanted))
         ui.download.content(content, f"tidemill-audit-{dt.datetime.now(dt.UTC):%Y-%m-%d}.csv", "text/csv")
 
     with frame.actions():
         button("Export as CSV", export, sign="download")
     columns: list[Column[Any]] = [
-        Column("at", "When", lambda one: marks.when(one.at)),
+        Column("at", "When", lambda one: marks.when(one.at), sort=True),
         Column("actor", "Who", _who),
         Column("action", "Did", lambda one: Markup("<code>{}</code>").format(one.action)),
         Column("name", "Of", lambda one: one.name),
@@ -63,7 +63,15 @@ async def audit() -> None:
         "Nothing was changed yet", "What people and programs change is written down here.", sign="list"
     )
     shown.append(
-        await table(columns, _fetch, caption="Audit log", filters=_FILTERS, empty=nothing, row_key=lambda one: one.id)
+        await table(
+            columns,
+            _fetch,
+            caption="Audit log",
+            filters=_FILTERS,
+            empty=nothing,
+            row_key=lambda one: one.id,
+            sort="-at",
+        )
     )
 
 
@@ -98,16 +106,11 @@ def _value(value: Any) -> str:
 
 def _wanted(asked: Asked) -> dict[str, Any]:
     found: dict[str, Any] = {name: asked[name] for name in ("actor", "name", "kind", "outcome") if asked[name]}
-    if asked["days"]:
-        found["after"] = dt.datetime.now(dt.UTC) - dt.timedelta(days=int(asked["days"]))
-    return found
+    return {**found, "days": int(asked["days"])} if asked["days"] else found
 
 
 def _fetch(app: App, asked: Asked) -> Page[Any]:
-    below = int(asked.cursor) if asked.cursor.isdigit() else None
-    found = app.audit.find(limit=asked.limit + 1, below=below, **_wanted(asked))
-    rows = found[: asked.limit]
-    return Page(rows, str(rows[-1].id) if len(found) > asked.limit else "")
+    return Page.of(app.audit.page(asked.wanted, **_wanted(asked)))
 
 
 def _exported(app: App, wanted: dict[str, Any]) -> bytes:

@@ -6,51 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 from nicegui import ui
-from pydantic import SecretStr
 
 from tidemill.access.permissions import Permission
 from tidemill.web import dialogs, frame, marks, notices, visit
 from tidemill.web.buttons import button
-from tidemill.web.form import Field, Form, Option
+from tidemill.web.form import Form
 from tidemill.web.page import page
+from tidemill.web.pages.channel_fields import KINDS, THINGS, fields, names_in, said_of
 from tidemill.web.pages.keys import shown_once
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Page, Table, paged, row_button, table
+from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
 
 if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.notify.service import ChannelView, Tested
 
-_KINDS = (
-    Option("email", "E-mail", "by an SMTP server of yours"),
-    Option("slack", "Slack", "by an incoming webhook"),
-    Option("webhook", "Webhook", "an HTTP request, signed"),
+#: What removing one does.
+REMOVES = ("Nobody is told by it any more.", "Its secret, and its messages that are not sent yet, are deleted.")
+_FILTERS = (
+    Filter("search", "Search names"),
+    Filter("kind", "Kind", tuple((option.value, option.label) for option in KINDS)),
+    Filter("state", "State", (("working", "Working"), ("failing", "Failing"))),
 )
-_CAUSES = (
-    Option("failed", "A run failed"), Option("paused", "Something was paused after failures"),
-    Option("overdue", "A run is overdue"), Option("missing", "An interval has no run"),
-    Option("rejects", "Many rows were set aside"), Option("stream", "A stream stands still"),
-    Option("deviation", "A sync has far more or fewer rows than mostly"),
-)  # fmt: skip
-_EMAIL, _SLACK, _WEBHOOK = (("kind", (option.value,)) for option in _KINDS)
-_FIELDS = (
-    Field("kind", "Kind", "radio", options=_KINDS, value="email"),
-    Field("name", "Name", placeholder="on-call"),
-    Field("to", "To", help="Addresses, with commas.", when=_EMAIL, placeholder="ana@example.com"),
-    Field("sender", "From", "mail", when=_EMAIL),
-    Field("host", "SMTP server", when=_EMAIL, placeholder="smtp.example.com"),
-    Field("port", "Port", "number", value=587, when=_EMAIL, least=1, greatest=65_535),
-    Field(
-        "security", "Encryption", "select", value="starttls", when=_EMAIL,
-        options=(Option("starttls", "STARTTLS"), Option("tls", "TLS"), Option("none", "None")),
-    ),
-    Field("user", "User", required=False, when=_EMAIL),
-    Field("password", "Password", "secret", required=False, when=_EMAIL),
-    Field("slack_url", "Address of the incoming webhook", "secret", when=_SLACK, help="It is kept encrypted."),
-    Field("webhook_url", "Address", "secret", when=_WEBHOOK, help="It is kept encrypted."),
-    Field("causes", "Told of", "choices", options=_CAUSES, required=False, help="None chosen: of all."),
-)  # fmt: skip
-_HIDDEN = {"password", "url"}
 
 
 @page("Notifications", Permission.CHANNELS_READ, "/settings/notifications")
@@ -61,12 +38,8 @@ async def channels() -> None:
 
     async def act(what: str, name: str) -> None:
         if what == "test":
-            await _test(name)
-        elif what == "remove" and await dialogs.confirm(
-            f"Remove the channel {name}?",
-            ["Nobody is told by it any more.", "Its secret, and its messages that are not sent yet, are deleted."],
-            action="Remove",
-        ):
+            await test(name)
+        elif what == "remove" and await dialogs.confirm(f"Remove the channel {name}?", REMOVES, action="Remove"):
             await visit.call(lambda app: app.notify.remove(name))
             notices.notice(f"The channel {name} is removed.")
         await shown[0].refresh()
@@ -84,29 +57,32 @@ async def channels() -> None:
     )
     shown.append(
         await table(_columns(may=may), _fetch, caption="Channels", empty=nothing, row_key=lambda one: one.id,
-                    on_act=act, sort="name")
+                    on_act=act, sort="name", filters=_FILTERS)
     )  # fmt: skip
 
 
 def _columns(*, may: bool) -> list[Column[ChannelView]]:
     found: list[Column[ChannelView]] = [
-        Column("name", "Name", lambda one: Markup("<strong>{}</strong>").format(one.name), sort=True),
+        Column("name", "Name", lambda one: marks.thing("/settings/notifications", one.name), sort=True),
         Column("kind", "Kind", lambda one: marks.tag(one.kind), sort=True),
         Column("to", "To", lambda one: one.to, wide=True),
         Column("causes", "Told of", lambda one: ", ".join(one.causes) or "all", wide=True),
         Column("last_sent_at", "Last sent", lambda one: marks.when(one.last_sent_at, otherwise="never"), sort=True),
-        Column("state", "State", _state),
+        Column("state", "State", state),
     ]
     if may:
         found.append(Column("act", "", _acts, end=True))
     return found
 
 
-def _state(one: ChannelView) -> Markup:
+def state(one: ChannelView) -> Markup:
+    """Whether it works."""
     if one.trouble:
         said = Markup('<p class="muted">{} {}</p>').format(one.trouble, one.what_to_do or "")
         return marks.badge("failing", marks.BAD) + said
-    return marks.badge(f"{one.waiting:,} on the way", marks.ACTIVE) if one.waiting else marks.badge("ok")
+    if one.waiting:
+        return marks.badge(f"{one.waiting:,} on the way", marks.ACTIVE)
+    return marks.badge("ok") if one.last_sent_at else marks.badge("not used yet", marks.QUIET)
 
 
 def _acts(one: ChannelView) -> Markup:
@@ -116,31 +92,22 @@ def _acts(one: ChannelView) -> Markup:
 
 
 def _fetch(app: App, asked: Asked) -> Page[ChannelView]:
-    return paged(app.notify.find(), asked)
+    failing = asked["state"] == "failing" if asked["state"] else None
+    search, kind = asked["search"] or None, asked["kind"] or None
+    return Page.of(app.notify.page(search=search, kind=kind, failing=failing, wanted=asked.wanted))
 
 
-async def _test(name: str) -> None:
+async def test(name: str) -> None:
     """Send a message now, and tell what became of it."""
 
     def work(app: App) -> list[Tested]:
         return list(app.notify.test(name))
 
-    for one in await visit.call(work):
+    for one in await visit.slowly(work):
         if one.error:
             notices.notice(f"{one.channel}: {one.error.message}", "bad", one.error.hint, one.error.code)
         else:
             notices.notice(f"A test message was taken by {one.channel}.")
-
-
-def _fields(given: dict[str, Any]) -> dict[str, Any]:
-    """What the kind has, of what was typed; secrets as such."""
-    kind = given["kind"]
-    if kind in {"slack", "webhook"}:
-        return {"url": SecretStr(given[f"{kind}_url"] or "")}
-    names = ("to", "sender", "host", "port", "security", "user", "password")
-    found = {name: given[name] for name in names if given.get(name) is not None}
-    found["to"] = tuple(one.strip() for one in str(found.get("to", "")).split(",") if one.strip())
-    return {name: SecretStr(value) if name in _HIDDEN else value for name, value in found.items()}
 
 
 async def _make(by: str) -> None:
@@ -149,10 +116,9 @@ async def _make(by: str) -> None:
         box = ui.element("div").classes("stack")
 
         async def sent(given: dict[str, Any], _act: str) -> None:
-            kind, name, fields = given["kind"], given["name"], _fields(given)
-            _, key = await visit.call(
-                lambda app: app.notify.add(kind, name, fields, causes=given.get("causes") or (), by=by)
-            )
+            kind, said = given["kind"], said_of(given["kind"], given)
+            chosen = {"causes": given.get("causes") or (), **{name: names_in(given.get(name)) for name in THINGS}}
+            _, key = await visit.call(lambda app: app.notify.add(kind, given["name"], said, **chosen, by=by))
             if key is None:
                 window.submit(True)
                 return
@@ -163,5 +129,5 @@ async def _make(by: str) -> None:
                     button("Done", lambda: window.submit(True), kind="primary")
 
         with box:
-            Form(_FIELDS, "Add it", sent)
+            Form(fields(), "Add it", sent)
     await dialogs.answer(window)

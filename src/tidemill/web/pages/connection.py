@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.connection_users import Use
     from tidemill.connections.service import Connection
+    from tidemill.connections.standing import Standing, Test
 
-    Looked = tuple[Connection, list[Use]] | None
+    Looked = tuple[Connection, list[Use], Standing] | None
 
 _TABS = (("uses", "Overview"), ("test", "Test"), ("set-up", "Set-up"), ("source", "Reverse ETL and imports"))
 #: Where the things of a kind are.
@@ -54,7 +55,7 @@ async def connection(name: str, done: str = "") -> None:
     progress = Region().props('role="status" aria-live="polite"')
     match tabs(found.name, _TABS):
         case "test":
-            _test(found)
+            await _test(found)
         case "set-up":
             await _set_up(found)
         case "source":
@@ -71,7 +72,8 @@ async def _overview(found: Connection) -> None:
 
     def look(app: App) -> Looked:
         try:
-            return app.connections.get(found.name), app.connection_users.uses(found.name)
+            users = app.connection_users
+            return app.connections.get(found.name), users.uses(found.name), users.standing(found.name)
         except NotFoundError:
             return None
 
@@ -81,15 +83,17 @@ async def _overview(found: Connection) -> None:
             facts.show(gone.format(found.name, marks.link("All connections", PLACE)))
             uses.show("")
             return
-        facts.show(marks.panel("Connection", _facts(looked[0])))
+        facts.show(marks.panel("Connection", _facts(looked[0], looked[2])))
         uses.show(marks.panel("Used by", _uses(looked[1])))
 
     await live(topic(found.name), look, shown, every=_EVERY_SECONDS)
 
 
-def _facts(one: Connection) -> Markup:
+def _facts(one: Connection, how: Standing) -> Markup:
     facts: list[tuple[str, str | Markup]] = [
-        ("Status", status(one)),
+        ("Status", status(how)),
+        ("Last tested", marks.when(how.test.at if how.test else None, otherwise="never")),
+        ("Last used with success", marks.when(how.succeeded_at, otherwise="never")),
         ("Project", marks.copy(one.project)),
         ("Dataset", marks.copy(one.dataset)),
         ("Location", one.location or marks.muted("not known: the test reads it")),
@@ -99,15 +103,20 @@ def _facts(one: Connection) -> Markup:
         ("Connected by", one.connected_by),
         ("Changed", marks.when(one.updated_at)),
     ]
-    text = Markup()
+    text = _because(how)
     if one.deleting_at is not None:
-        facts.insert(1, ("Deleted since", marks.when(one.deleting_at)))
-        facts.insert(2, ("Deleted by", one.deleting_by or ""))
         text = Markup(
             '<p class="muted">It is being deleted: nothing new is begun on it. If that was broken off, Delete goes on '
             "with it.</p>"
         )
-    return marks.facts(facts) + text
+    return Markup('<div class="stack">{}{}</div>').format(text, marks.facts(facts))
+
+
+def _because(how: Standing) -> Markup:
+    """By what it is known how it stands, and what to do."""
+    if how.state == "failing":
+        return notices.box(how.message, hint=how.hint)
+    return Markup('<p class="muted">{}</p>').format(how.message)
 
 
 def _uses(found: list[Use]) -> Markup:
@@ -133,11 +142,35 @@ def _at_work(use: Use) -> Markup:
     return Markup("<p>{}</p>").format(marks.badge(f"at work: {', '.join(use.at_work)}", marks.ACTIVE))
 
 
-def _test(found: Connection) -> None:
+async def _test(found: Connection) -> None:
+    """Its last test, for everybody; who may change it makes another one."""
+    last = (await visit.call(lambda app: app.connection_users.standing(found.name))).test
+    before: list[ui.element] = []
+    if visit.current().may(Permission.CONNECTIONS_WRITE):
+        _new_test(found, before)
+    with ui.element("div") as shown, panel("The last test"):
+        show(_told(last))
+        if last is not None:
+            Steps().show(last.steps)
+    before.append(shown)
+
+
+def _told(last: Test | None) -> Markup:
+    if last is None:
+        return Markup('<p class="muted">It was not tested yet.</p>')
+    result = marks.badge("passed" if last.passed else "failed")
+    use = next((option.label for option in USES if option.value == last.use), last.use)
+    return Markup("<p>{} {} {}</p>").format(result, marks.when(last.at), marks.muted(f"For: {use}"))
+
+
+def _new_test(found: Connection, before: list[ui.element]) -> None:
+    """A test that one can make. `before`: what is shown of the last one, until then."""
     chosen = [USES[0].value]
 
     async def run() -> None:
         said.show("")
+        for element in before:
+            element.clear()
         good = await steps.run(lambda app: app.connections.test(found.name, chosen[0]))
         said.show("The test is passed." if good else "The test is not passed: do what the failed step says.")
 

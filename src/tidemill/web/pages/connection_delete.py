@@ -71,7 +71,7 @@ async def _done(name: str, progress: Region, *, force: bool) -> Deleted:
 
     progress.show(_going(lines))
     try:
-        return await visit.call(work)
+        return await visit.slowly(work)
     except Exception:
         if not progress.is_deleted:
             progress.show("")

@@ -164,7 +164,7 @@ class ConnectionForm:
         project = self._typed.get("project") or None
         self._known.show(Markup('<p class="muted">Looking at what the key can see …</p>'))
         try:
-            seen = await visit.call(lambda app: app.connections.seen(key=key, project=project))
+            seen = await visit.slowly(lambda app: app.connections.seen(key=key, project=project))
         except ConfigError as error:
             self._known.show("")
             self._say(error)
@@ -205,7 +205,7 @@ class ConnectionForm:
             given = self._given(typed)
             draft = await visit.call(lambda app: self._checked(app, given))
             if given.creates:
-                done = await visit.call(lambda app: app.connections.create_dataset(draft, given.location))
+                done = await visit.slowly(lambda app: app.connections.create_dataset(draft, given.location))
                 notices.notice(done)
         except TidemillError as error:
             if visit.is_signed_out(error):

@@ -52,14 +52,14 @@ class _Source:
         self._show(found)
 
     def _buttons(self) -> None:
-        self._test_button = button("Test it", self._test)
+        self._test_button = button("Test it", self._test) if self._may else None
         self._off = button("Disable", self._disable, kind="danger") if self._may else None
 
     def _show(self, found: SourceView | None) -> None:
         self._state.show(_state(found))
-        self._test_button.set_visibility(found is not None)
-        if self._off is not None:
-            self._off.set_visibility(found is not None)
+        for one in (self._test_button, self._off):
+            if one is not None:
+                one.set_visibility(found is not None)
 
     async def _look(self) -> SourceView | None:
         return await visit.call(lambda app: app.reverse_etl.sources.of(self._connection.name))

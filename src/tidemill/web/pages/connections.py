@@ -10,7 +10,6 @@ from markupsafe import Markup
 from nicegui import ui
 
 from tidemill.access.permissions import Permission
-from tidemill.paging import Wanted
 from tidemill.web import frame, marks, notices, visit
 from tidemill.web.page import page
 from tidemill.web.region import show
@@ -19,8 +18,9 @@ from tidemill.web.table import Asked, Column, Filter, Page, table
 if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.connections.service import Connection
+    from tidemill.connections.standing import Standing
 
-    Row = tuple[Connection, Mapping[str, int]]
+    Row = tuple[Connection, Mapping[str, int], Standing]
 
 PLACE, NEW = "/connections", "/connections/new/bigquery"
 _USED_BY = (("export", "exports"), ("sync", "syncs"), ("import", "imports"), ("nothing", "nothing"))
@@ -40,6 +40,7 @@ async def connections(deleted: str = "") -> None:
     show(Markup('<p class="lead">BigQuery projects and datasets, and the credentials for them.</p>'))
     makers = await visit.call(_makers)
     filters = (
+        Filter("search", "Search names"),
         Filter("used_by", "Used by", _USED_BY),
         Filter("by", "Connected by", tuple((name, name) for name in makers)),
         Filter("from_day", "Connected on", kind="date"),
@@ -50,7 +51,7 @@ async def connections(deleted: str = "") -> None:
     nothing = marks.empty("No connection yet", text, action, "plug")
     await table(
         _columns(), _fetch, caption="Connections", filters=filters, empty=nothing, row_key=lambda row: row[0].id,
-        every=3.0,
+        every=3.0, sort="connected_at",
     )  # fmt: skip
 
 
@@ -60,23 +61,23 @@ def _makers(app: App) -> list[str]:
 
 def _columns() -> list[Column[Row]]:
     return [
-        Column("name", "Name", lambda row: marks.thing(PLACE, row[0].name)),
+        Column("name", "Name", lambda row: marks.thing(PLACE, row[0].name), sort=True),
         Column("dataset", "Dataset", lambda row: marks.copy(f"{row[0].project}.{row[0].dataset}")),
-        Column("status", "Status", lambda row: status(row[0])),
+        Column("status", "Status", lambda row: status(row[2])),
         Column("used", "Used by", lambda row: used(row[1])),
         Column("location", "Location", lambda row: row[0].location or marks.muted("not known"), wide=True),
-        Column("connected_at", "Connected on", lambda row: marks.when(row[0].connected_at, plain=True)),
-        Column("connected_by", "Connected by", lambda row: row[0].connected_by),
+        Column("connected_at", "Connected on", lambda row: marks.when(row[0].connected_at, plain=True), sort=True),
+        Column("connected_by", "Connected by", lambda row: row[0].connected_by, sort=True),
     ]
 
 
-def status(one: Connection) -> Markup:
-    """How a connection is."""
-    if one.deleting_at is not None:
-        return marks.badge("being deleted", marks.WARNING)
-    if one.location is None:
-        return marks.badge("not reached yet", marks.WARNING)
-    return marks.badge("ready", marks.GOOD)
+_KINDS = {"ready": marks.GOOD, "failing": marks.BAD, "being deleted": marks.WARNING}
+
+
+def status(how: Standing) -> Markup:
+    """How a connection stands, and when that was seen."""
+    seen = Markup(' <span class="muted">{}</span>').format(marks.when(how.at)) if how.at else Markup()
+    return marks.badge(how.state, _KINDS.get(how.state, marks.QUIET)) + seen
 
 
 def used(counts: Mapping[str, int]) -> str | Markup:
@@ -94,9 +95,10 @@ def _fetch(app: App, asked: Asked) -> Page[Row]:
         before=last + dt.timedelta(days=1) if last else None,
         by=asked["by"] or None,
         used_by=asked["used_by"] or None,
-        wanted=Wanted(asked.cursor or None, asked.limit),
+        search=asked["search"] or None,
+        wanted=asked.wanted,
     )
-    return Page(found.items, found.next or "")
+    return Page.of(found)
 
 
 def _day(text: str) -> dt.datetime | None:

@@ -15,7 +15,7 @@ from tidemill.web import frame, marks, visit
 from tidemill.web.form import Field, Form, Option
 from tidemill.web.page import page
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Filter, Page, paged, table
+from tidemill.web.table import Asked, Column, Filter, Page, table
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -50,10 +50,8 @@ async def projects() -> None:
 
 
 def _fetch(app: App, asked: Asked) -> Page[ProjectView]:
-    def passes(one: ProjectView, asked: Asked) -> bool:
-        return not asked["state"] or (asked["state"] == "error") == bool(one.error)
-
-    return paged(app.dbt.find(), asked, texts=lambda one: one.name, passes=passes)
+    failing = asked["state"] == "error" if asked["state"] else None
+    return Page.of(app.dbt.page(search=asked["search"] or None, failing=failing, wanted=asked.wanted))
 
 
 def _state(one: ProjectView) -> Markup:
@@ -74,7 +72,7 @@ async def add() -> None:
 
     async def sent(given: dict[str, Any], _act: str) -> None:
         by, said = visit.current().actor.by, fields_of(given)
-        made = await visit.call(lambda app: app.dbt.add(said, by=by))
+        made = await visit.slowly(lambda app: app.dbt.add(said, by=by))
         frame.go(marks.path("/dbt", made.name))
 
     Form(fields(connections), "Read it and save", sent)

@@ -11,7 +11,7 @@ from tidemill.web import dialogs, frame, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.form import Form
 from tidemill.web.page import page
-from tidemill.web.pages import data
+from tidemill.web.pages import data, dbt_cloud
 from tidemill.web.pages.dbt import fields, fields_of, place_of
 from tidemill.web.places import has
 from tidemill.web.region import Region, show
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.dbt.service import Model, ProjectView, Refreshed
 
-_TABS = (("models", "Models"), ("state", "State and webhook"), ("edit", "Configuration"))
+_TABS = (("models", "Models"), ("cloud", "dbt Cloud"), ("state", "State"), ("edit", "Configuration"))
 
 
 @page("{name}", Permission.DBT_READ, "/dbt/{name}", parents=(("dbt projects", "/dbt"),))
@@ -32,7 +32,7 @@ async def project(name: str, tab: str = "") -> None:
     may, changes = visit.current().may(Permission.DBT_WRITE), Region()
 
     async def refresh() -> None:
-        done = await visit.call(lambda app: app.dbt.refresh(name))
+        done = await visit.slowly(lambda app: app.dbt.refresh(name))
         changes.show(_changes(done))
         notices.notice(f"{name} is read anew: {done.project.models:,} models.")
 
@@ -51,6 +51,8 @@ async def project(name: str, tab: str = "") -> None:
         show(notices.kept({**found.error, "message": said}))
     kept = tuple(one for one in _TABS if may or one[0] != "edit")
     match tabs("dbt project", kept, tab):
+        case "cloud":
+            await dbt_cloud.runs(found)
         case "state":
             _state(found)
         case "edit":
@@ -98,22 +100,6 @@ def _state(found: ProjectView) -> None:
     )
     nobody = Markup('<p class="muted">No source model is made of it yet.</p>')
     show(marks.panel("Source models that are made of it", used if found.used_by else nobody))
-    show(marks.panel("Webhook of dbt Cloud", _webhook(found)))
-
-
-def _webhook(found: ProjectView) -> Markup:
-    """Where dbt Cloud is to tell of its runs."""
-    is_set = "webhook_secret" in found.secrets
-    state = marks.badge("enabled") if is_set else marks.badge("no secret yet", marks.QUIET)
-    said = (
-        "Runs that dbt Cloud tells of trigger the syncs of the models that they built."
-        if is_set
-        else "Give its secret under Configuration: until then nobody is believed."
-    )
-    return Markup(
-        "<p>{} {}</p><p>In dbt Cloud: Account settings, Webhooks, the event <strong>Run completed</strong>, and this "
-        "path at the address of your server (port 8010, behind TLS):</p>{}"
-    ).format(state, said, marks.command(f"https://YOUR-SERVER/api/v1/dbt/{found.name}/webhook"))
 
 
 async def _edit(found: ProjectView) -> None:
@@ -126,7 +112,7 @@ async def _edit(found: ProjectView) -> None:
         if not said:
             notices.notice("Nothing was changed.")
             return
-        changed = await visit.call(lambda app: app.dbt.edit(found.name, said))
+        changed = await visit.slowly(lambda app: app.dbt.edit(found.name, said))
         notices.notice(f"{changed.name} is changed.")
         if changed.name != found.name:
             frame.go(marks.path("/dbt", changed.name) + "?tab=edit")

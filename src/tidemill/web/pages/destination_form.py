@@ -105,7 +105,7 @@ async def _tried(said: Region, found: Destination, act: str, work: Any) -> str:
             Markup('<p class="muted" role="status"><span class="spinner"></span> {} is asked …</p>').format(found.title)
         )
     try:
-        return str(await visit.call(work))
+        return str(await visit.slowly(work))
     except TidemillError as error:
         if act != "test" or visit.is_signed_out(error):
             said.show("")

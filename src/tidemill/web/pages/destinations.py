@@ -15,7 +15,7 @@ from tidemill.web.buttons import button
 from tidemill.web.page import page
 from tidemill.web.pages.model_marks import grid
 from tidemill.web.region import Region, show
-from tidemill.web.table import Asked, Column, Filter, Page, paged, table
+from tidemill.web.table import Asked, Column, Filter, Page, table
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -51,10 +51,10 @@ async def destinations() -> None:
 
 
 def _fetch(app: App, asked: Asked) -> Page[AccountView]:
-    def passes(one: AccountView, asked: Asked) -> bool:
-        return not asked["kind"] or one.kind == asked["kind"]
-
-    return paged(app.reverse_etl.destinations.find(), asked, texts=lambda one: one.name, passes=passes)
+    found = app.reverse_etl.listed.destinations(
+        search=asked["search"] or None, kind=asked["kind"] or None, wanted=asked.wanted
+    )
+    return Page.of(found)
 
 
 @page("{name}", Permission.DESTINATIONS_READ, "/destinations/{name}", parents=(("Destinations", "/destinations"),))
@@ -84,7 +84,7 @@ async def _test(found: AccountView) -> None:
         async def test() -> None:
             place.show(Markup('<p class="muted"><span class="spinner"></span> {} is asked …</p>').format(found.title))
             try:
-                said = await visit.call(lambda app: app.reverse_etl.destinations.test_saved(name))
+                said = await visit.slowly(lambda app: app.reverse_etl.destinations.test_saved(name))
                 place.show(Markup("<p>{} {}</p>").format(marks.badge("passed"), said))
             except TidemillError as error:
                 if visit.is_signed_out(error):

@@ -204,7 +204,7 @@ async def _rejects() -> None:
 
     async def retry() -> None:
         code = shown[0].asked["code"] or None
-        found = await visit.call(lambda app: app.events.retry_rejects(code=code))
+        found = await visit.slowly(lambda app: app.events.retry_rejects(code=code))
         notices.notice(f"{found.rows:,} events are taken in, {found.rejects:,} still cannot be.")
         await shown[0].refresh()
 
@@ -213,7 +213,7 @@ async def _rejects() -> None:
         which = f"with the reason {code}" if code else "that are listed"
         does = [f"All {which} are listed no longer, and never become events.", "This cannot be undone."]
         if await dialogs.confirm("Dismiss all of them?", does, action="Dismiss all", name="dismiss"):
-            number = await visit.call(lambda app: app.events.dismiss_rejects(code=code))
+            number = await visit.slowly(lambda app: app.events.dismiss_rejects(code=code))
             notices.notice(f"{number:,} are dismissed.")
             await shown[0].refresh()
 

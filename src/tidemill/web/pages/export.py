@@ -13,16 +13,32 @@ from tidemill.web import frame, live, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.marks import ACTIVE, BAD, GOOD, QUIET, WARNING
 from tidemill.web.page import page
-from tidemill.web.pages import export_backfills, export_edit, export_rows, export_runs, export_verify, export_watch
+from tidemill.web.pages import (
+    export_backfills,
+    export_edit,
+    export_rows,
+    export_runs,
+    export_trial,
+    export_verify,
+    export_watch,
+)
 from tidemill.web.pages.exports import pause
+from tidemill.web.pages.hooks import hooks
 from tidemill.web.region import Region
 from tidemill.web.tabs import tabs
 
 if TYPE_CHECKING:
     from tidemill.app import App
+    from tidemill.exports.listing import ExportSettings
     from tidemill.exports.views import ExportView
 
 _EVERY_SECONDS = 3.0
+
+
+async def _hooks(found: ExportSettings) -> None:
+    await hooks("export", found.name)
+
+
 _TABS = {
     "runs": ("Runs", export_runs.tab),
     "configuration": ("Configuration", export_edit.tab),
@@ -32,7 +48,13 @@ _TABS = {
     "rejects": ("Rejects", export_rows.rejects),
     "notifications": ("Notifications", export_rows.notifications),
     "verify": ("Verify", export_verify.tab),
+    "test": ("Test", export_trial.tab),
+    "hooks": ("Hooks", _hooks),
 }
+#: What only who may change something has a use for, with what that takes.
+_FOR = {"notifications": Permission.CHANNELS_READ, "test": Permission.EXPORTS_WRITE}
+#: What a stream has none of: nobody has it run.
+_OF_RUNS = {"hooks"}
 _PARENTS = (("Exports", "/exports"),)
 
 
@@ -53,8 +75,8 @@ async def export(name: str, made: str = "") -> None:
     await live.live(("export", name), functools.partial(_look, name=name), shown, every=_EVERY_SECONDS)
     if visit.current().may(Permission.EXPORTS_WRITE) and not found.spec.streams:
         _actions(found.name, is_paused=bool(first[0].paused))
-    may_channels = visit.current().may(Permission.CHANNELS_READ)
-    chosen = {key: one for key, one in _TABS.items() if key != "notifications" or may_channels}
+    left_out = _OF_RUNS if found.spec.streams else set()
+    chosen = {key: one for key, one in _TABS.items() if visit.current().may(_FOR.get(key)) and key not in left_out}
     here = tabs(f"Of {found.name}", [(key, title) for key, (title, _) in chosen.items()])
     await chosen[here][1](found)
 

@@ -115,7 +115,7 @@ async def _do(what: str, name: str) -> None:
         ["Its runs, and their jobs in BigQuery, are cancelled.", "What is in the table stays."],
         action="Cancel the backfill",
     ):
-        await visit.call(lambda app: app.exports.backfills.stop(name, cancel=True))
+        await visit.slowly(lambda app: app.exports.backfills.stop(name, cancel=True))
         notices.notice("The backfill is cancelled.")
 
 
@@ -128,7 +128,7 @@ async def _begin(name: str) -> None:
         async def sent(given: dict[str, Any], act: str) -> None:
             start = "earliest" if given["begin"] == "earliest" else given.get("time_from") or ""
             end, every = given.get("time_to"), given["every"]
-            found = await visit.call(lambda app: app.exports.backfills.estimate(name, start, end, every))
+            found = await visit.slowly(lambda app: app.exports.backfills.estimate(name, start, end, every))
             said.show(_said(found))
             if act == "begin":
                 parallel = int(given["parallel"] or 1)

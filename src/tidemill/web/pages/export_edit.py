@@ -71,7 +71,7 @@ async def _delete(export: ExportSettings) -> None:
         f"The table {export.target} stays as it is.",
     ]
     if await dialogs.confirm(f"Delete the export {export.name}?", does, name=export.name):
-        await visit.call(lambda app: app.exports.delete(export.name))
+        await visit.slowly(lambda app: app.exports.delete(export.name))
         ui.navigate.to("/exports")
 
 

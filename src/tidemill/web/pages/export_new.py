@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -14,10 +14,9 @@ from tidemill.web import marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.form import Form, Option
 from tidemill.web.page import page
-from tidemill.web.pages import export_fields
+from tidemill.web.pages import export_fields, export_trial
 from tidemill.web.pages.export_draft import STEPS, Draft
 from tidemill.web.region import show
-from tidemill.web.steps import Steps
 from tidemill.web.table import json_text
 
 if TYPE_CHECKING:
@@ -181,7 +180,7 @@ async def _datasets(draft: Draft) -> list[Option]:
     if not name:
         return []
     try:
-        found = await visit.call(lambda app: app.connections.datasets(name))
+        found = await visit.slowly(lambda app: app.connections.datasets(name))
     except TidemillError:
         return []
     return [Option(dataset, f"{dataset} ({location})") for dataset, location in found]
@@ -199,19 +198,17 @@ async def _test(draft: Draft) -> None:
     connection = await visit.call(lambda app: app.connections.get(draft["connection"]))
     dataset = draft["dataset"] or connection.dataset
     show(marks.panel("The export", _summary(draft, made, f"{connection.project}.{dataset}.{made.table}")))
-    said = (
-        "The test looks whether the connection may do all that this export needs. It makes a small table of its own in "
-        "the dataset, uploads a row into it, reads it, and deletes it."
-    )
-    show(Markup('<p class="lead">{}</p>').format(said))
-    steps = Steps()
+    show(Markup('<p class="lead">{}</p>').format(export_trial.SAID))
+    trial = export_trial.TrialPart()
     with ui.element("div").classes("form-actions") as row:
         pass
 
     async def run() -> None:
         with row:
             row.clear()
-        good = await steps.run(lambda app: _tested(app, draft, dataset))
+        good = await trial.run(
+            lambda app, told: app.exports.trials.draft(draft["connection"], draft.fields(), told=told)
+        )
         _ends(row, good=good)
 
     async def finish() -> None:
@@ -236,13 +233,6 @@ async def _test(draft: Draft) -> None:
 
     _ends(row, good=None)
     _back(draft, "test")
-
-
-def _tested(app: App, draft: Draft, dataset: str) -> Iterator[Any]:
-    """The test of the connection, in the dataset of the table."""
-    changed = app.connections.changed(draft["connection"], dataset=dataset)
-    use = "streaming" if draft["mode"] == "stream" or draft["delivery"] == "storage-write" else "batch"
-    yield from app.connections.test_draft(changed, use)
 
 
 def _summary(draft: Draft, made: ExportSpec, target: str) -> Markup:

@@ -13,7 +13,7 @@ from tidemill.paging import Wanted
 from tidemill.web import dialogs, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Filter, Page, Table, paged, row_button, table
+from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -70,7 +70,7 @@ async def _do(what: str, name: str, code: str | None) -> None:
         [f"{which} are listed no longer, and not tried again.", "The events stay in the event store."],
         action="Dismiss", name=name,
     ):  # fmt: skip
-        number = await visit.call(lambda app: app.exports.set_aside.dismiss(name, code=code))
+        number = await visit.slowly(lambda app: app.exports.set_aside.dismiss(name, code=code))
         notices.notice(f"{number:,} rows are dismissed.")
 
 
@@ -102,7 +102,7 @@ async def notifications(export: ExportSettings) -> None:
 
 
 def _channels(app: App, asked: Asked) -> Page[ChannelView]:
-    return paged(app.notify.find(), asked)
+    return Page.of(app.notify.page(wanted=asked.wanted))
 
 
 def _is_told(one: ChannelView, name: str) -> bool:

@@ -16,9 +16,9 @@ from tidemill.paging import Wanted
 from tidemill.web import dialogs, frame, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.live import live, stale
+from tidemill.web.logs import log
 from tidemill.web.page import page
 from tidemill.web.pages import export_shown
-from tidemill.web.pages.export_watch import log_table
 from tidemill.web.region import Region
 from tidemill.web.table import Asked, Column, Filter, Page, row_button, table
 
@@ -146,7 +146,7 @@ async def do(what: str, name: str, run_id: str) -> None:
         action="Cancel the run",
     ):
         notices.notice("It is being cancelled.", "warning")
-        found = await visit.call(lambda app: app.exports.runs.cancel(run_id))
+        found = await visit.slowly(lambda app: app.exports.runs.cancel(run_id))
         notices.notice(f"Run {found.number} is {found.status}.")
         stale(("run", run_id))
     if wanted is not None:
@@ -174,9 +174,7 @@ async def run(name: str, run_id: str) -> None:
 
     await live(("run", run_id), look, show, every=_EVERY_SECONDS)
     Region(Markup("<h2>Log</h2>"))
-    await log_table(lambda app, asked: app.exports.logs.page(
-        run_id, Wanted(asked.cursor or None, asked.limit), level=asked["level"] or None, search=asked["search"] or None
-    ), f"Log of run {run_id}")  # fmt: skip
+    await log(lambda app, _, wanted: app.exports.logs.of_run(run_id, **wanted), f"Log of run {run_id}")
 
 
 def _offer(place: Element, offered: list[tuple[str, str]], name: str, run_id: str) -> None:

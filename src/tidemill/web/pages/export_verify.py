@@ -42,7 +42,7 @@ async def tab(export: ExportSettings) -> None:
     async def check() -> None:
         said.show(Markup('<p role="status"><span class="spinner"></span> BigQuery is asked …</p>'))
         try:
-            said.show(_checked(await visit.call(lambda app: app.exports.tables.check(name))))
+            said.show(_checked(await visit.slowly(lambda app: app.exports.tables.check(name))))
         except Exception:
             said.show("")
             raise
@@ -50,7 +50,7 @@ async def tab(export: ExportSettings) -> None:
     async def example() -> None:
         said.show(Markup('<p role="status"><span class="spinner"></span> BigQuery is asked …</p>'))
         try:
-            said.show(_example(await visit.call(lambda app: app.exports.tables.example(name))))
+            said.show(_example(await visit.slowly(lambda app: app.exports.tables.example(name))))
         except Exception:
             said.show("")
             raise
@@ -71,7 +71,7 @@ async def _verifying(name: str) -> None:
         days = int(given["days"]) if given.get("days") else None
         found.show(Markup('<p role="status"><span class="spinner"></span> The table is held against the store …</p>'))
         try:
-            verified = await visit.call(lambda app: app.exports.tables.verify(name, days=days, by=by))
+            verified = await visit.slowly(lambda app: app.exports.tables.verify(name, days=days, by=by))
         except Exception:
             found.show("")
             raise
@@ -91,7 +91,7 @@ async def _verifying(name: str) -> None:
 
 async def _repair(name: str, verified: Verified) -> None:
     by = visit.current().actor.by
-    estimate = await visit.call(lambda app: app.exports.tables.repair(name, verified))
+    estimate = await visit.slowly(lambda app: app.exports.tables.repair(name, verified))
     if estimate is None:
         notices.notice("Nothing is missing.")
         return

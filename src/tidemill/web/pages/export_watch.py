@@ -13,18 +13,15 @@ from tidemill.paging import MOST, Wanted
 from tidemill.web import marks
 from tidemill.web.chart import Chart, Series
 from tidemill.web.live import live
+from tidemill.web.logs import log
 from tidemill.web.pages import export_shown
 from tidemill.web.region import Region, show
-from tidemill.web.table import Asked, Column, Filter, Page, table
 
 if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.exports.listing import ExportSettings, RunItem
-    from tidemill.schedules.lines import LineView
 
 _EVERY_SECONDS = 5.0
-_LOG_EVERY_SECONDS = 1.5
-_LINES = 500
 
 
 def _lag(run: RunItem) -> float | None:
@@ -42,9 +39,6 @@ _CHARTS: tuple[tuple[str, str, Callable[[RunItem], float | None]], ...] = (
     ("Bytes billed", "bytes", lambda run: run.bytes_billed),
 )
 _ENDS = {"completed": "var(--series-1)", "failed": "var(--bad)", "cancelled": "var(--line-strong)"}
-_LEVELS = (("info", "what happens, and worse"), ("warning", "warnings and errors"), ("error", "errors alone"))
-_FILTERS = (Filter("search", "Search the log"), Filter("level", "Level", _LEVELS))
-_KINDS = {"error": marks.BAD, "warning": marks.WARNING, "info": marks.QUIET, "debug": marks.QUIET}
 
 
 async def metrics(export: ExportSettings) -> None:
@@ -91,35 +85,4 @@ async def logs(export: ExportSettings) -> None:
                "with a log of its own.</p>")
     )  # fmt: skip
 
-    def fetch(app: App, asked: Asked) -> Any:
-        found = app.exports.logs.of_export(
-            export.name, level=asked["level"] or None, search=asked["search"] or None, limit=_LINES
-        )
-        start = int(asked.cursor) if asked.cursor.isdigit() else 0
-        end = start + asked.limit
-        return Page(found[::-1][start:end], str(end) if end < len(found) else "", len(found))
-
-    await log_table(fetch, f"Log of {export.name}")
-
-
-async def log_table(fetch: Callable[[App, Asked], Any], caption: str) -> None:
-    """Show lines as they come."""
-
-    def asked_for(app: App, asked: Asked) -> Page[LineView]:
-        found = fetch(app, asked)
-        return found if isinstance(found, Page) else Page(found.items, found.next or "")
-
-    columns: list[Column[LineView]] = [
-        Column("at", "Time", lambda line: marks.when(line.at, exact=True)),
-        Column("level", "Level", lambda line: marks.badge(line.level, _KINDS.get(line.level, marks.QUIET))),
-        Column("step", "Step", lambda line: marks.tag(line.step), wide=True),
-        Column("message", "What", _message),
-    ]
-    nothing = marks.empty("Nothing was told yet", "Lines come here as runs go on, without a reload.", sign="list")
-    await table(columns, asked_for, caption=caption, filters=_FILTERS, empty=nothing, row_key=lambda line: line.id,
-                name="log_", limit=100, every=_LOG_EVERY_SECONDS)  # fmt: skip
-
-
-def _message(line: LineView) -> Markup:
-    more = ", ".join(f"{name} {value}" for name, value in line.fields.items() if value not in {None, ""})
-    return Markup('<span class="log-text">{}</span> <span class="muted">{}</span>').format(line.message, more)
+    await log(lambda app, _, wanted: app.exports.logs.of_export(export.name, **wanted), f"Log of {export.name}")

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from tidemill.access.permissions import Permission
 from tidemill.models import registry
-from tidemill.paging import Wanted
 from tidemill.web import dialogs, frame, marks, notices, visit
 from tidemill.web.marks import BAD, QUIET
 from tidemill.web.page import page
@@ -131,8 +130,6 @@ def _fetch(app: App, asked: Asked) -> Page[ExportItem]:
         mode=asked["mode"] or None,
         search=asked["search"] or None,
         status=asked["status"] or None,
-        sort=asked.sort or "name",
-        descending=asked.descending,
-        wanted=Wanted(asked.cursor or None, asked.limit),
+        wanted=asked.wanted,
     )
-    return Page(found.items, found.next or "")
+    return Page.of(found)

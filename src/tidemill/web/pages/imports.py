@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -11,7 +10,7 @@ from tidemill.access.permissions import Permission
 from tidemill.web import frame, marks, visit
 from tidemill.web.page import page
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Filter, Page, paged, table
+from tidemill.web.table import Asked, Column, Filter, Page, table
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -77,21 +76,14 @@ async def imports() -> None:
 
 
 def _fetch(app: App, asked: Asked) -> Page[ImportView]:
-    found = app.imports.find(
+    found = app.imports.listed.imports(
+        search=asked["search"] or None,
         connection=asked["connection"] or None,
         status=[asked["status"]] if asked["status"] else (),
         kind=asked["kind"] or None,
+        health=asked["health"] or None,
         created_by=asked["by"] or None,
-        created_on=_made(asked["days"]),
+        days=int(asked["days"]) if asked["days"] else None,
+        wanted=asked.wanted,
     )
-
-    def passes(one: ImportView, asked: Asked) -> bool:
-        return not asked["health"] or one.health == asked["health"]
-
-    keys = {"last": lambda one: one.last.began_at if one.last else None}
-    return paged(found, asked, keys=keys, texts=lambda one: one.name, passes=passes)
-
-
-def _made(days: str) -> tuple[dt.datetime, dt.datetime] | None:
-    now = dt.datetime.now(dt.UTC)
-    return (now - dt.timedelta(days=int(days)), now + dt.timedelta(days=1)) if days else None
+    return Page.of(found)

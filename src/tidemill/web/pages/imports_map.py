@@ -43,7 +43,7 @@ async def mapping(name: str, kind: str = "") -> None:
     steps("map", name)
     chosen = Kind(kind or view.kind or "people") if (kind or view.kind or "people") in set(Kind) else Kind.PEOPLE
     show(_kinds(name, chosen))
-    inspected, given = await visit.call(lambda app: (app.imports.look(name), app.imports.suggested(name, chosen)))
+    inspected, given = await visit.slowly(lambda app: (app.imports.look(name), app.imports.suggested(name, chosen)))
     growing = given.pop("cursor")
     if view.spec is not None and view.spec.kind is chosen:
         given = view.spec.model_dump(mode="json")
@@ -59,7 +59,7 @@ async def mapping(name: str, kind: str = "") -> None:
             fields.pop("event", None)
         if fields.get("extraction") != "cursor":
             fields = {key: value for key, value in fields.items() if not key.startswith("cursor")}
-        await visit.call(lambda app: app.imports.map(name, chosen, fields, reset=reset))
+        await visit.slowly(lambda app: app.imports.map(name, chosen, fields, reset=reset))
         frame.go(path_of(name, "try"))
 
     Form(mapping_fields(view, chosen, inspected, given, growing), "Save and try it", sent)
@@ -84,7 +84,7 @@ def _column_buttons(name: str, columns: Columns, inspected: Inspection, kind: Ki
     rows = Region()
 
     async def preview() -> None:
-        found = await visit.call(lambda app: app.imports.preview(name, _ROWS))
+        found = await visit.slowly(lambda app: app.imports.preview(name, _ROWS))
         columns.examples(found.rows)
         rows.show(_rows(found))
 
@@ -145,7 +145,9 @@ async def dry_run(name: str) -> None:
             progress = Progress()
             stop = button("Stop", progress.stop)
         try:
-            found = await visit.call(lambda app: app.imports.dry_run(name, progress.watch, number=_TRIED, write=write))
+            found = await visit.slowly(
+                lambda app: app.imports.dry_run(name, progress.watch, number=_TRIED, write=write)
+            )
         finally:
             progress.end()
             stop.delete()

@@ -45,7 +45,7 @@ async def new() -> None:
 
     async def sent(given: dict[str, Any], _act: str) -> None:
         by, said = visit.current().actor.by, _said(given)
-        made = await visit.call(lambda app: app.imports.create(given["name"], **said, by=by))
+        made = await visit.slowly(lambda app: app.imports.create(given["name"], **said, by=by))
         frame.go(path_of(made.name, "map"))
 
     Form(_fields(sources, models), "Make a draft and look at its columns", sent)

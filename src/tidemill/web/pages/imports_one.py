@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from tidemill.access.permissions import Permission
-from tidemill.schedules.lines import LineView
-from tidemill.web import dialogs, frame, marks, notices, visit
-from tidemill.web.buttons import button, enable
+from tidemill.web import dialogs, frame, logs, marks, notices, visit
+from tidemill.web.buttons import button
 from tidemill.web.form import Field, Form
-from tidemill.web.live import live
+from tidemill.web.live import live, stale
 from tidemill.web.page import page
+from tidemill.web.pages import operations
+from tidemill.web.pages.hooks import hooks
 from tidemill.web.pages.imports import health, status
 from tidemill.web.pages.imports_rejects import rejects
 from tidemill.web.pages.imports_steps import path_of, run_now
-from tidemill.web.pages.telling import Lines
 from tidemill.web.region import Region, show
-from tidemill.web.table import Asked, Column, Filter, Page, paged, table
+from tidemill.web.table import Asked, Column, Filter, Page, table
 from tidemill.web.tabs import tabs
 
 if TYPE_CHECKING:
@@ -33,18 +33,20 @@ _TABS = (
     ("runs", "Runs"),
     ("rejects", "Rejects"),
     ("logs", "Logs"),
+    ("hooks", "Hooks"),
 )
-_MOST_RUNS, _MOST_LINES = 1_000, 5_000
 _EVERY_SECONDS = 2.0
 
 
 @page("{name}", Permission.IMPORTS_READ, "/imports/{name}", parents=(("Imports", "/imports"),))
-async def one(name: str, tab: str = "", run: str = "") -> None:
+async def one(name: str, tab: str = "") -> None:
     """One of them."""
     view = await visit.call(lambda app: app.imports.get(name))
     looks = visit.current()
     with frame.actions():
         _actions(name, view, may=looks.may(Permission.IMPORTS_WRITE), may_run=looks.may(Permission.SYNCS_TRIGGER))
+    over = operations.over(lambda: frame.go(path_of(name)))
+    await operations.follow(("undo", name), lambda app: app.operations.undo_of(name), over)
     head = Region()
 
     def shown(found: ImportView) -> None:
@@ -59,7 +61,9 @@ async def one(name: str, tab: str = "", run: str = "") -> None:
         case "rejects":
             await rejects(name, view)
         case "logs":
-            await _logs(name, int(run) if run.isdigit() and len(run) < 10 else None)
+            await logs.of_sync(name)
+        case "hooks":
+            await hooks("import", view.name)
         case _:
             _configuration(name, view, may=looks.may(Permission.IMPORTS_WRITE))
 
@@ -110,30 +114,15 @@ async def _undo(name: str, view: ImportView) -> None:
     if not await dialogs.confirm(f"Take back what {name} has brought?", does, action="Take it back", name=name):
         return
     by = visit.current().actor.by
-    with dialogs.dialog(f"Taking back what {name} has brought") as window:
-        lines = Lines()
-        with dialogs.actions():
-            done = button("Done", lambda: window.submit(True), kind="primary")
-    enable(done, on=False)
-    window.open()
-    try:
-        await visit.call(
-            lambda app: app.imports.undo(
-                name, by=by, told=lambda place: lines.add(place.place, place.rows, place.error)
-            )
-        )
-        notices.notice(f"What {name} has brought is taken back.")
-    finally:
-        lines.end()
-        enable(done, on=True)
-    await dialogs.answer(window)
-    frame.go(path_of(name))
+    await visit.call(lambda app: app.operations.undo(name, by=by))
+    stale(("undo", name))
+    notices.notice(f"What {name} has brought is taken back by a worker.", detail="This page may be closed.")
 
 
 async def _delete(name: str) -> None:
     does = ["It is deleted with its runs and its rows that were refused.", "What it took stays: undo it first, if not."]
     if await dialogs.confirm(f"Delete the import {name}?", does, name=name):
-        remark = await visit.call(lambda app: app.imports.delete(name))
+        remark = await visit.slowly(lambda app: app.imports.delete(name))
         notices.notice(f"{name} is deleted.", detail=remark or "")
         frame.go("/imports")
 
@@ -255,28 +244,30 @@ def _mapping(name: str, view: ImportView, *, may: bool) -> None:
 
 async def _runs(name: str) -> None:
     def fetch(app: App, asked: Asked) -> Page[RunView]:
-        def passes(run: RunView, asked: Asked) -> bool:
-            return not asked["status"] or run.status == asked["status"]
-
-        return paged(app.reverse_etl.syncs.runs(name, _MOST_RUNS), asked, passes=passes)
+        return Page.of(app.reverse_etl.syncs.page(name, asked.wanted, status=asked["status"] or None))
 
     columns: list[Column[RunView]] = [
-        Column("number", "Run", lambda run: marks.link(str(run.number), path_of(name, tab="logs", run=str(run.number))),
-               sort=True),
+        Column("number", "Run", lambda run: _run_link(name, run.number)),
         Column("status", "Status", _run_status),
-        Column("began_at", "Began", lambda run: Markup("{} by {}").format(marks.when(run.began_at), run.began_by)),
+        Column("began_at", "Began", lambda run: Markup("{} by {}").format(marks.when(run.began_at), run.began_by),
+               sort=True),
         Column("took", "Took", lambda run: marks.duration(_took(run)), end=True, wide=True),
-        Column("extracted", "Rows", lambda run: marks.number(run.extracted), sort=True, end=True),
-        Column("written", "Taken", lambda run: marks.number(run.written), sort=True, end=True),
-        Column("rejected", "Refused", lambda run: marks.number(run.rejected + run.invalid), sort=True, end=True),
+        Column("extracted", "Rows", lambda run: marks.number(run.extracted), end=True),
+        Column("written", "Taken", lambda run: marks.number(run.written), end=True),
+        Column("rejected", "Refused", lambda run: marks.number(run.rejected + run.invalid), end=True),
         Column("bytes_billed", "Billed", lambda run: marks.size(run.bytes_billed), end=True, wide=True),
     ]  # fmt: skip
     states = tuple((one, one.capitalize()) for one in ("running", "completed", "failed", "cancelled", "skipped"))
     empty = marks.empty("It was never run", "Run it now, or give it a schedule.", sign="play")
     await table(
-        columns, fetch, caption="Runs", filters=(Filter("status", "Status", states),), empty=empty, sort="-number",
+        columns, fetch, caption="Runs", filters=(Filter("status", "Status", states),), empty=empty, sort="-began_at",
         row_key=lambda run: run.number, every=_EVERY_SECONDS,
     )  # fmt: skip
+
+
+def _run_link(name: str, number: int) -> Markup:
+    """A run, with the way to what it told."""
+    return marks.link(str(number), path_of(name, tab="logs", run=str(number)))
 
 
 def _took(run: RunView) -> float:
@@ -286,38 +277,3 @@ def _took(run: RunView) -> float:
 def _run_status(run: RunView) -> Markup:
     said = marks.muted(run.error["message"]) if run.error else ""
     return Markup("<span>{} {}</span>").format(marks.badge(run.status), said)
-
-
-async def _logs(name: str, number: int | None) -> None:
-    """Lines of a run: of that number, or the last."""
-
-    def fetch(app: App, asked: Asked) -> Page[LineView]:
-        found = app.reverse_etl.logs.of(
-            name, number, level=asked["level"] or None, search=asked["search"] or None, limit=_MOST_LINES
-        )
-        return paged(list(reversed(found)), asked)
-
-    columns: list[Column[LineView]] = [
-        Column("at", "When", lambda line: marks.when(line.at, exact=True)),
-        Column("run", "Run", lambda line: line.run or "–", end=True, wide=True),
-        Column("level", "Level", lambda line: marks.badge(line.level, _LEVELS.get(line.level))),
-        Column("step", "Step", lambda line: line.step, wide=True),
-        Column("message", "Message", _said),
-    ]
-    which = f"run {number}" if number is not None else "the last run"
-    show(Markup('<p class="muted">What {} has told, the newest first.</p>').format(which))
-    filters = (Filter("search", "Search messages"), Filter("level", "From level", _FROM))
-    empty = marks.empty("Nothing was told yet", "Lines come while a run is at work.", sign="list")
-    await table(columns, fetch, caption=f"Log of {which}", filters=filters, empty=empty, row_key=lambda line: line.id,
-                limit=100, every=_EVERY_SECONDS)  # fmt: skip
-
-
-_LEVELS = {"error": marks.BAD, "warning": marks.WARNING}
-_FROM = (("info", "Info"), ("warning", "Warning"), ("error", "Error"))
-
-
-def _said(line: LineView) -> Markup:
-    fields = marks.join(
-        Markup("<code>{}={}</code> ").format(name, value) for name, value in line.fields.items() if value is not None
-    )
-    return Markup("{} {}").format(line.message, marks.muted(fields))

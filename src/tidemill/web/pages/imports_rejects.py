@@ -42,7 +42,7 @@ class _Rejects:
         """Have those that are shown as a file."""
         name, asked = self._name, self.table.asked
         wanted = {"text": asked["search"] or None, "code": asked["code"] or None}
-        text = await visit.call(lambda app: _file(app, name, wanted, kind))
+        text = await visit.slowly(lambda app: _file(app, name, wanted, kind))
         ui.download.content(text.encode(), f"{name}-refused.{kind}", "text/plain")
 
     async def retry(self) -> None:
@@ -56,7 +56,7 @@ class _Rejects:
         if what == "drop" and await dialogs.confirm(
             "Give this row up?", "It is tried again only when it has changed in BigQuery.", action="Give up"
         ):
-            await visit.call(lambda app: app.reverse_etl.rejects.drop(self._name, keys=[key]))
+            await visit.slowly(lambda app: app.reverse_etl.rejects.drop(self._name, keys=[key]))
             await self.table.refresh()
 
     async def mend(self) -> None:
@@ -139,7 +139,7 @@ async def _repair(name: str) -> bool:
             with place:
                 progress = Progress()
             try:
-                taken, wrong = await visit.call(lambda app: _repaired(app, name, text, progress))
+                taken, wrong = await visit.slowly(lambda app: _repaired(app, name, text, progress))
             finally:
                 progress.end()
             notices.notice(f"{taken:,} rows are taken in.", "warning" if wrong else "good")

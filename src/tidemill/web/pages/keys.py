@@ -13,7 +13,7 @@ from tidemill.web.buttons import button
 from tidemill.web.form import Field, Form
 from tidemill.web.page import page
 from tidemill.web.region import Region, show
-from tidemill.web.table import Asked, Column, Filter, Page, Table, paged, row_button, table
+from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -93,10 +93,8 @@ def _act(key: KeyView) -> Markup:
 
 
 def _fetch(app: App, asked: Asked) -> Page[KeyView]:
-    def passes(key: KeyView, asked: Asked) -> bool:
-        return not asked["state"] or (asked["state"] == "revoked") == bool(key.revoked_at)
-
-    return paged(app.keys.find(revoked=True), asked, texts=lambda key: key.name, passes=passes)
+    search, state = asked["search"] or None, asked["state"] or None
+    return Page.of(app.keys.page(search=search, state=state, revoked=True, wanted=asked.wanted))
 
 
 async def _make(by: str) -> bool:

@@ -174,7 +174,7 @@ class _Draft:
         self._seen.show(_LOOKING)
         connection = self._connection
         try:
-            found, promised = await visit.call(
+            found, promised = await visit.slowly(
                 lambda app: (app.reverse_etl.unsaved.look(connection, _fields_of(app, reads)), _promised(app, reads))
             )
         except TidemillError as error:
@@ -231,7 +231,7 @@ class _Draft:
     async def _try(self, work: Any) -> None:
         self._shown.show(Markup('<p class="muted" role="status"><span class="spinner"></span> It runs …</p>'))
         try:
-            self._shown.show(await visit.call(work))
+            self._shown.show(await visit.slowly(work))
         except TidemillError as error:
             if visit.is_signed_out(error):
                 raise
@@ -252,7 +252,7 @@ class _Draft:
             changes = {name: value for name, value in made.items() if name not in was or was[name] != value}
             return app.reverse_etl.models.edit(saved.name, changes)[0].name
 
-        name = await visit.call(save)
+        name = await visit.slowly(save)
         ui.navigate.to(marks.path("/models", name))
 
 

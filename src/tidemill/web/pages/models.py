@@ -14,7 +14,7 @@ from tidemill.web.buttons import button
 from tidemill.web.page import page
 from tidemill.web.pages import model_marks
 from tidemill.web.region import Region, show
-from tidemill.web.table import Asked, Column, Filter, Page, paged, table
+from tidemill.web.table import Asked, Column, Filter, Page, table
 from tidemill.web.tabs import tabs
 
 if TYPE_CHECKING:
@@ -47,15 +47,19 @@ async def models() -> None:
     kinds = (("sql", "SQL"), ("table", "Table"), ("dbt", "dbt model"))
     await table(
         columns, _fetch, caption="Source models", empty=empty, sort="name", row_key=lambda one: one.id,
-        filters=(Filter("search", "Search names"), Filter("kind", "Reads", kinds)),
+        filters=(Filter("search", "Search names"), Filter("kind", "Reads", kinds),
+                 Filter("connection", "Connection (the whole name)")),
     )  # fmt: skip
 
 
 def _fetch(app: App, asked: Asked) -> Page[SourceModelView]:
-    def passes(one: SourceModelView, asked: Asked) -> bool:
-        return not asked["kind"] or model_marks.kind_of(one) == asked["kind"]
-
-    return paged(app.reverse_etl.models.find(), asked, texts=lambda one: one.name, passes=passes)
+    found = app.reverse_etl.listed.models(
+        search=asked["search"] or None,
+        kind=asked["kind"] or None,
+        connection=asked["connection"] or None,
+        wanted=asked.wanted,
+    )
+    return Page.of(found)
 
 
 @page("{name}", Permission.MODELS_READ, "/models/{name}", parents=(("Models", "/models"),))
@@ -102,7 +106,7 @@ async def _definition(found: SourceModelView) -> None:
 
     async def look() -> None:
         try:
-            seen = await visit.call(lambda app: app.reverse_etl.models.look(name))
+            seen = await visit.slowly(lambda app: app.reverse_etl.models.look(name))
             place.show(marks.panel("Columns and cost", model_marks.inspected(seen)))
         except TidemillError as error:
             place.show(notices.mark(error))
@@ -117,7 +121,7 @@ def _rows(found: SourceModelView) -> None:
 
     async def preview() -> None:
         try:
-            seen = await visit.call(lambda app: app.reverse_etl.models.preview(name))
+            seen = await visit.slowly(lambda app: app.reverse_etl.models.preview(name))
             place.show(model_marks.preview(seen))
         except TidemillError as error:
             place.show(notices.mark(error))
@@ -134,7 +138,7 @@ def _key(found: SourceModelView) -> None:
 
     async def check() -> None:
         try:
-            seen = await visit.call(lambda app: app.reverse_etl.models.check(name))
+            seen = await visit.slowly(lambda app: app.reverse_etl.models.check(name))
             place.show(model_marks.keys(seen))
         except TidemillError as error:
             place.show(notices.mark(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -10,12 +11,12 @@ from markupsafe import Markup
 from tidemill.access.permissions import Permission
 from tidemill.errors import NotFoundError
 from tidemill.paging import Wanted
-from tidemill.web import dialogs, frame, marks, notices, visit
-from tidemill.web.buttons import button, enable
+from tidemill.web import dialogs, frame, marks, visit
+from tidemill.web.buttons import button
+from tidemill.web.live import live
 from tidemill.web.page import page
-from tidemill.web.pages import data
-from tidemill.web.pages.telling import Lines
-from tidemill.web.region import show
+from tidemill.web.pages import data, operations
+from tidemill.web.region import Region, show
 from tidemill.web.table import Asked, Column, Page, paged, table
 from tidemill.web.tabs import bar
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.events.identity.history import History, MergeView, PropertyView
     from tidemill.events.identity.service import PersonView, RefusalView
-    from tidemill.exports.erasure import Deleted
+    from tidemill.operations.service import OperationView
 
 _TABS = (("properties", "Properties"), ("ids", "Ids and merges"), ("events", "Events"))
 _SEARCH = Markup(
@@ -45,14 +46,16 @@ _MOST_REFUSALS = 1_000
 
 
 @page("People", Permission.PERSONS_READ, "/people")
-async def people(id: str = "", team: str = "1", tab: str = "") -> None:  # noqa: A002 - as it is in the address
+async def people(id: str = "", team: str = "1", tab: str = "", deletion: str = "") -> None:  # noqa: A002 - as it is in the address
     """One of them, who is looked up; or what was refused of all."""
     number = int(team) if team.isdigit() and len(team) < 19 else 1
     show(_SEARCH.format(id=id, team=number))
     if not id:
         show(Markup('<p class="lead">Each id by which an app knows a person finds it: a user id, or that of a device.'))
+        await _deletions()
         await _refusals()
         return
+    await _deletion(deletion, f"{_path(number, id)}&deletion={deletion}")
     try:
         found = await visit.call(lambda app: app.identity.show(number, id))
     except NotFoundError as error:
@@ -172,7 +175,7 @@ def _path(team: int, distinct_id: str) -> str:
 
 
 _HERE = "The person is deleted here, with all that is known of it, and its rows from the tables of persons."
-_STAYS = "Rows of queries of your own are not looked at. It may be repeated, if a table could not be reached."
+_STAYS = "Rows of queries of your own are not looked at. A worker does it, also if this page is closed."
 
 
 async def _delete(found: PersonView, distinct_id: str) -> None:
@@ -201,23 +204,42 @@ async def _delete_events(team: int, distinct_id: str) -> None:
 
 
 async def _erase(team: int, distinct_id: str, *, events: bool) -> None:
-    """Do it, and tell of each place as it is done."""
+    """Have a worker do it; the page shows how far it is."""
     by = visit.current().actor.by
-    with dialogs.dialog("Deleting") as window:
-        lines = Lines()
-        with dialogs.actions():
-            done = button("Done", lambda: window.submit(True), kind="primary")
-    enable(done, on=False)
-    window.open()
+    found = await visit.slowly(lambda app: app.operations.delete_person(team, distinct_id, events=events, by=by))
+    frame.go(f"{_path(team, distinct_id)}&deletion={found.id}")
 
-    def told(deleted: Deleted) -> None:
-        lines.add(deleted.place, deleted.rows, deleted.error)
 
+async def _deletion(text: str, here: str) -> None:
+    """How it stands with a deletion that was asked for a moment ago: its id is in the address of this page (`here`)."""
     try:
-        await visit.call(lambda app: app.exports.erase_person(team, distinct_id, events=events, by=by, told=told))
-        notices.notice("The person is deleted.")
-    finally:
-        lines.end()
-        enable(done, on=True)
-    await dialogs.answer(window)
-    frame.go(_path(team, distinct_id))
+        deletion = uuid.UUID(text)
+    except ValueError:
+        return
+
+    def look(app: App) -> OperationView | None:
+        try:
+            return app.operations.deletion(deletion)
+        except NotFoundError:
+            return None
+
+    await operations.follow(("deletion", deletion), look, operations.over(lambda: frame.go(here)))
+
+
+async def _deletions() -> None:
+    """Those that are not over."""
+    region = Region()
+
+    def shown(found: list[OperationView]) -> None:
+        region.show(_at_work(found))
+
+    await live("deletions", lambda app: app.operations.deletions(), shown)
+
+
+def _at_work(found: list[OperationView]) -> Markup:
+    if not found:
+        return Markup()
+    boxes = marks.join(
+        Markup('<div class="stack"><h3>{}</h3>{}</div>').format(one.name, operations.mark(one)) for one in found
+    )
+    return Markup('<section class="stack"><h2>Persons who are being deleted</h2>{}</section>').format(boxes)

@@ -9,11 +9,12 @@ from markupsafe import Markup
 from nicegui import ui
 
 from tidemill.access.permissions import Permission
-from tidemill.web import frame, marks, notices, visit
+from tidemill.web import frame, logs, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.live import live
 from tidemill.web.page import page
-from tidemill.web.pages import sync_acts, sync_logs, sync_rows, sync_runs, sync_settings, sync_tries
+from tidemill.web.pages import operations, sync_acts, sync_rows, sync_runs, sync_settings, sync_tries
+from tidemill.web.pages.hooks import hooks
 from tidemill.web.region import Region
 from tidemill.web.tabs import tabs
 
@@ -31,6 +32,7 @@ _TABS = (
     ("try", "Try it"),
     ("logs", "Logs"),
     ("metrics", "Metrics"),
+    ("hooks", "Hooks"),
 )
 _EVERY_SECONDS = 1.5
 _OVERDUE = Markup(
@@ -39,7 +41,7 @@ _OVERDUE = Markup(
 
 
 @page("{name}", Permission.SYNCS_READ, "/syncs/{name}", parents=(("Syncs", "/syncs"),))
-async def sync(name: str, tab: str = "", run: str = "", level: str = "", search: str = "", saved: str = "") -> None:
+async def sync(name: str, tab: str = "", saved: str = "") -> None:
     """One."""
     found = await visit.call(lambda app: app.reverse_etl.syncs.get(name))
     if found.group == "import":  # it has a page, and permissions, of its own
@@ -49,6 +51,7 @@ async def sync(name: str, tab: str = "", run: str = "", level: str = "", search:
         notices.notice("The settings are saved.")
     shown = _Shown(found)
     shown.buttons()
+    await operations.follow(("operation", found.name), lambda app: app.operations.of_sync(found.name))
     head = Region()
 
     def renew(now: SyncView) -> None:
@@ -56,7 +59,11 @@ async def sync(name: str, tab: str = "", run: str = "", level: str = "", search:
         head.show(_head(now))
 
     await live(("sync", found.name), lambda app: _look(app, found.name), renew, every=_EVERY_SECONDS)
-    match tabs("Parts of the sync", _TABS, tab):
+    await _part(found, tabs("Parts of the sync", _TABS, tab))
+
+
+async def _part(found: SyncView, tab: str) -> None:
+    match tab:
         case "rows":
             await sync_rows.rows(found)
         case "mapping":
@@ -66,9 +73,11 @@ async def sync(name: str, tab: str = "", run: str = "", level: str = "", search:
         case "try":
             sync_tries.tries(found)
         case "logs":
-            await sync_logs.logs(found, int(run) if run.isdecimal() else None, level, search)
+            await logs.of_sync(found.name)
         case "metrics":
             await sync_runs.metrics(found)
+        case "hooks":
+            await hooks("sync", found.name)
         case _:
             await sync_runs.runs(found)
 

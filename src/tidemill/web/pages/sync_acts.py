@@ -18,7 +18,7 @@ from tidemill.web.region import Region
 
 if TYPE_CHECKING:
     from tidemill.app import App
-    from tidemill.reverse_etl.service import RunView, SyncView
+    from tidemill.reverse_etl.service import SyncView
 
 T = TypeVar("T")
 #: Of a run that was stopped before it deleted more than it may.
@@ -32,8 +32,8 @@ _RESETS = (
 )
 
 
-async def watched(work: Callable[[App, Watch], T], place: Region, what: str, *, ends_with_page: bool = True) -> T:
-    """Do something that takes long, and show how far it is. `ends_with_page`: it stops if the page is closed."""
+async def watched(work: Callable[[App, Watch], T], place: Region, what: str) -> T:
+    """Do something that takes long, and show how far it is. It stops if the page is closed."""
     loop, began = asyncio.get_running_loop(), time.monotonic()
 
     def show(step: str, done: int, total: int) -> None:
@@ -50,11 +50,10 @@ async def watched(work: Callable[[App, Watch], T], place: Region, what: str, *, 
         loop.call_soon_threadsafe(show, step, done, total)
 
     watch = Watch(report)
-    if ends_with_page:
-        watch.stop_when(lambda: place.is_deleted)
+    watch.stop_when(lambda: place.is_deleted)
     show(what, 0, 0)
     try:
-        return await visit.call(lambda app: work(app, watch))
+        return await visit.slowly(lambda app: work(app, watch))
     finally:
         await asyncio.sleep(0)  # what was reported last is shown before what comes of it
         if not place.is_deleted:
@@ -120,24 +119,10 @@ async def deletes(found: SyncView) -> None:
     does = [error.get("message", ""), "They are deleted in the destination. That cannot be undone here."]
     if not await dialogs.confirm(f"Run {name} with its deletes?", does, action="Run, and delete", name=name):
         return
-    await run_here(f"Run {name}", lambda app, watch: app.reverse_etl.syncs.run(name, watch, by=by, deletes=True))
+    await visit.call(lambda app: app.operations.run_with_deletes(name, by=by))
+    notices.notice(f"{name} is run with its deletes by a worker.", detail="This page may be closed.")
+    stale(("operation", name))
     stale(("sync", name))
-
-
-async def run_here(title: str, work: Callable[[App, Watch], RunView | None]) -> RunView | None:
-    """Run something in this process, in a window that shows how far it is. It goes on if the window is closed."""
-    with dialogs.dialog(title) as window:
-        place = Region()
-    window.open()
-    try:
-        run = await watched(work, place, "It begins …", ends_with_page=False)
-    finally:
-        window.close()
-        window.delete()
-    if run is not None:
-        said = f"Run {run.number} is {run.status}: {run.written:,} rows written, {run.rejected:,} refused."
-        notices.notice(said, "good" if run.status == "completed" else "warning")
-    return run
 
 
 async def delete(found: SyncView) -> None:
@@ -149,7 +134,7 @@ async def delete(found: SyncView) -> None:
         f"What it brought stays in {found.destination}.",
     ]
     if await dialogs.confirm(f"Delete {name}?", does, name=name):
-        remark = await visit.call(lambda app: app.reverse_etl.syncs.delete(name))
+        remark = await visit.slowly(lambda app: app.reverse_etl.syncs.delete(name))
         if remark:
             notices.notice(remark, "warning")
             await asyncio.sleep(3)

@@ -103,7 +103,7 @@ class _New:
     async def build(self) -> None:
         """Show them. BigQuery is asked for the model's columns."""
         name = self._model.name
-        found = await visit.call(lambda app: app.reverse_etl.models.look(name))
+        found = await visit.slowly(lambda app: app.reverse_etl.models.look(name))
         columns = [column.name for column in found.columns]
         with ui.element("section").classes("panel"):
             show(Markup('<div class="panel-head"><h2>2 · What becomes of each column</h2></div>'))
@@ -118,7 +118,7 @@ class _New:
 
     async def _suggest(self) -> Mapping[str, Any]:
         model, account, action = self._model.name, self._account.name, self._action.name
-        return await visit.call(lambda app: app.reverse_etl.syncs.suggested(model, account, action))
+        return await visit.slowly(lambda app: app.reverse_etl.syncs.suggested(model, account, action))
 
     def _fields(self, columns: list[str]) -> list[Field]:
         begins = (
@@ -145,4 +145,4 @@ class _New:
                 app.reverse_etl.syncs.pause(made, by)
             return made
 
-        ui.navigate.to(marks.path("/syncs", await visit.call(work)) + "?tab=try")
+        ui.navigate.to(marks.path("/syncs", await visit.slowly(work)) + "?tab=try")

@@ -12,8 +12,6 @@ from tidemill.access.permissions import Permission
 from tidemill.web import dialogs, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.live import stale
-from tidemill.web.pages.sync_acts import run_here
-from tidemill.web.pages.sync_runs import wanted
 from tidemill.web.region import Region, show
 from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
 
@@ -21,6 +19,9 @@ if TYPE_CHECKING:
     from tidemill.app import App
     from tidemill.reverse_etl.service import SyncView
     from tidemill.store.records_sync import Reject
+
+#: Workers try rows again.
+_EVERY_SECONDS = 3.0
 
 
 async def rows(found: SyncView) -> None:
@@ -62,11 +63,11 @@ class _Rows:
         self.table = await table(
             columns, self._fetch, caption=f"Rows of {name} that were not delivered", empty=empty, on_act=self._act,
             filters=(Filter("search", "Search keys and reasons"),),
-            row_key=lambda one: one.id,
+            row_key=lambda one: one.id, every=_EVERY_SECONDS,
         )  # fmt: skip
 
     def _fetch(self, app: App, asked: Asked) -> Page[Reject]:
-        page = app.reverse_etl.rejects.page(self._name, wanted(asked), text=asked["search"] or None)
+        page = app.reverse_etl.rejects.page(self._name, asked.wanted, text=asked["search"] or None)
         return Page(page.items, page.next or "")
 
     def _acts(self, one: Reject) -> Markup:
@@ -100,16 +101,12 @@ class _Rows:
         await self._retry([])
 
     async def _retry(self, keys: list[str]) -> None:
-        """Run the sync for these rows alone; without keys, for those that are searched for."""
+        """Have a worker run the sync for these rows alone; without keys, for those that are searched for."""
         name, by, text = self._name, visit.current().actor.by, None if keys else self._text()
-        run = await run_here(
-            "Rows are tried again",
-            lambda app, watch: app.reverse_etl.rejects.retry(
-                name, watch, by=by, keys=keys, text=None if keys else text
-            ),
-        )
-        if run is None:
-            notices.notice("There is no row that could be tried again.", "warning")
+        found = await visit.call(lambda app: app.operations.retry_rows(name, by=by, keys=keys, text=text))
+        said = "are tried again already" if found.already else "are tried again by a worker"
+        notices.notice(f"The rows {said}.", detail="This page may be closed.")
+        stale(("operation", name))
         await self._renew()
 
     async def _drop_all(self) -> None:
@@ -125,7 +122,7 @@ class _Rows:
         which = f"The row {keys[0][:60]}" if keys else f"{number:,} rows"
         does = [f"{which}: not sent as it is now. When it changes in the model, it is sent."]
         if await dialogs.confirm(f"Give {'this row' if keys else f'{number:,} rows'} up?", does, action="Give up"):
-            done = await visit.call(lambda app: app.reverse_etl.rejects.drop(name, keys=keys, text=text))
+            done = await visit.slowly(lambda app: app.reverse_etl.rejects.drop(name, keys=keys, text=text))
             notices.notice(f"{done:,} given up.")
             await self._renew()
 

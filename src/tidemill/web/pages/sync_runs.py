@@ -36,7 +36,7 @@ async def runs(found: SyncView) -> None:
     columns: list[Column[RunView]] = [
         Column("number", "Run", lambda run: _link(found.name, run)),
         Column("status", "Status", lambda run: marks.badge(run.status)),
-        Column("began_at", "Began", lambda run: marks.when(run.began_at)),
+        Column("began_at", "Began", lambda run: marks.when(run.began_at), sort=True),
         Column("took", "Took", _took, wide=True),
         Column("by", "By", lambda run: run.began_by, wide=True),
         Column("extracted", "To deliver", lambda run: marks.number(run.extracted), end=True),
@@ -48,20 +48,14 @@ async def runs(found: SyncView) -> None:
     name = found.name
 
     def fetch(app: App, asked: Asked) -> Page[RunView]:
-        page = app.reverse_etl.syncs.page(name, wanted(asked), status=asked["status"] or None)
-        return Page(page.items, page.next or "")
+        return Page.of(app.reverse_etl.syncs.page(name, asked.wanted, status=asked["status"] or None))
 
     empty = marks.empty("It never ran", "Run it now, or wait for its schedule. Try it first: what is sent is shown.",
                         marks.goto("Try it", "?tab=try"), "sync")  # fmt: skip
     await table(
         columns, fetch, caption=f"Runs of {name}", filters=(Filter("status", "Status", _STATUSES),), empty=empty,
-        row_key=lambda run: run.id, every=_EVERY_SECONDS,
+        row_key=lambda run: run.id, sort="-began_at", every=_EVERY_SECONDS,
     )  # fmt: skip
-
-
-def wanted(asked: Asked) -> paging.Wanted:
-    """Which page a table asks for."""
-    return paging.Wanted(asked.cursor or None, asked.limit)
 
 
 def _link(name: str, run: RunView) -> Markup:

@@ -39,10 +39,10 @@ async def mapping(found: SyncView) -> None:
         return
     name, model, destination = found.name, found.model, found.destination
     action = await visit.call(lambda app: _action(app, found))
-    looked = await visit.call(lambda app: app.reverse_etl.models.look(model))
+    looked = await visit.slowly(lambda app: app.reverse_etl.models.look(model))
 
     async def suggest() -> Mapping[str, Any]:
-        return await visit.call(lambda app: app.reverse_etl.syncs.suggested(model, destination, action.name))
+        return await visit.slowly(lambda app: app.reverse_etl.syncs.suggested(model, destination, action.name))
 
     columns = [column.name for column in looked.columns]
     editor = MappingEditor(destination, action, columns, found.spec.mapping, suggest)
@@ -64,14 +64,14 @@ async def _saved(name: str, changes: dict[str, Any]) -> SyncView | None:
     """Save changes; if rows are there by the mapping of before, ask what is to be done with them. None: nothing was
     changed."""
     try:
-        made = await visit.call(lambda app: app.reverse_etl.syncs.edit(name, changes))
+        made = await visit.slowly(lambda app: app.reverse_etl.syncs.edit(name, changes))
     except ConfigError as error:
         if error.code != "mapping_changed":
             raise
         reset = await _asked()
         if reset is None:
             return None
-        made = await visit.call(lambda app: app.reverse_etl.syncs.edit(name, changes, reset=reset))
+        made = await visit.slowly(lambda app: app.reverse_etl.syncs.edit(name, changes, reset=reset))
     stale(("sync", name))
     return made
 

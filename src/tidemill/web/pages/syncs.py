@@ -11,7 +11,7 @@ from tidemill.web import frame, marks, visit
 from tidemill.web.page import page
 from tidemill.web.pages import sync  # noqa: F401 - the page of one
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Filter, Page, paged, table
+from tidemill.web.table import Asked, Column, Filter, Page, table
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -38,7 +38,7 @@ async def syncs() -> None:
         Column("status", "Status", _status, sort=True),
         Column("model", "Model", lambda one: marks.thing("/models", one.model), sort=True, wide=True),
         Column("destination", "Destination", _destination, sort=True, wide=True),
-        Column("last", "Last run", _last),
+        Column("last", "Last run", _last, sort=True),
         Column("written", "Rows written", lambda one: marks.number(one.last.written if one.last else None), end=True),
         Column("rejects", "Not delivered", _rejects, end=True),
         Column("next_at", "Next", lambda one: marks.when(one.next_at, otherwise="by hand"), sort=True, wide=True),
@@ -50,18 +50,10 @@ async def syncs() -> None:
 
 
 def _fetch(app: App, asked: Asked) -> Page[SyncView]:
-    def passes(one: SyncView, asked: Asked) -> bool:
-        wanted = asked["status"]
-        return not wanted or one.status == wanted or (wanted == "trouble" and _in_trouble(one))
-
-    def texts(one: SyncView) -> str:
-        return f"{one.name} {one.model} {one.destination}"
-
-    return paged(app.reverse_etl.syncs.find(), asked, texts=texts, passes=passes)
-
-
-def _in_trouble(one: SyncView) -> bool:
-    return bool(one.troubles or one.pause_reason or one.overdue_since)
+    found = app.reverse_etl.listed.syncs(
+        search=asked["search"] or None, status=asked["status"] or None, wanted=asked.wanted
+    )
+    return Page.of(found)
 
 
 def _status(one: SyncView) -> Markup:

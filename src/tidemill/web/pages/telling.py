@@ -4,52 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from tidemill.reverse_etl.service import Watch
 from tidemill.web import marks
 from tidemill.web.region import Region
-
-if TYPE_CHECKING:
-    from tidemill.errors import TidemillError
-
-
-class Lines:
-    """Places that were done, one after the other."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._items: list[Markup] = []
-        self._region = Region().props('role="status" aria-live="polite"')
-        self._show(running=True)
-
-    def add(self, place: str, rows: int, error: TidemillError | None = None) -> None:
-        """One is done; called from any thread."""
-        if error is not None:
-            item = Markup("<li>{} <strong>{}</strong> {} {}</li>").format(
-                marks.badge("not yet", marks.WARNING), place, error.message, error.hint
-            )
-        else:
-            item = Markup("<li>{} <strong>{}</strong> {}</li>").format(
-                marks.badge("done", marks.GOOD), place, f"{rows:,} changed or deleted"
-            )
-        self._items.append(item)
-        self._loop.call_soon_threadsafe(self._shown)
-
-    def end(self) -> None:
-        """Nothing more comes."""
-        self._show(running=False)
-
-    def _shown(self) -> None:
-        self._show(running=True)
-
-    def _show(self, *, running: bool) -> None:
-        if self._region.is_deleted:
-            return
-        at_it = Markup('<p><span class="spinner"></span> At work …</p>') if running else Markup()
-        self._region.show(Markup('<ul class="list">{}</ul>{}').format(marks.join(self._items), at_it))
 
 
 class Progress:

@@ -15,7 +15,7 @@ from tidemill.web.form import Field, Form, Option
 from tidemill.web.page import page
 from tidemill.web.pages.keys import shown_once
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Filter, Page, Table, paged, row_button, table
+from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
 
 if TYPE_CHECKING:
     from tidemill.access.service import TokenView
@@ -113,10 +113,8 @@ def _act(token: TokenView) -> Markup:
 
 
 def _fetch(app: App, asked: Asked) -> Page[TokenView]:
-    def passes(token: TokenView, asked: Asked) -> bool:
-        return not asked["state"] or asked["state"] == _state(token)
-
-    return paged(app.tokens.find(revoked=True), asked, texts=lambda token: token.name, passes=passes)
+    search, state = asked["search"] or None, asked["state"] or None
+    return Page.of(app.tokens.page(search=search, state=state, revoked=True, wanted=asked.wanted))
 
 
 async def _make(by: str) -> None:

@@ -13,7 +13,7 @@ from tidemill.web.buttons import button
 from tidemill.web.form import Field, Form, Option
 from tidemill.web.page import page
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Filter, Page, Table, paged, row_button, table
+from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
 
 if TYPE_CHECKING:
     from tidemill.access.users import UserView
@@ -117,6 +117,7 @@ async def users() -> None:
     filters = (
         Filter("search", "Search names"),
         Filter("role", "Role", tuple((one.value, one.label) for one in _ROLES)),
+        Filter("state", "State", (("enabled", "Enabled"), ("disabled", "Disabled"))),
     )
     shown.table = await table(
         _columns(visit.current().user.name, may=may), _fetch, caption="Users", filters=filters,
@@ -159,7 +160,6 @@ def _acts(user: UserView, *, is_me: bool) -> Markup:
 
 
 def _fetch(app: App, asked: Asked) -> Page[UserView]:
-    def passes(user: UserView, asked: Asked) -> bool:
-        return not asked["role"] or str(user.role) == asked["role"]
-
-    return paged(app.users.find(), asked, texts=lambda user: user.name, passes=passes)
+    role = Role(asked["role"]) if asked["role"] else None
+    disabled = asked["state"] == "disabled" if asked["state"] else None
+    return Page.of(app.users.page(search=asked["search"] or None, role=role, disabled=disabled, wanted=asked.wanted))

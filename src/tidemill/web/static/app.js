@@ -19,12 +19,11 @@
     return found ? words.format(Math.round(seconds / found[2]), found[1]) : plain.format(date);
   }
 
-  const as = { plain: (date) => plain.format(date), exact: (date) => exact.format(date) };
-
   function look(root) {
     for (const time of root.querySelectorAll("time[data-when]")) {
       const date = new Date(time.dateTime);
-      const text = (as[time.dataset.when] ?? relative)(date);
+      const form = { plain, exact }[time.dataset.when];
+      const text = form ? form.format(date) : relative(date);
       if (time.textContent !== text) time.textContent = text;
       const title = `${full.format(date)}\n${utc.format(date)} UTC`;
       if (time.title !== title) time.title = title;
@@ -46,6 +45,13 @@
     area.remove();
   }
 
+  // The lines of a log that are shown, the oldest first, with their times in UTC.
+  function linesOf(log) {
+    const told = (cell) => cell.querySelector("time")?.dateTime ?? cell.textContent.trim().replace(/\s+/g, " ");
+    const line = (row) => [...row.cells].map(told).filter(Boolean).join("  ");
+    return [...log.querySelectorAll("tbody tr")].reverse().map(line).join("\n");
+  }
+
   function navigation(open) {
     document.documentElement.classList.toggle("nav-open", open);
     document.querySelector("[data-nav]")?.setAttribute("aria-expanded", String(open));
@@ -54,9 +60,9 @@
 
   document.addEventListener("click", (event) => {
     const target = event.target;
-    const copied = target.closest("[data-copy]");
+    const copied = target.closest("[data-copy], [data-copy-lines]");
     if (copied) {
-      copy(copied.dataset.copy).then(() => {
+      copy(copied.dataset.copy ?? linesOf(copied.closest(".log-part"))).then(() => {
         copied.classList.add("copied");
         notice({ text: "Copied.", kind: "good" });
         setTimeout(() => copied.classList.remove("copied"), 1500);
