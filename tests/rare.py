@@ -95,12 +95,8 @@ _PATTERNS = (
     r"test_object_store_machines\.py::test_killed_while_an_object_is_asked_for",
     r"test_serve_schedules\.py::test_a_server_may_have_more_processes_that_move_runs",
     r"test_kill_operations\.py::test_an_undo_whose_worker_is_killed",  # that of a deletion stays
-    # Of pages `make test` looks at one theme, and one part of what has several.
-    r"test_web_pages\.py::test_a_page_can_be_used_by_everybody\[/(?!exports-|syncs-|-).*dark\]",
-    r"test_web_pages\.py::test_a_door_can_be_used_by_everybody\[light",
-    r"test_web_pimp\.py::test_each_page_can_be_used_by_everybody\[dark-",
-    r"test_web_psyn_pages\.py::test_everybody_can_use_each_page\[(models|sync at work)\]",
-    r"test_web_pexp_pages\.py::test_a_page_of_exports_can_be_used_by_everybody\[.*(new-data|new-schedule|new-test)",
+    # Of pages `make test` looks at light ones on a phone, and dark ones on a desk.
+    r"test_web_(pages|pimp|psyn)\.py::.*(by_everybody|use_each_page)\[.*others",
     r"test_stream_faults\.py::test_each_event.*\[(rows that were taken are said to be too|it breaks, and every)",
     r"test_kill\.py::test_killed_half_a_dozen_times",  # test_many_machines.py, test_power_cut.py
     r"test_run_again\.py::test_a_finished_run_that_is_run_again_leaves_the_table_as_it_is\[persons",
@@ -118,7 +114,6 @@ _PATTERNS = (
     r"test_sync_rejects\.py::test_a_row_whose_key_no_text_can_hold.*\[read-only",
     r"test_streaming_permissions\.py::test_whatever_goes_wrong_the_row_is_there_once\[faults(2|5|7|8|9|10)-",
     r"test_client_against_local\.py::test_whatever_goes_wrong.*\[(cut-PUT1|status-(POST429|POST403|PUT503_0|GET500))",
-    r"test_web_pimp\.py::test_each_page_can_be_used_by_everybody\[light-(events|people)",
     r"test_dbt_package\.py::test_its_statements_say_what_the_tables_hold\[JSON",
     r"test_plan_sql\.py::test_a_model_of_a_thousand_columns",
     r"test_serve_notify\.py::test_a_message_that_is_on_its_way",

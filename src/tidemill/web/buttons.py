@@ -26,10 +26,10 @@ def button(text: str, on_click: Click, *, kind: str = "plain", sign: str = "", l
         caption._text = text
 
     async def clicked() -> None:
-        if made._props.get("disabled"):
+        if made._props.get("disabled") or made._props.get("aria-disabled"):
             return
-        made._props["disabled"] = True
-        made._props["aria-busy"] = "true"
+        # Not `disabled`: what is, loses the focus, and nobody who uses a keyboard would find it again.
+        made._props["aria-disabled"] = made._props["aria-busy"] = "true"
         made.update()
         try:
             done = on_click()
@@ -37,7 +37,7 @@ def button(text: str, on_click: Click, *, kind: str = "plain", sign: str = "", l
                 await done
         finally:
             if not made.is_deleted:
-                for name in ("disabled", "aria-busy"):
+                for name in ("aria-disabled", "aria-busy"):
                     made._props.pop(name, None)
                 made.update()
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 from nicegui import ui
 
-from tidemill.web.marks import join
+from tidemill.web.marks import join, when
 from tidemill.web.region import Region
 
 #: Colours of series, variables of theme.css. They are told apart without colours, too: see the table below each.
@@ -20,10 +20,11 @@ _FONT = "var(--font)"
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """Values, one for each time; None: not known."""
+    """Values, one for each time; None: not known. `colour`: a variable of theme.css, if it has a meaning."""
 
     name: str
     values: Sequence[float | None]
+    colour: str = ""
 
 
 class Chart:
@@ -56,7 +57,7 @@ class Chart:
         head = join(Markup('<th scope="col">{}</th>').format(one.name) for one in series)
         rows = join(
             Markup('<tr><th scope="row">{}</th>{}</tr>').format(
-                f"{time.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC",
+                when(time, plain=True),
                 join(Markup('<td class="end">{}</td>').format(_said(one.values[index])) for one in series),
             )
             for index, time in reversed(list(enumerate(times)))
@@ -79,6 +80,13 @@ def _options(times: Sequence[dt.datetime], series: Sequence[Series], kind: str, 
         "animation": False,
         "textStyle": {"fontFamily": _FONT},
         "color": list(_COLOURS),
+        "title": {
+            "show": all(value is None for one in series for value in one.values),
+            "text": "Nothing is known yet",
+            "left": "center",
+            "top": "middle",
+            "textStyle": {**label, "fontSize": 13, "fontWeight": 400},
+        },
         "grid": {"left": 8, "right": 8, "top": 36 if len(series) > 1 else 16, "bottom": 4, "containLabel": True},
         "legend": {"show": len(series) > 1, "top": 0, "left": 0, "icon": "roundRect", "textStyle": label},
         "tooltip": {
@@ -106,7 +114,7 @@ def _options(times: Sequence[dt.datetime], series: Sequence[Series], kind: str, 
 
 
 def _series(one: Series, times: Sequence[dt.datetime], kind: str, index: int, *, stacked: bool) -> dict[str, Any]:
-    colour = _COLOURS[index % len(_COLOURS)]
+    colour = one.colour or _COLOURS[index % len(_COLOURS)]
     made: dict[str, Any] = {
         "name": one.name,
         "type": kind,

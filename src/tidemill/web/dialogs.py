@@ -20,7 +20,11 @@ from tidemill.web.region import Region
 def dialog(title: str, *, wide: bool = False) -> Iterator[ui.dialog]:
     """A window over the page, for the content of the block: ``with dialog("…") as window: …``, then
     ``await answer(window)``."""
-    with ui.dialog() as window, ui.element("div").classes("dialog dialog-wide" if wide else "dialog"):
+    # It is there at once: while it comes, the focus could leave it.
+    with (
+        ui.dialog().props("transition-duration=0") as window,
+        ui.element("div").classes("dialog dialog-wide" if wide else "dialog"),
+    ):
         window._props["aria-label"] = title
         Region(Markup("<h2>{}</h2>").format(title)).classes("dialog-title")
         yield window

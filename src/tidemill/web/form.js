@@ -55,8 +55,8 @@ export default {
         <p v-if="failure.hint">{{ failure.hint }}</p><p class="notice-code">{{ failure.code }}</p>
       </div>
       <div class="form-actions">
-        <button class="button button-primary" type="submit" :disabled="busy" :aria-busy="busy">{{ submit }}</button>
-        <button v-for="one in others" :key="one.act" class="button button-plain" type="button" :disabled="busy"
+        <button class="button button-primary" type="submit" :aria-disabled="busy || undefined" :aria-busy="busy">{{ submit }}</button>
+        <button v-for="one in others" :key="one.act" class="button button-plain" type="button" :aria-disabled="busy || undefined"
           @click="send(one.act)">{{ one.label }}</button>
       </div>
     </form>
@@ -119,6 +119,7 @@ export default {
       if (field.told) this.$emit("changed", { name: field.name, value: this.values[field.name] });
     },
     send(act) {
+      if (this.busy) return;
       this.local = {};
       for (const field of this.fields) {
         const value = this.values[field.name];

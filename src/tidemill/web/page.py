@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -28,17 +29,20 @@ def page(
     """Make a function a page: ``@page("Export", Permission.EXPORTS_READ, "/exports/{name}")``.
 
     Parameters of the function are those of the path, and of the query, as in FastAPI. `title` may hold parameters, too
-    (``"Export {name}"``). `parents`: titles and paths of what stands above it, for the breadcrumb.
+    (``"Export {name}"``), and so may `parents`: titles and paths of what stands above it, for the breadcrumb.
     """
 
     def decorated(build: Builder[P]) -> Callable[P, Awaitable[None]]:
         @functools.wraps(build)
         async def built(*arguments: P.args, **named: P.kwargs) -> None:
-            shown = title.format_map({key: str(value) for key, value in named.items()})
+            texts = {key: str(value) for key, value in named.items()}
+            quoted = {key: urllib.parse.quote(text, safe="") for key, text in texts.items()}
+            shown = title.format_map(texts)
+            above = [(name.format_map(texts), path.format_map(quoted)) for name, path in parents]
             ui.page_title(f"{shown} · Tidemill")
             ui.on_exception(notices.tell)
             looks = visit.current()
-            content = frame.around(looks, shown, parents)
+            content = frame.around(looks, shown, above)
             with content:
                 if not looks.may(permission):
                     notices.problem(_refused(looks.user.role))

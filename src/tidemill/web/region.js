@@ -18,7 +18,7 @@ export default {
   methods: {
     clicked(event) {
       const found = event.target.closest("[data-act]");
-      if (!found || !this.$el.contains(found) || event.metaKey || event.ctrlKey || event.shiftKey) return;
+      if (!found || found.ariaDisabled || !this.$el.contains(found) || event.metaKey || event.ctrlKey || event.shiftKey) return;
       if (found.tagName === "A") event.preventDefault();
       if (found.dataset.url) history.replaceState(history.state, "", found.dataset.url);
       this.$emit("act", { act: found.dataset.act, value: found.dataset.value ?? "" });

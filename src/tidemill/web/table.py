@@ -28,6 +28,8 @@ Row = TypeVar("Row")
 #: Rows on a page of a table.
 LIMIT = 50
 _MOST_TEXT = 200
+#: Of a button that does nothing now; a `disabled` one would lose the focus.
+_OFF = Markup(' aria-disabled="true"')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,8 +214,10 @@ class Table(Generic[Row]):
         elif act == "next" and self.page.next:
             self._before.append(asked.cursor)
             self.asked = dataclasses.replace(asked, cursor=self.page.next)
-        elif act == "back":
+        elif act == "back" and asked.cursor:
             self.asked = dataclasses.replace(asked, cursor=self._before.pop() if self._before else "")
+        elif act in {"next", "back"}:
+            return  # there is nothing more
         elif act == "clear":
             self.asked = dataclasses.replace(asked, filters={}, cursor="")
         else:
@@ -320,9 +324,9 @@ class Table(Generic[Row]):
             '<span class="pager"><button type="button" class="button button-plain" data-act="back"{}>{}Back</button>'
             '<button type="button" class="button button-plain" data-act="next"{}>Next{}</button></span>'
         ).format(
-            Markup("") if self.asked.cursor else Markup(" disabled"),
+            Markup("") if self.asked.cursor else _OFF,
             icon("left", 16),
-            Markup("") if self.page.next else Markup(" disabled"),
+            Markup("") if self.page.next else _OFF,
             icon("right", 16),
         )
         return Markup('<div class="table-foot"><span class="muted">{}</span>{}</div>').format(said, buttons)
@@ -357,7 +361,8 @@ async def table(
     """Show a table here.
 
     `fetch` is asked for each page, in a thread, with what is wanted of it: a service that pages, or `paged`.
-    `caption`: what it is, for who does not see it; `empty`: shown if there is no row at all (`marks.empty`); `row_key`:
+    `caption`: what it is, for who does not see it, and another one for each `fetch` of a path: pages of the same path,
+    name and caption share a look; `empty`: shown if there is no row at all (`marks.empty`); `row_key`:
     what a row is known by when it changes; `on_act`: told of ``data-act`` buttons in cells; `sort`: a column's key,
     with ``-`` before it for downwards; `name`: of one of several tables on a page; `every`: it is asked again after so
     many seconds.

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.web_server import axe, browsing, chromium_of_playwright, web
+from tests.web_server import axe, browsing, chromium_of_playwright, kept_context, web
 
-__all__ = ["axe", "browsing", "chromium_of_playwright", "web"]
+__all__ = ["axe", "browsing", "chromium_of_playwright", "kept_context", "web"]

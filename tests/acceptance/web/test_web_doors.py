@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 from tests.capture_server import until
+from tests.web_looks import assert_usable
 from tests.web_server import PASSWORD, Browsing, Web, cookie
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -23,7 +25,7 @@ NAMES = ("content-security-policy", "x-content-type-options", "referrer-policy",
 def asking(web: Web) -> Iterator[httpx.Client]:
     """Somebody with a program instead of a browser."""
     web.user()  # there is an account
-    with httpx.Client(base_url=web.url) as client:
+    with httpx.Client(base_url=web.url, timeout=60) as client:
         yield client
 
 
@@ -45,8 +47,15 @@ def fill(page: Page, **fields: str) -> None:
     page.click("button[type=submit]")
 
 
+def test_the_first_door_can_be_used_by_everybody(web: Web, browsing: Browsing, axe: str) -> None:
+    page = browsing.page()
+    page.goto(f"{web.url}/set-up")
+    expect(page.get_by_role("heading", name="Make the first account")).to_be_visible()
+    assert_usable(page, axe, "set-up")
+
+
 def test_the_first_account_is_made_by_who_has_the_token(web: Web, browsing: Browsing) -> None:
-    assert not web.app.users.any(), "this test comes first"
+    assert not web.app.users.any(), "before others make accounts"
     found = re.search(r"(http://\S+/set-up\?token=\S+)", web.said)
     assert found is not None
     page = browsing.page()
@@ -64,6 +73,22 @@ def test_the_first_account_is_made_by_who_has_the_token(web: Web, browsing: Brow
     expect(page.get_by_text("three ways to begin")).to_be_visible()
     page.goto(f"{web.url}/set-up")
     expect(page).to_have_url(f"{web.url}/")
+
+
+def test_what_is_empty_says_what_to_do_next(web: Web, browsing: Browsing) -> None:
+    page = browsing.page(web.user())
+    said = {
+        "/exports": "There is no export yet",
+        "/exports/new/destination?model=events": "There is no connection yet",
+        "/connections": "No connection yet",
+        "/syncs": "No sync yet",
+        "/events": "No event has come yet",
+    }
+    for path, text in said.items():
+        page.goto(web.url + path)
+        empty = page.locator("main .empty")
+        expect(empty).to_contain_text(text)
+        assert empty.get_by_role("link").count() == 1, path
 
 
 def test_sign_in_and_out(web: Web, browsing: Browsing) -> None:
@@ -88,12 +113,12 @@ def test_sign_in_and_out(web: Web, browsing: Browsing) -> None:
 
 
 def test_a_page_that_is_open_knows_that_its_session_has_ended(web: Web, browsing: Browsing) -> None:
-    session = web.user()
+    session = web.user(anew=True)
     page = browsing.page(session)
     page.goto(f"{web.url}/settings/keys")
     expect(page.get_by_role("heading", name="SDK keys")).to_be_visible()
     web.app.users.sign_out(session)
-    with httpx.Client(base_url=web.url, cookies={"tidemill_session": session}) as other:
+    with httpx.Client(base_url=web.url, timeout=60, cookies={"tidemill_session": session}) as other:
         until(lambda: other.get("/account/password").status_code == 303, "it is not remembered any more")
     page.get_by_role("button", name="Make a key").click()
     expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Fsettings%2Fkeys"))
@@ -109,7 +134,7 @@ def test_who_guesses_is_locked_out_and_told_so(web: Web, browsing: Browsing) -> 
 
 
 def test_one_changes_ones_own_password(web: Web, browsing: Browsing) -> None:
-    session, other = web.user("dora"), web.user("dora")
+    session, other = web.user("dora", anew=True), web.user("dora", anew=True)
     page = browsing.page(session)
     page.goto(f"{web.url}/account/password")
     fill(page, old="wrong", password=f"{PASSWORD} 2", again=f"{PASSWORD} 2")
@@ -128,7 +153,7 @@ def test_each_sign_in_has_a_session_of_its_own(web: Web, asking: httpx.Client) -
     assert "chosen-by-somebody-else" not in answer.headers["set-cookie"]
     assert "secure" not in answer.headers["set-cookie"].lower(), "it would not be sent over plain HTTP"
     first = answer.headers["set-cookie"]
-    with httpx.Client(base_url=web.url) as again:
+    with httpx.Client(base_url=web.url, timeout=60) as again:
         assert sign_in(again, web, "anna", PASSWORD).headers["set-cookie"] != first
 
 
@@ -243,3 +268,22 @@ def test_it_ends_well_when_it_is_told_to_with_a_page_open(web: Web, browsing: Br
     assert web.stop() == 0
     assert "Traceback" not in web.said, web.said
     browsing.wrong.clear()  # the page has lost its connection
+
+
+def test_who_has_no_visitors_has_no_process_for_them(web: Web) -> None:
+    if not web.ended():
+        web.stop()
+
+    def processes() -> list[psutil.Process]:
+        assert web.process is not None
+        found = psutil.Process(web.process.pid).children()
+        return [one for one in found if "tidemill.web.process" in " ".join(one.cmdline())]
+
+    for visits in (0, 2):
+        web.log.write_text("")
+        web.start()
+        assert processes() == []
+        for _ in range(visits):
+            assert httpx.get(web.url, timeout=60, follow_redirects=True).status_code == 200
+            assert len(processes()) == 1
+        assert web.stop() == 0

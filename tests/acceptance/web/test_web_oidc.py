@@ -47,9 +47,9 @@ def right(provider: Provider) -> None:
 
 def came_back(web: Web, **changed: str) -> httpx.Response:
     """What somebody is told who went to the provider and came back."""
-    with httpx.Client(base_url=web.url) as client:
+    with httpx.Client(base_url=web.url, timeout=60) as client:
         to_provider = client.get("/oidc/begin", params={"next": "/settings/keys"})
-        back = httpx.get(to_provider.headers["location"]).headers["location"]
+        back = httpx.get(to_provider.headers["location"], timeout=60).headers["location"]
         path = urllib.parse.urlsplit(back)
         query = dict(urllib.parse.parse_qsl(path.query)) | changed
         return client.get(path.path, params=query)
@@ -118,7 +118,7 @@ def test_a_token_that_the_provider_has_not_signed_lets_nobody_in(web: Web, provi
 
 def test_what_was_begun_by_another_browser_is_not_ended_here(web: Web) -> None:
     assert "was not begun here" in came_back(web, state="guessed").text
-    with httpx.Client(base_url=web.url) as stranger:
+    with httpx.Client(base_url=web.url, timeout=60) as stranger:
         answer = stranger.get("/oidc/back", params={"code": "x", "state": "y"})
         assert answer.status_code == 403
 

@@ -1,4 +1,4 @@
-"""The first path in the web app: the first account, a connection by a pasted key, its test; and how one is deleted."""
+"""Connections in the web app: what is missing is said, how one is used, changed, and deleted before one's eyes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 from tests import imports
 from tests.deleting import SLOW, fired, is_gone, jobs
 from tests.installation import CONNECTION, Installation
 from tests.streams import eventually
-from tests.web_server import PASSWORD, Browsing, Web, violations
+from tests.web_looks import assert_usable
+from tests.web_server import Browsing, Web
 
 from tidemill.access.roles import Role
 from tidemill.bigquery.local.service import DEFAULT_PROJECT, LocalBigQuery
 from tidemill.imports.spec import Kind
 
-WIDTHS = (360, 1440)
-#: Where screenshots go, for who wants to look at them.
-PICTURES = os.environ.get("TIDEMILL_TEST_PICTURES")
 NEW = "/connections/new/bigquery"
 
 
@@ -35,90 +32,27 @@ def dataset(local_bigquery: LocalBigQuery) -> str:
     return name
 
 
-def picture(page: Page, name: str) -> None:
-    if PICTURES:
-        page.wait_for_timeout(500)
-        for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            for width in WIDTHS:
-                page.set_viewport_size({"width": width, "height": 900})
-                page.wait_for_timeout(150)
-                page.screenshot(path=Path(PICTURES, f"{name}-{theme}-{width}.png"), full_page=True)
-        page.emulate_media(color_scheme="light")
-
-
-def usable(page: Page, axe: str, name: str) -> None:
-    """It can be used by everybody, in both themes, on a phone and on a desk."""
-    picture(page, name)
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
-            page.evaluate(
-                "document.getAnimations().filter(one => one instanceof CSSTransition).map(one => one.finish())"
-            )
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
-            assert violations(page, axe) == []
-
-
-def test_from_the_set_up_token_to_a_connection_that_is_tested(
-    web: Web, browsing: Browsing, local_bigquery: LocalBigQuery, dataset: str, axe: str
-) -> None:
-    found = re.search(r"(http://\S+/set-up\?token=\S+)", web.said)
-    assert found is not None
-    page = browsing.page()
-    page.goto(found[1])
-    for name, text in {"name": "root", "password": PASSWORD, "again": PASSWORD}.items():
-        page.fill(f"#{name}", text)
-    page.click("button[type=submit]")
-    page.get_by_role("link", name="Connect BigQuery").click()
-    expect(page.get_by_text("No connection yet")).to_be_visible()
-    page.get_by_role("link", name="Add a connection").last.click()
-    expect(page.get_by_role("heading", name="Add a connection")).to_be_visible()
-
-    page.get_by_label("Name", exact=True).fill("first")
-    key = page.get_by_label("Service account key", exact=True)
-    key.fill('{"type": "authorized_user"}')
-    key.blur()
-    expect(page.get_by_text("it is the credential of a person")).to_be_visible()
-    key.fill(json.dumps(local_bigquery.key("web-first")))
-    key.blur()
-    expect(page.get_by_label("Project", exact=False).first).to_have_value(DEFAULT_PROJECT)
-    page.get_by_label("Dataset", exact=True).fill(dataset)
-    page.get_by_label("Dataset", exact=True).blur()
-    expect(page.get_by_text(f"ON SCHEMA `{DEFAULT_PROJECT}.{dataset}`")).to_be_visible()
-    page.get_by_role("button", name="Terraform").click()
-    expect(page.get_by_text('resource "google_project_iam_custom_role"')).to_be_visible()
-    usable(page, axe, "connection-new")
-    page.get_by_role("button", name="Test and save").click()
-    expect(page).to_have_url(re.compile("/connections/first"), timeout=20_000)
-    expect(page.get_by_text("The connection first is saved.")).to_be_visible()
-    saved = web.app.connections.get("first")
-    assert (saved.dataset, saved.location, saved.connected_by) == (dataset, "EU", "root")
-    assert "private_key" not in page.content()
-    page.goto(f"{web.url}/connections/first?tab=test")
-    page.get_by_role("button", name="Test it now").click()
-    expect(page.get_by_text("The test is passed.")).to_be_visible(timeout=20_000)
-    page.goto(f"{web.url}/connections")
-    expect(page.get_by_role("row", name=re.compile("first"))).to_contain_text("Ready")
-
-
 def test_what_is_missing_is_said_with_the_command_and_a_reload_loses_only_the_key(
     web: Web, browsing: Browsing, local_bigquery: LocalBigQuery, dataset: str, axe: str
 ) -> None:
     page = browsing.page(web.user())
     page.goto(web.url + NEW)
     key = json.dumps(local_bigquery.key("web-poor", deny=["bigquery.tables.updateData"]))
+    assert_usable(page, axe, "connection-new")
     page.get_by_label("Name", exact=True).fill("poor")
     page.get_by_label("Service account key", exact=True).fill(key)
     page.get_by_label("Dataset", exact=True).fill(dataset)
+    page.get_by_label("Dataset", exact=True).blur()
+    expect(page.get_by_text(f"ON SCHEMA `{DEFAULT_PROJECT}.{dataset}`")).to_be_visible()
+    page.get_by_role("button", name="Terraform").click()
+    expect(page.get_by_text('resource "google_project_iam_custom_role"')).to_be_visible()
     page.get_by_role("button", name="Test and save").click()
     failed = page.locator(".step-bad")
-    expect(failed).to_be_visible(timeout=20_000)
+    expect(failed).to_be_visible()
     expect(failed).to_contain_text("bigquery.tables.updateData")
     expect(failed.get_by_role("button", name="Copy the command").first).to_be_visible()
     expect(page.get_by_text("Not saved.")).to_be_visible()
-    usable(page, axe, "connection-broken")
+    assert_usable(page, axe, "connection-broken")
     page.reload()
     expect(page.get_by_label("Name", exact=True)).to_have_value("poor")
     expect(page.get_by_label("Dataset", exact=True)).to_have_value(dataset)
@@ -150,14 +84,15 @@ def test_one_with_a_running_import_is_deleted_before_ones_eyes(
     page.goto(f"{web.url}/connections/{CONNECTION}")
     expect(page.get_by_text("crm people").first).to_be_visible()
     expect(page.get_by_text("At work: run 1")).to_be_visible()
-    usable(page, axe, "connection-used")
+    assert_usable(page, axe, "connection-used")
     page.get_by_role("button", name="Delete").click()
     window = page.get_by_role("dialog")
     expect(window.get_by_text("crm people, import, is stopped and deleted: at work now: run 1.")).to_be_visible()
     delete = window.get_by_role("button", name="Delete")
     expect(delete).to_be_disabled()
-    usable(page, axe, "connection-delete")
+    assert_usable(page, axe, "connection-delete")
     window.get_by_role("button", name="Cancel").click()
+    expect(window).to_have_count(0)
     assert web.app.connections.get(CONNECTION).deleting_at is None
     page.get_by_role("button", name="Delete").click()
     window.get_by_role("searchbox").fill(CONNECTION)
@@ -167,7 +102,7 @@ def test_one_with_a_running_import_is_deleted_before_ones_eyes(
     page.reload()  # it goes on meanwhile
     eventually(lambda: is_gone(web.app), "it is deleted")
     gone = page.get_by_text(f"There is no connection '{CONNECTION}'").or_(page.get_by_text("is deleted"))
-    expect(gone.first).to_be_visible(timeout=15_000)
+    expect(gone.first).to_be_visible()
     assert process.wait(60) != 0
     process.communicate()
     assert jobs(installed) == []
@@ -190,14 +125,14 @@ def test_a_list_has_filters_in_its_url_and_a_viewer_only_looks(
     page.get_by_label("to", exact=True).fill("2020-01-02")
     expect(page.get_by_text("Nothing matches")).to_be_visible()
     page.get_by_role("button", name="Show all").click()
-    usable(page, axe, "connections")
+    assert_usable(page, axe, "connections")
     expect(page.get_by_role("link", name="Add a connection")).to_have_count(0)
     page.get_by_role("link", name="x.y z").click()
     expect(page.get_by_role("heading", name="x.y z")).to_be_visible()
     expect(page.get_by_role("button", name="Delete")).to_have_count(0)
     for tab in ("Test", "Set-up", "Reverse ETL and imports"):
         page.get_by_role("link", name=tab, exact=True).click()
-        usable(page, axe, f"connection-{tab.split()[0].lower()}")
+        assert_usable(page, axe, f"connection-{tab.split()[0].lower()}")
     expect(page.get_by_role("button", name="Test and enable")).to_have_count(0)
     page.get_by_role("link", name="Test", exact=True).click()
     expect(page.get_by_text("It was not tested yet.")).to_be_visible()
@@ -213,7 +148,7 @@ def test_a_source_is_enabled_and_disabled(web: Web, browsing: Browsing, installe
     page.get_by_label("State in the warehouse, made for you").check()
     page.get_by_label("Dataset for the state").fill(f"{installed.dataset}_state")
     page.get_by_role("button", name="Test and enable").click()
-    expect(page.get_by_text("Enabled", exact=True)).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Enabled", exact=True)).to_be_visible()
     source = web.app.reverse_etl.sources.get(CONNECTION)
     assert (source.access, source.state_dataset) == ("full", f"{installed.dataset}_state")
     page.get_by_role("button", name="Disable").click()
@@ -234,9 +169,9 @@ def test_one_is_changed_without_its_key_and_a_dataset_is_created(
     page.get_by_label("Create the dataset if it is not there").check()
     page.get_by_role("button", name="Test and save").click()
     expect(page.get_by_text("A new dataset needs a location")).to_be_visible()
-    usable(page, axe, "connection-edit")
+    assert_usable(page, axe, "connection-edit")
     page.get_by_label("Location", exact=False).first.fill("EU")
     page.get_by_role("button", name="Test and save").click()
-    expect(page.get_by_text(f"The connection {CONNECTION} is saved.")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text(f"The connection {CONNECTION} is saved.")).to_be_visible()
     saved = web.app.connections.get(CONNECTION)
     assert (saved.dataset, saved.location) == (f"{installed.dataset}_new", "EU")

@@ -16,7 +16,8 @@ import pytest
 from tests.capture_server import free_port
 from tests.imports import Shop, make, prepare, run
 from tests.installation import CONNECTION, Installation
-from tests.web_server import Browsing, Web, serving_web, violations
+from tests.web_looks import OTHERS, USUAL, Look, wrong_with
+from tests.web_server import Browsing, Web, serving_web
 
 from tidemill.access.roles import Role
 from tidemill.app import App
@@ -26,7 +27,6 @@ from tidemill.imports.spec import Kind
 from tidemill.store.dbt_cloud_runs import DbtCloudRuns
 
 EVIL = "<img src=x onerror=document.title='evil'><script>document.title='evil'</script>"
-PICTURES = os.environ.get("TIDEMILL_TEST_PICTURES")
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +67,11 @@ def choose(page: Any, label: str, value: str) -> None:
     page.get_by_label(label, exact=True).select_option(value)
 
 
-def test_a_table_becomes_people_by_the_wizard_a_refused_row_is_repaired_and_all_is_undone(  # noqa: PLR0915 - one path
+def test_a_table_becomes_people_by_the_wizard_a_refused_row_is_repaired_and_all_is_undone(
     served: tuple[Web, Shop, str], web: Web, browsing: Browsing, tmp_path: Path
 ) -> None:
     _, shop, _ = served
-    page = browsing.page(web.user(), accept_downloads=True)
-    page.set_default_timeout(40_000)
+    page = browsing.page(web.user())
     go(page, f"{web.url}/imports")
     page.get_by_role("link", name="New import").first.click()
     page.get_by_label("Name", exact=True).fill("users")
@@ -140,7 +139,6 @@ def test_an_event_that_is_sent_appears_by_itself_and_hostile_texts_are_text(
     url = served[2]
     key, _ = web.app.keys.create(team_id=1, name="page", events_per_second=None, by="tests")
     page = browsing.page(web.user("carla", Role.VIEWER))
-    page.set_default_timeout(40_000)
     go(page, f"{web.url}/events")
     sent(url, key, {"event": EVIL, "distinct_id": EVIL, "properties": {EVIL: [EVIL], "$set": {EVIL: EVIL}}})
     page.get_by_text(EVIL).first.wait_for()
@@ -177,7 +175,6 @@ def test_a_person_is_looked_up_with_ids_and_changes_and_deleted_with_events(
     assert [(one.distinct_id, one.other) for one in history.merges] == [("dora@example.com", "device-1")]
     assert isinstance(history.merges[0], MergeView)
     page = browsing.page(web.user())
-    page.set_default_timeout(40_000)
     go(page, f"{web.url}/people")
     page.get_by_label("Distinct id").fill("device-1")
     page.get_by_role("button", name="Look up").click()
@@ -256,19 +253,14 @@ def _manifest() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("group", ["imports", "steps", "dbt", "events", "people"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("looks", [USUAL, OTHERS], ids=["usual", "others"])
 def test_each_page_can_be_used_by_everybody(
-    web: Web, browsing: Browsing, axe: str, paths: dict[str, list[str]], theme: str, group: str
+    web: Web, browsing: Browsing, axe: str, paths: dict[str, list[str]], looks: tuple[Look, ...], group: str
 ) -> None:
-    page = browsing.page(web.user(), color_scheme=theme)
+    page, wrong = browsing.page(web.user()), dict[str, list[str]]()
     for path in paths[group]:
-        for width in (360, 1440):
-            page.set_viewport_size({"width": width, "height": 900})
-            go(page, web.url + path)
-            if PICTURES:
-                page.wait_for_timeout(400)
-                name = re.sub(r"\W+", "-", path.strip("/"))
-                page.screenshot(path=Path(PICTURES, f"{name}-{theme}-{width}.png"), full_page=True)
-            assert page.locator(".notice-bad").count() == 0 or "draft" in path, (path, page.inner_text("#content"))
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path}: nothing sticks out"
-        assert violations(page, axe) == [], path
+        page.set_viewport_size({"width": 360, "height": 900})
+        go(page, web.url + path)
+        assert page.locator(".notice-bad").count() == 0 or "draft" in path, (path, page.inner_text("#content"))
+        wrong |= wrong_with(page, axe, re.sub(r"\W+", "-", path.strip("/")), looks)
+    assert wrong == {}

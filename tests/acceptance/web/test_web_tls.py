@@ -47,7 +47,7 @@ def test_the_web_app_speaks_tls(made_home: Path, tmp_path: Path, files: tuple[Pa
     with serving_web(made_home, tmp_path, *words) as web:
         assert web.url.startswith("https://")
         trusting = ssl.create_default_context(cafile=str(certificate))
-        with httpx.Client(base_url=web.url, verify=trusting) as client:
+        with httpx.Client(base_url=web.url, verify=trusting, timeout=60) as client:
             answer = client.get("/set-up")
         assert answer.status_code == 200
         assert answer.headers["set-cookie"].startswith("__Host-tidemill_form=")

@@ -80,6 +80,16 @@ def test_a_time_is_that_of_utc_until_the_browser_knows_its_zone() -> None:
     assert "2026-11-27 07:30 UTC" in mark
 
 
+def test_a_chart_says_when_nothing_is_known() -> None:
+    def is_said(*values: float | None) -> bool:
+        times = [dt.datetime.now(dt.UTC)] * len(values)
+        shown: bool = chart._options(times, [chart.Series("lag", values)], "bar", stacked=False)["title"]["show"]
+        return shown
+
+    assert is_said(None, None)
+    assert not is_said(None, 0)
+
+
 def test_how_long_it_will_take_is_told_when_a_rate_is_known() -> None:
     assert "about 50 s left" in marks.progress(500, 1_000, rate=10)
     assert "left" not in marks.progress(1_000, 1_000, rate=10)

@@ -121,7 +121,7 @@ class ConnectionForm:
         if is_edit:
             key_help = "Empty: the credential stays as it is. A new key is kept encrypted, and never shown."
         return [
-            Field("name", "Name", value=typed.get("name"), placeholder="warehouse"),
+            Field("name", "Name", value=typed.get("name"), placeholder="warehouse", told=True),
             Field("sign_in", "Signs in with", "radio", options=_SIGN_IN, value=typed.get("sign_in", _KEY), told=True),
             Field(
                 "key", "Service account key", "file", key_help, required=not is_edit, rows=4, most=50_000,
@@ -153,7 +153,9 @@ class ConnectionForm:
             await self._look(str(value or ""))
             return
         self._typed[name] = str(value or "").strip()
-        await self._show_set_up()
+        self._keep()
+        if name != "name":
+            await self._show_set_up()
 
     async def _look(self, key: str) -> None:
         """What a key that was given can see is offered to choose from. It is not kept here."""
@@ -244,7 +246,10 @@ class ConnectionForm:
     def _remember(self, typed: dict[str, Any]) -> None:
         """In the page's URL, so that a reload has it."""
         self._typed.update({key: typed.get(key) or "" for key in _KEPT})
-        kept = {key: typed[key] for key in _KEPT if typed.get(key)}
+        self._keep()
+
+    def _keep(self) -> None:
+        kept = {key: self._typed[key] for key in _KEPT if self._typed.get(key)}
         script = f"history.replaceState(history.state, '', '?' + new URLSearchParams({json.dumps(kept)}))"
         ui.run_javascript(script)
 

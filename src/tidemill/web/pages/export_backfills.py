@@ -87,22 +87,10 @@ def _status(one: BackfillView) -> Markup:
     return said + Markup('<p class="muted clip">{}</p>').format(one.hint) if one.hint else said
 
 
-_MOST_RUNS = 100
-
-
 def _runs(one: BackfillView) -> Markup:
-    """Its intervals that were begun, folded away."""
-    if not one.runs:
-        return marks.muted("none yet")
-    items = marks.join(
-        Markup("<li>{} {} {}</li>").format(
-            start, marks.badge(status), marks.link(run, marks.path("/exports", one.export, "runs", run))
-        )
-        for start, run, status, _ in one.runs[-_MOST_RUNS:]
-    )
-    return Markup("<details><summary>{} runs</summary><ul class='list'>{}</ul></details>").format(
-        f"{len(one.runs):,}", items
-    )
+    """The way to its runs."""
+    text, path = f"Runs of {one.intervals:,} intervals", marks.path("/exports", one.export)
+    return Markup('<a href="{}?tab=runs&amp;backfill={}" aria-label="{}">{}</a>').format(path, one.id, text, "See them")
 
 
 def _acts(one: BackfillView) -> Markup:

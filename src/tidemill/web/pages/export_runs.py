@@ -34,16 +34,21 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 2.0
 _FILTERS = (Filter("status", "Status", tuple((status, status) for status in RUN_STATUSES)),)
 _LINES = 1_000
+_PARENTS = (("Exports", "/exports"), ("{name}", "/exports/{name}"))
 
 
 async def tab(export: ExportSettings) -> None:
-    """Runs, newest first."""
+    """Runs, newest first: all of them, or those of the backfill that the URL names."""
     await _wanted(export.name)
+    backfill = _id("backfill")
+    if backfill is not None:
+        said = Markup('<p class="lead">Runs of one backfill. {}</p>')
+        Region(said.format(marks.link("Runs of all kinds", f"{marks.path('/exports', export.name)}?tab=runs")))
     may = visit.current().may(Permission.EXPORTS_WRITE)
 
     def fetch(app: App, asked: Asked) -> Page[RunItem]:
         wanted = Wanted(asked.cursor or None, asked.limit)
-        found = app.exports.listed.runs(export.name, status=asked["status"] or None, wanted=wanted)
+        found = app.exports.listed.runs(export.name, backfill=backfill, status=asked["status"] or None, wanted=wanted)
         return Page(found.items, found.next or "")
 
     columns = export_shown.columns()
@@ -57,16 +62,15 @@ async def tab(export: ExportSettings) -> None:
         "It has not run yet", "It runs by its schedule, while tidemill serve has a worker; or at once, by Run now.",
         sign="clock",
     )  # fmt: skip
-    await table(columns, fetch, caption="Runs", filters=_FILTERS, empty=nothing, row_key=lambda run: run.id,
+    caption = "Runs" if backfill is None else f"Runs of the backfill {backfill}"  # pages of the same one share a look
+    await table(columns, fetch, caption=caption, filters=_FILTERS, empty=nothing, row_key=lambda run: run.id,
                 on_act=act, every=_EVERY_SECONDS)  # fmt: skip
 
 
 async def _wanted(name: str) -> None:
     """How it stands with what was asked for a moment ago: its id is in the URL."""
-    text = ui.context.client.request.query_params.get("wanted", "")
-    try:
-        wanted = uuid.UUID(text)
-    except ValueError:
+    wanted = _id("wanted")
+    if wanted is None:
         return
     said = Region().props('role="status" aria-live="polite"')
 
@@ -80,6 +84,14 @@ async def _wanted(name: str) -> None:
         said.show(_told(found))
 
     await live(("wanted", wanted), look, shown, every=1.0)
+
+
+def _id(name: str) -> uuid.UUID | None:
+    """An id that the URL has; None, if what it has is none."""
+    try:
+        return uuid.UUID(ui.context.client.request.query_params.get(name, ""))
+    except ValueError:
+        return None
 
 
 def _told(found: TriggerView | None) -> Markup:
@@ -141,7 +153,7 @@ async def do(what: str, name: str, run_id: str) -> None:
         ui.navigate.to(f"{marks.path('/exports', name)}?tab=runs&wanted={wanted.id}")
 
 
-@page("Run", Permission.EXPORTS_READ, "/exports/{name}/runs/{run_id}", parents=(("Exports", "/exports"),))
+@page("Run", Permission.EXPORTS_READ, "/exports/{name}/runs/{run_id}", parents=_PARENTS)
 async def run(name: str, run_id: str) -> None:
     """One run."""
     settings = await visit.call(lambda app: app.exports.listed.get(name))
@@ -251,7 +263,11 @@ _MOST_CHUNKS = 200
 def _panel(title: str, heads: tuple[str, ...], rows: list[Any]) -> Markup:
     if not rows:
         return Markup()
-    head = marks.join(Markup('<th scope="col">{}</th>').format(one) for one in heads)
+    ends = {"Took", "Rows", "Sent"}  # numbers stand at the end
+    head = marks.join(
+        Markup('<th scope="col"{}>{}</th>').format(Markup(' class="end"') if one in ends else Markup(), one)
+        for one in heads
+    )
     inner = Markup(
         '<div class="table-scroll plain" tabindex="0" role="region" aria-label="{}"><table><thead><tr>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>"

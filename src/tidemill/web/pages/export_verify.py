@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -116,8 +117,8 @@ def _verified(found: Verified) -> Markup:
         for day in found.different[:_MOST_DAYS]
     )  # fmt: skip
     notes = marks.join(Markup('<p class="muted">{}</p>').format(note) for note in found.notes)
-    return head + notes + (_table("Days that differ", ("Day", "Expected", "There", "Missing", "Too many"), rows)
-                           if rows else Markup())  # fmt: skip
+    heads = ("Day", "Expected", "There", "Missing", "Too many")
+    return head + notes + (_table("Days that differ", heads, rows, numbers=True) if rows else Markup())
 
 
 def _checked(found: Checked) -> Markup:
@@ -134,8 +135,13 @@ def _example(found: Example) -> Markup:
     return marks.panel("An example", marks.command(found.sql) + _table("The answer", found.columns, rows))
 
 
-def _table(title: str, heads: tuple[str, ...], rows: Markup) -> Markup:
-    head = marks.join(Markup('<th scope="col">{}</th>').format(one) for one in heads)
+def _table(title: str, heads: Sequence[str], rows: Markup, *, numbers: bool = False) -> Markup:
+    """`numbers`: in all columns but the first."""
+    end = Markup(' class="end"')
+    head = marks.join(
+        Markup('<th scope="col"{}>{}</th>').format(end if numbers and index else Markup(), one)
+        for index, one in enumerate(heads)
+    )
     return Markup(
         '<div class="table-scroll" tabindex="0" role="region" aria-label="{}"><table><thead><tr>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>"

@@ -38,6 +38,7 @@ _CHARTS: tuple[tuple[str, str, Callable[[RunItem], float | None]], ...] = (
     ("How long runs took", "seconds", export_shown.seconds),
     ("Bytes billed", "bytes", lambda run: run.bytes_billed),
 )
+_ENDS = {"completed": "var(--series-1)", "failed": "var(--bad)", "cancelled": "var(--line-strong)"}
 
 
 async def metrics(export: ExportSettings) -> None:
@@ -58,8 +59,8 @@ async def metrics(export: ExportSettings) -> None:
             chart.show(times, [Series(title, [value(run) for run in runs])])
         by_day = [(day, list(of)) for day, of in itertools.groupby(runs, _day)]
         series = [
-            Series(status.capitalize(), [sum(run.status == status for run in of) for _, of in by_day])
-            for status in ("completed", "failed", "cancelled")
+            Series(status.capitalize(), [sum(run.status == status for run in of) for _, of in by_day], colour)
+            for status, colour in _ENDS.items()
         ]
         failures.show([day for day, _ in by_day], series)
 
@@ -72,7 +73,7 @@ def _day(run: RunItem) -> Any:
 
 def _panel(title: str, unit: str, *, stacked: bool = False) -> Chart:
     with ui.element("section").classes("panel"):
-        show(Markup('<div class="panel-head"><h2>{}</h2></div>').format(title))
+        show(Markup('<div class="panel-head"><h2>{}</h2>{}</div>').format(title, marks.muted(unit)))
         with ui.element("div").classes("panel-body"):
             return Chart(f"{title} ({unit})", unit=unit, stacked=stacked)
 

@@ -123,10 +123,10 @@ def _decisions(found: tuple[Decision, ...]) -> Markup:
     items = (
         Markup(
             '<li><div class="decision-head">{}{}<span class="muted">{} · since {}</span></div><p>{}</p>'
-            '<p class="muted">{}</p></li>'
+            "{}</li>"
         ).format(
             marks.badge(one.cause, BAD if one.cause in {"failed", "paused", "stream"} else WARNING),
-            _thing(one.kind, one.name), one.kind, marks.when(one.since), one.message, one.hint,
+            _thing(one.kind, one.name), one.kind, marks.when(one.since), one.message, marks.hint(one.hint),
         )
         for one in found
     )  # fmt: skip
@@ -159,9 +159,14 @@ def _failed(found: tuple[Failed, ...]) -> Markup:
     items = (
         Markup(
             '<li><div class="decision-head">{}<span class="muted">{} · {}</span></div><p>{}</p>'
-            '<p class="muted">{}</p><p class="notice-code">{}</p></li>'
+            '{}<p class="notice-code">{}</p></li>'
         ).format(
-            _thing(one.kind, one.name), one.kind, marks.when(one.at), one.message or "", one.hint or "", one.code or ""
+            _thing(one.kind, one.name),
+            one.kind,
+            marks.when(one.at),
+            one.message or "",
+            marks.hint(one.hint or ""),
+            one.code or "",
         )
         for one in found
     )

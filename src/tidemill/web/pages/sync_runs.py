@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _STATUSES = tuple((one, one.capitalize()) for one in ("running", "completed", "skipped", "failed", "cancelled"))
 _EVERY_SECONDS = 2.0
+_PARENTS = (("Syncs", "/syncs"), ("{name}", "/syncs/{name}"))
 #: Runs of the charts.
 _SHOWN = 60
 _COUNTS = (
@@ -65,10 +66,9 @@ def _took(run: RunView) -> Markup:
     return marks.duration((run.finished_at - run.began_at).total_seconds() if run.finished_at else None)
 
 
-@page("Run {number} of {name}", Permission.SYNCS_READ, "/syncs/{name}/runs/{number}", parents=(("Syncs", "/syncs"),))
+@page("Run {number}", Permission.SYNCS_READ, "/syncs/{name}/runs/{number}", parents=_PARENTS)
 async def run(name: str, number: int) -> None:
     """One, live while it goes on."""
-    show(Markup("<p>{}</p>").format(marks.link(f"All of {name}", marks.path("/syncs", name))))
     place = Region()
 
     def renew(found: RunView) -> None:

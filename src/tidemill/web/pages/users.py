@@ -44,10 +44,11 @@ class _Users:
             case "unlock":
                 await visit.call(lambda app: app.users.unlock(name))
                 notices.notice(f"{name} may sign in again.")
-            case "disable" | "enable":
-                disabled = what == "disable"
-                await visit.call(lambda app: app.users.edit(name, disabled=disabled))
-                notices.notice(f"{name} is {what}d." + (" All sessions have ended." if disabled else ""))
+            case "enable":
+                await visit.call(lambda app: app.users.edit(name, disabled=False))
+                notices.notice(f"{name} is enabled.")
+            case "disable":
+                await self._disable(name)
             case "delete":
                 await self._delete(name)
         await self.table.refresh()
@@ -90,6 +91,12 @@ class _Users:
         with dialogs.dialog(f"New password for {name}") as window:
             Form([_PASSWORD], "Set it", sent)
         await dialogs.answer(window)
+
+    async def _disable(self, name: str) -> None:
+        does = ["They are signed out at once, and cannot sign in until they are enabled again.", "Nothing is deleted."]
+        if await dialogs.confirm(f"Disable the account of {name}?", does, action="Disable"):
+            await visit.call(lambda app: app.users.edit(name, disabled=True))
+            notices.notice(f"{name} is disabled. All sessions have ended.")
 
     async def _delete(self, name: str) -> None:
         does = ["They are signed out at once, and cannot sign in any more.", "What they did stays in the audit log."]

@@ -89,6 +89,19 @@
     }
   });
 
+  // A dialog gives the focus back to what it was opened by; the server takes it away before it could do that itself.
+  let opener = null;
+  document.addEventListener("focusin", (event) => {
+    if (!document.querySelector(".q-dialog")) opener = event.target;
+  });
+  new MutationObserver((changes) => {
+    const gone = changes.flatMap(({ removedNodes }) => [...removedNodes]);
+    if (!gone.some((node) => node.id?.startsWith("q-portal--dialog")) || document.activeElement !== document.body)
+      return;
+    const back = opener?.isConnected && opener.checkVisibility() ? opener : document.getElementById("content");
+    back?.focus({ preventScroll: back !== opener });
+  }).observe(document.body, { childList: true });
+
   function notice({ text, kind, detail, code }) {
     const place = document.getElementById("notices");
     if (!place) return;
