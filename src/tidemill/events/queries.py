@@ -52,8 +52,11 @@ class Filter:
 
 
 def _same(name: str, value: object) -> str:
-    """That a column has a value. DuckLake 1.5.5 makes a statement for its catalog of what a column is compared with,
-    and does not quote a text with a NUL as one: such a text is kept out of that, at the cost of looking at all files."""
+    """That a column has a value.
+
+    DuckLake 1.5.5 makes a statement for its catalog of what a column is compared with, and does not quote a text with a
+    NUL as one: such a text is kept out of that, at the cost of looking at all files.
+    """
     return f"concat({name}) = ?" if isinstance(value, str) and "\0" in value else f"{name} = ?"
 
 

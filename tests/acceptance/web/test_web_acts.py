@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psycopg
 import pytest
 from tests import dumps
 from tests.capture_server import until
@@ -171,3 +173,63 @@ def test_a_page_that_is_open_shows_nothing_new_to_who_may_not_see_it_any_more(
     until(is_left, "the page is left")
     for one in (page, theirs):
         one.close()
+
+
+EVIL = """<evil-mark onmouseover=alert(1)></evil-mark><img src=x onerror=alert(1)>'"{{7*7}}`${7*7}"""
+#: What people and other systems say, and pages show.
+_SAID = (
+    ("connections", "name"), ("connections", "connected_by"), ("exports", "name"), ("source_models", "name"),
+    ("destinations", "name"), ("syncs", "name"), ("channels", "name"), ("tokens", "name"), ("keys", "name"),
+    ("dbt_projects", "name"), ("runs", "error_message"), ("runs", "error_hint"), ("runs", "created_by"),
+    ("run_lines", "message"), ("run_lines", "step"), ("sync_rejects", "message"), ("sync_rejects", "key"),
+    ("event_rejects", "message"), ("audit_log", "actor"), ("audit_log", "name"), ("audit_log", "code"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/sign-in", {"name": "root"}),
+        ("/set-up", {"name": "eve", "token": "tmu_x"}),
+        ("/sign-out", {}),
+        ("/account/password", {"password": "another one entirely", "again": "another one entirely"}),
+        ("/_nicegui/client/x/upload/1", {}),
+        ("/exports", {}),
+    ],
+)
+def test_what_another_page_sends_in_the_name_of_who_is_signed_in_is_not_done(
+    made: Stocked, inside: Inside, path: str, form: dict[str, str]
+) -> None:
+    before = dumps.tables(made.app)
+    password = {"password": made.secrets["password of root"], "old": made.secrets["password of root"]}
+    with httpx.Client(base_url=inside.url, cookies={"tidemill_session": made.session}) as client:
+        for origin in ("https://evil.example", "null", "", f"{inside.url}.evil.example", inside.url):
+            for token in ({}, {"form_token": ""}, {"form_token": "x" * 64}, {"form_token": "tms_" + "x" * 40}):
+                headers = {"origin": origin} if origin else {}
+                answer = client.post(path, data={**password, **form, **token}, headers=headers)
+                # Where there is no such form, or the account is there already, nothing is asked for.
+                allowed = {403} if origin != inside.url else {403, 404, 405, 303 if path == "/set-up" else 403}
+                assert answer.status_code in allowed, (path, origin, token, answer.text[:200])
+    assert dumps.changed(before, dumps.tables(made.app)) == []
+    assert made.app.users.session(made.session) is not None
+
+
+def test_what_others_have_said_is_text_on_each_page(made: Stocked, inside: Inside) -> None:
+    with psycopg.connect(made.app.postgres.dsn) as session:
+        there = session.execute("SELECT table_name, column_name FROM information_schema.columns").fetchall()
+        for table, column in _SAID:
+            if (table, column) in there:
+                session.execute(
+                    f'UPDATE tidemill."{table}" SET "{column}" = %s '
+                    f'WHERE ctid = (SELECT ctid FROM tidemill."{table}" LIMIT 1)',
+                    [EVIL],
+                )
+    seen, shown = [], 0
+    for page in crawl(inside, made.session, *BEGINNINGS):
+        content = "".join(text for _, text in page.contents())
+        shown += "&lt;evil-mark" in content
+        wrong = [tag for tag, attributes in page.marks() if tag == "evil-mark" or attributes.get("src") == "x"]
+        seen += [(page.path, wrong)] if wrong else []
+        page.close()
+    assert seen == []
+    assert shown > 8
