@@ -31,6 +31,9 @@ _KNOWN: Mapping[str, Any] = {
     "destination": HOOK,
     "distinct_id": "user-1",
     "since": "1d",
+    "project": "acme-123456",
+    "account": "robot@acme-123456.iam.gserviceaccount.com",
+    "sort": None,
     "impersonate": None,
     "max_bytes_billed": "20GB",
     "relation": "acme-123456.shop.people",
@@ -140,6 +143,8 @@ class Requests:
             "{start}": made.hook[:12],
             "{trigger}": str(made.run),
             "{backfill}": str(made.run),
+            "{operation}": str(made.run),
+            "{load_id}": str(made.run),
         }
         return "/".join(urllib.parse.quote(values.get(part, part), safe="") for part in path.split("/"))
 
