@@ -44,10 +44,12 @@ def _problem(item: Mapping[str, Any], fields: Mapping[str, FieldInfo], what: str
     """One sentence about one field."""
     field = str(item["loc"][0]) if item["loc"] else what
     option, given = _OPTIONS.get(field, f"--{field.replace('_', '-')}"), item["input"]
+    if field not in fields:  # of all fields, or of one that there is not: what was given there may be secret
+        return f"{option}: {item['msg']}."
     if field in _SHARES and isinstance(given, float | int):
         given = f"{100 * given:g}%"
     given = f"{given:g}" if isinstance(given, float) else given if field in _SHARES else repr(given)[:100]
-    allowed = _allowed(field, fields[field]) if field in fields else ""
+    allowed = _allowed(field, fields[field])
     return f"{option} is {allowed}, and not {given}." if allowed else f"{option} cannot be {given}: {item['msg']}."
 
 

@@ -121,17 +121,19 @@ class Guard:
 
 
 def refusal(actor: Actor, permission: str) -> AccessError:
-    """Why somebody may not do something, and what to do about it."""
+    """Why somebody may not do something, and what to do about it. Its `raw` is what they lack."""
     if actor.kind == "token":
         return AccessError(
             "scope_missing",
             f"The token {actor.name} may not do this: it lacks the scope {permission}.",
             hint=f"Make another one: tidemill token create NAME --scope {permission}",
+            raw=str(permission),
         )
     return AccessError(
         "not_allowed",
         f"{actor.name} may not do this: it takes the permission {permission}.",
         hint="An administrator can change your role: Settings, Users; or tidemill user edit NAME --role ROLE",
+        raw=str(permission),
     )
 
 

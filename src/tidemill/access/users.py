@@ -121,13 +121,14 @@ class UserService:
         failures, locked = self._users.attempt(known_by, _FORGETS)  # counted before: many at once are many
         if locked is not None and locked > _now():
             raise _locked(locked)
-        user = self._users.known(name)
+        user = self._users.known(name) if _can_be(name) else None
         good = passwords.is_it(user.password if user else None, password[: passwords.MOST + 1])
         if user is None or not good or user.disabled:
             if failures >= _FREE_FAILURES:
                 wait = min(_LOCK * 2 ** min(failures - _FREE_FAILURES, 10), _LOCK_MOST)
                 self._users.lock(known_by, _now() + wait)
-            self._told("user.sign_in", name, address, name, outcome="refused", code="sign_in_refused")
+            told = name.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+            self._told("user.sign_in", told, address, told, outcome="refused", code="sign_in_refused")
             raise AccessError(
                 "sign_in_refused", "Name or password is wrong.", hint="An administrator can set another password."
             )
@@ -361,9 +362,14 @@ def _assert_administrated(change: Changing) -> None:
         )
 
 
+def _can_be(name: str) -> bool:
+    """Whether somebody can be called so."""
+    return bool(_NAME.fullmatch(name)) and not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def _named(name: str) -> str:
     name = name.strip()
-    if not _NAME.fullmatch(name):
+    if not _can_be(name):
         raise ConfigError(
             "user_name_invalid",
             "A name has 1 to 100 characters, and no control characters.",

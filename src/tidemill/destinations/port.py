@@ -16,7 +16,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pydantic
 
@@ -293,6 +293,8 @@ class Settings(pydantic.BaseModel, abc.ABC):
     """What a user says of an account; fields that are SecretStr are encrypted and never shown."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    #: Names of secrets that no server is ever sent: something is signed by them.
+    unsent: ClassVar[frozenset[str]] = frozenset()
 
     @property
     @abc.abstractmethod

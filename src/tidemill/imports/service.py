@@ -351,6 +351,8 @@ class ImportService:
             It is running.
         """
         sync = self._books.syncs.get(self._sync(name).name)
+        if Taken.model_validate(self._sync(name).spec.taken).spec is None:
+            raise drafts.is_draft(sync.name)
         with alone(self._reverse_etl, sync.id, sync.name):
             job = self._reverse_etl.trials.job(sync)
             return repairs.repair(self._taking, self._reverse_etl.rejects, self._books.rejects, job, rows, watch)

@@ -60,7 +60,10 @@ def _forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
     for secret in tuple(found):
         found |= _parts(secret)
     for secret in tuple(found):
-        found |= {json.dumps(secret)[1:-1], urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+        quoted = (
+            quote(secret, safe="", errors="surrogatepass") for quote in (urllib.parse.quote, urllib.parse.quote_plus)
+        )
+        found |= {json.dumps(secret)[1:-1], *quoted}
     return tuple(sorted(found, key=len, reverse=True))
 
 

@@ -20,7 +20,7 @@ from tidemill.destinations import registry
 from tidemill.destinations.home import HOME, KIND
 from tidemill.destinations.port import Outlet, Settings
 from tidemill.errors import ConfigError, ConflictError, TidemillError
-from tidemill.outbound import network
+from tidemill.outbound import network, urls
 from tidemill.outbound.client import Http
 from tidemill.reverse_etl.spec import NAME_RULE
 from tidemill.reverse_etl.work import opened_settings
@@ -260,15 +260,22 @@ def _is_secret(settings: type[Settings], name: Any) -> bool:
     return name in settings.model_fields and secret_field(settings, str(name))
 
 
+def _place(settings: Settings, name: str) -> Any:
+    """Where a setting leads to: of an address that is secret itself, the server."""
+    value = getattr(settings, name)
+    return urls.origin(value) if isinstance(value, SecretStr) else value
+
+
 def _assert_not_moved(before: Settings, made: Settings, given: Collection[str]) -> None:
     """Raise ConfigError, if what is kept secret would go to another server than that for which it was given.
 
     Who may change an account is not shown its secrets; sent to a server of theirs, they would see them.
     """
     fields = type(made).model_fields
-    moved = [name for name in fields if _PLACE.search(name) and getattr(before, name) != getattr(made, name)]
+    moved = [name for name in fields if _PLACE.search(name) and _place(before, name) != _place(made, name)]
     kept = [name for name in fields if isinstance(getattr(before, name), SecretStr) and name not in given]
-    if any(not isinstance(getattr(made, name), SecretStr) for name in moved) and kept:
+    kept = [name for name in kept if name not in made.unsent]
+    if moved and kept:
         raise ConfigError(
             "secrets_again",
             f"With another {', '.join(moved)} the secrets have to be given again: {', '.join(kept)}.",

@@ -88,12 +88,7 @@ class Database:
                 raw=str(getattr(error, "orig", error)),
             ) from error
         except (exc.DataError, UnicodeEncodeError) as error:
-            raise ConfigError(
-                "value_not_storable",
-                "A value cannot be stored: a number that is too large, or a text with a NUL or a broken character.",
-                hint="Look at the names and options that you gave.",
-                raw=str(getattr(error, "orig", error)),
-            ) from error
+            raise _not_storable(error) from error
         except exc.ProgrammingError as error:
             if type(error.orig).__name__ in _GONE and f'"{SCHEMA}' in str(error.orig):
                 raise ConfigError(
@@ -110,6 +105,12 @@ class Database:
                 hint="It must be able to create schemas and tables in it.",
                 raw=str(error.orig),
             ) from error
+        except Exception as error:
+            import psycopg
+
+            if isinstance(error, psycopg.DataError):  # some repositories ask by the driver itself
+                raise _not_storable(error) from error
+            raise
 
     def server(self) -> tuple[str, bool]:
         """The server's version, and whether what it acknowledges is on disk (fsync)."""
@@ -178,6 +179,16 @@ class Database:
                 settings.set_main_option("script_location", str(folder).replace("%", "%%"))
                 settings.attributes["connection"] = connection
                 command.upgrade(settings, revision)
+
+
+def _not_storable(error: Exception) -> ConfigError:
+    """Our error for what PostgreSQL cannot hold."""
+    return ConfigError(
+        "value_not_storable",
+        "A value cannot be stored: a number that is too large, or a text with a NUL or a broken character.",
+        hint="Look at the names and options that you gave.",
+        raw=str(getattr(error, "orig", error)),
+    )
 
 
 def _left(_: Any, record: Any) -> None:

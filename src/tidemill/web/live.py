@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 _BEAT_SECONDS = 0.25
 #: A query that takes long is made less often: it takes at most this part of the time.
 _SHARE = 0.1
+#: Who looks is asked for so often whether they still may; until then a page that is open is shown what is new.
+_SURE_SECONDS = 5.0
 _NOTHING = object()
 
 
@@ -38,6 +40,7 @@ class _Viewer:
     client: Client
     show: Callable[[Any], None]
     seen: object = _NOTHING
+    sure_until: float = 0.0
 
 
 @dataclasses.dataclass(eq=False)
@@ -45,6 +48,7 @@ class _Topic:
     query: Callable[[App], Any]
     changed: Callable[[App], Hashable] | None
     every: float
+    permissions: frozenset[Any]
     value: Any = _NOTHING
     mark: Hashable = None
     due: float = 0.0
@@ -94,7 +98,7 @@ async def live(
     """
     looks, client = visit.current(), ui.context.client
     shared = (key, frozenset(looks.actor.permissions))
-    topic = _topics.setdefault(shared, _Topic(query, changed, every))
+    topic = _topics.setdefault(shared, _Topic(query, changed, every, shared[1]))
     viewer = _Viewer(client, show)
     try:
         await topic.ask(looks)
@@ -136,21 +140,47 @@ async def _beat() -> None:
 async def _renew(topic: _Topic) -> None:
     """Ask, as one of those who look, and show the others the answer, too."""
     for viewer in list(topic.viewers):
+        if not await _lasts(topic, viewer):
+            continue
         try:
             await topic.ask(visit.of(viewer.client))
             break
-        except TidemillError as error:
-            if not visit.is_signed_out(error):
-                return  # the database is away, say: what was shown stays, until it is back
-            with contextlib.suppress(ValueError):
-                topic.viewers.remove(viewer)
-            with viewer.client:
-                notices.tell(error)
+        except TidemillError:
+            return  # the database is away, say: what was shown stays, until it is back
         except Exception:  # noqa: BLE001 - what was shown stays
             _log.exception("what a page shows could not be asked")
             return
     for viewer in list(topic.viewers):
-        _display(topic, viewer)
+        if viewer.seen != topic.value and await _lasts(topic, viewer):
+            _display(topic, viewer)
+
+
+async def _lasts(topic: _Topic, viewer: _Viewer) -> bool:
+    """Whether who looks is signed in, and may do what they might when the page was opened; else nothing more of this is
+    shown to them, though others look."""
+    if time.monotonic() < viewer.sure_until:
+        return True
+    looks = visit.of(viewer.client)
+    try:
+        await visit.call_as(looks, lambda _: None)
+    except TidemillError as error:
+        if not visit.is_signed_out(error):
+            return True  # the database is away, and so is what would be shown
+        _leave(topic, viewer)
+        with viewer.client:
+            notices.tell(error)
+        return False
+    if frozenset(looks.actor.permissions) != topic.permissions:
+        _leave(topic, viewer)
+        viewer.client.run_javascript("location.reload()")
+        return False
+    viewer.sure_until = time.monotonic() + _SURE_SECONDS
+    return True
+
+
+def _leave(topic: _Topic, viewer: _Viewer) -> None:
+    with contextlib.suppress(ValueError):
+        topic.viewers.remove(viewer)
 
 
 def _display(topic: _Topic, viewer: _Viewer) -> None:

@@ -40,6 +40,17 @@ def test_secrets_of_a_destination_are_not_sent_to_another_server(app: App) -> No
     admin.changed("crm", {"database": "other"})  # at the same server they are kept
 
 
+def test_nor_are_those_of_a_webhook_whose_address_is_a_secret_too(app: App) -> None:
+    destinations = app.reverse_etl.destinations
+    settings = destinations.make("webhook", {"url": "https://example.com/a", "token": "s3cr3t"})
+    destinations.add("webhook", "hook", settings, by="me")
+    admin = of(app, Role.ADMIN).reverse_etl.destinations
+    with pytest.raises(ConfigError, match=r"have to be given again: token"):
+        admin.changed("hook", {"url": "https://evil.example.com/a"})
+    admin.save("hook", admin.changed("hook", {"url": "https://example.com/b"}))  # at the same server they are kept
+    admin.changed("hook", {"url": "https://new.example.com/a", "token": "another"})
+
+
 def test_nor_is_the_password_of_mails(app: App) -> None:
     mail = {"to": ("a@example.com",), "sender": "t@example.com", "host": "smtp.example.com", "password": "s3cr3t"}
     app.notify.add("email", "ops", {**mail, "user": "tm"}, by="me")

@@ -189,7 +189,7 @@ def _of_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, TidemillError)  # noqa: S101 - it is registered for that
     found, headers = problems.of(error)
     if found.status == 403:
-        scope = request.state.permission
+        scope = error.raw or request.state.permission  # a service may want more than the route
         headers["www-authenticate"] = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
     return _told(found, headers)
 

@@ -53,7 +53,8 @@ class _Filter(pydantic.BaseModel):
     before: dt.datetime | None = None
 
 
-_Text = Annotated[str | None, Query(max_length=300, description="Just that.")]
+#: What cannot be stored is refused before an export begins, of which nothing can be said any more once it has.
+_Text = Annotated[str | None, Query(max_length=300, pattern=r"^[^\x00]*$", description="Just that.")]
 _Moment = Annotated[pydantic.AwareDatetime | None, Query(description="A time.")]
 
 

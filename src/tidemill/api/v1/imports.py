@@ -172,12 +172,17 @@ class DryRunAnswer(pydantic.BaseModel, from_attributes=True):
     written: bool = Field(description="These rows were taken in.")
 
 
+class RepairedRow(pydantic.BaseModel):
+    """A row that was refused, repaired. What else is listed of it may be sent along, and counts for nothing."""
+
+    key: str = Field(max_length=10_000, description="As it is listed.")
+    row: dict[str, Any] | None = Field(description="Its columns.")
+
+
 class RepairWanted(pydantic.BaseModel, extra="forbid"):
     """Rows that were refused, repaired."""
 
-    rows: list[dict[str, Any]] = Field(
-        min_length=1, max_length=1_000, description="Each with `key` and `row`, as they are listed."
-    )
+    rows: list[RepairedRow] = Field(min_length=1, max_length=1_000, description="Each as it is listed.")
 
 
 class RepairedAnswer(pydantic.BaseModel):
@@ -319,7 +324,8 @@ def show_undo(name: Name, operation: operations.Id, by: _Reader, response: Respo
 @router.post("/{name}/rejects/repair", responses=WRITING, dependencies=[SLOWLY])
 def repair(name: Name, wanted: RepairWanted, by: _Writer) -> RepairedAnswer:
     """Take in rows that were refused, repaired. Others stay refused."""
-    number, errors = by.app.imports.repair(name, wanted.rows, silent())
+    rows = [one.model_dump() for one in wanted.rows]
+    number, errors = by.app.imports.repair(name, rows, silent())
     return RepairedAnswer(taken=number, errors=[WrongAnswer.model_validate(one) for one in errors])
 
 

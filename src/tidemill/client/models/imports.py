@@ -236,7 +236,7 @@ class Property(Model):
 class RepairWanted(Wanted):
     """Rows that were refused, repaired."""
 
-    rows: list[dict[str, Any]] = pydantic.Field(description="Each with `key` and `row`, as they are listed.")
+    rows: list[RepairedRow] = pydantic.Field(description="Each as it is listed.")
 
 
 class RepairedAnswer(Model):
@@ -244,6 +244,13 @@ class RepairedAnswer(Model):
 
     taken: int
     errors: list[WrongAnswer]
+
+
+class RepairedRow(Wanted):
+    """A row that was refused, repaired. What else is listed of it may be sent along, and counts for nothing."""
+
+    key: str = pydantic.Field(description="As it is listed.")
+    row: dict[str, Any] | None = pydantic.Field(description="Its columns.")
 
 
 class VerdictAnswer(Model):

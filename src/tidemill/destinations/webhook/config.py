@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -13,6 +13,8 @@ from tidemill.outbound import signing, urls
 
 class WebhookSettings(Settings):
     """One address."""
+
+    unsent: ClassVar[frozenset[str]] = frozenset({"key"})
 
     url: Annotated[SecretStr, AfterValidator(urls.checked)] = Field(description="Where rows go.")
     key: Annotated[SecretStr, AfterValidator(signing.checked)] | None = Field(
