@@ -7,13 +7,11 @@ is not here cannot be called from outside.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tidemill.access.permissions import Permission as P  # noqa: N817 - a table of them
-from tidemill.errors import ConfigError
-
-_ELSEWHERE = ("https://", "http://", "gs://", "ssh://", "git@")
+from tidemill.access.places import assert_elsewhere, of_repository
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +54,18 @@ def _at(given: Any, path: str) -> str:
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """Of a method. `permission`: None if everybody who is known may call it; `change`: None if it changes nothing;
-    `check`: raises if who is not at the command line may not call it with these arguments."""
+    `check`: raises if who is not at the command line may not call it with these arguments; `also`: the permission that
+    these arguments take besides."""
 
     permission: P | None
     change: Change | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None
+    also: Callable[[Mapping[str, Any]], P | None] | None = None
+
+    def lacking(self, permissions: Collection[P], given: Mapping[str, Any]) -> P | None:
+        """What it takes, and is not among these."""
+        wanted = (self.permission, self.also(given) if self.also else None)
+        return next((one for one in wanted if one is not None and one not in permissions), None)
 
 
 def _reads(part: str, permission: P, names: str) -> Iterator[tuple[str, Rule]]:
@@ -302,8 +307,9 @@ def _of_dbt() -> Iterator[tuple[str, Rule]]:
         delete=_edits("dbt.delete"),
         refresh=Change("dbt.refresh"),
     )
-    yield "dbt.add", Rule(P.DBT_WRITE, _edits("dbt.create", "fields.name"), assert_elsewhere)
-    yield "dbt.edit", Rule(P.DBT_WRITE, _edits("dbt.edit", rename="fields.name"), assert_elsewhere)
+    added, edited = _edits("dbt.create", "fields.name"), _edits("dbt.edit", rename="fields.name")
+    yield "dbt.add", Rule(P.DBT_WRITE, added, assert_elsewhere, of_repository)
+    yield "dbt.edit", Rule(P.DBT_WRITE, edited, assert_elsewhere, of_repository)
     yield from _reads("dbt_models", P.DBT_READ, "fields cloud_runs")
     yield from _of("dbt_models", P.SYNCS_TRIGGER, after=Change("dbt.after", "project"))
 
@@ -316,19 +322,6 @@ def _of_hooks() -> Iterator[tuple[str, Rule]]:
         yield from _reads(part, read, "find page")
         create, revoke = Change(f"{action}.hook"), Change(f"{action}.revoke_hook", details=("start",))
         yield from _of(part, write, create=create, revoke=revoke)
-
-
-def assert_elsewhere(given: Mapping[str, Any]) -> None:
-    """A path would be one of the server's machine, about whose files a role, or a token, says nothing."""
-    fields = given.get("fields") or {}
-    for name in ("manifest", "catalog", "git", "folder"):
-        place = str(fields.get(name) or "")
-        if place and (name == "folder" or not place.startswith(_ELSEWHERE)):
-            raise ConfigError(
-                "dbt_place",
-                "A project in a folder of the server is added, and changed, at its command line only.",
-                hint="Give an address: https://, ssh:// or gs://.",
-            )
 
 
 def _of_events() -> Iterator[tuple[str, Rule]]:
