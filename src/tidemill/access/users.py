@@ -174,15 +174,15 @@ class UserService:
         self._told("user.sign_in", user.name, address, user.name)
         return self._opened(user, address, agent)
 
-    def session(self, text: str) -> Session | None:
-        """Who that is; None if it is no session, it is over, or the account is disabled."""
+    def session(self, text: str, *, seen: bool = True) -> Session | None:
+        """Who that is; None if it is no session, it is over, or the account is disabled. `seen`: they are there now."""
         if not SESSION.looks_like(text):
             return None
         hashed = digest(text)
         found, now = self._users.session(hashed), _now()
         if found is None or found.user.disabled or found.seen_at < now - IDLE or found.created_at < now - LONGEST:
             return None
-        if found.seen_at < now - _SEEN_EVERY:
+        if seen and found.seen_at < now - _SEEN_EVERY:
             self._users.seen(hashed, found.user.id)
         csrf = hmac.new(text.encode(), b"csrf", hashlib.sha256).hexdigest()
         return Session(self._view(found.user), csrf)

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidemill.errors import TidemillError, UnavailableError
 from tidemill.web import cookies, headers
+from tidemill.web.numbers import whole
 from tidemill.web.sessions import Sessions
 
 #: Where the session, its text, and the nonce of scripts are in a scope.
@@ -107,7 +108,7 @@ class Guard:
         most = UPLOAD_BYTES if scope["path"].startswith(_PAGES_OF_NICEGUI) else FORM_BYTES
         said = Headers(scope=scope).get("content-length", "0")
         too_large = PlainTextResponse(f"It is larger than {most:,} bytes.\n", 413)
-        if not said.isdigit() or int(said) > most:
+        if whole(said, most + 1) > most:
             await too_large(scope, receive, send)
             return
         taken, began = 0, False
