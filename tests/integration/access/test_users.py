@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from tests.installation import Installation
 
-from tidemill.access import refusals, users
+from tidemill.access import passwords, refusals, users
 from tidemill.access.roles import Role
 from tidemill.access.users import UserService
 from tidemill.app import App
@@ -238,7 +238,7 @@ def test_who_comes_is_in_the_audit_log_and_passwords_are_not(app: App, people: U
 def test_refused_sign_ins_do_not_fill_the_database(
     app: App, people: UserService, anna: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(users.passwords, "is_it", lambda *_: False)
+    monkeypatch.setattr(passwords, "is_it", lambda *_: False)
     monkeypatch.setattr(users, "_MOST_ATTEMPTS", 5)
     for number in range(refusals.OF_ONE + 20):
         with pytest.raises(AccessError):
