@@ -7,6 +7,7 @@ a page as somebody can do by hand, however much is sent.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import weakref
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from tidemill.web import guard
 from tidemill.web.sessions import Sessions
 from tidemill.web.watch import SIGN_IN
 
+_log = logging.getLogger(__name__)
 #: What is done on a page: so much a second, and so much at once. More is not done at all.
 _A_SECOND, _AT_ONCE = 20.0, 100.0
 
@@ -63,8 +65,12 @@ def keep_to_own_pages(sessions: Sessions) -> None:
             client = _own(session_id, message)
             if client is None or (is_done and not _allowances.setdefault(client, Allowance()).take()):
                 return
-            if await _lasts(client, sessions) and not client.is_deleted:
+            if not await _lasts(client, sessions) or client.is_deleted:
+                return
+            try:
                 handler(session_id, message)
+            except (ValueError, KeyError, TypeError, AttributeError):  # no page of ours sends that
+                _log.warning("a page sent what is no message")
 
         handlers[name] = kept
     handlers["log"] = lambda _session_id, _message: None  # nobody writes into our log
