@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.access import passwords
 from tidemill.access.actor import Actor
+from tidemill.access.refusals import Refusals
 from tidemill.access.roles import PERMISSIONS, Role
 from tidemill.bearer import SESSION, SETUP, digest
 from tidemill.errors import AccessError, ConfigError, ConflictError, RetryableError
@@ -27,6 +28,8 @@ IDLE, LONGEST = dt.timedelta(hours=12), dt.timedelta(days=14)
 #: After so many wrong passwords a name is locked, each time for twice as long as before, up to a bound.
 _FREE_FAILURES, _LOCK, _LOCK_MOST = 5, dt.timedelta(minutes=1), dt.timedelta(minutes=15)
 _FORGETS = dt.timedelta(days=1)
+#: The names that were tried are kept for a day, and so many at most.
+_MOST_ATTEMPTS = 100_000
 _SETUP_GOOD = dt.timedelta(days=1)
 #: That somebody is there is written down once in so long.
 _SEEN_EVERY = dt.timedelta(minutes=1)
@@ -68,6 +71,7 @@ class UserService:
 
     def __init__(self, users: Users, audit: AuditService) -> None:
         self._users, self._audit = users, audit
+        self._refusals = Refusals()
 
     # Who is at the door
 
@@ -127,8 +131,7 @@ class UserService:
             if failures >= _FREE_FAILURES:
                 wait = min(_LOCK * 2 ** min(failures - _FREE_FAILURES, 10), _LOCK_MOST)
                 self._users.lock(known_by, _now() + wait)
-            told = name.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
-            self._told("user.sign_in", told, address, told, outcome="refused", code="sign_in_refused")
+            self._told_refused(name, address)
             raise AccessError(
                 "sign_in_refused", "Name or password is wrong.", hint="An administrator can set another password."
             )
@@ -170,20 +173,20 @@ class UserService:
                 _assert_administrated(change)
             self._told("user.edit", user.name, address, "OpenID Connect", details={"role": [before, str(role)]})
         if user.disabled:
-            self._told("user.sign_in", user.name, address, user.name, outcome="refused", code="sign_in_refused")
+            self._told_refused(user.name, address)
             raise AccessError("sign_in_refused", "This account is disabled.", hint="Ask an administrator.")
         self._told("user.sign_in", user.name, address, user.name)
         return self._opened(user, address, agent)
 
-    def session(self, text: str) -> Session | None:
-        """Who that is; None if it is no session, it is over, or the account is disabled."""
+    def session(self, text: str, *, seen: bool = True) -> Session | None:
+        """Who that is; None if it is no session, it is over, or the account is disabled. `seen`: they are there now."""
         if not SESSION.looks_like(text):
             return None
         hashed = digest(text)
         found, now = self._users.session(hashed), _now()
         if found is None or found.user.disabled or found.seen_at < now - IDLE or found.created_at < now - LONGEST:
             return None
-        if found.seen_at < now - _SEEN_EVERY:
+        if seen and found.seen_at < now - _SEEN_EVERY:
             self._users.seen(hashed, found.user.id)
         csrf = hmac.new(text.encode(), b"csrf", hashlib.sha256).hexdigest()
         return Session(self._view(found.user), csrf)
@@ -243,11 +246,7 @@ class UserService:
             There is none; the new name is none or taken; or it is the last administrator.
         """
         user = self._users.get(name)
-        fields = {
-            "role": role,
-            "disabled": disabled,
-            "name": None if rename is None else _named(rename),
-        }
+        fields = {"role": role, "disabled": disabled, "name": None if rename is None else _named(rename)}
         with self._users.changing() as change:
             changed = change.edit(user.id, **{field: value for field, value in fields.items() if value is not None})
             _assert_administrated(change)
@@ -308,10 +307,11 @@ class UserService:
         self._users.unlock(_hash_of(user.name))
         return self._view(user)
 
-    def forget_old_sessions(self) -> None:
-        """Remove those that are over."""
+    def forget_old(self) -> None:
+        """Remove sessions that are over, and attempts to sign in that count no more."""
         now = _now()
         self._users.forget_sessions(now - LONGEST, now - IDLE)
+        self._users.forget_attempts(now - _FORGETS, _MOST_ATTEMPTS)
 
     def _keep(self, user: User, password: str, but: bytes | None = None) -> None:
         passwords.assert_good(password, user.name)
@@ -325,6 +325,14 @@ class UserService:
         text = SESSION.make()
         self._users.open(digest(text), user.id, address, agent[:300])
         return text
+
+    def _told_refused(self, name: str, address: str) -> None:
+        """Write it down, if that address was not written down often enough."""
+        details = self._refusals.add(address)
+        if details is not None:
+            name = name.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+            why = {"outcome": "refused", "code": "sign_in_refused"}
+            self._told("user.sign_in", name, address, name, **why, details=details)
 
     def _told(
         self,

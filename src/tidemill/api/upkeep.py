@@ -1,4 +1,4 @@
-"""What a server's background process does now and then beside its work: old runs, and old lines of runs, are deleted,
+"""What a server's background process does now and then beside its work: old runs, lines and sessions are deleted,
 dbt projects are read anew, and how much waits is measured for who is asked for metrics."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MEASURES_EVERY_SECONDS, _MEASURES_AT_MOST = 15.0, 0.01
 
 
 def keep_pruning(app: App, stopping: threading.Event, first: float = _FIRST_SECONDS) -> None:
-    """Delete runs, and lines of runs, that are older than they are kept."""
+    """Delete runs, lines of runs, sessions and attempts to sign in that are older than they are kept."""
     pause = first
     while not stopping.wait(pause):
         pause = _PRUNES_EVERY_SECONDS
@@ -34,6 +34,7 @@ def keep_pruning(app: App, stopping: threading.Event, first: float = _FIRST_SECO
                 _log.info("%d runs and backfills were over for more than %d days", number, app.settings.runs_days)
             if number := app.event_loads.prune():
                 _log.info("%d files of events that were sent are nobody's any more", number)
+            app.users.forget_old()
         except TidemillError:  # the database is away: others say so
             continue
 

@@ -40,6 +40,14 @@ class Deadlines:
             loop.call_at(deadline.when, self._look, loop)
         return deadline
 
+    def end_first(self) -> None:
+        """As if the time of the first one that waits were over."""
+        first = next(iter(self._waiting), None)
+        if first is not None:
+            first.met()
+            first.passed = True
+            first.late()
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         passed = []

@@ -91,7 +91,10 @@ class Protocol(HttpToolsProtocol):
         self._have_head()
         if self._most is not None and len(self.connections) > self._most:
             self.scope["extensions"] = {OVERLOADED: {}}
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is before:  # it becomes a websocket
+            return
         # Without a way back to the cycle: Python would have to look for each request, to free it.
         alone = self.scope["method"] == "HEAD"
         self.cycle.transport = _Joined(self.cycle.transport, alone=alone)  # type: ignore[assignment]

@@ -199,6 +199,15 @@ class Users:
         with self._database.begin() as connection:
             connection.execute(sa.delete(sign_in_failures).where(sign_in_failures.c.name_hash == name_hash))
 
+    def forget_attempts(self, before: dt.datetime, most: int) -> None:
+        """Remove those of before that time, and the oldest of what is more than `most`; but no lock that holds."""
+        table = sign_in_failures.c
+        oldest = sa.select(table.last_at).order_by(table.last_at.desc()).offset(most).limit(1).scalar_subquery()
+        old = sa.or_(table.last_at < before, table.last_at <= oldest)
+        is_open = sa.or_(table.locked_until.is_(None), table.locked_until < sa.func.now())
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(sign_in_failures).where(old, is_open))
+
 
 class Changing:
     """Changes of users, within a transaction."""

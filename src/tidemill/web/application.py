@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import jinja2
 import nicegui
 from fastapi import FastAPI
-from nicegui import core, ui
+from nicegui import background_tasks, core, ui
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from tidemill.errors import TidemillError
-from tidemill.web import guard, plain, sockets, visit
+from tidemill.web import guard, plain, sockets, visit, watch
 from tidemill.web.doors import Doors
 from tidemill.web.guard import Guard
 from tidemill.web.oidc import Oidc
@@ -26,6 +26,7 @@ from tidemill.web.places import PLACES
 from tidemill.web.sessions import Sessions
 
 if TYPE_CHECKING:
+    from tidemill.access.users import Session
     from tidemill.app import App
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ def application(app: App) -> ASGIApp:
     outer.mount("/static/fonts", StaticFiles(directory=_OF_NICEGUI / "static" / "fonts"))
     outer.mount("/static", StaticFiles(directory=STATIC))
     _begin_nicegui(outer, sessions)
+    _watch(app, sessions)
     addresses = [app.settings.web_address] if app.settings.web_address else []
     return Guard(outer, sessions, addresses)
 
@@ -110,6 +112,15 @@ def _begin_nicegui(outer: FastAPI, sessions: Sessions) -> None:
     )
     sockets.keep_to_own_pages(sessions)
     nicegui.app._exception_handlers[:] = [_log_bug]
+
+
+def _watch(app: App, sessions: Sessions) -> None:
+    """Look after open pages as long as the process is there."""
+
+    def look(text: str) -> Session | None:
+        return app.users.session(text, seen=False)
+
+    nicegui.app.on_startup(lambda: background_tasks.create(watch.watch(look, sessions), name="watch"))
 
 
 def _allow_own_scripts_alone() -> None:

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from markupsafe import Markup
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from tidemill.acting import acting
-from tidemill.errors import AccessError, TidemillError
+from tidemill.errors import AccessError, RetryableError, TidemillError
 from tidemill.web import cookies, guard, plain
 from tidemill.web.plain import Input
 from tidemill.web.sessions import Sessions
+from tidemill.web.turns import BUSY, Turns
 
 if TYPE_CHECKING:
     from tidemill.app import App
@@ -49,6 +49,7 @@ class Doors:
 
     def __init__(self, app: App, sessions: Sessions, elsewhere: Callable[[str], Markup]) -> None:
         self._app, self._sessions, self._elsewhere = app, sessions, elsewhere
+        self._turns = Turns()
 
     def routes(self) -> list[Route]:
         """What is answered."""
@@ -70,10 +71,10 @@ class Doors:
                 return RedirectResponse("/set-up", 303)
             return self._sign_in(request, then)
         given = await self._given(request)
-        name, then = str(given.get("name", "")), inside(str(given.get("next", "/")))
+        name, then = given.get("name", ""), inside(given.get("next", "/"))
         try:
-            text = await self._done(
-                lambda: self._app.users.sign_in(name, str(given.get("password", "")), **who(request))
+            text = await self._in_turn(
+                request, lambda: self._app.users.sign_in(name, given.get("password", ""), **who(request))
             )
         except TidemillError as error:
             return self._sign_in(request, then, name=name, error=error)
@@ -109,11 +110,11 @@ class Doors:
         if request.method == "GET":
             return self._set_up(request, request.query_params.get("token", ""))
         given = await self._given(request)
-        token, name, password = (str(given.get(field, "")) for field in ("token", "name", "password"))
+        token, name, password = (given.get(field, "") for field in ("token", "name", "password"))
         try:
-            if not hmac.compare_digest(password.encode(), str(given.get("again", "")).encode()):
+            if not hmac.compare_digest(password.encode(), given.get("again", "").encode()):
                 return self._set_up(request, token, name, again="These are not the same.")
-            text = await self._done(lambda: self._app.users.begin(token, name, password, **who(request)))
+            text = await self._in_turn(request, lambda: self._app.users.begin(token, name, password, **who(request)))
         except TidemillError as error:
             return self._set_up(request, token, name, error=error)
         return self.entered(request, text, "/")
@@ -159,12 +160,14 @@ class Doors:
         if request.method == "GET":
             return self._password(request)
         given = await self._given(request, session.csrf)
-        old, new = str(given.get("old", "")), str(given.get("password", ""))
-        if new != str(given.get("again", "")):
+        old, new = given.get("old", ""), given.get("password", "")
+        if new != given.get("again", ""):
             return self._password(request, again="These are not the same.")
         actor, name, text = session.actor(who(request)["address"]), session.user.name, request.scope[guard.TEXT]
         try:
-            await self._done(lambda: acting(self._app, actor).users.change_password(name, old, new, session=text))
+            await self._in_turn(
+                request, lambda: acting(self._app, actor).users.change_password(name, old, new, session=text)
+            )
         except TidemillError as error:
             return self._password(request, error=error)
         return RedirectResponse("/?changed=password", 303)
@@ -194,25 +197,26 @@ class Doors:
         session, text = request.scope[guard.SESSION], request.scope[guard.TEXT]
         await self._given(request, session.csrf)
         self._sessions.forget(text)
-        await self._done(lambda: self._app.users.sign_out(text))
+        await asyncio.to_thread(self._app.users.sign_out, text)
         response = RedirectResponse("/sign-in?out=1", 303)
         cookies.drop(response, request.scope, [cookies.SESSION])
         return response
 
-    async def _done(self, work: Callable[[], T]) -> T:
-        return await asyncio.to_thread(work)
+    async def _in_turn(self, request: Request, work: Callable[[], T]) -> T:
+        return await self._turns.run(who(request)["address"], work)
 
-    async def _given(self, request: Request, known: str | None = None) -> FormData:
-        """What was typed, if the form is one of ours.
+    async def _given(self, request: Request, known: str | None = None) -> dict[str, str]:
+        """What was typed, if the form is one of ours; without zero bytes, which no text of a database may hold.
 
         Raises
         ------
         AccessError
             It is not: it has no token, or an old one.
         """
-        given = await request.form(max_files=0, max_fields=20)
+        form = await request.form(max_files=0, max_fields=20)
+        given = {name: str(value).replace("\0", "") for name, value in form.items()}
         expected = known or cookies.read(request.scope).get(cookies.FORM, "")
-        if not expected or not hmac.compare_digest(expected.encode(), str(given.get("form_token", "")).encode()):
+        if not expected or not hmac.compare_digest(expected.encode(), given.get("form_token", "").encode()):
             raise AccessError(
                 "form_expired",
                 "This form is too old, or not ours.",
@@ -237,7 +241,9 @@ class Doors:
         token = session.csrf if session is not None else secrets.token_urlsafe(32)
         wrong = error is not None or any(field.error for field in fields)
         body = before + plain.form(action, token, fields, submit, problem=problem, hidden=hidden) + after
-        response = plain.document(title, body, (403 if isinstance(error, AccessError) else 422) if wrong else 200)
+        response = plain.document(title, body, _status(error) if wrong else 200)
+        if isinstance(error, RetryableError) and error.after is not None:
+            response.headers["retry-after"] = str(round(error.after))
         if session is None:
             cookies.put(response, request.scope, cookies.FORM, token, seconds=_FORM_SECONDS)
         return response
@@ -248,6 +254,12 @@ _FIELDS = {
     "setup_refused": "token", "password_short": "password", "password_long": "password", "password_easy": "password",
     "password_wrong": "old", "user_name_invalid": "name",
 }  # fmt: skip
+
+
+def _status(error: TidemillError | None) -> int:
+    if error is not None and error.code == BUSY:
+        return 503
+    return 403 if isinstance(error, AccessError) else 422
 
 
 def _field_of(error: TidemillError | None) -> str:

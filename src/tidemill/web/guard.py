@@ -15,8 +15,10 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidemill.capture.http import OVERLOADED
 from tidemill.errors import TidemillError, UnavailableError
 from tidemill.web import cookies, headers
+from tidemill.web.numbers import whole
 from tidemill.web.sessions import Sessions
 
 #: Where the session, its text, and the nonce of scripts are in a scope.
@@ -29,10 +31,39 @@ _PAGES_OF_NICEGUI, _SOCKET = "/_nicegui", "/_nicegui_ws/"
 _SAFE = {"GET", "HEAD"}
 #: Most bytes of a request: of a form, and of a file that somebody chose.
 FORM_BYTES, UPLOAD_BYTES = 64_000, 10_000_000
+#: So long they may take.
+FORM_SECONDS, UPLOAD_SECONDS = 30.0, 300.0
 
 
 class TooLarge(Exception):  # noqa: N818 - it ends a request
     """A request's body is larger than it may be."""
+
+
+class TooSlow(Exception):  # noqa: N818 - it ends a request
+    """A request's body takes longer than it may."""
+
+
+class _Body:
+    """Receives a request's body, as much of it as there may be, as long as it may take."""
+
+    def __init__(self, receive: Receive, most: int, seconds: float) -> None:
+        self._receive, self._most = receive, most
+        self._until, self._more = asyncio.get_running_loop().time() + seconds, True
+        self.taken = 0
+
+    async def __call__(self) -> Message:
+        if not self._more:  # it is waited for that somebody goes away
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError:
+            raise TooSlow from None
+        self._more = bool(message.get("more_body"))
+        self.taken += len(message.get("body", b""))
+        if self.taken > self._most:
+            raise TooLarge
+        return message
 
 
 class Guard:
@@ -75,6 +106,10 @@ class Guard:
 
     def _refused(self, scope: Scope, *, websocket: bool) -> Response | None:
         """What is wrong with a request, whoever it is of."""
+        if OVERLOADED in scope.get("extensions", ()):
+            return PlainTextResponse("There are too many connections: try again.\n", 503, {"retry-after": "5"})
+        if "\0" in scope["path"] or b"%00" in scope.get("query_string", b""):
+            return PlainTextResponse("This is not an address: it holds a zero byte.\n", 400)
         found = Headers(scope=scope)
         host = found.get("host", "").lower()
         if self._hosts and host not in self._hosts and scope["path"] != _HEALTH:
@@ -104,33 +139,27 @@ class Guard:
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have it answered, if its body is not too large."""
-        most = UPLOAD_BYTES if scope["path"].startswith(_PAGES_OF_NICEGUI) else FORM_BYTES
+        is_upload = scope["path"].startswith(_PAGES_OF_NICEGUI)
+        most, seconds = (UPLOAD_BYTES, UPLOAD_SECONDS) if is_upload else (FORM_BYTES, FORM_SECONDS)
         said = Headers(scope=scope).get("content-length", "0")
         too_large = PlainTextResponse(f"It is larger than {most:,} bytes.\n", 413)
-        if not said.isdigit() or int(said) > most:
+        if whole(said, most + 1) > most:
             await too_large(scope, receive, send)
             return
-        taken, began = 0, False
-
-        async def counted() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > most:
-                raise TooLarge
-            return message
+        body, began = _Body(receive, most, seconds), False
 
         async def sent(message: Message) -> None:
             nonlocal began
-            if began or taken <= most:  # else it is said that something failed, and it is known what
+            if began or body.taken <= most:  # else it is said that something failed, and it is known what
                 began = True
                 await send(message)
 
         try:
-            await self._inner(scope, counted, sent)
-        except TooLarge:
+            await self._inner(scope, body, sent)
+        except (TooLarge, TooSlow) as error:
             if not began:
-                await too_large(scope, receive, send)
+                slow = PlainTextResponse("It took too long to come.\n", 408, {"connection": "close"})
+                await (too_large if isinstance(error, TooLarge) else slow)(scope, receive, send)
         except TidemillError as error:
             if began:
                 raise

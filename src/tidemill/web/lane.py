@@ -1,4 +1,4 @@
-"""Threads for what takes long: of each user some things are at work at once, some wait for these, and no more."""
+"""Threads of which nobody has all: of each user some things are at work at once, some wait for these, and no more."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class _User:
 class Lane:
     """See the module. It is used by one event loop."""
 
-    def __init__(self, threads: int, of_one: int, waiting: int) -> None:
-        """Of one user `of_one` things are at work at once, and `waiting` more may wait."""
-        self._pool, self._free = concurrent.futures.ThreadPoolExecutor(threads, "web-slow"), threads
+    def __init__(self, threads: int, of_one: int, waiting: int, name: str = "lane") -> None:
+        """Of one user `of_one` things are at work at once, and `waiting` more may wait. `name`: of the threads."""
+        self._pool, self._free = concurrent.futures.ThreadPoolExecutor(threads, name), threads
         self._of_one, self._waiting = of_one, waiting
         self._users: dict[Hashable, _User] = {}
 

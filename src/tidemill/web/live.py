@@ -106,6 +106,10 @@ async def live(
         if not topic.viewers:
             _topics.pop(shared, None)
         raise
+    if client.is_deleted:  # in the meantime: nobody would ever say that it is gone
+        if not topic.viewers:
+            _topics.pop(shared, None)
+        return lambda: None
     _display(topic, viewer)
     topic.viewers.append(viewer)
     _topics[shared] = topic
@@ -127,6 +131,14 @@ def stale(key: Hashable) -> None:
     for (known, _), topic in _topics.items():
         if known == key:
             topic.due, topic.mark = 0.0, _NOTHING
+
+
+def leave(client: Client) -> None:
+    """Show this page nothing any more."""
+    for shared, topic in list(_topics.items()):
+        topic.viewers[:] = [viewer for viewer in topic.viewers if viewer.client is not client]
+        if not topic.viewers:
+            _topics.pop(shared, None)
 
 
 async def _beat() -> None:

@@ -12,6 +12,7 @@ from nicegui import ui
 from tidemill.web import marks
 from tidemill.web.buttons import button, say
 from tidemill.web.icons import icon
+from tidemill.web.numbers import whole
 from tidemill.web.region import show
 from tidemill.web.table import Asked, Column, Filter, Page, table
 
@@ -70,9 +71,9 @@ async def of_sync(name: str) -> None:
 
 def fetched(look: Look, app: App, asked: Asked) -> Page[LineView]:
     """A page of it: no more is asked for than is shown."""
-    start = min(int(asked.cursor), _MOST) if asked.cursor.isdecimal() and len(asked.cursor) < 10 else 0
+    start = min(whole(asked.cursor, 0), _MOST)
     end = min(start + asked.limit, _MOST)
-    run = int(asked["run"]) if asked["run"].isdecimal() and len(asked["run"]) < 10 else None
+    run = whole(asked["run"], most=2**31 - 1)
     wanted = {"level": asked["level"] or None, "search": asked["search"] or None, "limit": end + 1}
     lines = look(app, run, wanted)
     return Page(lines[::-1][start:end], str(end) if len(lines) > end and end < _MOST else "")

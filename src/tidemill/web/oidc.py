@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tidemill.access.roles import Role
@@ -35,6 +35,10 @@ _SECONDS, _WAITS_SECONDS, _MOST_BYTES = 600, 10.0, 1_000_000
 #: How a provider may sign: with a key of its own, never with a secret that we have, too.
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
 _DISCOVERED_SECONDS = 3_600.0
+
+
+async def _none(_: Request) -> Response:
+    return PlainTextResponse("There is nothing here.\n", 404)
 
 
 class Oidc:
@@ -56,9 +60,9 @@ class Oidc:
 
     def routes(self) -> list[Route]:
         """What is answered."""
-        if not self._settings.oidc_issuer:
-            return []
-        return [Route(_PATH, self.begin, methods=["GET"]), Route(_BACK, self.back, methods=["GET"])]
+        found = [Route(_PATH, self.begin, methods=["GET"]), Route(_BACK, self.back, methods=["GET"])]
+        none = Route("/oidc/{rest:path}", _none)  # else a page would be built, to say so
+        return [*found, none] if self._settings.oidc_issuer else [none]
 
     async def begin(self, request: Request) -> Response:
         """Send the browser to the provider."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import socket
 import sys
@@ -23,6 +24,7 @@ _STOP_SECONDS = 5
 _LOOKS_EVERY_SECONDS = 0.02
 #: Most bytes of a message over a websocket: what a page sends is what somebody typed, or a small file.
 _MESSAGE_BYTES = 4_000_000
+#: Open pages have one each, and a few more while they load.
 _CONNECTIONS = 1_000
 
 
@@ -67,11 +69,12 @@ def _server(arguments: Arguments, settings: Settings, closing: contextlib.ExitSt
     from tidemill.app import App
     from tidemill.foundation import STARTING_SECONDS
     from tidemill.web.application import application
+    from tidemill.web.protocol import Protocol, Quiet
 
     app = closing.enter_context(App(settings.with_threads(1), patience=STARTING_SECONDS))
     config = uvicorn.Config(
         application(app),
-        http="httptools",
+        http=Protocol,
         ws="websockets-sansio",
         ws_max_size=_MESSAGE_BYTES,
         ws_per_message_deflate=False,
@@ -86,6 +89,8 @@ def _server(arguments: Arguments, settings: Settings, closing: contextlib.ExitSt
         ssl_keyfile=arguments.key,
         log_level="warning",
     )
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(Quiet())
     return uvicorn.Server(config)
 
 

@@ -29,7 +29,8 @@ class Region(Element, component="region.js"):
             acts = on_act
 
             async def told(event: GenericEventArguments) -> None:
-                done = acts(str(event.args["act"]), str(event.args["value"]))
+                value = str(event.args["value"]).replace("\0", "")  # which no text of a database may hold
+                done = acts(str(event.args["act"]), value)
                 if inspect.isawaitable(done):
                     await done
 

@@ -1,11 +1,16 @@
 """A websocket speaks for pages of its own session alone, and only as long as that lasts.
 
-NiceGUI takes the id of a page, which nobody can guess, as enough: this asks who holds it, too.
+NiceGUI takes the id of a page, which nobody can guess, as enough: this asks who holds it, too. And it does as much for
+a page as somebody can do by hand, however much is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import nicegui.nicegui
@@ -14,8 +19,31 @@ from nicegui import Client, core
 from tidemill.errors import TidemillError
 from tidemill.web import guard
 from tidemill.web.sessions import Sessions
+from tidemill.web.watch import SIGN_IN
 
-_SIGN_IN = 'location.assign("/sign-in?next=" + encodeURIComponent(location.pathname + location.search))'
+_log = logging.getLogger(__name__)
+#: What is done on a page: so much a second, and so much at once. More is not done at all.
+_A_SECOND, _AT_ONCE = 20.0, 100.0
+
+
+class Allowance:
+    """How much more may be done on a page. `clock`: seconds, from whenever."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._left, self._at = _AT_ONCE, clock()
+
+    def take(self) -> bool:
+        """Whether one more thing may be done now."""
+        now = self._clock()
+        self._left, self._at = min(_AT_ONCE, self._left + (now - self._at) * _A_SECOND), now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+_allowances: weakref.WeakKeyDictionary[Client, Allowance] = weakref.WeakKeyDictionary()
 
 
 def keep_to_own_pages(sessions: Sessions) -> None:
@@ -31,10 +59,18 @@ def keep_to_own_pages(sessions: Sessions) -> None:
     handlers["handshake"] = handshake
     for name, handler in told.items():
 
-        async def kept(session_id: str, message: dict[str, Any], handler: Any = handler) -> None:
+        async def kept(
+            session_id: str, message: dict[str, Any], handler: Any = handler, *, is_done: bool = name == "event"
+        ) -> None:
             client = _own(session_id, message)
-            if client is not None and await _lasts(client, sessions):
+            if client is None or (is_done and not _allowances.setdefault(client, Allowance()).take()):
+                return
+            if not await _lasts(client, sessions) or client.is_deleted:
+                return
+            try:
                 handler(session_id, message)
+            except (ValueError, KeyError, TypeError, AttributeError):  # no page of ours sends that
+                _log.warning("a page sent what is no message")
 
         handlers[name] = kept
     handlers["log"] = lambda _session_id, _message: None  # nobody writes into our log
@@ -58,5 +94,5 @@ async def _lasts(client: Client, sessions: Sessions) -> bool:
     except TidemillError:  # the database is away: what is done then says so
         return True
     if found is None:
-        client.run_javascript(_SIGN_IN)
+        client.run_javascript(SIGN_IN)
     return found is not None

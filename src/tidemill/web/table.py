@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 import operator
 import urllib.parse
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -18,6 +20,7 @@ from tidemill.web import visit
 from tidemill.web.icons import icon
 from tidemill.web.marks import empty as nothing
 from tidemill.web.marks import join
+from tidemill.web.numbers import whole
 from tidemill.web.region import Act, Region
 
 if TYPE_CHECKING:
@@ -35,7 +38,8 @@ _OFF = Markup(' aria-disabled="true"')
 @dataclasses.dataclass(frozen=True)
 class Column(Generic[Row]):
     """A column. `cell`: what stands in it, a mark or a text; `sort`: it can be sorted by; `end`: numbers stand at the
-    end; `wide`: on a narrow screen it is left out."""
+    end; `wide`: on a narrow screen it is left out; `costly`: a cell may be large: it is made in the thread that fetches
+    the rows, and knows nothing of the page."""
 
     key: str
     title: str
@@ -43,6 +47,7 @@ class Column(Generic[Row]):
     sort: bool = False
     end: bool = False
     wide: bool = False
+    costly: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +83,13 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True)
 class Page(Generic[Row]):
-    """Rows of a table. `next`: the cursor of the next page; `total`: how many there are, where that is known."""
+    """Rows of a table. `next`: the cursor of the next page; `total`: how many there are, where that is known; `made`:
+    the cells of costly columns, by the column's key."""
 
     rows: Sequence[Row]
     next: str = ""
     total: int | None = None
+    made: Mapping[str, Sequence[str | Markup]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, found: paging.Page[Row]) -> Page[Row]:
@@ -109,7 +116,7 @@ def paged(
     if asked.sort:
         key = (keys or {}).get(asked.sort) or operator.attrgetter(asked.sort)
         found.sort(key=lambda row: _order(key(row)), reverse=asked.descending)
-    start = int(asked.cursor) if asked.cursor.isdigit() else 0
+    start = whole(asked.cursor, 0)
     end = start + asked.limit
     return Page(found[start:end], str(end) if end < len(found) else "", len(found))
 
@@ -150,6 +157,10 @@ class Table(Generic[Row]):
         self._others = {key: value for key, value in found.items() if key not in own}
         self.asked = self._from_url(found)
         self.page: Page[Row] = Page(())
+        self._client = ui.context.client
+        self._looks = self._looks_again = False
+        self._following: tuple[Hashable, float] | None = None
+        self._followed: Asked | None = None
         self._region = Region(on_act=self._acted).classes("table")
 
     def _from_url(self, found: Mapping[str, str]) -> Asked:
@@ -168,23 +179,37 @@ class Table(Generic[Row]):
         return Asked(key, sort.startswith("-"), filters, cursor, self._limit)
 
     async def refresh(self) -> None:
-        """Ask anew, and show it."""
-        asked = self.asked
-        self.show(await visit.call(lambda app: self._found(app, asked)))
+        """Ask anew, and show it. However often that is wanted, there is one look at a time, and one more after it."""
+        self._looks_again = True
+        if self._looks:
+            return
+        self._looks = True
+        try:
+            while self._looks_again and not self._client.is_deleted:
+                self._looks_again = False
+                asked = self.asked
+                if self._following is not None and asked != self._followed:
+                    await self.follow(*self._following)
+                else:
+                    self.show(await visit.call(functools.partial(self._found, asked=asked)))
+        finally:
+            self._looks = False
 
     def _found(self, app: App, asked: Asked) -> Page[Row]:
         """A page; the first, if the URL has a place that this list does not have any more."""
         try:
-            return self._fetch(app, asked)
+            page = self._fetch(app, asked)
         except ConfigError as error:
             if error.code != "cursor_invalid":
                 raise
-            return self._fetch(app, dataclasses.replace(asked, cursor=""))
+            page = self._fetch(app, dataclasses.replace(asked, cursor=""))
+        made = {one.key: [one.cell(row) for row in page.rows] for one in self._columns if one.costly}
+        return dataclasses.replace(page, made=made) if made else page
 
     async def follow(self, key: Hashable, every: float = 2.0) -> None:
         """Show what changes by itself. Who looks at the same part of the same table shares the look."""
         self._following = (key, every)
-        asked = self.asked
+        asked = self._followed = self.asked
         whole = (key, asked.sort, asked.descending, tuple(sorted(asked.filters.items())), asked.cursor)
 
         def show(page: Page[Row]) -> None:
@@ -228,10 +253,7 @@ class Table(Generic[Row]):
             return
         url = json_text(self._url(self.asked))
         ui.run_javascript(f"history.replaceState(history.state, '', {url})")
-        if hasattr(self, "_following"):
-            await self.follow(*self._following)
-        else:
-            await self.refresh()
+        await self.refresh()
 
     def _params(self, asked: Asked) -> dict[str, str]:
         """What the URL has of a table."""
@@ -254,7 +276,7 @@ class Table(Generic[Row]):
             clear = Markup('<button type="button" class="button button-plain" data-act="clear">Show all</button>')
             return bar + nothing("Nothing matches", "No row is as the filters want it.", clear, "search")
         head = join(map(self._head, self._columns))
-        body = join(map(self._row, self.page.rows))
+        body = join(self._row(number, row) for number, row in enumerate(self.page.rows))
         return bar + Markup(
             '<div class="table-scroll cards" tabindex="0" role="region" aria-label="{}"><table role="table">'
             '<caption class="unseen">{}</caption><thead role="rowgroup"><tr role="row">{}</tr></thead>'
@@ -262,11 +284,8 @@ class Table(Generic[Row]):
         ).format(self._caption, self._caption, head, body, self._foot())
 
     def _bar(self) -> Markup:
-        return (
-            Markup('<div class="table-bar">{}</div>').format(join(map(self._field, self._filters)))
-            if (self._filters)
-            else Markup()
-        )
+        fields = join(map(self._field, self._filters))
+        return Markup('<div class="table-bar">{}</div>').format(fields) if fields else Markup()
 
     def _field(self, one: Filter) -> Markup:
         value, name = self.asked[one.key], f"{self._name}filter-{one.key}"
@@ -301,19 +320,20 @@ class Table(Generic[Row]):
             "</button></th>"
         ).format(classes, order, wanted, column.title, sign)
 
-    def _row(self, row: Row) -> Markup:
+    def _row(self, number: int, row: Row) -> Markup:
+        made = self.page.made
         cells = join(
             Markup('<td role="cell"{} data-title="{}"><div>{}</div></td>').format(
-                _classes(column), column.title, column.cell(row)
+                _classes(one), one.title, made[one.key][number] if one.key in made else one.cell(row)
             )
-            for column in self._columns
+            for one in self._columns
         )
         key = Markup(' data-key="{}"').format(self._row_key(row)) if self._row_key else Markup()
         return Markup('<tr role="row"{}>{}</tr>').format(key, cells)
 
     def _foot(self) -> Markup:
         total = self.page.total
-        start = int(self.asked.cursor) if self.asked.cursor.isdigit() and total is not None else 0
+        start = whole(self.asked.cursor, 0) if total is not None else 0
         shown = len(self.page.rows)
         said = f"{shown:,} shown" if total is None else f"{start + 1:,}–{start + shown:,} of {total:,}"
         if not self.page.next and not self.asked.cursor:
@@ -334,8 +354,6 @@ class Table(Generic[Row]):
 
 def json_text(text: str) -> str:
     """A text, as a script has it."""
-    import json
-
     return json.dumps(text)
 
 

@@ -7,14 +7,13 @@ of such are at work, a page is read by `call`.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from nicegui import ui
 
 from tidemill.acting import acting
-from tidemill.errors import AccessError
+from tidemill.errors import AccessError, ConflictError
 from tidemill.web import guard
 from tidemill.web.lane import Lane
 
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: So many services are at work at once; more wait.
-_THREADS = 8
+#: So many services are at work at once; of one user so many, and so many more of theirs wait.
+_THREADS, _OF_ONE, _WAITING = 8, 4, 100
 #: Of such as take long so many, beside them; of one user at once; and of one user that wait. The database has 15
 #: connections for all of them.
 _SLOW, _SLOW_OF_ONE, _WAITING_OF_ONE = 6, 2, 6
@@ -39,15 +38,15 @@ _SIGNED_OUT = "signed_out"
 class _Process:
     app: App
     sessions: Sessions
-    threads: concurrent.futures.ThreadPoolExecutor
+    quick: Lane
     slow: Lane
 
 
 def begin(app: App, sessions: Sessions) -> None:
     """To be called once in the process, before there are pages."""
     _Process.app, _Process.sessions = app, sessions
-    _Process.threads = concurrent.futures.ThreadPoolExecutor(_THREADS, "web")
-    _Process.slow = Lane(_SLOW, _SLOW_OF_ONE, _WAITING_OF_ONE)
+    _Process.quick = Lane(_THREADS, _OF_ONE, _WAITING, "web")
+    _Process.slow = Lane(_SLOW, _SLOW_OF_ONE, _WAITING_OF_ONE, "web-slow")
 
 
 class Visit:
@@ -57,6 +56,8 @@ class Visit:
         scope = client.request.scope
         self._client = client
         self.session, self._text = scope[guard.SESSION], str(scope[guard.TEXT])
+        #: As what the page was built.
+        self.role = self.session.user.role
         self.address = client.request.client.host if client.request.client else ""
         self.path = str(scope["path"])
 
@@ -82,6 +83,17 @@ class Visit:
         if not self._client.is_deleted:
             with self._client:
                 notices.notice("It waits for its turn.", "warning", why)
+
+    def assert_open(self) -> None:
+        """See that somebody still looks.
+
+        Raises
+        ------
+        ConflictError
+            Nobody does.
+        """
+        if self._client.is_deleted:
+            raise ConflictError("page_closed", "This page is closed.", hint="Open it again.")
 
     def renew(self) -> None:
         """Look whether the session still lasts; to be called in a thread.
@@ -124,13 +136,20 @@ async def call(work: Callable[[App], T]) -> T:
 
 
 async def call_as(visit: Visit, work: Callable[[App], T]) -> T:
-    """The same, where there is no page at hand."""
+    """The same, where there is no page at hand. What has not begun when the page is closed is not done.
+
+    Raises
+    ------
+    ConflictError
+        The page is closed; or too much of this user waits.
+    """
 
     def done() -> T:
+        visit.assert_open()
         visit.renew()
         return work(acting(_Process.app, visit.actor))
 
-    return await asyncio.get_running_loop().run_in_executor(_Process.threads, done)
+    return await _Process.quick.run(visit.user.id, done)
 
 
 async def slowly(work: Callable[[App], T]) -> T:

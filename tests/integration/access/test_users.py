@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from tests.installation import Installation
 
-from tidemill.access import users
+from tidemill.access import passwords, refusals, users
 from tidemill.access.roles import Role
 from tidemill.access.users import UserService
 from tidemill.app import App
@@ -232,3 +233,27 @@ def test_who_comes_is_in_the_audit_log_and_passwords_are_not(app: App, people: U
         ("user.create", "Anna", "done", "192.0.2.7"),
     ]
     assert PASSWORD not in "".join(app.audit.export("json"))
+
+
+def test_refused_sign_ins_do_not_fill_the_database(
+    app: App, people: UserService, anna: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "is_it", lambda *_: False)
+    monkeypatch.setattr(users, "_MOST_ATTEMPTS", 5)
+    for number in range(refusals.OF_ONE + 20):
+        with pytest.raises(AccessError):
+            people.sign_in(f"nobody {number}", "wrong", **FROM)
+    assert len(app.audit.find(limit=100, outcome="refused")) == refusals.OF_ONE
+    for _ in range(users._FREE_FAILURES):
+        with pytest.raises(AccessError):
+            people.sign_in("first", "wrong", **FROM)
+    with app.database.begin() as connection:
+        connection.execute(sa.text("UPDATE tidemill.sign_in_failures SET last_at = last_at - interval '2 days'"
+                                   " WHERE locked_until IS NOT NULL"))  # fmt: skip
+    people.forget_old()
+    with app.database.begin() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM tidemill.sign_in_failures")).scalar_one() == 5 + 1
+    with pytest.raises(RetryableError):  # a lock that holds is kept
+        people.sign_in("first", "wrong", **FROM)
+    assert people.session(anna) is not None, "whose session lasts is signed in still"
+    assert people.session(anna, seen=False) is not None

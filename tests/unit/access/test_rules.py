@@ -110,7 +110,7 @@ INSIDE = {
     *(f"tokens.{name}" for name in ("holder",)),
     *(f"{part}.{name}" for part in ("export_hooks", "sync_hooks") for name in ("holder", "of")),
     *(f"users.{name}" for name in ("begin", "sign_in", "sign_in_elsewhere", "session", "sign_out")),
-    *(f"users.{name}" for name in ("forget_old_sessions",)),
+    *(f"users.{name}" for name in ("forget_old",)),
 }
 
 

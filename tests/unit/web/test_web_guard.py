@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tidemill.capture.http import OVERLOADED
+from tidemill.web import guard
 from tidemill.web.guard import UPLOAD_BYTES, Guard
 from tidemill.web.sessions import Sessions
 
@@ -28,12 +30,21 @@ class App:
 
 
 def asked(
-    app: App, path: str, method: str = "GET", addresses: tuple[str, ...] = (), **more: Any
+    app: App,
+    path: str,
+    method: str = "GET",
+    addresses: tuple[str, ...] = (),
+    *,
+    query_string: bytes = b"",
+    extensions: Any = None,
+    received: Any = None,
+    **more: Any,
 ) -> tuple[int, dict[str, str]]:
     """The status and the headers of an answer."""
     named = {"host": "tide.example", **{name.replace("_", "-"): value for name, value in more.items()}}
     scope = {
-        "type": "http", "method": method, "path": path, "query_string": b"", "scheme": "http",
+        "type": "http", "method": method, "path": path, "query_string": query_string, "scheme": "http",
+        "extensions": extensions or {},
         "headers": [(name.encode(), value.encode()) for name, value in named.items()],
     }  # fmt: skip
     said: list[Any] = []
@@ -47,7 +58,7 @@ def asked(
     def look(text: str) -> object:
         return "somebody" if text == SESSION else None
 
-    asyncio.run(Guard(app, Sessions(look), addresses)(scope, receive, send))
+    asyncio.run(Guard(app, Sessions(look), addresses)(scope, received or receive, send))
     return said[0]["status"], {name.decode(): value.decode() for name, value in said[0]["headers"]}
 
 
@@ -151,3 +162,23 @@ def test_a_session_is_remembered_for_a_moment_and_forgotten_when_it_ends_here() 
     sessions.find("a")
     assert looks == ["a"] * 3
     assert sessions.find("") is None
+
+
+@pytest.mark.parametrize(("path", "query"), [("/people\0", b""), ("/people", b"id=%00"), ("/sign-in", b"next=a%00b")])
+def test_an_address_with_a_zero_byte_is_none(path: str, query: bytes) -> None:
+    assert asked(App(), path, query_string=query, cookie=KNOWN)[0] == 400
+
+
+def test_one_connection_too_many_is_told_to_come_again() -> None:
+    status, headers = asked(App(), "/", extensions={OVERLOADED: {}}, cookie=KNOWN)
+    assert status == 503
+    assert headers["retry-after"] == "5"
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "FORM_SECONDS", 0.01)
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    assert asked(App(), "/sign-in", "POST", received=never, origin="http://tide.example")[0] == 408

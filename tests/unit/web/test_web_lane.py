@@ -39,7 +39,11 @@ def works() -> Iterator[list[Work]]:
 def looks(user: str, told: list[str]) -> Any:
     """A page that somebody has open."""
     return SimpleNamespace(
-        user=SimpleNamespace(id=user), actor=SimpleNamespace(), renew=lambda: None, waits=told.append
+        user=SimpleNamespace(id=user),
+        actor=SimpleNamespace(),
+        renew=lambda: None,
+        assert_open=lambda: None,
+        waits=told.append,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -12,16 +12,72 @@ from tidemill.web import marks
 
 #: Characters that are shown of one value; the rest can be had by the API.
 _MOST = 20_000
+#: A longer JSON text is shown as it came: to read it costs more than its lines are worth.
+_MOST_READ = 200_000
 
 
 def as_json(value: Any) -> Markup:
     """A value, or a JSON text, with its lines; it is shown as text, whatever it says."""
     if isinstance(value, str):
+        if len(value) > _MOST_READ:
+            return pre(value)
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return pre(value)
-    return pre(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    return pre(written(value))
+
+
+def written(value: Any, most: int = _MOST, indent: int | None = 2) -> str:
+    """A value as `json.dumps` writes it, but no more than is shown: a few characters beyond `most` at most.
+
+    `json.dumps` takes as long as the value is large times how deep it is, and what is sent to us is neither small nor
+    flat if somebody wants it so.
+    """
+    pieces, length = [], 0
+    for piece in _pieces(value, most, indent):
+        pieces.append(piece)
+        length += len(piece)
+        if length > most:
+            break
+    return "".join(pieces)
+
+
+def _pieces(value: Any, most: int, indent: int | None) -> Iterator[str]:
+    """One after another, without a call for each level."""
+    comma = ", " if indent is None else ","
+    opened: list[tuple[Iterator[tuple[str, Any]], str]] = []  # what is left of each container, and how it is closed
+
+    def line() -> str:
+        return "" if indent is None else "\n" + " " * (indent * len(opened))
+
+    while True:
+        is_first = bool(value) and isinstance(value, dict | list | tuple)
+        if is_first:
+            is_object = isinstance(value, dict)
+            opened.append((_members(value, most) if is_object else (("", one) for one in value), "]}"[is_object]))
+            yield "[{"[is_object]
+        else:
+            yield _scalar(value, most)
+        while opened:
+            found = next(opened[-1][0], None)
+            if found is not None:
+                break
+            closing = opened.pop()[1]
+            yield line() + closing
+            is_first = False
+        else:
+            return
+        name, value = found
+        yield ("" if is_first else comma) + line() + name
+
+
+def _members(value: Mapping[Any, Any], most: int) -> Iterator[tuple[str, Any]]:
+    return ((f"{_scalar(str(key), most)}: ", one) for key, one in value.items())
+
+
+def _scalar(value: Any, most: int) -> str:
+    return json.dumps(value[:most] if isinstance(value, str) else value, ensure_ascii=False, default=str)
 
 
 def pre(text: str) -> Markup:
@@ -32,8 +88,8 @@ def pre(text: str) -> Markup:
 
 def brief(value: Any, most: int = 80) -> str:
     """A value in one line."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = " ".join(text.split())
+    text = value if isinstance(value, str) else written(value, _MOST, None)
+    text = " ".join(text[:_MOST].split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -15,6 +15,7 @@ from tidemill.web import dialogs, frame, marks, notices, visit
 from tidemill.web.buttons import button, say
 from tidemill.web.chart import Chart, Series
 from tidemill.web.live import live
+from tidemill.web.numbers import whole
 from tidemill.web.page import page
 from tidemill.web.pages import data
 from tidemill.web.region import show
@@ -95,7 +96,7 @@ def _columns() -> list[Column[dict[str, Any]]]:
         Column("distinct_id", "Person", _person),
         Column("timestamp", "Its time", lambda one: marks.when(one["timestamp"]), wide=True),
         Column("team_id", "Team", lambda one: str(one["team_id"]), end=True, wide=True),
-        Column("properties", "Properties", data.properties),
+        Column("properties", "Properties", data.properties, costly=True),
     ]
 
 
@@ -106,8 +107,8 @@ def _person(one: dict[str, Any]) -> Markup:
 
 def _fetch(app: App, asked: Asked) -> Page[dict[str, Any]]:
     which: dict[str, Any] = {name: asked[name] for name in ("event", "distinct_id") if asked[name]}
-    if asked["team"].isdigit() and len(asked["team"]) < 19:
-        which["team_id"] = int(asked["team"])
+    if (team := whole(asked["team"])) is not None:
+        which["team_id"] = team
     found = app.events.page(Wanted(asked.cursor or None, asked.limit), **which)
     return Page(found.items, found.next or "")
 
@@ -193,12 +194,12 @@ async def _rejects() -> None:
     async def act(what: str, value: str) -> None:
         if (
             what == "dismiss"
-            and value.isdigit()
+            and (number := whole(value)) is not None
             and await dialogs.confirm(
                 "Dismiss it?", "It is listed no longer, and never becomes an event.", action="Dismiss"
             )
         ):
-            await visit.call(lambda app: app.events.dismiss_rejects(ids=[int(value)]))
+            await visit.call(lambda app: app.events.dismiss_rejects(ids=[number]))
             notices.notice("It is dismissed.")
             await shown[0].refresh()
 
@@ -225,7 +226,7 @@ async def _rejects() -> None:
         Column("created_at", "When", lambda one: marks.when(one.created_at)),
         Column("code", "Why", lambda one: Markup("{} <code>{}</code>").format(one.message, one.code)),
         Column("place", "Where", lambda one: one.place, wide=True),
-        Column("raw", "As it came", _raw),
+        Column("raw", "As it came", _raw, costly=True),
     ]
     if may:
         columns.append(Column("act", "", lambda one: row_button("Dismiss", "dismiss", one.id), end=True))

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from tidemill.imports.spec import Kind, TimeFormat, Type
 from tidemill.web import marks
+from tidemill.web.numbers import whole
 from tidemill.web.pages import data
 from tidemill.web.region import Region
 
@@ -108,9 +109,9 @@ class Columns:
 
     def _acted(self, act: str, value: str) -> None:
         name, _, place = act.removeprefix("field:").partition(":")
-        if not place.isdigit() or int(place) >= len(self.rows):
+        if (number := whole(place)) is None or number >= len(self.rows):
             return
-        row = self.rows[int(place)]
+        row = self.rows[number]
         if name == "role" and value in _OF_KIND[self._kind]:
             self._give(row, value)
         elif name == "name":

@@ -13,6 +13,7 @@ from tidemill.imports import repair_files
 from tidemill.web import dialogs, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.form import Field, Form
+from tidemill.web.numbers import whole
 from tidemill.web.pages import data
 from tidemill.web.pages.telling import Progress
 from tidemill.web.region import Region, show
@@ -94,7 +95,7 @@ def _columns(*, may: bool) -> list[Column[Reject]]:
         Column("status", "Status", lambda one: marks.badge(one.status), wide=True),
         Column("tries", "Tries", lambda one: f"{one.tries:,}", end=True, wide=True),
         Column("last_at", "Last", lambda one: marks.when(one.last_at)),
-        Column("row", "Row", _row),
+        Column("row", "Row", _row, costly=True),
     ]
     if may:
         found.append(Column("act", "", lambda one: row_button("Give up", "drop", one.key), end=True))
@@ -111,7 +112,7 @@ def _row(one: Reject) -> Markup:
 
 def _fetch(app: App, name: str, asked: Asked) -> Page[Reject]:
     """By places: they are by key, and few."""
-    start = int(asked.cursor) if asked.cursor.isdigit() else 0
+    start = min(whole(asked.cursor, 0), _MOST_ROWS)
     end = min(start + asked.limit, _MOST_ROWS)
     rows = app.reverse_etl.rejects.find(name, text=asked["search"] or None, code=asked["code"] or None, limit=end + 1)
     found = list(itertools.islice(rows, start, end + 1))

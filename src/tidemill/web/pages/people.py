@@ -14,6 +14,7 @@ from tidemill.paging import Wanted
 from tidemill.web import dialogs, frame, marks, visit
 from tidemill.web.buttons import button
 from tidemill.web.live import live
+from tidemill.web.numbers import whole
 from tidemill.web.page import page
 from tidemill.web.pages import data, operations
 from tidemill.web.region import Region, show
@@ -48,7 +49,7 @@ _MOST_REFUSALS = 1_000
 @page("People", Permission.PERSONS_READ, "/people")
 async def people(id: str = "", team: str = "1", tab: str = "", deletion: str = "") -> None:  # noqa: A002 - as it is in the address
     """One of them, who is looked up; or what was refused of all."""
-    number = int(team) if team.isdigit() and len(team) < 19 else 1
+    number = whole(team, 1)
     show(_SEARCH.format(id=id, team=number))
     if not id:
         show(Markup('<p class="lead">Each id by which an app knows a person finds it: a user id, or that of a device.'))
@@ -105,7 +106,7 @@ async def _person(found: PersonView, distinct_id: str, tab: str) -> None:
 async def _properties(history: History) -> None:
     columns: list[Column[PropertyView]] = [
         Column("name", "Property", lambda one: Markup("<code>{}</code>").format(one.name), sort=True),
-        Column("value", "Value", lambda one: _value(one.value)),
+        Column("value", "Value", lambda one: _value(one.value), costly=True),
         Column("changed_at", "Since", lambda one: marks.when(one.changed_at, otherwise="not known"), sort=True),
         Column("event", "By", lambda one: one.event or marks.muted("–"), wide=True),
     ]
@@ -147,7 +148,7 @@ async def _events(found: PersonView) -> None:
         Column("timestamp", "When", lambda one: marks.when(one["timestamp"])),
         Column("event", "Event", lambda one: Markup("<strong>{}</strong>").format(one["event"])),
         Column("distinct_id", "Under", lambda one: one["distinct_id"], wide=True),
-        Column("properties", "Properties", data.properties),
+        Column("properties", "Properties", data.properties, costly=True),
     ]
     empty = marks.empty("No events", "What is known of this person came otherwise, or its events were deleted.")
     await table(columns, fetch, caption="Events", empty=empty, row_key=lambda one: one["uuid"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -12,6 +11,7 @@ from tidemill.access.permissions import Permission
 from tidemill.web import dialogs, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.live import stale
+from tidemill.web.pages import data
 from tidemill.web.region import Region, show
 from tidemill.web.table import Asked, Column, Filter, Page, Table, row_button, table
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Workers try rows again.
 _EVERY_SECONDS = 3.0
+#: Characters that are shown of one row.
+_MOST_OF_ROW = 200_000
 
 
 async def rows(found: SyncView) -> None:
@@ -91,7 +93,7 @@ class _Rows:
     async def _show(self, one: Reject) -> None:
         with dialogs.dialog(f"Row {one.key[:60]}", wide=True) as window:
             facts = [("Reason", _reason(one)), ("First in run", str(one.first_run)), ("Last in run", str(one.last_run))]
-            row = json.dumps(one.row, ensure_ascii=False, indent=2, default=str) if one.row is not None else ""
+            row = data.written(one.row, _MOST_OF_ROW) if one.row is not None else ""
             text = Markup('<div class="exchange"><pre tabindex="0">{}</pre></div>').format(row) if row else Markup()
             Region(Markup('<div class="stack">{}{}</div>').format(marks.facts(facts), text))
             button("Close", lambda: window.submit(None))
