@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tidemill import paging
 from tidemill.access.permissions import Permission
-from tidemill.api.v1 import pages
+from tidemill.api.v1 import pages, schemas
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed
@@ -53,8 +53,7 @@ class _Filter(pydantic.BaseModel):
     before: dt.datetime | None = None
 
 
-#: What cannot be stored is refused before an export begins, of which nothing can be said any more once it has.
-_Text = Annotated[str | None, Query(max_length=300, pattern=r"^[^\x00]*$", description="Just that.")]
+_Text = Annotated[str | None, Query(max_length=300, pattern=schemas.STORABLE, description="Just that.")]
 _Moment = Annotated[pydantic.AwareDatetime | None, Query(description="A time.")]
 
 

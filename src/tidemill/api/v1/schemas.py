@@ -12,6 +12,9 @@ from pydantic import Field
 _BOUNDS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
 #: A name in an address: what cannot be one is refused before anybody looks for it.
 NAME_PATTERN = r"^[^\x00-\x1f]+$"
+#: A text to look for. What cannot be stored is refused before an answer begins that is sent as it is read: once it has,
+#: nothing can be said of it any more.
+STORABLE = r"^[^\x00]*$"
 Name = Annotated[str, Path(min_length=1, max_length=100, pattern=NAME_PATTERN, description="Its name.")]
 Id = Annotated[
     str, Path(min_length=4, max_length=36, pattern=r"^[0-9A-Fa-f-]+$", description="Its id, or the beginning of it.")

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from tidemill.access.permissions import Permission
-from tidemill.api.v1 import pages
+from tidemill.api.v1 import pages, schemas
 from tidemill.api.v1.access import Caller, caller
 from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed, Wanted
@@ -23,8 +23,8 @@ router = APIRouter(prefix="/events", tags=["events"])
 _Reader = Annotated[Caller, Depends(caller(Permission.EVENTS_READ))]
 _Writer = Annotated[Caller, Depends(caller(Permission.EVENTS_WRITE))]
 Team = Annotated[int | None, Query(ge=0, le=2**63 - 1, description="Of that team.")]
-_Text = Annotated[str | None, Query(max_length=400, description="With just that.")]
-_Code = Annotated[str | None, Query(max_length=200, description="With that reason.")]
+_Text = Annotated[str | None, Query(max_length=400, pattern=schemas.STORABLE, description="With just that.")]
+_Code = Annotated[str | None, Query(max_length=200, pattern=schemas.STORABLE, description="With that reason.")]
 _SHOWN = 2_000
 _TEXTS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The lines.", "content": {"text/plain": {"schema": {"type": "string"}}}}

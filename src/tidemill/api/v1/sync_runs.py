@@ -44,8 +44,10 @@ _Status = Annotated[
     Literal["running", "completed", "skipped", "failed", "cancelled"] | None,
     Query(description="Those that stand like that."),
 ]
-_Code = Annotated[str | None, Query(max_length=200, description="With that reason.")]
-_Text = Annotated[str | None, Query(max_length=300, description="With that text in the key or the message.")]
+_Code = Annotated[str | None, Query(max_length=200, pattern=schemas.STORABLE, description="With that reason.")]
+_Text = Annotated[
+    str | None, Query(max_length=300, pattern=schemas.STORABLE, description="With that text in the key or the message.")
+]
 _LATER = {"Retry-After": {"description": "Seconds until it is worth a look.", "schema": {"type": "integer"}}}
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from tidemill.api.v1 import pages
+from tidemill.api.v1 import pages, schemas
 from tidemill.api.v1.backfills import BackfillAnswer
 from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.exports import WRITING, ExportTriggerAnswer, Reader, Writer, triggered
@@ -27,7 +27,9 @@ _RunQuery = Annotated[
     str | None,
     Query(min_length=4, max_length=36, pattern=r"^[0-9A-Fa-f-]+$", description="That this run set aside."),
 ]
-_Code = Annotated[str | None, Query(max_length=100, description="That were set aside for this.")]
+_Code = Annotated[
+    str | None, Query(max_length=100, pattern=schemas.STORABLE, description="That were set aside for this.")
+]
 _ASKING = problems_of(400, 408, 409, 413, 415)
 
 
