@@ -95,7 +95,7 @@ class Inside:
 
         self._handle = Client.handle_event
         Client.handle_event = handled  # type: ignore[assignment,method-assign]
-        visit._Process.threads = self._threads = _Counting(8)
+        visit._Process.quick._pool = self._threads = _Counting(8)
 
     def settle(self) -> None:
         """Wait until all that pages have told was heard, and is done."""

@@ -78,6 +78,8 @@ class Partitioning(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    if any("\0" in name for name in names):
+        raise ValueError("a name holds a NUL character; no event that is stored has one")
     return tuple(dict.fromkeys(names))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +124,27 @@ def test_a_value_that_cannot_be_cast_is_null_in_the_example_of_the_how_to(instal
     with installation.app() as app:
         names = [column.name for column in custom_sql.describe(app.lake, sql)]
     assert names == ["uuid", "distinct_id", "timestamp", "total"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "event = 'e1' || chr(0) AND distinct_id = 'd1'') this would be SQL of the catalog'",
+        "event > 'e1' || chr(0) AND distinct_id >= 'd1'') this would be SQL of the catalog'",
+        "event IN ('e1' || chr(0), 'e2'') this would be SQL of the catalog')",
+    ],
+)
+def test_what_a_query_compares_texts_with_is_never_sql_of_the_catalog(
+    installation: Installation, tmp_path: Path, where: str
+) -> None:
+    with installation.app() as app:
+        (tmp_path / "events.jsonl").write_text(
+            "\n".join(json.dumps({"event": f"e{n % 3}", "distinct_id": f"d{n}", "uuid": f"u{n}"}) for n in range(2_000))
+        )
+        app.events.load(str(tmp_path / "events.jsonl"))
+        with app.lake.cursor() as cursor:
+            found = cursor.execute(
+                custom_sql.over(f"SELECT count(*) FROM events WHERE NOT ({where})", "true")
+            ).fetchall()
+            cursor.execute(custom_sql.over(f"SELECT uuid FROM events WHERE {where}", "true")).fetchall()
+    assert found == [(2_000,)] or "event >" in where

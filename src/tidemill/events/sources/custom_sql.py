@@ -29,6 +29,12 @@ _ENDING = re.compile(r"(?>[;\s]|--[^\n]*|/\*(?>.*?\*/))*+", re.S)
 _TOO_DEEP = "it is nested too deep, or has too many terms in a row"
 #: What the query may name.
 RELATION = "events"
+#: Its columns.
+_COLUMNS = (
+    *("uuid", "event", "properties", "distinct_id", "team_id", "ip", "timestamp", '"set"', "set_once", "elements"),
+    *("kind", "envelope", "session_id", "inserted_at"),
+)
+_NO_TEXTS = frozenset({"team_id", "timestamp", "inserted_at"})
 _TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", "json_tree"})
 #: Of DuckDB's own functions, those that look around, wait or write.
 _FUNCTIONS_DENIED = re.compile(
@@ -118,10 +124,11 @@ def over(text: str, where: str, inserted_at: str = "inserted_at", *, ordered: bo
 
 
 def _events(where: str, inserted_at: str = "inserted_at") -> str:
-    return (
-        'SELECT uuid, event, properties, distinct_id, team_id, ip, timestamp, "set", set_once, elements, kind, '
-        f"envelope, session_id, {inserted_at} AS inserted_at FROM lake.events WHERE {where}"
-    )
+    """Texts are expressions, so that DuckLake 1.5.5 makes no statement for its catalog of what the query compares them
+    with: it does not quote a text with a NUL as one, and what comes after it would be SQL."""
+    shown = {name: name if name in _NO_TEXTS else f"{name} || ''" for name in _COLUMNS} | {"inserted_at": inserted_at}
+    columns = ", ".join(f"{value} AS {name}" for name, value in shown.items())
+    return f"SELECT {columns} FROM lake.events WHERE {where}"
 
 
 def _parsed(cursor: Any, text: str) -> dict[str, Any]:
