@@ -29,15 +29,11 @@ _ANEW = "location.reload()"
 
 async def watch(look: Callable[[str], Any], sessions: Sessions) -> None:
     """Go round until the process ends. `look`: finds the session of a text, without counting that as somebody there."""
-    ending: set[str] = set()
     while True:
         await asyncio.sleep(_EVERY_SECONDS)
         try:
             for client, script in await over(look, sessions):
-                if client.id not in ending:
-                    ending.add(client.id)
-                    background_tasks.create(end(client, script), name="end of a page")
-            ending &= Client.instances.keys()
+                background_tasks.create(end(client, script), name="end of a page")
         except TidemillError:
             continue  # the database is away: nobody is sent away for that
         except Exception:  # noqa: BLE001 - it has to go on
@@ -68,12 +64,10 @@ async def over(look: Callable[[str], Any], sessions: Sessions) -> list[tuple[Cli
 async def end(client: Client, script: str) -> None:
     """Show the page nothing any more, tell the browser to leave it, and close its sockets."""
     live.leave(client)
+    client.request.scope[guard.TEXT] = ""  # so nobody speaks for it any more (sockets.py)
     client.run_javascript(script)
     await asyncio.sleep(_LEAVES_SECONDS)
-    sockets = list(client._socket_to_document_id)
-    if not client.is_deleted:
-        client.delete()
-    for socket in sockets:
+    for socket in list(client._socket_to_document_id):  # NiceGUI deletes a page that nobody holds
         with contextlib.suppress(KeyError):  # it is gone by itself
             await core.sio.disconnect(socket)
 

@@ -29,16 +29,6 @@ def test_home_shows_how_a_run_goes_on_and_keeps_the_focus(web: Web, browsing: Br
     assert page.evaluate("document.activeElement.textContent") == "As a table"
 
 
-def test_who_is_disabled_sees_nothing_more_though_the_page_is_open(web: Web, browsing: Browsing) -> None:
-    page, other = browsing.page(web.user("dan", Role.EDITOR)), browsing.page(web.user())
-    for one in (page, other):
-        one.goto(web.url)
-        expect(one.get_by_role("heading", name="Home")).to_be_visible()
-    web.app.users.edit("dan", disabled=True)
-    expect(page).to_have_url(re.compile("/sign-in"))
-    expect(other.get_by_role("heading", name="Home")).to_be_visible()
-
-
 def test_what_names_hold_is_text_and_nothing_else(web: Web, browsing: Browsing) -> None:
     page = browsing.page(web.user())
     for path in ("/", "/settings/users", "/settings/audit"):

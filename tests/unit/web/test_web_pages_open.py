@@ -153,7 +153,7 @@ def test_pages_of_who_is_signed_out_or_has_another_role_are_over_and_others_are_
             await live._renew(topic)
         assert len(shown["a"]) > before["a"]
         assert {text: len(shown[text]) for text in "bc"} == {text: before[text] for text in "bc"}
-        assert pages["b"].is_deleted
-        assert not pages["a"].is_deleted
+        assert await watch.over(known.get, sessions) == [], "they are over already"
+        assert [bool(pages[text].request.scope[guard.TEXT]) for text in "abc"] == [True, False, False]
 
     asyncio.run(whole())
