@@ -66,12 +66,13 @@ class Guard:
         return asking
 
     def _assert_may(self, rule: Rule, given: Mapping[str, Any]) -> None:
-        if rule.permission is None or rule.permission in self._actor.permissions:
+        lacking = rule.lacking(self._actor.permissions, given)
+        if lacking is None:
             return
         if rule.change:
             number = self._log().begin(**self._record(rule.change, given))
             self._log().end(number, outcome="refused", code="not_allowed")
-        raise refusal(self._actor, rule.permission)
+        raise refusal(self._actor, lacking)
 
     def _record(self, change: Change, given: Mapping[str, Any]) -> dict[str, Any]:
         actor = self._actor

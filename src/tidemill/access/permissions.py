@@ -23,6 +23,7 @@ class Permission(enum.StrEnum):
     IMPORTS_WRITE = "imports:write"  # make, change, run, undo and delete them
     DBT_READ = "dbt:read"  # see dbt projects
     DBT_WRITE = "dbt:write"  # make, change and delete them
+    DBT_RUN = "dbt:run"  # with dbt:write: say of which repository, branch and folder the server parses them
     DBT_CHECK = "dbt:check"  # see what of dbt projects is in use
     EVENTS_READ = "events:read"  # see events, and lines set aside
     EVENTS_WRITE = "events:write"  # load events, take lines that were set aside

@@ -7,12 +7,14 @@ is not here cannot be called from outside.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tidemill.access.permissions import Permission as P  # noqa: N817 - a table of them
 from tidemill.errors import ConfigError
 
+#: What says which files of which repository dbt parses, and that it is that one.
+_OF_REPOSITORY = {"git", "branch", "subfolder", "host_key"}
 _ELSEWHERE = ("https://", "http://", "gs://", "ssh://", "git@")
 
 
@@ -56,11 +58,18 @@ def _at(given: Any, path: str) -> str:
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """Of a method. `permission`: None if everybody who is known may call it; `change`: None if it changes nothing;
-    `check`: raises if who is not at the command line may not call it with these arguments."""
+    `check`: raises if who is not at the command line may not call it with these arguments; `also`: the permission that
+    these arguments take besides."""
 
     permission: P | None
     change: Change | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None
+    also: Callable[[Mapping[str, Any]], P | None] | None = None
+
+    def lacking(self, permissions: Collection[P], given: Mapping[str, Any]) -> P | None:
+        """What it takes, and is not among these."""
+        wanted = (self.permission, self.also(given) if self.also else None)
+        return next((one for one in wanted if one is not None and one not in permissions), None)
 
 
 def _reads(part: str, permission: P, names: str) -> Iterator[tuple[str, Rule]]:
@@ -302,8 +311,9 @@ def _of_dbt() -> Iterator[tuple[str, Rule]]:
         delete=_edits("dbt.delete"),
         refresh=Change("dbt.refresh"),
     )
-    yield "dbt.add", Rule(P.DBT_WRITE, _edits("dbt.create", "fields.name"), assert_elsewhere)
-    yield "dbt.edit", Rule(P.DBT_WRITE, _edits("dbt.edit", rename="fields.name"), assert_elsewhere)
+    added, edited = _edits("dbt.create", "fields.name"), _edits("dbt.edit", rename="fields.name")
+    yield "dbt.add", Rule(P.DBT_WRITE, added, assert_elsewhere, of_repository)
+    yield "dbt.edit", Rule(P.DBT_WRITE, edited, assert_elsewhere, of_repository)
     yield from _reads("dbt_models", P.DBT_READ, "fields cloud_runs")
     yield from _of("dbt_models", P.SYNCS_TRIGGER, after=Change("dbt.after", "project"))
 
@@ -329,6 +339,14 @@ def assert_elsewhere(given: Mapping[str, Any]) -> None:
                 "A project in a folder of the server is added, and changed, at its command line only.",
                 hint="Give an address: https://, ssh:// or gs://.",
             )
+
+
+def of_repository(given: Mapping[str, Any]) -> P | None:
+    """What it takes to say of which repository, or of what in it, a project is: dbt runs it here, so it is trusted from
+    then on. A manifest is only read. Whether the repository has one today says nothing of tomorrow."""
+    fields = given.get("fields") or {}
+    leaves = fields.get("manifest") and not fields.get("git")
+    return None if leaves or not _OF_REPOSITORY & set(fields) else P.DBT_RUN
 
 
 def _of_events() -> Iterator[tuple[str, Rule]]:

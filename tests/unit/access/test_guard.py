@@ -214,3 +214,17 @@ def test_a_step_that_fails_and_one_that_nobody_waits_for_are_written_too() -> No
     next(steps)
     steps.close()
     assert (book.records[1]["outcome"], book.records[1]["code"]) == ("failed", "GeneratorExit")
+
+
+def test_arguments_may_take_a_permission_of_their_own() -> None:
+    things, book = Things(), Book()
+    also = lambda given: Permission.DBT_RUN if given["force"] else None  # noqa: E731
+    rules = {"things.edit": dataclasses.replace(RULES["things.edit"], also=also)}
+    actor = Actor("ci", "token", frozenset({Permission.EXPORTS_WRITE}))
+    found: Any = Guard(things, "things", rules, actor, lambda: book, lambda _, name: things.kept.get(name))
+    found.edit({"name": "a", "size": 2})
+    with pytest.raises(AccessError, match="lacks the scope dbt:run") as caught:
+        found.edit({"name": "a", "size": 3}, force=True)
+    assert caught.value.code == "scope_missing"
+    assert things.kept["a"]["size"] == 2
+    assert [one["outcome"] for one in book.records] == ["done", "refused"]

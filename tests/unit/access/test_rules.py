@@ -11,7 +11,7 @@ from tidemill.access.audit import AuditService
 from tidemill.access.hooks import HookService
 from tidemill.access.permissions import Permission
 from tidemill.access.roles import PERMISSIONS, Role
-from tidemill.access.rules import RULES
+from tidemill.access.rules import RULES, of_repository
 from tidemill.access.service import TokenService
 from tidemill.access.users import UserService
 from tidemill.capture.service import KeyService
@@ -171,3 +171,39 @@ def test_what_only_administrators_see() -> None:
         Permission.AUDIT_READ,
     }
     assert PERMISSIONS[Role.VIEWER] < PERMISSIONS[Role.EDITOR] < PERMISSIONS[Role.ADMIN]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "shop", "git": "https://git.example.com/evil.git"},
+        {"branch": "evil"},
+        {"branch": None},
+        {"subfolder": ""},
+        {"host_key": "evil"},
+        {"git": "https://git.example.com/evil.git", "manifest": "https://ci.example.com/manifest.json"},
+    ],
+)
+def test_which_repository_dbt_runs_is_not_for_editors(fields: dict[str, Any]) -> None:
+    assert of_repository({"fields": fields}) is Permission.DBT_RUN
+    for path in ("dbt.add", "dbt.edit"):
+        lacking = RULES[path].lacking(PERMISSIONS[Role.EDITOR], {"fields": fields})
+        assert lacking is Permission.DBT_RUN
+        assert RULES[path].lacking({Permission.DBT_WRITE}, {"fields": fields}) is Permission.DBT_RUN
+        assert RULES[path].lacking({Permission.DBT_RUN}, {"fields": fields}) is Permission.DBT_WRITE
+        assert RULES[path].lacking(PERMISSIONS[Role.ADMIN], {"fields": fields}) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "shop", "manifest": "https://ci.example.com/manifest.json", "git": None, "branch": None},
+        {"manifest": "gs://bucket/manifest.json", "subfolder": ""},
+        {"refresh": 60},
+        {"token": "another"},
+        {"name": "store", "cloud_host": "ab123.us1.dbt.com"},
+    ],
+)
+def test_what_is_only_read_is_for_editors(fields: dict[str, Any]) -> None:
+    assert RULES["dbt.edit"].lacking(PERMISSIONS[Role.EDITOR], {"fields": fields}) is None
+    assert RULES["dbt.refresh"].lacking(PERMISSIONS[Role.EDITOR], {"name": "shop"}) is None

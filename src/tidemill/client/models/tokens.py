@@ -59,6 +59,7 @@ class TokenWanted(Wanted):
             "imports:write",
             "dbt:read",
             "dbt:write",
+            "dbt:run",
             "dbt:check",
             "events:read",
             "events:write",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from tidemill.access.permissions import Permission
-from tidemill.access.rules import assert_elsewhere
+from tidemill.access.rules import assert_elsewhere, of_repository
 from tidemill.configuration import documents
 from tidemill.configuration.documents import Document
 from tidemill.configuration.kinds.kind import (
@@ -90,12 +90,16 @@ class DbtProjects(Kind):
 
     def inside(self, change: Change) -> str | None:
         """See Kind. Of files of the server a role, or a token, says nothing."""
-        named = change.after if change.before is None else {field: change.after.get(field) for field in _named(change)}
         try:
-            assert_elsewhere({"fields": named})
+            assert_elsewhere({"fields": _told(change)})
         except ConfigError as error:
             return f"{error.message} {error.hint}"
         return None
+
+    def permissions(self, change: Change | None) -> Collection[Permission]:
+        """See Kind. Which repository dbt runs is said by whom it is trusted with."""
+        also = of_repository({"fields": _told(change)}) if change is not None else None
+        return (self.writes,) if also is None else (self.writes, also)
 
     def create(self, doing: Doing, change: Change) -> None:
         """See Kind. The project is read."""
@@ -118,6 +122,11 @@ def _named(change: Change) -> set[str]:
         if change.touches(*together) and not set(together) & set(change.kept):
             found |= set(together)
     return found
+
+
+def _told(change: Change) -> Fields:
+    """Fields that the service is told of."""
+    return change.after if change.before is None else {field: change.after.get(field) for field in _named(change)}
 
 
 def _values(fields: Fields) -> dict[str, Any]:

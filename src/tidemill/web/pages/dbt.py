@@ -25,6 +25,8 @@ _PLACES = (
     Option("git", "A Git repository", "https://… or ssh://…; read anew as often as you say"),
     Option("manifest", "A manifest.json", "that something else writes: https://… or gs://…"),
 )
+#: What says which files of which repository dbt runs: see access/rules.py.
+OF_REPOSITORY = ("git", "branch", "subfolder", "host_key")
 SECRETS = ("token", "ssh_key", "webhook_secret", "cloud_token")
 
 
@@ -75,13 +77,15 @@ async def add() -> None:
         made = await visit.slowly(lambda app: app.dbt.add(said, by=by))
         frame.go(marks.path("/dbt", made.name))
 
-    Form(fields(connections), "Read it and save", sent)
+    Form(fields(connections, may_run=visit.current().may(Permission.DBT_RUN)), "Read it and save", sent)
 
 
-def fields(connections: list[str], view: ProjectView | None = None) -> list[Field]:
-    """The fields of a project, as it is."""
+def fields(connections: list[str], view: ProjectView | None = None, *, may_run: bool) -> list[Field]:
+    """The fields of a project, as it is. `may_run`: who looks may say which repository dbt runs; others see no such
+    choice, but that a project is in one."""
     now: Mapping[str, Any] = {} if view is None else view.spec
-    place = next((one for one in ("git", "manifest", "folder") if now.get(one)), "git")
+    places = _PLACES if may_run or now.get("git") else _PLACES[1:]
+    place = next((one for one in ("git", "manifest", "folder") if now.get(one)), places[0].value)
     kept = set(view.secrets) if view else set()
     git, manifest = ("place", ("git",)), ("place", ("manifest",))
 
@@ -90,9 +94,9 @@ def fields(connections: list[str], view: ProjectView | None = None) -> list[Fiel
         return Field(name, label, kind, value=value, required=False, **more)
 
     variables = json.dumps(now["variables"], indent=2) if now.get("variables") else None
-    return [
+    made = [
         Field("name", "Name", value=view.name if view else None, help="It is in the address of its webhook."),
-        Field("place", "Where it is", "radio", options=_PLACES, value=place),
+        Field("place", "Where it is", "radio", options=places, value=place),
         of("git", "Repository", when=git, placeholder="https://github.com/people/shop.git", mono=True),
         of("branch", "Branch or tag", when=git, help="Empty: the repository's own."),
         of("subfolder", "Folder in the repository", when=git),
@@ -113,6 +117,7 @@ def fields(connections: list[str], view: ProjectView | None = None) -> list[Fiel
         of("cloud_host", "Host of dbt Cloud", placeholder="ab123.us1.dbt.com"),
         of("cloud_token", "Token of dbt Cloud", "secret", help="It may read runs."),
     ]  # fmt: skip
+    return made if may_run else [one for one in made if one.name not in OF_REPOSITORY]
 
 
 def fields_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,10 +133,11 @@ def fields_of(given: Mapping[str, Any]) -> dict[str, Any]:
     for other in {"git", "manifest", "folder"} - {place}:
         found[other] = None
     if place != "git":
-        found |= {"branch": None, "host_key": None, "subfolder": ""}
+        found |= dict.fromkeys(OF_REPOSITORY) | {"subfolder": ""}
     if place != "manifest":
         found["catalog"] = None
-    found["subfolder"] = found.get("subfolder") or ""
+    if "subfolder" in found:
+        found["subfolder"] = found["subfolder"] or ""
     for name in SECRETS:
         if secret := found.pop(name, None):
             found[name] = SecretStr(secret)

@@ -117,7 +117,7 @@ async def _edit(found: ProjectView) -> None:
         if changed.name != found.name:
             frame.go(marks.path("/dbt", changed.name) + "?tab=edit")
 
-    Form(fields(connections, found), "Save", sent)
+    Form(fields(connections, found, may_run=visit.current().may(Permission.DBT_RUN)), "Save", sent)
 
 
 def _changes(done: Refreshed) -> Markup:
