@@ -11,11 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tidemill.access.permissions import Permission as P  # noqa: N817 - a table of them
-from tidemill.errors import ConfigError
-
-#: What says which files of which repository dbt parses, and that it is that one.
-_OF_REPOSITORY = {"git", "branch", "subfolder", "host_key"}
-_ELSEWHERE = ("https://", "http://", "gs://", "ssh://", "git@")
+from tidemill.access.places import assert_elsewhere, of_repository
 
 
 @dataclasses.dataclass(frozen=True)
@@ -326,27 +322,6 @@ def _of_hooks() -> Iterator[tuple[str, Rule]]:
         yield from _reads(part, read, "find page")
         create, revoke = Change(f"{action}.hook"), Change(f"{action}.revoke_hook", details=("start",))
         yield from _of(part, write, create=create, revoke=revoke)
-
-
-def assert_elsewhere(given: Mapping[str, Any]) -> None:
-    """A path would be one of the server's machine, about whose files a role, or a token, says nothing."""
-    fields = given.get("fields") or {}
-    for name in ("manifest", "catalog", "git", "folder"):
-        place = str(fields.get(name) or "")
-        if place and (name == "folder" or not place.startswith(_ELSEWHERE)):
-            raise ConfigError(
-                "dbt_place",
-                "A project in a folder of the server is added, and changed, at its command line only.",
-                hint="Give an address: https://, ssh:// or gs://.",
-            )
-
-
-def of_repository(given: Mapping[str, Any]) -> P | None:
-    """What it takes to say of which repository, or of what in it, a project is: dbt runs it here, so it is trusted from
-    then on. A manifest is only read. Whether the repository has one today says nothing of tomorrow."""
-    fields = given.get("fields") or {}
-    leaves = fields.get("manifest") and not fields.get("git")
-    return None if leaves or not _OF_REPOSITORY & set(fields) else P.DBT_RUN
 
 
 def _of_events() -> Iterator[tuple[str, Rule]]:

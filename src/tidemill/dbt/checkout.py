@@ -18,7 +18,7 @@ PROJECT = "dbt_project.yml"
 _MOST_BYTES = 1_000_000
 #: What ends a line in YAML 1.1, which dbt reads, and not in 1.2: a key could be hidden by it in a comment.
 _ODD_BREAKS = re.compile("[\x85\u2028\u2029]")
-_PATHS = re.compile(r".*[-_]paths?$")
+_PATHS = re.compile(r".*[-_]paths?$|clean[-_]targets$")
 #: Text that dbt replaces by something else, which nobody knows yet.
 _TEMPLATE = re.compile(r"{[{%#]")
 _HINT = "Take it out, or give a manifest: --manifest."
@@ -58,7 +58,8 @@ def within(top: Path, folder: Path, path: str, *, what: str) -> Path:
 def project(folder: Path, top: Path) -> dict[str, Any]:
     """What the dbt_project.yml of a folder says; ConfigError if one of its paths leads out of `top`."""
     found = document(folder / PROJECT)
-    for name, value in found.items():
+    flags = found.get("flags")
+    for name, value in [*found.items(), *(flags.items() if isinstance(flags, dict) else ())]:
         if not isinstance(name, str) or not _PATHS.match(name) or value is None:
             continue
         for path in value if isinstance(value, list) else [value]:

@@ -15,8 +15,7 @@ from tidemill.dbt.spec import ProjectSpec
 from tidemill.errors import AccessError, ConfigError, NotFoundError, UnavailableError
 from tidemill.outbound.client import Http
 
-#: A manifest that is larger is not read. One of 600 models has some 30 MB.
-MOST_BYTES = 500_000_000
+MOST_BYTES = parse.MOST_BYTES
 #: The variable by which dbt has another hub of packages.
 _HUB = "DBT_PACKAGE_HUB_URL"
 
@@ -33,13 +32,15 @@ class Fetched:
 @dataclasses.dataclass(frozen=True)
 class Means:
     """What is read with. `stored`: an object of Google Cloud Storage, by bucket and name; `target`: project and dataset
-    that dbt would build in; `known_hosts`: where keys of SSH servers are remembered; `dbt`: the program that parses."""
+    that dbt would build in; `known_hosts`: where keys of SSH servers are remembered; `dbt`: the program that parses;
+    `closed`: what projects of repositories may not read of this machine."""
 
     http: Http
     stored: Callable[[str, str], bytes]
     target: tuple[str, str] | None
     known_hosts: Path
     dbt: str | None = None
+    closed: tuple[Path, ...] = ()
 
 
 def fetch(spec: ProjectSpec, means: Means) -> Fetched:
@@ -121,6 +122,7 @@ def _of_folder(folder: Path, spec: ProjectSpec, means: Means, scratch: Path, che
         variables=spec.variables,
         program=means.dbt,
         checked_out=checked_out,
+        closed=means.closed,
     )
     return Fetched(made, None)
 

@@ -316,6 +316,7 @@ class DbtService:
                 (connection.project, spec.dataset or connection.dataset) if connection else None,
                 self._settings.home_path / "dbt" / "known_hosts",
                 self._settings.dbt,
+                (self._settings.home_path,),
             )
             return fetching.fetch(spec, means)
         finally:

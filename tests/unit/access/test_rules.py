@@ -10,8 +10,9 @@ import pytest
 from tidemill.access.audit import AuditService
 from tidemill.access.hooks import HookService
 from tidemill.access.permissions import Permission
+from tidemill.access.places import of_repository
 from tidemill.access.roles import PERMISSIONS, Role
-from tidemill.access.rules import RULES, of_repository
+from tidemill.access.rules import RULES
 from tidemill.access.service import TokenService
 from tidemill.access.users import UserService
 from tidemill.capture.service import KeyService
