@@ -31,7 +31,7 @@ _LOOKS = _EXECUTE | _READ | _LIST
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 _TCP, _OTHERS = 0b11, 0b11
 #: What is thrown away, and where Python's locks are.
-_WRITABLE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm")  # noqa: S108 - it is named, not used
+_WRITABLE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm")  # noqa: S108  # nosec B108 - named, not used
 
 
 def main(words: list[str]) -> None:

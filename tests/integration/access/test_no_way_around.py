@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.dbt_projects import Project
 from tests.installation import CONNECTION, Installation
 
 from tidemill.access.actor import Actor
@@ -63,10 +65,23 @@ def test_nor_is_the_password_of_mails(app: App) -> None:
 
 @pytest.mark.parametrize("place", [{"folder": "/srv/dbt"}, {"manifest": "/etc/passwd"}, {"git": "file:///srv/dbt"}])
 def test_files_of_the_server_are_for_its_command_line(app: App, place: dict[str, str]) -> None:
-    for role in (Role.EDITOR, Role.ADMIN):
+    for role in [Role.ADMIN] if "git" in place else [Role.EDITOR, Role.ADMIN]:
         with pytest.raises(ConfigError) as refused:
             of(app, role).dbt.add({"name": "shop", **place}, by="anna")
         assert refused.value.code == "dbt_place"
+
+
+def test_an_editor_does_not_say_what_dbt_runs_on_the_server(app: App, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(Project().text())
+    app.dbt.add({"name": "shop", "manifest": str(tmp_path / "manifest.json")}, by="me")
+    editor = of(app, Role.EDITOR).dbt
+    with pytest.raises(AccessError, match="dbt:run"):
+        editor.add({"name": "evil", "git": "https://git.example.com/evil.git"}, by="anna")
+    for changes in ({"git": "https://git.example.com/evil.git"}, {"branch": "evil"}, {"subfolder": "evil"}):
+        with pytest.raises(AccessError, match="dbt:run"):
+            editor.edit("shop", changes)
+    assert editor.refresh("shop").project.name == "shop"
+    assert editor.edit("shop", {"refresh": 60}).spec["refresh"] == 60
 
 
 def test_who_only_looks_has_nothing_tried_in_the_name_of_the_machine(app: App, installation: Installation) -> None:

@@ -25,6 +25,7 @@ _PLACES = (
     Option("git", "A Git repository", "https://… or ssh://…; read anew as often as you say"),
     Option("manifest", "A manifest.json", "that something else writes: https://… or gs://…"),
 )
+_OF_OTHERS = "Administrators say which Git repository a project is in: dbt runs it on the server."
 #: What says which files of which repository dbt runs: see access/rules.py.
 OF_REPOSITORY = ("git", "branch", "subfolder", "host_key")
 SECRETS = ("token", "ssh_key", "webhook_secret", "cloud_token")
@@ -96,7 +97,7 @@ def fields(connections: list[str], view: ProjectView | None = None, *, may_run: 
     variables = json.dumps(now["variables"], indent=2) if now.get("variables") else None
     made = [
         Field("name", "Name", value=view.name if view else None, help="It is in the address of its webhook."),
-        Field("place", "Where it is", "radio", options=places, value=place),
+        Field("place", "Where it is", "radio", options=places, value=place, help="" if may_run else _OF_OTHERS),
         of("git", "Repository", when=git, placeholder="https://github.com/people/shop.git", mono=True),
         of("branch", "Branch or tag", when=git, help="Empty: the repository's own."),
         of("subfolder", "Folder in the repository", when=git),
