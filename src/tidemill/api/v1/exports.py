@@ -281,7 +281,7 @@ def find(
     return pages.of(page, _item)
 
 
-@router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING})
+@router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING}, dependencies=[SLOWLY])
 def create(wanted: ExportWanted, by: Writer, response: Response) -> ExportCreated:
     """Make an export. It runs when its schedule says, or when it is triggered."""
     fields = wanted.model_dump(exclude={"connection"}, exclude_unset=True)
