@@ -55,10 +55,10 @@ class Request:
         return str(client[0]) if client else None
 
 
-async def respond(send: Send, request: Request, answer: Answer) -> None:
-    """Send an answer; to a page of whatever origin it is allowed to read it, as SDKs in browsers need it."""
+async def respond(send: Send, request: Request, answer: Answer, *, for_pages: bool = False) -> None:
+    """Send an answer. `for_pages`: a page of whatever origin may read it, as SDKs in browsers need it."""
     headers = [(b"content-type", answer.kind), (b"content-length", b"%d" % len(answer.body)), *answer.headers]
-    origin = request.headers.get(b"origin")
+    origin = request.headers.get(b"origin") if for_pages else None
     if origin is not None:
         headers += [
             (b"access-control-allow-origin", origin),

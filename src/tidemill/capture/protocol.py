@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tidemill.capture.deadlines import Deadline, Deadlines
 from tidemill.capture.http import OVERLOADED, STOPPING
@@ -18,8 +18,13 @@ HEAD_SECONDS = 15.0
 HEAD_BYTES = 64 * 1024
 #: Beside each byte of a body there may be so many, less one: of chunks of one byte.
 _CHUNKED = 9
+#: Who takes nothing of an answer for so long does not read it, and is not waited for.
+UNREAD_SECONDS = 30.0
+#: Requests that wait for the answers before them, on one connection.
+PIPELINED = 100
 _FRAMING = {b"content-length", b"transfer-encoding"}
 _HEADS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = weakref.WeakKeyDictionary()
+_UNREAD: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = weakref.WeakKeyDictionary()
 
 
 class _Joined:
@@ -48,6 +53,11 @@ class Protocol(HttpToolsProtocol):
     """One connection, which is ended if the line and the headers of a request take too long, or are too large."""
 
     _head: Deadline | None = None
+    _unread: Deadline | None = None
+    #: The request that is answered now: others may have come behind it.
+    _answered: RequestResponseCycle | None = None
+    #: Of an answer that nobody reads: bytes that were left when it was looked at last.
+    _left = 0
     #: Of the request that comes now: bytes in all, but for those of the read in which it begins; and those of its body.
     _all_bytes = _body_bytes = 0
     _begins = _in_head = _is_again = False
@@ -95,6 +105,8 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is before:  # it becomes a websocket
             return
+        if len(self.pipeline) > PIPELINED:
+            self._end()
         # Without a way back to the cycle: Python would have to look for each request, to free it.
         alone = self.scope["method"] == "HEAD"
         self.cycle.transport = _Joined(self.cycle.transport, alone=alone)  # type: ignore[assignment]
@@ -145,9 +157,51 @@ class Protocol(HttpToolsProtocol):
             self.cycle.scope[STOPPING] = True  # type: ignore[literal-required]
         super().shutdown()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def pause_writing(self) -> None:
+        """More is to be sent than is read: from now on it is to become less."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """It was read."""
+        self._is_read()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No other request has come for long. What is not read by now is not waited for."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _await_reader(self) -> None:
+        self._is_read()
+        self._left = self.transport.get_write_buffer_size()
+        self._unread = _UNREAD.setdefault(self.loop, Deadlines(UNREAD_SECONDS)).add(self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        if self.transport.get_write_buffer_size() < self._left:
+            self._await_reader()  # slowly, but it is read
+        else:
+            self.transport.abort()
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.met()
+            self._unread = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
         self._have_head()
+        self._is_read()
+        self.pipeline.clear()
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True  # uvicorn tells the last one of those that came
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     def _await_head(self) -> None:

@@ -34,7 +34,7 @@ class Sdks:
         else:
             answer = await self._intake.answer(request, dialect)
         if answer is not None:
-            await respond(send, request, answer)
+            await respond(send, request, answer, for_pages=True)
 
     def look(self) -> None:
         """See server.Part."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import secrets
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, Protocol
 
-from tidemill.capture.http import TEXT, Answer, Receive, Request, Scope, Send, preflight, respond
+from tidemill.capture.http import TEXT, Answer, Receive, Request, Scope, Send, respond
 from tidemill.capture.metrics import Metrics
 
 #: In the scope of a request: by which name it is counted. A part sets it.
@@ -16,6 +17,7 @@ API = "tidemill.api"
 _log = logging.getLogger(__name__)
 _NOT_FOUND = Answer(404, b'{"error":"there is nothing at this address"}')
 _FAILED = Answer(500, b'{"error":"the server failed; its log says why"}')
+_OPTIONS = Answer(204, b"", TEXT, ((b"allow", b"GET, HEAD, OPTIONS"),))
 _ALIVE = frozenset({"/health", "/_liveness", "/livez"})
 _READY = frozenset({"/ready", "/_readiness", "/readyz"})
 _LOCAL = frozenset({"127.0.0.1", "::1", None})
@@ -116,7 +118,7 @@ class Server:
     async def _own(self, request: Request) -> Answer:
         path = request.path
         if request.method == "OPTIONS":
-            return preflight(request)
+            return _OPTIONS
         if path in _ALIVE:
             return Answer(200, b'{"alive":true}')
         if path in _READY:
@@ -139,7 +141,7 @@ class Server:
         if self._token is not None:
             allowed = secrets.compare_digest(given, self._token.encode())
         else:
-            allowed = request.address in _LOCAL and b"x-forwarded-for" not in request.headers
+            allowed = request.address in _LOCAL and b"x-forwarded-for" not in request.headers and _is_ours(request)
         if not allowed:
             return Answer(401, b"The metrics are for who has the token: TIDEMILL_METRICS_TOKEN.", TEXT)
         packed = b"gzip" in request.headers.get(b"accept-encoding", b"")
@@ -153,6 +155,20 @@ class Server:
 
         text = self._metrics.text()
         return bytes(igzip.compress(text, 1)) if packed else text
+
+
+def _is_ours(request: Request) -> bool:
+    """Whether it asks for this machine by an address, or as localhost. A page that somebody here looks at may ask by a
+    name of its own, which its DNS has lead to this machine: the browser would let it read the answer."""
+    host = request.headers.get(b"host", b"").decode("latin-1").strip().lower()
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if name in {"", "localhost"} or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class _Gone(OSError):  # noqa: N818 - it is nobody's error

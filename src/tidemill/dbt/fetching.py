@@ -16,6 +16,8 @@ from tidemill.errors import AccessError, ConfigError, NotFoundError, Unavailable
 from tidemill.outbound.client import Http
 
 MOST_BYTES = parse.MOST_BYTES
+#: It has so long in all: somebody waits for it, and a server that sends a byte now and then is not waited for.
+WHOLE_SECONDS = 60.0
 #: The variable by which dbt has another hub of packages.
 _HUB = "DBT_PACKAGE_HUB_URL"
 
@@ -152,7 +154,7 @@ def _downloaded(url: str, http: Http, token: str | None) -> bytes:
     if token and parts.scheme == "http":
         clear.assert_not(parts.scheme, _address(http, parts), token)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    answer = http.request("GET", url, headers=headers, most_bytes=MOST_BYTES)
+    answer = http.request("GET", url, headers=headers, most_bytes=MOST_BYTES, whole_seconds=WHOLE_SECONDS)
     if answer.good:
         return answer.body
     secrets = [token] if token else []

@@ -9,6 +9,8 @@ import msgspec
 from tidemill.dbt import artifacts, manifest
 from tidemill.dbt.manifest import Manifest
 
+#: A manifest that is larger, unpacked, is not read.
+MOST_BYTES = 500_000_000
 _OF_USE = manifest.BUILT | {"test"}
 
 
@@ -19,7 +21,16 @@ def pack(text: bytes, catalog: bytes | None) -> tuple[bytes, bytes | None]:
 
 def unpack(packed: bytes, catalog: bytes | None) -> Manifest:
     """The manifest that was packed."""
-    return manifest.read(zlib.decompress(packed), None if catalog is None else zlib.decompress(catalog))
+    return manifest.read(_unpacked(packed), None if catalog is None else _unpacked(catalog))
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """A few bytes may stand for gigabytes: the file may be anybody's."""
+    unpack = zlib.decompressobj()
+    text = unpack.decompress(packed, MOST_BYTES)
+    if not unpack.eof:
+        raise zlib.error("it is damaged, or too large")
+    return text
 
 
 def _pack(file: artifacts.ManifestFile | artifacts.CatalogFile) -> bytes:

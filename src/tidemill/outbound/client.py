@@ -116,9 +116,11 @@ class Http:
         most_bytes: int = MOST_BYTES,
         signs_in: bool = False,
         lane: str = "",
+        whole_seconds: float = WHOLE_SECONDS,
     ) -> Answer:
         """Send one, and read the answer, whatever its status. No redirection is followed. `signs_in`: nobody is shown
         it, because there are secrets in it that no settings hold. `lane`: of requests that the server counts apart.
+        `whole_seconds`: all of the answer is to be there by then.
 
         Raises
         ------
@@ -136,7 +138,7 @@ class Http:
         if asked.url.scheme not in {"http", "https"} or not host:
             raise ConfigError("url", "That is no address of a web server.", hint="It begins with https://.")
         self.turn(lane)
-        deadline = time.monotonic() + WHOLE_SECONDS
+        deadline = time.monotonic() + whole_seconds
         told = guards.deadline.set(deadline)
         try:
             answer = self._client.send(asked, auth=httpx.BasicAuth(*auth) if auth else None, stream=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import gzip
 import urllib.parse
 import uuid
 import zlib
@@ -35,6 +34,8 @@ _SAMPLES = 5
 _ALL = {"extraction": Extraction.FULL.value, "cursor": None, "cursor_unit": "none", "cursor_overlap": 0}
 #: Characters of a request and an answer that are shown.
 _SHOWN = 20_000
+#: So many bytes of a body are unpacked: what is secret behind the end is blotted out as a whole.
+_UNPACKED = 8 * _SHOWN
 
 
 class Trials:
@@ -206,7 +207,14 @@ def _told(seen: Seen, secrets: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _unpacked(body: bytes) -> bytes:
-    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+    """As much of it as is shown, and a little: a few bytes may stand for gigabytes."""
+    if not body.startswith(b"\x1f\x8b"):
+        return body
+    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    found = unpack.decompress(body, _UNPACKED)
+    if not unpack.eof and not unpack.unconsumed_tail:
+        raise EOFError
+    return found if unpack.eof else found.decode("utf-8", "ignore").encode()  # it may end within a letter
 
 
 def _address(url: str, clean: Callable[[str], str]) -> str:

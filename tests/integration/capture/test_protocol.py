@@ -33,7 +33,7 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
             answer = Answer(413)
         except bodies.Gone:
             return
-    await respond(send, request, answer)
+    await respond(send, request, answer, for_pages=True)
 
 
 @contextlib.contextmanager
@@ -241,3 +241,41 @@ def test_an_address_that_is_taken_is_said_so() -> None:
 
     with listening() as port, pytest.raises(ConflictError, match=str(port)):
         serve.bind("127.0.0.1", port)
+
+
+async def _large(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answers with more than a connection holds by itself; `went_on`: it need not wait any more."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(4):
+        await send({"type": "http.response.body", "body": b"x" * 4_000_000, "more_body": True})
+    scope["app_went_on"].set()
+    await send({"type": "http.response.body", "body": b""})
+
+
+def test_who_does_not_read_an_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.2)
+    went_on = threading.Event()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await _large({**scope, "app_went_on": went_on}, receive, send)
+
+    get = b"GET /e HTTP/1.1\r\nhost: x\r\n"
+    with listening(application) as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(get + b"\r\n" + get + b"\r\n")
+            assert went_on.wait(60)
+            found = 0
+            with contextlib.suppress(ConnectionError):
+                while part := connection.recv(1_000_000):
+                    found += len(part)
+            assert found < 16_000_000
+        assert len(answered(port, get + b"connection: close\r\n\r\n")) > 16_000_000  # who reads has all
+
+
+def test_requests_on_one_connection_that_wait_for_others_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "PIPELINED", 3)
+    one = POST + b"content-length: 2\r\n\r\n{}"
+    last = POST + b"connection: close\r\ncontent-length: 2\r\n\r\n{}"
+    with listening() as port:
+        assert answered(port, one * 3 + last).count(b"HTTP/1.1 200") == 4
+        assert answered(port, one * 50 + last).count(b"HTTP/1.1 200") < 50

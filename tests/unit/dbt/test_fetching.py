@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import socket
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +84,31 @@ def test_a_server_that_does_not_give_it(status: int, kind: type[Exception], mean
         fetched(asked, manifest="https://ci.example.com/manifest.json", token="s3cret")
     assert "s3cret" not in str(caught.value)
     http.close()
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "WHOLE_SECONDS", 0.3)
+    gone = threading.Event()
+
+    def drip() -> None:
+        with contextlib.suppress(OSError), listener.accept()[0] as connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not gone.wait(0.02):
+                connection.sendall(b" ")
+
+    http = Http(Guard(["127.0.0.1"]))
+    means = Means(http, lambda *_: b"", None, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.closing(http):
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            with pytest.raises(UnavailableError):
+                fetched(means, manifest=f"http://127.0.0.1:{listener.getsockname()[1]}/manifest.json")
+        finally:
+            gone.set()
+            thread.join()
 
 
 def test_a_token_is_sent_for_a_manifest(means: Means, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 
 import pytest
 from tests import dbt_projects as projects
@@ -26,3 +27,9 @@ def test_a_catalog_and_what_is_disabled_come_back() -> None:
     found = packing.unpack(*packing.pack(project.text(), seen))
     assert found == project.manifest(seen)
     assert dataclasses.asdict(found)["disabled"] == {"model.shop.orders"}
+
+
+def test_a_file_that_stands_for_more_than_a_manifest_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "MOST_BYTES", 100_000)
+    with pytest.raises(zlib.error, match="too large"):
+        packing.unpack(zlib.compress(b" " * 100_001), None)

@@ -21,7 +21,7 @@ what came of it; no SQL, and no rule of the business. What all of them need is h
 - **Calls that are made again** (`once.py`). Nothing to do: any POST with an Idempotency-Key is done once.
 - **Long work**. What takes more than a moment is begun by a POST that answers 202, and a worker does it: a run, or an
   operation (`operations.py`, `tidemill.operations`), which is done to its end whoever dies. What has to be
-  waited for (a test, a query in BigQuery) has ``dependencies=[SLOWLY]`` (`bodies.py`): quick calls do not wait for it.
+  waited for (a test, a query in BigQuery) has ``dependencies=[SLOWLY]`` (`turns.py`): quick calls do not wait for it.
 - **Progress** (`events.py`). ``events.stream(request, look, key, state)``: Server-Sent Events; one task of the process
   asks how all stands that anybody watches, by one call of `look` for all of a kind.
 - **Errors** (`problems.py`). Raise those of `tidemill.errors`; their class says the status. ``problems_of(409)``

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
@@ -14,6 +14,7 @@ from tidemill.access.guard import refusal
 from tidemill.access.permissions import Permission
 from tidemill.access.service import TokenView
 from tidemill.acting import acting
+from tidemill.api.v1.turns import TURN, Turn
 from tidemill.app import App
 from tidemill.errors import AccessError
 
@@ -67,12 +68,15 @@ def _record(app: App, token: TokenView, permission: Permission, request: Request
     )
 
 
-def caller(permission: Permission) -> Callable[..., Caller]:
+def caller(permission: Permission) -> Callable[..., Awaitable[Caller]]:
     """A dependency: who asks, by a token that may do that."""
 
     asks = Depends(may(permission))
 
-    def found(request: Request, token: TokenView = asks) -> Caller:
+    async def found(request: Request, token: TokenView = asks) -> Caller:
+        turn: Turn = request.scope[TURN]
+        if turn.is_slow:  # now that it is known whose it is
+            await turn.slow_down(token.id)
         actor = token.actor(request.client.host if request.client else "")
         return Caller(token, acting(request.app.state.opened, actor), actor.by)
 

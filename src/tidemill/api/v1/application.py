@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -77,6 +78,7 @@ _ROUTERS = (
     hooks.of("export", Permission.EXPORTS_READ, Permission.EXPORTS_WRITE),
     hooks.of("sync", Permission.SYNCS_READ, Permission.SYNCS_WRITE),
 )
+_WRITING = threading.Lock()
 _TAGS = [
     {"name": "connections", "description": "BigQuery projects and datasets, with the credential for each."},
     {"name": "exports", "description": "What goes into BigQuery tables, and when."},
@@ -111,7 +113,7 @@ def application(app: App) -> Guarded:
         title="Tidemill",
         version=__version__,
         summary="Moves product data into Google BigQuery and back out.",
-        openapi_url=f"{_PREFIX}/openapi.json",
+        openapi_url=None,  # it would be written anew for each who asks
         docs_url=None,  # they would load scripts from somebody else's server
         redoc_url=None,
         redirect_slashes=False,
@@ -124,6 +126,7 @@ def application(app: App) -> Guarded:
     made.state.paces, made.state.files = Paces(), event_loads.Places()
     for router in _ROUTERS:
         made.include_router(router, prefix=_PREFIX)
+    made.add_route(f"{_PREFIX}/openapi.json", made.described, include_in_schema=False)
     made.add_exception_handler(TidemillError, _of_ours)
     made.add_exception_handler(ProblemError, _of_request)
     made.add_exception_handler(RequestValidationError, _invalid)
@@ -138,7 +141,16 @@ def _operation(route: APIRoute) -> str:
 
 
 class _Described(FastAPI):
-    """Problems are described as what they are."""
+    """Problems are described as what they are; and the description is written once."""
+
+    _written: bytes | None = None
+
+    def described(self, _request: Request) -> Response:
+        """The description. It takes a second to be made."""
+        with _WRITING:
+            if self._written is None:
+                self._written = json.dumps(self.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+        return Response(self._written, media_type="application/json")
 
     def openapi(self) -> dict[str, Any]:
         """See FastAPI."""

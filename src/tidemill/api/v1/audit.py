@@ -14,10 +14,10 @@ from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.shared import LINES, AsForm, lines
+from tidemill.api.v1.turns import SLOWLY
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 _Reader = Annotated[Caller, Depends(caller(Permission.AUDIT_READ))]

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
 from tidemill.api.v1 import pages, schemas
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.exports import WRITING, Reader, Writer
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.exports.backfill import BackfillView
 
 router = APIRouter(prefix="/exports/{name}/backfills", tags=["backfills"])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
+import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from fastapi import Depends, Request
-
 from tidemill.api.v1 import problems
 from tidemill.api.v1.problems import Problem, problem
+from tidemill.api.v1.sending import Sending
+from tidemill.api.v1.turns import DOWNLOADS, TURN, Turn, Turns
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -33,57 +35,22 @@ _HELD_BYTES = 32 * 1024 * 1024
 FILES = "/api/v1/events/loads"
 #: Who sends a file more slowly than so many bytes in a second is not waited for.
 _SLOWEST = 10_000
-#: Requests that are answered at once: each takes a connection to the database, of which others need some, too; and, of
-#: these beside them, such as wait for others: for BigQuery, or for a worker.
-_AT_ONCE, _SLOW_AT_ONCE = 4, 2
 #: Addresses with a secret. What they are sent is not looked at.
 HOOKS = "/api/v1/hooks/"
-#: In the scope of a request: its turn.
-TURN = "tidemill.turn"
 BUG = problem(500, "bug", "The server failed; its log says why.", "Please report it.")
 _BUSY = problem(503, "bodies_busy", "Many large bodies are being read already.", "Send it again in a moment.")
+_ODD = problem(
+    422, "request_invalid", "A parameter holds NUL, or half of a character.", "What is expected: /api/v1/openapi.json"
+)
+#: What stands for half of a character, as UTF-8 would have it.
+_HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+DOWNLOADS_BUSY = problem(
+    503, "downloads_busy", f"{DOWNLOADS} downloads are being read already.", "Send it again in a moment."
+)
 SLOW = problem(408, "body_too_slow", "The body did not come in time.", "Send it again.")
 _KIND = problem(
     415, "body_not_json", "The body is no JSON, by its Content-Type.", "Send Content-Type: application/json."
 )
-
-
-class Turn:
-    """That a request is one of those that are answered at once."""
-
-    def __init__(self, quick: asyncio.Semaphore, slow: asyncio.Semaphore) -> None:
-        self._quick, self._slow = quick, slow
-        self._held: asyncio.Semaphore | None = None
-
-    async def __aenter__(self) -> None:
-        """Wait for it."""
-        await self._quick.acquire()
-        self._held = self._quick
-
-    async def __aexit__(self, *_: object) -> None:
-        """It is another one's."""
-        self.leave()
-
-    def leave(self) -> None:
-        """It is another one's: this request goes on without, and asks the database nothing more."""
-        if self._held is not None:
-            self._held.release()
-            self._held = None
-
-    async def slow_down(self) -> None:
-        """This one waits for others: it is one of those that do, and quick ones need not wait for it."""
-        self.leave()
-        await self._slow.acquire()
-        self._held = self._slow
-
-
-async def _slowly(request: Request) -> None:
-    turn: Turn = request.scope[TURN]
-    await turn.slow_down()
-
-
-#: Of a route that waits for BigQuery, or for somebody else.
-SLOWLY = Depends(_slowly)
 
 
 class Room:
@@ -118,36 +85,37 @@ class Guarded:
     def __init__(self, inner: Application, seconds: float) -> None:
         self._inner, self._seconds = inner, seconds
         self._room = Room(_HELD_BYTES)
-        self._turns, self._slow = asyncio.Semaphore(_AT_ONCE), asyncio.Semaphore(_SLOW_AT_ONCE)
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        claim = Claim(self._room)
+        claim, turn = Claim(self._room), Turn(self._turns)
+        sending = Sending(send, self._turns, turn, claim.give)
+        scope[TURN] = turn
         try:
-            giving = await self._given(scope, receive, sending, claim)
+            giving = await self._given(scope, receive, send, claim)
             if giving is None:
                 return
-            scope[TURN] = turn = Turn(self._turns, self._slow)
             async with turn:
                 await self._inner(scope, giving, sending)
         except OSError:  # the sender went away
             return
         except Exception:  # noqa: BLE001 - a bug of ours, not the sender's
+            if sending.is_refused:
+                await _refuse(send, DOWNLOADS_BUSY)
+                return
             _log.exception("%s %s", scope["method"], _shown(scope["path"]))
-            if not begun:
-                await _refuse(sending, BUG)
+            if not sending.has_begun:
+                await _refuse(send, BUG)
         finally:
+            sending.end()
             claim.give()
 
     async def _given(self, scope: Scope, receive: Receive, send: Send, claim: Claim) -> Receive | None:
         """What gives the body; None, if there is nothing more to do."""
+        if _has_odd_text(scope):
+            await _refuse(send, _ODD)
+            return None
         if is_file(scope):
             return _timely(receive, self._seconds)
         try:
@@ -158,6 +126,12 @@ class Guarded:
         if isinstance(body, Problem):
             await _refuse(send, body)
         return _giving(body, receive) if isinstance(body, bytes) else None
+
+
+def _has_odd_text(scope: Scope) -> bool:
+    """Whether a parameter holds what is no text, and fits into no database: NUL, or half of a character."""
+    query = urllib.parse.unquote_to_bytes(scope.get("query_string", b"").replace(b"+", b" "))
+    return "\0" in scope["path"] or b"\0" in query or bool(_HALF.search(query))
 
 
 def is_file(scope: Scope) -> bool:

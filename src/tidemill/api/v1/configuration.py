@@ -16,9 +16,10 @@ from pydantic import Field
 
 from tidemill.access.permissions import Permission
 from tidemill.api.v1.access import Caller, assert_may, caller
-from tidemill.api.v1.bodies import MOST_CONFIGURATION_BYTES, SLOWLY
+from tidemill.api.v1.bodies import MOST_CONFIGURATION_BYTES
 from tidemill.api.v1.problems import ProblemError, Wrong, problem, problems_of
 from tidemill.api.v1.shared import WRITING, ReasonAnswer
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.errors import ConfigError, ConflictError
 
 if TYPE_CHECKING:

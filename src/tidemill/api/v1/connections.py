@@ -16,12 +16,12 @@ from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import StepAnswer, StepsAnswer, stepped
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.connection_users import SORTS
 from tidemill.connections.service import Connection, Draft
 from tidemill.connections.spec import ConnectionSpec

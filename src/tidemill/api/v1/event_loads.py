@@ -17,11 +17,12 @@ from starlette.requests import ClientDisconnect
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import events, pages, schemas
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.bodies import SLOW, TURN, Turn
+from tidemill.api.v1.bodies import SLOW
 from tidemill.api.v1.events import State
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import ProblemError, problem, problems_of
 from tidemill.api.v1.shared import ACTING, ReasonAnswer
+from tidemill.api.v1.turns import TURN, Turn
 from tidemill.errors import ConfigError
 
 if TYPE_CHECKING:

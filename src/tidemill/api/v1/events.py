@@ -1,7 +1,7 @@
 """Server-Sent Events (HTML, "Server-sent events"): how something goes on, as it does.
 
 One task of the process looks how all stands that anybody watches, in one thread, once a second. Who watches takes
-neither a thread nor one of the turns of `bodies.Guarded`; their number is bounded. A stream ends when what it tells of
+neither a thread nor one of the turns of `turns.py`; their number is bounded. A stream ends when what it tells of
 is over, or after a while, so that a token that was revoked is noticed: a client that wants more comes again by itself,
 with the id of the last event that it has seen, which it is not told again.
 """
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
 
-from tidemill.api.v1.bodies import TURN
 from tidemill.api.v1.problems import ProblemError, problem
+from tidemill.api.v1.turns import TURN
 from tidemill.capture.http import STOPPING
 
 if TYPE_CHECKING:

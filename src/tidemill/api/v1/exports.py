@@ -15,12 +15,12 @@ from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import StepsAnswer, stepped
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.exports.listing import SORTS, ExportItem, ExportSettings
 from tidemill.exports.spec import ExportSpec, Granularity, Mode
 from tidemill.exports.trial.views import Uploaded
@@ -281,7 +281,7 @@ def find(
     return pages.of(page, _item)
 
 
-@router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING})
+@router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING}, dependencies=[SLOWLY])
 def create(wanted: ExportWanted, by: Writer, response: Response) -> ExportCreated:
     """Make an export. It runs when its schedule says, or when it is triggered."""
     fields = wanted.model_dump(exclude={"connection"}, exclude_unset=True)

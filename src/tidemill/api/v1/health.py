@@ -10,8 +10,8 @@ from pydantic import Field
 
 from tidemill.access.permissions import Permission
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.problems import problems_of
+from tidemill.api.v1.turns import SLOWLY
 
 router = APIRouter(prefix="/health", tags=["health"])
 _Reader = Annotated[Caller, Depends(caller(Permission.HEALTH_READ))]

@@ -14,7 +14,6 @@ from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import operations, pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.operations import OperationAnswer
 from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
@@ -24,6 +23,7 @@ from tidemill.api.v1.source_models import InspectionAnswer, PreviewAnswer, looke
 from tidemill.api.v1.sync_runs import SyncRunAnswer, run_answer, silent
 from tidemill.api.v1.syncs import LimitFields
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.imports.listing import IMPORT_SORTS
 from tidemill.imports.service import DryRun, ImportView
 from tidemill.imports.spec import ImportSpec, Kind

@@ -12,10 +12,10 @@ from pydantic import Field
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import operations, schemas
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.operations import OperationAnswer
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.shared import ACTING
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.operations.service import OperationView
 
 router = APIRouter(prefix="/persons", tags=["persons"])

@@ -76,7 +76,7 @@ def problem(status: int, code: str, detail: str, hint: str = "", errors: list[Wr
 
 def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For the description of a route: what may come instead of its answer, beside what always may."""
-    return {status: {"model": Problem} for status in (401, 403, 404, *statuses, 422, 500, 503)}
+    return {status: {"model": Problem} for status in (401, 403, 404, *statuses, 422, 429, 500, 503)}
 
 
 def of(error: TidemillError) -> tuple[Problem, dict[str, str]]:

@@ -12,12 +12,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from tidemill.api.v1 import events, pages
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.events import State
 from tidemill.api.v1.exports import ExportTriggerAnswer, Reader, TroubleAnswer, Writer, triggered
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Id, Name
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.exports.listing import RunItem
 from tidemill.schedules.lines import LineView
 

@@ -12,11 +12,11 @@ from pydantic import Field
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, WRITING, StepsAnswer, stepped
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.paging import cut
 from tidemill.reverse_etl.service import SourceSpec, SourceView
 

@@ -13,10 +13,10 @@ from pydantic import Field
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
-from tidemill.api.v1.shared import ACTING, WRITING, NumberAnswer
+from tidemill.api.v1.shared import ACTING, WRITING, NumberAnswer, pieces
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.errors import ConfigError
 
 router = APIRouter(prefix="/events", tags=["events"])
@@ -138,7 +138,7 @@ def rejects(by: _Reader, wanted: Wanted, code: _Code = None) -> Listed[EventReje
 )
 def export_rejects(by: _Reader, code: _Code = None) -> StreamingResponse:
     """The lines that were set aside, as they came, one a line: mend them, and load them."""
-    return StreamingResponse(by.app.events.reject_lines(code=code), media_type="text/plain")
+    return StreamingResponse(pieces(by.app.events.reject_lines(code=code), b""), media_type="text/plain")
 
 
 @router.post("/rejects/retry", responses=WRITING, dependencies=[SLOWLY])

@@ -16,7 +16,6 @@ from pydantic import Field
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import events, operations, pages, schemas
 from tidemill.api.v1.access import Caller, caller, may
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.events import State
 from tidemill.api.v1.operations import OperationAnswer
 from tidemill.api.v1.pages import Listed, Wanted
@@ -24,6 +23,7 @@ from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.runs import LineAnswer
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, LINES, WRITING, AsForm, Level, NumberAnswer, ReasonAnswer, lines, reason
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.errors import NotFoundError
 from tidemill.operations.service import OperationView
 

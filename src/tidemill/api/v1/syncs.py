@@ -14,13 +14,13 @@ from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas, tags
 from tidemill.api.v1.access import Caller, caller
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import ACTING, CHANGING, WRITING, ReasonAnswer, RemarkAnswer, given, reason
 from tidemill.api.v1.sync_runs import SyncRunAnswer, run_answer, silent
 from tidemill.api.v1.tags import HEADERS, TAGGED, Match
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.reverse_etl.service import SYNC_SORTS, SyncSpec, SyncView
 
 router = APIRouter(prefix="/syncs", tags=["syncs"])

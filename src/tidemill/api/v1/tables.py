@@ -12,12 +12,12 @@ from pydantic import Field
 
 from tidemill.api.v1 import pages, schemas
 from tidemill.api.v1.backfills import BackfillAnswer
-from tidemill.api.v1.bodies import SLOWLY
 from tidemill.api.v1.exports import WRITING, ExportTriggerAnswer, Reader, Writer, triggered
 from tidemill.api.v1.pages import Listed, Wanted
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
 from tidemill.api.v1.shared import LINES, AsForm, lines
+from tidemill.api.v1.turns import SLOWLY
 from tidemill.exports.views import RejectView
 
 tables = APIRouter(prefix="/exports/{name}/table", tags=["exports"])

@@ -8,8 +8,12 @@ DuckDB cannot open a file of others in any case is seen to in `lake.py`.
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess  # nosec B404
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.documents import page
@@ -27,6 +31,10 @@ _PLACEHOLDER = re.compile(r"\{\s*[A-Za-z_]\w*\s*\}")
 #: What may follow the end of a statement: nothing but spaces and comments.
 _ENDING = re.compile(r"(?>[;\s]|--[^\n]*|/\*(?>.*?\*/))*+", re.S)
 _TOO_DEEP = "it is nested too deep, or has too many terms in a row"
+#: To look at a query, without a row, takes a moment. It may take so much memory, of which a third is DuckDB's own, so
+#: many seconds of the processor, and so many on a machine that is busy.
+_LOOK_BYTES, _LOOK_SECONDS, _WAIT_SECONDS = 1_500_000_000, 5, 60
+_TOO_MUCH = "what is constant in it takes too much time or memory to compute"
 #: What the query may name.
 RELATION = "events"
 #: Its columns.
@@ -99,21 +107,39 @@ def describe(lake: Lake, sql: str) -> tuple[Column, ...]:
         raise _refused("there is a character in it that is none: write it in UTF-8")
     moment = "TIMESTAMPTZ '1970-01-01 00:00:00+00:00'"
     text = filled(sql, moment, moment)
-    import duckdb  # 60 ms
-
     with lake.cursor() as cursor:
         _assert_allowed(cursor, text)
-        try:
-            cursor.execute(f"CREATE TEMP VIEW {RELATION} AS {_events('false')}")
-            found = cursor.execute(f"DESCRIBE {text}").fetchall()  # alone: names as they are, and lines in errors
-            cursor.execute(f"DESCRIBE {over(text, 'false')}")
-        except duckdb.Error as error:
-            raise _refused(str(error)) from None
-    names = [name.lower() for name, *_ in found]
-    twice = [name for name, *_ in found if names.count(name.lower()) > 1]
+        events = [(name, kind) for name, kind, *_ in cursor.execute(f"DESCRIBE {_events('false')}").fetchall()]
+    found = _described(text, events)
+    names = [name.lower() for name, _ in found]
+    twice = [name for name, _ in found if names.count(name.lower()) > 1]
     if twice:
         raise _refused(f"more than one column is called {twice[0]!r}; name them with AS")
-    return tuple(_column(name, kind) for name, kind, *_ in found)
+    return tuple(_column(name, kind) for name, kind in found)
+
+
+def _described(text: str, events: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Names and types of the query's columns. `events`: those of the events. See describing.py."""
+    limits = {"bytes": _LOOK_BYTES, "seconds": _LOOK_SECONDS}
+    asked = {"sql": text, "within": over(text, "false"), "columns": events, **limits}
+    system = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}  # and no secret
+    command = [sys.executable, "-I", str(Path(__file__).with_name("describing.py"))]
+    try:
+        done = subprocess.run(  # noqa: S603 - ours
+            command,
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            timeout=_WAIT_SECONDS,
+            check=False,
+            env=system,
+        )
+        said: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"error": _TOO_MUCH}
+    except (subprocess.TimeoutExpired, ValueError):
+        said = {"error": _TOO_MUCH}
+    if "error" in said:
+        raise _refused(said["error"])
+    return [(name, kind) for name, kind in said["columns"]]
 
 
 def over(text: str, where: str, inserted_at: str = "inserted_at", *, ordered: bool = False) -> str:
