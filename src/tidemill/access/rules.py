@@ -7,13 +7,11 @@ is not here cannot be called from outside.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tidemill.access.permissions import Permission as P  # noqa: N817 - a table of them
-from tidemill.errors import ConfigError
-
-_ELSEWHERE = ("https://", "http://", "gs://", "ssh://", "git@")
+from tidemill.access.reach import assert_elsewhere, of_uses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +54,13 @@ def _at(given: Any, path: str) -> str:
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """Of a method. `permission`: None if everybody who is known may call it; `change`: None if it changes nothing;
-    `check`: raises if who is not at the command line may not call it with these arguments."""
+    `check`: raises if who is not at the command line may not call it with these arguments; `also`: what more it takes
+    with these arguments, as the part knows that is asked."""
 
     permission: P | None
     change: Change | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None
+    also: Callable[[Any, Mapping[str, Any]], Collection[P]] | None = None
 
 
 def _reads(part: str, permission: P, names: str) -> Iterator[tuple[str, Rule]]:
@@ -96,7 +96,10 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         delete=_edits("connection.delete"),
     )
     yield from _reads("connection_users", P.CONNECTIONS_READ, "counts page standing standings uses")
-    yield from _of("connection_users", P.CONNECTIONS_WRITE, delete=_edits("connection.delete", details=("force",)))
+    yield (
+        "connection_users.delete",
+        Rule(P.CONNECTIONS_WRITE, _edits("connection.delete", details=("force",)), also=of_uses),
+    )
     yield from _of_exports()
     yield from _of_reverse_etl()
     yield from _of_imports()
@@ -211,7 +214,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
     yield from _reads("reverse_etl.unsaved", P.MODELS_WRITE, "look preview check")  # any statement may be run by it
     yield from _reads("reverse_etl.unsaved", P.SYNCS_READ, "problems")
     account = "reverse_etl.destinations"
-    yield from _reads(account, P.DESTINATIONS_READ, "find get test_saved changed rewritten kept make assert_free home")
+    yield from _reads(account, P.DESTINATIONS_READ, "find get changed rewritten kept make assert_free home")
     yield from _reads(account, P.DESTINATIONS_WRITE, "differing")
     yield from _of(
         account,
@@ -220,6 +223,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         save=_edits("destination.edit", rename="rename"),
         delete=_edits("destination.delete"),
         test=Change("destination.test", "kind", ("settings",)),
+        test_saved=Change("destination.test"),  # what it sends, the customer's tool may keep
     )
     yield from _reads("reverse_etl.syncs", P.SYNCS_READ, "find get page runs show_run suggested assert_of spec_of")
     yield from _of(
@@ -316,19 +320,6 @@ def _of_hooks() -> Iterator[tuple[str, Rule]]:
         yield from _reads(part, read, "find page")
         create, revoke = Change(f"{action}.hook"), Change(f"{action}.revoke_hook", details=("start",))
         yield from _of(part, write, create=create, revoke=revoke)
-
-
-def assert_elsewhere(given: Mapping[str, Any]) -> None:
-    """A path would be one of the server's machine, about whose files a role, or a token, says nothing."""
-    fields = given.get("fields") or {}
-    for name in ("manifest", "catalog", "git", "folder"):
-        place = str(fields.get(name) or "")
-        if place and (name == "folder" or not place.startswith(_ELSEWHERE)):
-            raise ConfigError(
-                "dbt_place",
-                "A project in a folder of the server is added, and changed, at its command line only.",
-                hint="Give an address: https://, ssh:// or gs://.",
-            )
 
 
 def _of_events() -> Iterator[tuple[str, Rule]]:

@@ -214,3 +214,36 @@ def test_a_step_that_fails_and_one_that_nobody_waits_for_are_written_too() -> No
     next(steps)
     steps.close()
     assert (book.records[1]["outcome"], book.records[1]["code"]) == ("failed", "GeneratorExit")
+
+
+def test_what_a_call_takes_beyond_its_own_permission_is_asked_for_and_written_down() -> None:
+    rules = {"things.edit": dataclasses.replace(RULES["things.edit"], also=lambda part, _: {MORE} if part.kept else ())}
+    book = Book()
+
+    def of(*permissions: Permission, kind: Any = "user") -> Any:
+        return Guard(Things(), "things", rules, Actor("anna", kind, frozenset(permissions)), lambda: book, _none)
+
+    with pytest.raises(AccessError, match="syncs:write"):
+        of(Permission.EXPORTS_WRITE).edit({"name": "a"})
+    assert [record["outcome"] for record in book.records] == ["refused"]
+    of(Permission.EXPORTS_WRITE, MORE).edit({"name": "a"})
+    of(Permission.EXPORTS_WRITE, kind="shell").edit({"name": "a"})
+
+
+def test_an_error_lists_names_to_those_alone_who_may_see_them() -> None:
+    class Lists:
+        def find(self) -> None:
+            raise NotFoundError("connection_unknown", "There is none.", hint="Connections: hidden.")
+
+    for permissions, told in (((), False), ((Permission.CONNECTIONS_READ,), True)):
+        actor = Actor("anna", "user", frozenset({Permission.EXPORTS_READ, *permissions}))
+        with pytest.raises(NotFoundError) as refused:
+            Guard(Lists(), "things", RULES, actor, Book, _none).find()
+        assert ("hidden" in refused.value.hint, bool(refused.value.hint)) == (told, True)
+
+
+MORE = Permission.SYNCS_WRITE
+
+
+def _none(_kind: str, _name: str) -> None:
+    """Nothing is known of it."""
