@@ -47,7 +47,9 @@ class _Users:
             case "disable" | "enable":
                 disabled = what == "disable"
                 await visit.call(lambda app: app.users.edit(name, disabled=disabled))
-                notices.notice(f"{name} is {what}d." + (" All sessions have ended." if disabled else ""))
+                notices.notice(
+                    f"{name} is {what}d." + (" All their sessions, tokens and hooks have ended." if disabled else "")
+                )
             case "delete":
                 await self._delete(name)
         await self.table.refresh()
@@ -92,7 +94,11 @@ class _Users:
         await dialogs.answer(window)
 
     async def _delete(self, name: str) -> None:
-        does = ["They are signed out at once, and cannot sign in any more.", "What they did stays in the audit log."]
+        does = [
+            "They are signed out at once, and cannot sign in any more.",
+            "Tokens and hooks that they have made end.",
+            "What they did stays in the audit log.",
+        ]
         if await dialogs.confirm(f"Delete the account of {name}?", does, name=name):
             await visit.call(lambda app: app.users.delete(name))
             notices.notice(f"The account of {name} is deleted.")
