@@ -334,7 +334,8 @@ class App(Entrances):
         """Channels by which people are told."""
         from tidemill.notify.service import NotifyService
 
-        return NotifyService.of(self.database, self.secrets, str(self.settings.home_path))
+        settings = self.settings
+        return NotifyService.of(self.database, self.secrets, str(settings.home_path), settings.outbound_allow)
 
     def any_channels(self) -> bool:
         """Whether anybody is to be told what is wrong."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tidemill.errors import ConfigError, ConflictError
+from tidemill.errors import ConfigError, ConflictError, NotFoundError
 from tidemill.paging import Page, Wanted
 from tidemill.schedules import telling
 from tidemill.store.connection_pages import (
@@ -207,7 +207,8 @@ class ConnectionUsers:
             self._stop(owner, by, say, seconds)
             remarks += self._remove(owner, say, force=force)
             try:
-                self._connections.delete(owner)
+                with contextlib.suppress(NotFoundError):  # somebody else has deleted it
+                    self._connections.delete(owner)
                 break
             except ConflictError:  # somebody has made something at the last moment
                 if turn == _ROUNDS - 1:
@@ -255,7 +256,8 @@ class ConnectionUsers:
         for name in self._projects.of_connection(owner):
             project = self._projects.get(name).id
             if not self._books.models.of_dbt(project):
-                self._projects.delete(project)
+                with contextlib.suppress(NotFoundError):
+                    self._projects.delete(project)
         return remarks
 
 

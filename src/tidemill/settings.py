@@ -108,8 +108,8 @@ class Settings(pydantic_settings.BaseSettings):
 
     outbound_allow: str = Field(
         default="",
-        description="Comma-separated hosts, addresses or networks (10.0.0.0/8) of your own that rows may be delivered "
-        "to; without it only servers of the internet are reached.",
+        description="Comma-separated hosts, addresses or networks (10.0.0.0/8) of your own that rows may be delivered, "
+        "and messages sent, to; without it only servers of the internet are reached.",
     )
     outbound_folders: str = Field(
         default="",

@@ -20,8 +20,11 @@ PATH = "/services/s3cr3t"
 
 
 @pytest.fixture
-def failing(installation: Installation, tmp_path: Path) -> Iterator[tuple[App, Server]]:
+def failing(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[App, Server]]:
     """An export that may not make its table, and whose interval is due; the server is not begun."""
+    monkeypatch.setitem(installation.environment, "TIDEMILL_OUTBOUND_ALLOW", "127.0.0.1")
     with due(installation, tmp_path, deny=["bigquery.tables.create"]) as (app, _):
         server = Server(installation, tmp_path / "server.log")
         yield app, server

@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol
 
 from tidemill.access import records
 from tidemill.access.actor import Actor
+from tidemill.access.permissions import Permission
 from tidemill.access.plain import plain
+from tidemill.access.reach import LISTS
 from tidemill.access.rules import Change, Rule
-from tidemill.errors import AccessError, TidemillError
+from tidemill.errors import AccessError, NotFoundError, TidemillError
 
 
 class Log(Protocol):
@@ -56,23 +58,35 @@ class Guard:
         @functools.wraps(method)
         def asking(*arguments: Any, **named: Any) -> Any:
             given = _given(method, arguments, named) if rule.change else {}
-            self._assert_may(rule, given)
+            self._assert_may(rule, given, [rule.permission] if rule.permission else [])
             if rule.check is not None and self._actor.kind != "shell":
                 rule.check(given)
-            if rule.change is None:
-                return method(*arguments, **named)
-            return self._recorded(rule.change, given, lambda: method(*arguments, **named))
+            with self._unseen():
+                if rule.also is not None and self._actor.kind != "shell":
+                    self._assert_may(rule, given, rule.also(self._guarded, given))
+                if rule.change is None:
+                    return method(*arguments, **named)
+                return self._recorded(rule.change, given, lambda: method(*arguments, **named))
 
         return asking
 
-    def _assert_may(self, rule: Rule, given: Mapping[str, Any]) -> None:
-        lacking = rule.lacking(self._actor.permissions, given)
-        if lacking is None:
-            return
-        if rule.change:
-            number = self._log().begin(**self._record(rule.change, given))
-            self._log().end(number, outcome="refused", code="not_allowed")
-        raise refusal(self._actor, lacking)
+    def _assert_may(self, rule: Rule, given: Mapping[str, Any], needed: Collection[Permission]) -> None:
+        for permission in sorted(set(needed) - self._actor.permissions):
+            if rule.change:
+                number = self._log().begin(**self._record(rule.change, given))
+                self._log().end(number, outcome="refused", code="not_allowed")
+            raise refusal(self._actor, permission)
+
+    @contextlib.contextmanager
+    def _unseen(self) -> Iterator[None]:
+        """Who names something that is not there is told what there is, but not if they may not look at that."""
+        try:
+            yield
+        except NotFoundError as error:
+            permission = LISTS.get(error.code)
+            if permission is not None and permission not in self._actor.permissions:
+                error.hint = f"Which there are sees who has the permission {permission}."
+            raise
 
     def _record(self, change: Change, given: Mapping[str, Any]) -> dict[str, Any]:
         actor = self._actor

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 MOST, SECONDS = 30, 60.0
 #: By what hooks are sorted.
 SORTS = ("created_at", "last_used_at")
-_MAY = {"export": Permission.EXPORTS_WRITE, "sync": Permission.SYNCS_TRIGGER}
+#: What the holder of a hook may do, and nothing else.
+MAY = {"export": Permission.EXPORTS_WRITE, "sync": Permission.SYNCS_TRIGGER}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class HookView:
 
     def actor(self, address: str) -> Actor:
         """As whom its holder does things."""
-        return Actor(self.start, "hook", frozenset({_MAY[self.kind]}), address)
+        return Actor(self.start, "hook", frozenset({MAY[self.kind]}), address)
 
 
 class HookService:

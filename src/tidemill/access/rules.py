@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tidemill.access.permissions import Permission as P  # noqa: N817 - a table of them
-from tidemill.access.places import assert_elsewhere, of_repository
+from tidemill.access.reach import assert_elsewhere, of_uses, runs_repository
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +54,19 @@ def _at(given: Any, path: str) -> str:
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """Of a method. `permission`: None if everybody who is known may call it; `change`: None if it changes nothing;
-    `check`: raises if who is not at the command line may not call it with these arguments; `also`: the permission that
-    these arguments take besides."""
+    `check`: raises if who is not at the command line may not call it with these arguments; `also`: what more it takes
+    with these arguments, as the part knows that is asked."""
 
     permission: P | None
     change: Change | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None
-    also: Callable[[Mapping[str, Any]], P | None] | None = None
+    also: Callable[[Any, Mapping[str, Any]], Collection[P]] | None = None
 
-    def lacking(self, permissions: Collection[P], given: Mapping[str, Any]) -> P | None:
-        """What it takes, and is not among these."""
-        wanted = (self.permission, self.also(given) if self.also else None)
-        return next((one for one in wanted if one is not None and one not in permissions), None)
+    def lacking(self, permissions: Collection[P], given: Mapping[str, Any], part: Any = None) -> P | None:
+        """What it takes of `part` with these arguments, and is not among these."""
+        wanted = {self.permission} if self.permission else set()
+        wanted |= set(self.also(part, given)) if self.also else set()
+        return min(wanted - set(permissions), default=None)
 
 
 def _reads(part: str, permission: P, names: str) -> Iterator[tuple[str, Rule]]:
@@ -101,7 +102,10 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         delete=_edits("connection.delete"),
     )
     yield from _reads("connection_users", P.CONNECTIONS_READ, "counts page standing standings uses")
-    yield from _of("connection_users", P.CONNECTIONS_WRITE, delete=_edits("connection.delete", details=("force",)))
+    yield (
+        "connection_users.delete",
+        Rule(P.CONNECTIONS_WRITE, _edits("connection.delete", details=("force",)), also=of_uses),
+    )
     yield from _of_exports()
     yield from _of_reverse_etl()
     yield from _of_imports()
@@ -216,7 +220,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
     yield from _reads("reverse_etl.unsaved", P.MODELS_WRITE, "look preview check")  # any statement may be run by it
     yield from _reads("reverse_etl.unsaved", P.SYNCS_READ, "problems")
     account = "reverse_etl.destinations"
-    yield from _reads(account, P.DESTINATIONS_READ, "find get test_saved changed rewritten kept make assert_free home")
+    yield from _reads(account, P.DESTINATIONS_READ, "find get changed rewritten kept make assert_free home")
     yield from _reads(account, P.DESTINATIONS_WRITE, "differing")
     yield from _of(
         account,
@@ -225,6 +229,7 @@ def _of_reverse_etl() -> Iterator[tuple[str, Rule]]:
         save=_edits("destination.edit", rename="rename"),
         delete=_edits("destination.delete"),
         test=Change("destination.test", "kind", ("settings",)),
+        test_saved=Change("destination.test"),  # what it sends, the customer's tool may keep
     )
     yield from _reads("reverse_etl.syncs", P.SYNCS_READ, "find get page runs show_run suggested assert_of spec_of")
     yield from _of(
@@ -308,8 +313,8 @@ def _of_dbt() -> Iterator[tuple[str, Rule]]:
         refresh=Change("dbt.refresh"),
     )
     added, edited = _edits("dbt.create", "fields.name"), _edits("dbt.edit", rename="fields.name")
-    yield "dbt.add", Rule(P.DBT_WRITE, added, assert_elsewhere, of_repository)
-    yield "dbt.edit", Rule(P.DBT_WRITE, edited, assert_elsewhere, of_repository)
+    yield "dbt.add", Rule(P.DBT_WRITE, added, assert_elsewhere, runs_repository)
+    yield "dbt.edit", Rule(P.DBT_WRITE, edited, assert_elsewhere, runs_repository)
     yield from _reads("dbt_models", P.DBT_READ, "fields cloud_runs")
     yield from _of("dbt_models", P.SYNCS_TRIGGER, after=Change("dbt.after", "project"))
 

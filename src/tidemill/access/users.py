@@ -6,17 +6,18 @@ import dataclasses
 import datetime as dt
 import hashlib
 import hmac
-import re
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tidemill.access import passwords
+from tidemill.access import naming, passwords
 from tidemill.access.actor import Actor
+from tidemill.access.hooks import MAY
+from tidemill.access.permissions import Permission
 from tidemill.access.refusals import Refusals
 from tidemill.access.roles import PERMISSIONS, Role
 from tidemill.bearer import SESSION, SETUP, digest
-from tidemill.errors import AccessError, ConfigError, ConflictError, RetryableError
+from tidemill.errors import AccessError, ConflictError, RetryableError
 
 if TYPE_CHECKING:
     from tidemill.access.audit import AuditService
@@ -35,7 +36,6 @@ _SETUP_GOOD = dt.timedelta(days=1)
 _SEEN_EVERY = dt.timedelta(minutes=1)
 #: By what users are sorted.
 SORTS = ("name", "role", "last_seen_at", "created_at")
-_NAME = re.compile(r"[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,99}(?<!\s)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ class UserService:
         ConfigError
             The name or the password is none.
         """
-        name = _named(name)
+        name = naming.named(name)
         passwords.assert_good(password, name)
         kept = passwords.hashed(password)
         with self._users.changing() as change:
@@ -120,12 +120,12 @@ class UserService:
         RetryableError
             There were too many attempts; `after` says when there may be another one.
         """
-        name = name.strip()
-        known_by = _hash_of(name)
+        name = naming.plain(name)
+        known_by = naming.hashed(name)
         failures, locked = self._users.attempt(known_by, _FORGETS)  # counted before: many at once are many
         if locked is not None and locked > _now():
             raise _locked(locked)
-        user = self._users.known(name) if _can_be(name) else None
+        user = self._users.known(name) if naming.can_be(name) else None
         good = passwords.is_it(user.password if user else None, password[: passwords.MOST + 1])
         if user is None or not good or user.disabled:
             if failures >= _FREE_FAILURES:
@@ -164,13 +164,14 @@ class UserService:
                         hint="The first one is made with a set-up token: tidemill user setup",
                     )
                 fields = {"role": role or Role.VIEWER, "subject": subject, "created_by": "OpenID Connect"}
-                user = change.add(name=_named(name), **fields)
+                user = change.add(name=naming.named(name), **fields)
             self._told("user.create", user.name, address, user.name)
         elif role is not None and role != user.role:
             before = user.role
             with self._users.changing() as change:
                 user = change.edit(user.id, role=role)
                 _assert_administrated(change)
+                _curtail(change, user)
             self._told("user.edit", user.name, address, "OpenID Connect", details={"role": [before, str(role)]})
         if user.disabled:
             self._told_refused(user.name, address)
@@ -208,8 +209,8 @@ class UserService:
     ) -> Page[UserView]:
         """Users by pages, by one of SORTS. `search`: in the name."""
         page = self._users.page(search, role, disabled, wanted)
-        locks = self._users.locks([_hash_of(user.name) for user in page.items])
-        return page.map(lambda user: _view(user, locks.get(_hash_of(user.name))))
+        locks = self._users.locks([naming.hashed(user.name) for user in page.items])
+        return page.map(lambda user: _view(user, locks.get(naming.hashed(user.name))))
 
     def get(self, name: str) -> UserView:
         """One user.
@@ -229,7 +230,7 @@ class UserService:
         ConfigError, ConflictError
             The name or the password is none, or the name is taken.
         """
-        name = _named(name)
+        name = naming.named(name)
         passwords.assert_good(password, name)
         kept = passwords.hashed(password)
         with self._users.changing() as change:
@@ -238,7 +239,8 @@ class UserService:
     def edit(
         self, name: str, *, role: Role | None = None, disabled: bool | None = None, rename: str | None = None
     ) -> UserView:
-        """Change an account. Who is disabled is signed out at once.
+        """Change an account. Who is disabled is signed out at once; tokens and hooks that they have made end, as far as
+        these may do what they may not any more.
 
         Raises
         ------
@@ -246,16 +248,21 @@ class UserService:
             There is none; the new name is none or taken; or it is the last administrator.
         """
         user = self._users.get(name)
-        fields = {"role": role, "disabled": disabled, "name": None if rename is None else _named(rename)}
+        fields = {"role": role, "disabled": disabled, "name": None if rename is None else naming.named(rename)}
         with self._users.changing() as change:
             changed = change.edit(user.id, **{field: value for field, value in fields.items() if value is not None})
             _assert_administrated(change)
+            if changed.name != user.name:
+                change.renamed(user.name, changed.name)
+            if role is not None or disabled is not None:
+                _curtail(change, changed)
             if changed.disabled:
                 change.sign_out(user.id)
         return self._view(changed)
 
     def delete(self, name: str) -> None:
-        """Remove an account, and its sessions. What they did stays in the audit log.
+        """Remove an account, its sessions, and the tokens and hooks that they have made. What they did stays in the
+        audit log.
 
         Raises
         ------
@@ -265,6 +272,7 @@ class UserService:
         user = self._users.get(name)
         with self._users.changing() as change:
             change.delete(user.id)
+            _curtail(change, None, user.name)
             _assert_administrated(change)
 
     def set_password(self, name: str, password: str) -> None:
@@ -285,7 +293,7 @@ class UserService:
         AccessError, RetryableError, ConfigError
             The old one is wrong, or was wrong too often; the new one is none.
         """
-        user, known_by = self._users.get(name), _hash_of(name)
+        user, known_by = self._users.get(name), naming.hashed(name)
         failures, locked = self._users.attempt(known_by, _FORGETS)
         if locked is not None and locked > _now():
             raise _locked(locked)
@@ -304,7 +312,7 @@ class UserService:
             There is none of that name.
         """
         user = self._users.get(name)
-        self._users.unlock(_hash_of(user.name))
+        self._users.unlock(naming.hashed(user.name))
         return self._view(user)
 
     def forget_old(self) -> None:
@@ -319,7 +327,7 @@ class UserService:
         with self._users.changing() as change:
             change.edit(user.id, password=kept)
             change.sign_out(user.id, but=but)
-        self._users.unlock(_hash_of(user.name))
+        self._users.unlock(naming.hashed(user.name))
 
     def _opened(self, user: User, address: str, agent: str) -> str:
         text = SESSION.make()
@@ -351,7 +359,7 @@ class UserService:
         )  # fmt: skip
 
     def _view(self, user: User) -> UserView:
-        return _view(user, self._users.locked_until(_hash_of(user.name)))
+        return _view(user, self._users.locked_until(naming.hashed(user.name)))
 
 
 def _view(user: User, locked_until: dt.datetime | None) -> UserView:
@@ -370,20 +378,11 @@ def _assert_administrated(change: Changing) -> None:
         )
 
 
-def _can_be(name: str) -> bool:
-    """Whether somebody can be called so."""
-    return bool(_NAME.fullmatch(name)) and not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def _named(name: str) -> str:
-    name = name.strip()
-    if not _can_be(name):
-        raise ConfigError(
-            "user_name_invalid",
-            "A name has 1 to 100 characters, and no control characters.",
-            hint="Choose another one.",
-        )
-    return name
+def _curtail(change: Changing, user: User | None, name: str = "") -> None:
+    """End what somebody has made that may do what they may not, or not any more."""
+    may = PERMISSIONS[Role(user.role)] if user is not None and not user.disabled else frozenset()
+    kinds = [kind for kind, permission in MAY.items() if permission not in may]
+    change.curtail(user.name if user else name, frozenset(Permission) - may, kinds)
 
 
 def _locked(until: dt.datetime) -> RetryableError:
@@ -394,10 +393,6 @@ def _locked(until: dt.datetime) -> RetryableError:
         hint="Wait, or have an administrator unlock the account: tidemill user unlock NAME",
         after=seconds,
     )
-
-
-def _hash_of(name: str) -> bytes:
-    return digest(f"sign-in {name.strip().lower()}")
 
 
 def _now() -> dt.datetime:

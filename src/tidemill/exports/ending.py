@@ -89,7 +89,8 @@ class Ending:
             for run in running:
                 self._dispatch.note_cancelled(run)
             refusing = self._made.rejects.runs(export.id)
-            self._books.exports.delete(export.id)
+            with contextlib.suppress(NotFoundError):  # somebody else has deleted it
+                self._books.exports.delete(export.id)
             self._made.rejects.dismiss(refusing, None)
         return remarks
 

@@ -14,6 +14,7 @@ from tidemill.outbound import network
 
 if TYPE_CHECKING:
     from tidemill.notify.mail import Left
+    from tidemill.outbound.guard import Guard
     from tidemill.store.records_notify import Channel
     from tidemill.store.secrets import Secrets
 
@@ -33,9 +34,11 @@ def opened(channel: Channel, secrets: Secrets) -> Spec:
     return spec.make(channel.kind, {**channel.settings, **hidden})
 
 
-def send(made: Spec, together: Sequence[Message], home: str, to: Sequence[str] | None = None) -> Left | None:
-    """Send messages, as one. `to`: those of its recipients who are left; None: all. Gives who has not got it, if others
-    have.
+def send(
+    made: Spec, together: Sequence[Message], home: str, to: Sequence[str] | None = None, *, guard: Guard
+) -> Left | None:
+    """Send messages, as one. `to`: those of its recipients who are left; None: all. `guard`: says which servers may be
+    reached. Gives who has not got it, if others have.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def send(made: Spec, together: Sequence[Message], home: str, to: Sequence[str] |
         Nobody has. It holds no secret, whatever it is.
     """
     try:
-        left = _send(made, together, home, to)
+        left = _send(made, together, home, to, guard)
         if left is not None:
             network.without(left.error, made.secrets)
         return left
@@ -55,16 +58,16 @@ def send(made: Spec, together: Sequence[Message], home: str, to: Sequence[str] |
         ) from None
 
 
-def _send(made: Spec, together: Sequence[Message], home: str, to: Sequence[str] | None) -> Left | None:
+def _send(made: Spec, together: Sequence[Message], home: str, to: Sequence[str] | None, guard: Guard) -> Left | None:
     from tidemill.notify import mail, slack, webhook  # when something is to be sent
 
     match made:
         case EmailSpec():
             whom = [one for one in made.to if to is None or one in to]  # who is no recipient any more gets none
-            return mail.send(made, together, whom, home) if whom else None
+            return mail.send(made, together, whom, home, guard) if whom else None
         case SlackSpec():
-            slack.send(made, together, home)
+            slack.send(made, together, home, guard)
         case WebhookSpec():
             for message in together:
-                webhook.send(made, message, home)
+                webhook.send(made, message, home, guard)
     return None

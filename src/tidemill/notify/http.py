@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
+from tidemill.notify import guarded
 from tidemill.outbound import network
 from tidemill.outbound.waits import seconds
 
 if TYPE_CHECKING:
     import requests
+
+    from tidemill.outbound.guard import Guard
 
 #: Of one message: others may be taken.
 REFUSED = "notify_message_refused"
@@ -31,9 +34,9 @@ _WHOLE_SECONDS = 60.0
 _Answer = tuple[int, bytes, str | None]
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> None:
+def post(url: str, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], guard: Guard) -> None:
     """Post it. No redirection is followed: it would lead elsewhere than the user has said. `secrets`: what no error
-    may hold.
+    may hold; `guard`: says which servers may be reached.
 
     Raises
     ------
@@ -41,7 +44,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], secrets: Sequence[st
         It was not taken.
     """
     found = urllib.parse.urlsplit(url)
-    status, said, after = _timely(found, lambda: _posted(url, found, body, headers))
+    status, said, after = _timely(found, lambda: _posted(url, found, body, headers, guard))
     if not 200 <= status < 300:
         raise _refused(found.hostname or "", status, network.plain(said, secrets), after)
 
@@ -67,11 +70,13 @@ def _timely(found: urllib.parse.SplitResult, ask: Callable[[], _Answer]) -> _Ans
     return answers[0]
 
 
-def _posted(url: str, found: urllib.parse.SplitResult, body: bytes, headers: Mapping[str, str]) -> _Answer:
+def _posted(
+    url: str, found: urllib.parse.SplitResult, body: bytes, headers: Mapping[str, str], guard: Guard
+) -> _Answer:
     """Status, the beginning of what the server says of a refusal, and when to come again."""
     import requests  # 60 ms, and memory
 
-    with requests.Session() as session:
+    with guarded.session(guard) as session:
         # A user of the address signs in; nobody else's password, of ~/.netrc, is told to it.
         name = (urllib.parse.unquote(found.username or ""), urllib.parse.unquote(found.password or ""))
         session.auth = name if found.username else lambda request: request

@@ -13,11 +13,13 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError
+from tidemill.notify import guarded
 from tidemill.notify import message as messages
 from tidemill.notify.http import REFUSED
 from tidemill.notify.message import Message
 from tidemill.notify.spec import EmailSpec
 from tidemill.outbound import network
+from tidemill.outbound.guard import Guard
 
 _AUTH = (
     "What that server calls an app password may be needed, or another --user. tidemill notify edit NAME --password FILE"
@@ -36,7 +38,7 @@ class Left:
     error: TidemillError
 
 
-def send(spec: EmailSpec, together: Sequence[Message], to: Sequence[str], home: str) -> Left | None:
+def send(spec: EmailSpec, together: Sequence[Message], to: Sequence[str], home: str, guard: Guard) -> Left | None:
     """Send them, as one mail, to these.
 
     Raises
@@ -45,7 +47,7 @@ def send(spec: EmailSpec, together: Sequence[Message], to: Sequence[str], home: 
         Nobody has got it.
     """
     made = mail(spec, together, to, home)
-    with _signed_in(spec) as server:
+    with _signed_in(spec, guard) as server:
         refused = server.send_message(made, spec.sender, list(to))
     return Left(tuple(refused), _not_taken(spec, refused)) if refused else None
 
@@ -68,10 +70,10 @@ def mail(spec: EmailSpec, together: Sequence[Message], to: Sequence[str], home: 
 
 
 @contextlib.contextmanager
-def _signed_in(spec: EmailSpec) -> Iterator[smtplib.SMTP]:
+def _signed_in(spec: EmailSpec, guard: Guard) -> Iterator[smtplib.SMTP]:
     """A session of the server, for the time of the block."""
     try:
-        server = _connected(spec)
+        server = _connected(spec, guard)
         with contextlib.closing(server):
             if spec.security == "starttls":
                 server.starttls(context=ssl.create_default_context())
@@ -92,11 +94,9 @@ def _signed_in(spec: EmailSpec) -> Iterator[smtplib.SMTP]:
         ) from None
 
 
-def _connected(spec: EmailSpec) -> smtplib.SMTP:
-    wait = network.CONNECT_SECONDS
-    if spec.security == "tls":
-        return smtplib.SMTP_SSL(spec.host, spec.port, timeout=wait, context=ssl.create_default_context())
-    return smtplib.SMTP(spec.host, spec.port, timeout=wait)
+def _connected(spec: EmailSpec, guard: Guard) -> smtplib.SMTP:
+    tls = ssl.create_default_context() if spec.security == "tls" else None
+    return guarded.mail_server(guard, spec.host, spec.port, network.CONNECT_SECONDS, tls)
 
 
 def _failed(spec: EmailSpec, error: smtplib.SMTPException | OSError) -> TidemillError:

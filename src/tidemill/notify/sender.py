@@ -17,6 +17,7 @@ from tidemill.notify import channel as channels
 from tidemill.notify import message as messages
 from tidemill.notify import retries
 from tidemill.notify.http import REFUSED
+from tidemill.outbound.guard import Guard
 from tidemill.store.outbox import Outbox
 from tidemill.store.records_notify import Channel, Delivery
 from tidemill.store.secrets import Secrets
@@ -30,9 +31,9 @@ _FORGETS_EVERY_SECONDS = 3600.0
 class Sender:
     """See the module. Any number of processes may have one."""
 
-    def __init__(self, outbox: Outbox, secrets: Secrets, home: str) -> None:
-        """`home`: of the installation, which is told in messages."""
-        self._outbox, self._secrets, self._home = outbox, secrets, home
+    def __init__(self, outbox: Outbox, secrets: Secrets, home: str, guard: Guard) -> None:
+        """`home`: of the installation, which is told in messages; `guard`: says which servers may be reached."""
+        self._outbox, self._secrets, self._home, self._guard = outbox, secrets, home, guard
         self._busy: dict[uuid.UUID, threading.Thread] = {}
         self._forgets_at = time.monotonic()
 
@@ -75,7 +76,7 @@ class Sender:
         left = together[0].left
         try:
             made = channels.opened(channel, self._secrets)
-            rest = channels.send(made, [messages.of(one) for one in together], self._home, left)
+            rest = channels.send(made, [messages.of(one) for one in together], self._home, left, guard=self._guard)
         except TidemillError as error:
             return self._failed(channel, together, error, left)
         if rest is not None:

@@ -19,6 +19,7 @@ from tidemill.notify import spec
 from tidemill.notify.sender import Sender
 from tidemill.notify.spec import KINDS, Spec, WebhookSpec
 from tidemill.outbound import signing
+from tidemill.outbound.guard import Guard
 from tidemill.paging import Page, Wanted, assert_known
 from tidemill.store.channels import CHANNEL_SORTS, Channels
 from tidemill.store.database import Database
@@ -82,17 +83,25 @@ class NotifyService:
     """Channels."""
 
     def __init__(
-        self, found: Channels, outbox: Outbox, exports: Exports, syncs: Syncs, secrets: Secrets, home: str
+        self,
+        found: Channels,
+        outbox: Outbox,
+        exports: Exports,
+        syncs: Syncs,
+        secrets: Secrets,
+        home: str,
+        guard: Guard,
     ) -> None:
-        """`home`: of the installation, which is told in messages."""
+        """`home`: of the installation, which is told in messages; `guard`: says which servers may be reached."""
         self._channels, self._outbox, self._secrets, self._home = found, outbox, secrets, home
         self._exports, self._syncs = exports, syncs
-        self.sender = Sender(outbox, secrets, home)
+        self._guard, self.sender = guard, Sender(outbox, secrets, home, guard)
 
     @classmethod
-    def of(cls, database: Database, secrets: Secrets, home: str) -> NotifyService:
-        """That of an installation."""
-        return cls(Channels(database), Outbox(database), Exports(database), Syncs(database), secrets, home)
+    def of(cls, database: Database, secrets: Secrets, home: str, allowed: str = "") -> NotifyService:
+        """That of an installation. `allowed`: servers that may be reached though they are not of the internet."""
+        guard = Guard(allowed.split(","))
+        return cls(Channels(database), Outbox(database), Exports(database), Syncs(database), secrets, home, guard)
 
     def assert_free(self, name: str) -> None:
         """Raise ConflictError if there is a channel of that name, and ConfigError if there cannot be."""
@@ -292,7 +301,7 @@ class NotifyService:
         error = None
         try:
             made = channels.opened(channel, self._secrets)
-            left = channels.send(made, [messages.test(uuid.uuid4().hex, channel.name)], self._home)
+            left = channels.send(made, [messages.test(uuid.uuid4().hex, channel.name)], self._home, guard=self._guard)
             error = left.error if left is not None else None
         except TidemillError as found:
             error = found

@@ -9,16 +9,17 @@ from tidemill.notify import http
 from tidemill.notify import message as messages
 from tidemill.notify.message import Message
 from tidemill.notify.spec import SlackSpec
+from tidemill.outbound.guard import Guard
 
 #: Most characters of one of them, and of each of many: Slack cuts a text off at 40,000.
 _MOST, _MOST_OF_MANY = 3_500, 1_000
 _MANY = 10
 
 
-def send(spec: SlackSpec, together: Sequence[Message], home: str) -> None:
+def send(spec: SlackSpec, together: Sequence[Message], home: str, guard: Guard) -> None:
     """Send them, as one."""
     body = json.dumps({"text": text(together, home)}).encode()
-    http.post(spec.url.get_secret_value(), body, {"Content-Type": "application/json"}, spec.secrets)
+    http.post(spec.url.get_secret_value(), body, {"Content-Type": "application/json"}, spec.secrets, guard)
 
 
 def text(together: Sequence[Message], home: str) -> str:

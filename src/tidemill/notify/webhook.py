@@ -11,13 +11,14 @@ from tidemill.notify import message as messages
 from tidemill.notify.message import Message
 from tidemill.notify.spec import WebhookSpec
 from tidemill.outbound import signing
+from tidemill.outbound.guard import Guard
 
 
-def send(spec: WebhookSpec, message: Message, home: str) -> None:
+def send(spec: WebhookSpec, message: Message, home: str, guard: Guard) -> None:
     """Send one. Who gets it twice knows it by its id."""
     body = json.dumps(payload(message, home)).encode()
     headers = signing.headers(spec.key, message.id, body)
-    http.post(spec.url.get_secret_value(), body, {"Content-Type": "application/json", **headers}, spec.secrets)
+    http.post(spec.url.get_secret_value(), body, {"Content-Type": "application/json", **headers}, spec.secrets, guard)
 
 
 def payload(message: Message, home: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The connection is marked by then: nothing new is begun. So what is asked to stop
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable
 
@@ -86,7 +87,8 @@ class Ending:
             model = self._books.models.by_id(sync.model_id)
             connection = self._books.connections.by_id(model.connection_id)
             remarks = self._removed(sync, connection, self._books.sources.of(connection), force=force)
-            self._books.syncs.delete(sync.id)
+            with contextlib.suppress(NotFoundError):  # somebody else has deleted it
+                self._books.syncs.delete(sync.id)
             return remarks
 
     def _removed(self, sync: Sync, connection: Connection, source: Source, *, force: bool) -> list[str]:
@@ -126,7 +128,8 @@ class Ending:
     def delete_models(self, connection_id: uuid.UUID) -> None:
         """Delete the models of a connection, whose syncs are gone. It is no source any more."""
         for model in self.models(connection_id):
-            self._books.models.delete(model.id)
+            with contextlib.suppress(NotFoundError):
+                self._books.models.delete(model.id)
         self._books.sources.delete(connection_id)
 
 

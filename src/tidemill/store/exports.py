@@ -83,13 +83,17 @@ class Exports(Named[Export]):
 
         Raises
         ------
+        NotFoundError
+            Somebody else has deleted it.
         ConflictError
             If a run of it is running; or it was changed since `as_of`, as in `change`.
         """
         export_id = thing_id
         with self._database.begin() as connection:
             changed = connection.scalar(sa.select(table.c.updated_at).where(table.c.id == export_id).with_for_update())
-            if as_of is not None and changed is not None and changed != as_of:
+            if changed is None:
+                self.by_id(export_id)
+            if as_of is not None and changed != as_of:
                 raise changed_since(self.what)
             running = connection.scalar(
                 sa.select(runs.c.id).where(runs.c.export_id == export_id, runs.c.status == "running")

@@ -116,6 +116,8 @@ class Named(Generic[Record]):
 
         Raises
         ------
+        NotFoundError
+            Somebody else has deleted it.
         ConflictError
             It is used; or it was changed since `as_of`, as in `change`.
         """
@@ -125,7 +127,7 @@ class Named(Generic[Record]):
                 done = connection.execute(gone).rowcount
         except exc.IntegrityError as error:
             raise self._in_use(error) from None
-        if not done and as_of is not None:
+        if not done:
             self.by_id(thing_id)
             raise changed_since(self.what)
 

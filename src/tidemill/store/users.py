@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import ConflictError, NotFoundError
 from tidemill.paging import Page, Wanted
-from tidemill.store import keyset
+from tidemill.store import keyset, made_access, spelling
 from tidemill.store.database import Database
 from tidemill.store.keyset import Sorts, has, moment, named
 from tidemill.store.tables_access import setup_tokens, sign_in_failures, user_sessions, users
@@ -102,7 +102,10 @@ class Users:
 
     def known(self, name: str) -> User | None:
         """The one of that name, whatever its case, if there is one."""
-        return self._one(sa.func.lower(users.c.name) == sa.func.lower(name))
+        ways = [sa.func.lower(name), sa.func.lower(spelling.plain(name))]
+        found = self._one(sa.func.lower(users.c.name).in_(ways))
+        # The database takes letters for the same that are not, as İ and i.
+        return found if found is not None and spelling.folded(found.name) == spelling.folded(name) else None
 
     def by_subject(self, subject: str) -> User | None:
         """Who is that where they sign in elsewhere."""
@@ -121,9 +124,7 @@ class Users:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
                 yield Changing(connection)
         except exc.IntegrityError as error:
-            raise ConflictError(
-                "user_exists", "There is a user of that name already.", hint="All users: tidemill user list"
-            ) from error
+            raise _taken() from error
 
     def open(self, digest: bytes, user_id: uuid.UUID, address: str, agent: str) -> None:
         """Somebody is signed in."""
@@ -226,18 +227,35 @@ class Changing:
 
     def add(self, **fields: Any) -> User:
         """Save a new one."""
+        self._assert_free(fields["name"])
         return _made(
             self._connection.execute(sa.insert(users).values(id=uuid.uuid4(), **fields).returning(*users.c)).one()
         )
 
     def edit(self, user_id: uuid.UUID, **fields: Any) -> User:
         """Change one."""
+        if "name" in fields:
+            self._assert_free(fields["name"], but=user_id)
         statement = sa.update(users).where(users.c.id == user_id).values(**fields).returning(*users.c)
         return _made(self._connection.execute(statement).one())
 
     def delete(self, user_id: uuid.UUID) -> None:
         """Remove one, and their sessions."""
         self._connection.execute(sa.delete(users).where(users.c.id == user_id))
+
+    def _assert_free(self, name: str, *, but: uuid.UUID | None = None) -> None:
+        """Raise ConflictError if somebody else has the name, but for its case."""
+        for row in self._connection.execute(sa.select(users.c.id, users.c.name)):
+            if row.id != but and spelling.folded(row.name) == spelling.folded(name):
+                raise _taken()
+
+    def curtail(self, name: str, lacks: Collection[str], kinds: Collection[str]) -> None:
+        """See made_access."""
+        made_access.curtail(self._connection, name, lacks, kinds)
+
+    def renamed(self, before: str, after: str) -> None:
+        """See made_access."""
+        made_access.renamed(self._connection, before, after)
 
     def sign_out(self, user_id: uuid.UUID, *, but: bytes | None = None) -> None:
         """End the sessions of a user, but one."""
@@ -255,6 +273,10 @@ class Changing:
         if good:
             self._connection.execute(sa.delete(setup_tokens))
         return good
+
+
+def _taken() -> ConflictError:
+    return ConflictError("user_exists", "There is a user of that name already.", hint="All users: tidemill user list")
 
 
 def _made(row: Any) -> User:

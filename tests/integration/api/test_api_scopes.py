@@ -52,6 +52,7 @@ _OTHERS = {
     "POST /connections/test": "connections:write",
     "POST /connections/{name}/test": "connections:write",
     "POST /destinations/test": "destinations:write",
+    "POST /destinations/{name}/test": "destinations:write",
     "POST /exports/test": "exports:write",
     "POST /exports/{name}/test": "exports:write",
     "POST /imports/{name}/dry-run": "imports:write",

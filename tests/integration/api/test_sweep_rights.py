@@ -4,7 +4,7 @@ changed nothing; what is allowed is what access/rules.py says of the services th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tidemill.access.actor import Actor
 from tidemill.access.guard import Guard
 from tidemill.access.permissions import Permission
 from tidemill.access.roles import PERMISSIONS, Role
-from tidemill.access.rules import RULES
+from tidemill.access.rules import RULES, Rule
 from tidemill.acting import acting
 from tidemill.bigquery.local.service import LocalBigQuery
 from tidemill.errors import AccessError
@@ -143,10 +143,9 @@ def test_a_token_of_just_the_scope_may_do_just_that(
     consulted: set[P] = set()
     asking_guard = Guard._assert_may
 
-    def noting(guard: Guard, rule: object, given: object) -> None:
-        if (permission := getattr(rule, "permission", None)) is not None:
-            consulted.add(permission)
-        asking_guard(guard, rule, given)  # type: ignore[arg-type]
+    def noting(guard: Guard, rule: Rule, given: Mapping[str, Any], needed: Collection[P]) -> None:
+        consulted.update(needed)
+        asking_guard(guard, rule, given, needed)
 
     monkeypatch.setattr(Guard, "_assert_may", noting)
     unlike: dict[str, tuple[set[P], set[P]]] = {}

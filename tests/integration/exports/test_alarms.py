@@ -92,7 +92,7 @@ def test_a_pause_is_told_beside_the_failure_and_one_message_ends_both(
 
 def test_what_passes_by_itself_is_told_if_it_does_not(installation: Installation, tmp_path: Path, post: Post) -> None:
     plan = [{"path": LOADS, "fault": "status", "status": 503, "times": 1_000}]
-    with installation.app(retry_deadline_seconds=0.2) as app:
+    with installation.app(outbound_allow="127.0.0.1", retry_deadline_seconds=0.2) as app:
         installation.connect(app)
         make(app)
         tell(app, post)
@@ -128,7 +128,7 @@ def test_rows_that_were_set_aside_are_told_above_the_share(
         queue(app, [now()])
         work(app)
 
-    with installation.app(max_row_bytes=2_000) as app:
+    with installation.app(outbound_allow="127.0.0.1", max_row_bytes=2_000) as app:
         installation.connect(app)
         make(app, reject_share="20%")
         tell(app, post)
@@ -166,7 +166,7 @@ def test_a_run_that_somebody_cancelled_is_told_to_nobody(
 
 
 def test_a_task_at_which_workers_die_is_told(installation: Installation, post: Post) -> None:
-    with installation.app() as app:
+    with installation.app(outbound_allow="127.0.0.1") as app:
         installation.connect(app)
         make(app)
         tell(app, post)
@@ -205,7 +205,7 @@ def test_a_stream_that_sets_rows_aside_is_told_when_its_run_ends_or_sooner_if_th
         return end_run(streams, *arguments)
 
     monkeypatch.setattr(Streams, "end_run", noted)
-    with installation.app(max_row_bytes=2_000) as app:
+    with installation.app(outbound_allow="127.0.0.1", max_row_bytes=2_000) as app:
         installation.connect(app)
         make_stream(app, reject_share="10%")
         tell(app, post)

@@ -33,7 +33,7 @@ HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 def notify(database: Database, tmp_path: Path) -> NotifyService:
     secrets = Secrets(Settings(home=tmp_path))
     secrets.ensure()
-    return NotifyService.of(database, secrets, "/srv/.tidemill")
+    return NotifyService.of(database, secrets, "/srv/.tidemill", "127.0.0.1")
 
 
 def add(notify: NotifyService, name: str, url: str, kind: str = "webhook", **filters: Any) -> None:
@@ -218,7 +218,7 @@ def test_a_process_that_dies_before_it_has_sent_has_another_one_send_it(
 
 def test_servers_side_by_side_send_each_message_once(notify: NotifyService, database: Database, web: Web) -> None:
     add(notify, "hook", web.url())
-    senders = [Sender(Outbox(database), notify._secrets, "/srv") for _ in range(3)]
+    senders = [Sender(Outbox(database), notify._secrets, "/srv", notify._guard) for _ in range(3)]
     for number in range(9):
         wrong(database, f"e{number}")
         for sender in senders:
@@ -239,7 +239,7 @@ def test_a_secret_that_cannot_be_read_is_said_and_one_that_is_given_anew_mends_i
     wrong(database)
     other = Secrets(Settings(home=tmp_path / "other"))
     other.ensure()
-    elsewhere = NotifyService.of(database, other, "/srv")
+    elsewhere = NotifyService.of(database, other, "/srv", "127.0.0.1")
     send(elsewhere)
     assert "secret key" in str(elsewhere.get("team").trouble)
     (tested,) = elsewhere.test("team")

@@ -216,15 +216,34 @@ def test_a_step_that_fails_and_one_that_nobody_waits_for_are_written_too() -> No
     assert (book.records[1]["outcome"], book.records[1]["code"]) == ("failed", "GeneratorExit")
 
 
-def test_arguments_may_take_a_permission_of_their_own() -> None:
-    things, book = Things(), Book()
-    also = lambda given: Permission.DBT_RUN if given["force"] else None  # noqa: E731
-    rules = {"things.edit": dataclasses.replace(RULES["things.edit"], also=also)}
-    actor = Actor("ci", "token", frozenset({Permission.EXPORTS_WRITE}))
-    found: Any = Guard(things, "things", rules, actor, lambda: book, lambda _, name: things.kept.get(name))
-    found.edit({"name": "a", "size": 2})
-    with pytest.raises(AccessError, match="lacks the scope dbt:run") as caught:
-        found.edit({"name": "a", "size": 3}, force=True)
-    assert caught.value.code == "scope_missing"
-    assert things.kept["a"]["size"] == 2
-    assert [one["outcome"] for one in book.records] == ["done", "refused"]
+def test_what_a_call_takes_beyond_its_own_permission_is_asked_for_and_written_down() -> None:
+    rules = {"things.edit": dataclasses.replace(RULES["things.edit"], also=lambda part, _: {MORE} if part.kept else ())}
+    book = Book()
+
+    def of(*permissions: Permission, kind: Any = "user") -> Any:
+        return Guard(Things(), "things", rules, Actor("anna", kind, frozenset(permissions)), lambda: book, _none)
+
+    with pytest.raises(AccessError, match="syncs:write"):
+        of(Permission.EXPORTS_WRITE).edit({"name": "a"})
+    assert [record["outcome"] for record in book.records] == ["refused"]
+    of(Permission.EXPORTS_WRITE, MORE).edit({"name": "a"})
+    of(Permission.EXPORTS_WRITE, kind="shell").edit({"name": "a"})
+
+
+def test_an_error_lists_names_to_those_alone_who_may_see_them() -> None:
+    class Lists:
+        def find(self) -> None:
+            raise NotFoundError("connection_unknown", "There is none.", hint="Connections: hidden.")
+
+    for permissions, told in (((), False), ((Permission.CONNECTIONS_READ,), True)):
+        actor = Actor("anna", "user", frozenset({Permission.EXPORTS_READ, *permissions}))
+        with pytest.raises(NotFoundError) as refused:
+            Guard(Lists(), "things", RULES, actor, Book, _none).find()
+        assert ("hidden" in refused.value.hint, bool(refused.value.hint)) == (told, True)
+
+
+MORE = Permission.SYNCS_WRITE
+
+
+def _none(_kind: str, _name: str) -> None:
+    """Nothing is known of it."""

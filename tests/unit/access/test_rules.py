@@ -10,7 +10,7 @@ import pytest
 from tidemill.access.audit import AuditService
 from tidemill.access.hooks import HookService
 from tidemill.access.permissions import Permission
-from tidemill.access.places import of_repository
+from tidemill.access.reach import of_repository
 from tidemill.access.roles import PERMISSIONS, Role
 from tidemill.access.rules import RULES
 from tidemill.access.service import TokenService

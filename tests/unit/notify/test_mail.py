@@ -16,8 +16,11 @@ from tidemill.notify import channel, spec
 from tidemill.notify.message import Message
 from tidemill.notify.spec import Spec
 from tidemill.outbound import network
+from tidemill.outbound.guard import Guard
 from tidemill.store.records_notify import Cause
 
+#: The servers of these tests are of this machine.
+NEAR = Guard(["127.0.0.0/8", "::1"])
 NOW = dt.datetime(2026, 11, 20, 9, 5, tzinfo=dt.UTC)
 GRANT = 'GRANT `roles/bigquery.dataEditor` ON SCHEMA `p`.`d` TO "serviceAccount:me@p.iam.gserviceaccount.com";'
 FAILED = Message(
@@ -56,7 +59,7 @@ def trusted(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def failing(made: Spec, together: tuple[Message, ...] = (FAILED,)) -> TidemillError:
     """What is said of it; no secret is in it."""
     with pytest.raises(TidemillError) as caught:
-        channel.send(made, together, "/srv/.tidemill")
+        channel.send(made, together, "/srv/.tidemill", guard=NEAR)
     error = caught.value
     assert PASSWORD not in f"{error} {error.hint} {error.raw} {error.args} {error.__cause__!r}"
     assert error.hint
@@ -64,7 +67,10 @@ def failing(made: Spec, together: tuple[Message, ...] = (FAILED,)) -> TidemillEr
 
 
 def test_a_mail_says_what_is_wrong_and_what_to_do(post: Post) -> None:
-    assert channel.send(made(post.port, to=("ana@example.com", "ben@example.com")), [FAILED], "/srv/.tidemill") is None
+    assert (
+        channel.send(made(post.port, to=("ana@example.com", "ben@example.com")), [FAILED], "/srv/.tidemill", guard=NEAR)
+        is None
+    )
     ((to, mail),) = post.mails
     assert to == ["ana@example.com", "ben@example.com"]
     assert mail["Subject"] == "[Tidemill] Export hourly fails"
@@ -82,7 +88,7 @@ def test_a_mail_says_what_is_wrong_and_what_to_do(post: Post) -> None:
 def test_several_go_as_one_and_one_that_comes_twice_is_known_by_its_id(post: Post) -> None:
     another = Message(id="2" * 32, kind=Cause.PAUSED, at=NOW, export="daily", table="p.d.days", message="It failed.")
     for _ in range(2):
-        channel.send(made(post.port), [FAILED, another], "/srv")
+        channel.send(made(post.port), [FAILED, another], "/srv", guard=NEAR)
     first, again = (mail for _, mail in post.mails)
     assert first["Subject"] == "[Tidemill] Export hourly fails, and 1 more"
     assert first["Message-ID"] == again["Message-ID"]
@@ -93,7 +99,7 @@ def test_several_go_as_one_and_one_that_comes_twice_is_known_by_its_id(post: Pos
 def test_a_user_signs_in_over_an_encrypted_connection(posts: Opened, trusted: Certificate, security: str) -> None:
     options = {"tls_context": trusted.context} if security == "starttls" else {"ssl_context": trusted.context}
     post = posts(**options, authenticator=authenticator, auth_require_tls=security == "starttls")
-    channel.send(made(post.port, security=security, host="localhost", **signing_in()), [FAILED], "/srv")
+    channel.send(made(post.port, security=security, host="localhost", **signing_in()), [FAILED], "/srv", guard=NEAR)
     assert len(post.mails) == 1
     error = failing(made(post.port, security=security, host="localhost", **signing_in("wrong")))
     assert isinstance(error, AccessError)
@@ -138,14 +144,14 @@ def test_recipients_who_are_refused_are_named_and_others_get_it(post: Post) -> N
     assert "old@example.com (550 5.1.1 No such user)" in error.message
     assert isinstance(failing(made(post.port, to=("busy@example.com",))), RetryableError)
     both = made(post.port, to=("ana@example.com", "old@example.com"))
-    left = channel.send(both, [FAILED], "/srv")
+    left = channel.send(both, [FAILED], "/srv", guard=NEAR)
     assert left is not None
     assert (left.recipients, left.error.code) == (("old@example.com",), "smtp_recipient")
     assert [to for to, _ in post.mails] == [["ana@example.com"]]
     post.refused = {}
-    assert channel.send(both, [FAILED], "/srv", left.recipients) is None
+    assert channel.send(both, [FAILED], "/srv", left.recipients, guard=NEAR) is None
     assert post.mails[-1][0] == ["old@example.com"]
-    assert channel.send(both, [FAILED], "/srv", ["gone@example.com"]) is None  # who is no recipient any more
+    assert channel.send(both, [FAILED], "/srv", ["gone@example.com"], guard=NEAR) is None  # is none any more
     assert len(post.mails) == 2
 
 

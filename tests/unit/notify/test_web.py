@@ -18,13 +18,15 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.receivers import Certificate, Web, silent
-from tests.unit.notify.test_mail import FAILED, NOW
+from tests.unit.notify.test_mail import FAILED, NEAR, NOW
+from tests.unit.notify.test_mail import made as mail
 
 from tidemill.errors import AccessError, ConfigError, RetryableError, TidemillError, UnavailableError
 from tidemill.notify import channel, http, slack, spec
 from tidemill.notify.message import Message
 from tidemill.notify.spec import Spec
 from tidemill.outbound import network, signing
+from tidemill.outbound.guard import Guard
 from tidemill.store.records_notify import Cause
 
 KEY = signing.new_key()
@@ -41,7 +43,7 @@ def to_slack(url: str) -> Spec:
 
 
 def send(made: Spec, *together: Message) -> None:
-    assert channel.send(made, together or (FAILED,), "/srv/.tidemill") is None
+    assert channel.send(made, together or (FAILED,), "/srv/.tidemill", guard=NEAR) is None
 
 
 def failing(made: Spec) -> TidemillError:
@@ -60,6 +62,26 @@ def snippet() -> Any:
     names: dict[str, Any] = {}
     exec(textwrap.dedent(code), names)  # noqa: S102 - of our own page
     return names["verified"]
+
+
+@pytest.mark.parametrize("kind", ["webhook", "slack", "email"])
+def test_a_channel_reaches_no_service_of_a_private_network_unless_that_is_allowed(kind: str, web: Web) -> None:
+    made = {"webhook": webhook, "slack": to_slack}[kind](web.url(PATH)) if kind != "email" else mail(web.port)
+    with pytest.raises(ConfigError) as refused:
+        channel.send(made, [FAILED], "/srv/.tidemill", guard=Guard())
+    assert refused.value.code == "address_private"
+    assert "TIDEMILL_OUTBOUND_ALLOW=127.0.0.1" in refused.value.hint
+    assert web.requests == []
+
+
+def test_nor_by_a_proxy(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", web.url())
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(ConfigError) as refused:
+        channel.send(webhook("http://169.254.169.254/latest"), [FAILED], "/srv/.tidemill", guard=Guard())
+    assert refused.value.code == "address_private"
+    assert web.requests == []
 
 
 def test_a_webhook_is_signed_as_the_standard_says_and_as_the_documents_check_it(web: Web) -> None:

@@ -97,6 +97,16 @@ def assert_within(by: Caller, permissions: Collection[Permission]) -> None:
         raise refusal(by.token.actor(""), permission)
 
 
+def assert_lasting(by: Caller, what: str) -> None:
+    """Raise AccessError if the token ends: what would be made by it has no end. `what`: as it is said of them."""
+    if by.token.expires_at is not None:
+        raise AccessError(
+            "not_allowed",
+            f"The token {by.token.name} expires, and {what} would outlive it.",
+            hint="Do it in the web app or at the command line, or by a token without an expiry.",
+        )
+
+
 def assert_not_longer(by: Caller, seconds: int | None) -> None:
     """Raise AccessError if somebody would be given something that lives longer than the token itself."""
     ends = by.token.expires_at

@@ -133,8 +133,8 @@ def delete(name: Name, by: _Writer, match: Match) -> None:
 
 
 @router.post("/{name}/test", responses=ACTING, dependencies=[SLOWLY])
-def test(name: Name, by: _Reader) -> SaidAnswer:
-    """Ask the tool who the credential is."""
+def test(name: Name, by: _Writer) -> SaidAnswer:
+    """Ask the tool who the credential is. Some are sent a message, or a row that is deleted again."""
     return SaidAnswer(said=by.app.reverse_etl.destinations.test_saved(name))
 
 

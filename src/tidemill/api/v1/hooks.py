@@ -15,7 +15,7 @@ from tidemill.access.hooks import SORTS, HookService, HookView
 from tidemill.access.permissions import Permission
 from tidemill.acting import acting
 from tidemill.api.v1 import pages, schemas
-from tidemill.api.v1.access import Caller, assert_within, caller
+from tidemill.api.v1.access import Caller, assert_lasting, assert_within, caller
 from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import Problem, ProblemError, problem, problems_of
 from tidemill.api.v1.schemas import Name
@@ -88,7 +88,8 @@ def of(kind: Literal["export", "sync"], read: Permission, write: Permission) -> 
 
     @routes.post("/{name}/hooks", status_code=201, responses=ACTING, name=f"create_of_{kind}")
     def create(name: Name, by: Caller = writes) -> HookCreated:
-        """Make a hook. Its secret is shown this once."""
+        """Make a hook. Its secret is shown this once. A token that expires makes none: it would outlive it."""
+        assert_lasting(by, "a hook")
         assert_within(by, {Permission.EXPORTS_WRITE if kind == "export" else Permission.SYNCS_TRIGGER})
         secret, made = service(by).create(name, by=by.by)
         return HookCreated(**dict(_answer(made)), secret=secret, url=schemas.address("hooks", secret))

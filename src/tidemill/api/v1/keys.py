@@ -13,7 +13,7 @@ from pydantic import Field
 from tidemill import paging
 from tidemill.access.permissions import Permission
 from tidemill.api.v1 import pages, schemas
-from tidemill.api.v1.access import Caller, caller
+from tidemill.api.v1.access import Caller, assert_lasting, caller
 from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
@@ -69,7 +69,8 @@ def find(
 
 @router.post("", status_code=201, responses=WRITING)
 def create(wanted: KeyWanted, by: _Writer) -> KeyCreated:
-    """Make a key. It is shown this once."""
+    """Make a key. It is shown this once. A token that expires makes none: it would outlive it."""
+    assert_lasting(by, "a key")
     key, made = by.app.keys.create(**wanted.model_dump(), by=by.by)
     return KeyCreated(**dict(_answer(made)), key=key)
 

@@ -15,7 +15,7 @@ from tidemill.access.permissions import Permission
 from tidemill.access.roles import PERMISSIONS, Role
 from tidemill.access.users import SORTS, UserView
 from tidemill.api.v1 import pages, schemas, tags
-from tidemill.api.v1.access import Caller, assert_within, caller
+from tidemill.api.v1.access import Caller, assert_lasting, assert_within, caller
 from tidemill.api.v1.pages import Listed
 from tidemill.api.v1.problems import problems_of
 from tidemill.api.v1.schemas import Name
@@ -86,7 +86,8 @@ def find(
 
 @router.post("", status_code=201, responses={201: {"headers": HEADERS}, **WRITING})
 def create(wanted: UserWanted, by: _Writer, response: Response) -> UserAnswer:
-    """Make an account."""
+    """Make an account. A token that expires makes none: they would outlive it."""
+    assert_lasting(by, "a new account")
     assert_within(by, PERMISSIONS[wanted.role])
     password = wanted.password.get_secret_value()
     made = _answer(by.app.users.create(wanted.name, role=wanted.role, password=password, by=by.by))
@@ -103,9 +104,12 @@ def show(name: Name, by: _Reader, request: Request, response: Response) -> Any:
 @router.patch("/{name}", responses={200: {"headers": HEADERS}, **CHANGING})
 def edit(name: Name, changes: UserChanges, by: _Writer, match: Match, response: Response) -> UserAnswer:
     """Change a user. They are signed out, if they may do less."""
-    match.check(_answer(_managed(by, name)))
+    before = _managed(by, name)
+    match.check(_answer(before))
     if changes.role is not None:
         assert_within(by, PERMISSIONS[changes.role])
+    if changes.disabled is False or (changes.role is not None and PERMISSIONS[changes.role] - PERMISSIONS[before.role]):
+        assert_lasting(by, "what the user may do more")
     made = _answer(by.app.users.edit(name, role=changes.role, disabled=changes.disabled, rename=changes.name))
     response.headers["etag"] = tags.tag(made)
     return made
@@ -120,14 +124,16 @@ def delete(name: Name, by: _Writer, match: Match) -> None:
 
 @router.post("/{name}/password", status_code=204, responses=WRITING)
 def set_password(name: Name, wanted: PasswordWanted, by: _Writer) -> None:
-    """Give a user another password. They are signed out everywhere."""
+    """Give a user another password. They are signed out everywhere. A token that expires sets none."""
     _managed(by, name)
+    assert_lasting(by, "the password")
     by.app.users.set_password(name, wanted.password.get_secret_value())
 
 
 @router.post("/{name}/unlock", status_code=204, responses=ACTING)
 def unlock(name: Name, by: _Writer) -> None:
     """Let somebody try again at once who was locked out."""
+    _managed(by, name)
     by.app.users.unlock(name)
 
 

@@ -55,7 +55,7 @@ class Destinations:
         self._core.ask("DELETE", core.path("/api/v1/destinations/{name}", name=name), match=match)
 
     def test(self, name: str) -> SaidAnswer:
-        """Ask the tool who the credential is."""
+        """Ask the tool who the credential is. Some are sent a message, or a row that is deleted again."""
         return core.made(self._core.ask("POST", core.path("/api/v1/destinations/{name}/test", name=name)), SaidAnswer)
 
     def every(self) -> list[KindAnswer]:

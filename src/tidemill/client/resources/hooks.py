@@ -22,7 +22,7 @@ class Hooks:
         )
 
     def create_of_export(self, name: str) -> HookCreated:
-        """Make a hook. Its secret is shown this once."""
+        """Make a hook. Its secret is shown this once. A token that expires makes none: it would outlive it."""
         return core.made(self._core.ask("POST", core.path("/api/v1/exports/{name}/hooks", name=name)), HookCreated)
 
     def revoke_of_export(self, name: str, start: str) -> None:
@@ -36,7 +36,7 @@ class Hooks:
         )
 
     def create_of_sync(self, name: str) -> HookCreated:
-        """Make a hook. Its secret is shown this once."""
+        """Make a hook. Its secret is shown this once. A token that expires makes none: it would outlive it."""
         return core.made(self._core.ask("POST", core.path("/api/v1/syncs/{name}/hooks", name=name)), HookCreated)
 
     def revoke_of_sync(self, name: str, start: str) -> None:

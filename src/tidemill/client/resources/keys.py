@@ -33,7 +33,7 @@ class Keys:
         )
 
     def create(self, wanted: KeyWanted) -> KeyCreated:
-        """Make a key. It is shown this once."""
+        """Make a key. It is shown this once. A token that expires makes none: it would outlive it."""
         return core.made(self._core.ask("POST", "/api/v1/keys", body=wanted), KeyCreated)
 
     def revoke(self, name: str) -> KeyAnswer:

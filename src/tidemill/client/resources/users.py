@@ -33,7 +33,7 @@ class Users:
         )
 
     def create(self, wanted: UserWanted) -> UserAnswer:
-        """Make an account."""
+        """Make an account. A token that expires makes none: they would outlive it."""
         return core.made(self._core.ask("POST", "/api/v1/users", body=wanted), UserAnswer)
 
     def show(self, name: str) -> UserAnswer:
@@ -51,7 +51,7 @@ class Users:
         self._core.ask("DELETE", core.path("/api/v1/users/{name}", name=name), match=match)
 
     def set_password(self, name: str, wanted: PasswordWanted) -> None:
-        """Give a user another password. They are signed out everywhere."""
+        """Give a user another password. They are signed out everywhere. A token that expires sets none."""
         self._core.ask("POST", core.path("/api/v1/users/{name}/password", name=name), body=wanted)
 
     def unlock(self, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from tidemill.access.permissions import Permission
-from tidemill.access.places import assert_elsewhere, of_repository
+from tidemill.access.reach import assert_elsewhere, of_repository
 from tidemill.configuration import documents
 from tidemill.configuration.documents import Document
 from tidemill.configuration.kinds.kind import (

@@ -69,7 +69,8 @@ async def destination(name: str, added: str = "") -> None:
     if added:
         notices.notice(f"{found.name} is saved.")
     show(Markup('<p class="lead">{}</p>').format(kind.description))
-    await _test(found)
+    if visit.current().may(_WRITE):
+        await _test(found)
     show(marks.panel("Settings", _settings(found)))
     show(marks.panel("What it does with rows", _actions(kind)))
     show(marks.panel("Syncs", _syncs(found)))

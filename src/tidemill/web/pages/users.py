@@ -93,13 +93,20 @@ class _Users:
         await dialogs.answer(window)
 
     async def _disable(self, name: str) -> None:
-        does = ["They are signed out at once, and cannot sign in until they are enabled again.", "Nothing is deleted."]
+        does = [
+            "They are signed out at once, and cannot sign in until they are enabled again.",
+            "Tokens and hooks that they have made end.",
+        ]
         if await dialogs.confirm(f"Disable the account of {name}?", does, action="Disable"):
             await visit.call(lambda app: app.users.edit(name, disabled=True))
-            notices.notice(f"{name} is disabled. All sessions have ended.")
+            notices.notice(f"{name} is disabled. All their sessions, tokens and hooks have ended.")
 
     async def _delete(self, name: str) -> None:
-        does = ["They are signed out at once, and cannot sign in any more.", "What they did stays in the audit log."]
+        does = [
+            "They are signed out at once, and cannot sign in any more.",
+            "Tokens and hooks that they have made end.",
+            "What they did stays in the audit log.",
+        ]
         if await dialogs.confirm(f"Delete the account of {name}?", does, name=name):
             await visit.call(lambda app: app.users.delete(name))
             notices.notice(f"The account of {name} is deleted.")
