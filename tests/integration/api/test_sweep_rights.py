@@ -32,6 +32,7 @@ _GIVES: dict[str, set[P]] = {
     "PATCH /api/v1/users/{name}": set(PERMISSIONS[Role.VIEWER]),
     "DELETE /api/v1/users/{name}": set(PERMISSIONS[Role.VIEWER]),
     "POST /api/v1/users/{name}/password": set(PERMISSIONS[Role.VIEWER]),
+    "POST /api/v1/users/{name}/unlock": set(PERMISSIONS[Role.VIEWER]),
     "POST /api/v1/tokens": {P.HEALTH_READ},
     "POST /api/v1/syncs/{name}/hooks": {P.SYNCS_TRIGGER},
 }
