@@ -88,7 +88,7 @@ def due(
     installation: Installation, folder: Path, *, deny: Sequence[str] = (), **fields: Any
 ) -> Iterator[tuple[App, list[str]]]:
     """An installation with an export of twenty events, whose first interval is due. Gives their uuids, too."""
-    with installation.app() as app:
+    with installation.app(outbound_allow="127.0.0.1") as app:
         if deny:
             installation.connect(app, deny=list(deny))
         else:

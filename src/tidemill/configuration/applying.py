@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tidemill.configuration.kinds import KINDS
-from tidemill.configuration.kinds.kind import Doing, Fields
+from tidemill.configuration.kinds.kind import Doing
 from tidemill.configuration.planning import Act, Plan, Step
-from tidemill.errors import ConfigError, ConflictError, TidemillError
+from tidemill.errors import ConfigError, ConflictError, NotFoundError, TidemillError
+from tidemill.store.named import CHANGED
 
 if TYPE_CHECKING:
+    from tidemill.app import App
     from tidemill.bigquery.access_steps import Step as TestStep
 
 
@@ -82,22 +85,35 @@ def apply(plan: Plan, *, by: str, test: bool, reset: str | None, telling: Tellin
     """Do what was planned. `test`: whether credentials are tested before they are saved."""
     doing = Doing(plan.world.app, plan.world, by, test, reset, telling.tested)
     done: list[Step] = []
-    looked = (False, "")
-    found: dict[str, Fields] = {}
     for number, step in enumerate(plan.steps):
         telling.begun(step)
         try:
-            if looked != (step.act is Act.DELETE, step.section):
-                looked = (step.act is Act.DELETE, step.section)
-                found = KINDS[step.section].found(plan.world.app)
-            if found.get(step.name) != step.before:
-                raise _outdated([step.title])
-            _do(doing, step)
+            _do(dataclasses.replace(doing, as_of=_looked(plan.world.app, step)), step)
         except TidemillError as error:
-            return Applied(tuple(done), plan.steps[number + 1 :], step, error)
+            said = _outdated([step.title]) if error.code == CHANGED else error
+            return Applied(tuple(done), plan.steps[number + 1 :], step, said)
         done.append(step)
         telling.done(step)
     return Applied(tuple(done), ())
+
+
+def _looked(app: App, step: Step) -> dt.datetime | None:
+    """Look at a thing right before it is changed: steps before may have taken minutes. Gives when it was changed last,
+    if that is known: what is changed from now on is refused by the service, in the transaction of the change.
+
+    Raises
+    ------
+    ConflictError
+        It is not as it was when the plan was made.
+    """
+    kind = KINDS[step.section]
+    try:
+        as_of = kind.changed_at(app, step.name) if step.before is not None else None
+    except NotFoundError:
+        raise _outdated([step.title]) from None
+    if kind.found(app).get(step.name) != step.before:
+        raise _outdated([step.title])
+    return as_of
 
 
 def _do(doing: Doing, step: Step) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.configurations import applied, changes, exported, planned, problems, said, tried
@@ -171,6 +172,29 @@ def test_what_somebody_else_changes_meanwhile_is_noticed(configured: Configured)
     assert [step.title for step in found.done] == ["dbt project shop"]
     assert found.error is not None
     assert found.error.code == "plan_outdated"
+
+
+def test_what_is_edited_while_it_is_applied_is_not_overwritten(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, text = configured.app, configured.text
+    applied(app, text, test=False)
+    edited = text.replace("exclude_events: [debug]", "exclude_events: [trace]").replace("refresh: 1h", "refresh: 2h")
+    shown = planned(app, edited)
+    configuration, looking = Configuration(app), app.exports.defined
+
+    def defined() -> Any:
+        found = looking()  # at the last moment: it was looked at, and is not changed yet
+        app.exports.edit("daily", {"include_events": ("x",)})
+        return found
+
+    monkeypatch.setattr(app.exports, "defined", defined)
+    found = configuration.apply(shown, by="tester", test=False)
+    assert [step.title for step in found.done] == ["dbt project shop"]
+    assert found.error is not None
+    assert found.error.code == "plan_outdated"
+    (export,) = [one for one in looking() if one.name == "daily"]
+    assert list(export.spec.include_events or ()) == ["x"]
 
 
 def test_a_mapping_changes_when_it_is_said_what_becomes_of_delivered_rows(configured: Configured) -> None:

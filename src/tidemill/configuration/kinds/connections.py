@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,10 @@ class Connections(Kind):
             return "To act as another account no more, it takes the key again: give it in secrets."
         return None
 
+    def changed_at(self, app: App, name: str) -> dt.datetime | None:
+        """See Kind."""
+        return app.connections.get(name).updated_at
+
     def create(self, doing: Doing, change: Change) -> None:
         """See Kind."""
         doing.app.connections.add(self._tested(doing, change), by=doing.by)
@@ -70,7 +75,7 @@ class Connections(Kind):
                 f"The connection {change.name} is being deleted.",
                 hint="Wait until it is gone, and plan again.",
             )
-        doing.app.connections.save(change.name, self._tested(doing, change))
+        doing.app.connections.save(change.name, self._tested(doing, change), as_of=doing.as_of)
 
     def _tested(self, doing: Doing, change: Change) -> Draft:
         draft = self._drafted(doing.app, change)
@@ -98,7 +103,7 @@ class Connections(Kind):
 
     def delete(self, doing: Doing, name: str) -> None:
         """See Kind."""
-        doing.app.connections.delete(name)
+        doing.app.connections.delete(name, as_of=doing.as_of)
 
 
 def _fields(saved: Connection) -> Fields:

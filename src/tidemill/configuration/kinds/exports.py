@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,10 @@ class Exports(Kind):
             return None
         return f"It goes into {before['table']}. Write table: {before['table']}, or make another export."
 
+    def changed_at(self, app: App, name: str) -> dt.datetime | None:
+        """See Kind."""
+        return app.exports.listed.get(name).updated_at
+
     def create(self, doing: Doing, change: Change) -> None:
         """See Kind. What is so by itself is not said: some of it may not be said of some models."""
         fields = {**_flat(self.short(doing.world, change.name, change.after)), "name": change.name}
@@ -105,11 +110,11 @@ class Exports(Kind):
                 values[name] = _NONE
         if change.touches("schedule"):
             values |= words.told(change.after["schedule"])
-        doing.app.exports.edit(change.name, values)
+        doing.app.exports.edit(change.name, values, as_of=doing.as_of)
 
     def delete(self, doing: Doing, name: str) -> None:
         """See Kind. The table in BigQuery stays."""
-        doing.app.exports.delete(name)
+        doing.app.exports.delete(name, as_of=doing.as_of)
 
 
 def _flat(given: Fields) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import datetime as dt
 import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
@@ -82,7 +83,8 @@ class World:
 @dataclasses.dataclass(frozen=True)
 class Doing:
     """What is needed to do something. `by`: who does it; `test`: whether credentials are tested; `reset`: what becomes
-    of rows that were delivered, if a mapping changes; `told`: of each step of a test."""
+    of rows that were delivered, if a mapping changes; `told`: of each step of a test; `as_of`: when what is changed was
+    changed last, as it was looked at."""
 
     app: App
     world: World
@@ -90,6 +92,7 @@ class Doing:
     test: bool = True
     reset: str | None = None
     told: Callable[[Step], None] = lambda _: None
+    as_of: dt.datetime | None = None
 
     def steps(self, steps: Iterator[Step], what: str) -> None:
         """See a test to its end.
@@ -200,6 +203,10 @@ class Kind(abc.ABC):
     def permissions(self, change: Change | None) -> Collection[Permission]:
         """What it takes to make it, to change it, or (None) to delete it."""
         return (self.writes,)
+
+    def changed_at(self, app: App, name: str) -> dt.datetime | None:
+        """When one was changed last, by which a change made at the same moment is refused; None: it is not told."""
+        return None
 
     @abc.abstractmethod
     def create(self, doing: Doing, change: Change) -> None:
