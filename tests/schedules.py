@@ -56,9 +56,9 @@ def queue(app: App, ends: Sequence[dt.datetime], name: str = NAME) -> None:
     """Have intervals that end then be due now: the first begins long ago, each other one where the last one ends."""
     spans = [(start, end, LONG_AGO) for start, end in itertools.pairwise([LONG_AGO, *ends])]
     export = record(app, name)
-    first = {"next_start": LONG_AGO, "expected_from": LONG_AGO, "next_end": ends[0]}
-    Schedules(app.database).change(export.id, **first)
     later = ends[-1] + dt.timedelta(days=1)
+    first = {"next_start": LONG_AGO, "expected_from": LONG_AGO, "next_end": later}  # else a worker has it at once
+    Schedules(app.database).change(export.id, **first)
     assert Schedules(app.database).queue(standing(app, name), spans, later)
 
 
