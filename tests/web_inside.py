@@ -11,6 +11,7 @@ import html
 import html.parser
 import itertools
 import json
+import math
 import re
 import socket
 import threading
@@ -26,7 +27,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from tidemill.app import App
-from tidemill.web import visit
+from tidemill.web import sockets, visit
 from tidemill.web.application import application
 from tidemill.web.sessions import Sessions
 
@@ -65,10 +66,12 @@ class Inside:
         self._thread.join(_WAITS_SECONDS)
         self._listener.close()
         Client.handle_event = self._handle  # type: ignore[method-assign]
+        sockets._AT_ONCE = self._at_once
         self._threads.shutdown()
 
     def _run(self) -> None:
         made = application(self.app)
+        self._at_once, sockets._AT_ONCE = sockets._AT_ONCE, math.inf  # all that pages tell is heard
         self.sessions = visit._Process.sessions
         self._count()
         config = uvicorn.Config(

@@ -21,7 +21,7 @@ _CHUNKED = 9
 #: Who takes nothing of an answer for so long does not read it, and is not waited for.
 UNREAD_SECONDS = 30.0
 #: Requests that wait for the answers before them, on one connection.
-PIPELINED = 100
+PIPELINED = 1_000
 _FRAMING = {b"content-length", b"transfer-encoding"}
 _HEADS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = weakref.WeakKeyDictionary()
 _UNREAD: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = weakref.WeakKeyDictionary()

@@ -21,7 +21,7 @@ from tests.web_inside import Inside, Listener, OpenPage, crawl, push
 
 from tidemill.access.roles import Role
 from tidemill.bigquery.local.service import LocalBigQuery
-from tidemill.web import live
+from tidemill.web import live, watch
 
 WHO: dict[str, Any] = {"address": "127.0.0.1", "agent": "tests"}
 PASSWORD = "a tide that comes and goes"
@@ -126,8 +126,12 @@ def test_who_only_looks_changes_nothing_whatever_the_page_is_told(
 
 
 def test_who_was_an_administrator_a_moment_ago_changes_nothing_by_pages_that_are_open(
-    made: Stocked, inside: Inside, known: dict[str, list[tuple[str, str]]]
+    made: Stocked, inside: Inside, known: dict[str, list[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def none(*_: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(watch, "over", none)  # they are not closed yet
     text = user(made, "dora", Role.ADMIN)
     pages = [OpenPage(inside, text, path) for path in known]
     buttons = sum(listener.kind == "click" for page in pages for listener in page.listeners())

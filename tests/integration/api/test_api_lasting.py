@@ -46,7 +46,7 @@ def test_what_a_token_that_expires_makes_does_not_outlive_it(
 
 def test_a_small_token_unlocks_nobody_above_it_and_learns_no_names(app: App, client: Client, token: str) -> None:
     app.users.create("root", role=Role.ADMIN, password=PASSWORD, by="me")
-    small = client.token(P.USERS_READ, P.USERS_WRITE, P.DBT_WRITE)
+    small = client.token(P.USERS_READ, P.USERS_WRITE, P.DBT_WRITE, P.DBT_RUN)
     assert_problem(client.ask("POST", "/users/root/unlock", small), 403, "scope_missing")
     assert client.ask("POST", "/users/root/unlock", token).status_code == 204
     app.connections.add(app.connections.draft(name="hidden", dataset="d", project="acme-123456", adc=True), by="me")
