@@ -15,7 +15,7 @@ from tidemill.paging import Page, Wanted
 from tidemill.store import keyset
 from tidemill.store.database import Database
 from tidemill.store.keyset import Order
-from tidemill.store.leases import Leases
+from tidemill.store.leases import Wishes
 from tidemill.store.loads import storable
 from tidemill.store.tables import SCHEMA
 from tidemill.store.tables_api import event_uploads as table
@@ -56,24 +56,13 @@ class EventUpload:
     error: dict[str, str] | None
 
 
-class EventUploads(Leases[EventUpload]):
+class EventUploads(Wishes[EventUpload]):
     """The repository of them. `per_connection` of `take`: so many at once on all machines."""
 
     _next = _NEXT
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, table, EventUpload)
-
-    def any(self) -> bool:
-        """See Leases."""
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists().where(table.c.finished_at.is_(None)))))
-
-    def any_due(self) -> bool:
-        """Whether there may be something to take."""
-        waits = (table.c.worker.is_(None), table.c.finished_at.is_(None), table.c.due_at <= sa.func.now())
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists().where(*waits))))
 
     def add(self, upload_id: uuid.UUID, **fields: Any) -> EventUpload:
         """A new one, which is kept under that id."""
@@ -120,9 +109,8 @@ class EventUploads(Leases[EventUpload]):
         self, upload: EventUpload, *, result: Mapping[str, Any] | None = None, error: Mapping[str, str] | None = None
     ) -> bool:
         """It is over, if its worker still had it. Whether that was so."""
-        values = {"worker": None, "finished_at": sa.func.now(), "result": result, "error": error}
         with self._database.begin() as connection:
-            return bool(connection.execute(sa.update(table).where(*self._had(upload)).values(**values)).rowcount)
+            return self._finish(connection, upload, error, result=result)
 
     def again(self, upload: EventUpload, due_at: dt.datetime, tries: int, error: dict[str, str] | None) -> None:
         """It is to be done again, not before then; nobody has it. `tries`: so many count."""

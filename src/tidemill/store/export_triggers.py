@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from tidemill.errors import NotFoundError
 from tidemill.store import connections
 from tidemill.store.database import Database
-from tidemill.store.leases import Leases
+from tidemill.store.leases import Wishes
 from tidemill.store.tables import SCHEMA, exports
 from tidemill.store.tables_api import export_triggers as table
 from tidemill.store.tasks import BUSY
@@ -63,24 +63,13 @@ class ExportTrigger:
     runs: list[uuid.UUID]
 
 
-class ExportTriggers(Leases[ExportTrigger]):
+class ExportTriggers(Wishes[ExportTrigger]):
     """The repository of triggers. Of a connection workers have `per_connection` at most, with all that they do."""
 
     _next = _NEXT
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, table, ExportTrigger)
-
-    def any(self) -> bool:
-        """See Leases."""
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists().where(table.c.finished_at.is_(None)))))
-
-    def any_due(self) -> bool:
-        """Whether there may be something to take."""
-        waits = (table.c.worker.is_(None), table.c.finished_at.is_(None), table.c.due_at <= sa.func.now())
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists().where(*waits))))
 
     def add(
         self,
@@ -127,9 +116,8 @@ class ExportTriggers(Leases[ExportTrigger]):
 
     def done(self, trigger: ExportTrigger, runs: Sequence[uuid.UUID], error: dict[str, str] | None = None) -> None:
         """It was done, or cannot be, if this worker still has it."""
-        values = {"worker": None, "finished_at": sa.func.now(), "runs": list(runs), "error": error}
         with self._database.begin() as connection:
-            connection.execute(sa.update(table).where(*self._had(trigger)).values(**values))
+            self._finish(connection, trigger, error, runs=list(runs))
 
     def again(self, trigger: ExportTrigger, due_at: dt.datetime, tries: int, error: dict[str, str] | None) -> None:
         """It is to be done again, not before then; nobody has it. `tries`: so many count."""

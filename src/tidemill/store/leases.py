@@ -6,7 +6,7 @@ Who takes is serialized by one lock for all of them, so that limits hold exactly
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -97,3 +97,26 @@ class Leases(Generic[Item]):
 
     def _key_of(self, item: Item) -> tuple[Any, ...]:
         return tuple(getattr(item, column.name) for column in self._key)
+
+
+class Wishes(Leases[Item]):
+    """A queue of what somebody has asked for, in which it is kept what became of that: a table with `finished_at`, and
+    `error`, too."""
+
+    def any(self) -> bool:
+        """Whether some are not over."""
+        with self._database.begin() as connection:
+            return bool(connection.scalar(sa.select(sa.exists().where(self._table.c.finished_at.is_(None)))))
+
+    def any_due(self) -> bool:
+        """Whether there may be something to take."""
+        table = self._table.c
+        waits = (table.worker.is_(None), table.finished_at.is_(None), table.due_at <= sa.func.now())
+        with self._database.begin() as connection:
+            return bool(connection.scalar(sa.select(sa.exists().where(*waits))))
+
+    def _finish(self, connection: sa.Connection, item: Item, error: Mapping[str, str] | None, **fields: Any) -> bool:
+        """It was done, or cannot be. Whether its worker still had it."""
+        change = sa.update(self._table).where(*self._had(item))
+        over = change.values(worker=None, finished_at=sa.func.now(), error=error, **fields)
+        return bool(connection.execute(over).rowcount)

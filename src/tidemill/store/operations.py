@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from tidemill.errors import NotFoundError
 from tidemill.store.database import Database
-from tidemill.store.leases import Leases
+from tidemill.store.leases import Wishes
 from tidemill.store.tables import SCHEMA
 from tidemill.store.tables_access import audit_log
 from tidemill.store.tables_operations import operations as table
@@ -58,24 +58,13 @@ class Operation:
     audit_id: int | None
 
 
-class Operations(Leases[Operation]):
+class Operations(Wishes[Operation]):
     """The repository of operations."""
 
     _next = _NEXT
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, table, Operation)
-
-    def any(self) -> bool:
-        """See Leases."""
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists().where(table.c.finished_at.is_(None)))))
-
-    def any_due(self) -> bool:
-        """Whether there may be something to take."""
-        waits = (table.c.worker.is_(None), table.c.finished_at.is_(None), table.c.due_at <= sa.func.now())
-        with self._database.begin() as connection:
-            return bool(connection.scalar(sa.select(sa.exists().where(*waits))))
 
     def add(
         self, kind: str, subject: str, name: str, wanted: Mapping[str, Any], by: str, *, audit_id: int | None = None
@@ -143,12 +132,11 @@ class Operations(Leases[Operation]):
         forgets: bool = False,
     ) -> None:
         """It was done, or cannot be, if this worker still has it. `forgets`: what it was about is not kept."""
-        values: dict[str, Any] = {"worker": None, "finished_at": sa.func.now(), "error": error}
-        values |= {"subject": "", "name": "", "wanted": {}, "mark": ""} if forgets else {}
-        change = sa.update(table).where(*self._had(operation)).values(progress=dict(progress), **values)
+        values: dict[str, Any] = {"subject": "", "name": "", "wanted": {}, "mark": ""} if forgets else {}
         outcome = {"outcome": "failed" if error else "done", "code": error["code"] if error else ""}
         with self._database.begin() as connection:
-            if connection.execute(change).rowcount and operation.audit_id is not None:
+            ended = self._finish(connection, operation, error, progress=dict(progress), **values)
+            if ended and operation.audit_id is not None:
                 record = sa.update(audit_log).where(audit_log.c.id == operation.audit_id)
                 connection.execute(record.values(**outcome))
 
