@@ -18,7 +18,7 @@ from tidemill.access.actor import Actor
 from tidemill.access.permissions import Permission
 from tidemill.access.plain import plain
 from tidemill.access.reach import LISTS
-from tidemill.access.rules import Change, Rule
+from tidemill.access.rule import Change, Rule
 from tidemill.errors import AccessError, NotFoundError, TidemillError
 
 

@@ -20,7 +20,8 @@ from tidemill.access.actor import Actor
 from tidemill.access.guard import Guard
 from tidemill.access.permissions import Permission
 from tidemill.access.roles import PERMISSIONS, Role
-from tidemill.access.rules import RULES, Rule
+from tidemill.access.rule import Rule
+from tidemill.access.rules import RULES
 from tidemill.acting import acting
 from tidemill.bigquery.local.service import LocalBigQuery
 from tidemill.errors import AccessError
