@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 from tests.contract.api import Api, Asked, Reply
 from tests.dbt_projects import Project
@@ -162,6 +163,15 @@ def stocked(made_home: Path, local: LocalBigQuery, folder: Path, **settings: Any
             yield made
     finally:
         echo.close()
+
+
+@pytest.fixture(scope="module")
+def made(made_home: Path, tmp_path_factory: pytest.TempPathFactory, local_bigquery: LocalBigQuery) -> Iterator[Stocked]:
+    """One, for the tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_GCE_CHECK", "true")  # nobody waits for a server of Google's that is not there
+        with stocked(made_home, local_bigquery, tmp_path_factory.mktemp("stocked")) as found:
+            yield found
 
 
 def _move(made: Stocked, folder: Path) -> None:

@@ -1,16 +1,15 @@
 """The composition root: the only place that picks implementations and puts them together.
 
-What all features stand on is in foundation.py. Each part is opened when it is first needed, so that a command pays only
-for what it uses.
+What all features stand on is in foundation.py; what there is of events is in event_parts.py. Each part is opened when
+it is first needed, so that a command pays only for what it uses.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tidemill.entrances import Entrances
+from tidemill.event_parts import EventParts
 from tidemill.foundation import part
 from tidemill.health import Check
 from tidemill.settings import Settings
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
     from tidemill.dbt.service import DbtService
     from tidemill.dbt.webhooks import Webhooks
     from tidemill.dbt_models import DbtModels
-    from tidemill.events.identity.service import IdentityService
-    from tidemill.events.service import EventService
-    from tidemill.events.sources.metadata import Metadata
-    from tidemill.events.sources.source import Source
-    from tidemill.events.uploads import UploadFiles, UploadService
     from tidemill.exports.lookout import Lookout
     from tidemill.exports.schedules.scheduler import Scheduler
     from tidemill.exports.seeing import Seeing
@@ -46,13 +40,12 @@ if TYPE_CHECKING:
     from tidemill.reverse_etl.triggers import TriggerService
     from tidemill.schedules.worker import Worker
     from tidemill.store.books import Books
-    from tidemill.store.event_uploads import EventUploads
     from tidemill.store.operations import Operations
     from tidemill.store.records import Connection
     from tidemill.store.sync_books import SyncBooks
 
 
-class App(Entrances):
+class App(EventParts):
     """One installation, open for use: ``with App(settings) as app: app.exports.run(…)``."""
 
     @part
@@ -83,60 +76,6 @@ class App(Entrances):
             lambda: self.exports.ending,
             lambda: self.reverse_etl.ending(self.engine.bury),
         )
-
-    @part
-    def events(self) -> EventService:
-        """Events and rejects."""
-        from tidemill.events.service import EventService
-        from tidemill.store.loads import Loads, Rejects
-
-        return EventService(self.settings, self.lake, Loads(self.database), Rejects(self.database))
-
-    @part
-    def event_loads(self) -> UploadService:
-        """Files of events that are sent, for workers to load. It opens no event store."""
-        from tidemill.events.uploads import UploadService
-
-        return UploadService(self.settings, self._uploads, self._upload_files)
-
-    @part
-    def _upload_files(self) -> UploadFiles:
-        from tidemill.events.uploads import UploadFiles
-
-        return UploadFiles(self.settings.spool_path, self.event_data)
-
-    @part
-    def identity(self) -> IdentityService:
-        """Who is who."""
-        from tidemill.events.identity.service import IdentityService
-        from tidemill.store.people import PeopleBook
-
-        return IdentityService(self.lake, PeopleBook(self.database))
-
-    @part
-    def sources(self) -> Mapping[str, Source]:
-        """Where the rows of each model come from."""
-        from tidemill.events.sources.amplitude_events import AmplitudeEventSource
-        from tidemill.events.sources.events import EventSource
-        from tidemill.events.sources.merge_ids import MergeIdSource
-        from tidemill.events.sources.persons import PersonSource
-        from tidemill.events.sources.sessions import SessionSource
-
-        metadata = self._metadata
-        return {
-            "events": EventSource(self.lake),
-            "persons": PersonSource(self.lake, self.identity, metadata),
-            "sessions": SessionSource(self.lake),
-            "amplitude_events": AmplitudeEventSource(self.lake, self.identity, metadata),
-            "merge_ids": MergeIdSource(self.lake, self.identity, metadata),
-        }
-
-    @part
-    def _metadata(self) -> Metadata:
-        from tidemill.events.sources.metadata import Metadata
-        from tidemill.store.tables import SCHEMA
-
-        return Metadata(SCHEMA)
 
     @part
     def exports(self) -> ExportService:
@@ -222,12 +161,6 @@ class App(Entrances):
 
         services = (lambda: self.imports, lambda: self.exports, lambda: self.reverse_etl)
         return OperationService(self._operations, *services)
-
-    @part
-    def _uploads(self) -> EventUploads:
-        from tidemill.store.event_uploads import EventUploads
-
-        return EventUploads(self.database)
 
     @part
     def _sync_books(self) -> SyncBooks:

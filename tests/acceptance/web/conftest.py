@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.stocked import made
 from tests.web_server import axe, browsing, chromium_of_playwright, kept_context, web
 
-__all__ = ["axe", "browsing", "chromium_of_playwright", "kept_context", "web"]
+__all__ = ["axe", "browsing", "chromium_of_playwright", "kept_context", "made", "web"]

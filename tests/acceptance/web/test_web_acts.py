@@ -7,7 +7,6 @@ import html
 import logging
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,25 +15,16 @@ import pytest
 from tests import dumps
 from tests.capture_server import until
 from tests.installation import CONNECTION
-from tests.stocked import Stocked, stocked
+from tests.stocked import Stocked
 from tests.web_inside import Inside, Listener, OpenPage, crawl, push
 
 from tidemill.access.roles import Role
-from tidemill.bigquery.local.service import LocalBigQuery
 from tidemill.web import live, watch
 
 WHO: dict[str, Any] = {"address": "127.0.0.1", "agent": "tests"}
 PASSWORD = "a tide that comes and goes"
 #: Pages that nothing links to before there is what they are about.
 BEGINNINGS = ("/", "/dbt-new", "/imports-new", "/exports/new/data", "/connections/new/bigquery")
-
-
-@pytest.fixture(scope="module")
-def made(made_home: Path, tmp_path_factory: pytest.TempPathFactory, local_bigquery: LocalBigQuery) -> Iterator[Stocked]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_GCE_CHECK", "true")  # nobody waits for a server of Google's that is not there
-        with stocked(made_home, local_bigquery, tmp_path_factory.mktemp("stocked")) as found:
-            yield found
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import pytest
 from tests.api_client import Client
 from tests.installation import Installation
+from tests.stocked import made
 
 from tidemill.app import App
+
+__all__ = ["made"]
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ changed nothing; what is allowed is what access/rules.py says of the services th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import httpx
@@ -14,7 +13,7 @@ import sqlalchemy as sa
 from tests import dumps
 from tests.api_client import Client, assert_problem
 from tests.api_requests import STREAMS, Asking, Request, Requests
-from tests.stocked import Stocked, stocked
+from tests.stocked import Stocked
 
 from tidemill.access.actor import Actor
 from tidemill.access.guard import Guard
@@ -23,7 +22,6 @@ from tidemill.access.roles import PERMISSIONS, Role
 from tidemill.access.rule import Rule
 from tidemill.access.rules import RULES
 from tidemill.acting import acting
-from tidemill.bigquery.local.service import LocalBigQuery
 from tidemill.errors import AccessError
 
 P = Permission
@@ -47,14 +45,6 @@ _OF_NOBODY = {"destination-kinds", "export-models"}
 _OF_ALL = {"configuration"}
 #: By a secret of its own; everybody may see what can be asked for.
 _OPEN = {"POST /api/v1/dbt/{name}/webhook", "POST /api/v1/hooks/{secret}"}
-
-
-@pytest.fixture(scope="module")
-def made(made_home: Path, tmp_path_factory: pytest.TempPathFactory, local_bigquery: LocalBigQuery) -> Iterator[Stocked]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_GCE_CHECK", "true")  # nobody waits for a server of Google's that is not there
-        with stocked(made_home, local_bigquery, tmp_path_factory.mktemp("stocked")) as found:
-            yield found
 
 
 @pytest.fixture(scope="module")

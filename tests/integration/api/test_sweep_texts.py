@@ -7,7 +7,6 @@ import base64
 import dataclasses
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,10 +15,8 @@ import pytest
 from tests import dumps
 from tests.api_client import Client
 from tests.api_requests import STREAMS, Asking, Place, Request, Requests
-from tests.stocked import Stocked, stocked
+from tests.stocked import Stocked
 from tests.syncs import People
-
-from tidemill.bigquery.local.service import LocalBigQuery
 
 HOSTILE = (
     "%",
@@ -32,14 +29,6 @@ HOSTILE = (
 _CHOSEN = {"cursor", "since", "distinct_id"}
 #: What is waited for when others do not answer is no fault of the text.
 _NOT_OURS = {"bigquery_unavailable", "server_dns", "server_refused"}
-
-
-@pytest.fixture(scope="module")
-def made(made_home: Path, tmp_path_factory: pytest.TempPathFactory, local_bigquery: LocalBigQuery) -> Iterator[Stocked]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_GCE_CHECK", "true")  # nobody waits for a server of Google's that is not there
-        with stocked(made_home, local_bigquery, tmp_path_factory.mktemp("stocked")) as found:
-            yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tidemill.paging import Page as ServicePage
 from tidemill.paging import Wanted
-from tidemill.web.table import Asked, Page, paged
+from tidemill.web.paged import paged
+from tidemill.web.table import Asked, Page
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,10 +12,11 @@ from tidemill.web.buttons import button
 from tidemill.web.form import Form
 from tidemill.web.live import live, stale
 from tidemill.web.page import page
+from tidemill.web.paged import paged
 from tidemill.web.pages.channel_fields import changes_of, fields
 from tidemill.web.pages.channels import REMOVES, state, test
 from tidemill.web.region import Region
-from tidemill.web.table import Asked, Column, Page, paged, table
+from tidemill.web.table import Asked, Column, Page, table
 from tidemill.web.tabs import tabs
 
 if TYPE_CHECKING:

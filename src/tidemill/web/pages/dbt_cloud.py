@@ -8,8 +8,9 @@ from markupsafe import Markup
 
 from tidemill.access.permissions import Permission
 from tidemill.web import marks, visit
+from tidemill.web.paged import paged
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Filter, Page, paged, table
+from tidemill.web.table import Asked, Column, Filter, Page, table
 
 if TYPE_CHECKING:
     from tidemill.app import App

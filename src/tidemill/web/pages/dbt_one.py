@@ -11,11 +11,12 @@ from tidemill.web import dialogs, frame, marks, notices, visit
 from tidemill.web.buttons import button
 from tidemill.web.form import Form
 from tidemill.web.page import page
+from tidemill.web.paged import paged
 from tidemill.web.pages import data, dbt_cloud
 from tidemill.web.pages.dbt import fields, fields_of, place_of
 from tidemill.web.places import has
 from tidemill.web.region import Region, show
-from tidemill.web.table import Asked, Column, Filter, Page, paged, table
+from tidemill.web.table import Asked, Column, Filter, Page, table
 from tidemill.web.tabs import tabs
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from nicegui import ui
 from tidemill.access.permissions import Permission
 from tidemill.web import dialogs, marks, notices, visit
 from tidemill.web.buttons import button
+from tidemill.web.paged import paged
 from tidemill.web.pages.keys import shown_once
 from tidemill.web.region import show
-from tidemill.web.table import Asked, Column, Page, Table, paged, row_button, table
+from tidemill.web.table import Asked, Column, Page, Table, row_button, table
 
 if TYPE_CHECKING:
     from tidemill.access.hooks import HookService, HookView

@@ -16,9 +16,10 @@ from tidemill.web.buttons import button
 from tidemill.web.live import live
 from tidemill.web.numbers import whole
 from tidemill.web.page import page
+from tidemill.web.paged import paged
 from tidemill.web.pages import data, operations
 from tidemill.web.region import Region, show
-from tidemill.web.table import Asked, Column, Page, paged, table
+from tidemill.web.table import Asked, Column, Page, table
 from tidemill.web.tabs import bar
 
 if TYPE_CHECKING:
